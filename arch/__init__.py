@@ -1,0 +1,40 @@
+"""The machine: memories, arrays, what each operation is made of, and what all of it costs in energy and area.
+
+`Architecture` is a tree of `Memory` and `Array`; `Technology` tables price memories that a machine file
+leaves open; `Expression` is the small arithmetic that area formulas, tile sizes and sweeps are written in.
+Nothing here reads files.
+"""
+
+from arch.area import area_um2, area_with_registers_um2, without_area
+from arch.energy import AccessCost, Technology, TechnologyRow, lookup, resolve_technology
+from arch.expression import Expression, check_names, evaluate, parse_expression
+from arch.functions import SCALAR_FUNCTIONS
+from arch.operation import Operation, Part
+from arch.quantity import exact_quantity, format_quantity, parse_quantity
+from arch.types import Architecture, Array, Component, Drain, Memory
+
+__all__ = [
+    "SCALAR_FUNCTIONS",
+    "AccessCost",
+    "Architecture",
+    "Array",
+    "Component",
+    "Drain",
+    "Expression",
+    "Memory",
+    "Operation",
+    "Part",
+    "Technology",
+    "TechnologyRow",
+    "area_um2",
+    "area_with_registers_um2",
+    "check_names",
+    "evaluate",
+    "exact_quantity",
+    "format_quantity",
+    "lookup",
+    "parse_expression",
+    "parse_quantity",
+    "resolve_technology",
+    "without_area",
+]

@@ -1,0 +1,222 @@
+"""The components of a machine: arrays of processing elements, and the memories that feed them.
+
+YAML keys are short (`size`, `clock`) and carry units in their values; Python names say the stored unit
+(`size_bits`, `clock_hz`). Quantities are dumped as exact text with a unit, so whatever a file writes survives
+`model_validate(model.model_dump())` to the last bit.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
+
+from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
+from arch.names import nearest
+from arch.operation import FROZEN, Operation, cover
+from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, SizeBits
+
+
+def whole(value: float) -> float:
+    """Integers where the value is one, so that tile arithmetic stays exact."""
+    return int(value) if float(value).is_integer() else value
+
+
+_OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
+
+
+class Drain(BaseModel):
+    """How a spatially reduced value leaves an array: along which side, in how many cycles."""
+
+    model_config = FROZEN
+
+    along: Literal["rows", "columns"]
+    cycles: Formula
+
+
+class Array(BaseModel):
+    """A grid of equal processing elements, its register file and what each element can do in one slot."""
+
+    model_config = FROZEN
+
+    kind: Literal["array"] = "array"
+    name: Identifier
+    parent: Identifier
+    rows: Count
+    columns: Count
+    registers: Identifier
+    operations: Annotated[tuple[Operation, ...], _OperationsByName]
+    drain: Drain | None = None
+    interconnect_area_um2: AreaUm2 = Field(0.0, alias="interconnect_area")  # for each column
+    source: str
+
+    @model_validator(mode="after")
+    def _parts_exist(self) -> Self:
+        if not self.operations:
+            raise ValueError(f"array '{self.name}' has no operations")
+        for operation in self.operations:
+            for part in operation.made_of:
+                if self.operation(part.operation).made_of:
+                    reason = "which is itself made of others"
+                    raise ValueError(f"operation '{operation.name}' is made of '{part.operation}', {reason}")
+        if self.drain is not None:
+            names_checked(self.drain.cycles, self.symbols)
+        return self
+
+    @property
+    def pes(self) -> int:
+        """Processing elements."""
+        return self.rows * self.columns
+
+    @property
+    def symbols(self) -> tuple[tuple[str, float], ...]:
+        """What a formula of this array may read."""
+        return (("rows", self.rows), ("columns", self.columns), ("pes", self.pes))
+
+    @property
+    def drain_cycles(self) -> float:
+        """Cycles to shift one spatially reduced tile out of the array; 0 without a drain."""
+        return names_checked(self.drain.cycles, self.symbols) if self.drain else 0.0
+
+    def operation(self, name: str) -> Operation:
+        """The operation of that name; ValueError with the nearest one."""
+        for operation in self.operations:
+            if operation.name == name:
+                return operation
+        names = tuple(operation.name for operation in self.operations)
+        raise ValueError(f"array '{self.name}' has no operation '{name}'{nearest(name, names)}")
+
+    def cycles_of(self, name: str) -> float:
+        """Slots of one processing element for one such action."""
+        operation = self.operation(name)
+        if operation.cycles is not None:
+            return operation.cycles
+        return sum(part.count * self.cycles_of(part.operation) for part in operation.made_of)
+
+    def energy_pj_of(self, name: str) -> float:
+        """Energy of one such action."""
+        operation = self.operation(name)
+        if operation.energy_pj is not None:
+            return operation.energy_pj
+        return sum(part.count * self.energy_pj_of(part.operation) for part in operation.made_of)
+
+    def resolve(self, operators: tuple[str, ...]) -> tuple[tuple[Operation, int], ...]:
+        """The actions that carry out the operators of one point; ValueError names what the array lacks."""
+        covered = cover(self.operations, tuple(operators))
+        if covered is not None:
+            return covered
+        has = ", ".join(
+            f"{operation.name} ({' '.join(operation.operators)})" for operation in self.operations
+        )
+        alone = tuple(
+            dict.fromkeys(
+                o for o in operators if not any(o in c for x in self.operations for c in x.coverages)
+            )
+        )
+        missing = " or ".join(f"'{operator}'" for operator in alone)
+        wanted = missing or f"the operators ({' '.join(operators)}) together"
+        raise ValueError(f"array '{self.name}' has nothing for {wanted}; it has {has}")
+
+    def cycles_per_point(self, operators: tuple[str, ...]) -> float:
+        """Slots of one processing element for the operators of one point, one after the other."""
+        return sum(count * self.cycles_of(operation.name) for operation, count in self.resolve(operators))
+
+    def energy_pj_per_point(self, operators: tuple[str, ...]) -> float:
+        """Energy of the operators of one point, registers and memories not included."""
+        return sum(count * self.energy_pj_of(operation.name) for operation, count in self.resolve(operators))
+
+
+class Memory(BaseModel):
+    """A memory that reads and writes whole rows; with `per_pe_of`, one beside every element of an array.
+
+    A file gives the size, or depth and width (entries x bits), or neither: then the memory is unbounded.
+    """
+
+    model_config = FROZEN
+
+    kind: Literal["memory"] = "memory"
+    name: Identifier
+    parent: Identifier | None = None
+    declared_size_bits: SizeBits | None = Field(None, alias="size")
+    declared_depth: Count | None = Field(None, alias="depth")
+    width_bits: SizeBits | None = Field(None, alias="width")
+    declared_row_bits: SizeBits | None = Field(None, alias="row")
+    banks: Count = 1
+    ports: Count = 1
+    bandwidth_bits_per_s: BandwidthBitsPerS | None = Field(None, alias="bandwidth")
+    read_pj: EnergyPj | None = Field(None, alias="read_energy")
+    write_pj: EnergyPj | None = Field(None, alias="write_energy")
+    technology: str | None = None
+    area: AreaOrFormula | None = None
+    per_pe_of: Identifier | None = None
+    energy_instances: Literal["all"] | Count = "all"
+    drains_charged: bool = True  # whether reading a finished tile on its way out costs energy
+    interpolated: bool = False  # set when energies or area come from between two rows of a technology table
+    extrapolated: bool = False  # set when they come from outside it
+    source: str
+
+    @model_validator(mode="after")
+    def _size_is_given_once(self) -> Self:
+        if (self.declared_depth is None) != (self.width_bits is None):
+            missing = "depth" if self.declared_depth is None else "width"
+            raise ValueError(f"memory '{self.name}' has no {missing}: depth and width go together")
+        if self.declared_depth is not None and self.declared_size_bits is not None:
+            raise ValueError(f"memory '{self.name}' has both a size and a depth: expected one of them")
+        if self.declared_row_bits is None and self.width_bits is None:
+            raise ValueError(f"memory '{self.name}' has no row: expected its width, such as '64 bit'")
+        if self.size_bits is not None and self.size_bits < self.row_bits:
+            raise ValueError(f"memory '{self.name}' is smaller than one of its rows")
+        return self
+
+    @model_validator(mode="after")
+    def _costs_are_known(self) -> Self:
+        given = self.read_pj is not None and self.write_pj is not None
+        if not given and self.technology is None:
+            missing = "read_energy" if self.read_pj is None else "write_energy"
+            raise ValueError(f"memory '{self.name}' has no {missing}: give it, or a technology")
+        if self.technology is not None and self.size_bits is None:
+            raise ValueError(f"memory '{self.name}' has a technology but no size to look up")
+        if self.area is not None and not isinstance(self.area, float):
+            names_checked(self.area, self.symbols)
+        return self
+
+    @property
+    def size_bits(self) -> float | None:
+        """Capacity of one instance, or None when unbounded."""
+        if self.declared_depth is not None and self.width_bits is not None:
+            return self.declared_depth * self.width_bits
+        return self.declared_size_bits
+
+    @property
+    def row_bits(self) -> float:
+        """Width of one access."""
+        row_bits = self.declared_row_bits or self.width_bits
+        assert row_bits is not None, "validated"
+        return row_bits
+
+    @property
+    def depth(self) -> float | None:
+        """Entries of one instance: as declared, or rows in its size."""
+        if self.declared_depth is not None or self.size_bits is None:
+            return self.declared_depth
+        return whole(self.size_bits / self.row_bits)
+
+    @property
+    def symbols(self) -> tuple[tuple[str, float], ...]:
+        """What a formula of this memory may read; what is unbounded or not given is absent."""
+        size_bits = self.size_bits
+        values = (
+            ("size_bytes", None if size_bits is None else size_bits / 8),
+            ("size_bits", size_bits),
+            ("row_bits", self.row_bits),
+            ("banks", self.banks),
+            ("ports", self.ports),
+            ("depth", self.depth),
+            ("bandwidth_bits_per_s", self.bandwidth_bits_per_s),
+        )
+        return tuple((name, whole(value)) for name, value in values if value is not None)
+
+    @property
+    def area_um2(self) -> float | None:
+        """Area of one instance, None when nothing is known of it."""
+        if self.area is None or isinstance(self.area, float):
+            return self.area
+        return names_checked(self.area, self.symbols)

@@ -1,0 +1,377 @@
+"""Arithmetic written as text, parsed by hand and never given to Python's own evaluator.
+
+One small language serves area formulas, tile sizes, workload sizes and sweeps:
+
+    or, and, not, == != < <= > >= (not chained), + -, * / // %, unary -, ** (right to left), calls, ( )
+
+with Python's precedence. `GLB.size_bytes` is one name; `16 MiB` is a literal in bytes; 'onchip' is a text
+to compare; `1e6` is a whole number. Arithmetic uses Python's operators, everything else (comparisons and
+logic included) goes through a table of functions, so the same tree evaluates numpy arrays when the caller
+passes vectorised functions. Both sides of `and`, `or` and `choose` are always evaluated, because arrays
+cannot be evaluated lazily.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from arch.functions import ARITIES, SCALAR_FUNCTIONS
+from arch.names import nearest
+from arch.quantity import dimension_of_unit, size_units_bytes
+
+__all__ = [
+    "SCALAR_FUNCTIONS",
+    "Call",
+    "Expression",
+    "Name",
+    "Number",
+    "Text",
+    "check_names",
+    "evaluate",
+    "parse_expression",
+]
+
+# Bounds on what a user may write, far above any formula: they keep the recursion and the integers small.
+_LONGEST_TEXT = 1000
+_DEEPEST_NESTING = 40
+_MOST_TOKENS = 250
+_LARGEST_POWER_BITS = 4096
+
+_COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
+_KEYWORDS = ("and", "or", "not")
+_TOKEN = re.compile(
+    r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+    r"|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"
+    r"|(?P<text>'[^']*'|\"[^\"]*\")"
+    r"|(?P<symbol>\*\*|//|==|!=|<=|>=|[-+*/%<>(),])"
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """A literal; sizes are already in bytes."""
+
+    value: int | float
+
+
+@dataclass(frozen=True)
+class Text:
+    """A quoted word, for comparisons."""
+
+    value: str
+
+
+@dataclass(frozen=True)
+class Name:
+    """A dotted name, looked up when evaluated."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """An operator or a function applied to arguments."""
+
+    function: str
+    arguments: tuple["Node", ...]
+
+
+Node = Number | Text | Name | Call
+
+
+@dataclass(frozen=True)
+class Expression:
+    """A parsed expression and the text it came from."""
+
+    text: str
+    root: Node
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The distinct names read, in order of first appearance."""
+        return tuple(dict.fromkeys(_iter_names(self.root)))
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _iter_names(node: Node) -> Iterator[str]:
+    match node:
+        case Name(name):
+            yield name
+        case Call(_, arguments):
+            for argument in arguments:
+                yield from _iter_names(argument)
+
+
+class _Token(NamedTuple):
+    kind: str  # number, name, text, symbol, end
+    text: str
+    column: int  # from 1
+
+
+def _tokens(text: str) -> list[_Token]:
+    tokens = []
+    position = 0
+    while position < len(text):
+        if text[position].isspace():
+            position += 1
+            continue
+        match = _TOKEN.match(text, position)
+        if match is None:
+            found = "a text that is not closed" if text[position] in "'\"" else f"'{text[position]}'"
+            raise ValueError(f"unexpected {found} at column {position + 1} of '{text}'")
+        tokens.append(_Token(str(match.lastgroup), match.group(), position + 1))
+        position = match.end()
+    if len(tokens) > _MOST_TOKENS:
+        raise ValueError(f"expected an expression of at most {_MOST_TOKENS} words, got {len(tokens)}")
+    return [*tokens, _Token("end", "the end", len(text) + 1)]
+
+
+def _whole(value: Fraction) -> int | float:
+    return int(value) if value.denominator == 1 else float(value)
+
+
+class _Parser:
+    """Recursive descent over the tokens of one text; each method parses one level of precedence."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.tokens = _tokens(text)
+        self.position = 0
+        self.nesting = 0
+
+    @property
+    def next(self) -> _Token:
+        return self.tokens[self.position]
+
+    def take(self) -> _Token:
+        self.position += 1
+        return self.tokens[self.position - 1]
+
+    def take_if(self, *symbols: str) -> str | None:
+        if self.next.kind in ("symbol", "name") and self.next.text in symbols:
+            return self.take().text
+        return None
+
+    def fail(self, problem: str, token: _Token) -> ValueError:
+        return ValueError(f"{problem} at column {token.column} of '{self.text}'")
+
+    def unexpected(self, expected: str) -> ValueError:
+        found = self.next.text if self.next.kind == "end" else f"'{self.next.text}'"
+        return self.fail(f"expected {expected}, got {found}", self.next)
+
+    def parse(self) -> Node:
+        node = self.disjunction()
+        if self.next.kind != "end":
+            raise self.unexpected("an operator or the end")
+        return node
+
+    def nested(self, parse_inner: Callable[[], Node]) -> Node:
+        """Runs one more level of recursion, within bounds."""
+        self.nesting += 1
+        if self.nesting > _DEEPEST_NESTING:
+            raise self.fail(f"more than {_DEEPEST_NESTING} levels of nesting", self.next)
+        node = parse_inner()
+        self.nesting -= 1
+        return node
+
+    def left_to_right(self, symbols: Mapping[str, str], operand: Callable[[], Node]) -> Node:
+        node = operand()
+        while symbol := self.take_if(*symbols):
+            node = Call(symbols[symbol], (node, operand()))
+        return node
+
+    def disjunction(self) -> Node:
+        return self.left_to_right({"or": "or"}, self.conjunction)
+
+    def conjunction(self) -> Node:
+        return self.left_to_right({"and": "and"}, self.negation)
+
+    def negation(self) -> Node:
+        if self.take_if("not"):
+            return Call("not", (self.nested(self.negation),))
+        return self.comparison()
+
+    def comparison(self) -> Node:
+        left = self.sum()
+        symbol = self.take_if(*_COMPARISONS)
+        if symbol is None:
+            return left
+        node = Call(_COMPARISONS[symbol], (left, self.sum()))
+        if self.next.text in _COMPARISONS:
+            raise self.fail("comparisons cannot be chained (use 'and')", self.next)
+        return node
+
+    def sum(self) -> Node:
+        return self.left_to_right({"+": "+", "-": "-"}, self.product)
+
+    def product(self) -> Node:
+        return self.left_to_right({"*": "*", "/": "/", "//": "//", "%": "%"}, self.signed)
+
+    def signed(self) -> Node:
+        if self.take_if("-"):
+            return Call("neg", (self.nested(self.signed),))
+        if self.take_if("+"):
+            return self.nested(self.signed)
+        return self.power()
+
+    def power(self) -> Node:
+        base = self.primary()
+        if self.take_if("**"):
+            return Call("**", (base, self.nested(self.signed)))  # binds tighter than a minus on its left only
+        return base
+
+    def primary(self) -> Node:
+        token = self.next
+        if token.kind == "number":
+            return self.number()
+        if token.kind == "text":
+            return Text(self.take().text[1:-1])
+        if token.kind == "name" and token.text not in _KEYWORDS:
+            return self.name_or_call()
+        if self.take_if("("):
+            node = self.nested(self.disjunction)
+            self.close(token)
+            return node
+        raise self.unexpected("a number, a name or '('")
+
+    def close(self, opening: _Token) -> None:
+        if not self.take_if(")"):
+            raise self.unexpected(f"')' for the '(' at column {opening.column}")
+
+    def number(self) -> Node:
+        token = self.take()
+        mantissa, _, exponent = token.text.lower().partition("e")
+        if len(exponent) > 4:
+            raise self.fail(f"number '{token.text}' is too large", token)
+        exact = Fraction(token.text)
+        if self.next.kind == "name" and self.next.text not in _KEYWORDS:
+            return Number(_whole(exact * self.size_unit_bytes()))
+        is_whole = exact.denominator == 1 and "." not in mantissa and len(str(exact.numerator)) <= 18
+        if is_whole or (exponent and exact.denominator == 1 and exact < 10**18):
+            return Number(int(exact))
+        try:
+            return Number(float(exact))
+        except OverflowError as error:
+            raise self.fail(f"number '{token.text}' is too large", token) from error
+
+    def size_unit_bytes(self) -> Fraction:
+        token = self.take()
+        units = size_units_bytes()
+        if token.text in units:
+            return units[token.text]
+        dimension = dimension_of_unit(token.text)
+        reason = f", which is the unit of {dimension}" if dimension else nearest(token.text, units)
+        raise self.fail(f"expected an operator or a size unit, got '{token.text}'{reason}", token)
+
+    def name_or_call(self) -> Node:
+        token = self.take()
+        opening = self.next
+        if not self.take_if("("):
+            return Name(token.text)
+        if token.text not in ARITIES:
+            raise self.fail(f"unknown function '{token.text}'{nearest(token.text, ARITIES)}", token)
+        arguments: list[Node] = []
+        if self.next.text != ")":
+            arguments.append(self.nested(self.disjunction))
+            while self.take_if(","):
+                arguments.append(self.nested(self.disjunction))
+        self.close(opening)
+        self.check_arity(token, len(arguments))
+        return Call(token.text, tuple(arguments))
+
+    def check_arity(self, token: _Token, count: int) -> None:
+        least, most = ARITIES[token.text]
+        if least <= count and (most is None or count <= most):
+            return
+        wanted = f"at least {least}" if most is None else str(least)
+        raise self.fail(f"'{token.text}' takes {wanted} argument{'s' * (least != 1)}, got {count},", token)
+
+
+def parse_expression(source: Any) -> Expression:
+    """Text or a number to an Expression (an Expression is returned as it is); ValueError names the column."""
+    if isinstance(source, Expression):
+        return source
+    if isinstance(source, (int, float)) and not isinstance(source, bool):
+        if source != source or source in (float("inf"), float("-inf")):
+            raise ValueError(f"expected an expression or a finite number, got {source}")
+        return Expression(repr(source), Number(source))
+    if not isinstance(source, str):
+        raise ValueError(f"expected an expression or a number, got {source!r}")
+    if not source.strip():
+        raise ValueError("expected an expression or a number, got an empty text")
+    if len(source) > _LONGEST_TEXT:
+        raise ValueError(f"expected an expression of at most {_LONGEST_TEXT} characters, got {len(source)}")
+    return Expression(source, _Parser(source).parse())
+
+
+def check_names(expression: Expression, known: Iterable[str]) -> None:
+    """ValueError for the first name the expression reads that is not known, with the nearest that is."""
+    candidates = tuple(known)
+    for name in expression.names:
+        if name not in candidates:
+            raise ValueError(f"unknown name '{name}'{nearest(name, candidates)}")
+
+
+def _raise_to(base: Any, exponent: Any) -> Any:
+    if (
+        isinstance(base, int)
+        and isinstance(exponent, int)
+        and base.bit_length() * exponent > _LARGEST_POWER_BITS
+    ):
+        raise OverflowError
+    power = base**exponent
+    if isinstance(power, complex):
+        raise ValueError("a negative number has no fractional power")
+    return power
+
+
+_ARITHMETIC: dict[str, Callable[..., Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": _raise_to,
+    "neg": operator.neg,
+}
+
+
+def _calculate(function: str, values: list[Any]) -> Any:
+    """Arithmetic, with Python's refusals turned into sentences."""
+    if any(isinstance(value, str) for value in values):
+        symbol = "-" if function == "neg" else function
+        raise ValueError(f"'{symbol}' needs numbers, got {' and '.join(repr(value) for value in values)}")
+    return _ARITHMETIC[function](*values)
+
+
+def _evaluate(node: Node, lookup: Callable[[str], Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
+    match node:
+        case Number(value) | Text(value):
+            return value
+        case Name(name):
+            return lookup(name)
+        case Call(function, arguments):
+            values = [_evaluate(argument, lookup, functions) for argument in arguments]
+            if function in _ARITHMETIC:
+                return _calculate(function, values)
+            return functions[function](*values)
+
+
+def evaluate(
+    expression: Expression,
+    lookup: Callable[[str], Any],
+    functions: Mapping[str, Callable[..., Any]] = SCALAR_FUNCTIONS,
+) -> Any:
+    """The value, names resolved by `lookup`; ValueError for a division by zero or a text used as a number."""
+    try:
+        return _evaluate(expression.root, lookup, functions)
+    except ZeroDivisionError as error:
+        raise ValueError(f"division by zero in '{expression}'") from error
+    except OverflowError as error:
+        raise ValueError(f"a number too large in '{expression}'") from error

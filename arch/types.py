@@ -1,0 +1,175 @@
+"""A machine as a tree: memories below one root, arrays of processing elements fed by them.
+
+The tree is checked once, when it is made: one root, known parents, registers that belong to their array.
+All else is arithmetic on its own fields, in the order of the file.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
+
+from arch.components import Array, Drain, Memory, whole
+from arch.fields import Problem, refuse_at, validated_by_name
+from arch.names import nearest
+from arch.operation import FROZEN
+from arch.quantity import FrequencyHz, LengthNm, SizeBits
+
+__all__ = ["Architecture", "Array", "Component", "Drain", "Memory"]
+
+Component = Memory | Array
+_OfKind = Annotated[Component, Field(discriminator="kind")]
+_ComponentsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, _OfKind]), "component"))
+
+
+class Architecture(BaseModel):
+    """A machine: clock, word, technology node and the tree of its components, in file order."""
+
+    model_config = FROZEN
+
+    name: str
+    description: str = ""
+    clock_hz: FrequencyHz = Field(alias="clock")
+    word_bits: SizeBits = Field(alias="word")
+    node_nm: LengthNm = Field(alias="node")
+    components: Annotated[tuple[Memory | Array, ...], _ComponentsByName]
+    source: str
+
+    @model_validator(mode="after")
+    def _is_a_machine(self) -> Self:
+        problems = [*self._iter_parent_problems(), *self._iter_register_problems()]
+        refuse_at(type(self).__name__, problems)
+        refuse_at(type(self).__name__, [*self._iter_tree_problems(), *self._iter_instance_problems()])
+        return self
+
+    def _iter_parent_problems(self) -> Iterator[Problem]:
+        for component in self.components:
+            if component.parent is not None:
+                yield from self._iter_memory_problems(component, "parent", component.parent)
+
+    def _iter_register_problems(self) -> Iterator[Problem]:
+        arrays = {array.name for array in self.arrays}
+        for array in self.arrays:
+            yield from self._iter_memory_problems(array, "registers", array.registers)
+        for memory in self.memories:
+            if memory.per_pe_of is not None and memory.per_pe_of not in arrays:
+                reason = nearest(memory.per_pe_of, arrays)
+                yield ("components", memory.name, "per_pe_of"), f"unknown array '{memory.per_pe_of}'{reason}"
+
+    def _iter_memory_problems(self, component: Component, key: str, name: str) -> Iterator[Problem]:
+        """Why `name` is no memory, at that key of the component."""
+        memories = {memory.name for memory in self.memories}
+        location = ("components", component.name, key)
+        if name not in memories and any(array.name == name for array in self.arrays):
+            yield location, f"expected a memory, got the array '{name}'"
+        elif name not in memories:
+            yield location, f"unknown memory '{name}'{nearest(name, memories)}"
+
+    def _iter_tree_problems(self) -> Iterator[Problem]:
+        roots = [memory.name for memory in self.memories if memory.parent is None]
+        if len(roots) != 1:
+            found = " and ".join(f"'{name}'" for name in roots) or "none"
+            yield ("components",), f"expected exactly one memory without a parent, got {found}"
+        reported: set[str] = set()
+        for memory in self.memories:
+            cycle = self._cycle_above(memory)
+            if cycle and not reported & set(cycle):
+                reported |= set(cycle)
+                yield (
+                    ("components", cycle[0], "parent"),
+                    f"expected a tree, got the cycle {' -> '.join(cycle)}",
+                )
+
+    def _cycle_above(self, memory: Memory) -> list[str]:
+        """The names of a cycle of parents that starts and ends at this memory, or none."""
+        names = [memory.name]
+        while memory.parent is not None and len(names) <= len(self.components):
+            memory = self.memory(memory.parent)
+            names.append(memory.name)
+            if memory.name == names[0]:
+                return names
+        return []
+
+    def _iter_instance_problems(self) -> Iterator[Problem]:
+        for array in self.arrays:
+            registers = self.memory(array.registers)
+            if registers.per_pe_of != array.name:
+                found = f"per_pe_of: {registers.per_pe_of}" if registers.per_pe_of else "no per_pe_of"
+                expected = f"expected a memory with per_pe_of: {array.name}"
+                location = ("components", array.name, "registers")
+                yield location, f"{expected}, got '{registers.name}' with {found}"
+        for memory in self.memories:
+            charged, most = memory.energy_instances, self.instances(memory)
+            if charged != "all" and charged > most:
+                location = ("components", memory.name, "energy_instances")
+                yield location, f"expected 'all' or at most {most}, got {charged}"
+
+    @property
+    def memories(self) -> tuple[Memory, ...]:
+        """The memories, in file order."""
+        return tuple(component for component in self.components if isinstance(component, Memory))
+
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        """The arrays, in file order."""
+        return tuple(component for component in self.components if isinstance(component, Array))
+
+    @property
+    def root(self) -> Memory:
+        """The memory without a parent."""
+        return next(memory for memory in self.memories if memory.parent is None)
+
+    def component(self, name: str) -> Component:
+        """The component of that name; ValueError with the nearest one."""
+        for component in self.components:
+            if component.name == name:
+                return component
+        names = tuple(component.name for component in self.components)
+        raise ValueError(f"'{self.name}' has no component '{name}'{nearest(name, names)}")
+
+    def memory(self, name: str) -> Memory:
+        """The memory of that name; ValueError for an array or an unknown name."""
+        component = self.component(name)
+        if isinstance(component, Memory):
+            return component
+        raise ValueError(f"expected a memory of '{self.name}', got the array '{name}'")
+
+    def array(self, name: str) -> Array:
+        """The array of that name; ValueError for a memory or an unknown name."""
+        component = self.component(name)
+        if isinstance(component, Array):
+            return component
+        raise ValueError(f"expected an array of '{self.name}', got the memory '{name}'")
+
+    def children(self, name: str) -> tuple[Component, ...]:
+        """The components whose parent is that memory."""
+        parent = self.memory(name).name
+        return tuple(component for component in self.components if component.parent == parent)
+
+    def path(self, name: str) -> tuple[Component, ...]:
+        """From the root down to that component, both included."""
+        component = self.component(name)
+        return (component,) if component.parent is None else (*self.path(component.parent), component)
+
+    def depth_of(self, name: str) -> int:
+        """Levels between a component and the root; the root has 0."""
+        return len(self.path(name)) - 1
+
+    def instances(self, memory: Memory) -> int:
+        """How many of that memory the machine has: one for each element of its array, or one."""
+        return 1 if memory.per_pe_of is None else self.array(memory.per_pe_of).pes
+
+    def charged_instances(self, memory: Memory) -> int:
+        """For how many of them energy is charged."""
+        charged = memory.energy_instances
+        return self.instances(memory) if charged == "all" else charged
+
+    def symbols(self) -> tuple[tuple[str, float], ...]:
+        """Every name an expression on it may read: `GLB.size_bytes`, `PE2D.rows`, `word_bytes`, and so on."""
+        own = (("word_bytes", self.word_bits / 8), ("word_bits", self.word_bits), ("clock_hz", self.clock_hz))
+        found = [(name, whole(value)) for name, value in own]
+        for component in self.components:
+            found += [(f"{component.name}.{name}", value) for name, value in component.symbols]
+            if isinstance(component, Memory) and component.size_bits is not None:
+                found.append((f"{component.name}.size_words", whole(component.size_bits // self.word_bits)))
+        return tuple(found)

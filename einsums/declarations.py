@@ -1,0 +1,135 @@
+"""Checks of what a cascade declares (ranks, partitions, inputs, sizes), each against those before it."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from einsums.nodes import Partition, Rank, SizeRule, Tensor
+from einsums.problems import Problem, listed, nearest
+
+_RANK = re.compile(r"[A-Z][A-Z0-9_]*")
+_TENSOR = re.compile(r"(?=.*[A-Z])[A-Za-z_][A-Za-z0-9_]*")
+
+# A check gets the value of a field and the fields before it; a field that was refused itself is absent.
+Check = Callable[[Any, Mapping[str, Any]], Iterator[Problem]]
+
+
+def rank_name_problems(names: Iterable[str]) -> Iterator[Problem]:
+    """Ranks are upper case, so that their lower case can name the variable."""
+    for name in names:
+        if not _RANK.fullmatch(name):
+            fixed = re.sub(r"[^A-Z0-9_]", "", name.upper())
+            hint = f"; did you mean '{fixed}'?" if _RANK.fullmatch(fixed) else ""
+            yield Problem(f"rank names are upper case, such as M or M1, found '{name}'{hint}")
+
+
+def repeated(names: Iterable[str]) -> tuple[str, ...]:
+    """Names that occur more than once."""
+    every = tuple(names)
+    return tuple(dict.fromkeys(name for name in every if every.count(name) > 1))
+
+
+def _ranks(ranks: tuple[Rank, ...], _: Mapping[str, Any]) -> Iterator[Problem]:
+    names = [rank.name for rank in ranks]
+    yield from rank_name_problems(names)
+    for name in repeated(names):
+        yield Problem(f"rank {name} is declared twice")
+
+
+def _partitions(partitions: tuple[Partition, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+    ranks = [rank.name for rank in before.get("ranks", ())]
+    for partition in partitions:
+        if "ranks" in before and partition.rank not in ranks:
+            yield Problem(f"partition of unknown rank '{partition.rank}'{nearest(partition.rank, ranks)}")
+        if len(partition.parts) < 2:
+            yield Problem(
+                f"the partition of {partition.rank} needs at least two parts, found {listed(partition.parts)}"
+            )
+        yield from rank_name_problems(partition.parts)
+    for rank in repeated(partition.rank for partition in partitions):
+        yield Problem(f"rank {rank} is partitioned twice")
+    parts = [part for partition in partitions for part in partition.parts]
+    for part in repeated(parts):
+        yield Problem(f"part {part} is declared twice")
+    for part in dict.fromkeys(parts):
+        if part in ranks:
+            yield Problem(
+                f"part {part} is also declared as a rank; a part is declared by its partition alone"
+            )
+
+
+def _batch(batch: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+    yield from rank_name_problems(batch)
+    for name in repeated(batch):
+        yield Problem(f"batch rank {name} is declared twice")
+    for partition in before.get("partitions", ()):
+        for name in batch:
+            if name == partition.rank or name in partition.parts:
+                yield Problem(f"batch rank {name} is partitioned; batch ranks are carried whole")
+
+
+def _inputs(inputs: tuple[Tensor, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in repeated(tensor.name for tensor in inputs):
+        yield Problem(f"input {name} is declared twice")
+    for tensor in inputs:
+        if not _TENSOR.fullmatch(tensor.name):
+            yield Problem(f"tensor names have an upper-case letter, found '{tensor.name}'")
+        for rank in repeated(tensor.ranks):
+            yield Problem(f"input {tensor.name} has rank {rank} twice")
+        if {"ranks", "partitions", "batch"} <= before.keys():
+            yield from _input_rank_problems(tensor, before)
+
+
+def _input_rank_problems(tensor: Tensor, before: Mapping[str, Any]) -> Iterator[Problem]:
+    ranks = [rank.name for rank in before["ranks"]]
+    root_by_part = {part: partition.rank for partition in before["partitions"] for part in partition.parts}
+    for rank in tensor.ranks:
+        if rank in before["batch"]:
+            yield Problem(
+                f"input {tensor.name} lists batch rank {rank}, which every tensor carries unwritten"
+            )
+        elif rank in root_by_part:
+            yield Problem(
+                f"input {tensor.name} has rank {rank}, part of {root_by_part[rank]}; inputs have whole ranks"
+            )
+        elif rank not in ranks:
+            yield Problem(f"input {tensor.name} has unknown rank '{rank}'{nearest(rank, ranks)}")
+
+
+def _unbatched(unbatched: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+    names = [tensor.name for tensor in before.get("inputs", ())]
+    for name in unbatched:
+        if "inputs" in before and name not in names:
+            yield Problem(f"unbatched lists '{name}', which is no input{nearest(name, names)}")
+
+
+def _outputs(outputs: tuple[str, ...], _: Mapping[str, Any]) -> Iterator[Problem]:
+    if not outputs:
+        yield Problem("a cascade needs at least one output")
+    for name in repeated(outputs):
+        yield Problem(f"output {name} is listed twice")
+
+
+def _sizes(sizes: tuple[SizeRule, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+    if not {"ranks", "partitions", "batch"} <= before.keys():
+        return
+    inner = [part for partition in before["partitions"] for part in partition.inner]
+    known = [*before["batch"], *(rank.name for rank in before["ranks"]), *inner]
+    for rule in sizes:
+        if rule.rank not in known:
+            yield Problem(f"size of unknown rank '{rule.rank}'{nearest(rule.rank, known)}")
+        if not rule.expression.strip():
+            yield Problem(f"the size of {rule.rank} is empty; expected an expression such as seq_len")
+    for name in repeated(rule.rank for rule in sizes):
+        yield Problem(f"the size of {name} is given twice")
+
+
+CHECK_BY_FIELD: dict[str, Check] = {
+    "ranks": _ranks,
+    "partitions": _partitions,
+    "batch": _batch,
+    "inputs": _inputs,
+    "unbatched": _unbatched,
+    "outputs": _outputs,
+    "sizes": _sizes,
+}

@@ -1,0 +1,364 @@
+"""What a cascade means, in numpy: slow, clear, float64. Every other engine is checked against this.
+
+For each Einsum, every tensor is gathered over the iteration space, the expression is evaluated at all points,
+points that do not exist (beyond the end of a ragged partition) become the identity of the reduction, and the
+rest is reduced and placed. Einsums that form an iteration advance together, one step at a time.
+
+Two conventions complete float arithmetic. They follow from reading a zero as an absent value, so that
+products are taken on the intersection of their operands (EDGE notation; Nayak et al., MICRO 2024): **0 * inf
+= 0** and **0 / 0 = 0**. They define the first step of a running quotient such as `RZ[k] * (RY[k+1] / RY[k])`,
+whose old value is 0 and whose old divisor is 0. Any other division by zero is an infinity and NaN stays NaN.
+Coordinates of a result that do not exist hold NaN; an iterative value passes a step that does not exist
+unchanged. `round` rounds halves to even; comparisons and logic give 0 or 1 and read every non-zero value as
+true.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from einsums.graph import iteration_groups
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load
+from einsums.operators import REDUCER_BY_NAME
+from einsums.problems import listed, nearest
+from einsums.types import Cascade
+from einsums.workload import Workload
+
+Array = NDArray[np.float64]
+Coordinates = NDArray[np.int64]
+
+
+def _multiply(a: Array, b: Array) -> Array:
+    absent = ((a == 0) & np.isinf(b)) | (np.isinf(a) & (b == 0))
+    return np.where(absent, 0.0, a * b)
+
+
+def _divide(a: Array, b: Array) -> Array:
+    return np.where((a == 0) & (b == 0), 0.0, a / b)
+
+
+def _sigmoid(x: Array) -> Array:
+    return np.exp(-np.logaddexp(0.0, -x))
+
+
+MEANING_BY_OPERATOR: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": _multiply,
+    "div": _divide,
+    "pow": np.power,
+    "neg": np.negative,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "not": np.logical_not,
+    "max": np.maximum,
+    "min": np.minimum,
+    "clamp": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    "relu": lambda x: np.maximum(x, 0.0),
+    "abs": np.abs,
+    "sign": np.sign,
+    "select": lambda chosen, a, b: np.where(chosen != 0, a, b),
+    "exp": np.exp,
+    "log": np.log,
+    "log2": np.log2,
+    "softplus": lambda x: np.logaddexp(0.0, x),
+    "sqrt": np.sqrt,
+    "rsqrt": lambda x: 1.0 / np.sqrt(x),
+    "gelu": lambda x: 0.5 * x * (1.0 + np.vectorize(math.erf, otypes=[np.float64])(x / math.sqrt(2.0))),
+    "silu": lambda x: x * _sigmoid(x),
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+    "cos": np.cos,
+    "sin": np.sin,
+    "round": np.round,
+    "floor": np.floor,
+    "ceil": np.ceil,
+}
+
+# `mean` is a sum, divided by the number of existing points afterwards.
+FOLD_BY_REDUCER: dict[str, Callable[..., Any]] = {
+    "add": np.sum,
+    "mean": np.sum,
+    "mul": np.prod,
+    "max": np.max,
+    "min": np.min,
+    "or": lambda values, axis: np.any(values != 0, axis=axis).astype(np.float64),
+}
+
+
+class _Space(NamedTuple):
+    """The points at which an Einsum is evaluated: coordinates of each variable, which combinations exist."""
+
+    variables: tuple[str, ...]
+    coordinates: tuple[Coordinates, ...]  # one axis each, in the order of `variables`
+    exists: NDArray[np.bool_]
+
+    def over(self, variables: tuple[str, ...]) -> "_Space":
+        """The projection onto some of the variables, in the order of this space."""
+        dropped = tuple(axis for axis, name in enumerate(self.variables) if name not in variables)
+        kept = tuple(axis for axis, name in enumerate(self.variables) if name in variables)
+        names = tuple(self.variables[axis] for axis in kept)
+        return _Space(
+            names,
+            tuple(np.squeeze(self.coordinates[axis], dropped) for axis in kept),
+            np.asarray(self.exists.any(axis=dropped), dtype=np.bool_),
+        )
+
+
+def interpret(
+    cascade: Cascade, inputs: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None = None
+) -> dict[str, np.ndarray]:
+    """Every tensor the cascade writes, as float64 arrays with the batch axes first.
+
+    Inputs carry any number of batch axes, the same for all (none for unbatched ones), then whole ranks in
+    declared order. `sizes` gives the inner parts of partitions and ranks that no input has. An iterative
+    tensor has one coordinate more than its rank.
+    """
+    tensors = _checked_inputs(cascade, inputs)
+    workload = _workload(cascade, tensors, dict(sizes or {}))
+    machine = _Machine(workload, tensors, _batch_shape(cascade, tensors))
+    with np.errstate(all="ignore"):
+        for group in iteration_groups(cascade):
+            machine.run(group)
+    return {einsum.name: machine.tensors[einsum.name] for einsum in cascade.einsums}
+
+
+# --- inputs -------------------------------------------------------------------------------------------------
+def _checked_inputs(cascade: Cascade, inputs: Mapping[str, np.ndarray]) -> dict[str, Array]:
+    names = [tensor.name for tensor in cascade.inputs]
+    for name in inputs:
+        if name not in names:
+            raise ValueError(
+                f"{cascade.name} has no input '{name}'{nearest(name, names)}; its inputs are {listed(names)}"
+            )
+    missing = [name for name in names if name not in inputs]
+    if missing:
+        raise ValueError(f"{cascade.name} needs the input {listed(missing)}")
+    arrays = {name: np.asarray(inputs[name], dtype=np.float64) for name in names}
+    for tensor in cascade.inputs:
+        axes, ranks = arrays[tensor.name].ndim, len(tensor.ranks)
+        if axes < ranks or (axes > ranks and cascade.is_unbatched(tensor.name)):
+            prefix = "" if cascade.is_unbatched(tensor.name) else "batch axes and "
+            raise ValueError(
+                f"input {tensor.name} needs {prefix}{ranks} axes ({listed(tensor.ranks)}), found {axes}"
+            )
+    return arrays
+
+
+def _batch_shape(cascade: Cascade, arrays: Mapping[str, Array]) -> tuple[int, ...]:
+    first, shape = "", ()
+    for tensor in cascade.inputs:
+        if cascade.is_unbatched(tensor.name):
+            continue
+        found = arrays[tensor.name].shape[: arrays[tensor.name].ndim - len(tensor.ranks)]
+        if first and found != shape:
+            raise ValueError(f"the batch axes of {tensor.name} are {found}, but those of {first} are {shape}")
+        first, shape = tensor.name, found
+    return shape
+
+
+def _workload(cascade: Cascade, arrays: Mapping[str, Array], sizes: dict[str, int]) -> Workload:
+    """Sizes from the shapes of inputs, completed by `sizes`; batch ranks without axes count as one."""
+    found: dict[str, tuple[str, int]] = {}
+    for tensor in cascade.inputs:
+        shape = arrays[tensor.name].shape[arrays[tensor.name].ndim - len(tensor.ranks) :]
+        for rank, size in zip(tensor.ranks, shape, strict=True):
+            owner, known = found.setdefault(rank, (tensor.name, size))
+            if known != size:
+                raise ValueError(f"rank {rank} is {known} in {owner} but {size} in {tensor.name}")
+    batch = _batch_shape(cascade, arrays)
+    if len(batch) == len(cascade.batch):
+        found |= {rank: ("the batch axes", size) for rank, size in zip(cascade.batch, batch, strict=True)}
+    for rank, size in sizes.items():
+        if found.get(rank, ("", size))[1] != size:
+            owner, known = found[rank]
+            raise ValueError(f"rank {rank} is {known} in {owner} but {size} in the given sizes")
+    known_sizes = {rank: size for rank, (_, size) in found.items()}
+    every = dict.fromkeys(cascade.batch, 1) | known_sizes | sizes
+    try:
+        return Workload.model_validate({"cascade": cascade, "bits": 64, "sizes": every})
+    except ValidationError as error:
+        raise ValueError("\n".join(str(item["ctx"]["error"]) for item in error.errors())) from None
+
+
+# --- evaluation ---------------------------------------------------------------------------------------------
+class _Machine:
+    """The tensors computed so far, and the sizes to compute the next with."""
+
+    def __init__(self, workload: Workload, inputs: Mapping[str, Array], batch: tuple[int, ...]) -> None:
+        self.workload = workload
+        self.cascade = workload.cascade
+        self.batch = batch
+        self.tensors: dict[str, Array] = dict(inputs)
+
+    def run(self, group: tuple[str, ...]) -> None:
+        """Compute the Einsums of one iteration group, stepping its iterative rank if it has one."""
+        for name in group:
+            self.tensors[name] = self.empty(name)
+        einsums = [self.cascade.einsum(name) for name in group]
+        rank = next(
+            (self.cascade.scope.iterative_rank[name] for name in group if self.cascade.is_iterative(name)),
+            None,
+        )
+        if rank is None:
+            for einsum in einsums:
+                self.compute(einsum, {})
+            return
+        for step in range(self.workload.size(rank)):
+            for einsum in einsums:
+                if self.cascade.is_iterative(einsum.name):
+                    self.pass_on(einsum.name, rank, step)
+                self.compute(einsum, {rank.lower(): step})
+
+    def empty(self, name: str) -> Array:
+        """A tensor of which nothing exists yet but an initial value."""
+        ranks = self.cascade.tensor(name).ranks
+        iterative = self.cascade.scope.iterative_rank.get(name)
+        shape = tuple(self.workload.size(rank) + (rank == iterative) for rank in ranks)
+        array = np.full((() if self.cascade.is_unbatched(name) else self.batch) + shape, np.nan)
+        if iterative is not None:
+            _along(array, ranks, iterative)[0] = self.cascade.initial_value(name)
+        return array
+
+    def pass_on(self, name: str, rank: str, step: int) -> None:
+        """Let the old value stand where the step does not exist."""
+        view = _along(self.tensors[name], self.cascade.tensor(name).ranks, rank)
+        view[step + 1] = view[step]
+
+    def compute(self, einsum: Einsum, fixed: Mapping[str, int]) -> None:
+        """Evaluate an Einsum at all points with some variables fixed, and place the result."""
+        space = self.space(einsum.variables, fixed)
+        target = space.over(einsum.output.variables)
+        value = self.contraction(einsum, space)
+        if value is None:
+            value = self.reduced(einsum, space)
+        axes = [self.indices(index, target) for index in einsum.output.indices]
+        places: list[Any] = [np.broadcast_to(axis, target.exists.shape)[target.exists] for axis in axes]
+        lead = value.shape[: value.ndim - target.exists.ndim]
+        value = np.broadcast_to(value, lead + target.exists.shape)
+        self.tensors[einsum.name][(..., *places)] = value[..., target.exists] if places else value
+
+    def reduced(self, einsum: Einsum, space: _Space) -> Array:
+        """The expression at every point, reduced over the variables absent on the left."""
+        value = np.asarray(self.value(einsum.expr, space), dtype=np.float64)
+        if einsum.reduction is None:
+            return value
+        lead = value.shape[: value.ndim - len(space.variables)]
+        identity = REDUCER_BY_NAME[einsum.reduction.operator].identity
+        value = np.where(space.exists, np.broadcast_to(value, lead + space.exists.shape), identity)
+        kept = len(space.variables)
+        axes = tuple(
+            place - kept for place, name in enumerate(space.variables) if name in einsum.reduced_variables
+        )
+        total = FOLD_BY_REDUCER[einsum.reduction.operator](value, axis=axes)
+        if einsum.reduction.operator == "mean":
+            total = total / space.exists.sum(axis=axes)
+        return total
+
+    def contraction(self, einsum: Einsum, space: _Space) -> Array | None:
+        """A sum of products by numpy's own contraction, None where its arithmetic would differ from the
+        definition.
+
+        It differs if points are missing or a factor is infinite or NaN (numpy has 0 * inf = NaN).
+        """
+        factors = _factors(einsum.expr)
+        if (
+            factors is None
+            or einsum.reduction is None
+            or einsum.reduction.operator != "add"
+            or not space.exists.all()
+        ):
+            return None
+        number = {name: place for place, name in enumerate(space.variables)}
+        operands: list[Any] = []
+        for access in factors:
+            value = self.load(access, space)
+            if not np.isfinite(value).all():
+                return None
+            lead = value.shape[: value.ndim - len(space.variables)]
+            kept = tuple(name for name in space.variables if name in access.variables)
+            sizes = tuple(space.exists.shape[number[name]] for name in kept)
+            operands += [value.reshape(lead + sizes), [..., *(number[name] for name in kept)]]
+        out: list[Any] = [
+            ...,
+            *(number[name] for name in space.variables if name not in einsum.reduced_variables),
+        ]
+        return np.einsum(*operands, out, optimize=True)
+
+    def space(self, variables: tuple[str, ...], fixed: Mapping[str, int]) -> _Space:
+        """All coordinates of the variables, one axis each, and which of the points exist."""
+        coordinates = []
+        for axis, name in enumerate(variables):
+            whole = np.arange(self.workload.size(self.cascade.rank_of_variable(name)))
+            values = whole[fixed[name] : fixed[name] + 1] if name in fixed else whole
+            coordinates.append(values.reshape((1,) * axis + (-1,) + (1,) * (len(variables) - axis - 1)))
+        shape = tuple(values.size for values in coordinates)
+        exists = np.ones(shape, dtype=bool)
+        for partition in self.cascade.partitions:
+            reached = np.zeros((1,) * len(variables), dtype=np.int64)
+            for name, values in zip(variables, coordinates, strict=True):
+                rank = self.cascade.rank_of_variable(name)
+                if rank in partition.parts:
+                    reached = reached + values * self.workload.stride(rank)
+            exists = exists & (reached < self.workload.size(partition.rank))
+        return _Space(variables, tuple(coordinates), exists)
+
+    def value(self, expr: Expr, space: _Space) -> Array:
+        """The expression at every point; axes it does not depend on have length 1."""
+        match expr:
+            case Const():
+                return np.float64(expr.value).reshape((1,) * len(space.variables))
+            case Load():
+                return self.load(expr.access, space)
+            case Call():
+                arguments = [self.value(argument, space) for argument in expr.arguments]
+                return np.asarray(MEANING_BY_OPERATOR[expr.operator](*arguments), dtype=np.float64)
+
+    def load(self, access: Access, space: _Space) -> Array:
+        """A tensor gathered over the space: batch axes, then one axis for each variable."""
+        array = self.tensors[access.tensor]
+        lead = array.shape[: array.ndim - len(access.indices)]
+        if not access.indices:
+            return array.reshape(lead + (1,) * len(space.variables))
+        places: list[Any] = []
+        for axis, index in enumerate(access.indices):
+            place = self.indices(index, space, array.shape[len(lead) + axis] - 1)
+            # points that do not exist may point past the end; they are discarded, so any coordinate will do
+            places.append(np.minimum(place, array.shape[len(lead) + axis] - 1))
+        return array[(..., *places)]
+
+    def indices(self, index: Index, space: _Space, last: int = 0) -> Coordinates:
+        """The coordinate an index takes at every point; `last` is that of an index which reads the last."""
+        place = np.full((1,) * len(space.variables), last if index.last_of else index.offset, dtype=np.int64)
+        for term in index.terms:
+            values = space.coordinates[space.variables.index(term.variable)]
+            for rank in term.scale_ranks:
+                values = values * self.workload.size(rank)
+            place = place + term.scale * values
+        return place
+
+
+def _along(array: Array, ranks: tuple[str, ...], rank: str) -> Array:
+    """A view with the axis of `rank` first."""
+    return np.moveaxis(array, array.ndim - len(ranks) + ranks.index(rank), 0)
+
+
+def _factors(expr: Expr) -> tuple[Access, ...] | None:
+    """The accesses of a pure product of tensors, None for anything else."""
+    match expr:
+        case Load():
+            return (expr.access,)
+        case Call(operator="mul"):
+            sides = [_factors(argument) for argument in expr.arguments]
+            return None if None in sides else tuple(access for side in sides if side for access in side)
+    return None

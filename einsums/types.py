@@ -1,0 +1,223 @@
+"""The nouns of this room: a Cascade is declared ranks and tensors, and the Einsums that compute its outputs.
+
+A cascade is a graph of Einsums; the order of its lines has no meaning. An *iterative* tensor is written at
+`i+1` from values at `i`: it has coordinates 0..I along rank I, coordinate 0 comes from `init`, and `T[I]`
+reads the last. The YAML form (mappings for ranks, partition, inputs, init and sizes, a block of text for
+einsums) is accepted as it stands by `Cascade.model_validate`.
+"""
+
+import math
+from functools import cached_property
+from typing import Any
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from einsums import accesses, declarations
+from einsums.nodes import (
+    Access,
+    Call,
+    Const,
+    Einsum,
+    Expr,
+    Index,
+    InitialValue,
+    Load,
+    Noun,
+    Partition,
+    Rank,
+    Reduction,
+    SizeRule,
+    Tensor,
+    Term,
+)
+from einsums.parser import parse
+from einsums.problems import nearest, raise_problems
+from einsums.scope import Declarations, Scope
+
+__all__ = [
+    "Access",
+    "Call",
+    "Cascade",
+    "Const",
+    "Einsum",
+    "Expr",
+    "Index",
+    "InitialValue",
+    "Load",
+    "Partition",
+    "Rank",
+    "Reduction",
+    "SizeRule",
+    "Tensor",
+    "Term",
+]
+
+
+class Cascade(Noun):
+    """Einsums with their declarations; once constructed, accesses fit, no cycle is left, iterations start."""
+
+    name: str
+    description: str = ""
+    ranks: tuple[Rank, ...]
+    partitions: tuple[Partition, ...] = Field(default=(), alias="partition")
+    batch: tuple[str, ...] = ()
+    inputs: tuple[Tensor, ...]
+    unbatched: tuple[str, ...] = ()
+    initial: tuple[InitialValue, ...] = Field(default=(), alias="init")
+    outputs: tuple[str, ...]
+    sizes: tuple[SizeRule, ...] = ()
+    source: str = ""
+    einsums: tuple[Einsum, ...]  # last: its validator sees every declaration
+
+    # --- the YAML form --------------------------------------------------------------------------------------
+    @field_validator("ranks", mode="before")
+    @classmethod
+    def _ranks_of_mapping(cls, value: Any) -> Any:
+        return _items(value, "name", "description", lambda text: "" if text is None else text)
+
+    @field_validator("partitions", mode="before")
+    @classmethod
+    def _partitions_of_mapping(cls, value: Any) -> Any:
+        return _items(value, "rank", "parts")
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _inputs_of_mapping(cls, value: Any) -> Any:
+        return _items(value, "name", "ranks")
+
+    @field_validator("initial", mode="before")
+    @classmethod
+    def _initial_of_mapping(cls, value: Any) -> Any:
+        return _items(value, "tensor", "value", _number)
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def _sizes_of_mapping(cls, value: Any) -> Any:
+        return _items(value, "rank", "expression", lambda size: str(size) if isinstance(size, int) else size)
+
+    @field_validator("einsums", mode="before")
+    @classmethod
+    def _einsums_of_text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return parse(value)
+        if isinstance(value, list) and all(isinstance(line, str) for line in value):
+            return parse("\n".join(value))
+        return value
+
+    # --- what must hold -------------------------------------------------------------------------------------
+    @field_validator("ranks", "partitions", "batch", "inputs", "unbatched", "outputs", "sizes")
+    @classmethod
+    def _declared_well(cls, value: Any, info: ValidationInfo) -> Any:
+        raise_problems(declarations.CHECK_BY_FIELD[str(info.field_name)](value, info.data))
+        return value
+
+    @field_validator("einsums")
+    @classmethod
+    def _well_formed(cls, value: tuple[Einsum, ...], info: ValidationInfo) -> tuple[Einsum, ...]:
+        if all(field in info.data for field in Declarations._fields):  # else another field is already refused
+            declared = Declarations(**{field: info.data[field] for field in Declarations._fields})
+            raise_problems(accesses.iter_problems(Scope(declared, value)))
+        return value
+
+    def __repr__(self) -> str:
+        return f"Cascade('{self.name}', {len(self.einsums)} Einsums)"
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.einsums))
+
+    # --- derived --------------------------------------------------------------------------------------------
+    @cached_property
+    def scope(self) -> Scope:
+        """Look-ups by name."""
+        return Scope(
+            Declarations(**{field: getattr(self, field) for field in Declarations._fields}), self.einsums
+        )
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Every tensor: inputs, then those the Einsums write, in file order."""
+        return tuple(self.scope.tensor_by_name.values())
+
+    @property
+    def iterative(self) -> tuple[tuple[str, str], ...]:
+        """(tensor, rank) of each tensor written at i+1."""
+        return self.scope.iterative
+
+    def is_iterative(self, tensor: str) -> bool:
+        """True for a tensor written at i+1."""
+        return tensor in self.scope.iterative_rank
+
+    def einsum(self, name: str) -> Einsum:
+        """The Einsum that writes tensor `name`."""
+        return _named(name, {einsum.name: einsum for einsum in self.einsums}, f"Einsum in {self.name}")
+
+    def tensor(self, name: str) -> Tensor:
+        """A tensor and its ranks without the batch ranks."""
+        return _named(name, self.scope.tensor_by_name, f"tensor in {self.name}")
+
+    def initial_value(self, tensor: str) -> float:
+        """Value of an iterative tensor at coordinate 0."""
+        return _named(
+            tensor, {item.tensor: item.value for item in self.initial}, f"initial value in {self.name}"
+        )
+
+    def partition_of(self, rank: str) -> Partition | None:
+        """The partition of a rank, or None."""
+        return self.scope.partition_by_rank.get(rank)
+
+    def root_of(self, rank: str) -> str:
+        """The rank that a part belongs to (M0 -> M); a rank that is no part is its own root."""
+        return self.scope.root_by_part.get(rank, rank)
+
+    def rank_of_variable(self, variable: str) -> str:
+        """The rank a variable runs over, batch variables included: m1 -> M1."""
+        ranks = {rank.lower(): rank for rank in self.leaf_ranks()}
+        return _named(variable, ranks, f"rank variable in {self.name}")
+
+    def leaf_ranks(self) -> tuple[str, ...]:
+        """Every rank a variable may run over: batch ranks, ranks, and parts in place of partitioned ranks."""
+        return self.scope.leaf_ranks
+
+    def is_unbatched(self, tensor: str) -> bool:
+        """True for a tensor without the batch ranks: declared so, or computed only from such."""
+        return tensor in self.scope.unbatched
+
+    def ranks_of(self, tensor: str) -> tuple[str, ...]:
+        """All ranks of a tensor: batch ranks (unless unbatched), then its own."""
+        own = self.tensor(tensor).ranks
+        return own if self.is_unbatched(tensor) else (*self.batch, *own)
+
+    def variables_of(self, einsum_name: str) -> tuple[str, ...]:
+        """Variables of an Einsum's iteration space: of the batch (unless no tensor has one), then its own."""
+        einsum = self.einsum(einsum_name)
+        if self.is_unbatched(einsum_name):
+            return einsum.variables
+        return (*(rank.lower() for rank in self.batch), *einsum.variables)
+
+
+def _items(value: Any, key_name: str, value_name: str, convert: Any = None) -> Any:
+    """A YAML mapping as the items a field holds; anything else is left to the field's own type check."""
+    if not isinstance(value, dict):
+        return value
+    return tuple(
+        {key_name: key, value_name: convert(item) if convert else item} for key, item in value.items()
+    )
+
+
+def _number(value: Any) -> Any:
+    """Numbers, also as the strings '-inf' and '.inf' that YAML leaves as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        number = float(value.replace(".inf", "inf"))
+    except ValueError:
+        number = math.nan
+    if math.isnan(number):
+        raise ValueError(f"expected a number, -inf or inf as an initial value, found '{value}'")
+    return number
+
+
+def _named(name: str, known: dict[str, Any], kind: str) -> Any:
+    if name not in known:
+        raise ValueError(f"no {kind} is called '{name}'{nearest(name, known)}")
+    return known[name]

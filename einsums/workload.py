@@ -1,0 +1,243 @@
+"""A cascade with sizes, and the facts that need no mapping: points, operations, compulsory traffic,
+intensity.
+
+Sizes are given for whole ranks and for the inner parts of partitions; the outermost part follows, M1 = ceil(M
+/ M0). A ragged last tile is counted exactly: parts (m1, m0) exist only where m1*M0 + m0 < M, so an Einsum
+over both has M points and not M1*M0. All counts are Python integers.
+"""
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from pydantic import ValidationInfo, field_validator
+
+from einsums.nodes import Einsum, Index, Noun
+from einsums.problems import Problem, listed, nearest, raise_problems
+from einsums.types import Cascade
+
+
+class RankSize(Noun):
+    """How many coordinates a rank has."""
+
+    rank: str
+    size: int
+
+    @field_validator("size", mode="before")
+    @classmethod
+    def _positive(cls, value: Any, info: ValidationInfo) -> Any:
+        rank = info.data.get("rank", "a rank")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"the size of {rank} must be an integer of at least 1, found {value!r}")
+        return value
+
+
+class OperationCount(NamedTuple):
+    """Executions of one operator (map operator or reducer) in one Einsum."""
+
+    einsum: str
+    operator: str
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+
+
+class Workload(Noun):
+    """A cascade at given rank sizes, every value `bits` wide."""
+
+    cascade: Cascade
+    bits: int
+    sizes: tuple[RankSize, ...]  # last: its validator sees the cascade
+
+    @field_validator("bits", mode="before")
+    @classmethod
+    def _positive_bits(cls, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"bits must be an integer of at least 1, found {value!r}")
+        return value
+
+    @field_validator("sizes", mode="before")
+    @classmethod
+    def _sizes_of_mapping(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return tuple({"rank": rank, "size": size} for rank, size in value.items())
+
+    @field_validator("sizes")
+    @classmethod
+    def _every_rank_sized(cls, value: tuple[RankSize, ...], info: ValidationInfo) -> tuple[RankSize, ...]:
+        if "cascade" in info.data:
+            cascade: Cascade = info.data["cascade"]
+            raise_problems(_size_problems(cascade, value))
+            raise_problems(_reach_problems(cascade, _size_by_rank(cascade, value)))
+        return value
+
+    @cached_property
+    def size_by_rank(self) -> dict[str, int]:
+        """Sizes of whole ranks and of all parts."""
+        return _size_by_rank(self.cascade, self.sizes)
+
+    def size(self, rank: str) -> int:
+        """Coordinates of a rank or part; an outermost part counts its ragged last tile."""
+        if rank not in self.size_by_rank:
+            raise ValueError(
+                f"no rank in {self.cascade.name} is called '{rank}'{nearest(rank, self.size_by_rank)}"
+            )
+        return self.size_by_rank[rank]
+
+    def stride(self, rank: str) -> int:
+        """Coordinates of the whole rank that a step of a part covers: M0 for M1, 1 for M0 and whole ranks."""
+        partition = self.cascade.partition_of(self.cascade.root_of(rank))
+        if partition is None or rank == partition.rank:
+            return 1
+        return _product(self.size(part) for part in partition.parts[partition.parts.index(rank) + 1 :])
+
+
+def _product(factors: Any) -> int:
+    result = 1
+    for factor in factors:
+        result *= factor
+    return result
+
+
+def _size_by_rank(cascade: Cascade, sizes: tuple[RankSize, ...]) -> dict[str, int]:
+    by_rank = {item.rank: item.size for item in sizes}
+    for partition in cascade.partitions:
+        tile = _product(by_rank[part] for part in partition.inner)
+        by_rank[partition.parts[0]] = -(-by_rank[partition.rank] // tile)
+    return by_rank
+
+
+def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Problem]:
+    inner = [part for partition in cascade.partitions for part in partition.inner]
+    outermost = {partition.parts[0]: partition for partition in cascade.partitions}
+    needed = [*cascade.scope.roots, *inner]
+    given = {item.rank: item.size for item in sizes}
+    problems = [
+        Problem(f"the size of {name} is given twice")
+        for name in given
+        if [s.rank for s in sizes].count(name) > 1
+    ]
+    for rank in given:
+        if rank not in needed and rank not in outermost:
+            problems.append(
+                Problem(
+                    f"size of unknown rank '{rank}'{nearest(rank, needed)}; the ranks are {listed(needed)}"
+                )
+            )
+    missing = [rank for rank in needed if rank not in given]
+    if missing:
+        problems.append(Problem(f"{cascade.name} needs the size of {listed(missing)}"))
+        return problems
+    derived = _size_by_rank(cascade, sizes)
+    for part, partition in outermost.items():
+        if given.get(part, derived[part]) != derived[part]:
+            tile = " * ".join(partition.inner)
+            found = f"found {given[part]}"
+            problems.append(
+                Problem(f"{part} must be ceil({partition.rank} / ({tile})) = {derived[part]}, {found}")
+            )
+    return problems
+
+
+def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[Problem]:
+    """Affine indices that leave the rank they index."""
+    problems = []
+    for einsum in cascade.einsums:
+        for access in einsum.loads:
+            for index, rank in zip(access.indices, cascade.tensor(access.tensor).ranks, strict=True):
+                if index.last_of or cascade.scope.rank_of_index(index) == rank:
+                    continue
+                size = size_by_rank[rank] + (cascade.scope.iterative_rank.get(access.tensor) == rank)
+                low, high = _reach(cascade, index, size_by_rank)
+                if low < 0 or high >= size:
+                    message = (
+                        f"{access} reads coordinates {low} to {high} of {rank}, which has 0 to {size - 1}"
+                    )
+                    problems.append(Problem(f"{einsum.name}: {message}", einsum.line))
+    return problems
+
+
+def _reach(cascade: Cascade, index: Index, size_by_rank: dict[str, int]) -> tuple[int, int]:
+    low = high = index.offset
+    for term in index.terms:
+        step = term.scale * _product(size_by_rank[rank] for rank in term.scale_ranks)
+        end = step * (size_by_rank[cascade.rank_of_variable(term.variable)] - 1)
+        low, high = low + min(end, 0), high + max(end, 0)
+    return low, high
+
+
+# --- counts -------------------------------------------------------------------------------------------------
+def points(workload: Workload, einsum: str) -> int:
+    """Size of the iteration space of an Einsum, batch included."""
+    cascade = workload.cascade
+    return count_coordinates(
+        workload, tuple(cascade.rank_of_variable(name) for name in cascade.variables_of(einsum))
+    )
+
+
+def count_coordinates(workload: Workload, ranks: tuple[str, ...]) -> int:
+    """How many coordinate tuples over distinct `ranks` exist; parts count as far as their rank reaches."""
+    cascade, count = workload.cascade, 1
+    for partition in cascade.partitions:
+        count *= _existing(workload, partition.parts, frozenset(ranks))
+    parts = {part for partition in cascade.partitions for part in partition.parts}
+    return count * _product(workload.size(rank) for rank in ranks if rank not in parts)
+
+
+def _existing(workload: Workload, parts: tuple[str, ...], chosen: frozenset[str]) -> int:
+    """Distinct values of the chosen digits among the mixed-radix numbers 0 .. M-1.
+
+    A choice exists if the number with those digits and zeros elsewhere is at most M-1; so compare with the
+    digits of M-1 from the outermost on: a smaller digit leaves all later ones free.
+    """
+    rest = workload.size(workload.cascade.root_of(parts[0])) - 1
+    count = 0
+    for place, part in enumerate(parts):
+        digit, rest = divmod(rest, workload.stride(part))
+        free = _product(workload.size(later) for later in parts[place + 1 :] if later in chosen)
+        if part in chosen:
+            count += digit * free
+        elif digit:
+            return count + free
+    return count + 1
+
+
+def operation_counts(workload: Workload) -> tuple[OperationCount, ...]:
+    """Executions of each operator: one per point for every call in the expression, and one per point for a
+    reduction.
+
+    A reduction over n elements counts n operations. A multiply-accumulate appears as its `mul` and its `add`.
+    """
+    counts = []
+    for einsum in workload.cascade.einsums:
+        size = points(workload, einsum.name)
+        operators = operators_per_point(einsum)
+        for operator in dict.fromkeys(operators):
+            counts.append(OperationCount(einsum.name, operator, size * operators.count(operator)))
+    return tuple(counts)
+
+
+def operators_per_point(einsum: Einsum) -> tuple[str, ...]:
+    """Map operators bottom-up, then the reducer if there is one."""
+    return (*einsum.map_operators, *((einsum.reduction.operator,) if einsum.reduction else ()))
+
+
+def tensor_words(workload: Workload, tensor: str) -> int:
+    """Values of a tensor, batch included; an iterative tensor counts its initial coordinate too, 0..I."""
+    cascade = workload.cascade
+    ranks = cascade.ranks_of(tensor)
+    iterative = cascade.scope.iterative_rank.get(tensor)
+    if iterative is None:
+        return count_coordinates(workload, ranks)
+    start = count_coordinates(workload, tuple(rank for rank in ranks if rank != iterative))
+    return count_coordinates(workload, ranks) + start
+
+
+def compulsory_traffic_words(workload: Workload) -> int:
+    """Words that any mapping must move: every input read once, every output written once."""
+    names = (*(tensor.name for tensor in workload.cascade.inputs), *workload.cascade.outputs)
+    return sum(tensor_words(workload, name) for name in names)
+
+
+def intensity(workload: Workload) -> float:
+    """Operations per byte of compulsory traffic."""
+    operations = sum(row.count for row in operation_counts(workload))
+    return operations * 8 / (compulsory_traffic_words(workload) * workload.bits)

@@ -1,0 +1,1 @@
+"""GPU path: reference operators, Triton kernels, launch plans and measurements."""

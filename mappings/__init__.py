@@ -1,0 +1,7 @@
+"""How a cascade runs on a machine: fusion trees, what is kept where, bindings, schedules, and whether they are legal."""
+
+from mappings.check import Problem, check_mapping
+from mappings.tree import ResolvedTree, resolve_tree
+from mappings.types import Mapping
+
+__all__ = ["Mapping", "Problem", "ResolvedTree", "check_mapping", "resolve_tree"]

@@ -1,0 +1,179 @@
+"""The fusion tree with its choices made: every leaf with the loops and kept tiles above it.
+
+A `Mapping` may leave choices open (parameters, conditions). `resolve_tree` makes them and lays the tree out flat: loops and
+keeps are numbered once, a leaf refers to the loops it runs in (shared ones first), a keep to the loops outside it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mappings.types import (
+    Case,
+    Kept,
+    Leaf,
+    Loop,
+    Loops,
+    Mapping,
+    Node,
+    Reservation,
+    Select,
+    Spatial,
+    SpatialCase,
+    SpatialLoop,
+    SpatialSelect,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLoop:
+    """A temporal loop of the tree; `path` is where it stands in the file."""
+
+    index: int
+    variable: str
+    tile: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedKeep:
+    """A tile kept in a memory inside the loops `loops` (indices), for the leaves `first_leaf` to `last_leaf`."""
+
+    index: int
+    memory: str
+    tensor: str
+    copies: int
+    loops: tuple[int, ...]
+    first_leaf: int
+    last_leaf: int
+    share_group: int  # keeps of one group take turns in one place; -1: a place of its own
+    path: str
+
+    def covers(self, leaf: int) -> bool:
+        return self.first_leaf <= leaf <= self.last_leaf
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedLeaf:
+    """An Einsum with all temporal loops around it, outermost first; the first `shared` of them are the tree's."""
+
+    index: int
+    einsum: str
+    array: str
+    loops: tuple[int, ...]
+    shared: int
+    spatial: tuple[SpatialLoop, ...]
+    forwarded: tuple[str, ...]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedTree:
+    """A fusion tree without open choices. Leaves and keeps are in the order of the file."""
+
+    loops: tuple[PlacedLoop, ...]
+    keeps: tuple[PlacedKeep, ...]
+    leaves: tuple[PlacedLeaf, ...]
+    reservations: tuple[Reservation, ...]
+
+    def leaf_of(self, einsum: str) -> PlacedLeaf | None:
+        return next((leaf for leaf in self.leaves if leaf.einsum == einsum), None)
+
+    def keeps_above(self, leaf: PlacedLeaf, tensor: str) -> tuple[PlacedKeep, ...]:
+        """The places of the tensor on the way from the root to a leaf, outermost first."""
+        return tuple(k for k in self.keeps if k.tensor == tensor and k.covers(leaf.index))
+
+    def shared_loops(self, one: PlacedLeaf, other: PlacedLeaf) -> tuple[PlacedLoop, ...]:
+        common = [a for a, b in zip(one.loops[: one.shared], other.loops[: other.shared], strict=False) if a == b]
+        return tuple(self.loops[index] for index in common)
+
+
+class _Builder:
+    """Collects the flat tables while the tree is walked once."""
+
+    def __init__(self, choice: Callable[[str], str], holds: Callable[[str | None], bool]) -> None:
+        self.choice, self.holds = choice, holds
+        self.loops: list[PlacedLoop] = []
+        self.keeps: list[PlacedKeep] = []
+        self.leaves: list[PlacedLeaf] = []
+        self.groups = 0
+
+    def add_loops(self, loops: Loops, path: str) -> tuple[int, ...]:
+        first = len(self.loops)
+        for place, loop in self.iter_loops(loops, path):
+            self.loops.append(PlacedLoop(len(self.loops), loop.variable, loop.tile, place))
+        return tuple(range(first, len(self.loops)))
+
+    def iter_loops(self, loops: Loops, path: str) -> Iterator[tuple[str, Loop]]:
+        if isinstance(loops, tuple):
+            yield from ((f"{path}[{i}]", loop) for i, loop in enumerate(loops))
+            return
+        case = self.chosen_case(loops, path)
+        assert isinstance(case, Case)
+        yield from ((f"{path}.cases.{case.value}[{i}]", loop) for i, loop in enumerate(case.loops))
+
+    def chosen_case(self, select: Select | SpatialSelect, path: str) -> Case | SpatialCase:
+        value = self.choice(select.parameter)
+        for case in select.cases:
+            if case.value == value:
+                return case
+        raise ValueError(
+            f"$.{path}: no case for '{value}' of '{select.parameter}' (cases: "
+            f"{', '.join(case.value for case in select.cases)})"
+        )
+
+    def spatial_loops(self, spatial: Spatial, path: str) -> tuple[SpatialLoop, ...]:
+        if isinstance(spatial, tuple):
+            return spatial
+        case = self.chosen_case(spatial, path)
+        assert isinstance(case, SpatialCase)
+        return case.spatial
+
+    def add_node(self, node: Node, outer: tuple[int, ...], path: str) -> None:
+        inside = outer + self.add_loops(node.loops, f"{path}.loops")
+        first_keep, first_leaf = len(self.keeps), len(self.leaves)
+        groups = self.number_groups(node)
+        for keep in node.keep:
+            for i, kept in enumerate(keep.tensors):
+                if self.holds(kept.when):
+                    place = f"{path}.keep.{keep.memory}[{i}]"
+                    group = groups.get((keep.memory, kept.tensor), -1)
+                    self.keeps.append(_placed(len(self.keeps), keep.memory, kept, inside, group, place))
+        last_keep = len(self.keeps)
+        for i, item in enumerate(node.body):
+            if isinstance(item, Leaf):
+                self.add_leaf(item, inside, f"{path}.body[{i}]")
+            else:
+                self.add_node(item, inside, f"{path}.body[{i}]")
+        for index in range(first_keep, last_keep):
+            self.keeps[index] = _spanning(self.keeps[index], first_leaf, len(self.leaves) - 1)
+
+    def number_groups(self, node: Node) -> dict[tuple[str, str], int]:
+        numbered: dict[tuple[str, str], int] = {}
+        for share in node.share:
+            numbered.update({(share.memory, tensor): self.groups for tensor in share.tensors})
+            self.groups += 1
+        return numbered
+
+    def add_leaf(self, leaf: Leaf, outer: tuple[int, ...], path: str) -> None:
+        own = self.add_loops(leaf.loops, f"{path}.loops")
+        self.leaves.append(PlacedLeaf(len(self.leaves), leaf.einsum, leaf.array, outer + own, len(outer),
+                                      self.spatial_loops(leaf.spatial, f"{path}.spatial"), leaf.forwarded, path))
+
+
+def _placed(index: int, memory: str, kept: Kept, loops: tuple[int, ...], group: int, path: str) -> PlacedKeep:
+    return PlacedKeep(index, memory, kept.tensor, kept.copies, loops, 0, -1, group, path)
+
+
+def _spanning(keep: PlacedKeep, first_leaf: int, last_leaf: int) -> PlacedKeep:
+    return PlacedKeep(keep.index, keep.memory, keep.tensor, keep.copies, keep.loops, first_leaf, last_leaf,
+                      keep.share_group, keep.path)
+
+
+def resolve_tree(
+    mapping: Mapping, choice: Callable[[str], str], holds: Callable[[str | None], bool]
+) -> ResolvedTree:
+    """Make the mapping's choices: `choice` gives a parameter's value, `holds` decides a condition (None always holds)."""
+    builder = _Builder(choice, holds)
+    builder.add_node(mapping.tree, (), "tree")
+    reservations = tuple(r for r in mapping.reserve if holds(r.when))
+    return ResolvedTree(tuple(builder.loops), tuple(builder.keeps), tuple(builder.leaves), reservations)

@@ -1,0 +1,345 @@
+"""A mapping: the fusion tree of loops, what each memory keeps, where each Einsum runs, and when.
+
+A tree node holds loops (outermost first), the tensors whose tiles memories keep inside those loops, and a body of further
+nodes and leaves. A leaf is one Einsum bound to an array, with its own temporal loops and the ranks that the array's sides
+carry. Loops above several leaves are shared: those Einsums are fused on them. Tile sizes are expressions over rank sizes,
+the machine and earlier tiles, so that one file serves every size. Legality is not decided here but in `check.py`.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from arch.expression import parse_expression
+
+Side = Literal["rows", "columns"]
+CapacityPolicy = Literal["strict", "spill"]
+
+
+class _Noun(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def _expression_text(value: Any) -> str:
+    """The text of an expression that parses; integers are written as they are."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise ValueError(f"expected an expression such as 'P1*P0' or an integer, got {value!r}")
+    text = str(value)
+    parse_expression(text)
+    return text
+
+
+class Loop(_Noun):
+    """A temporal loop over one rank variable in steps of `tile` coordinates of that variable's rank."""
+
+    variable: str
+    tile: str = "1"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"variable": value}
+        if isinstance(value, dict) and len(value) == 1 and "variable" not in value:
+            (variable, tile), *_ = value.items()
+            return {"variable": variable, "tile": tile}
+        if isinstance(value, dict) and "variable" not in value:
+            raise ValueError("expected a loop such as 'm1' or '{p: P0}', one rank variable each")
+        return value
+
+    _check_tile = field_validator("tile", mode="before")(_expression_text)
+
+
+class Case(_Noun):
+    value: str
+    loops: tuple[Loop, ...]
+
+
+class Select(_Noun):
+    """Loops chosen by the value of a categorical parameter."""
+
+    parameter: str = Field(alias="select")
+    cases: tuple[Case, ...]
+
+    @field_validator("cases", mode="before")
+    @classmethod
+    def _cases_from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return [{"value": name, "loops": loops} for name, loops in value.items()]
+        return value
+
+
+class SpatialLoop(_Noun):
+    """A side of the array that carries what the loops have left of a rank."""
+
+    side: Side
+    variable: str
+
+
+class SpatialCase(_Noun):
+    value: str
+    spatial: tuple[SpatialLoop, ...]
+
+    @field_validator("spatial", mode="before")
+    @classmethod
+    def _from_mapping(cls, value: Any) -> Any:
+        return _sides(value)
+
+
+class SpatialSelect(_Noun):
+    """Spatial ranks chosen by the value of a categorical parameter."""
+
+    parameter: str = Field(alias="select")
+    cases: tuple[SpatialCase, ...]
+
+    @field_validator("cases", mode="before")
+    @classmethod
+    def _cases_from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return [{"value": name, "spatial": sides} for name, sides in value.items()]
+        return value
+
+
+def _sides(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [{"side": side, "variable": variable} for side, variable in value.items()]
+    return value
+
+
+def _select_tag(value: Any) -> str:
+    chosen = isinstance(value, (Select, SpatialSelect)) or (isinstance(value, dict) and "select" in value)
+    return "select" if chosen else "listed"
+
+
+Loops = Annotated[
+    Annotated[tuple[Loop, ...], Tag("listed")] | Annotated[Select, Tag("select")], Discriminator(_select_tag)
+]
+Spatial = Annotated[
+    Annotated[tuple[SpatialLoop, ...], Tag("listed")] | Annotated[SpatialSelect, Tag("select")],
+    Discriminator(_select_tag),
+]
+
+
+class Kept(_Noun):
+    """A tensor of which a memory keeps a tile: `copies` of it (2 = double buffered), if `when` holds."""
+
+    tensor: str
+    copies: int = Field(default=1, ge=1)
+    when: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        return {"tensor": value} if isinstance(value, str) else value
+
+    @field_validator("when", mode="before")
+    @classmethod
+    def _check_when(cls, value: Any) -> Any:
+        return value if value is None else _expression_text(value)
+
+
+class Keep(_Noun):
+    memory: str
+    tensors: tuple[Kept, ...]
+
+
+class Share(_Noun):
+    """Tensors that take turns in one place of a memory: their footprint counts once."""
+
+    memory: str
+    tensors: tuple[str, ...]
+
+
+class Leaf(_Noun):
+    """One Einsum on one array. `forwarded` operands come with another Einsum's stream, without an access of their own."""
+
+    einsum: str
+    array: str
+    loops: Loops = ()
+    spatial: Spatial = ()
+    forwarded: tuple[str, ...] = ()
+
+    @field_validator("spatial", mode="before")
+    @classmethod
+    def _spatial_from_mapping(cls, value: Any) -> Any:
+        return value if isinstance(value, dict) and "select" in value else _sides(value)
+
+
+def _body_tag(item: Any) -> str:
+    """Decide by its keys what an item of a body is meant to be, so that an error speaks of that alone."""
+    is_leaf = isinstance(item, Leaf) or (isinstance(item, dict) and "einsum" in item)
+    return "leaf" if is_leaf else "node"
+
+
+class Node(_Noun):
+    """Loops, what is kept inside them, and a body of nodes and leaves that run in order."""
+
+    loops: Loops = ()
+    keep: tuple[Keep, ...] = ()
+    share: tuple[Share, ...] = ()
+    body: tuple["Annotated[Annotated[Leaf, Tag('leaf')] | Annotated[Node, Tag('node')], Discriminator(_body_tag)]", ...]
+
+    @field_validator("keep", mode="before")
+    @classmethod
+    def _keep_from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return [{"memory": memory, "tensors": tensors} for memory, tensors in value.items()]
+        return value
+
+    @field_validator("share", mode="before")
+    @classmethod
+    def _share_from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return [{"memory": m, "tensors": group} for m, groups in value.items() for group in groups]
+        return value
+
+
+class Parameter(_Noun):
+    """A choice the mapping leaves open: one of `values`, or, without them, a number given by an expression."""
+
+    name: str
+    default: str
+    values: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _default_is_possible(self) -> "Parameter":
+        if self.values and self.default not in self.values:
+            raise ValueError(f"default '{self.default}' of parameter '{self.name}' is none of {', '.join(self.values)}")
+        if not self.values:
+            parse_expression(self.default)
+        return self
+
+    @field_validator("default", mode="before")
+    @classmethod
+    def _default_text(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class ChoiceTable(_Noun):
+    """A CSV file beside the mapping with stored values of parameters, one row for each value of the `key` columns."""
+
+    file: str
+    key: tuple[str, ...]
+    source: str
+
+
+class TileRule(_Noun):
+    symbol: str
+    expression: str
+
+    _check = field_validator("expression", mode="before")(_expression_text)
+
+
+class Reservation(_Noun):
+    """Room in a memory for something that no kept tile stands for, such as a streaming buffer."""
+
+    memory: str
+    words: str
+    label: str
+    when: str | None = None
+
+    _check = field_validator("words", mode="before")(_expression_text)
+
+
+class Policy(_Noun):
+    memory: str
+    policy: CapacityPolicy
+
+
+class Lane(_Noun):
+    """The Einsums that one array runs, one after the other, in a phase."""
+
+    array: str
+    einsums: tuple[str, ...]
+
+
+class Phase(_Noun):
+    """What runs at the same time: a lane for each array, or the idle time in which `drain`'s result leaves its array."""
+
+    lanes: tuple[Lane, ...] = ()
+    drain: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_yaml(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "drain" in value and len(value) > 1 and "lanes" not in value:
+            raise ValueError("a drain is a phase of its own: give it no arrays")
+        if isinstance(value, dict) and not value.keys() & {"lanes", "drain"}:
+            return {"lanes": [{"array": array, "einsums": einsums} for array, einsums in value.items()]}
+        return value
+
+
+class Stage(_Noun):
+    einsum: str
+    stage: int = Field(ge=0)
+
+
+class Schedule(_Noun):
+    """When the Einsums run against each other and against memory transfers.
+
+    sequential: one after the other. phases: as listed. pipelined: each Einsum has a stage and works on the tile that
+    many steps behind stage 0, all at once. `transfers` says whether memory time hides behind the whole run
+    ("overlapped") or only behind the phase that needs it ("per-phase").
+    """
+
+    kind: Literal["sequential", "phases", "pipelined"]
+    transfers: Literal["overlapped", "per-phase"] = "overlapped"
+    phases: tuple[Phase, ...] = ()
+    stages: tuple[Stage, ...] = ()
+
+    @field_validator("stages", mode="before")
+    @classmethod
+    def _stages_from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return [{"einsum": einsum, "stage": stage} for einsum, stage in value.items()]
+        return value
+
+    @model_validator(mode="after")
+    def _parts_belong_to_kind(self) -> "Schedule":
+        if (self.kind == "phases") != bool(self.phases):
+            raise ValueError(f"a '{self.kind}' schedule {'needs' if self.kind == 'phases' else 'takes no'} 'phases'")
+        if (self.kind == "pipelined") != bool(self.stages):
+            raise ValueError(f"a '{self.kind}' schedule {'needs' if self.kind == 'pipelined' else 'takes no'} 'stages'")
+        if self.kind == "pipelined" and self.transfers != "overlapped":
+            raise ValueError("transfers of a pipelined schedule are always 'overlapped'")
+        return self
+
+
+class Mapping(_Noun):
+    """How a cascade runs on a machine. Equality and hash are by value."""
+
+    name: str
+    description: str = ""
+    source: str = ""
+    cascade: str
+    parameters: tuple[Parameter, ...] = ()
+    table: ChoiceTable | None = None
+    tiles: tuple[TileRule, ...] = ()
+    capacity: tuple[Policy, ...] = ()
+    reserve: tuple[Reservation, ...] = ()
+    tree: Node
+    schedule: Schedule
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _parameters_from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return [{"name": n, **(p if isinstance(p, dict) else {"default": p})} for n, p in value.items()]
+        return value
+
+    @field_validator("tiles", mode="before")
+    @classmethod
+    def _tiles_from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return [{"symbol": symbol, "expression": text} for symbol, text in value.items()]
+        return value
+
+    @field_validator("capacity", mode="before")
+    @classmethod
+    def _capacity_from_mapping(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return [{"memory": memory, "policy": policy} for memory, policy in value.items()]
+        return value
+
+    def policy_of(self, memory: str) -> CapacityPolicy:
+        return next((p.policy for p in self.capacity if p.memory == memory), "strict")

@@ -1,0 +1,26 @@
+"""Simulation: load what a user wrote, lower it to tables, let an engine count and time it, give the answer names.
+
+`load_experiment` and its siblings are the only door to YAML; `simulate` answers for one design point, `simulate_all` for many
+at once. Reports read results only.
+"""
+
+from sim.assemble import load_experiment
+from sim.experiment import Experiment
+from sim.flow import IllegalMapping, simulate, simulate_all
+from sim.load import load_architecture, load_cascade, load_mapping, load_model
+from sim.problems import InputError
+from sim.result import SimulationResult
+
+__all__ = [
+    "Experiment",
+    "IllegalMapping",
+    "InputError",
+    "SimulationResult",
+    "load_architecture",
+    "load_cascade",
+    "load_experiment",
+    "load_mapping",
+    "load_model",
+    "simulate",
+    "simulate_all",
+]

@@ -1,0 +1,192 @@
+"""The analytical engine: exact counts from the mapped loop nest, then time and energy in closed form, for many designs.
+
+words    = what `counting` says of every flow; in a spilled memory only the part s that does not fit goes to the parent,
+           s = max(0, 1 - capacity / needed)
+busy     = temporal steps x cycles of one iteration point, for each Einsum
+phase    = longest of its arrays' busy times, or the drain of one array after each of its steps
+latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase)
+pipeline = (trips + stages - 1) x the busiest array's time per trip
+energy   = words x energy per byte + iteration points x energy of their operators
+
+Phases and their overlap follow Nayak et al., MICRO 2024, section 6 and artifact: totals over the run are compared, not
+tile by tile. Every sum runs in a fixed order, so a design's result does not depend on what else is in its batch.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.engine.columns import FlowColumn, KeepColumn, LeafColumn
+from sim.engine.counting import count_words, first_tile_words
+from sim.tables import Tables
+
+
+class Evaluation(NamedTuple):
+    """f8[design, ...]; the last axis counts what the name says. Traffic is in bytes, also of registers."""
+
+    flow_bytes: np.ndarray  # [design, flow]
+    flow_pj: np.ndarray  # [design, flow]
+    memory_pj: np.ndarray  # [design, memory]
+    compute_pj: np.ndarray  # [design, leaf], registers and memories not included
+    read_bytes: np.ndarray  # [design, memory]
+    write_bytes: np.ndarray  # [design, memory]
+    footprint_bytes: np.ndarray  # [design, memory]
+    spilled: np.ndarray  # [design, memory], fraction
+    points: np.ndarray  # [design, leaf]
+    busy_cycles: np.ndarray  # [design, leaf]
+    active_pe_cycles: np.ndarray  # [design, leaf]
+    resource_cycles: np.ndarray  # [design, array + memory + 1], cycles of latency that each resource sets; last: drains
+    latency_cycles: np.ndarray  # [design]
+
+
+def evaluate(tables: Tables) -> Evaluation:
+    """Counts and times of every design of a batch."""
+    counts = count_rows(tables)
+    word_bytes = tables.machine.word_bytes[:, None]
+    footprint_bytes = footprints(tables)
+    spilled = spilled_fractions(tables, footprint_bytes)
+    flow_bytes = flow_words(tables, counts, spilled) * word_bytes
+    flows, memories = tables.shape.flows, tables.shape.parents.size
+    is_write = flows[:, FlowColumn.WRITE] == 1
+    read_bytes = sum_by(flow_bytes, np.where(is_write, -1, flows[:, FlowColumn.MEMORY]), memories)
+    write_bytes = sum_by(flow_bytes, np.where(is_write, flows[:, FlowColumn.MEMORY], -1), memories)
+    points = counts[:, tables.shape.leaves[:, LeafColumn.POINTS]]
+    steps = counts[:, tables.shape.leaves[:, LeafColumn.STEPS]]
+    busy_cycles = steps * tables.machine.cycles_per_point
+    resource_cycles = times(tables, counts, busy_cycles, flow_bytes)
+    flow_pj = flow_bytes * flow_prices(tables)
+    return Evaluation(
+        flow_bytes,
+        flow_pj,
+        sum_by(flow_pj, flows[:, FlowColumn.MEMORY], memories),
+        points * tables.machine.pj_per_point,
+        read_bytes,
+        write_bytes,
+        footprint_bytes,
+        spilled,
+        points,
+        busy_cycles,
+        points * tables.machine.cycles_per_point,
+        resource_cycles,
+        resource_cycles.sum(axis=1),
+    )
+
+
+def count_rows(tables: Tables) -> np.ndarray:
+    """counts: f8[design, row], words (or points, or steps); exact up to 2^53."""
+    rows = tables.shape.rows
+    counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
+    count_words(
+        tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.relevant, rows.runs, rows.loop_rank, counts
+    )
+    return counts
+
+
+def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
+    """Columns of `values: f8[design, n]` added up by `group: i8[n]` (-1: left out), in order."""
+    sums = np.zeros((values.shape[0], groups))
+    for column, g in enumerate(group):
+        if g >= 0:
+            sums[:, g] += values[:, column]
+    return sums
+
+
+def footprints(tables: Tables) -> np.ndarray:
+    """Bytes each memory must hold at once: the largest sum over phases of the tiles that must be there."""
+    rows, keeps = tables.shape.tiles, tables.shape.keeps
+    words = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
+    first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, words)
+    tile_bytes = words * tables.machine.word_bytes[:, None]
+    needed = np.zeros_like(tables.reserved_bytes)
+    for phase in range(tables.shape.drains.size):
+        present = (keeps[:, KeepColumn.FIRST_PHASE] <= phase) & (phase <= keeps[:, KeepColumn.LAST_PHASE])
+        held = np.zeros_like(needed)
+        shared: dict[tuple[int, int], np.ndarray] = {}
+        for keep in keeps[present]:
+            memory, group = int(keep[KeepColumn.MEMORY]), int(keep[KeepColumn.GROUP])
+            size = tile_bytes[:, keep[KeepColumn.ROW]] * keep[KeepColumn.COPIES]
+            if group < 0:
+                held[:, memory] += size
+            else:
+                shared[memory, group] = np.maximum(shared.get((memory, group), 0.0), size)
+        for (memory, _), size in shared.items():
+            held[:, memory] += size
+        needed = np.maximum(needed, held)
+    return needed + tables.reserved_bytes
+
+
+def spilled_fractions(tables: Tables, footprint_bytes: np.ndarray) -> np.ndarray:
+    """The part of its tiles that a spilled memory cannot hold; 0 for the others."""
+    needed = np.maximum(footprint_bytes, 1.0)
+    missing = np.maximum(0.0, 1.0 - tables.machine.capacity_bytes / needed)
+    return np.where(tables.shape.spills[None, :], missing, 0.0)
+
+
+def flow_words(tables: Tables, counts: np.ndarray, spilled: np.ndarray) -> np.ndarray:
+    flows = tables.shape.flows
+    words = counts[:, flows[:, FlowColumn.ROW]]
+    for f, flow in enumerate(flows):
+        if flow[FlowColumn.LESS] >= 0:
+            words[:, f] -= counts[:, flow[FlowColumn.LESS]]
+        if flow[FlowColumn.RESIDENT] >= 0:
+            words[:, f] *= 1.0 - spilled[:, flow[FlowColumn.RESIDENT]]
+        if flow[FlowColumn.SPILLED] >= 0:
+            words[:, f] *= spilled[:, flow[FlowColumn.SPILLED]]
+    return words
+
+
+def flow_prices(tables: Tables) -> np.ndarray:
+    """Energy of one byte of every flow: f8[design, flow], pJ."""
+    flows, machine = tables.shape.flows, tables.machine
+    memory = flows[:, FlowColumn.MEMORY]
+    read = np.where(flows[:, FlowColumn.DRAINS] == 1, machine.drain_pj_per_byte[:, memory], machine.read_pj_per_byte[:, memory])
+    return np.where(flows[:, FlowColumn.WRITE] == 1, machine.write_pj_per_byte[:, memory], read)
+
+
+def times(tables: Tables, counts: np.ndarray, busy_cycles: np.ndarray, flow_bytes: np.ndarray) -> np.ndarray:
+    """Cycles of latency set by each resource: f8[design, arrays, then memories, then drains]; they add up to the latency."""
+    shape = tables.shape
+    arrays, phases = tables.machine.rows.shape[1], shape.drains.size
+    compute = np.zeros((busy_cycles.shape[0], phases, arrays))
+    for leaf, row in enumerate(shape.leaves):
+        compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]
+    if shape.stages:
+        trips = counts[:, shape.trips_row]
+        compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
+    drains = np.zeros((busy_cycles.shape[0], phases))
+    for phase, leaf in enumerate(shape.drains):
+        if leaf >= 0:
+            steps = counts[:, shape.leaves[leaf, LeafColumn.STEPS]]
+            drains[:, phase] = steps * tables.machine.drain_cycles[:, shape.leaves[leaf, LeafColumn.ARRAY]]
+    memory = memory_cycles(tables, flow_bytes)
+    if shape.per_phase:
+        return phase_times(np.concatenate([compute, memory, drains[:, :, None]], axis=2))
+    no_memory = np.zeros_like(memory)
+    on_chip = phase_times(np.concatenate([compute, no_memory, drains[:, :, None]], axis=2))
+    off_chip = memory.sum(axis=1)
+    slowest = off_chip.argmax(axis=1)
+    limit = off_chip[np.arange(slowest.size), slowest]
+    waits = limit > on_chip.sum(axis=1)
+    on_chip[waits] = 0.0
+    on_chip[waits, arrays + slowest[waits]] = limit[waits]
+    return on_chip
+
+
+def memory_cycles(tables: Tables, flow_bytes: np.ndarray) -> np.ndarray:
+    """f8[design, phase, memory]: time that each memory needs for the words of the Einsums of each phase."""
+    shape, machine = tables.shape, tables.machine
+    phases, memories = shape.drains.size, shape.parents.size
+    phase = shape.leaves[shape.flows[:, FlowColumn.EINSUM], LeafColumn.PHASE]
+    group = phase * memories + shape.flows[:, FlowColumn.MEMORY]
+    moved = sum_by(flow_bytes, group, phases * memories).reshape(-1, phases, memories)
+    return moved / machine.bandwidth_bytes_per_s[:, None, :] * machine.clock_hz[:, None, None]
+
+
+def phase_times(candidates: np.ndarray) -> np.ndarray:
+    """From f8[design, phase, resource] the longest of each phase, added up under the resource that set it."""
+    slowest = candidates.argmax(axis=2)
+    resources = np.zeros((candidates.shape[0], candidates.shape[2]))
+    designs = np.arange(candidates.shape[0])
+    for phase in range(candidates.shape[1]):
+        resources[designs, slowest[:, phase]] += candidates[designs, phase, slowest[:, phase]]
+    return resources

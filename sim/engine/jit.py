@@ -1,0 +1,61 @@
+"""The one decorator of compiled loops.
+
+numba's on-disk cache looks only at the file of the function that it keeps: after an edit to a jitted callee,
+or to a constant, in another file, the cached caller still runs the old code (numba issue 8396). So the cache
+lies in a folder named by a hash of every source file of this package: an edit anywhere starts an empty cache.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from os import environ
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+Loop = TypeVar("Loop", bound=Callable[..., Any])
+
+
+def compiled(loop: Loop) -> Loop:
+    """`loop` compiled at its first call; division follows numpy (inf, nan), arithmetic order is as written.
+
+    Under NUMBA_DISABLE_JIT=1 the loop stays the plain Python function.
+    """
+    folder = cache_folder(environ.get("NUMBA_CACHE_DIR"), environ.get("XDG_CACHE_HOME"))
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(folder or "")
+    try:
+        decorate: Any = numba.njit(cache=folder is not None, error_model="numpy", fastmath=False)
+        return cast(Loop, decorate(loop))
+    finally:
+        config.CACHE_DIR = before
+
+
+@cache
+def cache_folder(numba_cache: str | None, user_cache: str | None) -> Path | None:
+    """Folder of compiled code for exactly these sources, made if need be; None where nothing can be written.
+
+    Arguments: the folder that the user chose for numba, and the folder of the user's caches.
+    """
+    try:
+        base = Path(numba_cache or Path(user_cache or Path.home() / ".cache") / "einfuse")
+        folder = base / hash_of_sources(Path(__file__).parent)
+        folder.mkdir(parents=True, exist_ok=True)
+        # Permission bits do not tell (read-only mounts, quotas): only writing does.
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
+        return None
+
+
+def hash_of_sources(package: Path) -> str:
+    """Hash over the names and contents of every Python file under `package`."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(package).as_posix()} {len(content)}\n".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]

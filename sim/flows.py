@@ -1,0 +1,223 @@
+"""Every way words move in a mapped cascade, as rows of counts with a memory, a direction, a tensor and an Einsum.
+
+Each tensor has a chain of places on the way to each Einsum that touches it: its home (the root memory, or the outermost
+kept tile that all its Einsums share), further kept tiles, and the registers of the array. Words go down the chain when a
+tile is filled, up when it is drained, and come back when a partial sum is replaced before its reduction is complete; the
+first read of each element of an output is elided. What an array reads and writes in its own registers is counted once for
+each operand of each iteration point. A part of a spilled memory's traffic goes to its parent instead.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+from einsums.types import Access, Cascade
+from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from sim.machine import MachineShape
+from sim.ranks import RankSpace
+from sim.rows import RowTable
+
+Version = Literal["plain", "old", "new", "last"]
+
+
+class Flow(NamedTuple):
+    """count[row] - count[less] words read from or written to a memory (all fields are indices).
+
+    `resident`: scaled by the part of that memory's tiles that fits; `spilled`: by the part that does not; -1: not scaled.
+    `drains` marks the reading of a finished tile, which not every machine file charges for.
+    """
+
+    row: int
+    less: int
+    memory: int
+    write: int
+    tensor: int
+    einsum: int
+    resident: int = -1
+    spilled: int = -1
+    drains: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A level of a tensor's chain: a memory, and the loops outside the tile it keeps. `keep` is None for the root."""
+
+    memory: str
+    loops: tuple[int, ...]
+    keep: PlacedKeep | None
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One Einsum reading or writing one version of a tensor."""
+
+    leaf: PlacedLeaf
+    access: Access
+    version: Version
+    writes: bool
+
+
+@dataclass
+class FlowBuilder:
+    """Walks each tensor's chain once and collects its flows."""
+
+    cascade: Cascade
+    tree: ResolvedTree
+    machine: MachineShape
+    space: RankSpace
+    rows: RowTable
+    spilling: frozenset[str]
+    flows: list[Flow] = field(default_factory=list)
+
+    def build(self) -> tuple[Flow, ...]:
+        for tensor in self.cascade.tensors:
+            touches = self.touches_of(tensor.name)
+            for keep in (k for k in self.tree.keeps if k.tensor == tensor.name):
+                self.add_kept_tile(keep, touches)
+            for touch in touches:
+                self.add_register_traffic(touch, touches)
+        for leaf in self.tree.leaves:
+            self.add_operand_accesses(leaf)
+        return tuple(self.flows)
+
+    # What touches a tensor, and where it lives
+
+    def touches_of(self, tensor: str) -> list[Touch]:
+        found = []
+        for leaf in self.tree.leaves:
+            einsum = self.cascade.einsum(leaf.einsum)
+            found += [
+                Touch(leaf, load, _version(self.cascade, load), False) for load in einsum.loads if load.tensor == tensor
+            ]
+            if einsum.output.tensor == tensor:
+                found.append(Touch(leaf, einsum.output, _version(self.cascade, einsum.output), True))
+        return found
+
+    def chain(self, leaf: PlacedLeaf, tensor: str, touches: list[Touch]) -> list[Place]:
+        """Places from the tensor's home inward to the leaf, registers left out."""
+        keeps = self.tree.keeps_above(leaf, tensor)
+        places = [Place(keep.memory, keep.loops, keep) for keep in keeps]
+        is_external = any(t.name == tensor for t in self.cascade.inputs) or tensor in self.cascade.outputs
+        has_home = any(all(keep.covers(touch.leaf.index) for touch in touches) for keep in keeps)
+        return places if has_home and not is_external else [Place(self.machine.root, (), None), *places]
+
+    def parts_of(self, touch: Touch) -> frozenset[int]:
+        return self.space.parts_of_access(touch.access)
+
+    # Kept tiles: filled from and drained to the next place outward
+
+    def add_kept_tile(self, keep: PlacedKeep, touches: list[Touch]) -> None:
+        inside = [touch for touch in touches if keep.covers(touch.leaf.index)]
+        if not inside:
+            return
+        chain = self.chain(inside[0].leaf, keep.tensor, touches)
+        position = next(i for i, place in enumerate(chain) if place.keep == keep)
+        if position == 0:
+            return
+        outer = chain[position - 1]
+        writer = next((touch for touch in inside if touch.writes), None)
+        for version in ("plain", "old", "new", "last"):
+            reader = next((t for t in inside if not t.writes and t.version == version and not _streams(t)), None)
+            if reader is not None and self.must_fill(keep, version, writer):
+                row = self.rows.row(keep.loops, self.parts_of(reader), self.parts_of(reader))
+                self.add_fill(outer, keep, row, reader)
+        if writer is not None and self.must_drain(keep, touches):
+            row = self.rows.row(keep.loops, self.parts_of(writer), self.parts_of(writer))
+            self.add_drain(outer, keep, row, writer)
+
+    def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
+        """A value made under the same tile is there already, unless it was made in an earlier step than the tile lasts."""
+        if writer is None:
+            return True
+        return version == "old" and self.is_inside_recurrence(keep)
+
+    def must_drain(self, keep: PlacedKeep, touches: list[Touch]) -> bool:
+        if keep.tensor in self.cascade.outputs or any(not keep.covers(touch.leaf.index) for touch in touches):
+            return True
+        return any(touch.version == "old" for touch in touches) and self.is_inside_recurrence(keep)
+
+    def is_inside_recurrence(self, keep: PlacedKeep) -> bool:
+        variables = {rank.lower() for tensor, rank in self.cascade.iterative if tensor == keep.tensor}
+        return any(self.tree.loops[loop].variable in variables for loop in keep.loops)
+
+    def add_fill(self, outer: Place, keep: PlacedKeep, row: int, reader: Touch) -> None:
+        resident = self.machine.memory(keep.memory) if keep.memory in self.spilling else -1
+        self.add_inward(row, -1, outer.memory, 0, reader, resident)
+        self.add(row, -1, keep.memory, 1, reader)
+
+    def add_drain(self, outer: Place, keep: PlacedKeep, row: int, writer: Touch) -> None:
+        resident = self.machine.memory(keep.memory) if keep.memory in self.spilling else -1
+        total = self.rows.total(self.parts_of(writer))
+        self.add(row, -1, keep.memory, 0, writer)
+        self.flows[-1] = self.flows[-1]._replace(drains=1)
+        self.add_inward(row, -1, outer.memory, 1, writer, resident)
+        if row != total:
+            self.add_inward(row, total, outer.memory, 0, writer, resident)
+            self.add(row, total, keep.memory, 1, writer)
+
+    # Registers of the array that runs an Einsum
+
+    def add_register_traffic(self, touch: Touch, touches: list[Touch]) -> None:
+        place = self.chain(touch.leaf, touch.access.tensor, touches)[-1]
+        registers = self.machine.registers_of(touch.leaf.array)
+        if place.memory == registers or _streams(touch):
+            return
+        parts = self.parts_of(touch)
+        row = self.rows.row(touch.leaf.loops, parts, parts)
+        if touch.writes:
+            total = self.rows.total(parts)
+            self.add_inward(row, -1, place.memory, 1, touch)
+            if row != total:
+                self.add_inward(row, total, place.memory, 0, touch)
+            return
+        self.add_inward(row, -1, place.memory, 0, touch)
+        copies = self.rows.row(touch.leaf.loops, parts, parts | self.spatial_parts(touch.leaf))
+        self.add(copies, -1, registers, 1, touch)
+
+    def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
+        """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back."""
+        einsum = self.cascade.einsum(leaf.einsum)
+        registers = self.machine.registers_of(leaf.array)
+        points = self.rows.total(self.space.parts_of_einsum(leaf.einsum))
+        for load in einsum.loads:
+            self.add(points, -1, registers, 0, Touch(leaf, load, "plain", False))
+        written = Touch(leaf, einsum.output, "plain", True)
+        self.add(points, -1, registers, 1, written)
+        if einsum.reduction is not None:
+            parts = self.parts_of(written)
+            starts = self.rows.row(leaf.loops, parts, parts | self.spatial_parts(leaf))
+            self.add(points, starts, registers, 0, written)
+
+    def spatial_parts(self, leaf: PlacedLeaf) -> frozenset[int]:
+        return frozenset(self.space.part_of_variable(loop.variable) for loop in leaf.spatial)
+
+    def add(self, row: int, less: int, memory: str, write: int, touch: Touch, resident: int = -1) -> None:
+        index = self.machine.memory(memory)
+        tensor = self.tensor_index(touch.access.tensor)
+        self.flows.append(Flow(row, less, index, write, tensor, touch.leaf.index, resident))
+
+    def add_inward(self, row: int, less: int, memory: str, write: int, touch: Touch, resident: int = -1) -> None:
+        """As `add`, for accesses from further in: what did not fit is not there, its part goes through to the parent."""
+        self.add(row, less, memory, write, touch, resident)
+        parent = self.machine.parent_of(memory)
+        if memory in self.spilling and parent is not None:
+            index, spilled = self.machine.memory(parent), self.machine.memory(memory)
+            tensor = self.tensor_index(touch.access.tensor)
+            self.flows.append(Flow(row, less, index, write, tensor, touch.leaf.index, -1, spilled))
+
+    def tensor_index(self, name: str) -> int:
+        return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)
+
+
+def _streams(touch: Touch) -> bool:
+    return not touch.writes and touch.access.tensor in touch.leaf.forwarded
+
+
+def _version(cascade: Cascade, access: Access) -> Version:
+    """Which of an iterative tensor's values an access means; other tensors have one."""
+    rank = next((rank for tensor, rank in cascade.iterative if tensor == access.tensor), None)
+    if rank is None:
+        return "plain"
+    index = access.indices[cascade.tensor(access.tensor).ranks.index(rank)]
+    if index.last_of is not None:
+        return "last"
+    return "new" if index.offset == 1 else "old"

@@ -1,0 +1,132 @@
+"""From names and paths to nouns: cascades, models, machines, mappings, technologies.
+
+A document may have a `base` and change parts of it with `set`; positions survive, so that every error names the file,
+line and path where the wrong value was written. Documents that were read and nouns that were built are kept while their
+files and text stay the same.
+"""
+
+import csv
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from arch.energy import Technology, resolve_technology
+from arch.types import Architecture
+from einsums.model import Model
+from einsums.types import Cascade
+from mappings.types import Mapping
+from sim.catalogs import Catalog
+from sim.document import Document, read_document
+from sim.overrides import resolve_base
+from sim.problems import InputError, InputProblem
+from sim.structure import structure
+
+_ROOT = Path(__file__).resolve().parent.parent
+CATALOGS = {
+    "cascade": Catalog(_ROOT / "einsums" / "catalog", "cascade"),
+    "model": Catalog(_ROOT / "einsums" / "catalog" / "models", "model"),
+    "architecture": Catalog(_ROOT / "arch" / "catalog", "architecture"),
+    "technology": Catalog(_ROOT / "arch" / "catalog" / "technologies", "technology"),
+    "mapping": Catalog(_ROOT / "mappings" / "catalog", "mapping"),
+    "experiment": Catalog(_ROOT / "sim" / "catalog" / "experiments", "experiment"),
+    "reproduction": Catalog(_ROOT / "sim" / "catalog" / "reproductions", "reproduction"),
+}
+
+Noun = TypeVar("Noun", bound=BaseModel)
+
+
+def read(kind: str, name_or_path: str, beside: Path | None = None) -> Document:
+    """The document of a shipped name or a path, its base resolved; InputError for anything wrong with its text."""
+    try:
+        path = CATALOGS[kind].find(name_or_path, beside)
+    except ValueError as error:
+        raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
+    return resolved(kind, read_document_once(path))
+
+
+def resolved(kind: str, document: Document) -> Document:
+    """The document with its base and changes applied; bases are looked for beside it and in the catalog."""
+
+    def find(name: str) -> Document:
+        return read_document_once(CATALOGS[kind].find(name, Path(document.file).parent))
+
+    return resolve_base(document, find)
+
+
+def read_document_once(path: Path) -> Document:
+    """As `read_document`, kept while the file stays the same."""
+    try:
+        stamp = path.stat()
+    except OSError:
+        return read_document(path)
+    return _read_stamped(path, (stamp.st_mtime_ns, stamp.st_size))
+
+
+@lru_cache(maxsize=256)
+def _read_stamped(path: Path, _stamp: tuple[int, int]) -> Document:
+    return read_document(path)
+
+
+def build(document: Document, noun: type[Noun], finish: Callable[[Noun], Noun] = lambda built: built) -> Noun:
+    """The noun of a document; what `finish` finds wrong is reported at the top of the document."""
+    built = structure(document, noun)
+    try:
+        return finish(built)
+    except ValueError as error:
+        raise InputError([document.problem((), str(error))]) from None
+
+
+def build_architecture(document: Document) -> Architecture:
+    """A machine with every memory priced."""
+    return build(document, Architecture, lambda machine: resolve_technology(machine, _technologies(machine)))
+
+
+def _technologies(machine: Architecture) -> list[Technology]:
+    shipped = CATALOGS["technology"].names()
+    wanted = {memory.technology for memory in machine.memories if memory.technology is not None}
+    return [load_technology(name) for name in sorted(wanted) if name in shipped] or [
+        load_technology(name) for name in shipped
+    ]
+
+
+@lru_cache(maxsize=64)
+def load_technology(name_or_path: str) -> Technology:
+    """A table of memory energies and areas."""
+    return build(read("technology", name_or_path), Technology)
+
+
+def load_cascade(name_or_path: str, beside: Path | None = None) -> Cascade:
+    """A cascade by catalog name or path; InputError for anything wrong with it."""
+    return build(read("cascade", name_or_path, beside), Cascade)
+
+
+def load_model(name_or_path: str) -> Model:
+    """The dimensions of a model by catalog name or path."""
+    return build(read("model", name_or_path), Model)
+
+
+def load_architecture(name_or_path: str) -> Architecture:
+    """A machine by catalog name or path, its memories priced."""
+    return build_architecture(read("architecture", name_or_path))
+
+
+def load_mapping(name_or_path: str) -> Mapping:
+    """A mapping by catalog name or path; whether it is legal shows when it meets a cascade and a machine."""
+    return build(read("mapping", name_or_path), Mapping)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; InputError when it cannot be read or a row is short."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError([InputProblem(str(path), None, "", f"cannot be read as a table ({reason})")]) from None
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InputError([InputProblem(str(path), number, "", "the row has not as many values as the header")])
+    return rows

@@ -1,0 +1,102 @@
+"""A machine as the engines see it: its shape, which a batch of designs shares, and columns of numbers that differ by design."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from arch.types import Architecture
+from einsums.types import Cascade
+from mappings.tree import ResolvedTree
+
+
+@dataclass(frozen=True, slots=True)
+class MachineShape:
+    """Memories with their parents and arrays with their registers, by name; equal for machines that differ in numbers."""
+
+    memories: tuple[str, ...]
+    parents: tuple[str | None, ...]
+    arrays: tuple[str, ...]
+    registers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, architecture: Architecture) -> Self:
+        return cls(
+            tuple(m.name for m in architecture.memories),
+            tuple(m.parent for m in architecture.memories),
+            tuple(a.name for a in architecture.arrays),
+            tuple(a.registers for a in architecture.arrays),
+        )
+
+    @property
+    def root(self) -> str:
+        return self.memories[self.parents.index(None)]
+
+    def memory(self, name: str) -> int:
+        return self.memories.index(name)
+
+    def array(self, name: str) -> int:
+        return self.arrays.index(name)
+
+    def parent_of(self, memory: str) -> str | None:
+        return self.parents[self.memory(memory)]
+
+    def registers_of(self, array: str) -> str:
+        return self.registers[self.array(array)]
+
+
+class MachineColumns(NamedTuple):
+    """Numbers of the machines of a batch, f8[design, memory | array | einsum]."""
+
+    capacity_bytes: np.ndarray  # of all instances together; inf when unbounded
+    bandwidth_bytes_per_s: np.ndarray  # inf when not a limit
+    read_pj_per_byte: np.ndarray  # charged instances only
+    write_pj_per_byte: np.ndarray
+    drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
+    rows: np.ndarray
+    columns: np.ndarray
+    drain_cycles: np.ndarray
+    cycles_per_point: np.ndarray
+    pj_per_point: np.ndarray
+    clock_hz: np.ndarray  # f8[design]
+    word_bytes: np.ndarray  # f8[design]
+
+
+def machine_row(architecture: Architecture, cascade: Cascade, tree: ResolvedTree) -> tuple[tuple[float, ...], ...]:
+    """One design's row of every column of `MachineColumns`."""
+    memories, arrays = architecture.memories, architecture.arrays
+    shares = [architecture.charged_instances(m) / architecture.instances(m) for m in memories]
+    operators = [(architecture.array(leaf.array), point_operators(cascade, leaf.einsum)) for leaf in tree.leaves]
+    return (
+        tuple(np.inf if m.size_bits is None else m.size_bits / 8 * architecture.instances(m) for m in memories),
+        tuple(np.inf if m.bandwidth_bits_per_s is None else m.bandwidth_bits_per_s / 8 for m in memories),
+        tuple(share * _pj(m.read_pj) / (m.row_bits / 8) for m, share in zip(memories, shares, strict=True)),
+        tuple(share * _pj(m.write_pj) / (m.row_bits / 8) for m, share in zip(memories, shares, strict=True)),
+        tuple(
+            share * _pj(m.read_pj) / (m.row_bits / 8) * m.drains_charged for m, share in zip(memories, shares, strict=True)
+        ),
+        tuple(float(a.rows) for a in arrays),
+        tuple(float(a.columns) for a in arrays),
+        tuple(a.drain_cycles for a in arrays),
+        tuple(array.cycles_per_point(names) for array, names in operators),
+        tuple(array.energy_pj_per_point(names) for array, names in operators),
+        (architecture.clock_hz,),
+        (architecture.word_bits / 8,),
+    )
+
+
+def stack_machines(rows: list[tuple[tuple[float, ...], ...]]) -> MachineColumns:
+    """Columns over designs from one row of each."""
+    columns = [np.array(values, float) for values in zip(*rows, strict=True)]
+    return MachineColumns(*columns[:-2], columns[-2][:, 0], columns[-1][:, 0])
+
+
+def point_operators(cascade: Cascade, einsum: str) -> tuple[str, ...]:
+    """The operators of one iteration point: those of the expression, then the reduction's."""
+    found = cascade.einsum(einsum)
+    return found.map_operators + ((found.reduction.operator,) if found.reduction else ())
+
+
+def _pj(energy: float | None) -> float:
+    assert energy is not None, "technologies are resolved when a machine is loaded"
+    return energy

@@ -1,0 +1,44 @@
+"""What is wrong with an input and where: the one form in which a user's mistake is reported."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """One mistake: file, line (from 1; None where there is no text), `$.path` and one sentence."""
+
+    file: str
+    line: int | None
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class InputError(ValueError):
+    """Everything that is wrong with an input; its text has one line per problem."""
+
+    def __init__(self, problems: Iterable[InputProblem]) -> None:
+        self.problems = tuple(problems)
+        assert self.problems, "an InputError without a problem"
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+def format_path(parts: Sequence[str | int]) -> str:
+    """`('components', 0, 'size')` as `$.components[0].size`."""
+    return "$" + "".join(_format_part(part) for part in parts)
+
+
+def _format_part(part: str | int) -> str:
+    if isinstance(part, str) and _PLAIN_KEY.fullmatch(part):
+        return f".{part}"
+    return f"[{part!r}]"

@@ -1,0 +1,38 @@
+"""What an engine is given: tables of integers shared by a batch of designs, and columns of numbers that differ by design.
+
+Names have become numbers. All arrays are read-only by convention of the engines, which never write to their input.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.machine import MachineColumns
+from sim.rows import RowTables
+
+
+class Shape(NamedTuple):
+    """What all designs of a batch share."""
+
+    rows: RowTables  # questions about words fetched, steps and points
+    tiles: RowTables  # questions about the first tile of a kept tensor
+    flows: np.ndarray  # i8[flow, FlowColumn]
+    keeps: np.ndarray  # i8[keep, KeepColumn]
+    leaves: np.ndarray  # i8[leaf, LeafColumn]
+    drains: np.ndarray  # i8[phase], leaf whose result drains in this phase; -1: the phase runs Einsums
+    parents: np.ndarray  # i8[memory], -1 for the root
+    spills: np.ndarray  # bool[memory]
+    per_phase: bool  # whether memory time hides behind its own phase only
+    stages: int  # of a pipelined schedule; 0: not pipelined
+    trips_row: int  # row that counts the iterations of the pipelined loops
+
+
+class Tables(NamedTuple):
+    """One batch of designs of one shape."""
+
+    shape: Shape
+    extents: np.ndarray  # i8[design, root rank], elements
+    loop_tiles: np.ndarray  # i8[design, loop], elements
+    sizes: np.ndarray  # i8[design, column], elements
+    reserved_bytes: np.ndarray  # f8[design, memory]
+    machine: MachineColumns

@@ -1,0 +1,383 @@
+"""The walls between rooms: who imports whom, where each third-party package may enter, and how long code may be.
+
+Each rule is a function from a parsed module to complaints. The tables come first; every rule is also tried on
+small snippets, so that it is known to be able to complain.
+"""
+
+import ast
+import importlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("einsums", "arch", "mappings", "sim", "kernels")
+
+# Room: the modules of other rooms that it may import.
+MAY_IMPORT = {
+    "einsums": (),
+    "arch": (),
+    "mappings": ("einsums", "arch"),
+    "kernels": (),
+    "sim": ("einsums", "arch", "mappings", "kernels.plans"),
+}
+# Room: what it may also import, but only inside the function that needs it.
+MAY_IMPORT_LATE = {"sim": ("kernels",)}
+
+# Package: the modules through which it enters (a name covers what is below it).
+DOORS = {
+    "pydantic": ("einsums", "arch", "mappings", "sim"),
+    "pydantic_core": ("einsums", "arch", "mappings", "sim"),  # the part of pydantic for custom types
+    "numpy": ("einsums.interpreter*", "sim", "kernels"),
+    "networkx": ("einsums.graph",),
+    "yaml": ("sim.load*", "sim.document", "sim.scalars"),
+    "numba": ("sim.engine",),
+    "sqlite3": ("sim.explore.store",),
+    "matplotlib": ("sim.report.plots*",),
+    "typer": ("sim.__main__",),
+    "rich": ("sim.__main__", "sim.report.tables"),
+    "torch": ("kernels",),
+    "triton": ("kernels",),
+}
+# The same, but only inside a function: these are extras that a plain installation lacks.
+LATE_DOORS = {"optuna": ("sim.explore",), "dask": ("sim.explore",), "distributed": ("sim.explore",)}
+# Modules shared by machines that have nothing else installed.
+STANDARD_LIBRARY_ONLY = ("kernels.plans",)
+
+MAY_PRINT = ("sim.__main__", "sim.report")
+
+MODULE_LINES = 400
+FUNCTION_LINES = 80
+PARAMETERS = 5
+# Decorator: how many parameters its functions may have instead.
+PARAMETERS_BY_DECORATOR = {
+    "compiled": 8,  # loops over arrays: many columns become one table
+    "triton.jit": 20,  # kernels, compile-time constants included
+    "command": 8,  # options of the command line
+    "callback": 8,
+}
+
+# An engine that knows a design's name is an engine with a formula for one design. Designs are YAML.
+DESIGN_NAMES = (
+    re.compile(r"fuse[-_ ]?max", re.IGNORECASE),
+    re.compile(r"\bFLAT\b"),
+    re.compile(r"\bflat-[a-z]+"),
+)
+DESIGN_STRINGS = re.compile(r"flat([-_].*)?", re.IGNORECASE)
+ROOMS_WITHOUT_DESIGNS = ("einsums", "arch", "mappings", "sim")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True)
+class Module:
+    """A source file by the name under which it is imported."""
+
+    name: str
+    text: str
+    is_package: bool = False
+    siblings: tuple[str, ...] = ()  # of a package: the names of its modules
+
+    @property
+    def tree(self) -> ast.Module:
+        return ast.parse(self.text)
+
+    @property
+    def room(self) -> str:
+        return self.name.partition(".")[0]
+
+
+def modules_of_checkout() -> tuple[Module, ...]:
+    paths = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+    return tuple(read_module(path) for path in paths)
+
+
+def read_module(path: Path) -> Module:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    is_package = parts[-1] == "__init__"
+    siblings = (
+        tuple(p.stem for p in path.parent.iterdir() if p.is_dir() or p.suffix == ".py") if is_package else ()
+    )
+    return Module(
+        ".".join(parts[:-1] if is_package else parts), path.read_text("utf-8"), is_package, siblings
+    )
+
+
+def is_under(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a module is one of these, or below one of them."""
+    return any(fnmatch(name, pattern) or name.startswith(pattern + ".") for pattern in patterns)
+
+
+# ------------------------------------------------------------------------------------------------ rules
+
+
+def iter_imports(tree: ast.AST, is_late: bool = False) -> Iterator[tuple[str, int, bool]]:
+    """Each imported name (module and what is taken from it), its line, and whether a function holds it."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno, is_late) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            yield from ((f"{origin}.{alias.name}", node.lineno, is_late) for alias in node.names)
+        else:
+            yield from iter_imports(node, is_late or isinstance(node, Function))
+
+
+def check_directions(module: Module) -> Iterator[str]:
+    allowed, late = MAY_IMPORT[module.room], MAY_IMPORT_LATE.get(module.room, ())
+    for name, line, is_late in iter_imports(module.tree):
+        other = name.partition(".")[0]
+        if name.startswith("."):
+            yield f"{module.name}:{line}: relative import"
+        elif other == "tests":
+            yield f"{module.name}:{line}: a room imports tests"
+        elif other in ROOMS and other != module.room and not is_under(name, allowed):
+            if not is_under(name, late):
+                yield f"{module.name}:{line}: {module.room} may not import {name}"
+            elif not is_late:
+                yield f"{module.name}:{line}: {name} is imported outside the function that needs it"
+
+
+def check_doors(module: Module) -> Iterator[str]:
+    for name, line, is_late in iter_imports(module.tree):
+        package = name.partition(".")[0]
+        has_door = package in DOORS or package in LATE_DOORS
+        if package in ROOMS or package == "" or (package in sys.stdlib_module_names and not has_door):
+            continue
+        if module.name in STANDARD_LIBRARY_ONLY:
+            yield f"{module.name}:{line}: {package} in a module of the standard library only"
+        elif not has_door:
+            yield f"{module.name}:{line}: {package} has no door"
+        elif not is_under(module.name, DOORS.get(package, ()) + LATE_DOORS.get(package, ())):
+            yield f"{module.name}:{line}: {package} enters elsewhere"
+        elif package in LATE_DOORS and not is_late:
+            yield f"{module.name}:{line}: {package} is imported outside the function that needs it"
+
+
+def check_module_size(module: Module) -> Iterator[str]:
+    lines = len(module.text.splitlines())
+    if lines > MODULE_LINES:
+        yield f"{module.name}: {lines} lines, at most {MODULE_LINES}"
+
+
+def check_functions(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if not isinstance(node, Function):
+            continue
+        lines = (node.end_lineno or node.lineno) - node.lineno + 1
+        if lines > FUNCTION_LINES:
+            yield f"{module.name}:{node.lineno}: {node.name} has {lines} lines, at most {FUNCTION_LINES}"
+        count, limit = count_parameters(node), limit_of_parameters(node)
+        if count > limit:
+            yield f"{module.name}:{node.lineno}: {node.name} has {count} parameters, at most {limit}"
+
+
+def count_parameters(node: Function) -> int:
+    names = [a.arg for a in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+    names += [a.arg for a in (node.args.vararg, node.args.kwarg) if a is not None]
+    return len(names) - (names[:1] in (["self"], ["cls"]))
+
+
+def limit_of_parameters(node: Function) -> int:
+    decorators = [ast.unparse(d.func if isinstance(d, ast.Call) else d) for d in node.decorator_list]
+    limits = (
+        limit
+        for name, limit in PARAMETERS_BY_DECORATOR.items()
+        if any(decorator == name or decorator.endswith(f".{name}") for decorator in decorators)
+    )
+    return max(limits, default=PARAMETERS)
+
+
+def check_calls(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            continue
+        if node.func.id in ("eval", "exec", "__import__"):
+            yield f"{module.name}:{node.lineno}: {node.func.id}"
+        if node.func.id == "print" and not is_under(module.name, MAY_PRINT):
+            yield f"{module.name}:{node.lineno}: print"
+
+
+def check_designs(module: Module) -> Iterator[str]:
+    if module.room not in ROOMS_WITHOUT_DESIGNS:
+        return
+    for number, line in enumerate(module.text.splitlines(), 1):
+        found = next((m for m in (name.search(line) for name in DESIGN_NAMES) if m), None)
+        if found:
+            yield f"{module.name}:{number}: names the design {found.group()}"
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, str):
+            continue
+        if DESIGN_STRINGS.fullmatch(node.value):
+            yield f"{module.name}:{node.lineno}: names the design {node.value}"
+
+
+def check_docstring(module: Module) -> Iterator[str]:
+    if not ast.get_docstring(module.tree):
+        yield f"{module.name}: no docstring"
+
+
+def check_packages(module: Module) -> Iterator[str]:
+    """A package's own file re-exports and does nothing else, and no name of it hides a module."""
+    if not module.is_package:
+        return
+    for node in module.tree.body:
+        is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "__version__")
+        if not is_docstring and not is_all and not isinstance(node, ast.Import | ast.ImportFrom):
+            yield f"{module.name}:{node.lineno}: more than a docstring and re-exports"
+    for name, line, _ in iter_imports(module.tree):
+        origin, _, taken = name.rpartition(".")
+        if taken in module.siblings and origin != module.name:
+            yield f"{module.name}:{line}: {taken} hides the module of that name"
+
+
+RULES: dict[str, Callable[[Module], Iterator[str]]] = {
+    "directions": check_directions,
+    "doors": check_doors,
+    "module-size": check_module_size,
+    "functions": check_functions,
+    "calls": check_calls,
+    "designs": check_designs,
+    "docstring": check_docstring,
+    "packages": check_packages,
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_checkout_keeps(rule: str) -> None:
+    modules = modules_of_checkout()
+    assert {module.room for module in modules} == set(ROOMS)
+    complaints = [complaint for module in modules for complaint in RULES[rule](module)]
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+# ------------------------------------------------------------------------------- the rules can complain
+
+DEF6 = "def f(a, b, c, d, e, g): pass"
+BROKEN = [
+    ("directions", "arch.types", "import einsums", "arch.types:1: arch may not import einsums"),
+    ("directions", "einsums.types", "from sim.load import x", "einsums.types:1: einsums may not import sim.load.x"),
+    ("directions", "mappings.types", "import sim", "mappings.types:1: mappings may not import sim"),
+    ("directions", "kernels.plans", "import arch", "kernels.plans:1: kernels may not import arch"),
+    ("directions", "sim.flow", "from . import load", "sim.flow:1: relative import"),
+    ("directions", "sim.flow", "import tests.oracle", "sim.flow:1: a room imports tests"),
+    (
+        "directions",
+        "sim.verify",
+        "from kernels.reference import attend",
+        "sim.verify:1: kernels.reference.attend is imported outside the function that needs it",
+    ),
+    ("doors", "einsums.types", "import numpy as np", "einsums.types:1: numpy enters elsewhere"),
+    ("doors", "sim.flow", "import yaml", "sim.flow:1: yaml enters elsewhere"),
+    ("doors", "sim.flow", "def f():\n    from numba import njit", "sim.flow:2: numba enters elsewhere"),
+    ("doors", "sim.flow", "import pandas", "sim.flow:1: pandas has no door"),
+    ("doors", "sim.flow", "import sqlite3", "sim.flow:1: sqlite3 enters elsewhere"),
+    ("doors", "sim.flow", "import torch", "sim.flow:1: torch enters elsewhere"),
+    ("doors", "kernels.plans", "import numpy", "kernels.plans:1: numpy in a module of the standard library only"),
+    ("doors", "kernels.bench", "import pydantic", "kernels.bench:1: pydantic enters elsewhere"),
+    (
+        "doors",
+        "sim.explore.search",
+        "import optuna",
+        "sim.explore.search:1: optuna is imported outside the function that needs it",
+    ),
+    ("module-size", "sim.flow", "\n" * 401, "sim.flow: 401 lines, at most 400"),
+    ("functions", "sim.flow", "def f():\n" + "    x = 1\n" * 80, "sim.flow:1: f has 81 lines, at most 80"),
+    ("functions", "sim.flow", DEF6, "sim.flow:1: f has 6 parameters, at most 5"),
+    ("functions", "sim.flow", "class A:\n    def f(self, a, b, c, d, e, *g): pass", "sim.flow:2: f has 6 parameters, at most 5"),
+    (
+        "functions",
+        "sim.engine.cycle",
+        "@compiled\ndef f(a, b, c, d, e, g, h, i, j): pass",
+        "sim.engine.cycle:2: f has 9 parameters, at most 8",
+    ),
+    ("calls", "sim.flow", "print(1)", "sim.flow:1: print"),
+    ("calls", "sim.report.plots", "eval('1')", "sim.report.plots:1: eval"),
+    ("calls", "arch.types", "def f():\n    exec('1')", "arch.types:2: exec"),
+    ("designs", "sim.flow", "# as FuseMax does", "sim.flow:1: names the design FuseMax"),
+    ("designs", "sim.flow", "fuse_max = 1", "sim.flow:1: names the design fuse_max"),
+    ("designs", "mappings.check", "# the FLAT way", "mappings.check:1: names the design FLAT"),
+    ("designs", "arch.types", "# see flat-edge", "arch.types:1: names the design flat-edge"),
+    ("designs", "sim.flow", "x = name == 'flat'", "sim.flow:1: names the design flat"),
+    ("docstring", "sim.flow", "x = 1", "sim.flow: no docstring"),
+]  # fmt: skip
+
+KEPT = [
+    ("directions", "sim.flow", "import einsums, arch, mappings.types\nfrom kernels.plans import plan"),
+    ("directions", "sim.verify", "def f():\n    from kernels.reference import attend"),
+    ("directions", "mappings.check", "from arch.types import Memory\nfrom mappings.types import Loop"),
+    ("doors", "einsums.interpreter", "import numpy as np\nimport math"),
+    ("doors", "sim.engine.cycle", "from numba import njit"),
+    ("doors", "sim.load_mapping", "import yaml"),
+    ("doors", "sim.explore.search", "def f():\n    import optuna"),
+    ("doors", "kernels.plans", "from dataclasses import dataclass"),
+    ("module-size", "sim.flow", "\n" * 400),
+    ("functions", "sim.flow", "def f():\n" + "    x = 1\n" * 79),
+    ("functions", "sim.flow", "class A:\n    def f(self, a, b, c, d, e): pass"),
+    ("functions", "sim.engine.cycle", "@compiled\ndef f(a, b, c, d, e, g, h, i): pass"),
+    ("functions", "kernels.flash", f"@triton.jit\n{DEF6}"),
+    ("functions", "sim.__main__", f"@app.command(name='x')\n{DEF6}"),
+    ("calls", "sim.report.tables", "print(1)"),
+    ("calls", "sim.flow", "table.print(1); model.eval()"),
+    ("designs", "sim.flow", "x = a.flat[0] + flatten(a)  # Nayak et al., MICRO 2024; flat arrays"),
+    ("designs", "kernels.plans", "# FLAT"),
+    ("docstring", "sim.flow", '"""Says what it is for."""'),
+]
+
+
+@pytest.mark.parametrize(("rule", "name", "text", "complaint"), BROKEN)
+def test_rule_complains(rule: str, name: str, text: str, complaint: str) -> None:
+    assert list(RULES[rule](Module(name, text))) == [complaint]
+
+
+@pytest.mark.parametrize(("rule", "name", "text"), KEPT)
+def test_rule_is_content(rule: str, name: str, text: str) -> None:
+    assert list(RULES[rule](Module(name, text))) == []
+
+
+def test_packages_rule() -> None:
+    text = '"""Doc."""\n\nfrom sim.flow import simulate\nx = 1\n__all__ = ["simulate"]\n'
+    assert list(check_packages(Module("sim", text, True, ("flow",)))) == [
+        "sim:4: more than a docstring and re-exports"
+    ]
+    hiding = '"""Doc."""\nfrom sim.simulate import simulate\n'
+    assert list(check_packages(Module("sim", hiding, True, ("simulate",)))) == [
+        "sim:2: simulate hides the module of that name"
+    ]
+
+
+def test_every_rule_was_seen_to_complain() -> None:
+    assert {rule for rule, *_ in BROKEN} | {"packages"} == set(RULES)
+
+
+# --------------------------------------------------------------------------------------- what is loaded
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_room_lies_in_this_checkout(room: str) -> None:
+    # `arch` and `kernels` are also names of packages in the wild.
+    origin = importlib.import_module(room).__file__
+    assert origin is not None
+    assert Path(origin).resolve().is_relative_to(ROOT)
+
+
+def test_importing_the_simulator_stays_light() -> None:
+    program = "import sys, sim; print(*sorted({'torch', 'triton', 'matplotlib'} & set(sys.modules)), sep=',')"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
