@@ -138,9 +138,7 @@ def _checked_inputs(cascade: Cascade, inputs: Mapping[str, np.ndarray]) -> dict[
     names = [tensor.name for tensor in cascade.inputs]
     for name in inputs:
         if name not in names:
-            raise ValueError(
-                f"{cascade.name} has no input '{name}'{nearest(name, names)}; its inputs are {listed(names)}"
-            )
+            raise ValueError(f"{cascade.name} has no input '{name}'{nearest(name, names)}")
     missing = [name for name in names if name not in inputs]
     if missing:
         raise ValueError(f"{cascade.name} needs the input {listed(missing)}")

@@ -160,9 +160,7 @@ class _Statement:
             )
         if keyword.text not in REDUCER_BY_KEYWORD:
             hint = nearest(keyword.text, REDUCER_BY_KEYWORD)
-            self.fail(
-                f"unknown reducer '{keyword.text}'{hint}; the reducers are {', '.join(REDUCER_BY_KEYWORD)}"
-            )
+            self.fail(f"unknown reducer '{keyword.text}'{hint}")
         self.advance()
         self.need("(", f"after {keyword.text}")
         named = [self.variable()]
@@ -208,7 +206,7 @@ class _Statement:
             sign = 1 if self.advance().text == "+" else -1
         if self.token.text in ("//", "%", "/"):
             self.fail(
-                f"'{self.token.text}' in an index is not supported: an index sums rank variables and integers"
+                f"'{self.token.text}' in an index is not supported; an index sums rank variables and integers"
             )
         terms = [term for term in terms if term.scale]  # p - p
         ends = [term for term in terms if not term.variable]

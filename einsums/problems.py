@@ -4,6 +4,8 @@ import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
 
+_FEW = 10  # names that a sentence can still list
+
 
 class EinsumSyntaxError(ValueError):
     """Text that is no Einsum; `line` and `column` count from 1 inside the text that was parsed."""
@@ -41,11 +43,16 @@ def raise_problems(problems: Iterable[Problem]) -> None:
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
-    """The hint " (did you mean 'x'?)" for the candidate most like `name`, ignoring case, or ""."""
+    """The hint " (did you mean 'x'?)" for the candidate most like `name`, ignoring case.
+
+    Where nothing is alike it lists the known names if they are few, " (known: E, P)", and else is empty.
+    """
     known = list(dict.fromkeys(candidates))
     lowered = {candidate.lower(): candidate for candidate in reversed(known)}
     close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
-    return f" (did you mean '{lowered[close[0]]}'?)" if close else ""
+    if close:
+        return f" (did you mean '{lowered[close[0]]}'?)"
+    return f" (known: {', '.join(known)})" if 0 < len(known) <= _FEW else ""
 
 
 def listed(names: Iterable[str]) -> str:

@@ -117,11 +117,7 @@ def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Proble
     ]
     for rank in given:
         if rank not in needed and rank not in outermost:
-            problems.append(
-                Problem(
-                    f"size of unknown rank '{rank}'{nearest(rank, needed)}; the ranks are {listed(needed)}"
-                )
-            )
+            problems.append(Problem(f"size of unknown rank '{rank}'{nearest(rank, needed)}"))
     missing = [rank for rank in needed if rank not in given]
     if missing:
         problems.append(Problem(f"{cascade.name} needs the size of {listed(missing)}"))

@@ -5,11 +5,10 @@ keeps are numbered once, a leaf refers to the loops it runs in (shared ones firs
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mappings.types import (
     Case,
-    Kept,
     Leaf,
     Loop,
     Loops,
@@ -137,7 +136,10 @@ class _Builder:
                 if self.holds(kept.when):
                     place = f"{path}.keep.{keep.memory}[{i}]"
                     group = groups.get((keep.memory, kept.tensor), -1)
-                    self.keeps.append(_placed(len(self.keeps), keep.memory, kept, inside, group, place))
+                    index = len(self.keeps)
+                    # Which leaves it serves is known once the body has been walked.
+                    unspanned = PlacedKeep(index, keep.memory, kept.tensor, kept.copies, inside, 0, -1, group, place)
+                    self.keeps.append(unspanned)
         last_keep = len(self.keeps)
         for i, item in enumerate(node.body):
             if isinstance(item, Leaf):
@@ -145,7 +147,7 @@ class _Builder:
             else:
                 self.add_node(item, inside, f"{path}.body[{i}]")
         for index in range(first_keep, last_keep):
-            self.keeps[index] = _spanning(self.keeps[index], first_leaf, len(self.leaves) - 1)
+            self.keeps[index] = replace(self.keeps[index], first_leaf=first_leaf, last_leaf=len(self.leaves) - 1)
 
     def number_groups(self, node: Node) -> dict[tuple[str, str], int]:
         numbered: dict[tuple[str, str], int] = {}
@@ -158,15 +160,6 @@ class _Builder:
         own = self.add_loops(leaf.loops, f"{path}.loops")
         self.leaves.append(PlacedLeaf(len(self.leaves), leaf.einsum, leaf.array, outer + own, len(outer),
                                       self.spatial_loops(leaf.spatial, f"{path}.spatial"), leaf.forwarded, path))
-
-
-def _placed(index: int, memory: str, kept: Kept, loops: tuple[int, ...], group: int, path: str) -> PlacedKeep:
-    return PlacedKeep(index, memory, kept.tensor, kept.copies, loops, 0, -1, group, path)
-
-
-def _spanning(keep: PlacedKeep, first_leaf: int, last_leaf: int) -> PlacedKeep:
-    return PlacedKeep(keep.index, keep.memory, keep.tensor, keep.copies, keep.loops, first_leaf, last_leaf,
-                      keep.share_group, keep.path)
 
 
 def resolve_tree(

@@ -167,7 +167,7 @@ class Leaf(_Noun):
 
 def _body_tag(item: Any) -> str:
     """Decide by its keys what an item of a body is meant to be, so that an error speaks of that alone."""
-    is_leaf = isinstance(item, Leaf) or (isinstance(item, dict) and "einsum" in item)
+    is_leaf = isinstance(item, Leaf) or (isinstance(item, dict) and bool(item.keys() & Leaf.model_fields.keys() - {"loops"}))
     return "leaf" if is_leaf else "node"
 
 

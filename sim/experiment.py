@@ -2,21 +2,23 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
-from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate, parse_expression
+from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate
 from arch.names import nearest
 from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
 from mappings.tree import ResolvedTree, resolve_tree
 from mappings.types import Mapping
-from sim.lower import Columns, Structure
+from sim.lower import Columns, Structure, parsed
 from sim.machine import MachineShape, machine_row, stack_machines
+from sim.same import Same
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,9 @@ class Experiment:
             **dict(self.labels),
             "ranks": dict(self.sizes),
             "parameters": dict(self.parameters),
-            "cascade": self.cascade.model_dump(mode="json"),
-            "architecture": self.architecture.model_dump(mode="json"),
-            "mapping": self.mapping.model_dump(mode="json"),
+            "cascade": _dumped(Same(self.cascade)),
+            "architecture": _dumped(Same(self.architecture)),
+            "mapping": _dumped(Same(self.mapping)),
         }
 
     @cached_property
@@ -57,78 +59,159 @@ class Experiment:
         return {name: value for name, value in self.parameters if name in categorical}
 
     @cached_property
+    def given_symbols(self) -> dict[str, float]:
+        """The numbers that expressions start from: rank sizes, the machine, parameters."""
+        given = dict(self.sizes) | dict(machine_symbols(Same(self.architecture)))
+        numeric = [(name, text) for name, text in self.parameters if name not in self.choices]
+        if all(_is_number(text) for _, text in numeric):
+            return given | {name: float(text) for name, text in numeric}
+        return given | {name: self.symbols[name] for name, _ in numeric}
+
+    @cached_property
     def symbols(self) -> dict[str, Any]:
-        """Every name that the mapping's expressions may read, tiles included."""
-        symbols: dict[str, Any] = dict(self.sizes) | dict(self.architecture.symbols()) | self.choices
+        """Every name that the mapping's expressions may read, tiles included. ValueError for one that cannot be had."""
+        symbols: dict[str, Any] = dict(self.sizes) | dict(machine_symbols(Same(self.architecture))) | self.choices
         numeric = [(name, text) for name, text in self.parameters if name not in self.choices]
         pending = numeric + [(rule.symbol, rule.expression) for rule in self.mapping.tiles]
         # A parameter may read tiles and a tile parameters: each waits until what it reads is there.
         while pending:
-            ready = [(n, t) for n, t in pending if all(name in symbols for name in parse_expression(t).names)]
+            ready = [(n, t) for n, t in pending if all(name in symbols for name in parsed(t).names)]
             if not ready:
-                self._refuse_names(pending, symbols)
+                _refuse_names(pending, symbols)
             for name, text in ready:
-                symbols[name] = evaluate(parse_expression(text), symbols.__getitem__, SCALAR_FUNCTIONS)
+                symbols[name] = evaluate(parsed(text), symbols.__getitem__, SCALAR_FUNCTIONS)
             pending = [item for item in pending if item not in ready]
         return symbols
 
-    def _refuse_names(self, pending: list[tuple[str, str]], symbols: dict[str, Any]) -> None:
-        name, text = pending[0]
-        known = [*symbols, *(other for other, _ in pending)]
-        try:
-            check_names(parse_expression(text), known)
-        except ValueError as error:
-            raise ValueError(f"tiles.{name}: {error}") from None
-        raise ValueError(f"tiles.{name}: '{text}' depends on itself")
-
     @cached_property
     def tree(self) -> ResolvedTree:
-        """The fusion tree with its choices made."""
-        return resolve_tree(self.mapping, self._choice, self._holds)
+        """The fusion tree with its choices made; ValueError for a choice that leads nowhere."""
+        conditions = tuple((text, self._holds(text)) for text in conditions_of(Same(self.mapping)))
+        return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions)
 
-    def _choice(self, parameter: str) -> str:
-        if parameter not in self.choices:
-            raise ValueError(f"no parameter with values is called '{parameter}'{nearest(parameter, self.choices)}")
-        return self.choices[parameter]
-
-    def _holds(self, condition: str | None) -> bool:
-        if condition is None:
-            return True
-        expression = parse_expression(condition)
-        check_names(expression, self.symbols)
-        return bool(evaluate(expression, self.symbols.__getitem__, SCALAR_FUNCTIONS))
+    def _holds(self, condition: str) -> bool:
+        expression = parsed(condition)
+        known = self.choices if set(expression.names) <= self.choices.keys() else self.symbols
+        check_names(expression, known)
+        return bool(evaluate(expression, known.__getitem__, SCALAR_FUNCTIONS))
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
         """Why the mapping is illegal here, as far as structure tells."""
-        found = check_mapping(self.mapping, self.tree, self.cascade, self.architecture)
-        missing = [
-            Problem("tiles", f"no size for rank '{part}' of '{self.cascade.name}': give it under 'tiles'")
-            for partition in self.cascade.partitions
-            for part in partition.inner
-            if part not in self.symbols
-        ]
-        return found + tuple(missing) + tuple(self._iter_name_problems())
-
-    def _iter_name_problems(self) -> Any:
-        expressions = [(loop.path, loop.tile) for loop in self.tree.loops]
-        expressions += [("reserve", reservation.words) for reservation in self.tree.reservations]
-        for path, text in expressions:
-            try:
-                check_names(parse_expression(text), self.symbols)
-            except ValueError as error:
-                yield Problem(path, str(error))
+        return problems_of(Same(self.mapping), Same(self.tree), Same(self.cascade), Same(self.architecture))
 
     @cached_property
     def structure(self) -> Structure:
-        """What this design shares with others that can be evaluated in one call."""
-        return Structure(self.cascade, self.mapping, self.tree, MachineShape.of(self.architecture))
+        """What this design shares with others that can be evaluated in one call; the same object for all of them."""
+        shape = shape_of(Same(self.architecture))
+        return structure_of(Same(self.cascade), Same(self.mapping), Same(self.tree), shape)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal()
+
+
+def _refuse_names(pending: list[tuple[str, str]], symbols: dict[str, Any]) -> None:
+    known = [*symbols, *(name for name, _ in pending)]
+    for name, text in pending:
+        try:
+            check_names(parsed(text), known)
+        except ValueError as error:
+            raise ValueError(f"tiles.{name}: {error}") from None
+    name, text = pending[0]
+    raise ValueError(f"tiles.{name}: '{text}' depends on itself")
+
+
+@lru_cache(maxsize=1024)
+def _dumped(noun: Same[Any]) -> Any:
+    return noun.noun.model_dump(mode="json")
+
+
+@lru_cache(maxsize=4096)
+def machine_symbols(architecture: Same[Architecture]) -> tuple[tuple[str, float], ...]:
+    return architecture.noun.symbols()
+
+
+@lru_cache(maxsize=4096)
+def shape_of(architecture: Same[Architecture]) -> MachineShape:
+    return MachineShape.of(architecture.noun)
+
+
+@lru_cache(maxsize=1024)
+def structure_of(
+    cascade: Same[Cascade], mapping: Same[Mapping], tree: Same[ResolvedTree], machine: MachineShape
+) -> Structure:
+    return Structure(cascade.noun, mapping.noun, tree.noun, machine)
+
+
+@lru_cache(maxsize=1024)
+def conditions_of(mapping: Same[Mapping]) -> tuple[str, ...]:
+    """Every different condition that the mapping decides on."""
+    found: dict[str, None] = {}
+
+    def note(condition: str | None) -> bool:
+        if condition is not None:
+            found[condition] = None
+        return True
+
+    defaults = {p.name: p.default for p in mapping.noun.parameters}
+    resolve_tree(mapping.noun, lambda name: defaults.get(name, ""), note)
+    return tuple(found)
+
+
+@lru_cache(maxsize=4096)
+def tree_of(
+    mapping: Same[Mapping], choices: tuple[tuple[str, str], ...], conditions: tuple[tuple[str, bool], ...]
+) -> ResolvedTree:
+    """The mapping's tree under these choices; the same object for the same choices."""
+    values, holds = dict(choices), dict(conditions)
+
+    def choice(parameter: str) -> str:
+        if parameter not in values:
+            raise ValueError(f"no parameter with values is called '{parameter}'{nearest(parameter, values)}")
+        return values[parameter]
+
+    return resolve_tree(mapping.noun, choice, lambda condition: condition is None or holds[condition])
+
+
+@lru_cache(maxsize=4096)
+def problems_of(
+    mapping: Same[Mapping], tree: Same[ResolvedTree], cascade: Same[Cascade], architecture: Same[Architecture]
+) -> tuple[Problem, ...]:
+    """Structural problems, and names that no expression of the mapping can read."""
+    found = check_mapping(mapping.noun, tree.noun, cascade.noun, architecture.noun)
+    given = {cascade.noun.root_of(rank) for rank in cascade.noun.leaf_ranks()}
+    known = given | {p.name for p in mapping.noun.parameters} | {rule.symbol for rule in mapping.noun.tiles}
+    missing = [
+        Problem("tiles", f"no size for rank '{part}' of '{cascade.noun.name}': give it under 'tiles'")
+        for partition in cascade.noun.partitions
+        for part in partition.inner
+        if part not in known
+    ]
+    known |= {name for name, _ in machine_symbols(architecture)}
+    return found + tuple(missing) + tuple(_iter_name_problems(tree.noun, known))
+
+
+def _iter_name_problems(tree: ResolvedTree, known: set[str]) -> Iterator[Problem]:
+    expressions = [(loop.path, loop.tile) for loop in tree.loops]
+    expressions += [("reserve", reservation.words) for reservation in tree.reservations]
+    for path, text in expressions:
+        try:
+            check_names(parsed(text), known)
+        except ValueError as error:
+            yield Problem(path, str(error))
+
+
+@lru_cache(maxsize=4096)
+def _machine_row(
+    architecture: Same[Architecture], cascade: Same[Cascade], tree: Same[ResolvedTree]
+) -> tuple[tuple[float, ...], ...]:
+    return machine_row(architecture.noun, cascade.noun, tree.noun)
 
 
 def stack(experiments: list[Experiment]) -> Columns:
     """Columns over designs of one structure."""
-    numeric = [{n: v for n, v in e.symbols.items() if not isinstance(v, str)} for e in experiments]
-    names = numeric[0].keys()
-    symbols = {name: np.array([values[name] for values in numeric], float) for name in names}
-    rows = [machine_row(e.architecture, e.cascade, e.tree) for e in experiments]
+    given = [experiment.given_symbols for experiment in experiments]
+    symbols = {name: np.array([values[name] for values in given], float) for name in given[0]}
+    rows = [_machine_row(Same(e.architecture), Same(e.cascade), Same(e.tree)) for e in experiments]
     return Columns(symbols, stack_machines(rows))

@@ -37,6 +37,14 @@ class Flow(NamedTuple):
     drains: int = 0
 
 
+class Words(NamedTuple):
+    """count[row] - count[less] words; `resident` as in Flow."""
+
+    row: int
+    less: int = -1
+    resident: int = -1
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A level of a tensor's chain: a memory, and the loops outside the tile it keeps. `keep` is None for the root."""
@@ -140,19 +148,21 @@ class FlowBuilder:
         return any(self.tree.loops[loop].variable in variables for loop in keep.loops)
 
     def add_fill(self, outer: Place, keep: PlacedKeep, row: int, reader: Touch) -> None:
-        resident = self.machine.memory(keep.memory) if keep.memory in self.spilling else -1
-        self.add_inward(row, -1, outer.memory, 0, reader, resident)
-        self.add(row, -1, keep.memory, 1, reader)
+        self.add_inward(Words(row, resident=self.resident(keep)), outer.memory, 0, reader)
+        self.add(Words(row), keep.memory, 1, reader)
 
     def add_drain(self, outer: Place, keep: PlacedKeep, row: int, writer: Touch) -> None:
-        resident = self.machine.memory(keep.memory) if keep.memory in self.spilling else -1
+        resident = self.resident(keep)
         total = self.rows.total(self.parts_of(writer))
-        self.add(row, -1, keep.memory, 0, writer)
+        self.add(Words(row), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        self.add_inward(row, -1, outer.memory, 1, writer, resident)
+        self.add_inward(Words(row, resident=resident), outer.memory, 1, writer)
         if row != total:
-            self.add_inward(row, total, outer.memory, 0, writer, resident)
-            self.add(row, total, keep.memory, 1, writer)
+            self.add_inward(Words(row, total, resident), outer.memory, 0, writer)
+            self.add(Words(row, total), keep.memory, 1, writer)
+
+    def resident(self, keep: PlacedKeep) -> int:
+        return self.machine.memory(keep.memory) if keep.memory in self.spilling else -1
 
     # Registers of the array that runs an Einsum
 
@@ -165,13 +175,13 @@ class FlowBuilder:
         row = self.rows.row(touch.leaf.loops, parts, parts)
         if touch.writes:
             total = self.rows.total(parts)
-            self.add_inward(row, -1, place.memory, 1, touch)
+            self.add_inward(Words(row), place.memory, 1, touch)
             if row != total:
-                self.add_inward(row, total, place.memory, 0, touch)
+                self.add_inward(Words(row, total), place.memory, 0, touch)
             return
-        self.add_inward(row, -1, place.memory, 0, touch)
+        self.add_inward(Words(row), place.memory, 0, touch)
         copies = self.rows.row(touch.leaf.loops, parts, parts | self.spatial_parts(touch.leaf))
-        self.add(copies, -1, registers, 1, touch)
+        self.add(Words(copies), registers, 1, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
         """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back."""
@@ -179,30 +189,29 @@ class FlowBuilder:
         registers = self.machine.registers_of(leaf.array)
         points = self.rows.total(self.space.parts_of_einsum(leaf.einsum))
         for load in einsum.loads:
-            self.add(points, -1, registers, 0, Touch(leaf, load, "plain", False))
+            self.add(Words(points), registers, 0, Touch(leaf, load, "plain", False))
         written = Touch(leaf, einsum.output, "plain", True)
-        self.add(points, -1, registers, 1, written)
+        self.add(Words(points), registers, 1, written)
         if einsum.reduction is not None:
             parts = self.parts_of(written)
             starts = self.rows.row(leaf.loops, parts, parts | self.spatial_parts(leaf))
-            self.add(points, starts, registers, 0, written)
+            self.add(Words(points, starts), registers, 0, written)
 
     def spatial_parts(self, leaf: PlacedLeaf) -> frozenset[int]:
         return frozenset(self.space.part_of_variable(loop.variable) for loop in leaf.spatial)
 
-    def add(self, row: int, less: int, memory: str, write: int, touch: Touch, resident: int = -1) -> None:
-        index = self.machine.memory(memory)
-        tensor = self.tensor_index(touch.access.tensor)
-        self.flows.append(Flow(row, less, index, write, tensor, touch.leaf.index, resident))
+    def add(self, words: Words, memory: str, write: int, touch: Touch) -> None:
+        index, tensor = self.machine.memory(memory), self.tensor_index(touch.access.tensor)
+        self.flows.append(Flow(words.row, words.less, index, write, tensor, touch.leaf.index, words.resident))
 
-    def add_inward(self, row: int, less: int, memory: str, write: int, touch: Touch, resident: int = -1) -> None:
+    def add_inward(self, words: Words, memory: str, write: int, touch: Touch) -> None:
         """As `add`, for accesses from further in: what did not fit is not there, its part goes through to the parent."""
-        self.add(row, less, memory, write, touch, resident)
+        self.add(words, memory, write, touch)
         parent = self.machine.parent_of(memory)
         if memory in self.spilling and parent is not None:
             index, spilled = self.machine.memory(parent), self.machine.memory(memory)
             tensor = self.tensor_index(touch.access.tensor)
-            self.flows.append(Flow(row, less, index, write, tensor, touch.leaf.index, -1, spilled))
+            self.flows.append(Flow(words.row, words.less, index, write, tensor, touch.leaf.index, -1, spilled))
 
     def tensor_index(self, name: str) -> int:
         return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)

@@ -4,6 +4,7 @@ What depends on structure alone (cascade, fusion tree, shape of the machine, sch
 are columns over a batch of designs, evaluated for all of them at once.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -12,8 +13,7 @@ import numpy as np
 from arch.expression import Expression, evaluate, parse_expression
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from mappings.types import Mapping
-from sim.engine.columns import LeafColumn
+from mappings.types import Mapping, TileRule
 from sim.flows import FlowBuilder
 from sim.functions import VECTOR_FUNCTIONS
 from sim.machine import MachineColumns, MachineShape
@@ -22,8 +22,9 @@ from sim.rows import NOTHING, RowTable
 from sim.tables import Shape, Tables
 
 
-class Structure(NamedTuple):
-    """Everything that a batch of designs has in common. Hashable: equal structures share their lowered shape."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Structure:
+    """Everything that a batch of designs has in common. One object stands for all designs of a structure."""
 
     cascade: Cascade
     mapping: Mapping
@@ -39,7 +40,7 @@ class Lowered(NamedTuple):
 @lru_cache(maxsize=256)
 def lower_structure(structure: Structure) -> Lowered:
     """Tables of integers for one structure."""
-    cascade, mapping, tree, machine = structure
+    cascade, mapping, tree, machine = structure.cascade, structure.mapping, structure.tree, structure.machine
     space = rank_space(cascade)
     rows = RowTable(space, tree)
     spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
@@ -157,7 +158,7 @@ def lower(structure: Structure, columns: Columns) -> Tables:
     lowered = lower_structure(structure)
     designs = columns.machine.clock_hz.size
     symbols = dict(columns.symbols)
-    for rule in structure.mapping.tiles:
+    for rule in tiles_in_order(structure):
         symbols[rule.symbol] = column(rule.expression, symbols, designs)
     space = lowered.space
     extents = np.stack([whole(root, symbols[root], designs) for root in space.roots], axis=1)
@@ -172,6 +173,20 @@ def lower(structure: Structure, columns: Columns) -> Tables:
         words = column(reservation.words, symbols, designs)
         reserved[:, structure.machine.memory(reservation.memory)] += words * columns.machine.word_bytes
     return Tables(lowered.shape, extents, loop_tiles, sizes, reserved, columns.machine)
+
+
+def tiles_in_order(structure: Structure) -> list[TileRule]:
+    """The tile rules, each after those it reads."""
+    rules = list(structure.mapping.tiles)
+    pending = {rule.symbol for rule in rules}
+    ordered: list[TileRule] = []
+    while rules:
+        ready = [rule for rule in rules if not pending & set(parsed(rule.expression).names)]
+        assert ready, "checked"
+        ordered += ready
+        pending -= {rule.symbol for rule in ready}
+        rules = [rule for rule in rules if rule not in ready]
+    return ordered
 
 
 def inner_parts(space: RankSpace) -> tuple[str, ...]:
@@ -197,7 +212,3 @@ def whole(text: str, values: np.ndarray, designs: int) -> np.ndarray:
     if wrong.any():
         raise ValueError(f"'{text}' is {values[wrong][0]:g} where a whole number of at least 1 is needed")
     return values.astype(np.int64)
-
-
-def leaf_arrays(shape: Shape) -> np.ndarray:
-    return shape.leaves[:, LeafColumn.ARRAY]

@@ -4,14 +4,19 @@ A result holds plain numbers of one design. Its JSON keys are stable: keys are a
 one would draw.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
+from arch.area import area_um2
+from arch.types import Architecture
 from sim.engine.analytical import Evaluation
-from sim.engine.columns import FlowColumn
+from sim.engine.columns import FlowColumn, LeafColumn
 from sim.experiment import Experiment
+from sim.same import Same
 from sim.tables import Tables
 
 SCHEMA = "einfuse-result-1"
@@ -91,79 +96,127 @@ def _pj(energy_pj: float) -> str:
     return f"{energy_pj * 1e-12:.4g} J"
 
 
+def make_results(experiments: Sequence[Experiment], tables: Tables, evaluation: Evaluation) -> list[SimulationResult]:
+    """One result for each row of an evaluation, with the names of its experiment; all of one structure."""
+    named = _Names.of(experiments[0], tables)
+    clock_hz = tables.machine.clock_hz.tolist()
+    rows = zip(*(column.tolist() for column in (*evaluation, utilizations(evaluation, tables))), strict=True)
+    return [
+        _make_result(experiment, named, clock, _Row(*row))
+        for experiment, clock, row in zip(experiments, clock_hz, rows, strict=True)
+    ]
+
+
 def utilizations(evaluation: Evaluation, tables: Tables) -> np.ndarray:
     """f8[design, leaf]: share of all PE-cycles of its array that an Einsum's points take; an array's is their sum."""
-    array = tables.shape.leaves[:, 2]
+    array = tables.shape.leaves[:, LeafColumn.ARRAY]
     pes = (tables.machine.rows * tables.machine.columns)[:, array]
     return evaluation.active_pe_cycles / (pes * evaluation.latency_cycles[:, None])
 
 
-def make_result(experiment: Experiment, tables: Tables, evaluation: Evaluation, d: int, area: dict[str, float]) -> SimulationResult:
-    """Row `d` of an evaluation with the names of its experiment."""
-    machine = experiment.structure.machine
-    einsums = [leaf.einsum for leaf in experiment.tree.leaves]
-    shares = utilizations(evaluation, tables)[d]
-    by_einsum = {
-        array: {leaf.einsum: float(shares[leaf.index]) for leaf in experiment.tree.leaves if leaf.array == array}
-        for array in machine.arrays
-    }
-    clock_hz = float(tables.machine.clock_hz[d])
-    resources = [*machine.arrays, *machine.memories, "drain"]
+class _Names(NamedTuple):
+    """What the columns of an evaluation are called."""
+
+    memories: tuple[str, ...]
+    arrays: tuple[str, ...]
+    einsums: tuple[str, ...]  # by leaf
+    array_of_leaf: tuple[str, ...]
+    flows: tuple[tuple[str, str, str, int], ...]  # tensor, memory, direction, leaf
+
+    @classmethod
+    def of(cls, experiment: Experiment, tables: Tables) -> Self:
+        machine, tensors = experiment.structure.machine, experiment.cascade.tensors
+        flows = tuple(
+            (
+                tensors[flow[FlowColumn.TENSOR]].name,
+                machine.memories[flow[FlowColumn.MEMORY]],
+                "write" if flow[FlowColumn.WRITE] else "read",
+                int(flow[FlowColumn.EINSUM]),
+            )
+            for flow in tables.shape.flows
+        )
+        leaves = experiment.tree.leaves
+        return cls(
+            machine.memories, machine.arrays, tuple(x.einsum for x in leaves), tuple(x.array for x in leaves), flows
+        )
+
+
+class _Row(NamedTuple):
+    """One design's row of an Evaluation as plain numbers, then of its utilisations."""
+
+    flow_bytes: list[float]
+    flow_pj: list[float]
+    memory_pj: list[float]
+    compute_pj: list[float]
+    read_bytes: list[float]
+    write_bytes: list[float]
+    footprint_bytes: list[float]
+    spilled: list[float]
+    points: list[float]
+    busy_cycles: list[float]
+    active_pe_cycles: list[float]
+    resource_cycles: list[float]
+    latency_cycles: float
+    shares: list[float]
+
+
+def _make_result(experiment: Experiment, named: _Names, clock_hz: float, row: _Row) -> SimulationResult:
+    by_einsum = _by_array(named, row.shares)
+    compute = {array: sum(parts.values()) for array, parts in _by_array(named, row.compute_pj).items()}
+    resources = (*named.arrays, *named.memories, "drain")
+    moved = zip(named.memories, row.read_bytes, row.write_bytes, strict=True)
     return SimulationResult(
         engine="analytical",
         experiment=experiment,
-        cycles=float(evaluation.latency_cycles[d]),
-        latency_s=float(evaluation.latency_cycles[d]) / clock_hz,
-        energy_by_component_pj=_energy_by_component(experiment, tables, evaluation, d),
-        energy_by_einsum_pj=_energy_by_einsum(experiment, tables, evaluation, d),
-        area_by_component_um2=area,
-        traffic_bytes={
-            name: {"read": float(evaluation.read_bytes[d, m]), "write": float(evaluation.write_bytes[d, m])}
-            for m, name in enumerate(machine.memories)
-        },
-        traffic_by_tensor_bytes=_traffic_by_tensor(experiment, tables, evaluation, d),
-        utilization={array: sum(by_einsum[array].values()) for array in machine.arrays},
+        cycles=row.latency_cycles,
+        latency_s=row.latency_cycles / clock_hz,
+        energy_by_component_pj=dict(zip(named.memories, row.memory_pj, strict=True)) | compute,
+        energy_by_einsum_pj=_energy_by_einsum(named, row),
+        area_by_component_um2=dict(_areas(Same(experiment.architecture))),
+        traffic_bytes={name: {"read": read, "write": write} for name, read, write in moved},
+        traffic_by_tensor_bytes=_traffic_by_tensor(experiment, named, row),
+        utilization={array: sum(parts.values()) for array, parts in by_einsum.items()},
         utilization_by_einsum=by_einsum,
-        busy_cycles_by_einsum=dict(zip(einsums, evaluation.busy_cycles[d].tolist(), strict=True)),
-        cycles_by_resource=dict(zip(resources, evaluation.resource_cycles[d].tolist(), strict=True)),
-        footprint_bytes=dict(zip(machine.memories, evaluation.footprint_bytes[d].tolist(), strict=True)),
-        warnings=tuple(_iter_warnings(experiment, evaluation, d)),
+        busy_cycles_by_einsum=dict(zip(named.einsums, row.busy_cycles, strict=True)),
+        cycles_by_resource=dict(zip(resources, row.resource_cycles, strict=True)),
+        footprint_bytes=dict(zip(named.memories, row.footprint_bytes, strict=True)),
+        warnings=tuple(_iter_warnings(experiment, named, row)),
     )
 
 
-def _energy_by_component(experiment: Experiment, tables: Tables, evaluation: Evaluation, d: int) -> dict[str, float]:
-    machine = experiment.structure.machine
-    energy = dict(zip(machine.memories, evaluation.memory_pj[d].tolist(), strict=True))
-    for array in machine.arrays:
-        leaves = [leaf.index for leaf in experiment.tree.leaves if leaf.array == array]
-        energy[array] = float(sum(evaluation.compute_pj[d, leaves]))
-    return energy
+def _by_array(named: _Names, values: list[float]) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {array: {} for array in named.arrays}
+    for einsum, array, value in zip(named.einsums, named.array_of_leaf, values, strict=True):
+        found[array][einsum] = value
+    return found
 
 
-def _energy_by_einsum(experiment: Experiment, tables: Tables, evaluation: Evaluation, d: int) -> dict[str, float]:
-    energy = evaluation.compute_pj[d].copy()
-    for f, flow in enumerate(tables.shape.flows):
-        energy[flow[FlowColumn.EINSUM]] += evaluation.flow_pj[d, f]
-    return {leaf.einsum: float(energy[leaf.index]) for leaf in experiment.tree.leaves}
+@lru_cache(maxsize=4096)
+def _areas(architecture: Same[Architecture]) -> tuple[tuple[str, float], ...]:
+    return area_um2(architecture.noun)
 
 
-def _traffic_by_tensor(experiment: Experiment, tables: Tables, evaluation: Evaluation, d: int) -> dict[str, Traffic]:
-    machine, tensors = experiment.structure.machine, experiment.cascade.tensors
-    traffic: dict[str, Traffic] = {tensor.name: {} for tensor in tensors}
-    for f, flow in enumerate(tables.shape.flows):
-        memory = machine.memories[flow[FlowColumn.MEMORY]]
-        direction = "write" if flow[FlowColumn.WRITE] else "read"
-        moved = traffic[tensors[flow[FlowColumn.TENSOR]].name].setdefault(memory, {"read": 0.0, "write": 0.0})
-        moved[direction] += float(evaluation.flow_bytes[d, f])
+def _energy_by_einsum(named: _Names, row: _Row) -> dict[str, float]:
+    energy = list(row.compute_pj)
+    for (_, _, _, leaf), flow_pj in zip(named.flows, row.flow_pj, strict=True):
+        energy[leaf] += flow_pj
+    return dict(zip(named.einsums, energy, strict=True))
+
+
+def _traffic_by_tensor(experiment: Experiment, named: _Names, row: _Row) -> dict[str, Traffic]:
+    traffic: dict[str, Traffic] = {tensor.name: {} for tensor in experiment.cascade.tensors}
+    for (tensor, memory, direction, _), moved_bytes in zip(named.flows, row.flow_bytes, strict=True):
+        moved = traffic[tensor].setdefault(memory, {"read": 0.0, "write": 0.0})
+        moved[direction] += moved_bytes
     return traffic
 
 
-def _iter_warnings(experiment: Experiment, evaluation: Evaluation, d: int) -> Any:
+def _iter_warnings(experiment: Experiment, named: _Names, row: _Row) -> Iterator[str]:
     for memory in experiment.architecture.memories:
         if memory.extrapolated:
             yield f"energy or area of '{memory.name}' is extrapolated beyond its technology table"
         elif memory.interpolated:
             yield f"energy or area of '{memory.name}' is interpolated in its technology table"
-    for m, name in enumerate(experiment.structure.machine.memories):
-        if evaluation.spilled[d, m] > 0:
-            yield f"'{name}' is overbooked: {evaluation.spilled[d, m]:.2%} of its tiles do not fit and go to its parent"
+    for name, fraction in zip(named.memories, row.spilled, strict=True):
+        if fraction > 0:
+            yield f"'{name}' is overbooked: {fraction:.2%} of its tiles do not fit and go to its parent"

@@ -78,25 +78,18 @@ def test_operators_bottom_up(text: str, operators: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a+b+c", "A[i] + B[i] + C[i]"),
-        ("a-(b-c)", "A[i] - (B[i] - C[i])"),
-        ("a^b^c", "A[i] ^ B[i] ^ C[i]"),
-        ("(a^b)^c", "(A[i] ^ B[i]) ^ C[i]"),
-        ("(-2)^a", "(-2) ^ A[i]"),
-        ("-(a+b)", "-(A[i] + B[i])"),
-        ("a*-1e-3", "A[i] * -0.001"),
-        ("max(a, -inf)", "max(A[i], -inf)"),
+        ("A[i]+B[i]+C[i]", "A[i] + B[i] + C[i]"),
+        ("A[i]-(B[i]-C[i])", "A[i] - (B[i] - C[i])"),
+        ("A[i]^(B[i]^C[i])", "A[i] ^ B[i] ^ C[i]"),
+        ("(A[i]^B[i])^C[i]", "(A[i] ^ B[i]) ^ C[i]"),
+        ("(-2)^A[i]", "(-2) ^ A[i]"),
+        ("-(A[i]+B[i])", "-(A[i] + B[i])"),
+        ("A[i]*-1e-3", "A[i] * -0.001"),
+        ("max((A[i]), -inf)", "max(A[i], -inf)"),
     ],
 )
 def test_text_has_only_the_parentheses_it_needs(text: str, expected: str) -> None:
-    source = text
-    for name in "abc":
-        source = source.replace(f"{name}", f"{name.upper()}[i]") if name not in "max" else source
-    if "max" in text:
-        source = "max(A[i], -inf)"
-    else:
-        source = text.replace("a", "A[i]").replace("b", "B[i]").replace("c", "C[i]")
-    assert str(parse_einsum(f"Y[i] = {source}").expr) == expected
+    assert str(parse_einsum(f"Y[i] = {text}").expr) == expected
 
 
 @pytest.mark.parametrize(
@@ -170,7 +163,21 @@ def test_text_of_an_einsum_parses_to_the_same_node(expr: Expr, reducer: str) -> 
 
 
 def test_every_operator_has_a_class_and_a_way_to_be_written() -> None:
-    classes = "mac mul add max exp div log rsqrt trig erf sigmoid cmp select round".split()
+    classes = {
+        "mul",
+        "add",
+        "max",
+        "exp",
+        "div",
+        "log",
+        "rsqrt",
+        "trig",
+        "erf",
+        "sigmoid",
+        "cmp",
+        "select",
+        "round",
+    }
     for operator in OPERATORS:
         assert operator_class(operator.name) in classes
         assert (operator.name in PRECEDENCE) != (operator.name in FUNCTION_BY_NAME)
@@ -181,6 +188,10 @@ def test_every_operator_has_a_class_and_a_way_to_be_written() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            "Y[] = A[m] :: total(m)",
+            "column 15: unknown reducer 'total' (known: sum, mean, prod, max, min, any)",
+        ),
         ("Y[m] = A[m] $ 2", "column 13: unexpected character '$'"),
         ("Y[m] A[m]", "column 6: expected '=' after Y[m], found 'A'"),
         ("Y[m] = ", "column 7: expected a tensor, a number, a function or '(', found the end of the Einsum"),
@@ -203,7 +214,7 @@ def test_every_operator_has_a_class_and_a_way_to_be_written() -> None:
         ("Y[m] = A[m] < 1 < 2", "column 17: comparisons do not chain; use 'and' or parentheses"),
         (
             "Y[] = A[m] :: maxx(m)",
-            "column 15: unknown reducer 'maxx' (did you mean 'max'?); the reducers are sum, mean, prod, max, min, any",
+            "column 15: unknown reducer 'maxx' (did you mean 'max'?)",
         ),
         ("Y[] = A[m] :: max m", "column 19: expected '(' after max, found 'm'"),
         ("Y[] = A[m] :: max(M)", "column 19: expected a rank variable (lower case), found 'M'"),

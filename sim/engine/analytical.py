@@ -18,6 +18,7 @@ import numpy as np
 
 from sim.engine.columns import FlowColumn, KeepColumn, LeafColumn
 from sim.engine.counting import count_words, first_tile_words
+from sim.engine.moving import add_by_group, move_bytes
 from sim.tables import Tables
 
 
@@ -42,10 +43,10 @@ class Evaluation(NamedTuple):
 def evaluate(tables: Tables) -> Evaluation:
     """Counts and times of every design of a batch."""
     counts = count_rows(tables)
-    word_bytes = tables.machine.word_bytes[:, None]
     footprint_bytes = footprints(tables)
     spilled = spilled_fractions(tables, footprint_bytes)
-    flow_bytes = flow_words(tables, counts, spilled) * word_bytes
+    flow_bytes = np.empty((counts.shape[0], tables.shape.flows.shape[0]))
+    move_bytes(counts, spilled, tables.machine.word_bytes, tables.shape.flows, flow_bytes)
     flows, memories = tables.shape.flows, tables.shape.parents.size
     is_write = flows[:, FlowColumn.WRITE] == 1
     read_bytes = sum_by(flow_bytes, np.where(is_write, -1, flows[:, FlowColumn.MEMORY]), memories)
@@ -85,9 +86,7 @@ def count_rows(tables: Tables) -> np.ndarray:
 def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """Columns of `values: f8[design, n]` added up by `group: i8[n]` (-1: left out), in order."""
     sums = np.zeros((values.shape[0], groups))
-    for column, g in enumerate(group):
-        if g >= 0:
-            sums[:, g] += values[:, column]
+    add_by_group(values, np.ascontiguousarray(group), sums)
     return sums
 
 
@@ -98,8 +97,7 @@ def footprints(tables: Tables) -> np.ndarray:
     first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, words)
     tile_bytes = words * tables.machine.word_bytes[:, None]
     needed = np.zeros_like(tables.reserved_bytes)
-    for phase in range(tables.shape.drains.size):
-        present = (keeps[:, KeepColumn.FIRST_PHASE] <= phase) & (phase <= keeps[:, KeepColumn.LAST_PHASE])
+    for present in present_keeps(tables):
         held = np.zeros_like(needed)
         shared: dict[tuple[int, int], np.ndarray] = {}
         for keep in keeps[present]:
@@ -115,24 +113,19 @@ def footprints(tables: Tables) -> np.ndarray:
     return needed + tables.reserved_bytes
 
 
+def present_keeps(tables: Tables) -> np.ndarray:
+    """bool[situation, keep]: which tiles must be there together, each different set of them once."""
+    keeps = tables.shape.keeps
+    phases = np.arange(tables.shape.drains.size)[:, None]
+    present = (keeps[:, KeepColumn.FIRST_PHASE] <= phases) & (phases <= keeps[:, KeepColumn.LAST_PHASE])
+    return np.unique(present, axis=0)
+
+
 def spilled_fractions(tables: Tables, footprint_bytes: np.ndarray) -> np.ndarray:
     """The part of its tiles that a spilled memory cannot hold; 0 for the others."""
     needed = np.maximum(footprint_bytes, 1.0)
     missing = np.maximum(0.0, 1.0 - tables.machine.capacity_bytes / needed)
     return np.where(tables.shape.spills[None, :], missing, 0.0)
-
-
-def flow_words(tables: Tables, counts: np.ndarray, spilled: np.ndarray) -> np.ndarray:
-    flows = tables.shape.flows
-    words = counts[:, flows[:, FlowColumn.ROW]]
-    for f, flow in enumerate(flows):
-        if flow[FlowColumn.LESS] >= 0:
-            words[:, f] -= counts[:, flow[FlowColumn.LESS]]
-        if flow[FlowColumn.RESIDENT] >= 0:
-            words[:, f] *= 1.0 - spilled[:, flow[FlowColumn.RESIDENT]]
-        if flow[FlowColumn.SPILLED] >= 0:
-            words[:, f] *= spilled[:, flow[FlowColumn.SPILLED]]
-    return words
 
 
 def flow_prices(tables: Tables) -> np.ndarray:

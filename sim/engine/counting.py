@@ -14,6 +14,10 @@ from sim.engine.jit import compiled
 
 MAX_DEPTH = 32  # loops above one edge; a tree deeper than this is refused when tables are made
 
+# Fields of a trail of loops, and the states in which the walk meets a loop again.
+RANK, TILE, RELEVANT, STATE, SAVED, RAGGED, FIELDS = 0, 1, 2, 3, 4, 5, 6
+ENTER, FULL, LAST = 0, 1, 2
+
 
 @compiled
 def tile_words(runs, sizes, extent):
@@ -30,76 +34,71 @@ def tile_words(runs, sizes, extent):
 
 
 @compiled
-def passes_several(path, relevant, tiles, loop_rank, first, extent, scratch):
+def passes_several(trail, first, depth, extent, scratch):
     """Whether the loops from position `first` inward visit more than one tile of the tensor, starting from `extent`."""
     for r in range(extent.shape[0]):
         scratch[r] = extent[r]
-    for k in range(first, path.shape[0]):
-        loop = path[k]
-        if loop < 0:
-            break
-        rank = loop_rank[loop]
-        if relevant[k] == 1 and scratch[rank] > tiles[loop]:
+    for k in range(first, depth):
+        rank, tile = trail[RANK, k], trail[TILE, k]
+        if trail[RELEVANT, k] == 1 and scratch[rank] > tile:
             return True
-        scratch[rank] = min(scratch[rank], tiles[loop])
+        scratch[rank] = min(scratch[rank], tile)
     return False
 
 
 @compiled
-def fetched_words(path, relevant, runs, tiles, sizes, loop_rank, extent, work):
+def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
     """Words fetched into one edge over the whole run.
 
-    path: i8[position], loop ids outermost first, -1 ends; relevant: i8[position]; tiles: i8[loop], elements;
-    extent: i8[rank], elements, returned as it came; work: f8[3, MAX_DEPTH + 1 + ranks].
+    trail: i8[field, position], outermost loop first, RANK to RAGGED are its fields; runs: i8[run, 3]; sizes: i8[column];
+    extent: i8[rank], elements, returned as it came; scratch: i8[rank]; weight: f8[2, position], how often the tile at a
+    position is fetched, and how often its ragged successor.
     """
-    depth = 0
-    while depth < path.shape[0] and path[depth] >= 0:
-        depth += 1
-    ragged = np.zeros(depth + 1, np.int64)
-    saved = np.zeros(depth + 1, np.int64)
-    state = np.zeros(depth + 1, np.int64)
-    scratch = np.zeros(extent.shape[0], np.int64)
-    weight, ragged_weight = work[0], work[1]
     total = 0.0
-    weight[0] = 1.0
+    weight[0, 0] = 1.0
+    trail[STATE, 0] = ENTER
     level = 0
     while level >= 0:
         if level == depth:
-            total += weight[level] * tile_words(runs, sizes, extent)
+            total += weight[0, level] * tile_words(runs, sizes, extent)
             level -= 1
             continue
-        rank = loop_rank[path[level]]
-        if state[level] == 0:
-            tile = tiles[path[level]]
-            saved[level] = extent[rank]
+        rank = trail[RANK, level]
+        state = trail[STATE, level]
+        descend = False
+        if state == ENTER:
+            tile = trail[TILE, level]
             full = extent[rank] // tile
-            ragged[level] = extent[rank] - full * tile
-            has_ragged = 1.0 if ragged[level] > 0 else 0.0
-            state[level] = 1
+            ragged = extent[rank] - full * tile
+            trail[SAVED, level] = extent[rank]
+            trail[RAGGED, level] = ragged
+            weight[1, level] = 1.0 if ragged > 0 else 0.0
+            trail[STATE, level] = LAST
             if full > 0:
+                trail[STATE, level] = FULL
                 extent[rank] = tile
-                repeats = float(full)
-                if relevant[level] == 0 and full + has_ragged > 1:
+                weight[0, level + 1] = weight[0, level] * full
+                if trail[RELEVANT, level] == 0 and (full > 1 or ragged > 0):
                     # A tensor that the inner loops leave in place is fetched by the first iteration only.
-                    if not passes_several(path, relevant, tiles, loop_rank, level + 1, extent, scratch):
-                        repeats = 1.0
-                        has_ragged = 0.0
-                ragged_weight[level] = has_ragged
-                weight[level + 1] = weight[level] * repeats
-                state[level + 1] = 0
-                level += 1
-                continue
-            ragged_weight[level] = has_ragged
-        if state[level] == 1:
-            state[level] = 2
-            if ragged_weight[level] > 0:
-                extent[rank] = ragged[level]
-                weight[level + 1] = weight[level]
-                state[level + 1] = 0
-                level += 1
-                continue
-        extent[rank] = saved[level]
-        level -= 1
+                    if not passes_several(trail, level + 1, depth, extent, scratch):
+                        weight[0, level + 1] = weight[0, level]
+                        weight[1, level] = 0.0
+                descend = True
+            state = trail[STATE, level]
+        elif state == FULL:
+            trail[STATE, level] = LAST
+            state = LAST
+        if not descend and state == LAST and weight[1, level] > 0.0:
+            extent[rank] = trail[RAGGED, level]
+            weight[0, level + 1] = weight[0, level]
+            weight[1, level] = 0.0
+            descend = True
+        if descend:
+            level += 1
+            trail[STATE, level] = ENTER
+        else:
+            extent[rank] = trail[SAVED, level]
+            level -= 1
     return total
 
 
@@ -108,15 +107,25 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
     """Fill `out: f8[design, row], words` with the words fetched into every row's edge.
 
     extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans and
-    units of ranks); paths, relevant: i8[row, position]; runs: i8[row, run, 3]; loop_rank: i8[loop].
+    units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position], 1 where the
+    tensor has the loop's rank; runs: i8[row, run, 3]; loop_rank: i8[loop].
     """
-    work = np.empty((2, MAX_DEPTH + 1))
+    trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
+    weight = np.zeros((2, MAX_DEPTH + 1))
     extent = np.empty(extents.shape[1], np.int64)
+    scratch = np.empty(extents.shape[1], np.int64)
     for d in range(extents.shape[0]):
+        for r in range(extents.shape[1]):
+            extent[r] = extents[d, r]
         for n in range(paths.shape[0]):
-            for r in range(extents.shape[1]):
-                extent[r] = extents[d, r]
-            out[d, n] = fetched_words(paths[n], relevant[n], runs[n], tiles[d], sizes[d], loop_rank, extent, work)
+            depth = 0
+            while depth < paths.shape[1] and paths[n, depth] >= 0:
+                loop = paths[n, depth]
+                trail[RANK, depth] = loop_rank[loop]
+                trail[TILE, depth] = tiles[d, loop]
+                trail[RELEVANT, depth] = relevant[n, depth]
+                depth += 1
+            out[d, n] = fetched_words(trail, depth, runs[n], sizes[d], extent, scratch, weight)
 
 
 @compiled
