@@ -10,13 +10,12 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
 
-from arch.expression import Expression
 from arch.fields import Count, refuse_at, validated_by_name
-from arch.names import nearest
 from sim.reproduction_parts import (
     FROZEN,
     Accounting,
     Adjustment,
+    Bars,
     Curve,
     Design,
     Explanation,
@@ -25,6 +24,7 @@ from sim.reproduction_parts import (
     Kernel,
     Metric,
     PublishedTable,
+    Selection,
     Series,
     Stacks,
     Sweep,
@@ -34,6 +34,7 @@ from sim.suggest import near_or_all
 
 Location = tuple[str | int, ...]
 Found = Iterator[tuple[Location, str]]
+Use = tuple[Location, str, str | int]
 
 
 def _by_name(noun: type[BaseModel], word: str) -> BeforeValidator:
@@ -84,7 +85,128 @@ class Reproduction(BaseModel):
         is_sum = bool(self.kernel(kernel).sum_of)
         return tuple(metric for metric in self.metrics if metric.is_additive or not is_sum)
 
-    def _iter_problems(self) -> Iterator[Problem]:
-        from sim.reproduction_check import iter_problems
+    def _iter_problems(self) -> Found:
+        known: dict[str, tuple[str | int, ...]] = {
+            "design": tuple(design.name for design in self.designs),
+            "metric": tuple(metric.name for metric in self.metrics),
+            "kernel": tuple(kernel.name for kernel in self.kernels),
+            "sweep": tuple(sweep.name for sweep in self.sweeps),
+            "model": self.models,
+            "length": self.lengths,
+        }
+        for location, kind, name in self._iter_uses():
+            if name not in known[kind]:
+                reason = near_or_all(str(name), map(str, known[kind]))
+                yield location, f"unknown {kind} {name!r}{reason}"
+        for i, figure in enumerate(self.figures):
+            if figure.name in [other.name for other in self.figures[:i]]:
+                yield ("figures", i, "name"), f"two figures are called '{figure.name}'"
+        yield from self._iter_kernel_problems()
+        yield from self._iter_series_problems()
 
-        yield from iter_problems(self)
+    def _iter_kernel_problems(self) -> Found:
+        with_experiments = [kernel.name for kernel in self.kernels if kernel.experiments]
+        for kernel in self.kernels:
+            given = [pair.name for pair in kernel.experiments]
+            missing = [design.name for design in self.designs if given and design.name not in given]
+            for name in missing:
+                yield ("kernels", kernel.name, "experiments"), f"no experiment for design '{name}'"
+            for i, part in enumerate(kernel.sum_of):
+                if part in [k.name for k in self.kernels] and part not in with_experiments:
+                    yield ("kernels", kernel.name, "sum_of", i), f"'{part}' is itself a sum: expected its parts"
+
+    def _iter_series_problems(self) -> Found:
+        """Metrics that their kernel has not, because they do not add."""
+        used: list[tuple[Location, str, str]] = []
+        for i, figure in enumerate(self.figures):
+            if not isinstance(figure, Curve):
+                used.append((("figures", i, "metric"), figure.kernel, figure.metric))
+            for j, series in enumerate(figure.also):
+                used.append((("figures", i, "also", j, "metric"), series.kernel, series.metric))
+        for i, row in enumerate(self.headline):
+            used.append((("headline", i, "of", "metric"), row.of.kernel, row.of.metric))
+            if row.over.metric is not None:
+                used.append((("headline", i, "over", "metric"), row.of.kernel, row.over.metric))
+        kernels = {kernel.name: kernel for kernel in self.kernels}
+        metrics = {metric.name: metric for metric in self.metrics}
+        for location, kernel, name in used:
+            if kernel in kernels and name in metrics and metrics[name] not in self.metrics_of(kernel):
+                what = f"'{name}' is a {metrics[name].quantity}, which does not add"
+                yield location, f"kernel '{kernel}' is a sum and {what} over kernels"
+        for i, figure in enumerate(self.figures):
+            if isinstance(figure, Stacks) and getattr(metrics.get(figure.metric), "quantity", "utilization") != "utilization":
+                yield ("figures", i, "metric"), f"expected a utilization to stack by Einsum, got '{figure.metric}'"
+
+    def _iter_uses(self) -> Iterator[Use]:
+        """Every name that refers to another part: where, of which kind, and the name."""
+        for kernel in self.kernels:
+            top: Location = ("kernels", kernel.name)
+            yield from (((*top, "experiments", pair.name), "design", pair.name) for pair in kernel.experiments)
+            yield from _each((*top, "sum_of"), "kernel", kernel.sum_of)
+        for i, adjustment in enumerate(self.adjustments):
+            yield from _workloads(("adjustments", i), adjustment)
+            yield from _each(("adjustments", i, "models"), "model", adjustment.models)
+        for sweep in self.sweeps:
+            yield ("sweeps", sweep.name, "kernel"), "kernel", sweep.kernel
+            yield ("sweeps", sweep.name, "design"), "design", sweep.design
+        for i, figure in enumerate(self.figures):
+            yield from _of_figure(("figures", i), figure)
+        for i, row in enumerate(self.headline):
+            yield from _of_headline(("headline", i), row)
+        for i, table in enumerate(self.published):
+            yield from _of_table(("published", i), table)
+        for i, explanation in enumerate(self.explanations):
+            yield from _workloads(("explanations", i), explanation)
+            yield ("explanations", i, "metric"), "metric", explanation.metric
+
+
+def _each(location: Location, kind: str, names: Iterable[str | int]) -> Iterator[Use]:
+    return (((*location, i), kind, name) for i, name in enumerate(names))
+
+
+def _workloads(location: Location, part: Adjustment | Explanation) -> Iterator[Use]:
+    yield (*location, "kernel"), "kernel", part.kernel
+    yield from _each((*location, "designs"), "design", part.designs)
+    yield from _each((*location, "lengths"), "length", part.lengths)
+
+
+def _series(location: Location, series: Series | Bars | Stacks | Selection) -> Iterator[Use]:
+    yield (*location, "kernel"), "kernel", series.kernel
+    yield (*location, "metric"), "metric", series.metric
+
+
+def _of_figure(location: Location, figure: Figure) -> Iterator[Use]:
+    match figure:
+        case Curve():
+            yield (*location, "sweep"), "sweep", figure.sweep
+            yield (*location, "metric"), "metric", figure.metric
+            yield (*location, "over"), "metric", figure.over
+        case Bars():
+            yield from _series(location, figure)
+            if figure.relative_to is not None:
+                yield (*location, "relative_to", "design"), "design", figure.relative_to.design
+        case Stacks():
+            yield from _series(location, figure)
+            yield from _each((*location, "designs"), "design", figure.designs)
+    for i, series in enumerate(figure.also):
+        yield from _series((*location, "also", i), series)
+
+
+def _of_headline(location: Location, row: Headline) -> Iterator[Use]:
+    yield from _series((*location, "of"), row.of)
+    yield (*location, "of", "design"), "design", row.of.design
+    if row.over.design is not None:
+        yield (*location, "over", "design"), "design", row.over.design
+    if row.over.metric is not None:
+        yield (*location, "over", "metric"), "metric", row.over.metric
+    yield from _each((*location, "lengths"), "length", row.lengths)
+
+
+def _of_table(location: Location, table: PublishedTable) -> Iterator[Use]:
+    if table.kernel is not None:
+        yield (*location, "kernel"), "kernel", table.kernel
+    if table.sweep is not None:
+        yield (*location, "sweep"), "sweep", table.sweep
+    yield from (((*location, "designs", pair.name), "design", pair.value) for pair in table.designs)
+    yield from (((*location, "metrics", pair.name), "metric", pair.name) for pair in table.metrics)
+    yield from (((*location, "by_einsum", pair.name), "metric", pair.name) for pair in table.by_einsum)
