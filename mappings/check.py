@@ -1,9 +1,9 @@
-"""Is this mapping legal for this cascade on this machine? Everything that can be told without numbers, as a list of problems.
+"""Is this mapping legal for this cascade on this machine? All that can be told without numbers, as a list of problems.
 
-Checked here: names; every Einsum bound once, to an array that has its operators; every rank of an Einsum covered exactly
-once; no loop around an Einsum that lacks its rank; producers before consumers, and no reduced value read inside a loop
-that its reduction still runs over (a fused softmax needs its maximum before it exists); schedules that run every Einsum
-once, on its own array. Capacities and sides depend on sizes and are checked when numbers are known.
+Checked here: names; every Einsum bound once, to an array that has its operators; every rank of an Einsum covered
+exactly once; no loop around an Einsum that lacks its rank; producers before consumers, and no reduced value read inside
+a loop that its reduction still runs over (a fused softmax needs its maximum before it exists); schedules that run every
+Einsum once, on its own array, in no earlier stage than what it reads. Capacities and sides depend on sizes and are checked when numbers are known.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ from arch.types import Architecture
 from einsums.graph import consumers_of, producer_of
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from mappings.types import Mapping
+from mappings.types import Mapping, Node
 
 
 class Problem(NamedTuple):
@@ -25,23 +25,32 @@ class Problem(NamedTuple):
 
 
 class Combination(NamedTuple):
-    """What is checked together."""
+    """What is checked together; without a machine, all that does not need one."""
 
     mapping: Mapping
     tree: ResolvedTree
     cascade: Cascade
-    architecture: Architecture
+    architecture: Architecture | None
 
 
 def check_mapping(
-    mapping: Mapping, tree: ResolvedTree, cascade: Cascade, architecture: Architecture
+    mapping: Mapping, tree: ResolvedTree, cascade: Cascade, architecture: Architecture | None
 ) -> tuple[Problem, ...]:
-    """All problems that hold whatever the sizes; none if the mapping is legal as far as structure goes."""
+    """All problems that hold whatever the sizes; none if the mapping is legal as far as structure goes.
+
+    Without a machine, memories and arrays are taken to exist and to be able to do what is asked of them.
+    """
     combination = Combination(mapping, tree, cascade, architecture)
     problems = tuple(iter_unknown_names(combination))
     if problems:
         return problems
-    checks = (iter_binding_problems, iter_coverage_problems, iter_keep_problems, iter_order_problems, iter_schedule_problems)
+    checks = (
+        iter_binding_problems,
+        iter_coverage_problems,
+        iter_keep_problems,
+        iter_order_problems,
+        iter_schedule_problems,
+    )
     return tuple(problem for check in checks for problem in check(combination))
 
 
@@ -53,48 +62,72 @@ def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
 
 def iter_unknown_names(c: Combination) -> Iterator[Problem]:
     """Names of the tree and the schedule that neither the cascade nor the machine has."""
+    yield from _unknown_in_machine(c)
     variables = [rank.lower() for rank in c.cascade.leaf_ranks()]
-    arrays = [array.name for array in c.architecture.arrays]
-    memories = [memory.name for memory in c.architecture.memories]
     einsums = [einsum.name for einsum in c.cascade.einsums]
     tensors = [tensor.name for tensor in c.cascade.tensors]
     for loop in c.tree.loops:
         if loop.variable not in variables:
             yield Problem(loop.path, _unknown("rank variable", loop.variable, variables))
     for keep in c.tree.keeps:
-        if keep.memory not in memories:
-            yield Problem(keep.path, _unknown("memory", keep.memory, memories))
         if keep.tensor not in tensors:
             yield Problem(keep.path, _unknown("tensor", keep.tensor, tensors))
     for leaf in c.tree.leaves:
         if leaf.einsum not in einsums:
-            yield Problem(leaf.path, _unknown("Einsum", leaf.einsum, einsums))
-        if leaf.array not in arrays:
-            yield Problem(f"{leaf.path}.array", _unknown("array", leaf.array, arrays))
+            yield Problem(f"{leaf.path}.einsum", _unknown("Einsum", leaf.einsum, einsums))
         for side in leaf.spatial:
             if side.variable not in variables:
-                yield Problem(f"{leaf.path}.spatial", _unknown("rank variable", side.variable, variables))
-    for policy in c.mapping.capacity:
-        if policy.memory not in memories:
-            yield Problem(f"capacity.{policy.memory}", _unknown("memory", policy.memory, memories))
-    for reservation in c.mapping.reserve:
-        if reservation.memory not in memories:
-            yield Problem("reserve", _unknown("memory", reservation.memory, memories))
-    yield from _unknown_in_schedule(c, einsums, arrays)
+                yield Problem(f"{leaf.path}.spatial.{side.side}", _unknown("rank variable", side.variable, variables))
+    for path, name in _scheduled_einsums(c.mapping):
+        if name not in einsums:
+            yield Problem(path, _unknown("Einsum", name, einsums))
 
 
-def _unknown_in_schedule(c: Combination, einsums: list[str], arrays: list[str]) -> Iterator[Problem]:
-    for i, phase in enumerate(c.mapping.schedule.phases):
-        path = f"schedule.phases[{i}]"
-        if phase.drain is not None and phase.drain not in einsums:
-            yield Problem(path, _unknown("Einsum", phase.drain, einsums))
+def _scheduled_einsums(mapping: Mapping) -> Iterator[tuple[str, str]]:
+    """Every Einsum that the schedule names, with its path."""
+    for i, phase in enumerate(mapping.schedule.phases):
+        if phase.drain is not None:
+            yield f"schedule.phases[{i}].drain", phase.drain
         for lane in phase.lanes:
-            if lane.array not in arrays:
-                yield Problem(path, _unknown("array", lane.array, arrays))
-            yield from (Problem(path, _unknown("Einsum", e, einsums)) for e in lane.einsums if e not in einsums)
-    for stage in c.mapping.schedule.stages:
-        if stage.einsum not in einsums:
-            yield Problem("schedule.stages", _unknown("Einsum", stage.einsum, einsums))
+            yield from ((f"schedule.phases[{i}].{lane.array}[{k}]", name) for k, name in enumerate(lane.einsums))
+    yield from ((f"schedule.stages.{stage.einsum}", stage.einsum) for stage in mapping.schedule.stages)
+
+
+def _unknown_in_machine(c: Combination) -> Iterator[Problem]:
+    if c.architecture is None:
+        return
+    arrays = [array.name for array in c.architecture.arrays]
+    memories = [memory.name for memory in c.architecture.memories]
+    used_arrays = [(f"{leaf.path}.array", leaf.array) for leaf in c.tree.leaves]
+    for i, phase in enumerate(c.mapping.schedule.phases):
+        used_arrays += [(f"schedule.phases[{i}].{lane.array}", lane.array) for lane in phase.lanes]
+    used_memories = [(keep.path.rpartition("[")[0], keep.memory) for keep in c.tree.keeps]
+    used_memories += [(f"capacity.{policy.memory}", policy.memory) for policy in c.mapping.capacity]
+    used_memories += [(f"reserve[{i}].memory", r.memory) for i, r in enumerate(c.mapping.reserve)]
+    used_memories += [(share.path, share.memory) for share in iter_shares(c.mapping.tree, "tree")]
+    for used, kind, known in ((used_arrays, "array", arrays), (used_memories, "memory", memories)):
+        yield from (
+            Problem(path, _unknown(kind, name, known)) for path, name in dict.fromkeys(used) if name not in known
+        )
+
+
+class PlacedShare(NamedTuple):
+    """Tensors that take turns in a memory, with those that it may keep at that node."""
+
+    path: str
+    memory: str
+    tensors: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def iter_shares(node: Node, path: str) -> Iterator[PlacedShare]:
+    """Every `share` of a tree."""
+    for share in node.share:
+        kept = (kept.tensor for keep in node.keep if keep.memory == share.memory for kept in keep.tensors)
+        yield PlacedShare(f"{path}.share.{share.memory}", share.memory, share.tensors, tuple(kept))
+    for i, item in enumerate(node.body):
+        if isinstance(item, Node):
+            yield from iter_shares(item, f"{path}.body[{i}]")
 
 
 def iter_binding_problems(c: Combination) -> Iterator[Problem]:
@@ -105,19 +138,30 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
             yield Problem("tree", f"Einsum '{einsum.name}' of '{c.cascade.name}' is not bound to any array")
         elif bound.count(einsum.name) > 1:
             yield Problem("tree", f"Einsum '{einsum.name}' is bound {bound.count(einsum.name)} times, expected once")
-        elif any(len(i.terms) > 1 and not _recomposes(c.cascade, load, k) for load in einsum.loads for k, i in enumerate(load.indices)):
-            yield Problem("tree", f"Einsum '{einsum.name}' reads through a sum of rank variables, which has no mapping yet")
+        elif any(
+            len(i.terms) > 1 and not _recomposes(c.cascade, load, k)
+            for load in einsum.loads
+            for k, i in enumerate(load.indices)
+        ):
+            yield Problem(
+                "tree",
+                f"Einsum '{einsum.name}' reads through a sum of rank variables, which has no mapping yet",
+            )
     for leaf in c.tree.leaves:
         found = c.cascade.einsum(leaf.einsum)
         operators = found.map_operators + ((found.reduction.operator,) if found.reduction else ())
         try:
-            c.architecture.array(leaf.array).resolve(operators)
+            if c.architecture is not None:
+                c.architecture.array(leaf.array).resolve(operators)
         except ValueError as error:
             yield Problem(leaf.path, f"Einsum '{leaf.einsum}': {error}")
         loads = {load.tensor for load in found.loads}
         for tensor in leaf.forwarded:
             if tensor not in loads:
-                yield Problem(f"{leaf.path}.forwarded", f"Einsum '{leaf.einsum}' does not read '{tensor}'{nearest(tensor, loads)}")
+                yield Problem(
+                    f"{leaf.path}.forwarded",
+                    f"Einsum '{leaf.einsum}' does not read '{tensor}'{nearest(tensor, loads)}",
+                )
             elif not _stream_before(c, leaf, tensor):
                 message = f"no earlier Einsum beside '{leaf.einsum}' makes or reads '{tensor}', so nothing forwards it"
                 yield Problem(f"{leaf.path}.forwarded", message)
@@ -140,7 +184,7 @@ def _stream_before(c: Combination, leaf: PlacedLeaf, tensor: str) -> bool:
 
 
 def iter_coverage_problems(c: Combination) -> Iterator[Problem]:
-    """Every rank of an Einsum reaches one coordinate, once, by its loops or a side of its array; no other loop is around it."""
+    """Every rank of an Einsum is walked once, by its loops or a side of its array, and no other loop is around it."""
     for leaf in c.tree.leaves:
         own = c.cascade.variables_of(leaf.einsum)
         sides = [loop.variable for loop in leaf.spatial]
@@ -166,10 +210,16 @@ def _cover(c: Combination, leaf: PlacedLeaf, variable: str, is_spatial: bool) ->
     loops = [c.tree.loops[index] for index in leaf.loops if c.tree.loops[index].variable == variable]
     finished = [i for i, loop in enumerate(loops) if loop.tile == "1"]
     if not loops and not is_spatial:
-        yield Problem(leaf.path, f"Einsum '{leaf.einsum}': no loop and no side of the array covers rank variable '{variable}'")
+        yield Problem(
+            leaf.path,
+            f"Einsum '{leaf.einsum}': no loop and no side of the array covers rank variable '{variable}'",
+        )
     elif finished and (finished[0] < len(loops) - 1 or is_spatial):
         again = "a side of the array" if finished[0] == len(loops) - 1 else "another loop"
-        yield Problem(leaf.path, f"Einsum '{leaf.einsum}': rank variable '{variable}' is covered by a loop in steps of 1 and by {again}")
+        yield Problem(
+            leaf.path,
+            f"Einsum '{leaf.einsum}': rank variable '{variable}' is covered by a loop in steps of 1 and by {again}",
+        )
 
 
 def iter_keep_problems(c: Combination) -> Iterator[Problem]:
@@ -181,12 +231,21 @@ def iter_keep_problems(c: Combination) -> Iterator[Problem]:
         for outer in c.tree.keeps[: keep.index]:
             if outer.tensor == keep.tensor and outer.first_leaf <= keep.first_leaf <= keep.last_leaf <= outer.last_leaf:
                 yield from _nesting_problems(c, outer, keep)
+    for share in iter_shares(c.mapping.tree, "tree"):
+        for tensor in share.tensors:
+            if tensor not in share.kept:
+                near = nearest(tensor, share.kept)
+                yield Problem(
+                    share.path,
+                    f"'{tensor}' shares a place in '{share.memory}' that is not kept for it here{near}",
+                )
 
 
 def _nesting_problems(c: Combination, outer: PlacedKeep, inner: PlacedKeep) -> Iterator[Problem]:
-    if c.architecture.depth_of(inner.memory) <= c.architecture.depth_of(outer.memory):
-        message = f"'{inner.memory}' keeps '{inner.tensor}' inside the tile that '{outer.memory}' keeps, but is no deeper in the machine"
-        yield Problem(inner.path, message)
+    machine = c.architecture
+    if machine is not None and machine.depth_of(inner.memory) <= machine.depth_of(outer.memory):
+        inside = f"'{inner.memory}' keeps '{inner.tensor}' inside the tile that '{outer.memory}' keeps"
+        yield Problem(inner.path, f"{inside}, but is no deeper in the machine")
 
 
 def _touches(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
@@ -219,17 +278,20 @@ def _dependency_problems(c: Combination, producer: PlacedLeaf, consumer: PlacedL
         if loop.variable in reduced:
             yield Problem(
                 loop.path,
-                f"Einsum '{consumer.einsum}' reads '{tensor}' inside the loop over '{loop.variable}', over which Einsum "
-                f"'{producer.einsum}' still reduces it: the value is not complete there",
+                f"Einsum '{consumer.einsum}' reads '{tensor}' inside the loop over '{loop.variable}', over which "
+                f"Einsum '{producer.einsum}' still reduces it: the value is not complete there",
             )
     if producer.index > consumer.index:
-        yield Problem(consumer.path, f"Einsum '{consumer.einsum}' reads '{tensor}' before Einsum '{producer.einsum}' makes it")
+        yield Problem(
+            consumer.path,
+            f"Einsum '{consumer.einsum}' reads '{tensor}' before Einsum '{producer.einsum}' makes it",
+        )
 
 
 def _recurrence_problems(
     c: Combination, producer: PlacedLeaf, consumer: PlacedLeaf, variable: str, loads: list[Access]
 ) -> Iterator[Problem]:
-    """Running values: the new one after it is made, the old one in step with its successor, the last one after the loop."""
+    """Running values: the new one after it is made, the old one in step with the new, the last one after the loop."""
     shared = c.tree.shared_loops(producer, consumer)
     in_step = any(loop.variable == variable and loop.tile == "1" for loop in shared)
     tensor = producer.einsum
@@ -237,34 +299,59 @@ def _recurrence_problems(
         is_last = any(index.last_of is not None for index in load.indices)
         is_new = not is_last and any(index.offset == 1 for index in load.indices)
         if is_last and any(loop.variable == variable for loop in shared):
-            yield Problem(consumer.path, f"Einsum '{consumer.einsum}' reads the last '{tensor}' inside the loop over '{variable}' that makes it")
+            yield Problem(
+                consumer.path,
+                f"Einsum '{consumer.einsum}' reads the last '{tensor}' inside the loop over '{variable}' that makes it",
+            )
         elif (is_last or is_new) and producer.index > consumer.index:
-            yield Problem(consumer.path, f"Einsum '{consumer.einsum}' reads '{tensor}' before Einsum '{producer.einsum}' makes it")
+            yield Problem(
+                consumer.path,
+                f"Einsum '{consumer.einsum}' reads '{tensor}' before Einsum '{producer.einsum}' makes it",
+            )
         elif not is_last and not is_new and producer.index >= consumer.index and producer != consumer and not in_step:
             yield Problem(
                 consumer.path,
-                f"Einsum '{consumer.einsum}' reads the old '{tensor}', which Einsum '{producer.einsum}' makes later: both must share "
-                f"a loop over '{variable}' in steps of 1",
+                f"Einsum '{consumer.einsum}' reads the old '{tensor}', which Einsum '{producer.einsum}' makes later: "
+                f"both must share a loop over '{variable}' in steps of 1",
             )
 
 
 def iter_schedule_problems(c: Combination) -> Iterator[Problem]:
-    """Each Einsum runs in one phase or stage, on the array it is bound to."""
-    schedule = c.mapping.schedule
-    if schedule.kind == "pipelined":
-        staged = [stage.einsum for stage in schedule.stages]
-        yield from (Problem("schedule.stages", f"Einsum '{e}' has two stages") for e in sorted({e for e in staged if staged.count(e) > 1}))
-    if schedule.kind != "phases":
-        return
+    """Each Einsum runs in one phase, on the array it is bound to, or in a stage that comes after what it reads."""
+    if c.mapping.schedule.kind == "pipelined":
+        yield from _stage_problems(c)
+    elif c.mapping.schedule.kind == "phases":
+        yield from _phase_problems(c)
+
+
+def _stage_problems(c: Combination) -> Iterator[Problem]:
+    stages = [(stage.einsum, stage.stage) for stage in c.mapping.schedule.stages]
+    stage_of = dict(stages)
+    names = [einsum for einsum, _ in stages]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield Problem(f"schedule.stages.{name}", f"Einsum '{name}' has two stages, expected one")
+    running = {tensor for tensor, _ in c.cascade.iterative}
+    for einsum, stage in stage_of.items():
+        for load in c.cascade.einsum(einsum).loads:
+            producer = producer_of(c.cascade, load.tensor)
+            is_old = load.tensor in running and all(i.offset != 1 and i.last_of is None for i in load.indices)
+            if producer is not None and not is_old and stage_of.get(producer, stage) > stage:
+                reads = f"Einsum '{einsum}' in stage {stage} reads '{load.tensor}'"
+                message = f"{reads}, which stage {stage_of[producer]} makes later"
+                yield Problem(f"schedule.stages.{einsum}", message)
+
+
+def _phase_problems(c: Combination) -> Iterator[Problem]:
     bound = {leaf.einsum: leaf.array for leaf in c.tree.leaves}
     placed: list[str] = []
-    for i, phase in enumerate(schedule.phases):
+    for i, phase in enumerate(c.mapping.schedule.phases):
         for lane in phase.lanes:
-            for einsum in lane.einsums:
+            for k, einsum in enumerate(lane.einsums):
                 placed.append(einsum)
                 if bound.get(einsum, lane.array) != lane.array:
                     message = f"Einsum '{einsum}' runs on '{lane.array}' here but is bound to '{bound[einsum]}'"
-                    yield Problem(f"schedule.phases[{i}]", message)
+                    yield Problem(f"schedule.phases[{i}].{lane.array}[{k}]", message)
     for einsum in bound:
         if placed.count(einsum) != 1:
-            yield Problem("schedule.phases", f"Einsum '{einsum}' is in {placed.count(einsum) or 'no'} phases, expected one")
+            message = f"Einsum '{einsum}' is in {placed.count(einsum) or 'no'} phases, expected one"
+            yield Problem("schedule.phases", message)

@@ -111,13 +111,16 @@ class _Builder:
         yield from ((f"{path}.cases.{case.value}[{i}]", loop) for i, loop in enumerate(case.loops))
 
     def chosen_case(self, select: Select | SpatialSelect, path: str) -> Case | SpatialCase:
-        value = self.choice(select.parameter)
+        try:
+            value = self.choice(select.parameter)
+        except ValueError as error:
+            raise ValueError(f"$.{path}.select: {error}") from None
         for case in select.cases:
             if case.value == value:
                 return case
         raise ValueError(
-            f"$.{path}: no case for '{value}' of '{select.parameter}' (cases: "
-            f"{', '.join(case.value for case in select.cases)})"
+            f"$.{path}.cases: no case for the value '{value}' of '{select.parameter}'; there are: "
+            f"{', '.join(case.value for case in select.cases)}"
         )
 
     def spatial_loops(self, spatial: Spatial, path: str) -> tuple[SpatialLoop, ...]:

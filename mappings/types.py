@@ -1,9 +1,10 @@
 """A mapping: the fusion tree of loops, what each memory keeps, where each Einsum runs, and when.
 
-A tree node holds loops (outermost first), the tensors whose tiles memories keep inside those loops, and a body of further
-nodes and leaves. A leaf is one Einsum bound to an array, with its own temporal loops and the ranks that the array's sides
-carry. Loops above several leaves are shared: those Einsums are fused on them. Tile sizes are expressions over rank sizes,
-the machine and earlier tiles, so that one file serves every size. Legality is not decided here but in `check.py`.
+A tree node holds loops (outermost first), the tensors whose tiles memories keep inside those loops, and a body of
+further nodes and leaves. A leaf is one Einsum bound to an array, with its own temporal loops and the ranks that the
+array's sides carry. Loops above several leaves are shared: those Einsums are fused on them. Tile sizes are
+expressions over rank sizes, the machine and earlier tiles, so that one file serves every size. Legality is not
+decided here but in `check.py`.
 """
 
 from typing import Annotated, Any, Literal
@@ -167,7 +168,9 @@ class Leaf(_Noun):
 
 def _body_tag(item: Any) -> str:
     """Decide by its keys what an item of a body is meant to be, so that an error speaks of that alone."""
-    is_leaf = isinstance(item, Leaf) or (isinstance(item, dict) and bool(item.keys() & Leaf.model_fields.keys() - {"loops"}))
+    is_leaf = isinstance(item, Leaf) or (
+        isinstance(item, dict) and bool(item.keys() & Leaf.model_fields.keys() - {"loops"})
+    )
     return "leaf" if is_leaf else "node"
 
 

@@ -1,7 +1,7 @@
 """Simulation: load what a user wrote, lower it to tables, let an engine count and time it, give the answer names.
 
-`load_experiment` and its siblings are the only door to YAML; `simulate` answers for one design point, `simulate_all` for many
-at once. Reports read results only.
+`load_experiment` and its siblings are the only door to YAML; `simulate` answers for one design point, `simulate_all`
+for many at once. Reports read results only.
 """
 
 from sim.assemble import load_experiment

@@ -21,7 +21,7 @@ import typer
 from sim.assemble import load_experiment
 from sim.document import parse_set
 from sim.flow import IllegalMapping, check_engine, simulate
-from sim.load import CATALOGS, read
+from sim.load import CATALOGS, load_architecture, read
 from sim.problems import InputError, InputProblem
 from sim.suggest import near_or_all
 
@@ -44,7 +44,9 @@ app = typer.Typer(
 def main() -> None:
     """The console script `einfuse`."""
     strangers = [f"'{room}' from {where}" for room in ROOMS if (where := _origin(room)).parent.parent != ROOT]
-    sys.exit(f"einfuse: expected the packages of {ROOT}, got {', '.join(strangers)}") if strangers else app()
+    sys.exit(f"einfuse: expected the packages of {ROOT}, got {', '.join(strangers)}") if strangers else app(
+        prog_name="einfuse"
+    )
 
 
 def _origin(room: str) -> Path:
@@ -98,7 +100,8 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def einfuse(
     version: Annotated[
-        bool, typer.Option("--version", help="Show the version and leave.", is_eager=True, callback=_show_version)
+        bool,
+        typer.Option("--version", help="Show the version and leave.", is_eager=True, callback=_show_version),
     ] = False,
 ) -> None:
     """Cycles, energy, traffic, area and numerical correctness of attention and transformer accelerators."""
@@ -147,7 +150,8 @@ def simulate_command(
 
 def parse_changes(texts: list[str]) -> dict[str, Any]:
     """`key=value` texts as paths and values; InputError with all that are malformed. The last of equal keys holds."""
-    changes, problems = {}, []
+    changes: dict[str, Any] = {}
+    problems: list[InputProblem] = []
     for text in texts:
         try:
             path, value = parse_set(text)
@@ -165,7 +169,9 @@ def _draw(title: str, tables: Any) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False, emoji=False, markup=False)
+    console = Console(
+        width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False, emoji=False, markup=False
+    )
     console.print(title)
     for table in tables:
         has_header = any(table.header)
@@ -175,6 +181,27 @@ def _draw(title: str, tables: Any) -> None:
         for row in table.rows:
             drawn.add_row(*row)
         console.print(drawn)
+
+
+@app.command("check")
+@answers
+def check_command(
+    files: Annotated[list[Path], typer.Argument(help="YAML files of any kind.")],
+    architecture: Annotated[
+        str | None, typer.Option(help="The machine that mappings are tried on; a shipped one that fits by default.")
+    ] = None,
+) -> int:
+    """Check files of any kind; all problems of all files at once."""
+    from sim.checking import check_file
+
+    machine = load_architecture(architecture) if architecture else None
+    checked = [check_file(path, machine) for path in files]
+    for one in checked:
+        fine = f"{one.file}: {one.kind} '{one.name}' is fine"
+        print(*(one.problems or (fine,)), sep="\n")
+    if not all(one.is_readable for one in checked):
+        return BAD_INPUT
+    return NO if any(one.problems for one in checked) else DONE
 
 
 @app.command("list")
@@ -191,7 +218,11 @@ def list_command(
         names = CATALOGS[kinds[heading]].names()
         width = max(map(len, names), default=0)
         indent = "" if kind else "  "
-        print(*([] if kind else [f"{heading}:"]), *(f"{indent}{n:{width}}  {describe(kinds[heading], n)}" for n in names), sep="\n")
+        print(
+            *([] if kind else [f"{heading}:"]),
+            *(f"{indent}{n:{width}}  {describe(kinds[heading], n)}" for n in names),
+            sep="\n",
+        )
 
 
 def describe(kind: str, name: str) -> str:

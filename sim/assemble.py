@@ -1,10 +1,13 @@
 """From an experiment's file and overrides to a design point with every choice made.
 
-An experiment names a model (or gives its dimensions), a sequence length and a batch, a machine and a mapping. The documents
-behind those names become part of it, so that an override may reach any value: `architecture.components.GLB.size=8 MiB`.
+An experiment names a model (or gives its dimensions), a sequence length and a batch, a machine and a mapping. The
+documents behind those names become part of it, so that an override may reach any value:
+`architecture.components.GLB.size=8 MiB`.
 """
 
 import json
+import re
+from collections.abc import Callable
 from collections.abc import Mapping as MappingOf
 from dataclasses import replace
 from functools import lru_cache
@@ -14,18 +17,32 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate, parse_expression
-from arch.names import nearest
 from arch.types import Architecture
 from einsums.model import Model
 from einsums.types import Cascade
 from mappings.types import Mapping
-from sim.document import Document, Place
+from sim.diagnosis import Origin, placed
+from sim.document import Document, Place, plain_document
 from sim.experiment import Experiment
-from sim.load import CATALOGS, build, build_architecture, read, read_document_once, read_table, resolved
-from sim.overrides import override
+from sim.load import CATALOGS, build, build_architecture, read_document_once, resolved
+from sim.overrides import override_from
+from sim.parameters import Given, parameter_values
 from sim.problems import InputError, InputProblem
+from sim.suggest import near_or_all, nearest_name
+from sim.wording import show_value
 
 PARTS = ("model", "architecture", "mapping", "cascade")
+FROM_OUTSIDE = "--set"  # where values come from that no file holds
+# Products of two sizes stay far below 2^63, and a search for the largest divisor ends within a second.
+LARGEST_SIZE = 2**40
+# Mappings that a document may leave out, at the top and in its parts.
+OPTIONAL = (
+    (None, "ranks"),
+    (None, "parameters"),
+    ("mapping", "capacity"),
+    ("mapping", "parameters"),
+    ("mapping", "tiles"),
+)
 
 
 class Workpoint(BaseModel):
@@ -36,18 +53,10 @@ class Workpoint(BaseModel):
     name: str
     description: str = ""
     source: str = ""
-    seq_len: int = Field(ge=1, strict=True)
-    batch: int = Field(ge=1, strict=True)
-    ranks: dict[str, int] = {}  # sizes of ranks that do not follow the cascade's own rules
+    seq_len: int = Field(ge=1, le=LARGEST_SIZE, strict=True)
+    batch: int = Field(ge=1, le=LARGEST_SIZE, strict=True)
+    ranks: dict[str, Any] = {}  # sizes of ranks that do not follow the cascade's own rules
     parameters: dict[str, str] = {}  # of the mapping, instead of its stored choices and defaults
-
-    @field_validator("ranks", mode="before")
-    @classmethod
-    def _whole_sizes(cls, value: Any) -> Any:
-        for rank, size in value.items() if isinstance(value, dict) else ():
-            if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-                raise ValueError(f"rank '{rank}': expected a whole number of at least 1, got {size!r}")
-        return value
 
     @field_validator("parameters", mode="before")
     @classmethod
@@ -58,10 +67,10 @@ class Workpoint(BaseModel):
 def load_experiment(name_or_path: str, overrides: MappingOf[str, Any] | None = None, **more: Any) -> Experiment:
     """A design point by catalog name or path, with values replaced by dotted path; InputError for anything wrong.
 
-    `load_experiment("flat", model="XLM", seq_len=65536)`; deeper paths through `overrides`.
+    `load_experiment(name, model="XLM", seq_len=65536)`; deeper paths through `overrides`.
     """
     changes = {**(overrides or {}), **more}
-    return assemble(changed(read_experiment(name_or_path), changes, "--set"))
+    return assemble(changed(read_experiment(name_or_path), plain_document(changes, FROM_OUTSIDE)))
 
 
 def read_experiment(name_or_path: str) -> Document:
@@ -70,64 +79,95 @@ def read_experiment(name_or_path: str) -> Document:
         path = CATALOGS["experiment"].find(name_or_path)
     except ValueError as error:
         raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
-    document = read_document_once(path)
+    return lay_out(read_document_once(path))
+
+
+def lay_out(document: Document, chain: tuple[str, ...] = ()) -> Document:
+    """The experiment's document with its base and everything it names laid into it; `chain`: files it is a base of."""
     if "base" not in document.data:
+        if "set" in document.data:
+            raise InputError([document.problem(("set",), "'set' changes a base, but there is no key 'base'")])
         return expanded(document)
     # The base is laid out before this file's changes, which may reach into what it names.
+    base = lay_out(_base_of(document, (*chain, document.file)), (*chain, document.file))
     own = {key: value for key, value in document.data.items() if key not in ("base", "set")}
-    base = changed(read_experiment(_base_path(document, path)), own, document.file)
     changes = document.data.get("set") or {}
     if not isinstance(changes, dict):
         raise InputError([document.problem(("set",), "expected paths and values such as 'seq_len: 4096'")])
-    return replace(_placed(changed(base, changes, document.file), document, changes), file=document.file)
+    full = changed(base, replace(document, data=own))
+    return replace(changed(full, Document(changes, document.file, document.place(("set",)))), file=document.file)
 
 
-def _base_path(document: Document, path: Path) -> str:
-    name = document.data["base"]
+def _base_of(document: Document, chain: tuple[str, ...]) -> Document:
     try:
-        base = CATALOGS["experiment"].find(str(name), path.parent)
+        path = CATALOGS["experiment"].find(str(document.data["base"]), Path(document.file).parent)
     except ValueError as error:
         raise InputError([document.problem(("base",), str(error))]) from None
-    if base.resolve() == path.resolve():
-        raise InputError([document.problem(("base",), "an experiment cannot be its own base")])
-    return str(base)
+    if any(path.resolve() == Path(file).resolve() for file in chain):
+        loop = " -> ".join((*chain, str(path)))
+        raise InputError([document.problem(("base",), f"the bases lead back to where they began: {loop}")])
+    return read_document_once(path)
 
 
-def _placed(changed_document: Document, written: Document, changes: MappingOf[str, Any]) -> Document:
-    """Top-level values that `written` sets keep the line where it sets them."""
-    children = dict(changed_document.places.children)
-    for key in changes:
-        place = written.place(("set", key))
-        children[key] = replace(children.get(key, place), file=place.file, line=place.line)
-    return replace(changed_document, places=replace(changed_document.places, children=children))
+def changed(document: Document, written: Document) -> Document:
+    """The document with the paths and values of another; whole parts are exchanged first, then values inside them."""
+    known = (*Workpoint.model_fields, *PARTS)
+    unknown = [key for key in written.data if re.split(r"[.\[]", key.removeprefix("$."))[0] not in known]
+    if unknown:
+        raise InputError([written.problem((key,), f"unknown key '{key}'{near_or_all(key, known)}") for key in unknown])
+    stages: tuple[dict[str, Any], ...] = ({}, {}, {})
+    for key, value in written.data.items():
+        stages[0 if key in PARTS else 1 if key == "mapping.cascade" else 2][key] = value
+    for stage in stages:
+        document = override_from(_opened(document, stage), replace(written, data=stage))
+        if stage.keys() & {"mapping", "mapping.cascade"} and "cascade" not in stage:
+            # Another mapping brings its own cascade, unless that is given too.
+            document = replace(document, data={k: v for k, v in document.data.items() if k != "cascade"})
+        document = expanded(document)
+    return document
 
 
-def changed(document: Document, changes: MappingOf[str, Any], origin: str) -> Document:
-    """The document with values replaced; whole documents are exchanged first, then single values inside them."""
-    whole = {key: value for key, value in changes.items() if key in PARTS}
-    document = expanded(override(document, whole, origin))
-    return expanded(override(document, {k: v for k, v in changes.items() if k not in PARTS}, origin))
+def _opened(document: Document, changes: MappingOf[str, Any]) -> Document:
+    """The document with empty mappings where it may have one, has none, and a change reaches into it."""
+    data = dict(document.data)
+    for part, key in OPTIONAL:
+        inside = data if part is None else data.get(part)
+        start = f"{key}." if part is None else f"{part}.{key}."
+        is_reached = any(change.startswith(start) for change in changes)
+        if is_reached and isinstance(inside, dict) and key not in inside:
+            data |= {key: {}} if part is None else {part: {**inside, key: {}}}
+    return replace(document, data=data)
 
 
 def expanded(document: Document) -> Document:
     """The document with every part that is a name replaced by the document of that name."""
+    is_named_by_mapping = "cascade" not in document.data
+    document = _named_by_mapping(document)
     data, children = dict(document.data), dict(document.places.children)
-    mapping = data.get("mapping")
-    if "cascade" not in data and isinstance(mapping, dict) and isinstance(mapping.get("cascade"), str):
-        data["cascade"] = mapping["cascade"]
     for part in PARTS:
         name = data.get(part)
         if isinstance(name, str):
             try:
                 path = CATALOGS[part].find(name, _folder(document.place((part,)).file))
             except ValueError as error:
-                raise InputError([document.problem((part,), str(error))]) from None
+                problem = document.problem((part,), str(error))
+                is_inside = part == "cascade" and is_named_by_mapping and problem.file in own_files(document)
+                raise InputError([_under("mapping", problem) if is_inside else problem]) from None
             inner = resolved(part, read_document_once(path))
             data[part] = inner.data
             children[part] = replace(inner.places, file=inner.file)
     full = replace(document, data=data, places=replace(document.places, children=children))
-    return expanded(full) if "cascade" not in data and isinstance(data.get("mapping"), dict) and (
-        "cascade" in data["mapping"]) else full
+    return full if _named_by_mapping(full) is full else expanded(full)
+
+
+def _named_by_mapping(document: Document) -> Document:
+    """The document with the cascade that its mapping names, unless it has one; itself where nothing is to be done."""
+    mapping = document.data.get("mapping")
+    if "cascade" in document.data or not isinstance(mapping, dict) or "cascade" not in mapping:
+        return document
+    children = {**document.places.children, "cascade": document.place(("mapping", "cascade"))}
+    data = {**document.data, "cascade": mapping["cascade"]}
+    return replace(document, data=data, places=replace(document.places, children=children))
 
 
 def _folder(file: str) -> Path | None:
@@ -135,25 +175,58 @@ def _folder(file: str) -> Path | None:
 
 
 def assemble(document: Document) -> Experiment:
-    """The design point of a full document."""
-    missing = [part for part in PARTS if part not in document.data]
-    if missing:
-        raise InputError([document.problem((), f"missing key '{part}'") for part in missing])
-    cascade = _noun(document, "cascade", Cascade)
-    model = _noun(document, "model", Model)
-    architecture = _noun(document, "architecture", Architecture)
-    mapping = _noun(document, "mapping", Mapping)
+    """The design point of a full document; InputError with everything that is wrong with its parts."""
+    _check_keys(document)
+    problems: list[InputProblem] = []
+    cascade = _gathered(problems, lambda: _noun(document, "cascade", Cascade))
+    model = _gathered(problems, lambda: _noun(document, "model", Model))
+    architecture = _gathered(problems, lambda: _noun(document, "architecture", Architecture))
+    mapping = _gathered(problems, lambda: _noun(document, "mapping", Mapping))
     own = {key: value for key, value in document.data.items() if key not in PARTS}
-    point = build(replace(document, data=own), Workpoint)
-    sizes = rank_sizes(document, cascade, model, point)
+    point = _gathered(problems, lambda: build(replace(document, data=own), Workpoint))
+    if problems:
+        raise InputError(problems)
     labels = (("model", model.name), ("seq_len", point.seq_len), ("batch", point.batch))
-    parameters = parameter_values(document, mapping, dict(labels), point)
-    experiment = Experiment(point.name, cascade, architecture, mapping, sizes, parameters, labels)
+    sizes = _gathered(problems, lambda: rank_sizes(document, cascade, model, point))
+    readable = {cascade.root_of(rank) for rank in cascade.leaf_ranks()} | dict(architecture.symbols()).keys()
+    origin = Origin(_part(document, "mapping"), own_files(document))
+    given = Given(document, origin, mapping, point.parameters, dict(labels), frozenset(readable))
+    parameters = _gathered(problems, lambda: parameter_values(given))
+    if problems:
+        raise InputError(problems)
+    experiment = Experiment(point.name, cascade, architecture, mapping, sizes, parameters, labels, origin)
     try:
         experiment.tree  # noqa: B018 (makes the choices, so that what is wrong with them is said with its place)
     except ValueError as error:
-        raise InputError([_part(document, "mapping").problem((), str(error))]) from None
+        raise InputError([origin.locate(placed(error))]) from None
     return experiment
+
+
+def _check_keys(document: Document) -> None:
+    known = (*Workpoint.model_fields, *PARTS)
+    unknown = [key for key in document.data if key not in known]
+    absent = [key for key in known if key not in document.data]
+    problems = [document.problem((key,), f"unknown key '{key}'{near_or_all(key, absent)}") for key in unknown]
+    meant = {nearest_name(key, absent) for key in unknown}
+    missing = [key for key in PARTS if key in absent and key not in meant]
+    problems += [document.problem((), f"missing key '{key}'") for key in missing]
+    if problems:
+        raise InputError(problems)
+
+
+def _gathered(problems: list[InputProblem], make: Callable[[], Any]) -> Any:
+    """What `make` gives; its problems join the others, so that all parts are looked at before any is refused."""
+    try:
+        return make()
+    except InputError as error:
+        problems += error.problems
+        return None
+
+
+def own_files(document: Document) -> frozenset[str]:
+    """The files that hold the experiment itself: what they say of a part stands under the part's key."""
+    values = (place.file for key, place in document.places.children.items() if key not in PARTS)
+    return frozenset((document.file, FROM_OUTSIDE, *values))
 
 
 def _part(document: Document, part: str) -> Document:
@@ -165,8 +238,19 @@ def _noun(document: Document, part: str, noun: type[Any]) -> Any:
     """The noun of one part, kept while its data stay the same."""
     inner = _part(document, part)
     if not isinstance(inner.data, dict):
-        raise InputError([document.problem((part,), f"expected a name or a mapping, got {inner.data!r}")])
-    return _build_kept(json.dumps(inner.data, sort_keys=False, default=str), noun, _Uncompared(inner))
+        message = f"expected the name of a {part}, or its keys and values, got {show_value(inner.data)}"
+        raise InputError([document.problem((part,), message)])
+    try:
+        return _build_kept(json.dumps(inner.data, sort_keys=False, default=str), noun, _Uncompared(inner))
+    except InputError as error:
+        outer = own_files(document)
+        raise InputError(
+            _under(part, problem) if problem.file in outer else problem for problem in error.problems
+        ) from None
+
+
+def _under(part: str, problem: InputProblem) -> InputProblem:
+    return replace(problem, path=f"$.{part}{problem.path.removeprefix('$')}")
 
 
 class _Uncompared:
@@ -195,14 +279,17 @@ def rank_sizes(document: Document, cascade: Cascade, model: Model, point: Workpo
     rules = {rule.rank: rule.expression for rule in cascade.sizes}
     roots = tuple(dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()))
     problems = [
-        document.problem(("ranks", rank), f"'{cascade.name}' has no rank '{rank}'{nearest(rank, roots)}")
+        document.problem(("ranks", rank), f"'{cascade.name}' has no rank '{rank}'{near_or_all(rank, roots)}")
         for rank in point.ranks
         if rank not in roots
     ]
     sizes: dict[str, int] = {}
     for rank in roots:
         if rank in point.ranks:
-            sizes[rank] = point.ranks[rank]
+            try:
+                sizes[rank] = _given_size(point.ranks[rank])
+            except ValueError as error:
+                problems.append(document.problem(("ranks", rank), str(error)))
             continue
         if rank not in rules:
             message = f"no size for rank '{rank}' of '{cascade.name}': give it under 'ranks'"
@@ -213,59 +300,24 @@ def rank_sizes(document: Document, cascade: Cascade, model: Model, point: Workpo
             check_names(expression, dimensions)
             sizes[rank] = _whole(rank, evaluate(expression, dimensions.__getitem__, SCALAR_FUNCTIONS))
         except ValueError as error:
-            problems.append(_part(document, "cascade").problem(("sizes", rank), str(error)))
+            problems.append(_cascade_problem(document, rank, str(error)))
     if problems:
         raise InputError(problems)
     return tuple(sizes.items())
 
 
+def _given_size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST_SIZE:
+        raise ValueError(f"expected a whole number from 1 to {LARGEST_SIZE}, got {show_value(value)}")
+    return value
+
+
 def _whole(rank: str, value: Any) -> int:
-    if value != int(value) or value < 1:
-        raise ValueError(f"the size of rank '{rank}' is {value}, expected a whole number of at least 1")
+    if not isinstance(value, (int, float)) or not 1 <= value <= LARGEST_SIZE or value != int(value):
+        raise ValueError(f"the size of rank '{rank}' is {value}, expected a whole number from 1 to {LARGEST_SIZE}")
     return int(value)
 
 
-def parameter_values(
-    document: Document, mapping: Mapping, labels: dict[str, Any], point: Workpoint
-) -> tuple[tuple[str, str], ...]:
-    """The value of every parameter of the mapping: as given, as stored for this workload, or the default."""
-    known = [parameter.name for parameter in mapping.parameters]
-    stored = stored_choices(document, mapping, labels)
-    problems = [
-        document.problem(("parameters", name), f"mapping '{mapping.name}' has no parameter '{name}'{nearest(name, known)}")
-        for name in point.parameters
-        if name not in known
-    ]
-    values = []
-    for parameter in mapping.parameters:
-        value = point.parameters.get(parameter.name, stored.get(parameter.name, parameter.default))
-        if parameter.values and value not in parameter.values:
-            message = f"parameter '{parameter.name}' is '{value}', expected one of {', '.join(parameter.values)}"
-            problems.append(document.problem(("parameters", parameter.name), message))
-        values.append((parameter.name, value))
-    if problems:
-        raise InputError(problems)
-    return tuple(values)
-
-
-def stored_choices(document: Document, mapping: Mapping, labels: dict[str, Any]) -> dict[str, str]:
-    """The row of the mapping's table for this workload, empty if it has none."""
-    if mapping.table is None:
-        return {}
-    part = _part(document, "mapping")
-    path = Path(part.place(("table", "file")).file).parent / mapping.table.file
-    rows = read_table_once(path)
-    for key in mapping.table.key:
-        if key not in labels or (rows and key not in rows[0]):
-            columns = nearest(key, rows[0] if rows else labels)
-            raise InputError([part.problem(("table", "key"), f"no column and label is called '{key}'{columns}")])
-    for row in rows:
-        if all(row[key] == str(labels[key]) for key in mapping.table.key):
-            return row
-    return {}
-
-
-@lru_cache(maxsize=32)
-def read_table_once(path: Path) -> list[dict[str, str]]:
-    """As `read_table`; tables ship with their mapping and are read once."""
-    return read_table(path)
+def _cascade_problem(document: Document, rank: str, message: str) -> InputProblem:
+    problem = _part(document, "cascade").problem(("sizes", rank), message)
+    return _under("cascade", problem) if problem.file in own_files(document) else problem

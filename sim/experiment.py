@@ -2,23 +2,31 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
 
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate
-from arch.names import nearest
 from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
 from mappings.tree import ResolvedTree, resolve_tree
 from mappings.types import Mapping
+from sim.diagnosis import (
+    Origin,
+    Rule,
+    expression_problems,
+    iter_conditions,
+    number_problems,
+    rules_of,
+    solve,
+)
 from sim.lower import Columns, Structure, parsed
 from sim.machine import MachineShape, machine_row, stack_machines
 from sim.same import Same
+from sim.suggest import near_or_all
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,7 @@ class Experiment:
     sizes: tuple[tuple[str, int], ...]
     parameters: tuple[tuple[str, str], ...]  # all of the mapping's
     labels: tuple[tuple[str, Any], ...] = ()  # model, seq_len, batch, for reports
+    origin: Origin | None = field(default=None, compare=False, repr=False)  # where its mapping was written
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
@@ -70,35 +79,42 @@ class Experiment:
     @cached_property
     def symbols(self) -> dict[str, Any]:
         """Every name that the mapping's expressions may read, tiles included. ValueError for one that cannot be had."""
-        symbols: dict[str, Any] = dict(self.sizes) | dict(machine_symbols(Same(self.architecture))) | self.choices
-        numeric = [(name, text) for name, text in self.parameters if name not in self.choices]
-        pending = numeric + [(rule.symbol, rule.expression) for rule in self.mapping.tiles]
-        # A parameter may read tiles and a tile parameters: each waits until what it reads is there.
-        while pending:
-            ready = [(n, t) for n, t in pending if all(name in symbols for name in parsed(t).names)]
-            if not ready:
-                _refuse_names(pending, symbols)
-            for name, text in ready:
-                symbols[name] = evaluate(parsed(text), symbols.__getitem__, SCALAR_FUNCTIONS)
-            pending = [item for item in pending if item not in ready]
+        symbols, problems = solve(self._rules, self._known)
+        if problems:
+            raise ValueError(f"$.{problems[0].path}: {problems[0].message}")
         return symbols
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        return dict(self.sizes) | dict(machine_symbols(Same(self.architecture))) | self.choices
+
+    @property
+    def _rules(self) -> tuple[Rule, ...]:
+        return rules_of(self.mapping, [(name, text) for name, text in self.parameters if name not in self.choices])
 
     @cached_property
     def tree(self) -> ResolvedTree:
         """The fusion tree with its choices made; ValueError for a choice that leads nowhere."""
-        conditions = tuple((text, self._holds(text)) for text in conditions_of(Same(self.mapping)))
+        conditions = tuple((text, self._holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
         return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions)
 
-    def _holds(self, condition: str) -> bool:
+    def _holds(self, path: str, condition: str) -> bool:
         expression = parsed(condition)
         known = self.choices if set(expression.names) <= self.choices.keys() else self.symbols
-        check_names(expression, known)
-        return bool(evaluate(expression, known.__getitem__, SCALAR_FUNCTIONS))
+        try:
+            check_names(expression, known)
+            return bool(evaluate(expression, known.__getitem__, SCALAR_FUNCTIONS))
+        except ValueError as error:
+            raise ValueError(f"$.{path}: {error}") from None
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
         """Why the mapping is illegal here, as far as structure tells."""
         return problems_of(Same(self.mapping), Same(self.tree), Same(self.cascade), Same(self.architecture))
+
+    def number_problems(self) -> tuple[Problem, ...]:
+        """Expressions of the mapping whose value no engine can use: asked when one has refused."""
+        return number_problems(self._rules, self.tree, self.cascade, self._known)
 
     @cached_property
     def structure(self) -> Structure:
@@ -109,17 +125,6 @@ class Experiment:
 
 def _is_number(text: str) -> bool:
     return text.isdecimal()
-
-
-def _refuse_names(pending: list[tuple[str, str]], symbols: dict[str, Any]) -> None:
-    known = [*symbols, *(name for name, _ in pending)]
-    for name, text in pending:
-        try:
-            check_names(parsed(text), known)
-        except ValueError as error:
-            raise ValueError(f"tiles.{name}: {error}") from None
-    name, text = pending[0]
-    raise ValueError(f"tiles.{name}: '{text}' depends on itself")
 
 
 @lru_cache(maxsize=1024)
@@ -145,18 +150,10 @@ def structure_of(
 
 
 @lru_cache(maxsize=1024)
-def conditions_of(mapping: Same[Mapping]) -> tuple[str, ...]:
-    """Every different condition that the mapping decides on."""
-    found: dict[str, None] = {}
-
-    def note(condition: str | None) -> bool:
-        if condition is not None:
-            found[condition] = None
-        return True
-
-    defaults = {p.name: p.default for p in mapping.noun.parameters}
-    resolve_tree(mapping.noun, lambda name: defaults.get(name, ""), note)
-    return tuple(found)
+def conditions_of(mapping: Same[Mapping]) -> tuple[tuple[str, str], ...]:
+    """Every different condition that the mapping decides on, with the path where it stands first."""
+    paths = {text: path for path, text in reversed([*iter_conditions(mapping.noun)])}
+    return tuple((path, text) for text, path in paths.items())
 
 
 @lru_cache(maxsize=4096)
@@ -168,7 +165,7 @@ def tree_of(
 
     def choice(parameter: str) -> str:
         if parameter not in values:
-            raise ValueError(f"no parameter with values is called '{parameter}'{nearest(parameter, values)}")
+            raise ValueError(f"no parameter with values is called '{parameter}'{near_or_all(parameter, values)}")
         return values[parameter]
 
     return resolve_tree(mapping.noun, choice, lambda condition: condition is None or holds[condition])
@@ -180,26 +177,8 @@ def problems_of(
 ) -> tuple[Problem, ...]:
     """Structural problems, and names that no expression of the mapping can read."""
     found = check_mapping(mapping.noun, tree.noun, cascade.noun, architecture.noun)
-    given = {cascade.noun.root_of(rank) for rank in cascade.noun.leaf_ranks()}
-    known = given | {p.name for p in mapping.noun.parameters} | {rule.symbol for rule in mapping.noun.tiles}
-    missing = [
-        Problem("tiles", f"no size for rank '{part}' of '{cascade.noun.name}': give it under 'tiles'")
-        for partition in cascade.noun.partitions
-        for part in partition.inner
-        if part not in known
-    ]
-    known |= {name for name, _ in machine_symbols(architecture)}
-    return found + tuple(missing) + tuple(_iter_name_problems(tree.noun, known))
-
-
-def _iter_name_problems(tree: ResolvedTree, known: set[str]) -> Iterator[Problem]:
-    expressions = [(loop.path, loop.tile) for loop in tree.loops]
-    expressions += [("reserve", reservation.words) for reservation in tree.reservations]
-    for path, text in expressions:
-        try:
-            check_names(parsed(text), known)
-        except ValueError as error:
-            yield Problem(path, str(error))
+    names = [name for name, _ in machine_symbols(architecture)]
+    return found + expression_problems(mapping.noun, tree.noun, cascade.noun, names)
 
 
 @lru_cache(maxsize=4096)

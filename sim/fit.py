@@ -22,7 +22,8 @@ def size_problems(structure: Structure, tables: Tables, evaluation: Evaluation) 
         too_small = (needed > capacity) & (not tables.shape.spills[m])
         for d in np.flatnonzero(too_small):
             message = f"'{memory}' holds {size_text(capacity[d])} but the tiles it keeps need {size_text(needed[d])}"
-            found.setdefault(int(d), []).append(Problem("", message))
+            path = next((keep.path for keep in structure.tree.keeps if keep.memory == memory), "reserve")
+            found.setdefault(int(d), []).append(Problem(path, message))
     return dict(sorted(found.items()))
 
 

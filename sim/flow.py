@@ -5,25 +5,34 @@ Experiments of one structure are evaluated in one call, so that a sweep of many 
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from mappings.check import Problem
+from sim.diagnosis import Origin
+from sim.document import plain_document
 from sim.engine.analytical import evaluate
 from sim.experiment import Experiment, stack
 from sim.fit import size_problems
 from sim.lower import Structure, lower
+from sim.problems import InputProblem
 from sim.result import SimulationResult, make_results
 from sim.suggest import nearest
+from sim.tables import Tables
 
 ENGINES = ("analytical",)
 
 
 class IllegalMapping(Exception):
-    """The mapping cannot run: `problems` says why, all of it."""
+    """The mapping cannot run: `problems` says why, all of it; its text has one line for each, with file and line."""
 
     def __init__(self, experiment: Experiment, problems: Sequence[Problem]) -> None:
         self.experiment, self.problems = experiment, tuple(problems)
-        where = (f"$.{p.path}: " if p.path else "" for p in self.problems)
-        lines = [f"mapping '{experiment.mapping.name}': {place}{p.message}" for place, p in zip(where, self.problems, strict=True)]
-        super().__init__("\n".join(lines))
+        super().__init__("\n".join(str(problem) for problem in self.located()))
+
+    def located(self) -> tuple[InputProblem, ...]:
+        """The problems where the mapping was written; without a file for one that was made in Python."""
+        origin = self.experiment.origin or Origin(plain_document({}, f"mapping '{self.experiment.mapping.name}'"))
+        return tuple(origin.locate(problem) for problem in self.problems)
 
 
 def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationResult:
@@ -35,7 +44,8 @@ def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationRe
 def check_engine(name: str) -> None:
     """ValueError for an engine that does not exist."""
     if name not in ENGINES:
-        raise ValueError(f"no engine is called '{name}'{nearest(name, ENGINES)}; there is: {', '.join(ENGINES)}")
+        near, known = nearest(name, ENGINES), ", ".join(ENGINES)
+        raise ValueError(f"no engine is called '{name}'{near}; there is: {known}")
 
 
 def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:
@@ -48,10 +58,26 @@ def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:
     results: dict[int, SimulationResult] = {}
     for structure, members in batches.items():
         batch = [experiments[i] for i in members]
-        tables = lower(structure, stack(batch))
+        tables = _lowered(structure, batch)
         evaluation = evaluate(tables)
         illegal = size_problems(structure, tables, evaluation)
         for d, problems in illegal.items():
             raise IllegalMapping(batch[d], problems)
         results.update(zip(members, make_results(batch, tables, evaluation), strict=True))
     return [results[i] for i in range(len(experiments))]
+
+
+def _lowered(structure: Structure, batch: list[Experiment]) -> Tables:
+    """As `lower`; numbers that no engine can use are problems of the first mapping that has them."""
+    try:
+        tables = lower(structure, stack(batch))
+        if np.isfinite(tables.reserved_bytes).all() and (tables.reserved_bytes >= 0).all():
+            return tables
+        reason = "the room reserved in a memory is no number of at least 0"
+    except ValueError as error:
+        reason = str(error)
+    for experiment in batch:
+        problems = experiment.number_problems()
+        if problems:
+            raise IllegalMapping(experiment, problems)
+    raise IllegalMapping(batch[0], [Problem("", reason)])

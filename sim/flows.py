@@ -1,10 +1,11 @@
 """Every way words move in a mapped cascade, as rows of counts with a memory, a direction, a tensor and an Einsum.
 
-Each tensor has a chain of places on the way to each Einsum that touches it: its home (the root memory, or the outermost
-kept tile that all its Einsums share), further kept tiles, and the registers of the array. Words go down the chain when a
-tile is filled, up when it is drained, and come back when a partial sum is replaced before its reduction is complete; the
-first read of each element of an output is elided. What an array reads and writes in its own registers is counted once for
-each operand of each iteration point. A part of a spilled memory's traffic goes to its parent instead.
+Each tensor has a chain of places on the way to each Einsum that touches it: its home (the root memory, or the
+outermost kept tile that all its Einsums share), further kept tiles, and the registers of the array. Words go down the
+chain when a tile is filled, up when it is drained, and come back when a partial sum is replaced before its reduction
+is complete; the first read of each element of an output is elided. What an array reads and writes in its own
+registers is counted once for each operand of each iteration point. A part of a spilled memory's traffic goes to its
+parent instead.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from einsums.types import Access, Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from sim.machine import MachineShape
 from sim.ranks import RankSpace
-from sim.rows import RowTable
+from sim.rows import NOTHING, RowTable
 
 Version = Literal["plain", "old", "new", "last"]
 
@@ -22,8 +23,8 @@ Version = Literal["plain", "old", "new", "last"]
 class Flow(NamedTuple):
     """count[row] - count[less] words read from or written to a memory (all fields are indices).
 
-    `resident`: scaled by the part of that memory's tiles that fits; `spilled`: by the part that does not; -1: not scaled.
-    `drains` marks the reading of a finished tile, which not every machine file charges for.
+    `resident`: scaled by the part of that memory's tiles that fits; `spilled`: by the part that does not; -1: not
+    scaled. `drains` marks the reading of a finished tile, which not every machine file charges for.
     """
 
     row: int
@@ -126,14 +127,19 @@ class FlowBuilder:
         for version in ("plain", "old", "new", "last"):
             reader = next((t for t in inside if not t.writes and t.version == version and not _streams(t)), None)
             if reader is not None and self.must_fill(keep, version, writer):
-                row = self.rows.row(keep.loops, self.parts_of(reader), self.parts_of(reader))
+                parts = self.parts_of(reader)
+                # Of the steps that a tile lasts only the first needs a value from before it.
+                made = self.iterative_parts(keep.tensor) if writer is not None else NOTHING
+                row = self.rows.row(keep.loops, parts, parts - made)
                 self.add_fill(outer, keep, row, reader)
         if writer is not None and self.must_drain(keep, touches):
             row = self.rows.row(keep.loops, self.parts_of(writer), self.parts_of(writer))
             self.add_drain(outer, keep, row, writer)
 
     def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
-        """A value made under the same tile is there already, unless it was made in an earlier step than the tile lasts."""
+        """A value made under the same tile is there already, unless it was made in an earlier step than the tile
+        lasts.
+        """
         if writer is None:
             return True
         return version == "old" and self.is_inside_recurrence(keep)
@@ -144,8 +150,11 @@ class FlowBuilder:
         return any(touch.version == "old" for touch in touches) and self.is_inside_recurrence(keep)
 
     def is_inside_recurrence(self, keep: PlacedKeep) -> bool:
-        variables = {rank.lower() for tensor, rank in self.cascade.iterative if tensor == keep.tensor}
-        return any(self.tree.loops[loop].variable in variables for loop in keep.loops)
+        steps = self.iterative_parts(keep.tensor)
+        return any(self.space.part_of_variable(self.tree.loops[loop].variable) in steps for loop in keep.loops)
+
+    def iterative_parts(self, tensor: str) -> frozenset[int]:
+        return frozenset(self.space.part(rank) for name, rank in self.cascade.iterative if name == tensor)
 
     def add_fill(self, outer: Place, keep: PlacedKeep, row: int, reader: Touch) -> None:
         self.add_inward(Words(row, resident=self.resident(keep)), outer.memory, 0, reader)
@@ -184,7 +193,10 @@ class FlowBuilder:
         self.add(Words(copies), registers, 1, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
-        """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back."""
+        """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back.
+
+        Not so where a result begins: when its tile comes to the array, or, kept in these registers, for the first time.
+        """
         einsum = self.cascade.einsum(leaf.einsum)
         registers = self.machine.registers_of(leaf.array)
         points = self.rows.total(self.space.parts_of_einsum(leaf.einsum))
@@ -194,7 +206,9 @@ class FlowBuilder:
         self.add(Words(points), registers, 1, written)
         if einsum.reduction is not None:
             parts = self.parts_of(written)
-            starts = self.rows.row(leaf.loops, parts, parts | self.spatial_parts(leaf))
+            stays = self.chain(leaf, leaf.einsum, self.touches_of(leaf.einsum))[-1].memory == registers
+            row = self.rows.first_visits if stays else self.rows.row
+            starts = row(leaf.loops, parts, parts | self.spatial_parts(leaf))
             self.add(Words(points, starts), registers, 0, written)
 
     def spatial_parts(self, leaf: PlacedLeaf) -> frozenset[int]:

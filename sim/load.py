@@ -6,7 +6,7 @@ files and text stay the same.
 """
 
 import csv
-from collections.abc import Callable
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
@@ -36,6 +36,7 @@ CATALOGS = {
 }
 
 Noun = TypeVar("Noun", bound=BaseModel)
+_OF_MEMORY = re.compile(r"memory '([^']*)': ")
 
 
 def read(kind: str, name_or_path: str, beside: Path | None = None) -> Document:
@@ -70,18 +71,23 @@ def _read_stamped(path: Path, _stamp: tuple[int, int]) -> Document:
     return read_document(path)
 
 
-def build(document: Document, noun: type[Noun], finish: Callable[[Noun], Noun] = lambda built: built) -> Noun:
-    """The noun of a document; what `finish` finds wrong is reported at the top of the document."""
-    built = structure(document, noun)
-    try:
-        return finish(built)
-    except ValueError as error:
-        raise InputError([document.problem((), str(error))]) from None
+def build(document: Document, noun: type[Noun]) -> Noun:
+    """The noun of a document; InputError with all of its problems."""
+    return structure(document, noun)
 
 
 def build_architecture(document: Document) -> Architecture:
     """A machine with every memory priced."""
-    return build(document, Architecture, lambda machine: resolve_technology(machine, _technologies(machine)))
+    machine = structure(document, Architecture)
+    try:
+        return resolve_technology(machine, _technologies(machine))
+    except InputError:
+        raise
+    except ValueError as error:
+        # The sentence begins with the memory, whose technology is then what is wrong.
+        named = _OF_MEMORY.match(str(error))
+        path = ("components", named[1], "technology") if named else ()
+        raise InputError([document.problem(path, str(error))]) from None
 
 
 def _technologies(machine: Architecture) -> list[Technology]:

@@ -92,7 +92,10 @@ def number_phases(mapping: Mapping, tree: ResolvedTree) -> tuple[list[int], list
         phases = [0 if leaf.einsum in staged else 1 + others.index(leaf.einsum) for leaf in tree.leaves]
         return phases, [None] * (1 + len(others))
     phase_of_einsum = {
-        einsum: number for number, phase in enumerate(schedule.phases) for lane in phase.lanes for einsum in lane.einsums
+        einsum: number
+        for number, phase in enumerate(schedule.phases)
+        for lane in phase.lanes
+        for einsum in lane.einsums
     }
     return [phase_of_einsum[leaf.einsum] for leaf in tree.leaves], [phase.drain for phase in schedule.phases]
 
@@ -121,7 +124,9 @@ def keep_row(
 
 
 def running_parts(structure: Structure, space: RankSpace, keep: PlacedKeep) -> frozenset[int]:
-    """Iterative ranks along which only the running value lives: all Einsums that touch it share the loop, step by step."""
+    """Iterative ranks along which only the running value lives: all Einsums that touch it share the loop, step by
+    step.
+    """
     cascade, tree = structure.cascade, structure.tree
     ranks = {rank for tensor, rank in cascade.iterative if tensor == keep.tensor}
     return frozenset(
@@ -140,14 +145,16 @@ def walks(cascade: Cascade, leaf: PlacedLeaf, tensor: str, rank: str) -> bool:
 def shares_steps(tree: ResolvedTree, leaves: list[PlacedLeaf], variable: str) -> bool:
     """Whether these leaves advance a variable together, one coordinate at a time."""
     shared = {
-        tuple(i for i in leaf.loops[: leaf.shared] if tree.loops[i].variable == variable and tree.loops[i].tile == "1")
+        tuple(i for i in leaf.loops if tree.loops[i].variable == variable and tree.loops[i].tile == "1")
         for leaf in leaves
     }
     return len(shared) == 1 and shared != {()}
 
 
 class Columns(NamedTuple):
-    """The numbers of a batch: `symbols` holds f8[design] (or one number for all) under every name expressions may read."""
+    """The numbers of a batch: `symbols` holds f8[design] (or one number for all) under every name expressions may
+    read.
+    """
 
     symbols: dict[str, np.ndarray]
     machine: MachineColumns

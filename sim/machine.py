@@ -1,4 +1,6 @@
-"""A machine as the engines see it: its shape, which a batch of designs shares, and columns of numbers that differ by design."""
+"""A machine as the engines see it: its shape, which a batch of designs shares, and columns of numbers that differ by
+design.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -73,7 +75,8 @@ def machine_row(architecture: Architecture, cascade: Cascade, tree: ResolvedTree
         tuple(share * _pj(m.read_pj) / (m.row_bits / 8) for m, share in zip(memories, shares, strict=True)),
         tuple(share * _pj(m.write_pj) / (m.row_bits / 8) for m, share in zip(memories, shares, strict=True)),
         tuple(
-            share * _pj(m.read_pj) / (m.row_bits / 8) * m.drains_charged for m, share in zip(memories, shares, strict=True)
+            share * _pj(m.read_pj) / (m.row_bits / 8) * m.drains_charged
+            for m, share in zip(memories, shares, strict=True)
         ),
         tuple(float(a.rows) for a in arrays),
         tuple(float(a.columns) for a in arrays),

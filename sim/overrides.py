@@ -28,7 +28,11 @@ def set_path(data: Any, dotted: str, value: Any) -> Any:
 
 def override(document: Document, changes: Mapping[str, Any], origin: str) -> Document:
     """The document with values from outside any file, such as `--set`; InputError with all bad paths."""
-    written = plain_document(dict(changes), origin)
+    return override_from(document, plain_document(dict(changes), origin))
+
+
+def override_from(document: Document, written: Document) -> Document:
+    """As `override`, with paths and values from another document, whose places they keep."""
     return _apply(document, written, ())
 
 

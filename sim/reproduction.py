@@ -85,6 +85,12 @@ class Reproduction(BaseModel):
         is_sum = bool(self.kernel(kernel).sum_of)
         return tuple(metric for metric in self.metrics if metric.is_additive or not is_sum)
 
+    def same_experiment(self, kernel: str, design: str) -> tuple[str, ...]:
+        """The designs that run the same experiment in a kernel as this one, itself first."""
+        experiments = {pair.name: pair.value for pair in self.kernel(kernel).experiments}
+        others = [name for name, value in experiments.items() if value == experiments[design] and name != design]
+        return (design, *others)
+
     def _iter_problems(self) -> Found:
         known: dict[str, tuple[str | int, ...]] = {
             "design": tuple(design.name for design in self.designs),
@@ -144,8 +150,7 @@ class Reproduction(BaseModel):
             yield from (((*top, "experiments", pair.name), "design", pair.name) for pair in kernel.experiments)
             yield from _each((*top, "sum_of"), "kernel", kernel.sum_of)
         for i, adjustment in enumerate(self.adjustments):
-            yield from _workloads(("adjustments", i), adjustment)
-            yield from _each(("adjustments", i, "models"), "model", adjustment.models)
+            yield from _of_adjustment(("adjustments", i), adjustment)
         for sweep in self.sweeps:
             yield ("sweeps", sweep.name, "kernel"), "kernel", sweep.kernel
             yield ("sweeps", sweep.name, "design"), "design", sweep.design
@@ -156,18 +161,25 @@ class Reproduction(BaseModel):
         for i, table in enumerate(self.published):
             yield from _of_table(("published", i), table)
         for i, explanation in enumerate(self.explanations):
-            yield from _workloads(("explanations", i), explanation)
-            yield ("explanations", i, "metric"), "metric", explanation.metric
+            place: Location = ("explanations", i)
+            yield (*place, "kernel"), "kernel", explanation.kernel
+            yield (*place, "metric"), "metric", explanation.metric
+            yield from _each((*place, "designs"), "design", explanation.designs)
+            yield from _each((*place, "lengths"), "length", explanation.lengths)
 
 
 def _each(location: Location, kind: str, names: Iterable[str | int]) -> Iterator[Use]:
     return (((*location, i), kind, name) for i, name in enumerate(names))
 
 
-def _workloads(location: Location, part: Adjustment | Explanation) -> Iterator[Use]:
-    yield (*location, "kernel"), "kernel", part.kernel
-    yield from _each((*location, "designs"), "design", part.designs)
-    yield from _each((*location, "lengths"), "length", part.lengths)
+def _of_adjustment(location: Location, adjustment: Adjustment) -> Iterator[Use]:
+    if adjustment.kernel is not None:
+        yield (*location, "kernel"), "kernel", adjustment.kernel
+    if adjustment.sweep is not None:
+        yield (*location, "sweep"), "sweep", adjustment.sweep
+    yield from _each((*location, "designs"), "design", adjustment.designs)
+    yield from _each((*location, "models"), "model", adjustment.models)
+    yield from _each((*location, "lengths"), "length", adjustment.lengths)
 
 
 def _series(location: Location, series: Series | Bars | Stacks | Selection) -> Iterator[Use]:
@@ -181,6 +193,7 @@ def _of_figure(location: Location, figure: Figure) -> Iterator[Use]:
             yield (*location, "sweep"), "sweep", figure.sweep
             yield (*location, "metric"), "metric", figure.metric
             yield (*location, "over"), "metric", figure.over
+            yield from _each((*location, "beside"), "metric", figure.beside)
         case Bars():
             yield from _series(location, figure)
             if figure.relative_to is not None:

@@ -117,16 +117,28 @@ Settings = Annotated[tuple[Setting, ...], BeforeValidator(_settings)]
 
 
 class Adjustment(BaseModel):
-    """Points that run with values of their own, and why."""
+    """Points of a kernel or of a sweep that run with values of their own, and why. Lists that are empty stand for all."""
 
     model_config = FROZEN
 
-    kernel: str
-    designs: tuple[str, ...] = Field(min_length=1)
-    models: tuple[str, ...] = ()  # none: all
-    lengths: tuple[Count, ...] = ()  # none: all
+    kernel: str | None = None
+    designs: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    lengths: tuple[Count, ...] = ()
+    sweep: str | None = None
+    axis_values: tuple[Count, ...] = ()
     settings: Settings = Field(alias="set")
     reason: Text
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.kernel is None) == (self.sweep is None):
+            raise ValueError("expected either a kernel or a sweep")
+        if self.sweep is not None and (self.designs or self.models or self.lengths):
+            raise ValueError(f"sweep '{self.sweep}' has one design and workload: expected only 'axis_values' beside it")
+        if self.kernel is not None and self.axis_values:
+            raise ValueError("'axis_values' belong to a sweep")
+        return self
 
 
 class Axis(BaseModel):
@@ -136,6 +148,7 @@ class Axis(BaseModel):
 
     name: Identifier
     label: Text
+    shown: str = "{}"  # how a value is written beside its point
     values: tuple[Count, ...] = Field(min_length=1)
 
 
@@ -280,6 +293,8 @@ class Curve(_Drawn):
     metric: str
     over: str  # the metric along the horizontal axis
     over_label: Text
+    over_scale: float = Field(1.0, gt=0)  # what one unit of the label is in the metric's unit
+    beside: tuple[str, ...] = ()  # metrics of its points that are listed and not drawn
 
 
 Figure = Annotated[Bars | Stacks | Curve, Field(discriminator="kind")]

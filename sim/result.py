@@ -1,7 +1,7 @@
 """What a simulation says: names return here.
 
-A result holds plain numbers of one design. Its JSON keys are stable: keys are added, never renamed. Its `repr` is the table
-one would draw.
+A result holds plain numbers of one design. Its JSON keys are stable: keys are added, never renamed. Its `repr` is the
+table one would draw.
 """
 
 from collections.abc import Iterator, Sequence
@@ -81,7 +81,9 @@ class SimulationResult:
         }
 
     def __repr__(self) -> str:
-        lines = [f"{self.experiment.name}: {self.latency_s:.6g} s, {self.energy_pj * 1e-12:.6g} J, bound by {self.bound_by}"]
+        lines = [
+            f"{self.experiment.name}: {self.latency_s:.6g} s, {self.energy_pj * 1e-12:.6g} J, bound by {self.bound_by}"
+        ]
         lines.append(f"  {self.cycles:.6g} cycles, {self.area_um2 * 1e-8:.4g} cm^2")
         for array, fraction in self.utilization.items():
             lines.append(f"  {array:8s} {fraction:7.2%} busy, {_pj(self.energy_by_component_pj[array])}")

@@ -1,7 +1,7 @@
 """Caches that know a noun by being the same object, where comparing its contents would cost more than what is kept.
 
-Nouns are frozen and built once for equal data, so designs of a batch share them. A `Same` holds its noun, so the identity
-it compares stays taken for as long as a cache remembers it.
+Nouns are frozen and built once for equal data, so designs of a batch share them. A `Same` holds its noun, so the
+identity it compares stays taken for as long as a cache remembers it.
 """
 
 from dataclasses import dataclass

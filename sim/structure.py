@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from sim.document import Document
 from sim.fields import Member, field_names, narrow, step_into
 from sim.problems import InputError, InputProblem, format_path
-from sim.suggest import near_or_all, nearest_name
+from sim.suggest import near_or_all, nearest, nearest_name
 from sim.wording import describe
 
 Noun = TypeVar("Noun", bound=BaseModel)
@@ -59,8 +59,11 @@ class _Finding:
         key = str(loc[-1])
         present = _value_at(document.data, path)
         used = present if isinstance(present, dict) else {}
-        known = [name for name in field_names(members) if name not in used]
-        message = f"unknown key '{key}'{near_or_all(key, known)}"
+        names = field_names(members)
+        known = [name for name in names if name not in used]
+        # A key that stands there already may be meant too, as when an override misspells it.
+        near = nearest(key, known) or nearest(key, names)
+        message = f"unknown key '{key}'{near or near_or_all(key, known)}"
         return cls((*path, key), "extra_forbidden", message, nearest_name(key, known) or "")
 
     @classmethod

@@ -1,4 +1,5 @@
-"""What an engine is given: tables of integers shared by a batch of designs, and columns of numbers that differ by design.
+"""What an engine is given: tables of integers shared by a batch of designs, and columns of numbers that differ by
+design.
 
 Names have become numbers. All arrays are read-only by convention of the engines, which never write to their input.
 """

@@ -132,12 +132,16 @@ def flow_prices(tables: Tables) -> np.ndarray:
     """Energy of one byte of every flow: f8[design, flow], pJ."""
     flows, machine = tables.shape.flows, tables.machine
     memory = flows[:, FlowColumn.MEMORY]
-    read = np.where(flows[:, FlowColumn.DRAINS] == 1, machine.drain_pj_per_byte[:, memory], machine.read_pj_per_byte[:, memory])
+    read = np.where(
+        flows[:, FlowColumn.DRAINS] == 1, machine.drain_pj_per_byte[:, memory], machine.read_pj_per_byte[:, memory]
+    )
     return np.where(flows[:, FlowColumn.WRITE] == 1, machine.write_pj_per_byte[:, memory], read)
 
 
 def times(tables: Tables, counts: np.ndarray, busy_cycles: np.ndarray, flow_bytes: np.ndarray) -> np.ndarray:
-    """Cycles of latency set by each resource: f8[design, arrays, then memories, then drains]; they add up to the latency."""
+    """Cycles of latency set by each resource: f8[design, arrays, then memories, then drains]; they add up to the
+    latency.
+    """
     shape = tables.shape
     arrays, phases = tables.machine.rows.shape[1], shape.drains.size
     compute = np.zeros((busy_cycles.shape[0], phases, arrays))

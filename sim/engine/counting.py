@@ -1,11 +1,11 @@
 """How many words cross each edge of a mapped loop nest, exactly, for many designs at once.
 
 An edge is a place that holds one tile of a tensor, inside some temporal loops. The tile is fetched when its identity
-changes: whenever a loop over one of the tensor's ranks advances, so that it is fetched again for every iteration of loops
-outside its innermost relevant loop that passes more than one tile, and stays across loops inside that one (the counting
-convention of Timeloop; a loop of one iteration does not exist). Ragged last tiles are followed as cases of their own, so
-that the sum of words is exact for sizes that no tile divides. With f_r full tiles and one ragged tile in a loop, the sum
-over a nest of k loops visits at most 2^k cases, and one if everything divides.
+changes: whenever a loop over one of the tensor's ranks advances, so that it is fetched again for every iteration of
+loops outside its innermost relevant loop that passes more than one tile, and stays across loops inside that one (the
+counting convention of Timeloop; a loop of one iteration does not exist). Ragged last tiles are followed as cases of
+their own, so that the sum of words is exact for sizes that no tile divides. With f_r full tiles and one ragged tile
+in a loop, the sum over a nest of k loops visits at most 2^k cases, and one if everything divides.
 """
 
 import numpy as np
@@ -13,6 +13,10 @@ import numpy as np
 from sim.engine.jit import compiled
 
 MAX_DEPTH = 32  # loops above one edge; a tree deeper than this is refused when tables are made
+
+# What an iteration of a loop does to the tile of an edge (`relevant`): leaves it in place, brings another one, or
+# leaves it in place and only the first iteration is of interest.
+STAYS, ADVANCES, FIRST_ONLY = 0, 1, 2
 
 # Fields of a trail of loops, and the states in which the walk meets a loop again.
 RANK, TILE, RELEVANT, STATE, SAVED, RAGGED, FIELDS = 0, 1, 2, 3, 4, 5, 6
@@ -40,7 +44,7 @@ def passes_several(trail, first, depth, extent, scratch):
         scratch[r] = extent[r]
     for k in range(first, depth):
         rank, tile = trail[RANK, k], trail[TILE, k]
-        if trail[RELEVANT, k] == 1 and scratch[rank] > tile:
+        if trail[RELEVANT, k] == ADVANCES and scratch[rank] > tile:
             return True
         scratch[rank] = min(scratch[rank], tile)
     return False
@@ -50,9 +54,9 @@ def passes_several(trail, first, depth, extent, scratch):
 def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
     """Words fetched into one edge over the whole run.
 
-    trail: i8[field, position], outermost loop first, RANK to RAGGED are its fields; runs: i8[run, 3]; sizes: i8[column];
-    extent: i8[rank], elements, returned as it came; scratch: i8[rank]; weight: f8[2, position], how often the tile at a
-    position is fetched, and how often its ragged successor.
+    trail: i8[field, position], outermost loop first, RANK to RAGGED are its fields; runs: i8[run, 3]; sizes:
+    i8[column]; extent: i8[rank], elements, returned as it came; scratch: i8[rank]; weight: f8[2, position], how often
+    the tile at a position is fetched, and how often its ragged successor.
     """
     total = 0.0
     weight[0, 0] = 1.0
@@ -78,9 +82,10 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
                 trail[STATE, level] = FULL
                 extent[rank] = tile
                 weight[0, level + 1] = weight[0, level] * full
-                if trail[RELEVANT, level] == 0 and (full > 1 or ragged > 0):
+                if trail[RELEVANT, level] != ADVANCES and (full > 1 or ragged > 0):
                     # A tensor that the inner loops leave in place is fetched by the first iteration only.
-                    if not passes_several(trail, level + 1, depth, extent, scratch):
+                    first_only = trail[RELEVANT, level] == FIRST_ONLY
+                    if first_only or not passes_several(trail, level + 1, depth, extent, scratch):
                         weight[0, level + 1] = weight[0, level]
                         weight[1, level] = 0.0
                 descend = True
@@ -106,9 +111,9 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
 def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
     """Fill `out: f8[design, row], words` with the words fetched into every row's edge.
 
-    extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans and
-    units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position], 1 where the
-    tensor has the loop's rank; runs: i8[row, run, 3]; loop_rank: i8[loop].
+    extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans
+    and units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position],
+    ADVANCES where the tensor has the loop's rank, else STAYS or FIRST_ONLY; runs: i8[row, run, 3]; loop_rank: i8[loop].
     """
     trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
     weight = np.zeros((2, MAX_DEPTH + 1))

@@ -15,7 +15,8 @@ RESIDENT, SPILLED = int(FlowColumn.RESIDENT), int(FlowColumn.SPILLED)
 def move_bytes(counts, spilled, word_bytes, flows, out):
     """Fill `out: f8[design, flow], bytes` from `counts: f8[design, row], words`.
 
-    spilled: f8[design, memory], the part of a memory's tiles that does not fit; word_bytes: f8[design]; flows: i8[flow, column].
+    spilled: f8[design, memory], the part of a memory's tiles that does not fit; word_bytes: f8[design]; flows:
+    i8[flow, column].
     """
     for d in range(counts.shape[0]):
         for f in range(flows.shape[0]):

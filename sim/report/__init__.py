@@ -1,0 +1,1 @@
+"""Reports: results as tables, figures and pages. Reports read results and never engines."""

@@ -1,0 +1,86 @@
+"""Writes a reproduction: `results.csv`, figures as SVG and PNG, and one page that holds it all.
+
+Everything is made in memory first; each file is then written under another name beside its place and moved there, so that
+an interrupted run leaves whole files or none.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.problems import InputError, InputProblem
+from sim.report.html import reproduction_page
+from sim.report.plots import render
+from sim.report.results import results_csv
+from sim.report.tables import headline_table
+from sim.reproduce import Run, run_reproduction
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenReproduction:
+    """Where the page is, the headline table as text, and every file written."""
+
+    index: Path
+    headline: str
+    files: tuple[Path, ...]
+
+
+def write_reproduction(name: str, out: Path, progress: Callable[[str], None]) -> WrittenReproduction:
+    """Runs a reproduction by catalog name or path and writes it into a folder, made if need be.
+
+    InputError for a wrong file or a folder that cannot be written; IllegalMapping for a point that cannot run.
+    """
+    _writable(out)
+    run = run_reproduction(name, progress)
+    files = _files(run, progress)
+    written = tuple(write_file(out / path, content) for path, content in files.items())
+    return WrittenReproduction(out / "index.html", headline_table(run), written)
+
+
+def _files(run: Run, progress: Callable[[str], None]) -> dict[str, bytes]:
+    """Every file's content by its path in the folder; the page comes last, when all it speaks of is there."""
+    files = {"results.csv": results_csv(run).encode()}
+    svg_by_figure = {}
+    for figure in run.reproduction.figures:
+        progress(f"figure {figure.name}")
+        picture = render(run, figure, run.reproduction.accountings[0].name)
+        svg_by_figure[figure.name] = picture.svg
+        files[f"figures/figure-{figure.name}.svg"] = picture.svg.encode()
+        files[f"figures/figure-{figure.name}.png"] = picture.png
+    progress("page")
+    files["index.html"] = reproduction_page(run, svg_by_figure).encode()
+    return files
+
+
+def write_file(path: Path, content: bytes) -> Path:
+    """The file in one step, as far as a reader can see; InputError when it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    return path
+
+
+def _writable(out: Path) -> None:
+    """InputError now rather than after the run."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            return
+    except OSError as error:
+        raise _unwritable(out, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError([InputProblem(str(path), None, "", f"cannot be written ({error.strerror or error})")])
