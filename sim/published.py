@@ -27,7 +27,7 @@ class PublishedValue:
 
 
 def load_published(document: Document, reproduction: Reproduction) -> tuple[PublishedValue, ...]:
-    """Every published value, in the order of the files; InputError for a table that does not hold what is said of it."""
+    """Every published value, in the order of the files; InputError for a table that holds something else."""
     values: list[PublishedValue] = []
     for i, table in enumerate(reproduction.published):
         path = Path(document.file).parent / table.file
@@ -70,14 +70,16 @@ def _values_of_row(
 def _check_point(reproduction: Reproduction, table: PublishedTable, point: tuple[str, int, int | None]) -> None:
     """ValueError for a point that the reproduction does not run."""
     model, seq_len, axis_value = point
-    models, lengths, values = reproduction.models, reproduction.lengths, (None,)
+    models, lengths = reproduction.models, reproduction.lengths
+    values: tuple[int | None, ...] = (None,)
     if table.sweep is not None:
         sweep = reproduction.sweep(table.sweep)
         models, lengths, values = (sweep.model,), (sweep.seq_len,), sweep.axis.values
     checks = (("model", model, models), ("length", seq_len, lengths), ("axis value", axis_value, values))
     for kind, found, known in checks:
         if found not in known:
-            raise ValueError(f"no point of the reproduction has the {kind} '{found}'{near_or_all(str(found), map(str, known))}")
+            near = near_or_all(str(found), map(str, known))
+            raise ValueError(f"no point of the reproduction has the {kind} '{found}'{near}")
 
 
 def _number(text: str, column: str) -> float:

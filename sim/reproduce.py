@@ -1,7 +1,7 @@
-"""Runs a reproduction: every experiment of every accounting, planned first, simulated in one call, kept as plain points.
+"""Runs a reproduction: every experiment of every accounting, planned, simulated in one call, kept as plain points.
 
-Planning loads all experiments, so whatever is wrong with a reproduction is said before anything is simulated. Kernels that
-run one after the other add latency, energy and traffic.
+Planning loads all experiments, so whatever is wrong with a reproduction is said before anything is simulated. Kernels
+that run one after the other add latency, energy and traffic.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +28,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One design of one kernel at one workload under one accounting; `sweep` and `axis_value` where it is part of a sweep."""
+    """One design of one kernel at one workload under one accounting; `axis_value` where it is part of a sweep."""
 
     accounting: str
     kernel: str
@@ -87,7 +87,8 @@ def run_reproduction(name_or_path: str, progress: Progress = lambda message: Non
     """Every point of a reproduction; InputError for a wrong file, IllegalMapping for a point that cannot run."""
     document, reproduction = load_reproduction(name_or_path)
     published = load_published(document, reproduction)
-    plans = [(accounting, _Planner(document, reproduction, accounting).plan()) for accounting in reproduction.accountings]
+    accountings = reproduction.accountings
+    plans = [(accounting, _Planner(document, reproduction, accounting).plan()) for accounting in accountings]
     points: list[Point] = []
     for accounting, plan in plans:
         progress(f"{accounting.label}: {len(plan)} points")
@@ -124,7 +125,8 @@ class _Planner:
                 path = ("kernels", kernel.name, "experiments", pair.name)
                 for model in self.reproduction.models:
                     for length in self.reproduction.lengths:
-                        point = Point(self.accounting.name, kernel.name, pair.name, model, length, experiment=pair.value)
+                        place = (self.accounting.name, kernel.name, pair.name, model, length)
+                        point = Point(*place, experiment=pair.value)
                         yield point, self._load(point, self._adjusted(point, {}), path)
 
     def _iter_sweeps(self) -> Iterator[tuple[Point, Experiment]]:

@@ -65,7 +65,7 @@ class Reproduction(BaseModel):
 
     @model_validator(mode="after")
     def _names_are_known(self) -> Self:
-        refuse_at(type(self).__name__, list(self._iter_problems()))
+        refuse_at(type(self).__name__, list(self._iter_problems()))  # type: ignore[arg-type]  # list indices are numbers
         return self
 
     def design(self, name: str) -> Design:
@@ -140,7 +140,8 @@ class Reproduction(BaseModel):
                 what = f"'{name}' is a {metrics[name].quantity}, which does not add"
                 yield location, f"kernel '{kernel}' is a sum and {what} over kernels"
         for i, figure in enumerate(self.figures):
-            if isinstance(figure, Stacks) and getattr(metrics.get(figure.metric), "quantity", "utilization") != "utilization":
+            known = isinstance(figure, Stacks) and figure.metric in metrics
+            if known and metrics[figure.metric].quantity != "utilization":
                 yield ("figures", i, "metric"), f"expected a utilization to stack by Einsum, got '{figure.metric}'"
 
     def _iter_uses(self) -> Iterator[Use]:

@@ -1,4 +1,4 @@
-"""The parts of a reproduction: designs, kernels, metrics, accountings, sweeps, figures, headline numbers, published tables.
+"""The parts of a reproduction: designs, kernels, metrics, accountings, sweeps, figures, headline, published tables.
 
 Each part checks itself; whether the names it uses exist is for the reproduction that holds it.
 """
@@ -59,7 +59,7 @@ class Metric(BaseModel):
         if self.component is not None and self.quantity == "latency":
             raise ValueError(f"metric '{self.name}' is a latency, which belongs to no component")
         if self.operation is not None and (self.quantity != "energy" or self.component is None):
-            raise ValueError(f"metric '{self.name}' has an operation: expected an energy with the array as its component")
+            raise ValueError(f"metric '{self.name}' has an operation: expected an energy of an array")
         return self
 
     @property
@@ -117,7 +117,7 @@ Settings = Annotated[tuple[Setting, ...], BeforeValidator(_settings)]
 
 
 class Adjustment(BaseModel):
-    """Points of a kernel or of a sweep that run with values of their own, and why. Lists that are empty stand for all."""
+    """Points of a kernel or of a sweep that run with values of their own, and why. An empty list stands for all."""
 
     model_config = FROZEN
 
@@ -237,6 +237,7 @@ class Explanation(BaseModel):
     lengths: tuple[Count, ...] = Field(min_length=1)
     metric: str
     reason: Text
+
 
 class Series(BaseModel):
     """One metric of one kernel, over all models, lengths and designs."""

@@ -26,7 +26,7 @@ class Growth:
 
 
 def growths(run: Run) -> tuple[Growth, ...]:
-    """Of every metric in every kernel, for every accounting after the first; metrics of a single operation are left out."""
+    """Of every metric but those of single operations, in every kernel, for every accounting after the first."""
     reproduction = run.reproduction
     first = reproduction.accountings[0].name
     found = []

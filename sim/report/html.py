@@ -1,4 +1,4 @@
-"""The page of a reproduction: headline numbers, figures with the numbers behind them, ours against published, what was run.
+"""The page of a reproduction: headline numbers, figures with their numbers, ours against published, what was run.
 
 One file without links to others: drawings are part of it, and it reads the same offline, in light and in dark.
 """
@@ -36,6 +36,8 @@ def reproduction_page(run: Run, svg_by_figure: Mapping[str, str]) -> str:
 
 def _headline(run: Run) -> str:
     rows = headline_rows(run)
+    if not rows:
+        return ""
     others = run.reproduction.accountings[1:]
     header = ["Number", "Published", "Ours", "Difference", "Rounds to published", *(a.label for a in others)]
     cells = [_headline_cells(row) for row in rows]
@@ -46,14 +48,15 @@ def _headline(run: Run) -> str:
         f"{len(run.reproduction.lengths)} lengths) unless a row says otherwise. {agreeing} of {len(rows)} round to the "
         "published number.</p>"
     )
-    notes = [f"<p class='quiet'><b>{escape(r.headline.label)}.</b> {escape(r.headline.note)}</p>" for r in rows if r.headline.note]
+    noted = [row.headline for row in rows if row.headline.note]
+    notes = [f'<p class="quiet"><b>{escape(row.label)}.</b> {escape(row.note)}</p>' for row in noted]
     classes = ["" if row.agrees else "differs" for row in rows]
     return "\n".join([lead, table(header, cells, 1, classes), *notes, _subsets(run)])
 
 
 def _subsets(run: Run) -> str:
     """Where single points were published, the same numbers over these alone."""
-    rows = [
+    rows: list[list[Cell]] = [
         [s.headline.label, s.count, *(shown(s.headline, value, more_digits=2) for value in (s.published, s.ours))]
         for s in iter_subsets(run)
     ]
@@ -65,7 +68,8 @@ def _subsets(run: Run) -> str:
 
 def _headline_cells(row: HeadlineRow) -> list[Cell]:
     ours, *others = (shown(row.headline, value, more_digits=1) for value in row.values)
-    return [row.headline.label, shown_published(row.headline), ours, shown_difference(row), "yes" if row.agrees else "no", *others]
+    verdict = "yes" if row.agrees else "no"
+    return [row.headline.label, shown_published(row.headline), ours, shown_difference(row), verdict, *others]
 
 
 def _figure(run: Run, figure: Figure, svg: str) -> str:
@@ -126,7 +130,8 @@ def _points(run: Run) -> str:
     verdicts = [item.verdict for item in compared]
     lead = (
         f"<p>{len(compared)} published values: {verdicts.count('equal')} equal within the tolerance of their metric, "
-        f"{verdicts.count('explained')} differ for a known reason, {verdicts.count('unexplained')} differ without one.</p>"
+        f"{verdicts.count('explained')} differ for a known reason, "
+        f"{verdicts.count('unexplained')} differ without one.</p>"
     )
     summary = table(
         ["Kernel", "Metric", "Values", "Tolerance", "Within", "Largest difference there", "Explained", "Unexplained"],
@@ -147,14 +152,16 @@ def _summary(run: Run, key: tuple[str, str], items: Sequence[Compared]) -> list[
 
 def _point_table(run: Run, key: tuple[str, str], items: Sequence[Compared]) -> str:
     metric, kernel = run.reproduction.metric(key[1]), run.reproduction.kernel(key[0])
-    rows, classes = [], []
+    rows: list[list[Cell]] = []
+    classes = []
     for item in items:
         found = item.published
         design = run.reproduction.design(found.design).label
-        place = [design, found.model, length_label(found.seq_len), found.einsum]
+        place: list[Cell] = [design, found.model, length_label(found.seq_len), found.einsum]
         rows.append([*place, found.value, item.ours, percent(item.difference), item.reason])
         classes.append("" if item.verdict == "equal" else "differs")
-    header = ["Design", "Model", "Length", "Einsum", f"Published ({metric.unit})", f"Ours ({metric.unit})", "Difference", "Why"]
+    ours, theirs = (f"{whose} ({metric.unit})" for whose in ("Ours", "Published"))
+    header = ["Design", "Model", "Length", "Einsum", theirs, ours, "Difference", "Why"]
     return folded(f"{kernel.label}: {metric.label} ({len(rows)} values)", table(header, rows, 4, classes))
 
 
@@ -163,7 +170,10 @@ def _sweep(run: Run, name: str) -> str:
     sweep = run.reproduction.sweep(name)
     published = {(c.published.axis_value, c.published.metric): c for c in compare(run) if c.published.sweep == name}
     rows: list[list[Cell]] = []
+    compared = {metric for _, metric in published}
     for metric in run.reproduction.metrics:
+        if compared and metric.name not in compared:
+            continue
         for point in run.sweep_points(run.reproduction.accountings[0].name, name):
             found = published.get((point.axis_value, metric.name))
             theirs: list[Cell] = [found.published.value, percent(found.difference)] if found else ["", ""]
@@ -175,7 +185,7 @@ def _sweep(run: Run, name: str) -> str:
 
 
 def _accountings(run: Run) -> str:
-    return "\n".join(_iter_accountings(run))
+    return "\n".join(_iter_accountings(run)) if len(run.reproduction.accountings) > 1 else ""
 
 
 def _iter_accountings(run: Run) -> Iterator[str]:
@@ -188,6 +198,7 @@ def _iter_accountings(run: Run) -> Iterator[str]:
         moving = sorted({growth.metric for growth in own if growth.changes})
         still = [m.label for m in run.reproduction.metrics if m.operation is None and m.name not in moving]
         yield f"<p>Unchanged at every point: {escape('; '.join(still))}.</p>" if still else ""
+        yield from _iter_sentences(run, [growth for growth in own if growth.changes])
         for row in headline_rows(run):
             before, after = row.values[0], row.values[index]
             if abs(after - before) > 1e-9:
@@ -195,6 +206,15 @@ def _iter_accountings(run: Run) -> Iterator[str]:
                 yield f"<p>{escape(row.headline.label)}: {numbers[0]} becomes <b>{numbers[1]}</b>.</p>"
         header = ["Kernel", "Metric", "Design", "Mean factor", "Least", "Largest"]
         yield table(header, [_growth_cells(run, g) for g in own if g.metric in moving], 3)
+
+
+def _iter_sentences(run: Run, moved: Sequence[Growth]) -> Iterator[str]:
+    """For each metric and kernel that moves, the designs that move least and most."""
+    for kernel, metric in dict.fromkeys((growth.kernel, growth.metric) for growth in moved):
+        own = sorted((g for g in moved if (g.kernel, g.metric) == (kernel, metric)), key=lambda growth: growth.mean)
+        ends = (f"by {g.mean:.2f} for {run.reproduction.design(g.design).label}" for g in (own[0], own[-1]))
+        what = f"{run.reproduction.kernel(kernel).label}: {run.reproduction.metric(metric).label.lower()}"
+        yield f"<p>{escape(what)} is multiplied on average {escape(' and '.join(ends))}.</p>"
 
 
 def _growth_cells(run: Run, growth: Growth) -> list[Cell]:
@@ -210,7 +230,9 @@ def _runs(run: Run) -> str:
     parts = [f"<p>{len(simulated)} points, each an experiment that <code>einfuse simulate</code> runs alone.</p>"]
     kernels = [kernel for kernel in reproduction.kernels if kernel.experiments]
     rows = [
-        [kernel.label, reproduction.design(pair.name).label, pair.value] for kernel in kernels for pair in kernel.experiments
+        [kernel.label, reproduction.design(pair.name).label, pair.value]
+        for kernel in kernels
+        for pair in kernel.experiments
     ]
     parts.append(table(["Kernel", "Design", "Experiment"], rows, 3))
     for accounting in reproduction.accountings:
@@ -222,7 +244,7 @@ def _runs(run: Run) -> str:
         parts.append("<p>Points that run with values of their own:</p>")
         parts.append(table(["Points", "Values", "Why"], [_adjustment_cells(a) for a in reproduction.adjustments], 3))
     header = ["Accounting", "Kernel", "Design", "Model", "Length", "Experiment", "Hash of the inputs"]
-    hashes = [
+    hashes: list[list[Cell]] = [
         [p.accounting, p.kernel, f"{p.design}{'' if p.axis_value is None else f'-{p.axis_value}'}", p.model,
          length_label(p.seq_len), p.experiment, p.hash[:16]]
         for p in simulated
@@ -233,7 +255,7 @@ def _runs(run: Run) -> str:
         for warning in point.warnings:
             warnings[warning] = warnings.get(warning, 0) + 1
     if warnings:
-        listed = [[text, count] for text, count in warnings.items()]
+        listed: list[list[Cell]] = [[text, count] for text, count in warnings.items()]
         parts.append(folded(f"{len(warnings)} remarks of the simulator", table(["Remark", "Points"], listed, 1)))
     return "\n".join(parts)
 
@@ -243,4 +265,3 @@ def _adjustment_cells(adjustment: Adjustment) -> list[Cell]:
     where = ", ".join(map(str, (adjustment.kernel or adjustment.sweep, *chosen)))
     values = "; ".join(f"{s.path} = {s.expression} {s.unit or ''}".rstrip() for s in adjustment.settings)
     return [where, values, adjustment.reason]
-

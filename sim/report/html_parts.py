@@ -1,14 +1,14 @@
-"""Pieces of a self-contained page: escaped text, tables with aligned numbers, drawings set into the page, the style sheet."""
+"""Pieces of a self-contained page: tables with aligned numbers, drawings set into the page, the style sheet."""
 
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
 STYLE = """
-:root { color-scheme: light dark; --text: #1c1c1e; --quiet: #63636b; --line: #d8d8de; --ground: #ffffff; --raised: #f6f6f8;
-  --good: #00694c; --bad: #a33c00; --link: #0a5ea8; }
+:root { color-scheme: light dark;
+  --text: #1c1c1e; --quiet: #63636b; --line: #d8d8de; --ground: #ffffff; --raised: #f6f6f8; --link: #0a5ea8; }
 @media (prefers-color-scheme: dark) { :root { --text: #e8e8ea; --quiet: #a2a2ab; --line: #3a3a41; --ground: #17171a;
-  --raised: #222226; --good: #4fc9a0; --bad: #ff9d66; --link: #7cc0f5; } }
+  --raised: #222226; --link: #7cc0f5; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2.5rem 1.25rem 5rem; max-width: 62rem; background: var(--ground); color: var(--text);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
@@ -27,7 +27,6 @@ th, td { padding: .26rem .8rem .26rem 0; border-bottom: 1px solid var(--line); v
 td { white-space: nowrap; } th.number, td.number { text-align: right; }
 td.why { min-width: 16rem; color: var(--quiet); white-space: normal; }
 tr.differs td { background: var(--raised); }
-.good { color: var(--good); } .bad { color: var(--bad); }
 figure { margin: 1.6rem 0 2.2rem; }
 figure .drawing { background: #ffffff; border: 1px solid var(--line); border-radius: 6px; padding: .7rem; }
 figure svg { display: block; width: 100%; height: auto; }
@@ -83,7 +82,7 @@ def folded(summary: str, content: str) -> str:
 
 
 def inline_svg(svg: str, name: str, label: str) -> str:
-    """A drawing as part of a page: no prologue, sized by the page, its names told apart from those of other drawings."""
+    """A drawing as part of a page: without prologue, sized by the page, its names unlike those of other drawings."""
     start = svg.index("<svg")
     body = svg[start:]
     prefix = re.sub(r"\W", "-", f"fig-{name}-")

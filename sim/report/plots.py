@@ -17,7 +17,7 @@ from sim.reproduce import Run
 from sim.reproduction_parts import Bars, Curve, Figure, Stacks
 
 PNG_DPI = 300
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": ["DejaVu Sans"],  # ships with matplotlib: the same letters everywhere
     "font.size": 7,
     "axes.linewidth": 0.6,
@@ -64,7 +64,7 @@ def draw(run: Run, figure: Figure, accounting: str) -> Canvas:
 def render(run: Run, figure: Figure, accounting: str) -> Picture:
     """A figure as an SVG document and a PNG of 300 dots an inch."""
     canvas = draw(run, figure, accounting)
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": figure.name}):
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.name}):
         svg = io.StringIO()
         canvas.savefig(svg, format="svg", metadata={"Date": None, "Title": figure.title})
         canvas.set_layout_engine("none")  # laid out once, above

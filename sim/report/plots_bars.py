@@ -1,7 +1,7 @@
 """Bars over a hierarchical axis: designs within a length, lengths within a model, and the mean of all at the end.
 
-One unit of the horizontal axis is one cluster of bars; models are set apart by a gap and a rule, and the mean has twice the
-width, so that its values can stand above its bars.
+One unit of the horizontal axis is one cluster of bars; models are set apart by a gap and a rule, and the mean has more
+than twice the width, so that its values can stand above its bars.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +71,9 @@ def draw_bars(figure: Bars, data: BarData, labels: Mapping[str, str]) -> Canvas:
         bars = [layout.bar(c, len(data.designs), d) for c in range(len(rows))]
         lefts, widths = zip(*bars, strict=True)
         heights = [row[d] for row in rows]
-        axes.bar(lefts, heights, widths, align="edge", color=_colour(DESIGN_COLOURS, d), label=labels[design], linewidth=0)
+        axes.bar(
+            lefts, heights, widths, align="edge", color=_colour(DESIGN_COLOURS, d), label=labels[design], linewidth=0
+        )
     _scale(axes, max(max(row) for row in rows), is_share=figure.relative_to is None)
     if figure.relative_to is not None:
         axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1.5)
@@ -124,7 +126,12 @@ def _legend(canvas: Canvas, axes: Axes) -> None:
     if PUBLISHED in entries:
         entries[PUBLISHED] = entries.pop(PUBLISHED)
     canvas.legend(
-        entries.values(), entries.keys(), loc="outside upper center", ncols=len(entries), handlelength=1.0, columnspacing=1.6
+        entries.values(),
+        entries.keys(),
+        loc="outside upper center",
+        ncols=len(entries),
+        handlelength=1.0,
+        columnspacing=1.6,
     )
 
 

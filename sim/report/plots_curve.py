@@ -1,7 +1,7 @@
 """One metric over another along an axis of designs, both logarithmic, with published points around ours."""
 
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from sim.report.figure_data import CurveData
 from sim.report.plots_bars import BLUE, VERMILION
@@ -29,8 +29,9 @@ def draw_curve(figure: Curve, data: CurveData) -> Canvas:
     axes.margins(0.1)
     axes.set_xlim(right=max(x) * 8)
     axes.set_ylim(top=max(data.y) * 2.5)
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
+        axis.set_minor_formatter(NullFormatter())
     axes.grid(axis="both", which="major")
     axes.set_xlabel(figure.over_label)
     axes.set_ylabel(figure.axis_label)

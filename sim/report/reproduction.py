@@ -1,7 +1,7 @@
 """Writes a reproduction: `results.csv`, figures as SVG and PNG, and one page that holds it all.
 
-Everything is made in memory first; each file is then written under another name beside its place and moved there, so that
-an interrupted run leaves whole files or none.
+Everything is made in memory first; each file is then written under another name beside its place and moved there, so
+that an interrupted run leaves whole files or none.
 """
 
 import os
