@@ -35,10 +35,14 @@ def _is_number(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
+_LARGEST_COUNT = 2**40  # no machine has more of anything, and products stay exact
+
+
 def _count(value: Any) -> int:
-    if _is_number(value, Integral) and value >= 1:
+    if _is_number(value, Integral) and 1 <= value <= _LARGEST_COUNT:
         return int(value)
-    raise ValueError(f"expected a whole number of at least 1, got {_shown(value)}")
+    wanted = f"at most {_LARGEST_COUNT}" if _is_number(value, Integral) and value > 1 else "at least 1"
+    raise ValueError(f"expected a whole number of {wanted}, got {_shown(value)}")
 
 
 def _cycles(value: Any) -> float:

@@ -19,7 +19,7 @@ from sim.machine import point_operators
 from sim.problems import InputError
 from sim.published import PublishedValue, load_published
 from sim.reproduction import Reproduction
-from sim.reproduction_parts import Accounting, Adjustment, Metric, Setting, Sweep
+from sim.reproduction_parts import Accounting, Metric, Setting, Sweep
 from sim.result import SimulationResult
 from sim.suggest import near_or_all
 
@@ -127,7 +127,7 @@ class _Planner:
                     for length in self.reproduction.lengths:
                         place = (self.accounting.name, kernel.name, pair.name, model, length)
                         point = Point(*place, experiment=pair.value)
-                        yield point, self._load(point, self._adjusted(point, {}), path)
+                        yield point, self._load(point, {}, path)
 
     def _iter_sweeps(self) -> Iterator[tuple[Point, Experiment]]:
         for sweep in self.reproduction.sweeps:
@@ -138,7 +138,7 @@ class _Planner:
                 point = Point(self.accounting.name, sweep.kernel, sweep.design, *workload, experiments[sweep.design])
                 names = self._names(sweep, self._load(point, {}, path), value)
                 changes = self._values(sweep.settings, names, (*path, "set"))
-                yield point, self._load(point, changes | self._adjusted(point, names), path)
+                yield point, self._load(point, changes, path)
 
     def _load(self, point: Point, changes: Mapping[str, Any], path: tuple[str, ...]) -> Experiment:
         """The experiment on the accounting's machine; what is wrong with its name is said where the name stands."""
@@ -156,13 +156,6 @@ class _Planner:
             placeless = [problem for problem in error.problems if problem.line is None]
             moved = [self.document.problem(path, problem.message) for problem in dict.fromkeys(placeless)]
             raise InputError(moved or error.problems) from None
-
-    def _adjusted(self, point: Point, names: Mapping[str, Any]) -> dict[str, Any]:
-        changes: dict[str, Any] = {}
-        for i, adjustment in enumerate(self.reproduction.adjustments):
-            if applies(adjustment, point):
-                changes |= self._values(adjustment.settings, names, ("adjustments", i, "set"))
-        return changes
 
     def _names(self, sweep: Sweep, base: Experiment, value: int) -> dict[str, Any]:
         """What the formulas of a sweep may read: sizes of ranks, the axis, and the names under `where`."""
@@ -186,18 +179,6 @@ class _Planner:
         if isinstance(value, float) and value.is_integer():
             value = int(value)
         return value if setting.unit is None else f"{value} {setting.unit}"
-
-
-def applies(adjustment: Adjustment, point: Point) -> bool:
-    """Whether a point runs with the adjustment's values."""
-    if point.sweep or adjustment.sweep:
-        return adjustment.sweep == point.sweep and point.axis_value in (adjustment.axis_values or (point.axis_value,))
-    return (
-        adjustment.kernel == point.kernel
-        and point.design in (adjustment.designs or (point.design,))
-        and point.model in (adjustment.models or (point.model,))
-        and point.seq_len in (adjustment.lengths or (point.seq_len,))
-    )
 
 
 def _measured(reproduction: Reproduction, point: Point, result: SimulationResult) -> Point:

@@ -14,7 +14,6 @@ from arch.fields import Count, refuse_at, validated_by_name
 from sim.reproduction_parts import (
     FROZEN,
     Accounting,
-    Adjustment,
     Bars,
     Curve,
     Design,
@@ -56,7 +55,6 @@ class Reproduction(BaseModel):
     metrics: Annotated[tuple[Metric, ...], _by_name(Metric, "metric")] = Field(min_length=1)
     kernels: Annotated[tuple[Kernel, ...], _by_name(Kernel, "kernel")] = Field(min_length=1)
     accountings: Annotated[tuple[Accounting, ...], _by_name(Accounting, "accounting")] = Field(min_length=1)
-    adjustments: tuple[Adjustment, ...] = ()
     sweeps: Annotated[tuple[Sweep, ...], _by_name(Sweep, "sweep")] = ()
     figures: tuple[Figure, ...] = Field(min_length=1)
     headline: tuple[Headline, ...] = ()
@@ -150,8 +148,6 @@ class Reproduction(BaseModel):
             top: Location = ("kernels", kernel.name)
             yield from (((*top, "experiments", pair.name), "design", pair.name) for pair in kernel.experiments)
             yield from _each((*top, "sum_of"), "kernel", kernel.sum_of)
-        for i, adjustment in enumerate(self.adjustments):
-            yield from _of_adjustment(("adjustments", i), adjustment)
         for sweep in self.sweeps:
             yield ("sweeps", sweep.name, "kernel"), "kernel", sweep.kernel
             yield ("sweeps", sweep.name, "design"), "design", sweep.design
@@ -171,16 +167,6 @@ class Reproduction(BaseModel):
 
 def _each(location: Location, kind: str, names: Iterable[str | int]) -> Iterator[Use]:
     return (((*location, i), kind, name) for i, name in enumerate(names))
-
-
-def _of_adjustment(location: Location, adjustment: Adjustment) -> Iterator[Use]:
-    if adjustment.kernel is not None:
-        yield (*location, "kernel"), "kernel", adjustment.kernel
-    if adjustment.sweep is not None:
-        yield (*location, "sweep"), "sweep", adjustment.sweep
-    yield from _each((*location, "designs"), "design", adjustment.designs)
-    yield from _each((*location, "models"), "model", adjustment.models)
-    yield from _each((*location, "lengths"), "length", adjustment.lengths)
 
 
 def _series(location: Location, series: Series | Bars | Stacks | Selection) -> Iterator[Use]:

@@ -116,31 +116,6 @@ def _settings(value: Any) -> Any:
 Settings = Annotated[tuple[Setting, ...], BeforeValidator(_settings)]
 
 
-class Adjustment(BaseModel):
-    """Points of a kernel or of a sweep that run with values of their own, and why. An empty list stands for all."""
-
-    model_config = FROZEN
-
-    kernel: str | None = None
-    designs: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    lengths: tuple[Count, ...] = ()
-    sweep: str | None = None
-    axis_values: tuple[Count, ...] = ()
-    settings: Settings = Field(alias="set")
-    reason: Text
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.kernel is None) == (self.sweep is None):
-            raise ValueError("expected either a kernel or a sweep")
-        if self.sweep is not None and (self.designs or self.models or self.lengths):
-            raise ValueError(f"sweep '{self.sweep}' has one design and workload: expected only 'axis_values' beside it")
-        if self.kernel is not None and self.axis_values:
-            raise ValueError("'axis_values' belong to a sweep")
-        return self
-
-
 class Axis(BaseModel):
     """The varied number of a sweep; formulas read it by its name."""
 

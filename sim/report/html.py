@@ -12,7 +12,7 @@ from sim.report.figure_data import bar_data, curve_data, length_label, stack_dat
 from sim.report.headline import HeadlineRow, headline_rows, iter_subsets, shown, shown_difference, shown_published
 from sim.report.html_parts import Cell, folded, inline_svg, page, percent, table
 from sim.reproduce import Run
-from sim.reproduction_parts import Adjustment, Bars, Curve, Figure, Stacks
+from sim.reproduction_parts import Bars, Curve, Figure, Stacks
 
 
 def reproduction_page(run: Run, svg_by_figure: Mapping[str, str]) -> str:
@@ -240,9 +240,6 @@ def _runs(run: Run) -> str:
             exchanged = [[pair.name, pair.value] for pair in accounting.architectures]
             parts.append(f"<p>{escape(accounting.label)}: machines exchanged.</p>")
             parts.append(table(["Machine", "Runs on"], exchanged, 2))
-    if reproduction.adjustments:
-        parts.append("<p>Points that run with values of their own:</p>")
-        parts.append(table(["Points", "Values", "Why"], [_adjustment_cells(a) for a in reproduction.adjustments], 3))
     header = ["Accounting", "Kernel", "Design", "Model", "Length", "Experiment", "Hash of the inputs"]
     hashes: list[list[Cell]] = [
         [p.accounting, p.kernel, f"{p.design}{'' if p.axis_value is None else f'-{p.axis_value}'}", p.model,
@@ -258,10 +255,3 @@ def _runs(run: Run) -> str:
         listed: list[list[Cell]] = [[text, count] for text, count in warnings.items()]
         parts.append(folded(f"{len(warnings)} remarks of the simulator", table(["Remark", "Points"], listed, 1)))
     return "\n".join(parts)
-
-
-def _adjustment_cells(adjustment: Adjustment) -> list[Cell]:
-    chosen = (*adjustment.designs, *adjustment.models, *adjustment.lengths, *adjustment.axis_values)
-    where = ", ".join(map(str, (adjustment.kernel or adjustment.sweep, *chosen)))
-    values = "; ".join(f"{s.path} = {s.expression} {s.unit or ''}".rstrip() for s in adjustment.settings)
-    return [where, values, adjustment.reason]

@@ -1,0 +1,239 @@
+"""A DRAM device family as data: its organization, its timings with their sources, and the controller in front of it.
+
+A timing is given as JEDEC tables give it: in clock cycles, in time, or as the larger of both; `DramTiming.cycles_of`
+is the whole number of cycles that the controller has to wait. Nothing here knows an order of commands: which timing
+separates which commands is said once, where the tables of the engine are made.
+"""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, TypeAdapter, model_validator
+
+from arch.fields import Count, Identifier, Problem, refuse_at, validated_by_name
+from arch.names import nearest
+from arch.operation import FROZEN
+from arch.quantity import FrequencyHz, SizeBits, TimeS
+
+# Name: what it separates. Times are minimal distances between the first cycles of two commands, unless said otherwise.
+REQUIRED_TIMINGS = {
+    "CL": "read to the first beat of its data",
+    "CWL": "write to the first beat of its data",
+    "tRCD": "activate to read or write of that bank",
+    "tRP": "precharge to activate of that bank",
+    "tRAS": "activate to precharge of that bank",
+    "tRRD_S": "activate to activate of another bank",
+    "tCCD_S": "read to read, write to write",
+    "tFAW": "activate to the fourth activate after it",
+    "tWR": "last beat of written data to precharge of that bank",
+    "tRTP": "read to precharge of that bank",
+    "tWTR_S": "last beat of written data to read",
+    "tREFI": "mean distance of refreshes of a bank",
+    "tRFC": "refresh of all banks to the next activate",
+}
+GROUP_TIMINGS = {
+    "tRRD_L": "activate to activate within a bank group",
+    "tCCD_L": "read to read, write to write within a bank group",
+    "tWTR_L": "last beat of written data to read within a bank group",
+}
+OPTIONAL_TIMINGS = {
+    "tRC": "activate to activate of that bank; tRAS + tRP where it is not given",
+    "tRP_ab": "precharge of all banks to activate or refresh; tRP where it is not given",
+    "tPPD": "precharge to precharge; no limit where it is not given",
+    "tRTW": "read to write; the data bus then idles two cycles where it is not given (JESD79-4: RL + BL/2 + 2 - WL)",
+    "tRFC_pb": "refresh of one bank to its next activate; without it there is no refresh of single banks",
+    "tRREFD": "refresh of one bank to activate or refresh of another; the longest tRRD where it is not given",
+    "tDQSCK": "delay of read data beyond CL; none where it is not given",
+    "tDQSS": "delay of written data beyond CWL; none where it is not given",
+}
+TIMINGS = REQUIRED_TIMINGS | GROUP_TIMINGS | OPTIONAL_TIMINGS
+IDLE_BUS_CYCLES = 2  # between read and written data, where tRTW is not given
+
+
+def _whole_cycles(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    raise ValueError(f"expected a whole number of cycles, got {value!r}")
+
+
+class Timing(BaseModel):
+    """One timing: cycles, a time, or the larger of both."""
+
+    model_config = FROZEN
+
+    name: Identifier
+    time_s: TimeS | None = Field(None, alias="time")
+    cycles: Annotated[int, PlainValidator(_whole_cycles)] | None = None
+    source: str
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.time_s is None and self.cycles is None:
+            raise ValueError(f"timing '{self.name}' has neither time nor cycles")
+        return self
+
+    def at(self, clock_hz: float) -> int:
+        """Whole cycles at that clock, rounded up in exact decimal arithmetic (15 ns at 1 GHz are 15 cycles)."""
+        waited = Fraction(repr(self.time_s or 0.0)) * Fraction(repr(clock_hz))
+        return max(math.ceil(waited), self.cycles or 0)
+
+
+class CommandCycles(BaseModel):
+    """Cycles for which a command occupies its command bus."""
+
+    model_config = FROZEN
+
+    activate: Count = 1
+    precharge: Count = 1
+    read: Count = 1
+    write: Count = 1
+    refresh: Count = 1
+
+
+class DramController(BaseModel):
+    """How a channel's controller orders requests: open rows, first-ready first-come-first-served over a window.
+
+    mapping: fields of a burst's number, most significant first; `column=4` is a part of four columns, and one part of
+    a field may be without a size: it takes what the others leave.
+    """
+
+    model_config = FROZEN
+
+    window: Count = 32
+    mapping: str = "row:bank:column:group:channel"
+    refresh: Literal["all-bank", "per-bank", "none"] = "all-bank"
+    keep_trace: bool = False
+
+
+class DramTiming(BaseModel):
+    """A DRAM system of equal channels: organization, clock and timings.
+
+    A pseudo channel has banks and a data bus of its own and is simulated as a channel.
+    """
+
+    model_config = FROZEN
+
+    name: str
+    description: str = ""
+    standard: str
+    clock_hz: FrequencyHz = Field(alias="clock")
+    channels: Count
+    pseudo_channels: Count = 1  # of each channel
+    bank_groups: Count = 1
+    banks_per_group: Count
+    rows: Count  # of each bank
+    row_bits: SizeBits = Field(alias="row")
+    burst_bits: SizeBits = Field(alias="burst")
+    burst_cycles: Count
+    command_bus: Literal["shared", "split"] = "shared"  # split: row commands and column commands have a bus each
+    command_cycles: CommandCycles = CommandCycles()
+    timings: Annotated[
+        tuple[Timing, ...], BeforeValidator(validated_by_name(TypeAdapter(dict[str, Timing]), "timing"))
+    ]
+    source: str
+
+    @model_validator(mode="after")
+    def _is_a_device(self) -> Self:
+        refuse_at(type(self).__name__, [*self._iter_name_problems(), *self._iter_size_problems()])
+        refuse_at(type(self).__name__, list(self._iter_order_problems()))
+        return self
+
+    def _iter_name_problems(self) -> Iterator[Problem]:
+        given = {timing.name for timing in self.timings}
+        for name in given - TIMINGS.keys():
+            yield ("timings", name), f"unknown timing '{name}'{nearest(name, TIMINGS)}"
+        wanted = REQUIRED_TIMINGS | (GROUP_TIMINGS if self.bank_groups > 1 else {})
+        for name in wanted.keys() - given:
+            yield ("timings",), f"missing timing '{name}' ({wanted[name]})"
+        if self.bank_groups == 1:
+            for name in GROUP_TIMINGS.keys() & given:
+                yield ("timings", name), f"timing '{name}' is of bank groups, and there is one group only"
+
+    def _iter_size_problems(self) -> Iterator[Problem]:
+        if self.burst_bits % 8:
+            yield ("burst",), f"expected a burst of whole bytes, got {self.burst_bits:g} bit"
+        elif self.row_bits % self.burst_bits:
+            yield ("row",), f"a row of {self.row_bits:g} bit is no whole number of bursts of {self.burst_bits:g} bit"
+
+    def _iter_order_problems(self) -> Iterator[Problem]:
+        if self.cycles_of("tCCD_S") < self.burst_cycles:
+            yield ("timings", "tCCD_S"), (
+                f"tCCD_S is {self.cycles_of('tCCD_S')} cycles, but a burst holds the data bus for {self.burst_cycles}"
+            )
+        pairs = [("tRAS", "tRCD"), ("tREFI", "tRFC")]
+        if self.bank_groups > 1:
+            pairs += [("tRRD_L", "tRRD_S"), ("tCCD_L", "tCCD_S"), ("tWTR_L", "tWTR_S")]
+        for longer, shorter in pairs:
+            long, short = self.cycles_of(longer), self.cycles_of(shorter)
+            if long < short:
+                yield ("timings", longer), f"{longer} is {long} cycles, less than {shorter}, which is {short}"
+        collision = self.read_latency_cycles + self.burst_cycles - self.write_latency_cycles
+        if self.cycles_of("tRTW") < collision:
+            yield ("timings", "tRTW"), (
+                f"tRTW is {self.cycles_of('tRTW')} cycles, but data collide below {collision}"
+            )
+
+    def given(self, name: str) -> Timing | None:
+        """The timing as the file gives it, None if it does not."""
+        return next((timing for timing in self.timings if timing.name == name), None)
+
+    def cycles_of(self, name: str) -> int:
+        """A timing in whole cycles of the clock, its default where the file gives none."""
+        timing = self.given(name)
+        if timing is not None:
+            return timing.at(self.clock_hz)
+        match name:
+            case "tRC":
+                return self.cycles_of("tRAS") + self.cycles_of("tRP")
+            case "tRP_ab":
+                return self.cycles_of("tRP")
+            case "tRTW":
+                collision = self.read_latency_cycles + self.burst_cycles - self.write_latency_cycles
+                return max(1, collision + IDLE_BUS_CYCLES)
+            case "tRREFD":
+                return self.cycles_of("tRRD_L" if self.bank_groups > 1 else "tRRD_S")
+            case "tPPD" | "tDQSCK" | "tDQSS":
+                return 0
+        raise ValueError(f"'{self.name}' has no timing '{name}'{nearest(name, [t.name for t in self.timings])}")
+
+    @property
+    def read_latency_cycles(self) -> int:
+        """Read command to the first beat of its data."""
+        return self.cycles_of("CL") + self.cycles_of("tDQSCK")
+
+    @property
+    def write_latency_cycles(self) -> int:
+        """Write command to the first beat of its data."""
+        return self.cycles_of("CWL") + self.cycles_of("tDQSS")
+
+    @property
+    def interfaces(self) -> int:
+        """Data buses: channels, or pseudo channels where there are some."""
+        return self.channels * self.pseudo_channels
+
+    @property
+    def banks(self) -> int:
+        """Banks behind one data bus."""
+        return self.bank_groups * self.banks_per_group
+
+    @property
+    def burst_bytes(self) -> int:
+        """Bytes that one read or write moves."""
+        return int(self.burst_bits) // 8
+
+    @property
+    def columns(self) -> int:
+        """Bursts of a row."""
+        return int(self.row_bits // self.burst_bits)
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bytes of the whole system."""
+        return self.interfaces * self.banks * self.rows * self.columns * self.burst_bytes
+
+    @property
+    def peak_bytes_per_s(self) -> float:
+        """One burst every tCCD_S on every data bus."""
+        return self.interfaces * self.burst_bytes * self.clock_hz / self.cycles_of("tCCD_S")
