@@ -4,8 +4,8 @@ Each tensor has a chain of places on the way to each Einsum that touches it: its
 outermost kept tile that all its Einsums share), further kept tiles, and the registers of the array. Words go down the
 chain when a tile is filled, up when it is drained, and come back when a partial sum is replaced before its reduction
 is complete; the first read of each element of an output is elided. What an array reads and writes in its own
-registers is counted once for each operand of each iteration point. A part of a spilled memory's traffic goes to its
-parent instead.
+registers is counted once for each operand of each iteration point. The part of a spilled memory's
+tiles that does not fit is accessed in the next place outward, or, of a tensor that lives there, in its parent.
 """
 
 from dataclasses import dataclass, field
@@ -48,11 +48,15 @@ class Words(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A level of a tensor's chain: a memory, and the loops outside the tile it keeps. `keep` is None for the root."""
+    """A level of a tensor's chain: a memory, and the loops outside the tile it keeps. `keep` is None for the root.
+
+    `behind`: the memory that has what does not fit here, the next place outward, or the parent of a home.
+    """
 
     memory: str
     loops: tuple[int, ...]
     keep: PlacedKeep | None
+    behind: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,13 @@ class FlowBuilder:
     def chain(self, leaf: PlacedLeaf, tensor: str, touches: list[Touch]) -> list[Place]:
         """Places from the tensor's home inward to the leaf, registers left out."""
         keeps = self.tree.keeps_above(leaf, tensor)
-        places = [Place(keep.memory, keep.loops, keep) for keep in keeps]
         is_external = any(t.name == tensor for t in self.cascade.inputs) or tensor in self.cascade.outputs
         has_home = any(all(keep.covers(touch.leaf.index) for touch in touches) for keep in keeps)
-        return places if has_home and not is_external else [Place(self.machine.root, (), None), *places]
+        places = [] if has_home and not is_external else [Place(self.machine.root, (), None, None)]
+        for keep in keeps:
+            behind = places[-1].memory if places else self.machine.parent_of(keep.memory)
+            places.append(Place(keep.memory, keep.loops, keep, behind))
+        return places
 
     def parts_of(self, touch: Touch) -> frozenset[int]:
         return self.space.parts_of_access(touch.access)
@@ -133,7 +140,8 @@ class FlowBuilder:
                 row = self.rows.row(keep.loops, parts, parts - made)
                 self.add_fill(outer, keep, row, reader)
         if writer is not None and self.must_drain(keep, touches):
-            row = self.rows.row(keep.loops, self.parts_of(writer), self.parts_of(writer))
+            parts = self.parts_of(writer)
+            row = self.rows.row(keep.loops, parts | self.again(writer.leaf), parts)
             self.add_drain(outer, keep, row, writer)
 
     def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
@@ -157,17 +165,17 @@ class FlowBuilder:
         return frozenset(self.space.part(rank) for name, rank in self.cascade.iterative if name == tensor)
 
     def add_fill(self, outer: Place, keep: PlacedKeep, row: int, reader: Touch) -> None:
-        self.add_inward(Words(row, resident=self.resident(keep)), outer.memory, 0, reader)
+        self.add_inward(Words(row, resident=self.resident(keep)), outer, 0, reader)
         self.add(Words(row), keep.memory, 1, reader)
 
     def add_drain(self, outer: Place, keep: PlacedKeep, row: int, writer: Touch) -> None:
         resident = self.resident(keep)
-        total = self.rows.total(self.parts_of(writer))
+        total = self.made_words(writer.leaf, keep.loops, self.parts_of(writer))
         self.add(Words(row), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        self.add_inward(Words(row, resident=resident), outer.memory, 1, writer)
+        self.add_inward(Words(row, resident=resident), outer, 1, writer)
         if row != total:
-            self.add_inward(Words(row, total, resident), outer.memory, 0, writer)
+            self.add_inward(Words(row, total, resident), outer, 0, writer)
             self.add(Words(row, total), keep.memory, 1, writer)
 
     def resident(self, keep: PlacedKeep) -> int:
@@ -181,14 +189,15 @@ class FlowBuilder:
         if place.memory == registers or _streams(touch):
             return
         parts = self.parts_of(touch)
-        row = self.rows.row(touch.leaf.loops, parts, parts)
+        again = self.again(touch.leaf) if touch.writes else NOTHING
+        row = self.rows.row(touch.leaf.loops, parts | again, parts)
         if touch.writes:
-            total = self.rows.total(parts)
-            self.add_inward(Words(row), place.memory, 1, touch)
+            total = self.made_words(touch.leaf, touch.leaf.loops, parts)
+            self.add_inward(Words(row), place, 1, touch)
             if row != total:
-                self.add_inward(Words(row, total), place.memory, 0, touch)
+                self.add_inward(Words(row, total), place, 0, touch)
             return
-        self.add_inward(Words(row), place.memory, 0, touch)
+        self.add_inward(Words(row), place, 0, touch)
         copies = self.rows.row(touch.leaf.loops, parts, parts | self.spatial_parts(touch.leaf))
         self.add(Words(copies), registers, 1, touch)
 
@@ -199,7 +208,7 @@ class FlowBuilder:
         """
         einsum = self.cascade.einsum(leaf.einsum)
         registers = self.machine.registers_of(leaf.array)
-        points = self.rows.total(self.space.parts_of_einsum(leaf.einsum))
+        points = points_row(self.rows, leaf)
         for load in einsum.loads:
             self.add(Words(points), registers, 0, Touch(leaf, load, "plain", False))
         written = Touch(leaf, einsum.output, "plain", True)
@@ -208,8 +217,16 @@ class FlowBuilder:
             parts = self.parts_of(written)
             stays = self.chain(leaf, leaf.einsum, self.touches_of(leaf.einsum))[-1].memory == registers
             row = self.rows.first_visits if stays else self.rows.row
-            starts = row(leaf.loops, parts, parts | self.spatial_parts(leaf))
+            starts = row(leaf.loops, parts | self.again(leaf), parts | self.spatial_parts(leaf))
             self.add(Words(points, starts), registers, 0, written)
+
+    def again(self, leaf: PlacedLeaf) -> frozenset[int]:
+        return recomputed_parts(self.space, self.tree, leaf)
+
+    def made_words(self, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
+        """The row of words that begin: each once, or once in every iteration that computes them again."""
+        again = self.again(leaf)
+        return self.rows.first_visits(loops, parts | again, parts) if again else self.rows.total(parts)
 
     def spatial_parts(self, leaf: PlacedLeaf) -> frozenset[int]:
         return frozenset(self.space.part_of_variable(loop.variable) for loop in leaf.spatial)
@@ -218,17 +235,29 @@ class FlowBuilder:
         index, tensor = self.machine.memory(memory), self.tensor_index(touch.access.tensor)
         self.flows.append(Flow(words.row, words.less, index, write, tensor, touch.leaf.index, words.resident))
 
-    def add_inward(self, words: Words, memory: str, write: int, touch: Touch) -> None:
-        """As `add`, for accesses from further in: what did not fit is not there, its part goes through to the parent."""
-        self.add(words, memory, write, touch)
-        parent = self.machine.parent_of(memory)
-        if memory in self.spilling and parent is not None:
-            index, spilled = self.machine.memory(parent), self.machine.memory(memory)
+    def add_inward(self, words: Words, place: Place, write: int, touch: Touch) -> None:
+        """As `add`, for accesses from further in: what did not fit is not there, its part goes through outward."""
+        self.add(words, place.memory, write, touch)
+        if place.memory in self.spilling and place.behind is not None:
+            index, spilled = self.machine.memory(place.behind), self.machine.memory(place.memory)
             tensor = self.tensor_index(touch.access.tensor)
             self.flows.append(Flow(words.row, words.less, index, write, tensor, touch.leaf.index, -1, spilled))
 
     def tensor_index(self, name: str) -> int:
         return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)
+
+
+def recomputed_parts(space: RankSpace, tree: ResolvedTree, leaf: PlacedLeaf) -> frozenset[int]:
+    """Parts that loops around a leaf run over although its Einsum lacks them: each iteration computes it again."""
+    around = frozenset(space.part_of_variable(tree.loops[loop].variable) for loop in leaf.loops)
+    return around - space.parts_of_einsum(leaf.einsum) if leaf.recompute else NOTHING
+
+
+def points_row(rows: RowTable, leaf: PlacedLeaf) -> int:
+    """The row that counts iteration points: every point once, and again where the leaf is computed again."""
+    own = rows.space.parts_of_einsum(leaf.einsum)
+    again = recomputed_parts(rows.space, rows.tree, leaf)
+    return rows.row(leaf.loops, own | again, own) if again else rows.total(own)
 
 
 def _streams(touch: Touch) -> bool:

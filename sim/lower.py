@@ -14,7 +14,7 @@ from arch.expression import Expression, evaluate, parse_expression
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
-from sim.flows import FlowBuilder
+from sim.flows import FlowBuilder, points_row, recomputed_parts
 from sim.functions import VECTOR_FUNCTIONS
 from sim.machine import MachineColumns, MachineShape
 from sim.ranks import RankSpace, rank_space
@@ -48,8 +48,8 @@ def lower_structure(structure: Structure) -> Lowered:
     phase_of, drains = number_phases(mapping, tree)
     leaves = [
         (
-            rows.total(space.parts_of_einsum(leaf.einsum)),
-            rows.row(leaf.loops, space.parts_of_einsum(leaf.einsum), NOTHING),
+            points_row(rows, leaf),
+            rows.row(leaf.loops, space.parts_of_einsum(leaf.einsum) | recomputed_parts(space, tree, leaf), NOTHING),
             machine.array(leaf.array),
             phase_of[leaf.index],
         )

@@ -1,6 +1,4 @@
-"""A machine as the engines see it: its shape, which a batch of designs shares, and columns of numbers that differ by
-design.
-"""
+"""A machine as the engines see it: its shape, shared by a batch of designs, and columns of numbers that differ."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Self
@@ -14,7 +12,7 @@ from mappings.tree import ResolvedTree
 
 @dataclass(frozen=True, slots=True)
 class MachineShape:
-    """Memories with their parents and arrays with their registers, by name; equal for machines that differ in numbers."""
+    """Memories with parents and arrays with registers, by name; equal for machines that differ only in numbers."""
 
     memories: tuple[str, ...]
     parents: tuple[str | None, ...]
@@ -90,8 +88,8 @@ def machine_row(architecture: Architecture, cascade: Cascade, tree: ResolvedTree
 
 def stack_machines(rows: list[tuple[tuple[float, ...], ...]]) -> MachineColumns:
     """Columns over designs from one row of each."""
-    columns = [np.array(values, float) for values in zip(*rows, strict=True)]
-    return MachineColumns(*columns[:-2], columns[-2][:, 0], columns[-1][:, 0])
+    columns = MachineColumns(*(np.array(values, float) for values in zip(*rows, strict=True)))
+    return columns._replace(clock_hz=columns.clock_hz[:, 0], word_bytes=columns.word_bytes[:, 0])
 
 
 def point_operators(cascade: Cascade, einsum: str) -> tuple[str, ...]:

@@ -1,5 +1,4 @@
-"""What an engine is given: tables of integers shared by a batch of designs, and columns of numbers that differ by
-design.
+"""What an engine is given: tables of integers that a batch of designs shares, and columns of numbers that differ.
 
 Names have become numbers. All arrays are read-only by convention of the engines, which never write to their input.
 """
