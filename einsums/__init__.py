@@ -1,5 +1,7 @@
 """What to compute: cascades of Einsums, their grammar, graph, sizes, and what they mean in numpy."""
 
+from einsums.export import cascade_data
+from einsums.footprint import LiveFootprint
 from einsums.graph import (
     build_graph,
     consumers_of,
@@ -27,7 +29,9 @@ from einsums.nodes import (
     Term,
 )
 from einsums.parser import parse, parse_einsum
+from einsums.passes import EinsumPass, ForcedPass, PassAnalysis, analyse_passes, count_passes
 from einsums.problems import CascadeError, EinsumSyntaxError, Problem
+from einsums.rewriting import Rewriting, rewrite
 from einsums.types import Cascade
 from einsums.workload import (
     OperationCount,
@@ -47,25 +51,33 @@ __all__ = [
     "CascadeError",
     "Const",
     "Einsum",
+    "EinsumPass",
     "EinsumSyntaxError",
     "Expr",
+    "ForcedPass",
     "Index",
     "InitialValue",
+    "LiveFootprint",
     "Load",
     "Model",
     "OperationCount",
     "Partition",
+    "PassAnalysis",
     "Problem",
     "Rank",
     "RankSize",
     "Reduction",
+    "Rewriting",
     "SizeRule",
     "Tensor",
     "Term",
     "Workload",
+    "analyse_passes",
     "build_graph",
+    "cascade_data",
     "compulsory_traffic_words",
     "consumers_of",
+    "count_passes",
     "intensity",
     "interpret",
     "iteration_groups",
@@ -75,6 +87,7 @@ __all__ = [
     "parse_einsum",
     "points",
     "producer_of",
+    "rewrite",
     "tensor_words",
     "topological_order",
 ]

@@ -1,9 +1,11 @@
 """Is this mapping legal for this cascade on this machine? All that can be told without numbers, as a list of problems.
 
 Checked here: names; every Einsum bound once, to an array that has its operators; every rank of an Einsum covered
-exactly once; no loop around an Einsum that lacks its rank; producers before consumers, and no reduced value read inside
-a loop that its reduction still runs over (a fused softmax needs its maximum before it exists); schedules that run every
-Einsum once, on its own array, in no earlier stage than what it reads. Capacities and sides depend on sizes and are checked when numbers are known.
+exactly once; no loop around an Einsum that lacks its rank, unless it says that it recomputes; producers before
+consumers, and no reduced value read inside a loop that its reduction still runs over (a fused softmax needs its maximum
+before it exists); values still there when they are read (`lifetime.py`); schedules that run every Einsum once, on its
+own array, in no earlier stage than what it reads. Capacities and sides depend on sizes and are checked when numbers are
+known.
 """
 
 from collections.abc import Iterable, Iterator
@@ -13,6 +15,7 @@ from arch.names import nearest
 from arch.types import Architecture
 from einsums.graph import consumers_of, producer_of
 from einsums.types import Access, Cascade
+from mappings.lifetime import iter_lifetime_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, Node
 
@@ -49,6 +52,7 @@ def check_mapping(
         iter_coverage_problems,
         iter_keep_problems,
         iter_order_problems,
+        iter_lifetime_problems,
         iter_schedule_problems,
     )
     return tuple(problem for check in checks for problem in check(combination))
@@ -196,14 +200,24 @@ def iter_coverage_problems(c: Combination) -> Iterator[Problem]:
             yield Problem(f"{leaf.path}.spatial", "each side of an array carries one rank, each rank one side")
         for variable in own:
             yield from _cover(c, leaf, variable, variable in sides)
-        for index in leaf.loops:
-            loop = c.tree.loops[index]
-            if loop.variable not in own:
-                yield Problem(
-                    loop.path,
-                    f"the loop over '{loop.variable}' is around Einsum '{leaf.einsum}', which has no such rank: "
-                    "it would be computed again in every iteration",
-                )
+        yield from _lacking_problems(c, leaf)
+
+
+def _lacking_problems(c: Combination, leaf: PlacedLeaf) -> Iterator[Problem]:
+    """Loops over ranks that the Einsum lacks compute it again, which a mapping must ask for."""
+    own = c.cascade.variables_of(leaf.einsum)
+    lacking = [c.tree.loops[i] for i in leaf.loops if c.tree.loops[i].variable not in own]
+    path = f"{leaf.path}.recompute"
+    if leaf.recompute and not lacking:
+        yield Problem(path, f"every loop around Einsum '{leaf.einsum}' is over one of its ranks: nothing is recomputed")
+    elif leaf.recompute and c.cascade.is_iterative(leaf.einsum):
+        yield Problem(path, f"Einsum '{leaf.einsum}' makes a running value, which cannot be computed again")
+    for loop in [] if leaf.recompute else lacking:
+        yield Problem(
+            loop.path,
+            f"the loop over '{loop.variable}' is around Einsum '{leaf.einsum}', which has no such rank: "
+            "it would be computed again in every iteration",
+        )
 
 
 def _cover(c: Combination, leaf: PlacedLeaf, variable: str, is_spatial: bool) -> Iterator[Problem]:
@@ -278,8 +292,9 @@ def _dependency_problems(c: Combination, producer: PlacedLeaf, consumer: PlacedL
         if loop.variable in reduced:
             yield Problem(
                 loop.path,
-                f"Einsum '{consumer.einsum}' reads '{tensor}' inside the loop over '{loop.variable}', over which "
-                f"Einsum '{producer.einsum}' still reduces it: the value is not complete there",
+                f"Einsum '{consumer.einsum}' reads '{tensor}' inside the loop over '{loop.variable}' (rank "
+                f"{c.cascade.root_of(loop.variable.upper())}), over which Einsum '{producer.einsum}' still reduces it: "
+                "the value is not complete there",
             )
     if producer.index > consumer.index:
         yield Problem(
@@ -314,6 +329,11 @@ def _recurrence_problems(
                 f"Einsum '{consumer.einsum}' reads the old '{tensor}', which Einsum '{producer.einsum}' makes later: "
                 f"both must share a loop over '{variable}' in steps of 1",
             )
+
+
+def iter_lifetime_problems(c: Combination) -> Iterator[Problem]:
+    """Values are still where they are read, and complete."""
+    yield from (Problem(*finding) for finding in dict.fromkeys(iter_lifetime_findings(c.cascade, c.tree)))
 
 
 def iter_schedule_problems(c: Combination) -> Iterator[Problem]:

@@ -63,6 +63,7 @@ class PlacedLeaf:
     spatial: tuple[SpatialLoop, ...]
     forwarded: tuple[str, ...]
     path: str
+    recompute: bool = False  # runs again in every iteration of a loop over a rank that its Einsum lacks
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ class _Builder:
     def add_leaf(self, leaf: Leaf, outer: tuple[int, ...], path: str) -> None:
         own = self.add_loops(leaf.loops, f"{path}.loops")
         self.leaves.append(PlacedLeaf(len(self.leaves), leaf.einsum, leaf.array, outer + own, len(outer),
-                                      self.spatial_loops(leaf.spatial, f"{path}.spatial"), leaf.forwarded, path))
+                                      self.spatial_loops(leaf.spatial, f"{path}.spatial"), leaf.forwarded, path, leaf.recompute))
 
 
 def resolve_tree(

@@ -159,6 +159,7 @@ class Leaf(_Noun):
     loops: Loops = ()
     spatial: Spatial = ()
     forwarded: tuple[str, ...] = ()
+    recompute: bool = False
 
     @field_validator("spatial", mode="before")
     @classmethod
@@ -192,9 +193,12 @@ class Node(_Noun):
     @field_validator("share", mode="before")
     @classmethod
     def _share_from_mapping(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            return [{"memory": m, "tensors": group} for m, groups in value.items() for group in groups]
-        return value
+        if not isinstance(value, dict):
+            return value
+        for memory, groups in value.items():
+            if not isinstance(groups, list):
+                raise ValueError(f"expected a list of groups such as '{{{memory}: [[A, B]]}}', got {groups!r}")
+        return [{"memory": memory, "tensors": group} for memory, groups in value.items() for group in groups]
 
 
 class Parameter(_Noun):

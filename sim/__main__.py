@@ -5,6 +5,7 @@ Results go to stdout, everything else to stderr. What only one command needs is 
 start quickly.
 """
 
+import io
 import json
 import os
 import sys
@@ -21,7 +22,7 @@ import typer
 from sim.assemble import load_experiment
 from sim.document import parse_set
 from sim.flow import IllegalMapping, check_engine, simulate
-from sim.load import CATALOGS, load_architecture, read
+from sim.load import CATALOGS, load_architecture, load_cascade, read
 from sim.problems import InputError, InputProblem
 from sim.suggest import near_or_all
 
@@ -44,14 +45,17 @@ app = typer.Typer(
 def main() -> None:
     """The console script `einfuse`."""
     strangers = [f"'{room}' from {where}" for room in ROOMS if (where := _origin(room)).parent.parent != ROOT]
-    sys.exit(f"einfuse: expected the packages of {ROOT}, got {', '.join(strangers)}") if strangers else app(
-        prog_name="einfuse"
-    )
+    if strangers:
+        sys.exit(_said(f"einfuse: expected the packages of {ROOT}, got {', '.join(strangers)}", BAD_INPUT))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
+    app(prog_name="einfuse")
 
 
 def _origin(room: str) -> Path:
     spec = find_spec(room)
-    return Path(spec.origin).resolve() if spec is not None and spec.origin else Path("/no/such package")
+    return Path(spec.origin).resolve() if spec is not None and spec.origin else Path("nowhere")
 
 
 def answers(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -68,10 +72,11 @@ def answers(command: Callable[..., int | None]) -> Callable[..., None]:
             status = _said(str(error), NO)
         except KeyboardInterrupt:
             status = _said("einfuse: interrupted", INTERRUPTED)
-        except BrokenPipeError:
+        except OSError as error:
             # What is still buffered has nowhere to go and must not complain at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = NO_READER
+            is_reader_gone = isinstance(error, BrokenPipeError)
+            status = NO_READER if is_reader_gone else _said(f"einfuse: cannot go on ({error})", BAD_INPUT)
         raise typer.Exit(status)
 
     return answered
@@ -183,6 +188,24 @@ def _draw(title: str, tables: Any) -> None:
         console.print(drawn)
 
 
+@app.command("passes")
+@answers
+def passes_command(
+    cascade: Annotated[str, typer.Argument(help="A shipped cascade, or the path of one.")],
+    rank: Annotated[str | None, typer.Option(help="The rank that is traversed; all of them by default.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of sentences.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw the cascade's graph by pass into an .svg or .png.")] = None,
+) -> None:
+    """How often a cascade must traverse a rank, whatever the mapping, and why."""
+    from sim.report.passes_text import passes_document, passes_text, plot_passes
+
+    read_cascade = load_cascade(cascade)
+    document = passes_document(read_cascade, rank)
+    if plot is not None:
+        _tell(f"drawn: passes over {plot_passes(read_cascade, rank, plot)} in {plot}")
+    print(json.dumps(document, indent=2) if as_json else passes_text(read_cascade, rank))
+
+
 @app.command("check")
 @answers
 def check_command(
@@ -196,12 +219,38 @@ def check_command(
 
     machine = load_architecture(architecture) if architecture else None
     checked = [check_file(path, machine) for path in files]
+    said: set[InputProblem] = set()
     for one in checked:
-        fine = f"{one.file}: {one.kind} '{one.name}' is fine"
-        print(*(one.problems or (fine,)), sep="\n")
+        state = "has problems that are said above" if one.problems else "is fine"
+        new = [problem for problem in one.problems if problem not in said]
+        print("\n".join(map(str, new)) or f"{one.file}: {one.kind} '{one.name}' {state}")
+        said.update(new)
     if not all(one.is_readable for one in checked):
         return BAD_INPUT
     return NO if any(one.problems for one in checked) else DONE
+
+
+@app.command("rewrite")
+@answers
+def rewrite_command(
+    cascade: Annotated[str, typer.Argument(help="A shipped cascade, or the path of one.")],
+    passes: Annotated[int, typer.Option(help="How many passes the derived cascade may make.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the derived cascade here.")] = None,
+    rank: Annotated[str | None, typer.Option(help="The rank; the one with the most passes by default.")] = None,
+    form: Annotated[str, typer.Option(help="What iteration gives: running, stepwise or partition.")] = "running",
+    conditional: Annotated[
+        bool, typer.Option("--conditional", help="Admit identities that fail where a divisor is zero.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> int:
+    """Derive a cascade with fewer passes, with the identities used and a numerical check."""
+    from sim.rewriting import rewrite_cascade, rewriting_json, rewriting_text, write_cascade
+
+    found = rewrite_cascade(cascade, passes, rank, {"form": form, "conditional": conditional})
+    if output is not None:
+        write_cascade(found.cascade, output)
+    print(json.dumps(rewriting_json(found), indent=2, allow_nan=False) if as_json else rewriting_text(found))
+    return DONE if found.is_reached else NO
 
 
 @app.command("list")
@@ -215,14 +264,12 @@ def list_command(
         message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"
         raise InputError([InputProblem("einfuse", None, "", message)])
     for heading in kinds if kind is None else (kind,):
+        if kind is None:
+            print(f"{heading}:")
         names = CATALOGS[kinds[heading]].names()
         width = max(map(len, names), default=0)
-        indent = "" if kind else "  "
-        print(
-            *([] if kind else [f"{heading}:"]),
-            *(f"{indent}{n:{width}}  {describe(kinds[heading], n)}" for n in names),
-            sep="\n",
-        )
+        for name in names:
+            print(f"{'  ' * (kind is None)}{name:{width}}  {describe(kinds[heading], name)}")
 
 
 def describe(kind: str, name: str) -> str:

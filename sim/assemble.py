@@ -106,7 +106,18 @@ def _base_of(document: Document, chain: tuple[str, ...]) -> Document:
     if any(path.resolve() == Path(file).resolve() for file in chain):
         loop = " -> ".join((*chain, str(path)))
         raise InputError([document.problem(("base",), f"the bases lead back to where they began: {loop}")])
-    return read_document_once(path)
+    return _read_for(document, "base", path)
+
+
+def _read_for(document: Document, key: str, path: Path) -> Document:
+    """The document at `path`; that there is none is said where `key` names it."""
+    try:
+        return read_document_once(path)
+    except InputError as error:
+        if path.exists():
+            raise
+        messages = (f"'{document.data[key]}': {problem.message}" for problem in error.problems)
+        raise InputError(document.problem((key,), message) for message in messages) from None
 
 
 def changed(document: Document, written: Document) -> Document:
@@ -153,7 +164,7 @@ def expanded(document: Document) -> Document:
                 problem = document.problem((part,), str(error))
                 is_inside = part == "cascade" and is_named_by_mapping and problem.file in own_files(document)
                 raise InputError([_under("mapping", problem) if is_inside else problem]) from None
-            inner = resolved(part, read_document_once(path))
+            inner = resolved(part, _read_for(document, part, path))
             data[part] = inner.data
             children[part] = replace(inner.places, file=inner.file)
     full = replace(document, data=data, places=replace(document.places, children=children))
@@ -234,7 +245,7 @@ def _part(document: Document, part: str) -> Document:
     return Document(document.data[part], place.file, place)
 
 
-def _noun(document: Document, part: str, noun: type[Any]) -> Any:
+def _noun(document: Document, part: str, noun: type[BaseModel]) -> Any:
     """The noun of one part, kept while its data stay the same."""
     inner = _part(document, part)
     if not isinstance(inner.data, dict):
@@ -267,7 +278,7 @@ class _Uncompared:
 
 
 @lru_cache(maxsize=512)
-def _build_kept(_text: str, noun: type[Any], carried: _Uncompared) -> Any:
+def _build_kept(_text: str, noun: type[BaseModel], carried: _Uncompared) -> Any:
     return build_architecture(carried.document) if noun is Architecture else build(carried.document, noun)
 
 
@@ -314,7 +325,8 @@ def _given_size(value: Any) -> int:
 
 def _whole(rank: str, value: Any) -> int:
     if not isinstance(value, (int, float)) or not 1 <= value <= LARGEST_SIZE or value != int(value):
-        raise ValueError(f"the size of rank '{rank}' is {value}, expected a whole number from 1 to {LARGEST_SIZE}")
+        shown = f"{value:.6g}" if isinstance(value, float) else value
+        raise ValueError(f"the size of rank '{rank}' is {shown}, expected a whole number from 1 to {LARGEST_SIZE}")
     return int(value)
 
 

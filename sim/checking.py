@@ -20,7 +20,7 @@ from mappings.check import Problem, check_mapping
 from mappings.tree import resolve_tree
 from mappings.types import Mapping
 from sim.assemble import PARTS, Workpoint, assemble, lay_out
-from sim.diagnosis import Origin, placed
+from sim.diagnosis import Origin, expression_problems, placed
 from sim.document import Document
 from sim.experiment import Experiment
 from sim.flow import IllegalMapping, simulate
@@ -33,6 +33,7 @@ from sim.load import (
     read_document_once,
     resolved,
 )
+from sim.lower import parsed
 from sim.problems import InputError, InputProblem
 from sim.reproduce import run_reproduction
 from sim.reproduction import Reproduction
@@ -50,6 +51,8 @@ NOUNS: dict[str, type[BaseModel]] = {
 COMMON = frozenset(("name", "description", "source", "base", "set"))
 # A mapping is tried with every rank this long: any size will do to make its choices.
 NOMINAL_SIZE = 4096
+# What every machine says of itself, beside the numbers of its components, which have a point in their names.
+MACHINE_WORDS = ("word_bytes", "word_bits", "clock_hz")
 
 
 class Checked(NamedTuple):
@@ -186,7 +189,9 @@ def problems_alone(mapping: Mapping, cascade: Cascade) -> tuple[Problem, ...]:
     """Problems that show without a machine, with the default choices and every condition met."""
     defaults = {parameter.name: parameter.default for parameter in mapping.parameters}
     tree = resolve_tree(mapping, lambda name: defaults.get(name, ""), lambda condition: True)
-    return check_mapping(mapping, tree, cascade, None)
+    texts = [loop.tile for loop in tree.loops] + [rule.expression for rule in mapping.tiles]
+    of_machine = {name for text in texts for name in parsed(text).names if "." in name} | set(MACHINE_WORDS)
+    return check_mapping(mapping, tree, cascade, None) + expression_problems(mapping, tree, cascade, of_machine)
 
 
 def _machines_for(mapping: Mapping) -> list[Architecture]:

@@ -4,7 +4,6 @@ The engines evaluate expressions for many designs at once and only notice that a
 is gone through name by name, in plain numbers, to say which expression it was.
 """
 
-import math
 import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as MappingOf
@@ -21,6 +20,7 @@ from sim.lower import parsed
 from sim.problems import InputProblem
 
 _PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
+LARGEST = 2.0**62  # what engines count with
 _PLACED = re.compile(r"\$\.(\S+): (.*)", re.DOTALL)
 
 
@@ -176,10 +176,13 @@ def _iter_missing(cascade: Cascade, given: set[str]) -> Iterator[Problem]:
 
 
 def number_problems(
-    rules: Iterable[Rule], tree: ResolvedTree, cascade: Cascade, known: MappingOf[str, Any]
+    mapping: Mapping, tree: ResolvedTree, cascade: Cascade, given: Iterable[tuple[str, str]], known: MappingOf[str, Any]
 ) -> tuple[Problem, ...]:
-    """Expressions whose value cannot be used: tiles that are no whole number of at least 1, reserved words below 0."""
-    rules = tuple(rules)
+    """Expressions whose value cannot be used: tiles that are no whole number of at least 1, reserved words below 0.
+
+    `given`: the numeric parameters with their values; `known`: what expressions may read besides.
+    """
+    rules = rules_of(mapping, given)
     symbols, problems = solve(rules, known)
     if problems:
         return problems
@@ -192,7 +195,8 @@ def number_problems(
     for loop in tree.loops:
         found.append(Problem(loop.path, _checked(loop.tile, f"the tile of the loop over '{loop.variable}'", symbols)))
     for reservation in tree.reservations:
-        found.append(Problem("reserve", _reserved(reservation.words, reservation.label, symbols)))
+        path = f"reserve[{mapping.reserve.index(reservation)}].words"
+        found.append(Problem(path, _reserved(reservation.words, reservation.label, symbols)))
     return tuple(problem for problem in found if problem.message)
 
 
@@ -206,11 +210,17 @@ def _checked(text: str, what: str, symbols: MappingOf[str, Any]) -> str:
 def _not_whole(text: str, what: str, value: Any) -> str:
     """Why a value is no size, or nothing."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if is_number and math.isfinite(value) and 1 <= value < 2.0**62 and value == int(value):
+    if is_number and 1 <= value < LARGEST and value == int(value):
         return ""
-    shown = f"{value:.6g}" if isinstance(value, float) else str(value)
-    by = "" if text == shown else f" ('{text}')"
-    return f"{what} is {shown}{by}, expected a whole number of at least 1"
+    by = "" if text == _shown(value) else f" ('{text}')"
+    wanted = "below 2^62" if is_number and value >= LARGEST else "of at least 1"
+    return f"{what} is {_shown(value)}{by}, expected a whole number {wanted}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, (int, float)) and value >= LARGEST:
+        return "2^62 or more"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _reserved(text: str, label: str, symbols: MappingOf[str, Any]) -> str:
@@ -218,6 +228,6 @@ def _reserved(text: str, label: str, symbols: MappingOf[str, Any]) -> str:
         value = evaluate(parsed(text), symbols.__getitem__, SCALAR_FUNCTIONS)
     except ValueError as error:
         return str(error)
-    if isinstance(value, (int, float)) and math.isfinite(value) and value >= 0:
+    if isinstance(value, (int, float)) and 0 <= value < LARGEST:
         return ""
-    return f"the room for {label} is {value} words ('{text}'), expected a number of at least 0"
+    return f"the room for {label} is {_shown(value)} words ('{text}'), expected a number of at least 0"

@@ -19,6 +19,7 @@ from sim.scalars import MERGE_TAG, PLAIN_TAGS, short_tag, trap_in_key, trap_in_v
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # More than any sensible input, less than aliases of aliases can demand.
 _MOST_VALUES = 200_000
+_DEEPEST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ def read_document(path: Path) -> Document:
     """The YAML file at `path`; InputError with every problem of its text."""
     file = str(path)
     document = parse_document(_read_text(path), file)
+    if document.data is None:
+        raise InputError([InputProblem(file, None, "", "the file is empty")])
     if not isinstance(document.data, dict):
         found = "a list" if isinstance(document.data, list) else f"'{document.data}'"
         message = f"expected keys and values at the top level, got {found}"
@@ -73,6 +76,8 @@ def read_document(path: Path) -> Document:
 def parse_document(text: str, file: str) -> Document:
     """YAML text, under the name of its file for messages; InputError with every problem."""
     try:
+        if _is_nested_beyond_reason(text):
+            raise RecursionError
         root = yaml.compose(text, Loader=_Loader)
         if root is None:
             raise InputError([InputProblem(file, None, "", "the file is empty")])
@@ -85,6 +90,18 @@ def parse_document(text: str, file: str) -> Document:
     if walk.problems:
         raise InputError(walk.problems)
     return Document(data, file, place)
+
+
+def _is_nested_beyond_reason(text: str) -> bool:
+    """Whether composing the text would overrun the stack of the YAML library, which then ends the whole program."""
+    if sum(text.count(opening) for opening in ("[", "{", "- ", "? ")) < _DEEPEST:
+        return False
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            return True
+    return False
 
 
 def parse_set(text: str) -> tuple[str, Any]:
@@ -145,14 +162,11 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> InputProblem
         return InputProblem(file, None, "", message)
     lines = text.splitlines() or [""]
     line = lines[min(mark.line, len(lines) - 1)]
-    if "cannot start any token" in problem:
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        message = "not valid YAML: indent with spaces, not tabs"
+    elif "cannot start any token" in problem:
         seen = line[mark.column : mark.column + 1]
-        remedy = (
-            "indent with spaces, not tabs"
-            if seen == "\t"
-            else f"put text that begins with '{seen}' in quotes"
-        )
-        message = f"not valid YAML: {remedy}"
+        message = f"not valid YAML: put text that begins with '{seen}' in quotes"
     elif "mapping values are not allowed" in problem:
         message = "not valid YAML: put text that contains ': ' in quotes"
     return InputProblem(file, min(mark.line + 1, len(lines)), "", f"{message} (column {mark.column + 1})")
@@ -242,9 +256,7 @@ class _Walk:
             self._report((*path, key), line, f"the key '{key}' stands already on line {earlier[key].line}")
         return key
 
-    def _merged(
-        self, node: yaml.Node, path: tuple[str | int, ...], line: int
-    ) -> list[tuple[dict[str, Any], Place]]:
+    def _merged(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> list[tuple[dict[str, Any], Place]]:
         """The mappings that `<<` names, nearest first."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not all(isinstance(source, yaml.MappingNode) for source in sources):

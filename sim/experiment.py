@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -16,7 +17,6 @@ from mappings.tree import ResolvedTree, resolve_tree
 from mappings.types import Mapping
 from sim.diagnosis import (
     Origin,
-    Rule,
     expression_problems,
     iter_conditions,
     number_problems,
@@ -79,7 +79,7 @@ class Experiment:
     @cached_property
     def symbols(self) -> dict[str, Any]:
         """Every name that the mapping's expressions may read, tiles included. ValueError for one that cannot be had."""
-        symbols, problems = solve(self._rules, self._known)
+        symbols, problems = solve(rules_of(self.mapping, self._numeric), self._known)
         if problems:
             raise ValueError(f"$.{problems[0].path}: {problems[0].message}")
         return symbols
@@ -89,8 +89,8 @@ class Experiment:
         return dict(self.sizes) | dict(machine_symbols(Same(self.architecture))) | self.choices
 
     @property
-    def _rules(self) -> tuple[Rule, ...]:
-        return rules_of(self.mapping, [(name, text) for name, text in self.parameters if name not in self.choices])
+    def _numeric(self) -> list[tuple[str, str]]:
+        return [(name, text) for name, text in self.parameters if name not in self.choices]
 
     @cached_property
     def tree(self) -> ResolvedTree:
@@ -114,7 +114,7 @@ class Experiment:
 
     def number_problems(self) -> tuple[Problem, ...]:
         """Expressions of the mapping whose value no engine can use: asked when one has refused."""
-        return number_problems(self._rules, self.tree, self.cascade, self._known)
+        return number_problems(self.mapping, self.tree, self.cascade, self._numeric, self._known)
 
     @cached_property
     def structure(self) -> Structure:
@@ -129,7 +129,20 @@ def _is_number(text: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _dumped(noun: Same[Any]) -> Any:
-    return noun.noun.model_dump(mode="json")
+    return _finite(noun.noun.model_dump(mode="json"))
+
+
+def _finite(data: Any) -> Any:
+    """Plain data that JSON can say: an infinite number (an initial value of a maximum) becomes its text."""
+    match data:
+        case dict():
+            return {key: _finite(value) for key, value in data.items()}
+        case list():
+            return [_finite(value) for value in data]
+        case float() if not math.isfinite(data):
+            return str(data)
+        case _:
+            return data
 
 
 @lru_cache(maxsize=4096)

@@ -74,7 +74,7 @@ def _lowered(structure: Structure, batch: list[Experiment]) -> Tables:
         if np.isfinite(tables.reserved_bytes).all() and (tables.reserved_bytes >= 0).all():
             return tables
         reason = "the room reserved in a memory is no number of at least 0"
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         reason = str(error)
     for experiment in batch:
         problems = experiment.number_problems()

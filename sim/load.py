@@ -63,11 +63,11 @@ def read_document_once(path: Path) -> Document:
         stamp = path.stat()
     except OSError:
         return read_document(path)
-    return _read_stamped(path, (stamp.st_mtime_ns, stamp.st_size))
+    return _read_stamped(path, (stamp.st_mtime_ns, stamp.st_size, stamp.st_dev, stamp.st_ino))
 
 
 @lru_cache(maxsize=256)
-def _read_stamped(path: Path, _stamp: tuple[int, int]) -> Document:
+def _read_stamped(path: Path, _stamp: tuple[int, ...]) -> Document:
     return read_document(path)
 
 

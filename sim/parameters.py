@@ -108,7 +108,7 @@ def _iter_key_problems(given: Given, columns: list[str]) -> Iterator[InputProble
             yield given.origin.locate(Problem(f"table.key[{i}]", message))
 
 
-def _stamp(given: Given, name: str, path: Path) -> tuple[int, int]:
+def _stamp(given: Given, name: str, path: Path) -> tuple[int, ...]:
     """What tells one state of the table's file from another; InputError where there is no such file."""
     try:
         found = path.stat()
@@ -116,9 +116,9 @@ def _stamp(given: Given, name: str, path: Path) -> tuple[int, int]:
         names = [file.name for file in path.parent.glob("*.csv")]
         message = f"no such file '{name}'{nearest(name, names)}"
         raise InputError([given.origin.locate(Problem("table.file", message))]) from None
-    return found.st_mtime_ns, found.st_size
+    return found.st_mtime_ns, found.st_size, found.st_dev, found.st_ino
 
 
 @lru_cache(maxsize=32)
-def _read_table_once(path: Path, _stamp: tuple[int, int]) -> list[dict[str, str]]:
+def _read_table_once(path: Path, _stamp: tuple[int, ...]) -> list[dict[str, str]]:
     return read_table(path)

@@ -61,8 +61,9 @@ class _Finding:
         used = present if isinstance(present, dict) else {}
         names = field_names(members)
         known = [name for name in names if name not in used]
-        # A key that stands there already may be meant too, as when an override misspells it.
-        near = nearest(key, known) or nearest(key, names)
+        # An override may have meant a key that stands there already; what was written beside it has not.
+        is_override = document.place((*path, key)).file != document.place(path).file
+        near = nearest(key, known) or (nearest(key, names) if is_override else "")
         message = f"unknown key '{key}'{near or near_or_all(key, known)}"
         return cls((*path, key), "extra_forbidden", message, nearest_name(key, known) or "")
 
