@@ -129,9 +129,7 @@ class DramTiming(BaseModel):
     burst_cycles: Count
     command_bus: Literal["shared", "split"] = "shared"  # split: row commands and column commands have a bus each
     command_cycles: CommandCycles = CommandCycles()
-    timings: Annotated[
-        tuple[Timing, ...], BeforeValidator(validated_by_name(TypeAdapter(dict[str, Timing]), "timing"))
-    ]
+    timings: Annotated[tuple[Timing, ...], BeforeValidator(validated_by_name(TypeAdapter(dict[str, Timing]), "timing"))]
     source: str
 
     @model_validator(mode="after")
@@ -142,13 +140,15 @@ class DramTiming(BaseModel):
 
     def _iter_name_problems(self) -> Iterator[Problem]:
         given = {timing.name for timing in self.timings}
-        for name in given - TIMINGS.keys():
+        unknown = sorted(given - TIMINGS.keys())
+        for name in unknown:
             yield ("timings", name), f"unknown timing '{name}'{nearest(name, TIMINGS)}"
         wanted = REQUIRED_TIMINGS | (GROUP_TIMINGS if self.bank_groups > 1 else {})
-        for name in wanted.keys() - given:
+        # What is missing may be there under a wrong name: that is one mistake.
+        for name in sorted(wanted.keys() - given) if not unknown else ():
             yield ("timings",), f"missing timing '{name}' ({wanted[name]})"
         if self.bank_groups == 1:
-            for name in GROUP_TIMINGS.keys() & given:
+            for name in sorted(GROUP_TIMINGS.keys() & given):
                 yield ("timings", name), f"timing '{name}' is of bank groups, and there is one group only"
 
     def _iter_size_problems(self) -> Iterator[Problem]:
@@ -159,9 +159,9 @@ class DramTiming(BaseModel):
 
     def _iter_order_problems(self) -> Iterator[Problem]:
         if self.cycles_of("tCCD_S") < self.burst_cycles:
-            yield ("timings", "tCCD_S"), (
-                f"tCCD_S is {self.cycles_of('tCCD_S')} cycles, but a burst holds the data bus for {self.burst_cycles}"
-            )
+            short = self.cycles_of("tCCD_S")
+            message = f"tCCD_S is {short} cycles, but a burst holds the data bus for {self.burst_cycles}"
+            yield ("timings", "tCCD_S"), message
         pairs = [("tRAS", "tRCD"), ("tREFI", "tRFC")]
         if self.bank_groups > 1:
             pairs += [("tRRD_L", "tRRD_S"), ("tCCD_L", "tCCD_S"), ("tWTR_L", "tWTR_S")]
@@ -171,9 +171,8 @@ class DramTiming(BaseModel):
                 yield ("timings", longer), f"{longer} is {long} cycles, less than {shorter}, which is {short}"
         collision = self.read_latency_cycles + self.burst_cycles - self.write_latency_cycles
         if self.cycles_of("tRTW") < collision:
-            yield ("timings", "tRTW"), (
-                f"tRTW is {self.cycles_of('tRTW')} cycles, but data collide below {collision}"
-            )
+            message = f"tRTW is {self.cycles_of('tRTW')} cycles, but data collide below {collision}"
+            yield ("timings", "tRTW"), message
 
     def given(self, name: str) -> Timing | None:
         """The timing as the file gives it, None if it does not."""
