@@ -7,7 +7,7 @@ row and in area. Beyond the ends of the table the last segment is continued and 
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Self
 
 from pydantic import BaseModel, Field, model_validator
@@ -125,6 +125,11 @@ def _estimate(technology: Technology, size_bits: float, row_bits: float, field: 
     return estimate._replace(value=estimate.value * row_bits) if is_energy else estimate
 
 
+def area_curve(technology: Technology, row_bits: float) -> tuple[tuple[float, float], ...]:
+    """(log bits, log um^2) of the table's memories by size; between them and beyond, area follows straight lines."""
+    return tuple(_points(technology.rows, row_bits, lambda row: row.area_um2))
+
+
 def lookup(technology: Technology, size_bits: float, row_bits: float) -> AccessCost:
     """Energy of one row access (pJ) and area (um^2) of such a memory, and how they were found."""
     read = _estimate(technology, size_bits, row_bits, "read_pj")
@@ -141,8 +146,8 @@ def lookup(technology: Technology, size_bits: float, row_bits: float) -> AccessC
     )
 
 
-def _priced(memory: Memory, technologies: dict[str, Technology], node_nm: float) -> Memory:
-    """The memory with what its technology says; what the machine file gives itself stays."""
+def price_memory(memory: Memory, technologies: Mapping[str, Technology], node_nm: float) -> Memory:
+    """The memory with what its technology says; what the machine file gives itself stays. ValueError as below."""
     if memory.technology is None:
         return memory
     if memory.technology not in technologies:
@@ -174,7 +179,7 @@ def resolve_technology(architecture: Architecture, technologies: Iterable[Techno
     """
     by_name = {technology.name: technology for technology in technologies}
     components = [
-        _priced(component, by_name, architecture.node_nm) if isinstance(component, Memory) else component
+        price_memory(component, by_name, architecture.node_nm) if isinstance(component, Memory) else component
         for component in architecture.components
     ]
     dumped = [component.model_dump(exclude_none=True) for component in components]

@@ -37,24 +37,28 @@ def columns_of(experiment: Experiment, designs: int) -> Columns:
     return Columns(symbols, MachineColumns(*(np.repeat(column, designs, axis=0) for column in one.machine)))
 
 
+def measure(name: str, designs: int) -> list[float]:
+    """Seconds a design: lowering, counting, the whole engine, and the same from experiments to results."""
+    experiment = load_experiment(name)
+    columns = columns_of(experiment, designs)
+    tables = lower(experiment.structure, columns)
+    several = [
+        replace(experiment, sizes=tuple((r, n if r in ("M", "P") else s) for r, s in experiment.sizes))
+        for n in columns.symbols["M"].astype(int).tolist()[: designs // 10]
+    ]
+    return [
+        timed(lambda: lower(experiment.structure, columns)) / designs,
+        timed(lambda: count_rows(tables)) / designs,
+        timed(lambda: evaluate(tables)) / designs,
+        timed(lambda: simulate_all(several)) / len(several),
+    ]
+
+
 def main(designs: int) -> None:
     print(f"{designs} designs of one structure, ragged lengths; microseconds a design")
     print(f"{'mapping':18s}{'lower':>8s}{'count':>8s}{'engine':>8s}{'objects':>9s}{'designs/s':>11s}")
     for name in NAMES:
-        experiment = load_experiment(name)
-        columns = columns_of(experiment, designs)
-        tables = lower(experiment.structure, columns)
-        lengths = columns.symbols["M"].astype(int).tolist()
-        several = [
-            replace(experiment, sizes=tuple((r, n if r in ("M", "P") else s) for r, s in experiment.sizes))
-            for n in lengths[: designs // 10]
-        ]
-        spans = [
-            timed(lambda: lower(experiment.structure, columns)) / designs,
-            timed(lambda: count_rows(tables)) / designs,
-            timed(lambda: evaluate(tables)) / designs,
-            timed(lambda: simulate_all(several)) / len(several),
-        ]
+        spans = measure(name, designs)
         cells = "".join(f"{span * 1e6:8.1f}" for span in spans)
         print(f"{name:18s}{cells}{1 / (spans[0] + spans[2]):12.0f}")
     print("lower + engine is the bulk path; objects: the same from Experiment to SimulationResult")

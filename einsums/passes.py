@@ -123,9 +123,7 @@ class _Passes:
 
     def is_all(self, reach: Reach) -> bool:
         """Every element of the same fiber is needed."""
-        return self.is_same_fiber(reach) and all(
-            extent.kind is Kind.ALL for extent in reach[: len(self.leaves)]
-        )
+        return self.is_same_fiber(reach) and all(extent.kind is Kind.ALL for extent in reach[: len(self.leaves)])
 
     def is_same_fiber(self, reach: Reach) -> bool:
         """The needed points are not only of earlier steps of another iteration."""

@@ -1,4 +1,4 @@
-"""How a cascade runs on a machine: fusion trees, what is kept where, bindings, schedules, and whether they are legal."""
+"""How a cascade runs on a machine: fusion trees, what is kept where, bindings, schedules, and their legality."""
 
 from mappings.check import Problem, check_mapping
 from mappings.tree import ResolvedTree, resolve_tree

@@ -18,6 +18,7 @@ from einsums.types import Access, Cascade
 from mappings.lifetime import iter_lifetime_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, Node
+from mappings.walk import iter_walk_findings
 
 
 class Problem(NamedTuple):
@@ -50,6 +51,7 @@ def check_mapping(
     checks = (
         iter_binding_problems,
         iter_coverage_problems,
+        iter_walk_problems,
         iter_keep_problems,
         iter_order_problems,
         iter_lifetime_problems,
@@ -236,12 +238,21 @@ def _cover(c: Combination, leaf: PlacedLeaf, variable: str, is_spatial: bool) ->
         )
 
 
+def iter_walk_problems(c: Combination) -> Iterator[Problem]:
+    """Partitions are walked from the outside in, recurrences step by step."""
+    yield from (Problem(path, message) for path, message in iter_walk_findings(c.tree, c.cascade))
+
+
 def iter_keep_problems(c: Combination) -> Iterator[Problem]:
     """A kept tile serves an Einsum inside, and lies further in than the tile that fills it."""
     for keep in c.tree.keeps:
         inside = [leaf for leaf in c.tree.leaves if keep.covers(leaf.index)]
         if not any(_touches(c.cascade, leaf, keep.tensor) for leaf in inside):
             yield Problem(keep.path, f"'{keep.memory}' keeps '{keep.tensor}', which no Einsum inside reads or writes")
+        if c.architecture is not None and keep.memory == c.architecture.root.name:
+            home = "is the root memory, where every tensor lives unless it is kept further in"
+            yield Problem(keep.path, f"'{keep.memory}' {home}: it keeps no tiles")
+            continue
         for outer in c.tree.keeps[: keep.index]:
             if outer.tensor == keep.tensor and outer.first_leaf <= keep.first_leaf <= keep.last_leaf <= outer.last_leaf:
                 yield from _nesting_problems(c, outer, keep)

@@ -1,7 +1,8 @@
 """The fusion tree with its choices made: every leaf with the loops and kept tiles above it.
 
-A `Mapping` may leave choices open (parameters, conditions). `resolve_tree` makes them and lays the tree out flat: loops and
-keeps are numbered once, a leaf refers to the loops it runs in (shared ones first), a keep to the loops outside it.
+A `Mapping` may leave choices open (parameters, conditions). `resolve_tree` makes them and lays the tree out flat:
+loops and keeps are numbered once, a leaf refers to the loops it runs in (shared ones first), a keep to the loops
+outside it.
 """
 
 from collections.abc import Callable, Iterator
@@ -162,14 +163,24 @@ class _Builder:
 
     def add_leaf(self, leaf: Leaf, outer: tuple[int, ...], path: str) -> None:
         own = self.add_loops(leaf.loops, f"{path}.loops")
-        self.leaves.append(PlacedLeaf(len(self.leaves), leaf.einsum, leaf.array, outer + own, len(outer),
-                                      self.spatial_loops(leaf.spatial, f"{path}.spatial"), leaf.forwarded, path, leaf.recompute))
+        spatial = self.spatial_loops(leaf.spatial, f"{path}.spatial")
+        self.leaves.append(
+            PlacedLeaf(
+                len(self.leaves),
+                leaf.einsum,
+                leaf.array,
+                outer + own,
+                len(outer),
+                spatial,
+                leaf.forwarded,
+                path,
+                leaf.recompute,
+            )
+        )
 
 
-def resolve_tree(
-    mapping: Mapping, choice: Callable[[str], str], holds: Callable[[str | None], bool]
-) -> ResolvedTree:
-    """Make the mapping's choices: `choice` gives a parameter's value, `holds` decides a condition (None always holds)."""
+def resolve_tree(mapping: Mapping, choice: Callable[[str], str], holds: Callable[[str | None], bool]) -> ResolvedTree:
+    """Make the mapping's choices: `choice` gives a parameter's value, `holds` decides a condition (None: always)."""
     builder = _Builder(choice, holds)
     builder.add_node(mapping.tree, (), "tree")
     reservations = tuple(r for r in mapping.reserve if holds(r.when))

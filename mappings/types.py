@@ -152,7 +152,7 @@ class Share(_Noun):
 
 
 class Leaf(_Noun):
-    """One Einsum on one array. `forwarded` operands come with another Einsum's stream, without an access of their own."""
+    """One Einsum on one array. `forwarded` operands come with another Einsum's stream, with no access of their own."""
 
     einsum: str
     array: str
@@ -261,7 +261,7 @@ class Lane(_Noun):
 
 
 class Phase(_Noun):
-    """What runs at the same time: a lane for each array, or the idle time in which `drain`'s result leaves its array."""
+    """What runs at the same time: a lane for each array, or the idle time while `drain`'s result leaves its array."""
 
     lanes: tuple[Lane, ...] = ()
     drain: str | None = None

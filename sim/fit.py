@@ -40,7 +40,8 @@ def _find_coverage(structure: Structure, tables: Tables, leaf: PlacedLeaf, found
         part = space.parts[space.part_of_variable(variable)]
         left = -(-np.minimum(extent[:, part.root], tables.sizes[:, part.span]) // tables.sizes[:, part.unit])
         side = sides.get(variable)
-        room = np.ones(1) if side is None else (tables.machine.rows if side == "rows" else tables.machine.columns)[:, array]
+        sides_of_arrays = tables.machine.rows if side == "rows" else tables.machine.columns
+        room = np.ones(left.size) if side is None else sides_of_arrays[:, array]
         for d in np.flatnonzero(left > room):
             if side is None:
                 message = f"Einsum '{leaf.einsum}': its loops leave {left[d]} coordinates of '{variable}' uncovered"

@@ -22,7 +22,7 @@ from sim.tables import Tables
 ENGINES = ("analytical",)
 
 
-class IllegalMapping(Exception):
+class IllegalMapping(Exception):  # noqa: N818 (the answer is no; nothing went wrong)
     """The mapping cannot run: `problems` says why, all of it; its text has one line for each, with file and line."""
 
     def __init__(self, experiment: Experiment, problems: Sequence[Problem]) -> None:

@@ -92,8 +92,8 @@ CASES: list[Case] = [
     ("last value inside its loop", {STEPS: [("    - {einsum: Z, array: ROW, spatial: {columns: p}}\n", ""), ("        - {einsum: R, array: ROW, spatial: {columns: p}}\n", "        - {einsum: R, array: ROW, spatial: {columns: p}}\n        - {einsum: Z, array: ROW, spatial: {columns: p}}\n")]}, STEPS_DESIGN, 1,
      "running-mapping.yaml:7: $.tree.body[0].loops[0]: the loop over 'm1' is around Einsum 'Z', which has no such rank: it would be computed again in every iteration\n"
      "running-mapping.yaml:12: $.tree.body[0].body[2]: Einsum 'Z' reads the last 'R' inside the loop over 'm1' that makes it"),
-    ("memory in the wrong nesting", {MAPPING: [("RFR", "DRAM: [S], RFR")]}, DESIGN, 1,
-     "mapping.yaml:24: $.tree.body[1].keep.DRAM[0]: 'DRAM' keeps 'S' inside the tile that 'GLB' keeps, but is no deeper in the machine"),
+    ("memory in the wrong nesting", {MAPPING: [("RFR", "GLB: [S], RFR")]}, DESIGN, 1,
+     "mapping.yaml:24: $.tree.body[1].keep.GLB[0]: 'GLB' keeps 'S' inside the tile that 'GLB' keeps, but is no deeper in the machine"),
     ("kept for nobody", {MAPPING: [("RFR: [T", "RFR: [T, X")]}, DESIGN, 1,
      "mapping.yaml:24: $.tree.body[1].keep.RFR[1]: 'RFR' keeps 'X', which no Einsum inside reads or writes"),
     ("share of what is not kept", {MAPPING: [("[[S", "[[S, T")]}, DESIGN, 1,

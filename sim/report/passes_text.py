@@ -93,7 +93,8 @@ def _footprint_lines(analysis: PassAnalysis) -> list[str]:
     elif analysis.passes > 1:
         lines = ["  No tensor is traversed in two passes: each pass has tensors of its own."]
     else:
-        lines = [f"  No tensor is needed again after all of {analysis.rank} has been seen; everything can be fused on it."]
+        nothing = f"  No tensor is needed again after all of {analysis.rank} has been seen"
+        lines = [f"{nothing}; everything can be fused on it."]
     others = [i for i in analysis.live_footprint if i.tensor not in analysis.revisited and i.words != "1"]
     if others:
         held = ", ".join(f"{item.tensor} {item.words}" for item in others)

@@ -167,10 +167,13 @@ def _forward(stops: list[Place], gap: float) -> Line:
     points = [(stops[0].layer * STEP_X + HALF, stops[0].y)]
     codes = [Line.MOVETO]
     for stop in stops[1:]:
-        end = (stop.layer * STEP_X - (gap if stop is stops[-1] else 0.0), stop.y)
+        end = (stop.layer * STEP_X - (gap if stop is stops[-1] else HALF), stop.y)
         middle = (points[-1][0] + end[0]) / 2
         points += [(middle, points[-1][1]), (middle, end[1]), end]
         codes += [Line.CURVE4] * 3
+        if stop is not stops[-1]:  # level past the nodes of the layer
+            points.append((stop.layer * STEP_X + HALF, stop.y))
+            codes.append(Line.LINETO)
     return Line(points, codes)
 
 
@@ -209,7 +212,8 @@ def _draw_node(axes: Axes, cascade: Cascade, analysis: PassAnalysis, node: tuple
     is_quiet = item is not None and not item.visits
     text = f"{name}[{','.join(cascade.tensor(name).ranks)}]"
     if name in _barriers(analysis):
-        _box(axes, (layer * STEP_X, y), (HALF + OUTLINE, HEIGHT / 2 + OUTLINE), {"facecolor": "white", "linewidth": 1.2})
+        outer = (HALF + OUTLINE, HEIGHT / 2 + OUTLINE)
+        _box(axes, (layer * STEP_X, y), outer, {"facecolor": "white", "linewidth": 1.2})
     _box(axes, (layer * STEP_X, y), (HALF, HEIGHT / 2), {"facecolor": "white", "linewidth": 0})
     style = {"facecolor": face, "alpha": 0.35 if is_quiet else 0.95, "linewidth": 0.0}
     _box(axes, (layer * STEP_X, y), (HALF, HEIGHT / 2), style)
@@ -230,7 +234,8 @@ def _draw_legend(axes: Axes, cascade: Cascade, analysis: PassAnalysis) -> None:
     if any(not item.visits for item in analysis.pass_of_einsum):
         marks.append(_square(f"does not traverse {analysis.rank}", PASS_COLOURS[0], 0.35, "-"))
     if analysis.passes > 1:
-        marks.append(Line2D([], [], color=BARRIER_COLOUR, linewidth=1.4, label="complete only after a whole pass (barrier)"))
+        label = "complete only after a whole pass (barrier)"
+        marks.append(Line2D([], [], color=BARRIER_COLOUR, linewidth=1.4, label=label))
     if any(data["carried"] for *_, data in build_graph(cascade).edges(data=True)):
         marks.append(Line2D([], [], color=EDGE_COLOUR, linestyle=":", linewidth=0.9, label="from the step before"))
     axes.legend(

@@ -1,0 +1,128 @@
+"""The tasks that arrays are built for: products in three dataflows, trains, reductions, broadcasts.
+
+Every function gives one `Task` (see `sim/systolic.py`). r x c is its tile on R rows, T its steps; with its
+first word entering in cycle 0 and stride 1, PE (i, j) fires step s in cycle s + i + j, and what leaves
+column j leaves it from PE (R-1, j).
+
+| task | meets | leaves column j in cycles |
+|---|---|---|
+| product_in_place | left[s,i] and top[s,j] meet in (i, j): output-stationary | - |
+| product_through | a sum goes down column j, taking left[s,i] * register: weight-stationary | R-1+j .. R+T-2+j |
+| load | a train of r words down column j, the lowest row's first; all there after cycle r-1+j | - |
+| drain | a train of r blanks; blank s picks up row s in cycle 2s+j | R-1+j .. R+r-2+j |
+| reduce | one partial result goes down column j and meets every row | R-1+j |
+| broadcast | one word goes down column j, every PE combines it with a register | - |
+"""
+
+from dataclasses import replace
+
+from sim.systolic_program import NORTH, NOTHING, WEST, ZERO, Issue, Place, Stream, Task, Tile
+
+
+def product_in_place(tile: Tile, issue: Issue, left: Place, top: Place, register: int) -> Task:
+    """Output-stationary: register = sum over steps of left[step, row] * top[step, col]."""
+    return Task(
+        issue,
+        tile,
+        "macc",
+        WEST,
+        NORTH,
+        register,
+        register,
+        south="operand",
+        east=True,
+        is_fresh=True,
+        streams=(Stream("left", left), Stream("top", top)),
+    )
+
+
+def product_through(tile: Tile, issue: Issue, left: Place, register: int, start: Place = ZERO) -> Task:
+    """Weight- or input-stationary: start[step, col] + sum over rows of left[step, row] * register leaves
+    the column."""
+    streams = (Stream("left", left), Stream("top", start))
+    return Task(issue, tile, "macc", WEST, register, NORTH, south="result", east=True, streams=streams)
+
+
+def load(tile: Tile, issue: Issue, words: Place, register: int) -> Task:
+    """register of PE (i, j) = words[i, j]; the tile's steps are its rows. No operator slot is used."""
+    rows = tile.rows
+    upward = Place(words.base + (rows - 1) * words.step_words, -words.step_words, words.lane_words)
+    return Task(
+        issue,
+        Tile(rows, tile.cols, rows),
+        "move",
+        NORTH,
+        to=register,
+        at="step-from-bottom",
+        streams=(Stream("top", upward),),
+    )
+
+
+def drain(tile: Tile, issue: Issue, register: int, out: Place | None = None) -> Task:
+    """out[i, j] = register of PE (i, j), which is given up. No operator slot is used."""
+    rows = tile.rows
+    return Task(
+        issue,
+        Tile(rows, tile.cols, rows),
+        "move",
+        register,
+        south="result",
+        at="step",
+        uses_up="a",
+        streams=(Stream("top", ZERO),),
+        out=out,
+    )
+
+
+def reduce_down(tile: Tile, issue: Issue, operator: str, register: int, start: Place = ZERO) -> Task:
+    """start[0, col] combined with the register of every row, from the top down, leaves the column."""
+    return Task(issue, tile, operator, NORTH, register, south="result", streams=(Stream("top", start),))
+
+
+def broadcast_down(tile: Tile, issue: Issue, operator: str, words: Place, registers: tuple[int, int]) -> Task:
+    """registers[1] = operator(registers[0], words[0, col]) in every row."""
+    source, to = registers
+    return Task(issue, tile, operator, source, NORTH, to=to, south="operand", streams=(Stream("top", words),))
+
+
+def take_below(name: str, tile: Tile, operator: str, register: int = NOTHING, to: int | None = None) -> Task:
+    """In the 1D array, on what arrives from above: to, or what leaves = operator(arrived, register)."""
+    south = "result" if to is None else "nothing"
+    return Task(Issue(name, 0), tile, operator, NORTH, register, to=to, south=south)
+
+
+def issue_below(tile: Tile, issue: Issue, operator: str, operands: tuple[int, int], words: Place = ZERO) -> Task:
+    """In the 1D array, one operation a step on `operands`, of which WEST is the word that enters lane by
+    lane."""
+    a, b = operands
+    return Task(issue, tile, operator, a, b, south="result", streams=(Stream("below", words),))
+
+
+def to_register(task: Task, register: int) -> Task:
+    """The same task, its result kept in a register instead of sent on."""
+    return replace(task, to=register, south="nothing", out=None)
+
+
+def into(task: Task, below: Task) -> Task:
+    """The same task, what leaves it taken by a task of the 1D array."""
+    return replace(task, then=below.issue.name)
+
+
+def to_memory(task: Task, out: Place) -> Task:
+    """The same task, what leaves it written to memory."""
+    return replace(task, out=out)
+
+
+def giving_up(task: Task, operands: str) -> Task:
+    """The same task, the registers of these operands (of "abc") free after its last step."""
+    return replace(task, frees=operands)
+
+
+def using_up(task: Task, operands: str) -> Task:
+    """The same task, the registers of these operands (of "abc") free after every step."""
+    return replace(task, uses_up=operands)
+
+
+def also_to_register(task: Task, register: int) -> Task:
+    """The same task, its result sent on and kept in a register as well."""
+    return replace(task, to=register, south="result")

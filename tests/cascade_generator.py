@@ -1,0 +1,115 @@
+"""Random cascades over ranks M (perhaps in parts), P and L: reductions, broadcasts, tiles and iterations at random."""
+
+import random
+
+from pydantic import ValidationError
+
+from einsums import Cascade
+
+_INPUTS = {"A": ("M",), "B": ("M",), "C": ("M", "P"), "D": ("P",), "G": ("L", "M")}
+
+
+def random_cascade(seed: int) -> Cascade:
+    """A valid cascade; equal seeds give equal cascades."""
+    generator = random.Random(seed)
+    while True:
+        try:
+            return _Draft(generator).cascade(f"random-{seed}")
+        except ValidationError:
+            continue  # a cycle through a whole rank, for instance
+
+
+class _Draft:
+    def __init__(self, generator: random.Random) -> None:
+        self.random = generator
+        self.parts = generator.choice(((), ("m1", "m0"), ("m1", "m0"), ("m2", "m1", "m0")))
+        self.leaves = {"M": self.parts or ("m",), "P": ("p",), "L": ("l",)}
+        names = generator.sample(sorted(_INPUTS), generator.randint(1, 3))
+        self.variables = {name: tuple(v for r in _INPUTS[name] for v in self.leaves[r]) for name in names}
+        self.running: dict[str, str] = {}  # iterative tensor: its variable
+        self.open: list[str] = []  # running tensors not yet written
+        self.lines: list[str] = []
+        self.read: set[str] = set()
+
+    def cascade(self, name: str) -> Cascade:
+        for number in range(self.random.randint(3, 8)):
+            kind = self.random.random()
+            if kind < 0.2:
+                self._start(f"R{number}")
+            elif kind < 0.35 and self.open:
+                self._close()
+            else:
+                self._plain(f"T{number}")
+        while self.open:
+            self._close()
+        if not self.lines:
+            self._plain("T")
+        return Cascade.model_validate(self._document(name))
+
+    def _document(self, name: str) -> dict:
+        text = "\n".join(self.lines)
+        inputs = {n: list(_INPUTS[n]) for n in self.variables if n in _INPUTS and n in self.read}
+        ranks = {r: "" for r, leaves in self.leaves.items() if any(r in own for own in inputs.values())}
+        written = [line.split("[")[0] for line in self.lines]
+        document = {"name": name, "ranks": ranks, "inputs": inputs, "einsums": text}
+        document["outputs"] = [t for t in written if t not in self.read] or written[-1:]
+        document["init"] = {t: 0 for t in self.running if t in written}
+        if self.parts and "M" in ranks:
+            document["partition"] = {"M": [part.upper() for part in self.parts]}
+        return document
+
+    # --- Einsums ------------------------------------------------------------------------------------------
+    def _start(self, name: str) -> None:
+        """A running tensor: it may be read at its old value before it is written."""
+        base = self.random.choice(list(self.variables.values()))
+        if base:
+            self.running[name] = self.random.choice(base)
+            self.variables[name] = tuple(v for v in base if v == self.running[name] or self.random.random() < 0.4)
+            self.open.append(name)
+
+    def _close(self) -> None:
+        name = self.open.pop(0)
+        want = set(self.variables[name])
+        fitting = [t for t, own in self.variables.items() if t != name and self.running[name] in own]
+        terms = [self._access(name, "old")]
+        for tensor in self.random.sample(fitting, min(len(fitting), self.random.randint(1, 2))):
+            if set(self.variables[tensor]) <= want:
+                terms.append(self._access(tensor))
+        self.lines.append(f"{self._left(name)} = {' + '.join(terms)}")
+
+    def _plain(self, name: str) -> None:
+        recent = list(self.variables)[-4:]
+        pool = recent if self.random.random() < 0.7 else list(self.variables)
+        loads = [self._access(t) for t in self.random.sample(pool, min(len(pool), self.random.randint(1, 3)))]
+        present = {v for load in loads for v in self._names(load)}
+        kept = tuple(v for v in (*self.leaves["M"], "p", "l") if v in present and self.random.random() < 0.7)
+        self.variables[name] = kept
+        reduced = [v for v in (*self.leaves["M"], "p", "l") if v in present and v not in kept]
+        suffix = f" :: max({','.join(reduced)})" if reduced and self.random.random() < 0.5 else ""
+        self.lines.append(f"{name}[{','.join(kept)}] = {' * '.join(loads)}{suffix}")
+
+    # --- accesses -----------------------------------------------------------------------------------------
+    def _names(self, access: str) -> set[str]:
+        inside = access.split("[")[1].rstrip("]").replace("+", ",").replace("*", ",").split(",")
+        return {name for name in inside if name in {*self.leaves["M"], "p", "l"}}
+
+    def _access(self, tensor: str, how: str = "") -> str:
+        self.read.add(tensor)
+        if tensor in _INPUTS:
+            return f"{tensor}[{','.join(self._whole(rank) for rank in _INPUTS[tensor])}]"
+        if tensor not in self.running:
+            return f"{tensor}[{','.join(self.variables[tensor])}]"
+        how = how or ("old" if tensor in self.open else self.random.choice(("old", "new", "new", "last", "last")))
+        own = self.running[tensor]
+        spelled = {"old": own, "new": f"{own}+1", "last": own.upper()}[how]
+        return f"{tensor}[{','.join(spelled if v == own else v for v in self.variables[tensor])}]"
+
+    def _left(self, name: str) -> str:
+        own = self.running[name]
+        return f"{name}[{','.join(f'{v}+1' if v == own else v for v in self.variables[name])}]"
+
+    def _whole(self, rank: str) -> str:
+        leaves = self.leaves[rank]
+        return "+".join(
+            "*".join((leaf, *(later.upper() for later in leaves[place + 1 :]))) for place, leaf in enumerate(leaves)
+        )

@@ -1,0 +1,23 @@
+"""Do the benchmarks still run? Each one's quick form, without a word about its speed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
+def test_quick_run(script):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, env=environment, timeout=240)
+    assert run.returncode == 0, run.stderr
+    assert any(character.isdigit() for character in run.stdout)
+
+
+def test_there_are_benchmarks():
+    assert [script.stem for script in SCRIPTS][:1] != []
