@@ -47,9 +47,7 @@ def narrow(members: tuple[Member, ...], label: str) -> tuple[Member, ...]:
 
 def step_into(members: tuple[Member, ...], key: str) -> tuple[Member, ...] | None:
     """The nouns that may stand under `key`; None where no member has such a field."""
-    fields = [
-        field for member in members for name, field in member.fields.items() if key in (field.alias, name)
-    ]
+    fields = [field for member in members for name, field in member.fields.items() if key in (field.alias, name)]
     if not fields:
         return None
     inner = (member for field in fields for member in members_of(field.annotation))

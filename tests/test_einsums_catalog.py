@@ -59,7 +59,7 @@ def test_cascade_is_called_like_its_file_and_sizes_every_rank(name: str) -> None
     assert cascade.description and cascade.source
     assert {rule.rank for rule in cascade.sizes} == set(cascade.scope.roots)
     words = {word.strip() for rule in cascade.sizes for word in rule.expression.split("*")}
-    assert words <= DIMENSIONS
+    assert {word for word in words if not word.isdigit()} <= DIMENSIONS
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -23,7 +23,7 @@ from einsums.workload import count_coordinates
 
 CATALOG = Path(__file__).parent.parent / "einsums" / "catalog"
 NAMES = sorted(path.stem for path in CATALOG.glob("*.yaml"))
-SIZES = {"B": 2, "H": 3, "E": 2, "F": 3, "M": 7, "P": 2, "M0": 3, "K": 5, "T": 3, "D": 4, "A": 2, "S": 5}
+SIZES = {"N": 3, "V": 11, "V0": 4, "B": 2, "H": 3, "E": 2, "F": 3, "M": 7, "P": 2, "M0": 3, "K": 5, "T": 3, "D": 4, "A": 2, "S": 5}
 THREE_LEVELS: dict[str, Any] = {
     "name": "levels",
     "ranks": {"M": "", "P": ""},

@@ -1,0 +1,40 @@
+"""A cascade as plain data, in the form in which a user writes one: the inverse of `Cascade.model_validate`."""
+
+import math
+from typing import Any
+
+from einsums.nodes import Einsum
+from einsums.types import Cascade
+
+
+def cascade_data(cascade: Cascade) -> dict[str, Any]:
+    """Mappings, lists, text and numbers from which the same cascade is read; empty parts are left out."""
+    data: dict[str, Any] = {
+        "name": cascade.name,
+        "description": cascade.description,
+        "source": cascade.source,
+        "ranks": {rank.name: rank.description for rank in cascade.ranks},
+        "partition": {item.rank: list(item.parts) for item in cascade.partitions},
+        "batch": list(cascade.batch),
+        "inputs": {tensor.name: list(tensor.ranks) for tensor in cascade.inputs},
+        "unbatched": list(cascade.unbatched),
+        "init": {item.tensor: _number(item.value) for item in cascade.initial},
+        "outputs": list(cascade.outputs),
+        "sizes": {rule.rank: rule.expression for rule in cascade.sizes},
+        "einsums": einsum_text(cascade.einsums),
+    }
+    return {key: value for key, value in data.items() if value}
+
+
+def einsum_text(einsums: tuple[Einsum, ...]) -> str:
+    """One Einsum a line, their equals signs in a column."""
+    width = max(len(str(einsum.output)) for einsum in einsums)
+    lines = (str(einsum).split(" = ", 1) for einsum in einsums)
+    return "".join(f"{left:{width}} = {right}\n" for left, right in lines)
+
+
+def _number(value: float) -> float | int | str:
+    """Infinities as the text that a cascade accepts; whole numbers as such."""
+    if math.isinf(value):
+        return "-inf" if value < 0 else "inf"
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value

@@ -1,0 +1,13 @@
+"""Rewrites of a cascade that keep what it computes and save passes, each checked on numbers before it is accepted."""
+
+from einsums.rewriting.nouns import (
+    OperatorChange,
+    Options,
+    ReferenceSize,
+    Refusal,
+    Rewriting,
+    Step,
+)
+from einsums.rewriting.search import rewrite
+
+__all__ = ["OperatorChange", "Options", "ReferenceSize", "Refusal", "Rewriting", "Step", "rewrite"]

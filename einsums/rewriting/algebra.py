@@ -1,0 +1,171 @@
+"""Expressions as sums of products, so that a rewrite can see what depends on what.
+
+A `Product` is a coefficient times factors, some of them divisors: a/b*(x - g) has the factors a, (x - g) and the
+divisor b. `sum_of_products` multiplies sums out only where the caller lets it: (x - g) may stay one factor, because a
+difference taken before it is squared loses fewer digits than the squares subtracted afterwards.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads
+
+
+class Factor(NamedTuple):
+    """An expression that a product multiplies by, or divides by."""
+
+    expr: Expr
+    divides: bool = False
+
+
+class Product(NamedTuple):
+    """A coefficient times factors."""
+
+    coefficient: float
+    factors: tuple[Factor, ...]
+
+    def times(self, other: "Product") -> "Product":
+        """The product of both."""
+        return Product(self.coefficient * other.coefficient, self.factors + other.factors)
+
+    def scaled(self, coefficient: float) -> "Product":
+        """The same factors, more of them."""
+        return Product(self.coefficient * coefficient, self.factors)
+
+
+Splits = Callable[[Expr], Expr | None]
+ONE = Product(1.0, ())
+
+
+def sum_of_products(expr: Expr, look_into: Splits) -> tuple[Product, ...]:
+    """The expression as a sum of products.
+
+    `look_into` is asked about every load and every sum inside a product: the expression to put in its place (of a load:
+    its definition; of a sum: itself), or None to leave it whole.
+    """
+    match expr:
+        case Call(operator="add" | "sub", arguments=(left, right)):
+            sign = -1.0 if expr.operator == "sub" else 1.0
+            rest = tuple(product.scaled(sign) for product in sum_of_products(right, look_into))
+            return sum_of_products(left, look_into) + rest
+        case Call(operator="neg", arguments=(inner,)):
+            return tuple(product.scaled(-1.0) for product in sum_of_products(inner, look_into))
+        case Call(operator="mul", arguments=(left, right)):
+            ours, theirs = _operand(left, look_into), _operand(right, look_into)
+            return tuple(a.times(b) for a in ours for b in theirs)
+        case Call(operator="div", arguments=(left, right)):
+            divisors = _divisors(right, look_into)
+            return tuple(a.times(divisors) for a in _operand(left, look_into))
+        case Call(operator="pow", arguments=(base, Const(value=2.0))):
+            operand = _operand(base, look_into)
+            return tuple(a.times(b) for a in operand for b in operand)
+        case Const():
+            return (Product(expr.value, ()),)
+        case Load():
+            return _operand(expr, look_into)
+    return (Product(1.0, (Factor(expr),)),)
+
+
+def _operand(expr: Expr, look_into: Splits) -> tuple[Product, ...]:
+    """A factor: opened as far as `look_into` says."""
+    is_sum = isinstance(expr, Call) and expr.operator in ("add", "sub")
+    if is_sum or isinstance(expr, Load):
+        inner = look_into(expr)
+        if inner is None or (inner == expr and isinstance(expr, Load)):
+            return (Product(1.0, (Factor(expr),)),)
+        if inner != expr:
+            return _operand(inner, look_into)
+    return sum_of_products(expr, look_into)
+
+
+def _divisors(expr: Expr, look_into: Splits) -> Product:
+    """1 / expr as a product; a sum stays one divisor."""
+    products = _operand(expr, look_into)
+    if len(products) != 1:
+        return Product(1.0, (Factor(expr, True),))
+    only = products[0]
+    return Product(1.0 / only.coefficient, tuple(Factor(f.expr, not f.divides) for f in only.factors))
+
+
+def expression(products: Iterable[Product]) -> Expr:
+    """The sum of products as an expression, positive terms first."""
+    terms = sorted(merged(products), key=lambda product: product.coefficient < 0)
+    if not terms:
+        return Const(value=0.0)
+    result = _term(terms[0])
+    for product in terms[1:]:
+        operator = "sub" if product.coefficient < 0 else "add"
+        result = Call(
+            operator=operator, arguments=(result, _term(product.scaled(-1.0 if operator == "sub" else 1.0)))
+        )
+    return result
+
+
+def merged(products: Iterable[Product]) -> list[Product]:
+    """Products with equal factors added up; those that cancel are gone."""
+    by_factors: dict[tuple[str, ...], Product] = {}
+    for product in products:
+        key = tuple(sorted(f"{factor.divides} {factor.expr}" for factor in product.factors))
+        known = by_factors.get(key)
+        by_factors[key] = (
+            Product(known.coefficient + product.coefficient, known.factors) if known else product
+        )
+    return [product for product in by_factors.values() if product.coefficient]
+
+
+def _term(product: Product) -> Expr:
+    above = [factor.expr for factor in product.factors if not factor.divides]
+    below = [factor.expr for factor in product.factors if factor.divides]
+    if product.coefficient == -1.0 and not above:
+        above.insert(0, Const(value=-1.0))
+    elif abs(product.coefficient) != 1.0 or not above:
+        above.insert(0, Const(value=product.coefficient))
+    elif product.coefficient == -1.0:
+        above[0] = Call(operator="neg", arguments=(above[0],))
+    result = multiplied(above)
+    return result if not below else Call(operator="div", arguments=(result, multiplied(below)))
+
+
+def multiplied(factors: Iterable[Expr]) -> Expr:
+    """Factors multiplied from the left; 1 if there are none."""
+    return folded("mul", factors, Const(value=1.0))
+
+
+def folded(operator: str, terms: Iterable[Expr], of_none: Expr) -> Expr:
+    """Terms joined by a binary operator from the left."""
+    result: Expr | None = None
+    for term in terms:
+        result = term if result is None else Call(operator=operator, arguments=(result, term))
+    return of_none if result is None else result
+
+
+def replaced(expr: Expr, change: Callable[[Access], Expr]) -> Expr:
+    """The expression with every load replaced."""
+    match expr:
+        case Load():
+            return change(expr.access)
+        case Call():
+            return Call(operator=expr.operator, arguments=tuple(replaced(a, change) for a in expr.arguments))
+    return expr
+
+
+def variables_of(expr: Expr) -> tuple[str, ...]:
+    """Distinct rank variables of an expression in order of first appearance."""
+    return tuple(dict.fromkeys(name for access in iter_loads(expr) for name in access.variables))
+
+
+def index(variable: str, offset: int = 0) -> Index:
+    """The index `variable + offset`."""
+    return Index.model_validate({"terms": ({"variable": variable},), "offset": offset})
+
+
+def access(tensor: str, variables: Iterable[str]) -> Access:
+    """A tensor at plain rank variables."""
+    return Access(tensor=tensor, indices=tuple(index(name) for name in variables))
+
+
+def einsum(output: Access, expr: Expr, reducer: str = "add") -> Einsum:
+    """`output = expr`, whatever is absent on the left reduced; variables in the order of the right side."""
+    absent = tuple(name for name in variables_of(expr) if name not in output.variables)
+    reduction = {"operator": reducer, "variables": absent} if absent else None
+    return Einsum.model_validate({"output": output, "expr": expr, "reduction": reduction})

@@ -1,0 +1,248 @@
+"""Deferral: what does not depend on the reduced rank moves out of the reduction.
+
+    sum_m x[m] * g     = g * sum_m x[m]             also x / g, and for a mean
+    sum_m (u[m] + v[m]) = sum_m u[m] + sum_m v[m]   where one of the terms waits for a reduced value
+    max_m (x[m] + g)   = g + max_m x[m]             also min, and for a mean
+    sum_m1 sum_m0 x[m1,m0] * g[m1] = sum_m1 g[m1] * sum_m0 x[m1,m0]
+
+Only factors g that wait for the whole rank are moved: the reduction then no longer waits for them (Nayak et al.,
+MICRO 2024, section on reassociation). With `expand`, sums inside products are multiplied out first, which turns
+mean (x - g)^2 into mean x^2 - 2 g mean x + g^2.
+"""
+
+from typing import NamedTuple
+
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads
+from einsums.operators import REDUCER_BY_NAME
+from einsums.rewriting.algebra import (
+    Factor,
+    Product,
+    access,
+    einsum,
+    expression,
+    multiplied,
+    sum_of_products,
+    variables_of,
+)
+from einsums.rewriting.draft import Draft, Flow
+
+_LONGEST_JOINED_NAME = 5
+
+
+class _Moves(NamedTuple):
+    """A reduction, and the variables that moved factors must be free of."""
+
+    flow: Flow
+    target: Einsum
+    free_of: frozenset[str]
+    expand: bool
+
+    def movable(self, expr: Expr) -> bool:
+        """True for a factor that waits for the whole rank and does not change along the reduced variables."""
+        return self.flow.is_late(expr) and not self.free_of & set(variables_of(expr))
+
+
+def defer(draft: Draft, rank: str, expand: bool = False) -> bool:
+    """Move factors out of every reduction over the rank that waits for them; False if there is none."""
+    changed = False
+    for target in Flow(draft, rank).late_reductions():
+        flow = Flow(draft, rank)
+        changed |= any(_apply(draft, _Moves(flow, target, free, expand)) for free in _choices(flow, target))
+    return changed
+
+
+def _choices(flow: Flow, target: Einsum) -> tuple[frozenset[str], ...]:
+    """All reduced parts of the rank first, then the inner ones alone."""
+    whole = frozenset(target.reduced_variables) & set(flow.variables)
+    return tuple(choice for choice in (whole, whole - {flow.outer}) if choice)
+
+
+def _apply(draft: Draft, moves: _Moves) -> bool:
+    target = draft.einsums.get(moves.target.name)
+    plain = target is not None and all(
+        index.plain_variable and not index.offset for index in target.output.indices
+    )
+    if target is None or target.reduction is None or target != moves.target or not plain:
+        return False
+    reducer = target.reduction.operator
+    if reducer in ("max", "min"):
+        return _apply_to_extremum(draft, moves, reducer)
+    if reducer == "add":
+        return _apply_to_sum(draft, moves, reducer)
+    if reducer == "mean" and moves.free_of == set(target.reduced_variables):
+        return _apply_to_sum(draft, moves, reducer)
+    return False
+
+
+# --- sums and means ------------------------------------------------------------------------------------------
+def _apply_to_sum(draft: Draft, moves: _Moves, reducer: str) -> bool:
+    products = sum_of_products(moves.target.expr, lambda expr: _look_into(draft, moves, expr))
+    split = [_moved_and_kept(moves, product) for product in products]
+    if not any(moved for moved, _ in split) and (len(products) == 1 or not _distributes(moves, products)):
+        return False
+    stays = {name for moved, _ in split for factor in moved for name in variables_of(factor.expr)}
+    outer = tuple(name for name in moves.target.reduced_variables if name in stays)
+    if outer and len(products) > 1:
+        return False
+    parts = []
+    for product, (moved, kept) in zip(products, split, strict=True):
+        local = _reduced(draft, moves, (kept, outer), reducer)
+        if local is None:
+            return False
+        parts.append(Product(product.coefficient, (*((Factor(local),) if local != _NOTHING else ()), *moved)))
+    draft.put(einsum(moves.target.output, expression(parts)))
+    return True
+
+
+_NOTHING = Const(value=1.0)
+
+
+def _distributes(moves: _Moves, products: tuple[Product, ...]) -> bool:
+    """A sum is taken apart if some of its terms wait for the rank and walk it."""
+    return any(_is_mixed(moves.flow, product) for product in products)
+
+
+def _is_mixed(flow: Flow, product: Product) -> bool:
+    late = any(flow.is_late(factor.expr) for factor in product.factors)
+    return late and any(flow.walks(factor.expr) for factor in product.factors)
+
+
+def _moved_and_kept(moves: _Moves, product: Product) -> tuple[list[Factor], list[Factor]]:
+    moved = [factor for factor in product.factors if moves.movable(factor.expr)]
+    return moved, [factor for factor in product.factors if factor not in moved]
+
+
+def _look_into(draft: Draft, moves: _Moves, expr: Expr) -> Expr | None:
+    """Open late values along the rank whose definition holds something to move, and sums that must be taken apart."""
+    if isinstance(expr, Load):
+        if not (moves.flow.is_late(expr) and moves.flow.walks(expr)):
+            return None
+        found = draft.definition(expr.access)
+        return found.expr if found is not None and _is_worth_opening(draft, moves, found.expr) else None
+    if moves.expand:
+        return expr if moves.flow.is_late(expr) else None
+    products = sum_of_products(expr, lambda _: None)
+    return expr if any(_holds_movable(moves, product) for product in products) else None
+
+
+def _holds_movable(moves: _Moves, product: Product) -> bool:
+    """A term of which a part can move: a difference x - g has none and stays whole, c*g + b has one."""
+    walks = any(moves.flow.walks(factor.expr) for factor in product.factors)
+    return walks and any(moves.movable(factor.expr) for factor in product.factors)
+
+
+def _is_worth_opening(draft: Draft, moves: _Moves, expr: Expr) -> bool:
+    match expr:
+        case Call(operator="mul" | "div" | "neg"):
+            return any(
+                moves.movable(side) or _is_worth_opening(draft, moves, side) for side in expr.arguments
+            )
+        case Call(operator="add" | "sub"):
+            return _look_into(draft, moves, expr) is not None
+        case Load():
+            return _look_into(draft, moves, expr) is not None
+    return False
+
+
+def _reduced(
+    draft: Draft, moves: _Moves, part: tuple[list[Factor], tuple[str, ...]], reducer: str
+) -> Expr | None:
+    """The kept factors reduced in an Einsum of their own, `outer` variables left for later; None if impossible."""
+    kept, outer = part
+    gone = [name for name in moves.target.reduced_variables if name not in outer]
+    expr = expression([Product(1.0, tuple(kept))])
+    present = variables_of(expr)
+    absent = [name for name in gone if name not in present]
+    if absent and reducer == "mean":
+        gone = [name for name in gone if name in present]
+        if not gone:
+            return expr
+    elif absent:
+        number = count_of(draft, tuple(absent), moves.target)
+        if number is None:
+            return None
+        if absent == gone:
+            return multiplied([number, *([] if expr == _NOTHING else [expr])])
+        return None
+    ranks = [name for name in (*moves.target.output.variables, *outer) if name in present]
+    output = access(_name(draft, moves.target, expr), _outer_before_last(tuple(ranks), outer))
+    return Load(
+        access=access(draft.reuse(einsum(output, expr, reducer), moves.target.name), output.variables)
+    )
+
+
+def _outer_before_last(variables: tuple[str, ...], outer: tuple[str, ...]) -> tuple[str, ...]:
+    rest = tuple(name for name in variables if name not in outer)
+    return (*rest[:-1], *(name for name in outer if name in variables), *rest[-1:])
+
+
+def _name(draft: Draft, target: Einsum, expr: Expr) -> str:
+    """SNV for SN * V, SA for A alone: names of the factors run together, as the field writes them."""
+    tensors = tuple(dict.fromkeys(load.tensor for load in iter_loads(expr)))
+    joined = "".join(tensors) if len(tensors) > 1 else f"S{''.join(tensors)}"
+    return draft.fresh(joined if len(joined) <= _LONGEST_JOINED_NAME else f"S{target.name}")
+
+
+def count_of(draft: Draft, variables: tuple[str, ...], near: Einsum) -> Load | None:
+    """How many points the variables span, counted by an Einsum; None if no tensor has all their ranks.
+
+    The language has no size of a rank as a value. `select(x, 1, 1)` is 1 whatever x is; other ranks are held at 0.
+    """
+    for found in draft.einsums.values():
+        if is_count(found) and set(found.reduced_variables) == set(variables) and not found.output.indices:
+            return Load(access=found.output)
+    loads = [load for found in (near, *draft.einsums.values()) for load in found.loads]
+    inputs = {tensor.name for tensor in draft.source.inputs}
+    fit = [load for load in loads if set(variables) <= set(load.variables) and load.tensor in inputs]
+    fit += [load for load in loads if set(variables) <= set(load.variables) and load.tensor not in inputs]
+    chosen = next((load for load in fit if _separable(load, variables)), None)
+    if chosen is None:
+        return None
+    at_zero = tuple(
+        index if set(index.variables) & set(variables) else Index(terms=(), offset=0)
+        for index in chosen.indices
+    )
+    one = Load(access=Access(tensor=chosen.tensor, indices=at_zero))
+    expr = Call(operator="select", arguments=(one, _NOTHING, _NOTHING))
+    name = draft.fresh("N" + "".join(dict.fromkeys(draft.root_of(v.upper()) for v in variables)))
+    return Load(access=access(draft.reuse(einsum(access(name, ()), expr), near.name), ()))
+
+
+def is_count(found: Einsum) -> bool:
+    """True for a sum of ones."""
+    ones = (
+        isinstance(found.expr, Call)
+        and found.expr.operator == "select"
+        and found.expr.arguments[1:] == (_NOTHING,) * 2
+    )
+    return ones and found.reduction is not None and found.reduction.operator == "add"
+
+
+def _separable(load: Access, variables: tuple[str, ...]) -> bool:
+    """No index mixes counted variables with others, and none reads an iteration."""
+    wanted = set(variables)
+    mixed = any(set(index.variables) & wanted and set(index.variables) - wanted for index in load.indices)
+    return not mixed and not any(index.last_of for index in load.indices)
+
+
+# --- maxima and minima ---------------------------------------------------------------------------------------
+def _apply_to_extremum(draft: Draft, moves: _Moves, reducer: str) -> bool:
+    """max(x + g) = g + max(x): only for terms that are free of every reduced variable."""
+    reduced = set(moves.target.reduced_variables)
+    terms = sum_of_products(moves.flow.inline(moves.target.expr), lambda expr: None)
+    moved = [t for t in terms if _is_late(moves.flow, t) and not reduced & set(variables_of(expression([t])))]
+    kept = [term for term in terms if term not in moved]
+    if not moved or not kept or not reduced <= set(variables_of(expression(kept))):
+        return False
+    expr = expression(kept)
+    ranks = [name for name in moves.target.output.variables if name in variables_of(expr)]
+    prefix = "X" if REDUCER_BY_NAME[reducer].keyword == "max" else "N"
+    inner = einsum(access(draft.fresh(f"{prefix}{moves.target.name}"), ranks), expr, reducer)
+    name = draft.reuse(inner, moves.target.name)
+    local = Product(1.0, (Factor(Load(access=access(name, ranks))),))
+    draft.put(einsum(moves.target.output, expression([local, *moved])))
+    return True
+
+
+def _is_late(flow: Flow, product: Product) -> bool:
+    return any(flow.is_late(factor.expr) for factor in product.factors)

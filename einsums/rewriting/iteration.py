@@ -1,0 +1,110 @@
+"""Iteration: reductions over a rank that wait for each other become values that are corrected as they grow.
+
+`running` keeps, for every step over the outermost part of the rank, the reduced value so far (the maximum, say) and
+each late sum under that value; a new tile first updates the value, then scales the old sum by what the value's change
+means (`homomorphism`) and adds the tile's own. `stepwise` is the same with the rank itself as the iterative one.
+`partition` takes every part by its own reduced value, independent of the others, and scales each when all are known.
+This module says what is carried over; `corrections` builds it.
+"""
+
+from typing import NamedTuple
+
+from einsums.nodes import Access, Call, Einsum, Load
+from einsums.rewriting.algebra import (
+    einsum,
+)
+from einsums.rewriting.corrections import JOINING, Builder, closure_of
+from einsums.rewriting.deferral import count_of
+from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.homomorphism import (
+    Shift,
+    UnknownIdentityError,
+    shift_of,
+)
+from einsums.rewriting.nouns import Form
+
+
+class Iterated(NamedTuple):
+    """The sums carried over and how, the sums that could not be and why, tensors that may not be zero."""
+
+    shifts: tuple[Shift, ...]
+    unknown: tuple[str, ...]
+    divisors: tuple[str, ...]
+
+
+def iterate(draft: Draft, rank: str, form: Form, conditional: bool = False, guard: bool = False) -> Iterated:
+    """Carry over every late reduction of the rank for which an identity is known.
+
+    `guard` keeps parts whose values are all infinite out of the local extremum of the partition form.
+    """
+    tried = draft.copy()
+    totals = _means_as_quotients(tried, rank)
+    known, unknown = _shifts(tried, rank, conditional)
+    needed = closure_of(Flow(tried, rank), [shift.target.name for shift in known])
+    _means_as_quotients(draft, rank, frozenset(mean for mean, total in totals.items() if total not in needed))
+    shifts, _ = _shifts(draft, rank, conditional)
+    builder = Builder(draft, rank, form, guard)
+    if shifts:
+        builder.build(shifts)
+    return Iterated(tuple(shifts), tuple(unknown), tuple(builder.divisors))
+
+
+def _means_as_quotients(draft: Draft, rank: str, kept: frozenset[str] = frozenset()) -> dict[str, str]:
+    """mean x = sum x / n, for the means that late reductions need or are; the sums by the means."""
+    totals: dict[str, str] = {}
+    flow = Flow(draft, rank)
+    needed = closure_of(flow, [found.name for found in flow.late_reductions()])
+    for found in flow.reductions():
+        if (
+            found.name in kept
+            or found.name not in needed
+            or found.reduction is None
+            or found.reduction.operator != "mean"
+        ):
+            continue
+        number = count_of(draft, found.reduced_variables, found)
+        if number is None:
+            continue
+        output = Access(tensor=draft.fresh(f"T{found.name}"), indices=found.output.indices)
+        total = draft.reuse(einsum(output, found.expr), found.name)
+        quotient = (Load(access=Access(tensor=total, indices=found.output.indices)), number)
+        draft.put(Einsum(output=found.output, expr=Call(operator="div", arguments=quotient)))
+        totals[found.name] = total
+    return totals
+
+
+def _shifts(draft: Draft, rank: str, conditional: bool) -> tuple[list[Shift], list[str]]:
+    """The late sums that can be carried over, and sentences about the others.
+
+    A sum may add lower sums to the draft; then all are looked at again. A sum that needs one that cannot be carried
+    over cannot be either.
+    """
+    while True:
+        known, unknown = list[Shift](), dict[str, str]()
+        before = len(draft.einsums)
+        flow = Flow(draft, rank)
+        for found in flow.late_reductions():
+            blocked = sorted(closure_of(flow, [found.name]) & set(unknown))
+            try:
+                if blocked:
+                    raise UnknownIdentityError(
+                        f"{found.name} needs {blocked[0]}, which cannot be carried over"
+                    )
+                _check_sources(flow, found)
+                known.append(shift_of(draft, flow, found, conditional))
+            except UnknownIdentityError as reason:
+                unknown[found.name] = str(reason)
+        if len(draft.einsums) == before:
+            return known, list(unknown.values())
+
+
+def _check_sources(flow: Flow, target: Einsum) -> None:
+    for name in closure_of(flow, [target.name]):
+        found = flow.einsums[name]
+        reduces = flow.outer in found.reduced_variables and not flow.has_rank(name)
+        if reduces and found.reduction is not None and found.reduction.operator not in JOINING:
+            raise UnknownIdentityError(
+                f"{target.name} needs {name}, and a {found.reduction.operator} has no running form here"
+            )
+        if any(place.offset for place in found.output.indices):
+            raise UnknownIdentityError(f"{target.name} needs {name}, which is iterative already")

@@ -1,0 +1,83 @@
+"""What a rewrite answers with: the derived cascade, the identities it used, what they change, and what was refused."""
+
+from typing import Literal
+
+from einsums.interpreter_trials import Comparison
+from einsums.nodes import Noun
+from einsums.types import Cascade
+
+Identity = Literal["deferral", "expansion", "iteration"]
+Form = Literal["running", "stepwise", "partition"]
+
+
+class OperatorChange(Noun):
+    """Executions of one operator before and after a step, at the reference sizes."""
+
+    operator: str
+    before: int
+    after: int
+
+
+class ReferenceSize(Noun):
+    """The size at which operations are counted."""
+
+    rank: str
+    size: int
+
+
+class Options(Noun):
+    """How to rewrite.
+
+    `form` is the shape that iteration gives: running values over tiles, running values at every element, or local
+    values of each part that are combined at the end (for parts that live in different places). `conditional` admits
+    identities that hold only where a divisor is not zero. `sizes` replaces reference sizes.
+    """
+
+    identities: tuple[Identity, ...] = ("deferral", "expansion", "iteration")
+    form: Form = "running"
+    conditional: bool = False
+    sizes: tuple[ReferenceSize, ...] = ()
+
+
+class Step(Noun):
+    """One rewrite: the identity, the Einsums it made or changed, its caveat, the passes and operations it changes."""
+
+    identity: str
+    einsums: tuple[str, ...]
+    caveat: str
+    passes_before: int
+    passes_after: int
+    operations: tuple[OperatorChange, ...]
+    comparison: Comparison
+
+
+class Refusal(Noun):
+    """A candidate that was built and not accepted, or an identity that does not apply, with the reason."""
+
+    identity: str
+    reason: str
+
+
+class Rewriting(Noun):
+    """The answer: `cascade` is the derived one, or the original if no step applies.
+
+    `reason` says why no further pass can go; it is empty where a further one might, but was not asked for.
+    """
+
+    original: Cascade
+    cascade: Cascade
+    rank: str
+    wanted: int
+    passes_before: int
+    passes: int
+    steps: tuple[Step, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    reference: tuple[ReferenceSize, ...] = ()
+    operations: tuple[OperatorChange, ...] = ()
+    comparison: Comparison | None = None
+    reason: str = ""
+
+    @property
+    def is_reached(self) -> bool:
+        """True if the derived cascade makes no more passes than wanted."""
+        return self.passes <= self.wanted

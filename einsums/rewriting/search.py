@@ -1,0 +1,303 @@
+"""The search: apply identities, cheapest first, until the wanted number of passes is reached or none applies.
+
+Deferral costs nothing, expansion cancels digits, iteration costs corrections; they are tried in this order, and again
+after every success. A candidate is accepted only if it makes fewer passes and computes what the original does on
+every trial (`interpreter_trials`); otherwise it is refused with the counterexample. A deferral that saves no pass by
+itself is kept only if a later step builds on it.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from einsums.interpreter_trials import Comparison, compare
+from einsums.passes import analyse_passes, count_passes
+from einsums.problems import nearest
+from einsums.rewriting.deferral import defer
+from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.iteration import iterate
+from einsums.rewriting.nouns import (
+    OperatorChange,
+    Options,
+    ReferenceSize,
+    Refusal,
+    Rewriting,
+    Step,
+)
+from einsums.rewriting.splitting import UnsplittableRankError, split
+from einsums.types import Cascade
+from einsums.workload import Workload, operation_counts
+
+_REDUCED_SIZE, _TILE_SIZE, _OTHER_SIZE = 4096, 256, 64
+DEFERRAL = "deferral: a factor or term that does not change along the reduced rank moves out of the reduction"
+EXPANSION = "expansion: sum (x - g)^2 = sum x^2 - 2 g sum x + n g^2, then deferral"
+_DEFERRAL_CAVEAT = (
+    "scaled once, after the sum: fewer roundings; the sum may overflow or underflow where scaled terms do not"
+)
+_EXPANSION_CAVEAT = "terms cancel: rounding grows with the square of |mean| / deviation"
+
+
+class Candidate(NamedTuple):
+    """A derived cascade that has not been accepted yet."""
+
+    cascade: Cascade
+    identity: str
+    caveat: str
+    einsums: tuple[str, ...]
+    divisors: tuple[str, ...] = ()
+
+
+class _Task(NamedTuple):
+    original: Cascade
+    rank: str
+    wanted: int
+    options: Options
+
+
+def rewrite(
+    cascade: Cascade, passes: int, rank: str | None = None, options: Options | None = None
+) -> Rewriting:
+    """Derive a cascade that makes at most `passes` passes over `rank`, by default the rank with the most passes.
+
+    ValueError for an unknown rank or fewer than one pass. If no identity leads there, the answer holds what could be
+    reached and why no further pass can go.
+    """
+    if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
+        raise ValueError(
+            f"passes must be an integer of at least 1 (every element is visited once), found {passes!r}"
+        )
+    chosen = _known_rank(cascade, rank)
+    task = _Task(cascade, chosen, passes, options or Options())
+    return _Search(task).run()
+
+
+def _known_rank(cascade: Cascade, rank: str | None) -> str:
+    names = [item.name for item in cascade.ranks if item.name not in cascade.batch]
+    if rank is None:
+        return max(names, key=lambda name: (count_passes(cascade, name), _is_walked(cascade, name)))
+    root = cascade.root_of(rank)
+    if root not in names:
+        raise ValueError(f"no rank in {cascade.name} is called '{rank}'{nearest(rank, names)}")
+    return root
+
+
+def _is_walked(cascade: Cascade, rank: str) -> bool:
+    """True for a rank that is partitioned or iterated over: of ranks with equal passes the one meant."""
+    return cascade.partition_of(rank) is not None or any(rank == over for _, over in cascade.iterative)
+
+
+class _Search:
+    """The cascade reached so far and how."""
+
+    def __init__(self, task: _Task) -> None:
+        self.task = task
+        self.reached = task.original
+        self.passes = self.passes_at_first = count_passes(task.original, task.rank)
+        self.steps: list[Step] = []
+        self.refusals: dict[str, Refusal] = {}
+        self.comparison: Comparison | None = None
+
+    def run(self) -> Rewriting:
+        """Steps until the wanted passes are reached or nothing is accepted."""
+        while self.passes > self.task.wanted and self.advance():
+            pass
+        original, task = self.task.original, self.task
+        return Rewriting(
+            original=original,
+            cascade=self.renamed() if self.steps else original,
+            rank=task.rank,
+            wanted=task.wanted,
+            passes_before=self.passes_at_first,
+            passes=self.passes,
+            steps=tuple(self.steps),
+            refusals=tuple(self.refusals.values()),
+            reference=reference_sizes(self.reached, task.rank, task.options),
+            operations=operation_changes(original, self.reached, task.rank, task.options),
+            comparison=self.comparison,
+            reason=self.reason(),
+        )
+
+    def renamed(self) -> Cascade:
+        """The derived cascade under a name that says what it is."""
+        source = self.task.original
+        name = f"{source.name}-rewritten-{self.passes}pass"
+        note = f"derived from {source.name}" + (f" ({source.source})" if source.source else "")
+        return Draft(self.reached).cascade(name, note)
+
+    def advance(self) -> bool:
+        """Accept the first candidate that saves a pass, in the first pass where there is one."""
+        numbers = analyse_passes(self.reached, self.task.rank).pass_of_einsum
+        for first in range(1, self.passes):
+            given = frozenset(item.einsum for item in numbers if item.number < first)
+            if self.advance_from(given):
+                return True
+        return False
+
+    def advance_from(self, given: frozenset[str]) -> bool:
+        """The same for the passes after those whose reductions are given."""
+        pending: list[Candidate] = []
+        base = self.reached
+        for identity in self.task.options.identities:
+            for candidate in self.candidates(identity, Draft(base, given)):
+                passes = count_passes(candidate.cascade, self.task.rank)
+                if passes < self.passes:
+                    if self.accept([*pending, candidate]):
+                        return True
+                elif identity == "deferral" and candidate.cascade != base:
+                    pending, base = [candidate], candidate.cascade
+        return False
+
+    def candidates(self, identity: str, base: Draft) -> list[Candidate]:
+        """What an identity makes of a draft; a result that the language cannot say is refused."""
+        try:
+            return list(_candidates(identity, base, self))
+        except ValidationError as error:
+            self.refuse(identity, f"the result cannot be written: {error.errors()[0]['msg']}")
+            return []
+
+    def accept(self, chain: list[Candidate]) -> bool:
+        """Take over the last of a chain if it computes what the original does."""
+        last = chain[-1]
+        divisors = last.divisors if self.task.options.conditional else ()
+        try:
+            found = compare(self.task.original, last.cascade, self.task.rank, divisors)
+        except ValueError as error:  # a size the trials use does not fit an index of the cascade
+            self.refuse(last.identity, f"it cannot be tried: {error}")
+            return False
+        if not found.is_equal:
+            self.refuse(last.identity, str(found.counterexample or "no finite value of it could be compared"))
+            return False
+        for candidate in chain:
+            self.steps.append(self.step(candidate, found))
+            self.reached = candidate.cascade
+        self.passes = count_passes(last.cascade, self.task.rank)
+        self.comparison = found
+        return True
+
+    def step(self, candidate: Candidate, comparison: Comparison) -> Step:
+        rank, options = self.task.rank, self.task.options
+        kept = {einsum.name for einsum in candidate.cascade.einsums}
+        return Step(
+            identity=candidate.identity,
+            einsums=tuple(name for name in candidate.einsums if name in kept),
+            caveat=candidate.caveat,
+            passes_before=count_passes(self.reached, rank),
+            passes_after=count_passes(candidate.cascade, rank),
+            operations=operation_changes(self.reached, candidate.cascade, rank, options),
+            comparison=comparison,
+        )
+
+    def refuse(self, identity: str, reason: str) -> None:
+        self.refusals.setdefault(f"{identity} {reason}", Refusal(identity=identity, reason=reason))
+
+    def reason(self) -> str:
+        """Why no further pass can go."""
+        rank = self.task.rank
+        if self.passes <= 1:
+            return f"1 is the floor: every element of {rank} has to be visited once"
+        if self.passes <= self.task.wanted:
+            return ""
+        forced = analyse_passes(self.reached, rank).forced_by[-1]
+        outputs = [
+            name for name in self.task.original.outputs if name in Flow(Draft(self.reached), rank).late
+        ]
+        elements = [name for name in outputs if Flow(Draft(self.reached), rank).has_rank(name)]
+        if elements:
+            why = f"{elements[0]} is an output with an element for each of {rank}, and each needs it"
+        elif self.refusals:
+            why = "no identity that is known and equal on every trial removes this dependence"
+        else:
+            why = "no admitted identity removes this dependence"
+        return f"{self.passes} passes over {rank} remain: {forced.reason}; {why}"
+
+
+# --- candidates ----------------------------------------------------------------------------------------------
+def _candidates(identity: str, base: Draft, search: _Search) -> Iterator[Candidate]:
+    task = search.task
+    match identity:
+        case "deferral":
+            yield from _deferred(base, task.rank, False)
+        case "expansion":
+            yield from _deferred(base, task.rank, True)
+        case "iteration":
+            tried = list(_iterated(base, search, False))
+            yield from tried
+            if task.options.form == "partition":
+                plain = [candidate.cascade for candidate in tried]
+                yield from (other for other in _iterated(base, search, True) if other.cascade not in plain)
+
+
+def _deferred(base: Draft, rank: str, expand: bool) -> Iterator[Candidate]:
+    draft = Draft(base.source, base.given)
+    changed = False
+    while defer(draft, rank, expand):
+        changed = True
+    if changed:
+        identity, caveat = (EXPANSION, _EXPANSION_CAVEAT) if expand else (DEFERRAL, _DEFERRAL_CAVEAT)
+        yield Candidate(draft.cascade(), identity, caveat, tuple(dict.fromkeys(draft.touched)))
+
+
+def _iterated(base: Draft, search: _Search, guard: bool) -> Iterator[Candidate]:
+    task, draft = search.task, Draft(base.source, base.given)
+    form = task.options.form
+    try:
+        if form != "stepwise":
+            split(draft, task.rank)
+        elif draft.partition(task.rank) is not None:
+            raise UnsplittableRankError(
+                f"rank {task.rank} is partitioned: steps of one element need a whole rank"
+            )
+        done = iterate(draft, task.rank, form, task.options.conditional, guard)
+    except UnsplittableRankError as reason:
+        search.refuse("iteration", str(reason))
+        return
+    for sentence in done.unknown:
+        search.refuse("iteration", sentence)
+    if not done.shifts:
+        return
+    identities = dict.fromkeys(shift.identity for shift in done.shifts)
+    caveats = list(dict.fromkeys(shift.caveat for shift in done.shifts))
+    if guard:
+        caveats.append("a part whose values are all infinite counts as 0 under its local reference")
+    partition = draft.partition(task.rank)
+    over = " x ".join(partition.parts) if partition else f"{task.rank}, one element a step"
+    kind = f"iteration ({form} over {over}{', infinite parts masked' if guard else ''}): "
+    touched = tuple(dict.fromkeys(draft.touched))
+    yield Candidate(draft.cascade(), kind + "; ".join(identities), "; ".join(caveats), touched, done.divisors)
+
+
+# --- operations ----------------------------------------------------------------------------------------------
+def reference_sizes(cascade: Cascade, rank: str, options: Options) -> tuple[ReferenceSize, ...]:
+    """Sizes at which operations are counted: the rank 4096 in tiles of 256, others 64, batch ranks 1."""
+    given = {item.rank: item.size for item in options.sizes}
+    names = [item.name for item in cascade.ranks if item.name not in cascade.batch]
+    sizes = {name: _REDUCED_SIZE if name == rank else _OTHER_SIZE for name in names}
+    for partition in cascade.partitions:
+        innermost = _TILE_SIZE if partition.rank == rank else _OTHER_SIZE // 4
+        sizes |= {part: innermost if part == partition.parts[-1] else 4 for part in partition.inner}
+    sizes |= dict.fromkeys(cascade.batch, 1)
+    return tuple(ReferenceSize(rank=name, size=given.get(name, size)) for name, size in sizes.items())
+
+
+def operation_changes(
+    before: Cascade, after: Cascade, rank: str, options: Options
+) -> tuple[OperatorChange, ...]:
+    """Executions of each operator in both, sorted by operator; empty where the sizes do not fit the indices."""
+    try:
+        old, new = _operations(before, rank, options), _operations(after, rank, options)
+    except ValidationError:
+        return ()
+    return tuple(
+        OperatorChange(operator=name, before=old.get(name, 0), after=new.get(name, 0))
+        for name in sorted({*old, *new})
+    )
+
+
+def _operations(cascade: Cascade, rank: str, options: Options) -> dict[str, int]:
+    sizes = {item.rank: item.size for item in reference_sizes(cascade, rank, options)}
+    counts: dict[str, int] = {}
+    workload = Workload.model_validate({"cascade": cascade, "bits": 16, "sizes": sizes})
+    for row in operation_counts(workload):
+        counts[row.operator] = counts.get(row.operator, 0) + row.count
+    return counts
