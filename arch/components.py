@@ -103,13 +103,9 @@ class Array(BaseModel):
         covered = cover(self.operations, tuple(operators))
         if covered is not None:
             return covered
-        has = ", ".join(
-            f"{operation.name} ({' '.join(operation.operators)})" for operation in self.operations
-        )
+        has = ", ".join(f"{operation.name} ({' '.join(operation.operators)})" for operation in self.operations)
         alone = tuple(
-            dict.fromkeys(
-                o for o in operators if not any(o in c for x in self.operations for c in x.coverages)
-            )
+            dict.fromkeys(o for o in operators if not any(o in c for x in self.operations for c in x.coverages))
         )
         missing = " or ".join(f"'{operator}'" for operator in alone)
         wanted = missing or f"the operators ({' '.join(operators)}) together"

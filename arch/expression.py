@@ -318,11 +318,7 @@ def check_names(expression: Expression, known: Iterable[str]) -> None:
 
 
 def _raise_to(base: Any, exponent: Any) -> Any:
-    if (
-        isinstance(base, int)
-        and isinstance(exponent, int)
-        and base.bit_length() * exponent > _LARGEST_POWER_BITS
-    ):
+    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > _LARGEST_POWER_BITS:
         raise OverflowError
     power = base**exponent
     if isinstance(power, complex):

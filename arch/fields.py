@@ -104,9 +104,7 @@ def validated_by_name(items: TypeAdapter[dict[str, Any]], noun: str) -> Callable
         for name, body in value.items():
             if _name_of(body) not in (None, name):
                 raise ValueError(f"the {noun} '{name}' has another name, '{_name_of(body)}'")
-        named = {
-            name: body | {"name": name} if isinstance(body, dict) else body for name, body in value.items()
-        }
+        named = {name: body | {"name": name} if isinstance(body, dict) else body for name, body in value.items()}
         return tuple(items.validate_python(named).values())
 
     return validate

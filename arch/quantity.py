@@ -200,9 +200,7 @@ class Quantity:
         )
         return core_schema.no_info_plain_validator_function(self.validate, serialization=serializer)
 
-    def __get_pydantic_json_schema__(
-        self, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         noun, example, _ = _WORDING[self.dimension]
         return {"type": "string", "description": f"{noun} with its unit", "examples": [example]}
 

@@ -63,9 +63,7 @@ def _left_problems(scope: Scope) -> Iterator[Problem]:
         steps = 0
         for index in einsum.output.indices:
             if scope.rank_of_index(index) is None or index.offset not in (0, 1):
-                expected = (
-                    "a rank variable, a rank variable + 1 (iterative) or a whole partition such as m1*M0+m0"
-                )
+                expected = "a rank variable, a rank variable + 1 (iterative) or a whole partition such as m1*M0+m0"
                 yield Problem(f"{einsum.name}: index '{index}' on the left must be {expected}", einsum.line)
             steps += bool(index.offset)
         if steps > 1:
@@ -111,12 +109,8 @@ def _index_problem(scope: Scope, access: Access, index: Index, rank: str) -> str
         if iterates and index.last_of == rank:
             return None
         if iterates:
-            return (
-                f"{access} must read the last coordinate of {access.tensor} as {rank}, found {index.last_of}"
-            )
-        return (
-            f"{access}: '{index}' reads a last coordinate, but {access.tensor} does not iterate over {rank}"
-        )
+            return f"{access} must read the last coordinate of {access.tensor} as {rank}, found {index.last_of}"
+        return f"{access}: '{index}' reads a last coordinate, but {access.tensor} does not iterate over {rank}"
     if index.plain_variable is not None:
         return _plain_problem(scope, access, index, (rank, iterates))
     unknown = [name for term in index.terms for name in term.scale_ranks if name not in scope.root_by_part]
@@ -171,9 +165,7 @@ def _initial_problems(scope: Scope) -> Iterator[Problem]:
         yield Problem(f"the initial value of {name} is given twice")
     for name, rank in scope.iterative:
         if name not in started:
-            yield Problem(
-                f"{name} iterates over {rank} but has no initial value; add init: {{{name}: value}}"
-            )
+            yield Problem(f"{name} iterates over {rank} but has no initial value; add init: {{{name}: value}}")
     for name in dict.fromkeys(started):
         if name not in scope.iterative_rank:
             hint = nearest(name, scope.iterative_rank)

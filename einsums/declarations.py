@@ -53,9 +53,7 @@ def _partitions(partitions: tuple[Partition, ...], before: Mapping[str, Any]) ->
         yield Problem(f"part {part} is declared twice")
     for part in dict.fromkeys(parts):
         if part in ranks:
-            yield Problem(
-                f"part {part} is also declared as a rank; a part is declared by its partition alone"
-            )
+            yield Problem(f"part {part} is also declared as a rank; a part is declared by its partition alone")
 
 
 def _batch(batch: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
@@ -85,13 +83,9 @@ def _input_rank_problems(tensor: Tensor, before: Mapping[str, Any]) -> Iterator[
     root_by_part = {part: partition.rank for partition in before["partitions"] for part in partition.parts}
     for rank in tensor.ranks:
         if rank in before["batch"]:
-            yield Problem(
-                f"input {tensor.name} lists batch rank {rank}, which every tensor carries unwritten"
-            )
+            yield Problem(f"input {tensor.name} lists batch rank {rank}, which every tensor carries unwritten")
         elif rank in root_by_part:
-            yield Problem(
-                f"input {tensor.name} has rank {rank}, part of {root_by_part[rank]}; inputs have whole ranks"
-            )
+            yield Problem(f"input {tensor.name} has rank {rank}, part of {root_by_part[rank]}; inputs have whole ranks")
         elif rank not in ranks:
             yield Problem(f"input {tensor.name} has unknown rank '{rank}'{nearest(rank, ranks)}")
 

@@ -69,12 +69,8 @@ def _groups(scope: Scope) -> tuple[tuple[str, ...], ...]:
     graph = _graph(scope)
     place = {einsum.name: position for position, einsum in enumerate(scope.einsums)}
     condensed = nx.condensation(graph)
-    members: dict[int, frozenset[str]] = {
-        node: frozenset(condensed.nodes[node]["members"]) for node in condensed
-    }
-    order = nx.lexicographical_topological_sort(
-        condensed, key=lambda node: min(place[name] for name in members[node])
-    )
+    members: dict[int, frozenset[str]] = {node: frozenset(condensed.nodes[node]["members"]) for node in condensed}
+    order = nx.lexicographical_topological_sort(condensed, key=lambda node: min(place[name] for name in members[node]))
     return tuple(_inner_order(graph, members[node], place) for node in order)
 
 
@@ -82,9 +78,7 @@ def _inner_order(graph: nx.DiGraph, members: frozenset[str], place: dict[str, in
     """Order within one step: producers of this step's values first."""
     within = nx.DiGraph()
     within.add_nodes_from(members)
-    within.add_edges_from(
-        (a, b) for a, b, data in graph.edges(data=True) if {a, b} <= members and not data["carried"]
-    )
+    within.add_edges_from((a, b) for a, b, data in graph.edges(data=True) if {a, b} <= members and not data["carried"])
     return tuple(nx.lexicographical_topological_sort(within, key=place.__getitem__))
 
 
@@ -142,9 +136,7 @@ def _first_cycle(graph: nx.DiGraph, place: dict[str, int]) -> tuple[str, ...]:
 def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[Problem]:
     """Einsums that step together need one iterative rank for all, and read each other at the same step."""
     einsums = [einsum for einsum in scope.einsums if einsum.name in members]
-    ranks = list(
-        dict.fromkeys(scope.iterative_rank[e.name] for e in einsums if e.name in scope.iterative_rank)
-    )
+    ranks = list(dict.fromkeys(scope.iterative_rank[e.name] for e in einsums if e.name in scope.iterative_rank))
     names = ", ".join(einsum.name for einsum in einsums)
     if len(ranks) > 1:
         yield Problem(
@@ -159,9 +151,7 @@ def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[Probl
             yield Problem(f"{message} but {missing}: it would need values of later steps", einsum.line)
         for access in einsum.loads:
             if access.tensor in members and _leaves_step(scope, access, ranks[0]):
-                message = (
-                    f"{einsum.name} is part of the iteration of {names} over {ranks[0]} and reads {access}"
-                )
+                message = f"{einsum.name} is part of the iteration of {names} over {ranks[0]} and reads {access}"
                 yield Problem(f"{message}, which may be of a later step", einsum.line)
 
 

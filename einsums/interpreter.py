@@ -147,9 +147,7 @@ def _checked_inputs(cascade: Cascade, inputs: Mapping[str, np.ndarray]) -> dict[
         axes, ranks = arrays[tensor.name].ndim, len(tensor.ranks)
         if axes < ranks or (axes > ranks and cascade.is_unbatched(tensor.name)):
             prefix = "" if cascade.is_unbatched(tensor.name) else "batch axes and "
-            raise ValueError(
-                f"input {tensor.name} needs {prefix}{ranks} axes ({listed(tensor.ranks)}), found {axes}"
-            )
+            raise ValueError(f"input {tensor.name} needs {prefix}{ranks} axes ({listed(tensor.ranks)}), found {axes}")
     return arrays
 
 
@@ -255,9 +253,7 @@ class _Machine:
         identity = REDUCER_BY_NAME[einsum.reduction.operator].identity
         value = np.where(space.exists, np.broadcast_to(value, lead + space.exists.shape), identity)
         kept = len(space.variables)
-        axes = tuple(
-            place - kept for place, name in enumerate(space.variables) if name in einsum.reduced_variables
-        )
+        axes = tuple(place - kept for place, name in enumerate(space.variables) if name in einsum.reduced_variables)
         total = FOLD_BY_REDUCER[einsum.reduction.operator](value, axis=axes)
         if einsum.reduction.operator == "mean":
             total = total / space.exists.sum(axis=axes)
@@ -270,12 +266,7 @@ class _Machine:
         It differs if points are missing or a factor is infinite or NaN (numpy has 0 * inf = NaN).
         """
         factors = _factors(einsum.expr)
-        if (
-            factors is None
-            or einsum.reduction is None
-            or einsum.reduction.operator != "add"
-            or not space.exists.all()
-        ):
+        if factors is None or einsum.reduction is None or einsum.reduction.operator != "add" or not space.exists.all():
             return None
         number = {name: place for place, name in enumerate(space.variables)}
         operands: list[Any] = []

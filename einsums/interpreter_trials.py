@@ -86,9 +86,7 @@ def compare(original: Cascade, derived: Cascade, rank: str, divisors: tuple[str,
         for tile in _tiles(original, derived, rank):
             given = sizes | {k: v for k, v in tile.items() if k in _parts(original)}
             moves = moves or _sensitivity(original, trial.inputs, given)
-            found = interpret(
-                derived, trial.inputs, sizes | {k: v for k, v in tile.items() if k in _parts(derived)}
-            )
+            found = interpret(derived, trial.inputs, sizes | {k: v for k, v in tile.items() if k in _parts(derived)})
             runs += 1
             if any(_has_zero(derived, name, found[name]) for name in divisors):
                 outside += 1
@@ -101,9 +99,7 @@ def compare(original: Cascade, derived: Cascade, rank: str, divisors: tuple[str,
             count, worst, differs = _difference(expected, found, where)
             values, largest = values + count, max(largest, worst)
             if differs is not None:
-                return Comparison(
-                    runs=runs, values=values, largest=worst, outside=outside, counterexample=differs
-                )
+                return Comparison(runs=runs, values=values, largest=worst, outside=outside, counterexample=differs)
     return Comparison(runs=runs, values=values, largest=largest, outside=outside)
 
 
@@ -243,9 +239,7 @@ def iter_trials(cascade: Cascade, rank: str) -> Iterator[Trial]:
     for tensor in cascade.inputs:
         if rank in tensor.ranks:
             inputs = {n: np.abs(v) for n, v in _made(cascade, rank, len(_RECIPES), _normal).items()}
-            yield Trial(
-                f"-inf in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf))
-            )
+            yield Trial(f"-inf in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf)))
             yield Trial(f"masked by {tensor.name}", _mask_by(cascade, rank, inputs, tensor.name))
             inputs = _made(cascade, rank, len(_RECIPES) + 1, _normal)
             yield Trial(f"0 in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, 0.0)))
@@ -282,9 +276,7 @@ def _made(cascade: Cascade, rank: str, seed: int, make: Recipe) -> Arrays:
         drawn = rng.normal(size=tuple(sizes[name] for name in tensor.ranks))
         axis = tensor.ranks.index(rank) if rank in tensor.ranks else -1
         value = make(drawn, axis)
-        if (
-            not tensor.ranks
-        ):  # a number alone is a constant such as the epsilon of a norm: positive, often small
+        if not tensor.ranks:  # a number alone is a constant such as the epsilon of a norm: positive, often small
             value = np.abs(drawn) * (1.0 if seed % 2 else 1e-6)
         inputs[tensor.name] = np.asarray(value, dtype=np.float64)
     return inputs
@@ -314,9 +306,7 @@ def _normal(value: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 def _ordered(first: float, last: float) -> Recipe:
     def make(value: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        return _along(
-            np.abs(value) if axis < 0 else np.ones_like(value), axis, np.linspace(first, last, RANK_SIZE)
-        )
+        return _along(np.abs(value) if axis < 0 else np.ones_like(value), axis, np.linspace(first, last, RANK_SIZE))
 
     return make
 

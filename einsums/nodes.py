@@ -167,9 +167,7 @@ class Call(Noun):
         # `a - b - c` groups to the left and `a ^ b ^ c` to the right; comparisons do not chain
         left_floor = own + (self.operator == "pow" or own == PRECEDENCE["lt"])
         right_floor = own + (self.operator != "pow")
-        return (
-            f"{_grouped(self.arguments[0], left_floor)} {symbol} {_grouped(self.arguments[1], right_floor)}"
-        )
+        return f"{_grouped(self.arguments[0], left_floor)} {symbol} {_grouped(self.arguments[1], right_floor)}"
 
 
 Expr = Union[Load, Const, Call]  # noqa: UP007 (a string annotation inside Call refers to this name)

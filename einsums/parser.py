@@ -30,9 +30,7 @@ _TOKEN = re.compile(
     r"|(?P<symbol>::|//|<=|>=|==|!=|[\[\]()=,;+\-*/^<>%])"
 )
 _BINARY = {
-    operator.symbol: operator.name
-    for operator in OPERATOR_BY_NAME.values()
-    if operator.symbol and operator.arity == 2
+    operator.symbol: operator.name for operator in OPERATOR_BY_NAME.values() if operator.symbol and operator.arity == 2
 }
 _LEVELS: tuple[tuple[str, ...], ...] = (("+", "-"), ("*", "/"))
 # Bounds the depth of an expression, so that no walk over it can exhaust Python's stack.
@@ -155,9 +153,7 @@ class _Statement:
             return Reduction(operator="add", variables=absent) if absent else None
         keyword = self.token
         if keyword.text in UNSUPPORTED_REDUCERS:
-            self.fail(
-                f"the reducer '{keyword.text}' is not supported: it gives positions or tuples, not one value"
-            )
+            self.fail(f"the reducer '{keyword.text}' is not supported: it gives positions or tuples, not one value")
         if keyword.text not in REDUCER_BY_KEYWORD:
             hint = nearest(keyword.text, REDUCER_BY_KEYWORD)
             self.fail(f"unknown reducer '{keyword.text}'{hint}")
@@ -205,17 +201,13 @@ class _Statement:
                 break
             sign = 1 if self.advance().text == "+" else -1
         if self.token.text in ("//", "%", "/"):
-            self.fail(
-                f"'{self.token.text}' in an index is not supported; an index sums rank variables and integers"
-            )
+            self.fail(f"'{self.token.text}' in an index is not supported; an index sums rank variables and integers")
         terms = [term for term in terms if term.scale]  # p - p
         ends = [term for term in terms if not term.variable]
         if not ends:
             return Index(terms=tuple(terms), offset=offset)
         if len(terms) > 1 or offset or ends[0].scale != 1 or len(ends[0].scale_ranks) != 1:
-            self.fail(
-                "a rank used as an index is the last coordinate and stands alone, as in RD[M1,p]", first
-            )
+            self.fail("a rank used as an index is the last coordinate and stands alone, as in RD[M1,p]", first)
         return Index(terms=(), last_of=ends[0].scale_ranks[0])
 
     def index_item(self, sign: int) -> tuple[Term | None, int]:

@@ -129,9 +129,7 @@ class Cascade(Noun):
     @cached_property
     def scope(self) -> Scope:
         """Look-ups by name."""
-        return Scope(
-            Declarations(**{field: getattr(self, field) for field in Declarations._fields}), self.einsums
-        )
+        return Scope(Declarations(**{field: getattr(self, field) for field in Declarations._fields}), self.einsums)
 
     @cached_property
     def tensors(self) -> tuple[Tensor, ...]:
@@ -157,9 +155,7 @@ class Cascade(Noun):
 
     def initial_value(self, tensor: str) -> float:
         """Value of an iterative tensor at coordinate 0."""
-        return _named(
-            tensor, {item.tensor: item.value for item in self.initial}, f"initial value in {self.name}"
-        )
+        return _named(tensor, {item.tensor: item.value for item in self.initial}, f"initial value in {self.name}")
 
     def partition_of(self, rank: str) -> Partition | None:
         """The partition of a rank, or None."""
@@ -199,9 +195,7 @@ def _items(value: Any, key_name: str, value_name: str, convert: Any = None) -> A
     """A YAML mapping as the items a field holds; anything else is left to the field's own type check."""
     if not isinstance(value, dict):
         return value
-    return tuple(
-        {key_name: key, value_name: convert(item) if convert else item} for key, item in value.items()
-    )
+    return tuple({key_name: key, value_name: convert(item) if convert else item} for key, item in value.items())
 
 
 def _number(value: Any) -> Any:

@@ -77,9 +77,7 @@ class Workload(Noun):
     def size(self, rank: str) -> int:
         """Coordinates of a rank or part; an outermost part counts its ragged last tile."""
         if rank not in self.size_by_rank:
-            raise ValueError(
-                f"no rank in {self.cascade.name} is called '{rank}'{nearest(rank, self.size_by_rank)}"
-            )
+            raise ValueError(f"no rank in {self.cascade.name} is called '{rank}'{nearest(rank, self.size_by_rank)}")
         return self.size_by_rank[rank]
 
     def stride(self, rank: str) -> int:
@@ -111,9 +109,7 @@ def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Proble
     needed = [*cascade.scope.roots, *inner]
     given = {item.rank: item.size for item in sizes}
     problems = [
-        Problem(f"the size of {name} is given twice")
-        for name in given
-        if [s.rank for s in sizes].count(name) > 1
+        Problem(f"the size of {name} is given twice") for name in given if [s.rank for s in sizes].count(name) > 1
     ]
     for rank in given:
         if rank not in needed and rank not in outermost:
@@ -127,9 +123,7 @@ def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Proble
         if given.get(part, derived[part]) != derived[part]:
             tile = " * ".join(partition.inner)
             found = f"found {given[part]}"
-            problems.append(
-                Problem(f"{part} must be ceil({partition.rank} / ({tile})) = {derived[part]}, {found}")
-            )
+            problems.append(Problem(f"{part} must be ceil({partition.rank} / ({tile})) = {derived[part]}, {found}"))
     return problems
 
 
@@ -144,9 +138,7 @@ def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[Prob
                 size = size_by_rank[rank] + (cascade.scope.iterative_rank.get(access.tensor) == rank)
                 low, high = _reach(cascade, index, size_by_rank)
                 if low < 0 or high >= size:
-                    message = (
-                        f"{access} reads coordinates {low} to {high} of {rank}, which has 0 to {size - 1}"
-                    )
+                    message = f"{access} reads coordinates {low} to {high} of {rank}, which has 0 to {size - 1}"
                     problems.append(Problem(f"{einsum.name}: {message}", einsum.line))
     return problems
 
@@ -164,9 +156,7 @@ def _reach(cascade: Cascade, index: Index, size_by_rank: dict[str, int]) -> tupl
 def points(workload: Workload, einsum: str) -> int:
     """Size of the iteration space of an Einsum, batch included."""
     cascade = workload.cascade
-    return count_coordinates(
-        workload, tuple(cascade.rank_of_variable(name) for name in cascade.variables_of(einsum))
-    )
+    return count_coordinates(workload, tuple(cascade.rank_of_variable(name) for name in cascade.variables_of(einsum)))
 
 
 def count_coordinates(workload: Workload, ranks: tuple[str, ...]) -> int:

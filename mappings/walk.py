@@ -17,9 +17,9 @@ def iter_walk_findings(tree: ResolvedTree, cascade: Cascade) -> Iterator[tuple[s
         for partition in cascade.partitions:
             yield from _partition_findings(tree, cascade, leaf, tuple(part.lower() for part in partition.parts))
     for tensor, rank in cascade.iterative:
-        leaf = tree.leaf_of(tensor)
-        if leaf is not None and any(load.tensor == tensor for load in cascade.einsum(tensor).loads):
-            yield from _recurrence_findings(tree, cascade, leaf, rank.lower())
+        maker = tree.leaf_of(tensor)
+        if maker is not None and any(load.tensor == tensor for load in cascade.einsum(tensor).loads):
+            yield from _recurrence_findings(tree, cascade, maker, rank.lower())
 
 
 def _partition_findings(

@@ -89,7 +89,9 @@ class View:
             if rank == self.iterative and shifted:
                 self.offset, self.is_last = index.offset, index.last_of is not None
         steps = space.whole()
-        self.last = len(space.coordinates(cascade.root_of(self.iterative), (self.iterative,), steps)) if self.iterative else 0
+        self.last = (
+            len(space.coordinates(cascade.root_of(self.iterative), (self.iterative,), steps)) if self.iterative else 0
+        )
 
     @cached_property
     def version(self) -> str:

@@ -101,7 +101,9 @@ def machine(random: Random) -> Architecture:
     if random.random() < 0.3:
         components["GLB"]["drains_charged"] = False
     operators = [o.name for o in OPERATORS] + [r.name for r in REDUCERS if r.name not in {o.name for o in OPERATORS}]
-    operations = {name: {"cycles": 1 + n % 3, "energy": "1 pJ", "source": "made up"} for n, name in enumerate(operators)}
+    operations = {
+        name: {"cycles": 1 + n % 3, "energy": "1 pJ", "source": "made up"} for n, name in enumerate(operators)
+    }
     for number in range(random.randint(1, 2)):
         registers = {"kind": "memory", "parent": "GLB", "row": "16 bit", "per_pe_of": f"PE{number}", **price}
         components[f"PE{number}"] = {
@@ -109,7 +111,14 @@ def machine(random: Random) -> Architecture:
             "registers": f"RF{number}", "operations": operations, "source": "made up",
         }  # fmt: skip
         components[f"RF{number}"] = registers
-    data = {"name": "small", "clock": "1 GHz", "word": "16 bit", "node": "45 nm", "source": "made up", "components": components}
+    data = {
+        "name": "small",
+        "clock": "1 GHz",
+        "word": "16 bit",
+        "node": "45 nm",
+        "source": "made up",
+        "components": components,
+    }
     return Architecture.model_validate(data)
 
 
@@ -157,7 +166,9 @@ class Builder:
     def backward(self, reader: Einsum, later: list[Einsum], left: dict[str, int]) -> list[str]:
         """Variables whose steps a reader must share with a later Einsum that makes a running value it reads, and does not yet."""
         made = {e.name for e in later if e != reader}
-        ranks = {rank.lower() for tensor, rank in self.cascade.iterative for a in reader.loads if a.tensor == tensor in made}
+        ranks = {
+            rank.lower() for tensor, rank in self.cascade.iterative for a in reader.loads if a.tensor == tensor in made
+        }
         return [v for v in ranks if left.get(v) != 1]
 
     def outer_part_open(self, variable: str, left: dict[str, int], own: list[str]) -> bool:
@@ -179,7 +190,9 @@ class Builder:
             size = left.get(variable, self.size(variable))
             if left.get(variable) == 1 or self.random.random() < (0.1 if rushed else 0.5):
                 continue
-            if self.is_reduced_between(variable, einsums) or self.outer_part_open(variable, left, self.variables(einsums[0])):
+            if self.is_reduced_between(variable, einsums) or self.outer_part_open(
+                variable, left, self.variables(einsums[0])
+            ):
                 continue
             tile = 1 if rushed and self.random.random() < 0.8 else self.random.choice([1, self.random.randint(1, size)])
             left[variable] = tile
@@ -201,7 +214,9 @@ class Builder:
         for tensor in touched:
             if self.random.random() < 0.5:
                 continue
-            places = [m.name for m in self.architecture.memories if self.architecture.depth_of(m.name) > kept.get(tensor, 0)]
+            places = [
+                m.name for m in self.architecture.memories if self.architecture.depth_of(m.name) > kept.get(tensor, 0)
+            ]
             if places:
                 memory = self.random.choice(places)
                 kept[tensor] = self.architecture.depth_of(memory)
@@ -235,7 +250,11 @@ class Builder:
         """Operands that an Einsum beside this one has at hand."""
         beside = [self.cascade.einsum(item["einsum"]) for item in before if "einsum" in item]
         at_hand = {a.tensor for e in beside for a in (*e.loads, e.output)}
-        return [t for t in dict.fromkeys(load.tensor for load in einsum.loads) if t in at_hand and self.random.random() < 0.15]
+        return [
+            t
+            for t in dict.fromkeys(load.tensor for load in einsum.loads)
+            if t in at_hand and self.random.random() < 0.15
+        ]
 
     def own_loops(
         self, einsum: Einsum, left: dict[str, int], spatial: dict[str, str], sides: dict[str, int]

@@ -45,9 +45,7 @@ def data_of(name: str) -> dict[str, Any]:
 
 
 def sram() -> Technology:
-    return Technology.model_validate(
-        yaml.safe_load((CATALOG / "technologies" / "sram-45nm.yaml").read_text())
-    )
+    return Technology.model_validate(yaml.safe_load((CATALOG / "technologies" / "sram-45nm.yaml").read_text()))
 
 
 def machine(name: str, **changes: Any) -> Architecture:
@@ -124,9 +122,7 @@ def test_grouping_registers_moves_area_and_makes_none() -> None:
 
 
 def test_the_published_chip_is_six_percent_smaller_than_its_baseline() -> None:
-    total = {
-        name: sum(area for _, area in area_um2(machine(name))) for name in ("fusemax-cloud", "flat-cloud")
-    }
+    total = {name: sum(area for _, area in area_um2(machine(name))) for name in ("fusemax-cloud", "flat-cloud")}
     assert 1 - total["fusemax-cloud"] / total["flat-cloud"] == pytest.approx(0.064, abs=5e-4)
 
 

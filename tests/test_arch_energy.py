@@ -115,8 +115,7 @@ def machine(**glb: Any) -> Architecture:
     costs = {"read_energy": "1 pJ", "write_energy": "1 pJ"}
     components = {
         "DRAM": {"kind": "memory", "row": "64 bit", "source": "s"} | costs,
-        "GLB": {"kind": "memory", "parent": "DRAM", "row": "64 bit", "technology": "sram", "source": "s"}
-        | glb,
+        "GLB": {"kind": "memory", "parent": "DRAM", "row": "64 bit", "technology": "sram", "source": "s"} | glb,
     }
     top = {"name": "m", "clock": "1 GHz", "word": "16 bit", "node": "45 nm", "source": "s"}
     return Architecture.model_validate(top | {"components": components})

@@ -116,9 +116,7 @@ def test_python_agrees(text: str) -> None:
     try:
         found = value_of(text)
     except ValueError as error:
-        assert any(
-            reason in str(error) for reason in ("division by zero", "too large", "no fractional power")
-        )
+        assert any(reason in str(error) for reason in ("division by zero", "too large", "no fractional power"))
         return
     assert found == python_value(tree)
 
@@ -209,8 +207,7 @@ def test_an_expression_is_a_value() -> None:
         ),
         (
             "3 MHz",
-            "expected an operator or a size unit, got 'MHz', which is the unit of a frequency"
-            " at column 3 of '3 MHz'",
+            "expected an operator or a size unit, got 'MHz', which is the unit of a frequency at column 3 of '3 MHz'",
         ),
         ("1e999", "number '1e999' is too large at column 1 of '1e999'"),
         ("1e99999", "number '1e99999' is too large at column 1 of '1e99999'"),

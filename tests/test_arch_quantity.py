@@ -80,9 +80,7 @@ SIZE = "expected a size such as '16 MiB', got "
         ("45", "length", "expected a length such as '45 nm', got '45', which has no unit"),
     ],
 )
-def test_what_is_no_quantity_is_refused_in_one_sentence(
-    value: object, dimension: Dimension, message: str
-) -> None:
+def test_what_is_no_quantity_is_refused_in_one_sentence(value: object, dimension: Dimension, message: str) -> None:
     with pytest.raises(ValueError) as refusal:
         parse_quantity(value, dimension)
     assert str(refusal.value) == message
@@ -123,8 +121,6 @@ def test_readable_text(value: float, dimension: Dimension, text: str) -> None:
     assert format_quantity(value, dimension) == text
 
 
-@pytest.mark.parametrize(
-    ("text", "claim"), [("5 um3", True), ("1e3um2", True), ("5*depth", False), ("depth", False)]
-)
+@pytest.mark.parametrize(("text", "claim"), [("5 um3", True), ("1e3um2", True), ("5*depth", False), ("depth", False)])
 def test_a_number_with_a_word_reads_as_a_quantity(text: str, claim: bool) -> None:
     assert is_quantity(text) is claim

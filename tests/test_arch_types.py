@@ -283,11 +283,7 @@ PE_AT = ("components", "PE", "array")
             "array 'PE' has no operation 'mac' (did you mean 'macc'?)",
         ),
         (
-            machine(
-                PE=array(
-                    operations={"macc": MACC, "exp": EXP, "tanh": {"made_of": {"exp": 2}, "source": "s"}}
-                )
-            ),
+            machine(PE=array(operations={"macc": MACC, "exp": EXP, "tanh": {"made_of": {"exp": 2}, "source": "s"}})),
             PE_AT,
             "operation 'tanh' is made of 'exp', which is itself made of others",
         ),

@@ -14,7 +14,9 @@ SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.stem)
 def test_quick_run(script):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    run = subprocess.run([sys.executable, script, "--quick"], capture_output=True, text=True, env=environment, timeout=240)
+    run = subprocess.run(
+        [sys.executable, script, "--quick"], capture_output=True, text=True, env=environment, timeout=240
+    )
     assert run.returncode == 0, run.stderr
     assert any(character.isdigit() for character in run.stdout)
 

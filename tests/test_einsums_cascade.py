@@ -66,9 +66,7 @@ def test_look_ups() -> None:
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
     cascade = Cascade.model_validate(declared())
-    with pytest.raises(
-        ValueError, match=r"^no Einsum in denominator is called 'SLND' \(did you mean 'SLN'\?\)$"
-    ):
+    with pytest.raises(ValueError, match=r"^no Einsum in denominator is called 'SLND' \(did you mean 'SLN'\?\)$"):
         cascade.einsum("SLND")
     with pytest.raises(
         ValueError,

@@ -187,9 +187,7 @@ def test_encoder_layer_equals_a_head_by_head_computation() -> None:
     cascade = shipped("encoder-layer")
     size = {"D": 6, "H": 3, "E": 2, "F": 5, "M": 4, "P": 4, "S": 7}
     weights = {
-        t.name: rng.normal(size=[size[r] for r in t.ranks])
-        for t in cascade.inputs
-        if t.name in cascade.unbatched
+        t.name: rng.normal(size=[size[r] for r in t.ranks]) for t in cascade.inputs if t.name in cascade.unbatched
     }
     weights["EPS"] = np.array(1e-3)
     x = rng.normal(size=(2, 6, 4))

@@ -223,9 +223,7 @@ def product() -> Cascade:
         ({"A": (2, 3, 0), "C": (0,)}, {"M0": 2}, "the size of M must be an integer of at least 1, found 0"),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(
-    changes: dict[str, Any], sizes: dict[str, int], message: str
-) -> None:
+def test_inputs_that_do_not_fit_are_refused(changes: dict[str, Any], sizes: dict[str, int], message: str) -> None:
     shapes = {"A": (2, 3, 4), "C": (4,)} | changes
     tensors = {name: np.ones(shape) for name, shape in shapes.items() if shape is not None}
     with pytest.raises(ValueError) as caught:

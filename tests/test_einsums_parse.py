@@ -120,9 +120,7 @@ def indices() -> st.SearchStrategy[Index]:
         scale_ranks=st.sampled_from(((), ("K0",), ("J", "K0"))),
     )
     unique = st.lists(term, min_size=1, max_size=3, unique_by=lambda one: (one.variable, one.scale_ranks))
-    affine = st.builds(
-        lambda terms, offset: Index(terms=tuple(terms), offset=offset), unique, st.integers(-3, 3)
-    )
+    affine = st.builds(lambda terms, offset: Index(terms=tuple(terms), offset=offset), unique, st.integers(-3, 3))
     constant = st.builds(lambda offset: Index(terms=(), offset=offset), st.integers(0, 9))
     return st.one_of(affine, constant, st.just(Index(terms=(), last_of="K1")))
 
@@ -152,9 +150,7 @@ def expressions() -> st.SearchStrategy[Expr]:
 def test_text_of_an_einsum_parses_to_the_same_node(expr: Expr, reducer: str) -> None:
     right = Call(operator="mul", arguments=(load("ALL", "i", "j", "k1"), expr))
     output = Access(tensor="Y", indices=(index("i", offset=1),))
-    variables = Einsum(
-        output=Access(tensor="Y", indices=(index("i"), index("j"), index("k1"))), expr=right
-    ).variables
+    variables = Einsum(output=Access(tensor="Y", indices=(index("i"), index("j"), index("k1"))), expr=right).variables
     reduction = Reduction(operator=reducer, variables=tuple(name for name in variables if name != "i"))
     einsum = Einsum(output=output, expr=right, reduction=reduction)
     again = parse_einsum(str(einsum))

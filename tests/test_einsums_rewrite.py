@@ -53,9 +53,7 @@ def test_attention_goes_from_three_passes_to_two_to_one(attention: Rewriting) ->
 
 
 @pytest.mark.parametrize("sizes", ATTENTION_SIZES, ids=str)
-def test_derived_attention_costs_what_the_published_one_costs(
-    attention: Rewriting, sizes: dict[str, int]
-) -> None:
+def test_derived_attention_costs_what_the_published_one_costs(attention: Rewriting, sizes: dict[str, int]) -> None:
     every = {"B": 2, "H": 3, "E": 5, "F": 7, "P": 11, **sizes}
     assert operations(attention.cascade, every) == operations(shipped("attention-1pass"), every)
 
@@ -221,9 +219,7 @@ RANGE = written({"X": ["D"]}, ["R"], "LO[] = X[d] :: min(d); C[d] = X[d] - LO[];
 
 
 @pytest.mark.parametrize("form", ["running", "stepwise", "partition"])
-@pytest.mark.parametrize(
-    "cascade", [COVARIANCE, ENTROPY, SKEWNESS, RANGE], ids=["cov", "entropy", "skew", "range"]
-)
+@pytest.mark.parametrize("cascade", [COVARIANCE, ENTROPY, SKEWNESS, RANGE], ids=["cov", "entropy", "skew", "range"])
 def test_cascades_that_nobody_listed_take_one_pass(cascade: Cascade, form: str) -> None:
     derived = rewrite(cascade, 1, "D", Options(form=form))  # type: ignore[arg-type]
     assert derived.passes == count_passes(derived.cascade, "D") == 1
@@ -238,16 +234,12 @@ def test_dependence_without_identity_is_named() -> None:
         "S reduces tanh(X[d] - MU[]) over D, which depends on MU (known only after all of D) through a function that "
         "is neither exp nor a power: no known identity carries it over to a new value"
     ]
-    assert derived.reason.startswith(
-        "2 passes over D remain: MU reduces over d and is complete only after all of D"
-    )
+    assert derived.reason.startswith("2 passes over D remain: MU reduces over d and is complete only after all of D")
 
 
 def test_output_maximum_stays_exact_where_all_is_infinite() -> None:
     """A running maximum that starts at a finite number is not handed out: the local maxima are."""
-    cascade = written(
-        {"X": ["D"]}, ["GM", "SD"], "GM[] = X[d] :: max(d); SN[d] = exp(X[d] - GM[]); SD[] = SN[d]"
-    )
+    cascade = written({"X": ["D"]}, ["GM", "SD"], "GM[] = X[d] :: max(d); SN[d] = exp(X[d] - GM[]); SD[] = SN[d]")
     derived = rewrite(cascade, 1).cascade
     assert interpret(derived, {"X": np.full(5, -np.inf)}, {"D0": 2})["GM"] == -np.inf
     assert count_passes(derived, "D") == 1
@@ -257,9 +249,7 @@ def test_rank_that_cannot_be_split_is_said() -> None:
     text = "GM[] = X[d] :: max(d); SN[d] = exp(X[d] - GM[]); SD[] = SN[d] * W[d+p]"
     cascade = written({"X": ["D"], "W": ["R"], "Z": ["P"]}, ["SD", "ZP"], text + "; ZP[] = Z[p]")
     derived = rewrite(cascade, 1, "D")
-    assert [refusal.reason for refusal in derived.refusals] == [
-        "rank D cannot be split: SD uses W[d+p], index 'd+p'"
-    ]
+    assert [refusal.reason for refusal in derived.refusals] == ["rank D cannot be split: SD uses W[d+p], index 'd+p'"]
 
 
 def test_later_passes_are_reduced_though_they_wait_for_earlier_ones() -> None:
@@ -312,9 +302,7 @@ def test_check_refuses_lost_digits() -> None:
     assert not compare(shipped("variance"), moments, "D").is_equal
 
 
-@pytest.mark.parametrize(
-    "name", ["attention-3pass", "layernorm-linear", "cross-entropy-sharded", "pedagogical-1"]
-)
+@pytest.mark.parametrize("name", ["attention-3pass", "layernorm-linear", "cross-entropy-sharded", "pedagogical-1"])
 def test_check_accepts_a_cascade_against_itself(name: str) -> None:
     cascade = shipped(name)
     found = compare(cascade, cascade, cascade.ranks[-1].name)
@@ -333,9 +321,7 @@ def test_trials_hold_what_they_are_called() -> None:
         "K far from zero",
         "masked by K",
     } <= set(trials)
-    assert np.all(trials["-inf in K"]["K"][:, :5] == -np.inf) and np.all(
-        trials["masked by K"]["V"][:, :5] == 0
-    )
+    assert np.all(trials["-inf in K"]["K"][:, :5] == -np.inf) and np.all(trials["masked by K"]["V"][:, :5] == 0)
     assert len({float(v) for v in trials["equal"]["K"].flat}) == 1
     assert np.all(np.isfinite(trials["one huge"]["K"]))
 

@@ -22,9 +22,7 @@ def test_derived_cascade_is_written_and_read_again(tmp_path: Path) -> None:
     path = tmp_path / "derived.yaml"
     status, text, _ = run("attention-3pass", "--passes", "1", "-o", str(path))
     assert status == 0
-    assert text.startswith(
-        "attention-3pass: 3 passes over M, now 1 pass (wanted: at most 1)\n\n1. deferral: "
-    )
+    assert text.startswith("attention-3pass: 3 passes over M, now 1 pass (wanted: at most 1)\n\n1. deferral: ")
     derived = load_cascade(str(path))
     assert derived.name == "attention-3pass-rewritten-1pass" and count_passes(derived, "M") == 1
     rng = np.random.default_rng(1)
@@ -87,9 +85,7 @@ def test_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     assert error == f"{path}: cannot be written (No such file or directory)\n"
 
 
-@pytest.mark.parametrize(
-    "name", ["attention-1pass", "encoder-layer", "cross-entropy-sharded", "pedagogical-3"]
-)
+@pytest.mark.parametrize("name", ["attention-1pass", "encoder-layer", "cross-entropy-sharded", "pedagogical-3"])
 def test_cascade_survives_its_yaml(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.yaml"
     path.write_text(cascade_yaml(load_cascade(name)))
@@ -100,13 +96,9 @@ def test_cascade_survives_its_yaml(name: str, tmp_path: Path) -> None:
 def test_worked_example_of_the_document_is_what_the_command_prints(name: str) -> None:
     """All but the line that says how close the numbers came, whose last digits belong to the numpy installed."""
     document = (Path(__file__).parent.parent / "docs" / "rewriting.md").read_text()
-    pasted = (
-        document.split(f"$ einfuse rewrite {name} --passes 1\n")[1].split("\n```")[0].split("\n\n[...]")[0]
-    )
+    pasted = document.split(f"$ einfuse rewrite {name} --passes 1\n")[1].split("\n```")[0].split("\n\n[...]")[0]
     printed = run(name, "--passes", "1")[1].splitlines()
     shown = [line for line in pasted.splitlines() if "checked" not in line and " inputs (" not in line]
     assert len(shown) > 10 and shown == [
-        line
-        for line in printed[: len(pasted.splitlines())]
-        if "checked" not in line and " inputs (" not in line
+        line for line in printed[: len(pasted.splitlines())] if "checked" not in line and " inputs (" not in line
     ]

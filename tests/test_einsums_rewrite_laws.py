@@ -66,9 +66,7 @@ def derived() -> dict[tuple[str, str], Rewriting]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("summand", SUMMANDS)
-def test_claimed_passes_are_the_passes(
-    derived: dict[tuple[str, str], Rewriting], summand: str, form: str
-) -> None:
+def test_claimed_passes_are_the_passes(derived: dict[tuple[str, str], Rewriting], summand: str, form: str) -> None:
     found = derived[summand, form]
     assert found.passes_before == count_passes(found.original, "D") == 2
     assert found.passes == count_passes(found.cascade, "D") == 1, found.refusals
@@ -115,9 +113,7 @@ def test_rewriting_what_is_reached_changes_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_rewriting_a_derived_cascade_changes_nothing(
-    derived: dict[tuple[str, str], Rewriting], form: str
-) -> None:
+def test_rewriting_a_derived_cascade_changes_nothing(derived: dict[tuple[str, str], Rewriting], form: str) -> None:
     for summand in SUMMANDS:
         once = derived[summand, form].cascade
         assert rewrite(once, 1, "D").cascade is once

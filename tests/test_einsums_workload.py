@@ -23,7 +23,23 @@ from einsums.workload import count_coordinates
 
 CATALOG = Path(__file__).parent.parent / "einsums" / "catalog"
 NAMES = sorted(path.stem for path in CATALOG.glob("*.yaml"))
-SIZES = {"N": 3, "V": 11, "V0": 4, "B": 2, "H": 3, "E": 2, "F": 3, "M": 7, "P": 2, "M0": 3, "K": 5, "T": 3, "D": 4, "A": 2, "S": 5}
+SIZES = {
+    "N": 3,
+    "V": 11,
+    "V0": 4,
+    "B": 2,
+    "H": 3,
+    "E": 2,
+    "F": 3,
+    "M": 7,
+    "P": 2,
+    "M0": 3,
+    "K": 5,
+    "T": 3,
+    "D": 4,
+    "A": 2,
+    "S": 5,
+}
 THREE_LEVELS: dict[str, Any] = {
     "name": "levels",
     "ranks": {"M": "", "P": ""},
@@ -107,9 +123,7 @@ def test_strides() -> None:
 
 def test_operations_of_attention_by_closed_form() -> None:
     """3 passes: per head PM(E+F) multiply-accumulates, PM of max, sub, exp and divide, PM + adds of the denominator."""
-    workload = workload_of(
-        shipped("attention-3pass"), {"M": 1 << 20, "P": 1 << 20, "E": 64, "F": 64, "B": 64, "H": 12}
-    )
+    workload = workload_of(shipped("attention-3pass"), {"M": 1 << 20, "P": 1 << 20, "E": 64, "F": 64, "B": 64, "H": 12})
     heads, square = 64 * 12, 1 << 40
     totals: dict[str, int] = {}
     for row in operation_counts(workload):
@@ -142,9 +156,7 @@ def test_unbatched_weights_are_counted_once() -> None:
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
-def refused(
-    sizes: dict[str, Any], cascade: dict[str, Any] | Cascade | None = None, bits: Any = 16
-) -> list[str]:
+def refused(sizes: dict[str, Any], cascade: dict[str, Any] | Cascade | None = None, bits: Any = 16) -> list[str]:
     chosen = cascade if cascade is not None else shipped("attention-1pass")
     with pytest.raises(ValidationError) as caught:
         Workload.model_validate({"cascade": chosen, "sizes": sizes, "bits": bits})
@@ -158,9 +170,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     assert refused({key: size for key, size in GOOD.items() if key not in "EP"}) == [
         "attention-1pass needs the size of E, P"
     ]
-    assert refused({key: size for key, size in GOOD.items() if key != "M0"}) == [
-        "attention-1pass needs the size of M0"
-    ]
+    assert refused({key: size for key, size in GOOD.items() if key != "M0"}) == ["attention-1pass needs the size of M0"]
     unknown = "size of unknown rank 'N' (known: B, H, E, F, M, P, M0)"
     assert refused(GOOD | {"N": 3}) == [unknown]
     assert refused(GOOD | {"M1": 4}) == ["M1 must be ceil(M / (M0)) = 3, found 4"]
@@ -187,6 +197,4 @@ def test_affine_indices_must_stay_inside() -> None:
     sizes = {"W": 8, "H": 3, "R": 3}
     workload = Workload.model_validate({"cascade": convolution, "sizes": sizes, "bits": 8})
     assert points(workload, "Y") == 9
-    assert refused(sizes | {"H": 4}, convolution) == [
-        "Y: X[2*h+r] reads coordinates 0 to 8 of W, which has 0 to 7"
-    ]
+    assert refused(sizes | {"H": 4}, convolution) == ["Y: X[2*h+r] reads coordinates 0 to 8 of W, which has 0 to 7"]

@@ -56,7 +56,9 @@ def words_of(spans: tuple[tuple[int, int], ...], relevant: tuple[bool, ...], uni
     return words
 
 
-def counted(nest: Nest, extents: tuple[int, ...], relevant: tuple[bool, ...], unit: int, otherwise: int = STAYS) -> float:
+def counted(
+    nest: Nest, extents: tuple[int, ...], relevant: tuple[bool, ...], unit: int, otherwise: int = STAYS
+) -> float:
     """The same from the compiled loops."""
     depth = len(nest)
     paths = np.full((1, depth + 1), -1, np.int64)
@@ -147,7 +149,9 @@ def test_designs_of_a_batch_do_not_meet(one: Problem, another: Problem) -> None:
     tiles = np.array([[tile for _, tile in nest]] * 2, np.int64).reshape(2, depth)
     loop_rank = np.array([rank for rank, _ in nest], np.int64)
     columns = np.array([[1, 2**62, unit]] * 2, np.int64)
-    count_words(np.array([extents, other], np.int64), tiles, columns, paths, flags, runs_of(relevant), loop_rank, together)
+    count_words(
+        np.array([extents, other], np.int64), tiles, columns, paths, flags, runs_of(relevant), loop_rank, together
+    )
     assert together[:, 0].tolist() == [counted(nest, e, relevant, unit) for e in (extents, other)]
 
 
@@ -162,7 +166,10 @@ def test_largest_divisors(pairs: list[tuple[int, int]]) -> None:
 
 
 def test_largest_divisors_of_large_numbers() -> None:
-    numbers, limits = np.array([2**40, 10**12 + 39, 999_999_000_001], np.int64), np.array([2**20 + 1, 10**6, 10**9], np.int64)
+    numbers, limits = (
+        np.array([2**40, 10**12 + 39, 999_999_000_001], np.int64),
+        np.array([2**20 + 1, 10**6, 10**9], np.int64),
+    )
     out = np.empty(3, np.int64)
     largest_divisors(numbers, limits, out)
     divisors = [d for n in range(1, 10**6) if 999_999_000_001 % n == 0 for d in (n, 999_999_000_001 // n)]

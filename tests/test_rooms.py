@@ -39,15 +39,15 @@ DOORS = {
     "networkx": ("einsums.graph",),
     "yaml": ("sim.load*", "sim.document", "sim.scalars"),
     "numba": ("sim.engine",),
-    "sqlite3": ("sim.explore.store",),
+    "sqlite3": ("sim.explore.store", "sim.explore.export"),
     "matplotlib": ("sim.report.plots*",),
     "typer": ("sim.__main__",),
-    "rich": ("sim.__main__", "sim.report.tables"),
+    "rich": ("sim.__main__", "sim.report.tables", "sim.explore.progress"),
     "torch": ("kernels",),
     "triton": ("kernels",),
 }
 # The same, but only inside a function: these are extras that a plain installation lacks.
-LATE_DOORS = {"optuna": ("sim.explore",), "dask": ("sim.explore",), "distributed": ("sim.explore",)}
+LATE_DOORS = {name: ("sim.explore",) for name in ("optuna", "dask", "distributed", "pyarrow")}
 # Modules shared by machines that have nothing else installed.
 STANDARD_LIBRARY_ONLY = ("kernels.plans",)
 
@@ -102,12 +102,8 @@ def modules_of_checkout() -> tuple[Module, ...]:
 def read_module(path: Path) -> Module:
     parts = path.relative_to(ROOT).with_suffix("").parts
     is_package = parts[-1] == "__init__"
-    siblings = (
-        tuple(p.stem for p in path.parent.iterdir() if p.is_dir() or p.suffix == ".py") if is_package else ()
-    )
-    return Module(
-        ".".join(parts[:-1] if is_package else parts), path.read_text("utf-8"), is_package, siblings
-    )
+    siblings = tuple(p.stem for p in path.parent.iterdir() if p.is_dir() or p.suffix == ".py") if is_package else ()
+    return Module(".".join(parts[:-1] if is_package else parts), path.read_text("utf-8"), is_package, siblings)
 
 
 def is_under(name: str, patterns: tuple[str, ...]) -> bool:
@@ -345,9 +341,7 @@ def test_rule_is_content(rule: str, name: str, text: str) -> None:
 
 def test_packages_rule() -> None:
     text = '"""Doc."""\n\nfrom sim.flow import simulate\nx = 1\n__all__ = ["simulate"]\n'
-    assert list(check_packages(Module("sim", text, True, ("flow",)))) == [
-        "sim:4: more than a docstring and re-exports"
-    ]
+    assert list(check_packages(Module("sim", text, True, ("flow",)))) == ["sim:4: more than a docstring and re-exports"]
     hiding = '"""Doc."""\nfrom sim.simulate import simulate\n'
     assert list(check_packages(Module("sim", hiding, True, ("simulate",)))) == [
         "sim:2: simulate hides the module of that name"

@@ -209,10 +209,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert str(caught.value) == f"{tmp_path}: expected a YAML file, got a folder"
     with pytest.raises(InputError) as caught:
         read_document(tmp_path / "absent" / "f.yaml")
-    assert (
-        str(caught.value)
-        == f"{tmp_path}/absent/f.yaml: no such file (there is no folder '{tmp_path}/absent')"
-    )
+    assert str(caught.value) == f"{tmp_path}/absent/f.yaml: no such file (there is no folder '{tmp_path}/absent')"
 
 
 def test_file_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,7 +87,10 @@ def test_a_larger_buffer_never_moves_more(name: str) -> None:
 def test_more_elements_never_slow() -> None:
     for experiment in sample()[len(ATTENTION) + len(LINEAR) :]:
         data = experiment.architecture.model_dump(exclude_none=True)
-        grown = [{**c, "rows": 2 * c["rows"], "columns": 2 * c["columns"]} if c["kind"] == "array" else c for c in data["components"]]
+        grown = [
+            {**c, "rows": 2 * c["rows"], "columns": 2 * c["columns"]} if c["kind"] == "array" else c
+            for c in data["components"]
+        ]
         larger = replace(experiment, architecture=Architecture.model_validate({**data, "components": grown}))
         assert simulate(larger).cycles <= simulate(experiment).cycles
 
@@ -153,7 +156,9 @@ def test_no_faster_than_the_roofline() -> None:
                 assert result.latency_s >= seconds * (1 - 1e-12), (experiment.name, memory.name)
 
 
-def product(loops: Sequence[dict[str, str] | str], sizes: dict[str, int], machine: Architecture | None = None) -> Experiment:
+def product(
+    loops: Sequence[dict[str, str] | str], sizes: dict[str, int], machine: Architecture | None = None
+) -> Experiment:
     leaf = {"einsum": "Z", "array": "PE", "loops": list(loops), "spatial": {"rows": "m", "columns": "n"}}
     return experiment_of(PRODUCT, {"keep": {"GLB": ["A"]}, "body": [leaf]}, sizes, machine)
 
@@ -219,7 +224,10 @@ def renamed(text: str) -> str:
 def test_names_mean_nothing() -> None:
     """Every tensor, rank and rank variable of the 1-pass cascade and its mapping called something else."""
     experiment = load_experiment("fusemax-binding", {"seq_len": 4000})
-    texts = [(ROOT / path).read_text() for path in ("einsums/catalog/attention-1pass.yaml", "mappings/catalog/fusemax-binding.yaml")]
+    texts = [
+        (ROOT / path).read_text()
+        for path in ("einsums/catalog/attention-1pass.yaml", "mappings/catalog/fusemax-binding.yaml")
+    ]
     cascade, mapping = (yaml.safe_load(re.sub(r"#.*", "", renamed(text))) for text in texts)
     changed = replace(
         experiment,

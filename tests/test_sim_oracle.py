@@ -22,7 +22,15 @@ TINY = {
     "architecture.components.PE2D.rows": 2, "architecture.components.PE2D.columns": 2,
     "architecture.components.PE1D.columns": 2, "architecture.components.GLB.size": "2 KiB",
 }  # fmt: skip
-SHIPPED = ("unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding", "linear-flat", "linear-fusemax")
+SHIPPED = (
+    "unfused",
+    "flat",
+    "fusemax-cascade",
+    "fusemax-architecture",
+    "fusemax-binding",
+    "linear-flat",
+    "linear-fusemax",
+)
 
 
 def number(experiment: Experiment, text: str) -> int:
@@ -102,8 +110,12 @@ def energies(case: Case, counts: Counts) -> dict[str, float]:
     """Energy of every component: rows moved, and operators of points."""
     energy: dict[str, float] = {}
     for memory in case.architecture.memories:
-        read = sum(words for (_, name, direction), words in counts.words.items() if (name, direction) == (memory.name, "read"))
-        write = sum(words for (_, name, direction), words in counts.words.items() if (name, direction) == (memory.name, "write"))
+        read = sum(
+            words for (_, name, direction), words in counts.words.items() if (name, direction) == (memory.name, "read")
+        )
+        write = sum(
+            words for (_, name, direction), words in counts.words.items() if (name, direction) == (memory.name, "write")
+        )
         charged = read if memory.drains_charged else read - counts.drained_words[memory.name]
         assert memory.read_pj is not None and memory.write_pj is not None
         share = case.architecture.charged_instances(memory) / case.architecture.instances(memory)
@@ -111,7 +123,9 @@ def energies(case: Case, counts: Counts) -> dict[str, float]:
         energy[memory.name] = share * rows_per_word * (charged * memory.read_pj + write * memory.write_pj)
     for array in case.architecture.arrays:
         einsums = [leaf.einsum for leaf in case.tree.leaves if leaf.array == array.name]
-        energy[array.name] = sum(counts.points[e] * array.energy_pj_per_point(operators(case.cascade, e)) for e in einsums)
+        energy[array.name] = sum(
+            counts.points[e] * array.energy_pj_per_point(operators(case.cascade, e)) for e in einsums
+        )
     return energy
 
 

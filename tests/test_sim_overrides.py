@@ -85,9 +85,7 @@ def test_document_without_base_is_itself() -> None:
 
 
 def test_base_with_changes_keeps_places() -> None:
-    document = resolve(
-        "name: own\nbase: base\nset:\n  components.GLB.size: 8\n  components.NEW: {size: 5}\nextra: 1\n"
-    )
+    document = resolve("name: own\nbase: base\nset:\n  components.GLB.size: 8\n  components.NEW: {size: 5}\nextra: 1\n")
     assert document.data == {
         "name": "own",
         "n": 3,
@@ -107,9 +105,7 @@ def test_base_with_changes_keeps_places() -> None:
 
 
 def test_base_of_a_base() -> None:
-    document = resolve(
-        "base: middle\nset: {n: 5}\n", middle="base: base\nset: {n: 4, components.GLB.row: 7}\n"
-    )
+    document = resolve("base: middle\nset: {n: 5}\n", middle="base: base\nset: {n: 4, components.GLB.row: 7}\n")
     assert document.data["n"] == 5
     assert document.data["components"]["GLB"] == {"size": 1, "row": 7}
     assert document.place(("n",)).file == "own.yaml"
@@ -165,9 +161,7 @@ class Machine(BaseModel):
 
 
 def test_mistake_in_a_change_names_the_change_and_one_in_the_base_names_the_base() -> None:
-    document = resolve(
-        "base: broken\nset:\n  components.GLB.size: big\n", broken=BASE.replace("n: 3", "n: three")
-    )
+    document = resolve("base: broken\nset:\n  components.GLB.size: big\n", broken=BASE.replace("n: 3", "n: three"))
     with pytest.raises(InputError) as caught:
         structure(document, Machine)
     assert str(caught.value).splitlines() == [
@@ -185,9 +179,7 @@ def test_override_from_the_command_line() -> None:
     assert str(caught.value) == "--set: $.components.GLB.size: expected an integer, got 'big'"
     with pytest.raises(InputError) as caught:
         override(document, {"componets.GLB.size": 1}, "--set")
-    assert str(caught.value) == (
-        "--set: $.componets.GLB.size: unknown key 'componets' (did you mean 'components'?)"
-    )
+    assert str(caught.value) == ("--set: $.componets.GLB.size: unknown key 'componets' (did you mean 'components'?)")
 
 
 def test_catalog(tmp_path: Path) -> None:

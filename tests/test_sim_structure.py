@@ -243,9 +243,7 @@ def test_several_sentences_are_several_problems() -> None:
 
 def test_labels_of_unions_are_no_keys_even_if_spelt_like_one() -> None:
     # The tag 'loop' of the union is also the key 'loop' of the file.
-    text = (
-        "tree:\n  - loop: M\n    tile: four\n    body:\n      - loop: N\n      - einsum: QK\n        lop: 1\n"
-    )
+    text = "tree:\n  - loop: M\n    tile: four\n    body:\n      - loop: N\n      - einsum: QK\n        lop: 1\n"
     assert errors(Mapping, text) == [
         "f.yaml:3: $.tree[0].tile: expected an integer, got 'four'",
         "f.yaml:5: $.tree[0].body[0]: missing key 'tile'",

@@ -95,9 +95,7 @@ def expression(products: Iterable[Product]) -> Expr:
     result = _term(terms[0])
     for product in terms[1:]:
         operator = "sub" if product.coefficient < 0 else "add"
-        result = Call(
-            operator=operator, arguments=(result, _term(product.scaled(-1.0 if operator == "sub" else 1.0)))
-        )
+        result = Call(operator=operator, arguments=(result, _term(product.scaled(-1.0 if operator == "sub" else 1.0))))
     return result
 
 
@@ -107,9 +105,7 @@ def merged(products: Iterable[Product]) -> list[Product]:
     for product in products:
         key = tuple(sorted(f"{factor.divides} {factor.expr}" for factor in product.factors))
         known = by_factors.get(key)
-        by_factors[key] = (
-            Product(known.coefficient + product.coefficient, known.factors) if known else product
-        )
+        by_factors[key] = Product(known.coefficient + product.coefficient, known.factors) if known else product
     return [product for product in by_factors.values() if product.coefficient]
 
 

@@ -152,9 +152,7 @@ class Builder:
         self.draft.initial[joined] = _START.get(reducer, REDUCER_BY_NAME[reducer].identity)
         self.versions[found.name] = Versions(new, old, new)
         is_output = found.name in self.draft.source.outputs
-        if (
-            reducer in _START and is_output
-        ):  # exact where all is infinite; LM :: max(m1) is one value for each step
+        if reducer in _START and is_output:  # exact where all is infinite; LM :: max(m1) is one value for each step
             self.draft.put(einsum(found.output, local, reducer))
 
     def local_source(self, found: Einsum, reducer: str, local: Expr) -> None:
@@ -174,9 +172,7 @@ class Builder:
         """A local value as a tensor of its own."""
         if isinstance(local, Load) and local.access.tensor in self.draft.einsums:
             return local
-        output = self.stepped(
-            self.draft.fresh(local_name(found.name, reducer)), found.output.indices, self.step()
-        )
+        output = self.stepped(self.draft.fresh(local_name(found.name, reducer)), found.output.indices, self.step())
         self.draft.put(Einsum(output=output, expr=local), found.name)
         return Load(access=output)
 
@@ -184,9 +180,7 @@ class Builder:
         """The reduction of one step; the expression itself where a step is one element."""
         if found.reduced_variables == (self.flow.outer,):
             return expr
-        output = self.stepped(
-            self.draft.fresh(local_name(found.name, reducer)), found.output.indices, self.step()
-        )
+        output = self.stepped(self.draft.fresh(local_name(found.name, reducer)), found.output.indices, self.step())
         self.draft.put(einsum(output, expr, reducer), found.name)
         return Load(access=output)
 
@@ -203,9 +197,7 @@ class Builder:
         """A value such as sum / count, at every step."""
         reducer = found.reduction.operator if found.reduction else "add"
         if self.form == "partition":
-            output = self.stepped(
-                self.draft.fresh("L" + stem_of(found.name)), found.output.indices, self.step()
-            )
+            output = self.stepped(self.draft.fresh("L" + stem_of(found.name)), found.output.indices, self.step())
             self.draft.put(einsum(output, self.version(found.expr, "at"), reducer), found.name)
             load = Load(access=output)
             self.versions[found.name] = Versions(load, load, Load(access=found.output))
@@ -250,9 +242,7 @@ class Builder:
     def corrections(self, shift: Shift) -> list[Expr]:
         found: list[Expr] = []
         if shift.exponents:
-            change = expression(
-                [*self.under(shift.exponents, "old", -1.0), *self.under(shift.exponents, "new", 1.0)]
-            )
+            change = expression([*self.under(shift.exponents, "old", -1.0), *self.under(shift.exponents, "new", 1.0)])
             found.append(self.correction(shift, Call(operator="exp", arguments=(change,))))
         for factor in shift.ratios:
             pair = (self.version(factor.expr, "new"), self.version(factor.expr, "old"))
@@ -264,9 +254,7 @@ class Builder:
 
     def under(self, products: tuple[Product, ...], which: str, sign: float) -> list[Product]:
         return [
-            Product(
-                sign * p.coefficient, tuple(Factor(self.version(f.expr, which), f.divides) for f in p.factors)
-            )
+            Product(sign * p.coefficient, tuple(Factor(self.version(f.expr, which), f.divides) for f in p.factors))
             for p in products
         ]
 
@@ -288,9 +276,7 @@ class Builder:
         rest = tuple(index(v) for v in variables_of(expr) if v != self.flow.outer)
         output = self.stepped(name, rest, self.step())
         return Load(
-            access=Access(
-                tensor=self.draft.reuse(einsum(output, expr), shift.target.name), indices=output.indices
-            )
+            access=Access(tensor=self.draft.reuse(einsum(output, expr), shift.target.name), indices=output.indices)
         )
 
     # --- afterwards ----------------------------------------------------------------------------------------------
@@ -302,9 +288,7 @@ class Builder:
         def changed(load: Access) -> Expr:
             if load.tensor not in reductions:
                 return Load(access=load)
-            return Load(
-                access=self.stepped(self.versions[load.tensor].new.access.tensor, load.indices, self.last)
-            )
+            return Load(access=self.stepped(self.versions[load.tensor].new.access.tensor, load.indices, self.last))
 
         self.draft.redirect(changed, [name for name in self.untouched if name not in reductions])
         for name in reductions:

@@ -59,9 +59,7 @@ def _choices(flow: Flow, target: Einsum) -> tuple[frozenset[str], ...]:
 
 def _apply(draft: Draft, moves: _Moves) -> bool:
     target = draft.einsums.get(moves.target.name)
-    plain = target is not None and all(
-        index.plain_variable and not index.offset for index in target.output.indices
-    )
+    plain = target is not None and all(index.plain_variable and not index.offset for index in target.output.indices)
     if target is None or target.reduction is None or target != moves.target or not plain:
         return False
     reducer = target.reduction.operator
@@ -134,9 +132,7 @@ def _holds_movable(moves: _Moves, product: Product) -> bool:
 def _is_worth_opening(draft: Draft, moves: _Moves, expr: Expr) -> bool:
     match expr:
         case Call(operator="mul" | "div" | "neg"):
-            return any(
-                moves.movable(side) or _is_worth_opening(draft, moves, side) for side in expr.arguments
-            )
+            return any(moves.movable(side) or _is_worth_opening(draft, moves, side) for side in expr.arguments)
         case Call(operator="add" | "sub"):
             return _look_into(draft, moves, expr) is not None
         case Load():
@@ -144,9 +140,7 @@ def _is_worth_opening(draft: Draft, moves: _Moves, expr: Expr) -> bool:
     return False
 
 
-def _reduced(
-    draft: Draft, moves: _Moves, part: tuple[list[Factor], tuple[str, ...]], reducer: str
-) -> Expr | None:
+def _reduced(draft: Draft, moves: _Moves, part: tuple[list[Factor], tuple[str, ...]], reducer: str) -> Expr | None:
     """The kept factors reduced in an Einsum of their own, `outer` variables left for later; None if impossible."""
     kept, outer = part
     gone = [name for name in moves.target.reduced_variables if name not in outer]
@@ -166,9 +160,7 @@ def _reduced(
         return None
     ranks = [name for name in (*moves.target.output.variables, *outer) if name in present]
     output = access(_name(draft, moves.target, expr), _outer_before_last(tuple(ranks), outer))
-    return Load(
-        access=access(draft.reuse(einsum(output, expr, reducer), moves.target.name), output.variables)
-    )
+    return Load(access=access(draft.reuse(einsum(output, expr, reducer), moves.target.name), output.variables))
 
 
 def _outer_before_last(variables: tuple[str, ...], outer: tuple[str, ...]) -> tuple[str, ...]:
@@ -199,8 +191,7 @@ def count_of(draft: Draft, variables: tuple[str, ...], near: Einsum) -> Load | N
     if chosen is None:
         return None
     at_zero = tuple(
-        index if set(index.variables) & set(variables) else Index(terms=(), offset=0)
-        for index in chosen.indices
+        index if set(index.variables) & set(variables) else Index(terms=(), offset=0) for index in chosen.indices
     )
     one = Load(access=Access(tensor=chosen.tensor, indices=at_zero))
     expr = Call(operator="select", arguments=(one, _NOTHING, _NOTHING))
@@ -211,9 +202,7 @@ def count_of(draft: Draft, variables: tuple[str, ...], near: Einsum) -> Load | N
 def is_count(found: Einsum) -> bool:
     """True for a sum of ones."""
     ones = (
-        isinstance(found.expr, Call)
-        and found.expr.operator == "select"
-        and found.expr.arguments[1:] == (_NOTHING,) * 2
+        isinstance(found.expr, Call) and found.expr.operator == "select" and found.expr.arguments[1:] == (_NOTHING,) * 2
     )
     return ones and found.reduction is not None and found.reduction.operator == "add"
 

@@ -153,9 +153,7 @@ class Flow:
         self.late: set[str] = set()
         for name in self.order:
             found = self.einsums[name]
-            reduces = (
-                self.outer in found.reduced_variables and not self.has_rank(name) and name not in self.given
-            )
+            reduces = self.outer in found.reduced_variables and not self.has_rank(name) and name not in self.given
             if reduces or any(self._reads_late(load) for load in found.loads):
                 self.late.add(name)
 

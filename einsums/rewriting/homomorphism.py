@@ -42,8 +42,7 @@ class Shift(NamedTuple):
             return "sum (x - g')^2 = sum (x - g)^2 + n (g - g')^2 for g the mean"
         if self.powers:
             names = [
-                f"({x} - {g}')" + (f"^{n}" if n > 1 else "")
-                for x, g, n in zip("xyz", "ghk", self.powers, strict=False)
+                f"({x} - {g}')" + (f"^{n}" if n > 1 else "") for x, g, n in zip("xyz", "ghk", self.powers, strict=False)
             ]
             return f"sum w {' '.join(names)} by binomial expansion about the old references"
         if self.ratios:
@@ -69,9 +68,7 @@ def shift_of(draft: Draft, flow: Flow, target: Einsum, conditional: bool) -> Shi
     """How the late sum of `target` is carried over; UnknownIdentityError if no identity fits."""
     assert target.reduction is not None
     if target.reduction.operator != "add":
-        raise UnknownIdentityError(
-            _blocked(flow, target, target.expr, f"a {target.reduction.operator} of it")
-        )
+        raise UnknownIdentityError(_blocked(flow, target, target.expr, f"a {target.reduction.operator} of it"))
     return dependence_of(draft, flow, target, conditional)
 
 
@@ -122,9 +119,7 @@ def _classified(draft: Draft, flow: Flow, target: Einsum, summand: Product, cond
         )
     if not centred:
         return Shift(target, tuple(exponents), tuple(ratios))
-    return _polynomial(
-        draft, flow, (target, centred, tuple(others)), Shift(target, tuple(exponents), tuple(ratios))
-    )
+    return _polynomial(draft, flow, (target, centred, tuple(others)), Shift(target, tuple(exponents), tuple(ratios)))
 
 
 def _late_terms(draft: Draft, flow: Flow, target: Einsum, argument: Expr) -> list[Product]:
@@ -133,9 +128,7 @@ def _late_terms(draft: Draft, flow: Flow, target: Einsum, argument: Expr) -> lis
     late = [term for term in terms if any(flow.is_late(factor.expr) for factor in term.factors)]
     for term in late:
         if any(flow.walks(factor.expr) for factor in term.factors):
-            raise UnknownIdentityError(
-                _blocked(flow, target, expression([term]), "an exponent that multiplies both")
-            )
+            raise UnknownIdentityError(_blocked(flow, target, expression([term]), "an exponent that multiplies both"))
     return late
 
 
@@ -164,9 +157,7 @@ def _barriers(flow: Flow, expr: Expr) -> list[str]:
 _MOST_CENTRES = 3
 
 
-def _polynomial(
-    draft: Draft, flow: Flow, parts: tuple[Einsum, list[Expr], tuple[Factor, ...]], base: Shift
-) -> Shift:
+def _polynomial(draft: Draft, flow: Flow, parts: tuple[Einsum, list[Expr], tuple[Factor, ...]], base: Shift) -> Shift:
     """Centres, their powers, and the lower sums, which are added to the draft where they do not exist."""
     target, centred, weight = parts
     differences = tuple(dict.fromkeys(centred))
@@ -189,9 +180,7 @@ def _polynomial(
     return base._replace(centres=tuple(centres), powers=powers, lower=tuple(lower))
 
 
-def _early_and_late(
-    draft: Draft, flow: Flow, target: Einsum, difference: Expr
-) -> tuple[list[Product], list[Product]]:
+def _early_and_late(draft: Draft, flow: Flow, target: Einsum, difference: Expr) -> tuple[list[Product], list[Product]]:
     """The terms of a difference that are there at once, and those that wait for the rank."""
     terms = sum_of_products(difference, lambda expr: _look_into(draft, flow, expr) or _opened_sum(expr))
     late = [term for term in terms if any(flow.is_late(factor.expr) for factor in term.factors)]
@@ -203,9 +192,7 @@ def _early_and_late(
 def _lower_sum(draft: Draft, target: Einsum, weight: tuple[Factor, ...], differences: list[Expr]) -> Access:
     """The weights times some of the differences, summed over the variables that `target` reduces."""
     factors = [Factor(_as_tensor(draft, f.expr), f.divides) for f in (*weight, *map(Factor, differences))]
-    if (
-        len(factors) == 1 and factors[0].expr in differences
-    ):  # a sum may not have terms that lack its variable
+    if len(factors) == 1 and factors[0].expr in differences:  # a sum may not have terms that lack its variable
         factors = [Factor(_element(draft, target, factors[0].expr))]
     expr = expression([Product(1.0, tuple(factors))])
     if not factors:
@@ -244,12 +231,7 @@ def _as_tensor(draft: Draft, expr: Expr) -> Expr:
 
 def _is_mean(draft: Draft, early: list[Product], late: list[Product], weight: tuple[Factor, ...]) -> bool:
     """True if the centre is minus the weighted mean of what it is taken from, so that the first sum vanishes."""
-    if (
-        len(late) != 1
-        or late[0].coefficient != -1.0
-        or len(late[0].factors) != 1
-        or late[0].factors[0].divides
-    ):
+    if len(late) != 1 or late[0].coefficient != -1.0 or len(late[0].factors) != 1 or late[0].factors[0].divides:
         return False
     value = late[0].factors[0].expr
     found = draft.definition(value.access) if isinstance(value, Load) else None

@@ -87,9 +87,7 @@ def _shifts(draft: Draft, rank: str, conditional: bool) -> tuple[list[Shift], li
             blocked = sorted(closure_of(flow, [found.name]) & set(unknown))
             try:
                 if blocked:
-                    raise UnknownIdentityError(
-                        f"{found.name} needs {blocked[0]}, which cannot be carried over"
-                    )
+                    raise UnknownIdentityError(f"{found.name} needs {blocked[0]}, which cannot be carried over")
                 _check_sources(flow, found)
                 known.append(shift_of(draft, flow, found, conditional))
             except UnknownIdentityError as reason:

@@ -55,18 +55,14 @@ class _Task(NamedTuple):
     options: Options
 
 
-def rewrite(
-    cascade: Cascade, passes: int, rank: str | None = None, options: Options | None = None
-) -> Rewriting:
+def rewrite(cascade: Cascade, passes: int, rank: str | None = None, options: Options | None = None) -> Rewriting:
     """Derive a cascade that makes at most `passes` passes over `rank`, by default the rank with the most passes.
 
     ValueError for an unknown rank or fewer than one pass. If no identity leads there, the answer holds what could be
     reached and why no further pass can go.
     """
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
-        raise ValueError(
-            f"passes must be an integer of at least 1 (every element is visited once), found {passes!r}"
-        )
+        raise ValueError(f"passes must be an integer of at least 1 (every element is visited once), found {passes!r}")
     chosen = _known_rank(cascade, rank)
     task = _Task(cascade, chosen, passes, options or Options())
     return _Search(task).run()
@@ -199,9 +195,7 @@ class _Search:
         if self.passes <= self.task.wanted:
             return ""
         forced = analyse_passes(self.reached, rank).forced_by[-1]
-        outputs = [
-            name for name in self.task.original.outputs if name in Flow(Draft(self.reached), rank).late
-        ]
+        outputs = [name for name in self.task.original.outputs if name in Flow(Draft(self.reached), rank).late]
         elements = [name for name in outputs if Flow(Draft(self.reached), rank).has_rank(name)]
         if elements:
             why = f"{elements[0]} is an output with an element for each of {rank}, and each needs it"
@@ -245,9 +239,7 @@ def _iterated(base: Draft, search: _Search, guard: bool) -> Iterator[Candidate]:
         if form != "stepwise":
             split(draft, task.rank)
         elif draft.partition(task.rank) is not None:
-            raise UnsplittableRankError(
-                f"rank {task.rank} is partitioned: steps of one element need a whole rank"
-            )
+            raise UnsplittableRankError(f"rank {task.rank} is partitioned: steps of one element need a whole rank")
         done = iterate(draft, task.rank, form, task.options.conditional, guard)
     except UnsplittableRankError as reason:
         search.refuse("iteration", str(reason))
@@ -280,17 +272,14 @@ def reference_sizes(cascade: Cascade, rank: str, options: Options) -> tuple[Refe
     return tuple(ReferenceSize(rank=name, size=given.get(name, size)) for name, size in sizes.items())
 
 
-def operation_changes(
-    before: Cascade, after: Cascade, rank: str, options: Options
-) -> tuple[OperatorChange, ...]:
+def operation_changes(before: Cascade, after: Cascade, rank: str, options: Options) -> tuple[OperatorChange, ...]:
     """Executions of each operator in both, sorted by operator; empty where the sizes do not fit the indices."""
     try:
         old, new = _operations(before, rank, options), _operations(after, rank, options)
     except ValidationError:
         return ()
     return tuple(
-        OperatorChange(operator=name, before=old.get(name, 0), after=new.get(name, 0))
-        for name in sorted({*old, *new})
+        OperatorChange(operator=name, before=old.get(name, 0), after=new.get(name, 0)) for name in sorted({*old, *new})
     )
 
 

@@ -41,9 +41,7 @@ def _check(draft: Draft, partition: Partition) -> None:
             for place in access.indices:
                 mixed = variable in place.variables and place != index(variable)
                 if mixed or place.last_of == partition.rank:
-                    message = (
-                        f"rank {partition.rank} cannot be split: {found.name} uses {access}, index '{place}'"
-                    )
+                    message = f"rank {partition.rank} cannot be split: {found.name} uses {access}, index '{place}'"
                     raise UnsplittableRankError(message)
 
 
