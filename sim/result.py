@@ -221,4 +221,4 @@ def _iter_warnings(experiment: Experiment, named: _Names, row: _Row) -> Iterator
             yield f"energy or area of '{memory.name}' is interpolated in its technology table"
     for name, fraction in zip(named.memories, row.spilled, strict=True):
         if fraction > 0:
-            yield f"'{name}' is overbooked: {fraction:.2%} of its tiles do not fit and go to its parent"
+            yield f"'{name}' is overbooked: {fraction:.2%} of its tiles do not fit and go further out"

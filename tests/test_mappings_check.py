@@ -236,7 +236,7 @@ def test_a_buffer_that_just_fits(design: Path) -> None:
 def test_a_spilling_buffer_may_be_too_small(design: Path) -> None:
     changes = {"architecture.components.GLB.size": "1 KiB", "mapping.capacity.GLB": "spill"}
     result = simulate(load_experiment("./experiment.yaml", changes))
-    assert "'GLB' is overbooked: 50.00% of its tiles do not fit and go to its parent" in result.warnings
+    assert "'GLB' is overbooked: 50.00% of its tiles do not fit and go further out" in result.warnings
 
 
 STAGED = """

@@ -1,6 +1,6 @@
 """The analytical engine: exact counts from the mapped loop nest, then time and energy in closed form, for many designs.
 
-words    = what `counting` says of every flow; in a spilled memory only the part s that does not fit goes to the parent,
+words    = what `counting` says of every flow; in a spilled memory only the part s that does not fit goes outward,
            s = max(0, 1 - capacity / needed)
 busy     = temporal steps x cycles of one iteration point, for each Einsum
 phase    = longest of its arrays' busy times, or the drain of one array after each of its steps
