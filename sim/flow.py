@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from arch.dram import DramTiming
 from mappings.check import Problem
+from sim.cycle import design_of, time_programs, timed_result
 from sim.diagnosis import Origin
 from sim.document import plain_document
 from sim.engine.analytical import evaluate
@@ -19,7 +21,7 @@ from sim.result import SimulationResult, make_results
 from sim.suggest import nearest
 from sim.tables import Tables
 
-ENGINES = ("analytical",)
+ENGINES = ("analytical", "cycle")
 
 
 class IllegalMapping(Exception):  # noqa: N818 (the answer is no; nothing went wrong)
@@ -38,7 +40,8 @@ class IllegalMapping(Exception):  # noqa: N818 (the answer is no; nothing went w
 def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationResult:
     """One design point. IllegalMapping when the mapping cannot run; ValueError for an unknown engine."""
     check_engine(engine)
-    return simulate_all([experiment])[0]
+    result = simulate_all([experiment])[0]
+    return with_cycles(result) if engine == "cycle" else result
 
 
 def check_engine(name: str) -> None:
@@ -46,6 +49,21 @@ def check_engine(name: str) -> None:
     if name not in ENGINES:
         near, known = nearest(name, ENGINES), ", ".join(ENGINES)
         raise ValueError(f"no engine is called '{name}'{near}; there is: {known}")
+
+
+def with_cycles(result: SimulationResult, fast: bool = True, dram: DramTiming | None = None) -> SimulationResult:
+    """The cycle engine's answer for the design of a result: same counts, real time. IllegalMapping if it cannot run.
+
+    Without `fast` every cycle is gone through; the outcome is the same. `dram`: timing of the root memory, which then
+    counts instead of its bandwidth.
+    """
+    experiment = result.experiment
+    tables = _lowered(experiment.structure, [experiment])
+    try:
+        design = design_of(experiment, tables, evaluate(tables), dram)
+        return timed_result(result, time_programs(experiment, design, fast))
+    except ValueError as error:
+        raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
 
 
 def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:

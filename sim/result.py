@@ -4,9 +4,10 @@ A result holds plain numbers of one design. Its JSON keys are stable: keys are a
 table one would draw.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, reduce
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -42,14 +43,15 @@ class SimulationResult:
     cycles_by_resource: dict[str, float]  # which resource sets how much of the latency
     footprint_bytes: dict[str, float]
     warnings: tuple[str, ...]
+    stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array -> cause; cycle engine only
 
     @property
     def energy_pj(self) -> float:
-        return sum(self.energy_by_component_pj.values())
+        return added(self.energy_by_component_pj.values())
 
     @property
     def area_um2(self) -> float:
-        return sum(self.area_by_component_um2.values())
+        return added(self.area_by_component_um2.values())
 
     @property
     def bound_by(self) -> str:
@@ -76,6 +78,7 @@ class SimulationResult:
             "busy_cycles_by_einsum": self.busy_cycles_by_einsum,
             "bound_by": self.bound_by,
             "cycles_by_resource": self.cycles_by_resource,
+            "stall_cycles": self.stall_cycles,
             "footprint_bytes": self.footprint_bytes,
             "warnings": list(self.warnings),
         }
@@ -107,6 +110,11 @@ def make_results(experiments: Sequence[Experiment], tables: Tables, evaluation: 
         _make_result(experiment, named, clock, _Row(*row))
         for experiment, clock, row in zip(experiments, clock_hz, rows, strict=True)
     ]
+
+
+def added(parts: Iterable[float]) -> float:
+    """The sum from first to last. The built-in one compensates from Python 3.12 on, so its last digit varies."""
+    return reduce(operator.add, parts, 0.0)
 
 
 def utilizations(evaluation: Evaluation, tables: Tables) -> np.ndarray:
@@ -164,7 +172,7 @@ class _Row(NamedTuple):
 
 def _make_result(experiment: Experiment, named: _Names, clock_hz: float, row: _Row) -> SimulationResult:
     by_einsum = _by_array(named, row.shares)
-    compute = {array: sum(parts.values()) for array, parts in _by_array(named, row.compute_pj).items()}
+    compute = {array: added(parts.values()) for array, parts in _by_array(named, row.compute_pj).items()}
     resources = (*named.arrays, *named.memories, "drain")
     moved = zip(named.memories, row.read_bytes, row.write_bytes, strict=True)
     return SimulationResult(
@@ -177,7 +185,7 @@ def _make_result(experiment: Experiment, named: _Names, clock_hz: float, row: _R
         area_by_component_um2=dict(_areas(Same(experiment.architecture))),
         traffic_bytes={name: {"read": read, "write": write} for name, read, write in moved},
         traffic_by_tensor_bytes=_traffic_by_tensor(experiment, named, row),
-        utilization={array: sum(parts.values()) for array, parts in by_einsum.items()},
+        utilization={array: added(parts.values()) for array, parts in by_einsum.items()},
         utilization_by_einsum=by_einsum,
         busy_cycles_by_einsum=dict(zip(named.einsums, row.busy_cycles, strict=True)),
         cycles_by_resource=dict(zip(resources, row.resource_cycles, strict=True)),

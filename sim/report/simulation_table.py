@@ -1,4 +1,5 @@
-"""One simulated design point as tables of text: the answer, then what each array, memory and Einsum has to do with it.
+"""One simulated design point as tables of text: the answer, then what each array, memory and Einsum has to do
+with it.
 
 Tables are plain tuples of cells, so that whoever shows them (a terminal, a page) draws them in its own way.
 """
@@ -19,7 +20,8 @@ class TextTable(NamedTuple):
 
 def simulation_tables(result: SimulationResult) -> tuple[TextTable, ...]:
     """The tables of one result, the most asked first."""
-    return (summary_table(result), array_table(result), memory_table(result), einsum_table(result))
+    tables = (summary_table(result), array_table(result), memory_table(result), einsum_table(result))
+    return (*tables, stall_table(result)) if result.stall_cycles else tables
 
 
 def heading(result: SimulationResult) -> str:
@@ -96,6 +98,23 @@ def einsum_table(result: SimulationResult) -> TextTable:
         for leaf in result.experiment.tree.leaves
     )
     return TextTable("Einsums", ("Einsum", "array", "busy cycles", "utilization", "energy"), rows)
+
+
+def stall_table(result: SimulationResult) -> TextTable:
+    """Cycles of every array by what it did: issued points, or waited, by cause. Causes that nothing waited
+    for are left out.
+    """
+    lost = result.stall_cycles
+    causes = list(dict.fromkeys(cause for row in lost.values() for cause, cycles in row.items() if cycles))
+    rows = []
+    for array, cycles in lost.items():
+        counts = [result.cycles - sum(cycles.values()), *(cycles.get(cause, 0) for cause in causes)]
+        rows.append((array, *(_part(count, result.cycles) for count in counts)))
+    return TextTable("Where the cycles went", ("array", "issues", *causes), tuple(rows))
+
+
+def _part(cycles: float, whole: float) -> str:
+    return f"{cycles:,.0f} ({cycles / whole:.1%})" if cycles else "-"
 
 
 def _bytes(value: float) -> str:

@@ -1,0 +1,234 @@
+"""What one repetition of an op takes: folds, issue slots, cycles on the array's links, row accesses, streamed
+words.
+
+A *fold* is one pass of the array's issue slots over its spatial tile: its innermost loop gives the slots,
+its other loops the folds. In coordinates that follow the skew of the array (PE (i, j) does in cycle t + i +
+j what is issued in cycle t) folds follow each other without a gap, unless words must be shifted through the
+columns: - an operand that differs in every PE takes `rows` cycles to be shifted in, a result that stays in
+the PEs as many to be shifted out, on the same links down the columns as moving operands and partial sums
+(the closed forms of docs/cycle-pe.md: 2*rows + columns + slots - 2 for one output-stationary fold, of which
+rows + columns - 2 are skew); - an operand or result of one side only rides along, one word a link and slot,
+as does a reduction down the columns.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, prod
+
+from arch.dram import DramTiming
+from arch.types import Architecture, Array
+from einsums.types import Access, Cascade
+from mappings.tree import PlacedLeaf
+from sim.cycle_dram import seconds_per_byte
+from sim.cycle_extents import Extents, Walk
+from sim.cycle_nest import Slot
+from sim.flows import FlowBuilder, Touch
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """One repetition of an op. `rows` are accesses at the start of every slot, by (stage, ported memory)."""
+
+    repeats: int
+    folds: int
+    points: int  # slots of a fold
+    cycles: int  # of a slot
+    link_in: int  # cycles of a fold
+    link_out: int
+    read_words: Fraction  # streamed from `Ways.read_from`
+    write_words: Fraction
+    rows: tuple[tuple[int, ...], ...]  # [in, points, out][ported memory]
+    stretch: int  # cycles of the repetition lost to its own accesses
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One way of words between a memory and the registers of an array, for one Einsum."""
+
+    touch: Touch
+    memory: str
+    parts: frozenset[int]
+    spilled: Fraction  # part that goes to the memory's parent instead
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What amounts need to know of the machine."""
+
+    architecture: Architecture
+    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
+    spilled: dict[str, Fraction]
+    cycles_per_point: dict[str, int]  # by Einsum
+    dram: DramTiming | None = None  # of the root memory, where it is known
+
+    def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
+        """Whole cycles in which a memory moves so many words; 0 where nothing limits it."""
+        found, architecture = self.architecture.memory(memory), self.architecture
+        if self.dram is not None and memory == architecture.root.name:
+            time_s = words * Fraction(architecture.word_bits) / 8 * seconds_per_byte(self.dram, writes)
+        elif found.bandwidth_bits_per_s is not None:
+            time_s = words * Fraction(architecture.word_bits) / Fraction(found.bandwidth_bits_per_s)
+        else:
+            return 0
+        return ceil(time_s * Fraction(architecture.clock_hz))
+
+    def row_words(self, memory: str) -> int:
+        return max(1, int(self.architecture.memory(memory).row_bits // self.architecture.word_bits))
+
+    def ports(self, memory: str) -> int:
+        found = self.architecture.memory(memory)
+        return min(found.ports, found.banks)
+
+
+def ported_memories(architecture: Architecture) -> tuple[str, ...]:
+    """Memories with a geometry to conflict over: bounded, not the root, not registers."""
+    registers = {array.registers for array in architecture.arrays}
+    return tuple(
+        m.name
+        for m in architecture.memories
+        if m.parent is not None and m.size_bits is not None and m.name not in registers and m.per_pe_of is None
+    )
+
+
+def ways_of(builder: FlowBuilder, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
+    """How the operands of an Einsum come, and its result goes, other than through registers that keep them."""
+    cascade, found = builder.cascade, []
+    registers = builder.machine.registers_of(leaf.array)
+    for name in tensors_of(cascade, leaf):
+        touches = builder.touches_of(name)
+        for touch in (t for t in touches if t.leaf == leaf):
+            place = builder.chain(leaf, name, touches)[-1]
+            forwarded = not touch.writes and name in leaf.forwarded
+            if place.memory != registers and not forwarded:
+                share = spilled.get(place.memory, Fraction(0))
+                found.append(Way(touch, place.memory, builder.parts_of(touch), share))
+    return found
+
+
+def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
+    """Tensors that an Einsum reads or writes, each once."""
+    einsum = cascade.einsum(leaf.einsum)
+    accesses: tuple[Access, ...] = (*einsum.loads, einsum.output)
+    return tuple(dict.fromkeys(access.tensor for access in accesses))
+
+
+@dataclass(frozen=True)
+class Sizer:
+    """Works amounts out for one slot of a nest."""
+
+    walk: Walk
+    machine: Machine
+    slot: Slot
+    ways: list[tuple[Way, tuple[int, ...]]]  # with the loops of the slot outside the tile that moves
+    root: str
+    around: tuple[tuple[int, int], ...] = ()  # (part, iterations) of the nest's loops around it
+
+    @property
+    def array(self) -> Array:
+        return self.machine.architecture.array(self.slot.leaf.array)
+
+    def amount(self, extents: Extents) -> Amount:
+        """What one repetition takes on a tile of these extents (below the nest's loops)."""
+        repeats = self.walk.iterations(extents, self.slot.group_loops)
+        for loop in self.slot.group_loops:
+            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
+        folds, points = self._folds(extents)
+        cycles = self.machine.cycles_per_point[self.slot.leaf.einsum]
+        ports = len(self.machine.ported)
+        rows = [[0] * ports for _ in range(3)]
+        link_in = link_out = 0
+        streams = {False: Fraction(0), True: Fraction(0)}
+        for way, loops in self.ways:
+            fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
+            again = self._again(way, extents, words) if way.touch.writes else Fraction(0)
+            passing = Fraction(1) if way.memory == self.root else way.spilled
+            streams[way.touch.writes] += words * passing
+            streams[False] += again * passing
+            shift = ceil(Fraction(fetches * self._shift_rows(way, extents), folds)) if loops == self.slot.loops else 0
+            if way.touch.writes:
+                link_out += shift
+            else:
+                link_in += shift
+            if way.memory in self.machine.ported:
+                stage = 1 if not shift else (2 if way.touch.writes else 0)
+                slots = folds * (shift or points)
+                accesses = self._accesses(way, fetches, words + again)
+                rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
+        if not link_in and not link_out:
+            folds, points = 1, folds * points
+        cycles, stretch = self._stretched(cycles, rows, folds * points)
+        return Amount(
+            repeats,
+            folds,
+            points,
+            cycles,
+            link_in,
+            link_out,
+            streams[False],
+            streams[True],
+            tuple(map(tuple, rows)),
+            stretch,
+        )
+
+    def _folds(self, extents: Extents) -> tuple[int, int]:
+        """(folds, slots of each): the innermost loop gives the slots; a ragged one counts as slots altogether."""
+        total = self.walk.iterations(extents, self.slot.loops)
+        if not self.slot.loops:
+            return 1, 1
+        for loop in self.slot.loops[:-1]:
+            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
+        points = self.walk.trips(extents, self.slot.loops[-1])
+        return (total // points, points) if total % points == 0 else (1, total)
+
+    def _shift_rows(self, way: Way, extents: Extents) -> int:
+        """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the
+        slots.
+        """
+        sides = {side.side: self.walk.space.part_of_variable(side.variable) for side in self.slot.leaf.spatial}
+        if self.array.rows == 1 or self.array.columns == 1 or len(sides) < 2 or not set(sides.values()) <= way.parts:
+            return 0
+        for loop in self.slot.loops:
+            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
+        return self.walk.words(extents, frozenset([sides["rows"]]))
+
+    def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
+        """Words of partial sums that come back to be completed: all but the first visit, of the nest's visits
+        on average.
+        """
+        once = self.walk.words(extents, way.parts)
+        visits = prod(trips for part, trips in self.around if part not in way.parts)
+        return words - once + once * Fraction(visits - 1, visits)
+
+    def _accesses(self, way: Way, fetches: int, words: Fraction) -> int:
+        """Row accesses of one repetition: whole rows, at least one for each tile that is fetched."""
+        return max(fetches, ceil(Fraction(words, self.machine.row_words(way.memory))))
+
+    def _stretched(self, cycles: int, rows: list[list[int]], slots: int) -> tuple[int, int]:
+        """Slots whose own accesses outnumber the ports take as many cycles as the ports need."""
+        longest = cycles
+        for number, memory in enumerate(self.machine.ported):
+            ports = self.machine.ports(memory)
+            longest = max(longest, -(-rows[1][number] // ports))
+            for stage in range(3):
+                rows[stage][number] = min(rows[stage][number], ports)
+        return longest, (longest - cycles) * slots
+
+
+def latency_of_ways(builder: FlowBuilder, sizer: Sizer) -> int:
+    """Cycles after an op's last issue slot until others may use its result.
+
+    A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
+    (columns - 1) further cycles. What another array reads through memory is complete when the array's skew is over.
+    """
+    array, leaf = sizer.array, sizer.slot.leaf
+    reduced = set(builder.cascade.einsum(leaf.einsum).reduced_variables)
+    sides = [side.side for side in leaf.spatial if side.variable in reduced]
+    latency = 0
+    for side in sides:
+        declared = array.drain is not None and array.drain.along == side
+        latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
+    elsewhere = any(t.leaf.array != leaf.array for t in builder.touches_of(leaf.einsum))
+    leaves = any(way.touch.writes for way, _ in sizer.ways)
+    if not sides and leaves and (elsewhere or len(builder.touches_of(leaf.einsum)) == 1):
+        latency += array.rows + array.columns - 2
+    return latency

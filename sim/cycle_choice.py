@@ -1,0 +1,168 @@
+"""How a nest runs: which tile each op works on, and how many copies of every tile it takes, as far as there is
+room.
+
+Overlap is tried from the most to the least: hiding drains, then working on several tiles at once, then one
+tile after the other. What the memories have no room for is said in warnings; an order that does not fit at
+all runs as if it did.
+"""
+
+from dataclasses import dataclass, replace
+from math import prod
+
+from sim.cycle_amounts import Machine, Sizer, latency_of_ways, ways_of
+from sim.cycle_extents import Extents, Variants, Walk
+from sim.cycle_keeps import NestKeep, inner_ways, keeps_of, with_copies
+from sim.cycle_nest import Nest
+from sim.cycle_order import Need, Order, Plan
+from sim.flows import FlowBuilder
+
+
+@dataclass(frozen=True)
+class Design:
+    """One design as the cycle engine needs it; room_bytes: what every memory's own tiles leave free."""
+
+    builder: FlowBuilder
+    walk: Walk
+    machine: Machine
+    room_bytes: dict[str, float]
+    whole: Extents  # outside all loops
+
+
+@dataclass(frozen=True)
+class Chosen:
+    order: Order
+    keeps: list[NestKeep]
+    warnings: tuple[str, ...]
+
+
+def is_even(walk: Walk, extents: Extents, loops: tuple[int, ...]) -> bool:
+    """Whether loops cut a tile into equal ones."""
+    for loop in loops:
+        cases = list(walk.cases(extents, loop))
+        if len(cases) > 1:
+            return False
+        extents = cases[0][1]
+    return True
+
+
+def sizer_of(design: Design, nest: Nest, n: int) -> Sizer:
+    slot = nest.slots[n]
+    ways = [(way, slot.loops) for way in ways_of(design.builder, slot.leaf, design.machine.spilled)]
+    ways += inner_ways(design.builder, nest, slot, design.machine.spilled)
+    root = design.builder.machine.root
+    guarded = {nest.loops[position] for position in slot.guard}
+    loops = (nest.outer + nest.loops)[: len(nest.outer) + slot.depth]
+    chain = full_chain(design.walk, design.whole, loops)
+    around = tuple(
+        (design.walk.loops[i].part, design.walk.trips(e, i))
+        for i, e in zip(loops, chain, strict=False)
+        if i not in guarded
+    )
+    return Sizer(design.walk, design.machine, slot, ways, root, around)
+
+
+def full_chain(walk: Walk, start: Extents, loops: tuple[int, ...]) -> list[Extents]:
+    """Extents of full tiles at every depth."""
+    chain = [start]
+    for loop in loops:
+        chain.append(walk.inside(chain[-1], loop, walk.trips(chain[-1], loop) == 1))
+    return chain
+
+
+def choose(design: Design, nest: Nest, parts: tuple[Variants, list[Sizer], list[Need]]) -> Chosen:
+    """Lags, and copies of tiles to go with them: as much overlap as the schedule asks for and the memories have room
+    for.
+    """
+    variants, sizers, needs = parts
+    chain = full_chain(design.walk, variants.extents[0], nest.loops)
+    amounts = [sizer.amount(chain[slot.depth]) for sizer, slot in zip(sizers, nest.slots, strict=True)]
+    latencies = [latency_of_ways(design.builder, sizer) for sizer in sizers]
+    least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
+    plan = Plan(nest, needs, amounts, latencies, least)
+    keeps, _ = keeps_of(design.builder, nest)
+    word_bytes = design.machine.architecture.word_bits / 8
+    dims = [design.builder.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
+    tile_bytes = [design.walk.words(chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
+    records = [records_of_tile(design, nest, k, least) for k in keeps]
+    warnings: list[str] = []
+    found: Chosen | None = None
+    for hides, concurrent in ((True, True), (False, True), (False, False)):
+        order = plan.order(hides, concurrent)
+        needed = [copies_needed(keeps, k, order, n) for k, n in zip(keeps, records, strict=True)]
+        granted, lacking = with_copies(keeps, needed, design.room_bytes, tile_bytes)
+        found = Chosen(order, granted, (*warnings, *inner_room(design, nest, order, chain[-1])))
+        if not any(lacking):
+            return found
+        n = next(i for i, missing in enumerate(lacking) if missing)
+        memory, tensor = keeps[n].keep.memory, keeps[n].keep.tensor
+        what = (
+            "hiding drains"
+            if hides and concurrent
+            else "working on several tiles at once"
+            if concurrent
+            else "the schedule"
+        )
+        warnings.append(
+            f"'{memory}' has no room for the {keeps[n].copies + lacking[n]} tiles of '{tensor}' that {what} takes"
+        )
+    assert found is not None
+    # No order fits: the last one runs as if the tiles were there, and says so.
+    needed = [copies_needed(keeps, k, found.order, n) for k, n in zip(keeps, records, strict=True)]
+    keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, needed, strict=True)]
+    return Chosen(found.order, keeps, (*found.warnings, warnings[-1]))
+
+
+def inner_room(design: Design, nest: Nest, order: Order, extents: Extents) -> list[str]:
+    """Tiles kept inside single repetitions whose users do not take turns: all repetitions must then be kept at
+    once.
+    """
+    builder, found = design.builder, []
+    index = {slot.leaf.index: n for n, slot in enumerate(nest.slots)}
+    around = nest.outer + nest.loops
+    word_bytes = design.machine.architecture.word_bits / 8
+    for keep in builder.tree.keeps:
+        touching = [t for t in builder.touches_of(keep.tensor) if keep.covers(t.leaf.index)]
+        users = [index[t.leaf.index] for t in touching if t.leaf.index in index]
+        groups = {nest.slots[n].group for n in users}
+        if keep.loops == around[: len(keep.loops)] or len(groups) < 2:
+            continue
+        whole = design.walk.words(extents, builder.space.parts_of_tensor(keep.tensor))
+        lags = [order.lags[n] for n in users]
+        needed = whole * (max(lags) - min(lags) + 1) * word_bytes
+        free = design.room_bytes[keep.memory]
+        if needed > free:
+            found.append(
+                f"'{keep.memory}' has room for {free:g} B more, but the schedule keeps {needed:g} B of "
+                f"'{keep.tensor}' there: the Einsums that make and read it do not take turns"
+            )
+    return found
+
+
+def running(design: Design, keep: NestKeep) -> frozenset[int]:
+    """Iterative ranks whose running value alone is kept: no more than one coordinate lives at a time."""
+    space = design.builder.space
+    ranks = {rank for tensor, rank in design.builder.cascade.iterative if tensor == keep.keep.tensor}
+    return frozenset(space.part(rank) for rank in ranks)
+
+
+def records_of_tile(design: Design, nest: Nest, keep: NestKeep, trips: list[int]) -> int:
+    """Records for which a tile stays, at least."""
+    parts = design.builder.space.parts_of_tensor(keep.keep.tensor)
+    changing = [
+        n for n, loop in enumerate(nest.loops[: keep.depth]) if design.walk.loops[loop].part in parts and trips[n] > 1
+    ]
+    return prod(trips[changing[-1] + 1 if changing else 0 :])
+
+
+def copies_needed(keeps: list[NestKeep], keep: NestKeep, order: Order, records: int) -> int:
+    """Places that a tile of `records` records, and those that take turns with it, need for users whose lags differ.
+
+    The first user f of tile n + c must come after the last user u of tile n:
+    (n + c) records + lag_f >= (n + 1) records - 1 + lag_u, plus one step if u does not come before f within a step.
+    """
+    turns = [k for k in keeps if k is keep or k.keep.share_group == keep.keep.share_group >= 0]
+    users = [n for k in turns for n in k.users]
+    # What is read before the first value is written is an initial value, which takes no place.
+    first = [n for k in turns for n in k.users if k.fills or k.writer in (None, n)]
+    apart = max(order.lags[u] - order.lags[f] + (not order.before(u, f)) for u in users for f in first)
+    return max(1, -(-(records - 1 + apart) // records))

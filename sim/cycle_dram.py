@@ -1,0 +1,26 @@
+"""Time of a tile's way from or to DRAM whose timing is known.
+
+Without a timing, a memory moves words at its bandwidth. With one, transfers queue in front of the channels,
+so that the latency of one hides behind the bursts of the one before, and what counts is the rate at which a
+long stream passes: bus, activations and refresh as `sim.dram` simulates them, command by command.
+"""
+
+from fractions import Fraction
+from functools import lru_cache
+
+from arch.dram import DramTiming
+from sim.dram import simulate_requests, stream_addresses
+
+SIMULATED_BURSTS = 1 << 15  # of a stream; its second half gives the rate
+
+
+@lru_cache(maxsize=64)
+def seconds_per_byte(timing: DramTiming, writes: bool) -> Fraction:
+    """Time of one byte in the middle of a long stream."""
+    half, whole = (_cycles(timing, bursts, writes) for bursts in (SIMULATED_BURSTS // 2, SIMULATED_BURSTS))
+    size_bytes = (SIMULATED_BURSTS - SIMULATED_BURSTS // 2) * timing.burst_bytes
+    return Fraction(whole - half) / (size_bytes * Fraction(timing.clock_hz))
+
+
+def _cycles(timing: DramTiming, bursts: int, writes: bool) -> int:
+    return simulate_requests(timing, stream_addresses(timing, bursts * timing.burst_bytes), writes).cycles

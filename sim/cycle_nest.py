@@ -1,0 +1,253 @@
+"""Which Einsums run together: the fusion tree cut into nests, each with the loops that its schedule pipelines.
+
+A *nest* is a run of Einsums over common loops. Its *ops* come in phases and lanes; loops below the common
+ones belong to single ops, or to a *group* of neighbours in a lane that share them. An op whose leaf stands
+after the common loops (a final division, say) runs with the last iteration of the loops that it lacks, as
+soon as what it needs is complete. Several nests run one after the other inside the loops they share,
+transfers included.
+"""
+
+from dataclasses import dataclass, field
+
+from einsums.types import Cascade
+from mappings.tree import PlacedLeaf, ResolvedTree
+from mappings.types import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """An Einsum's place in a nest. `loops` are its own, below the nest's and its group's."""
+
+    leaf: PlacedLeaf
+    phase: int
+    depth: int  # loops of the nest that it shares
+    guard: tuple[int, ...]  # positions of loops in whose last iteration it runs
+    group: int
+    group_loops: tuple[int, ...]
+    loops: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Nest:
+    """Slots in the order of phases, lanes and lists; `drains` pairs a phase with the Einsum that drains in it."""
+
+    outer: tuple[int, ...]  # loops around all of it, run one iteration after the other
+    loops: tuple[int, ...]  # loops that its schedule pipelines, outermost first
+    slots: tuple[Slot, ...]
+    drains: tuple[tuple[int, str], ...] = ()
+    barrier: bool = True
+    stages: tuple[tuple[str, int], ...] = ()  # given lags
+    hides: bool = True  # whether an Einsum may work on an older tile to hide a drain
+
+
+@dataclass
+class _Phase:
+    lanes: list[list[PlacedLeaf]]
+    drain: str | None = None
+
+
+def path(leaf: PlacedLeaf) -> tuple[int, ...]:
+    """The shared loops above a leaf."""
+    return leaf.loops[: leaf.shared]
+
+
+def common(leaves: list[PlacedLeaf]) -> tuple[int, ...]:
+    """The loops that all of these leaves share."""
+    found: list[int] = []
+    for loops in zip(*(path(leaf) for leaf in leaves), strict=False):
+        if len(set(loops)) > 1:
+            break
+        found.append(loops[0])
+    return tuple(found)
+
+
+def nests_of(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> list[Nest]:
+    """The nests of a mapping, in the order in which they run. ValueError for a schedule that no nest can follow."""
+    schedule = mapping.schedule
+    if schedule.kind == "sequential":
+        return _cut(tree, list(tree.leaves), (), cascade)
+    leaf = {placed.einsum: placed for placed in tree.leaves}
+    if schedule.kind == "pipelined":
+        staged = [s.einsum for s in schedule.stages]
+        phases = [_Phase(_by_array([x for x in tree.leaves if x.einsum in staged]))]
+        phases += [_Phase([[x]]) for x in tree.leaves if x.einsum not in staged]
+        loops = common([leaf[name] for name in staged])
+        stages = tuple((s.einsum, s.stage) for s in schedule.stages)
+        return [_nest(tree, phases, (), loops, _Manner(barrier=False, stages=stages))]
+    phases = [_Phase([[leaf[name] for name in lane.einsums] for lane in p.lanes], p.drain) for p in schedule.phases]
+    loops = _loops_of_all_lanes(tree, phases)
+    if _stand_apart(phases, loops):
+        return [
+            _nest(tree, [phase], loops, common([x for lane in phase.lanes for x in lane])[len(loops) :], _Manner())
+            for phase in phases
+        ]
+    return [_nest(tree, phases, (), loops, _Manner())]
+
+
+@dataclass(frozen=True)
+class _Manner:
+    barrier: bool = True
+    stages: tuple[tuple[str, int], ...] = ()
+    hides: bool = True
+
+
+def _walk(tree: ResolvedTree, loops: tuple[int, ...]) -> dict[str, list[str]]:
+    """Tiles of the loops over every variable, outermost first: equal where they pass the same tiles."""
+    found: dict[str, list[str]] = {}
+    for loop in loops:
+        found.setdefault(tree.loops[loop].variable, []).append(tree.loops[loop].tile)
+    return found
+
+
+def _by_array(leaves: list[PlacedLeaf]) -> list[list[PlacedLeaf]]:
+    lanes: dict[str, list[PlacedLeaf]] = {}
+    for leaf in leaves:
+        lanes.setdefault(leaf.array, []).append(leaf)
+    return list(lanes.values())
+
+
+def _cut(tree: ResolvedTree, leaves: list[PlacedLeaf], outer: tuple[int, ...], cascade: Cascade) -> list[Nest]:
+    """Nests of a sequential schedule: each holds a body with an Einsum of its own; each Einsum is a phase."""
+    shared = common(leaves)
+    runs = _runs(leaves, len(shared))
+    together = any(path(leaf) == shared for leaf in leaves)
+    if len(leaves) == 1 or (
+        together and not any(_step_together(run, cascade) for run in runs if path(run[0]) != shared)
+    ):
+        phases: list[_Phase] = []
+        for leaf in leaves:
+            lane = phases[-1].lanes[0] if phases else []
+            beside = bool(lane) and path(lane[-1]) == path(leaf) != shared and lane[-1].array == leaf.array
+            if beside:
+                lane.append(leaf)
+            else:
+                phases.append(_Phase([[leaf]]))
+        return [_nest(tree, phases, outer, shared[len(outer) :], _Manner(hides=False))]
+    return [nest for run in runs for nest in _cut(tree, run, shared, cascade)]
+
+
+def _runs(leaves: list[PlacedLeaf], depth: int) -> list[list[PlacedLeaf]]:
+    """Neighbours that share their next loop; a leaf without one is a run of its own."""
+    runs: list[list[PlacedLeaf]] = []
+    for leaf in leaves:
+        key = path(leaf)[depth : depth + 1]
+        if runs and key and path(runs[-1][-1])[depth : depth + 1] == key:
+            runs[-1].append(leaf)
+        else:
+            runs.append([leaf])
+    return runs
+
+
+def _step_together(leaves: list[PlacedLeaf], cascade: Cascade) -> bool:
+    """Whether an Einsum reads the old value of another one: both advance step by step."""
+    made = {leaf.einsum for leaf in leaves} & {tensor for tensor, _ in cascade.iterative}
+    return any(
+        load.tensor in made and load.tensor != leaf.einsum
+        for leaf in leaves
+        for load in cascade.einsum(leaf.einsum).loads
+    )
+
+
+def _loops_of_all_lanes(tree: ResolvedTree, phases: list[_Phase]) -> tuple[int, ...]:
+    """The deepest loops inside which every lane of every phase has an Einsum, and before which none stands."""
+    lanes = [lane for phase in phases for lane in phase.lanes]
+    best: tuple[int, ...] = ()
+    for leaf in tree.leaves:
+        for depth in range(len(best) + 1, len(path(leaf)) + 1):
+            prefix = path(leaf)[:depth]
+            inside = [x.index for x in tree.leaves if path(x)[:depth] == prefix]
+            is_first = inside[0] == 0
+            if is_first and all(any(x.index in inside for x in lane) for lane in lanes):
+                best = prefix
+    return best
+
+
+def _stand_apart(phases: list[_Phase], loops: tuple[int, ...]) -> bool:
+    """Whether every phase has loops of its own below the common ones: then phases are nests of their own."""
+    if len(phases) < 2 or any(phase.drain is not None for phase in phases):
+        return False
+    paths = [common([leaf for lane in phase.lanes for leaf in lane]) for phase in phases]
+    deeper = all(len(one) > len(loops) for one in paths)
+    return deeper and len({one[len(loops)] for one in paths}) == len(phases)
+
+
+@dataclass
+class _Grouping:
+    slots: list[Slot] = field(default_factory=list)
+    groups: int = 0
+
+
+def _nest(
+    tree: ResolvedTree, phases: list[_Phase], outer: tuple[int, ...], loops: tuple[int, ...], manner: _Manner
+) -> Nest:
+    made = _Grouping()
+    drains: list[tuple[int, str]] = []
+    for number, phase in enumerate(phases):
+        if phase.drain is not None:
+            drains.append((number, phase.drain))
+        for lane in phase.lanes:
+            _add_lane(tree, made, number, lane, (outer, loops))
+    return Nest(outer, loops, tuple(made.slots), tuple(drains), manner.barrier, manner.stages, manner.hides)
+
+
+def _add_lane(
+    tree: ResolvedTree,
+    made: _Grouping,
+    phase: int,
+    lane: list[PlacedLeaf],
+    around: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
+    """Neighbours of a lane that share further loops make a group; everything else is a group of its own."""
+    all_loops = around[0] + around[1]
+    runs: list[list[PlacedLeaf]] = []
+    for leaf in lane:
+        inner = path(leaf)[len(all_loops) :]
+        beside = (
+            bool(runs)
+            and bool(inner)
+            and path(runs[-1][-1]) == path(leaf)
+            and path(leaf)[: len(all_loops)] == all_loops
+        )
+        if beside:
+            runs[-1].append(leaf)
+        else:
+            runs.append([leaf])
+    for run in runs:
+        for leaf in run:
+            made.slots.append(_slot(tree, leaf, (phase, made.groups), around, len(run) > 1))
+        made.groups += 1
+
+
+def _slot(
+    tree: ResolvedTree,
+    leaf: PlacedLeaf,
+    place: tuple[int, int],
+    around: tuple[tuple[int, ...], tuple[int, ...]],
+    in_group: bool,
+) -> Slot:
+    outer, loops = around
+    all_loops = outer + loops
+    own = leaf.loops[leaf.shared :]
+    if path(leaf)[: len(all_loops)] == all_loops:
+        inner = path(leaf)[len(all_loops) :]
+        group_loops, own = (inner, own) if in_group else ((), inner + own)
+        return Slot(leaf, place[0], len(loops), (), place[1], group_loops, own)
+    # It stands beside the common loops: the part of them that it shares, and what it has instead of the others.
+    shared = next(
+        (i for i, pair in enumerate(zip(path(leaf), all_loops, strict=False)) if pair[0] != pair[1]), len(path(leaf))
+    )
+    inner = path(leaf)[shared:]
+    first_inside = all_loops[shared]
+    if leaf.index < min(x.index for x in tree.leaves if first_inside in x.loops):
+        raise ValueError(
+            f"Einsum '{leaf.einsum}' stands before the loops that its phase pipelines: "
+            "give it a phase and loops of its own"
+        )
+    rest = all_loops[shared:]
+    names = {tree.loops[i].variable for i in inner + own} | {side.variable for side in leaf.spatial}
+    if _walk(tree, inner) == _walk(tree, tuple(i for i in rest if tree.loops[i].variable in names)):
+        guard, depth = tuple(i for i in rest if tree.loops[i].variable not in names), len(all_loops)
+    else:
+        guard, depth, own = rest, shared, inner + own
+    positions = tuple(all_loops.index(i) - len(outer) for i in guard)
+    return Slot(leaf, place[0], depth - len(outer), positions, place[1], (), own)

@@ -1,0 +1,202 @@
+"""One run of the tile-level engine: its program and empty state laid into one array, and what the run left
+there.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.engine import cycle_columns as col
+from sim.engine.cycle_loop import run_program
+
+PENDING_SLOTS = 1024
+HISTORY_SLOTS = 24
+DESCRIPTION = 4096  # numbers beyond twice the counters that a remembered state may have
+FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "SERVED"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a run is given: sizes by place, and the tables of `cycle_columns.TABLES` that come before COUNTERS, i8."""
+
+    sizes: dict[int, int]
+    tables: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Cycles of which a run writes down what happened, and at most how many rows."""
+
+    first: int = 0
+    last: int = -1
+    rows: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one run of a program took."""
+
+    cycles: int
+    stalls: np.ndarray  # i8[array, cause]
+    busy: np.ndarray  # i8[op]
+    served: np.ndarray  # i8[server, job], cycles
+    moved: np.ndarray  # i8[keep, (filled, drained)], tiles
+    runs: np.ndarray  # i8[op], repetitions
+    events: int  # simulated one by one
+    skipped: int  # periods that were counted, not simulated
+    log: np.ndarray  # i8[row, column]
+
+
+def run(program: Program, fast: bool = True, window: Window | None = None) -> Run:
+    """Run a program; ValueError when its schedule cannot go on. `fast` changes the time it takes, never the
+    outcome.
+    """
+    window = window or Window()
+    m, shapes = lay_out(program, window)
+    run_program(m, fast)
+    failure = int(m[col.FAILURE])
+    if failure == col.DEADLOCK:
+        raise ValueError("the schedule cannot go on: every array waits for another")
+    assert failure == col.NO_FAILURE, "a queue of the engine is too short"
+
+    def view(name: str) -> np.ndarray:
+        first = int(m[getattr(col, name)])
+        size = int(np.prod(shapes[name]))
+        return m[first : first + size].reshape(shapes[name])
+
+    per_op, per_keep = view("PER_OP"), view("PER_KEEP")
+    return Run(
+        cycles=int(m[col.NOW]),
+        stalls=view("STALLS").copy(),
+        busy=per_op[:, col.BUSY].copy(),
+        served=view("SERVED").copy(),
+        moved=per_keep[:, (col.FILLED, col.DRAINED)].copy(),
+        runs=per_op[:, col.ENDED].copy(),
+        events=int(m[col.EVENTS]),
+        skipped=int(m[col.SKIPPED_PERIODS]),
+        log=view("LOG")[: int(m[col.LOGGED])].copy(),
+    )
+
+
+def lay_out(program: Program, window: Window) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
+    """The array of a run, everything at zero but the program, and the shape of every table."""
+    shapes = shapes_of(program, window)
+    places, at = {}, col.HEADER
+    for name in (*_counter_names(), *(n for n in col.TABLES if n not in _counter_names())):
+        places[name] = at
+        at += col.SINGLE if name == FIRST_COUNTERS else int(np.prod(shapes[name]))
+    m = np.zeros(at, np.int64)
+    for name, shape in shapes.items():
+        entry = getattr(col, name)
+        m[entry] = places[name]
+        for axis in range(len(shape) - 1):
+            m[entry + 1 + axis] = int(np.prod(shape[axis + 1 :]))
+        if name in program.tables:
+            m[places[name] : places[name] + program.tables[name].size] = program.tables[name].ravel()
+    for place, value in program.sizes.items():
+        m[place] = value
+    counted = shapes[FIRST_COUNTERS][0]
+    marks = {
+        col.COUNTED: counted,
+        col.PENDING_SLOTS: PENDING_SLOTS,
+        col.HISTORY_SLOTS: HISTORY_SLOTS,
+        col.DESCRIPTION: shapes["HISTORY"][2],
+        col.LOG_ROWS: window.rows,
+        col.LOG_FROM: window.first,
+        col.LOG_TO: window.last,
+    }
+    for place, value in marks.items():
+        m[place] = value
+    _serve(program, m, places["SERVER_STATE"])
+    m[places["BASE"] : places["BASE"] + counted] = bases(program, shapes, places)
+    return m, shapes
+
+
+def _counter_names() -> tuple[str, ...]:
+    first, last = col.TABLES.index(FIRST_COUNTERS), col.TABLES.index(LAST_COUNTERS)
+    return col.TABLES[first : last + 1]
+
+
+def shapes_of(program: Program, window: Window) -> dict[str, tuple[int, ...]]:
+    """The shape of every table."""
+    sizes = program.sizes
+    arrays, ops, keeps, depth = sizes[col.ARRAYS], sizes[col.OPS], sizes[col.KEEPS], sizes[col.DEPTH]
+    servers, ported, slots = sizes[col.SERVERS], sizes[col.PORTED], sizes[col.WINDOW]
+    shapes: dict[str, tuple[int, ...]] = {name: table.shape for name, table in program.tables.items()}
+    shapes |= {
+        "STEPS": (arrays,),
+        "PER_OP": (ops, col.OP_COUNTERS),
+        "PER_KEEP": (keeps, col.KEEP_COUNTERS),
+        "RELEASED": (sizes[col.USERS],),
+        "STALLS": (arrays, len(col.CAUSES)),
+        "SERVED": (servers, 4),
+    }
+    counted = col.SINGLE + sum(int(np.prod(shapes[name])) for name in _counter_names() if name != FIRST_COUNTERS)
+    return shapes | {
+        "COUNTERS": (counted,),
+        "BASE": (counted,),
+        "ARRAY_STATE": (arrays, col.ARRAY_COLUMNS),
+        "SERVER_STATE": (servers, col.SERVER_COLUMNS),
+        "RECORD_INDEX": (slots, depth),
+        "RECORD_VARIANT": (slots, depth + 1),
+        "RECORD_ORDINAL": (slots, keeps),
+        "SITE_INDEX": (keeps + ops, depth),
+        "SITE_VARIANT": (keeps + ops, depth + 1),
+        "SITE_REPEAT": (keeps + ops,),
+        "PENDING": (ops, PENDING_SLOTS, 2),
+        "QUEUE": (ops, 2),
+        "WRITES": (ops, col.WRITE_SLOTS, 3),
+        "ASKED": (keeps, col.ASKED_SLOTS, 3),
+        "PARTIAL": (keeps + ops, 4),
+        "DEMAND": (ported,),
+        "HISTORY": (depth, HISTORY_SLOTS, 2 * counted + DESCRIPTION),
+        "REMEMBERED": (depth, 2),
+        "LOG": (window.rows, col.LOG_COLUMNS),
+    }
+
+
+def _serve(program: Program, m: np.ndarray, first: int) -> None:
+    """Mark the servers from which anything ever comes."""
+    keeps, ops = program.tables["KEEP_TABLE"], program.tables["OP_TABLE"]
+    busy = {*keeps[:, col.SERVER].tolist(), *ops[:, col.READ_SERVER].tolist(), *ops[:, col.WRITE_SERVER].tolist()}
+    for server in busy - {-1}:
+        m[first + server * col.SERVER_COLUMNS + col.SERVES] = 1
+
+
+def bases(program: Program, shapes: dict[str, tuple[int, ...]], places: dict[str, int]) -> np.ndarray:
+    """With which counter each one is compared, so that equal distances make equal states: i8[counter], -1:
+    never compared.
+    """
+    number = {
+        name: (np.arange(int(np.prod(shapes[name]))) + places[name] - col.HEADER).reshape(shapes[name])
+        for name in _counter_names()
+        if name != FIRST_COUNTERS
+    }
+    base = np.full(shapes[FIRST_COUNTERS][0], -1, np.int64)
+    front, per_op, per_keep = col.FRONT - col.HEADER, number["PER_OP"], number["PER_KEEP"]
+    base[number["STEPS"]] = front
+    ops, keeps = program.tables["OP_TABLE"], program.tables["KEEP_TABLE"]
+    for op in range(per_op.shape[0]):
+        base[per_op[op, [col.ISSUED, col.AVAILABLE]]] = front
+        counted = [col.ENDED, col.ENDED_AVAILABLE]
+        if ops[op, col.READ_SERVER] >= 0:
+            # Compared only where it decides whether words exist; its order among other transfers cannot
+            # change in a loop.
+            first, last = ops[op, [col.DEP_FIRST, col.DEP_LAST]]
+            makers = program.tables["DEPS"][first:last, col.PRODUCER]
+            base[per_op[op, col.READ_SITE]] = front if (ops[makers, col.WRITE_SERVER] >= 0).any() else -1
+            counted += [col.READS_BEGUN, col.READS_DONE]
+        if ops[op, col.WRITE_SERVER] >= 0:
+            counted += [col.WRITES_BEGUN, col.WRITES_SENT, col.WRITES_DONE]
+        base[per_op[op, counted]] = per_op[op, col.STARTED]
+    for keep in range(per_keep.shape[0]):
+        counted = []
+        if keeps[keep, col.FILLS]:
+            counted += [col.FILLS_BEGUN, col.FILLED]
+            base[per_keep[keep, col.FILL_SITE]] = front if keeps[keep, col.SOURCE] >= 0 else -1
+        if keeps[keep, col.DRAINS]:
+            counted += [col.DRAINS_ASKED, col.DRAINS_BEGUN, col.DRAINED]
+        base[per_keep[keep, counted]] = per_keep[keep, col.ORDINAL]
+        first, last = keeps[keep, [col.FIRST_USER, col.LAST_USER]]
+        base[number["RELEASED"][first:last]] = per_keep[keep, col.ORDINAL]
+    return base

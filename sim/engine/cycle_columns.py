@@ -1,0 +1,226 @@
+"""Names of the columns, states and causes of the tile-level engine (see `cycle_loop`).
+
+Plain integers, because compiled loops take no enumerations. The first part says where single numbers and
+tables lie in the one array of a run (`cycle_tables`), the second what their columns are.
+"""
+
+# Single numbers at the beginning of the array: sizes of a program, then marks of a run.
+(
+    ARRAYS,
+    OPS,
+    KEEPS,
+    USERS,
+    SERVERS,
+    DEPTH,
+    RECORDS,
+    MAX_LAG,
+    BARRIER,
+    WINDOW,  # records that are kept at hand
+    SKEW,  # steps by which arrays without barriers may be apart
+    PORTED,
+    COUNTED,  # counters
+    PENDING_SLOTS,
+    HISTORY_SLOTS,
+    DESCRIPTION,  # numbers of a remembered state
+    LOG_ROWS,
+    LOGGED,
+    LOG_FROM,
+    LOG_TO,
+    BOUNDARY,  # 1: array 0 has begun a step
+    FAILURE,
+    GENERATED,  # records that are known
+    SKIPPED_PERIODS,
+) = range(24)
+NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
+
+# Tables, by the place of their entry in the directory (first number, distances along up to three axes).
+TABLES = (
+    # program
+    "TRIPS",  # [variant, loop], iterations of a loop over a tile of these extents
+    "CHILD",  # [variant, loop, (full, last)], variant of the tiles inside
+    "RECORDS_BELOW",  # [variant, depth], records inside a tile at a depth
+    "OP_TABLE",  # [op, column]
+    "AMOUNTS",  # [variant, op, column]
+    "ROW_ACCESSES",  # [variant, op, stage, ported memory], at the start of each slot
+    "GUARD",  # [op, loop], 1: runs only in the last iteration
+    "DEPS",  # [dep, column]
+    "USES",  # [use, column]
+    "KEEP_TABLE",  # [keep, column]
+    "FIXED",  # [variant, keep, loop], 1: the tile stays, or is gone, while this loop advances
+    "MOVES",  # [variant, keep, (fill, drain)], cycles
+    "LANES",  # [array, position], group, -1 ends
+    "GROUPS",  # [group, (first op, last op)]
+    "PORTS",  # [ported memory]
+    # state; the counters first
+    "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to SERVED
+    "STEPS",  # [array]
+    "PER_OP",  # [op, counter]
+    "PER_KEEP",  # [keep, counter]
+    "RELEASED",  # [user], tiles used up
+    "STALLS",  # [array, cause], cycles
+    "SERVED",  # [server, (fill, drain, read, write)], cycles
+    "BASE",  # [counter], the counter it is compared with when states are compared; -1: never compared
+    "ARRAY_STATE",  # [array, column]
+    "SERVER_STATE",  # [server, column]
+    "RECORD_INDEX",  # [slot, loop], of the records in the window
+    "RECORD_VARIANT",  # [slot, depth]
+    "RECORD_ORDINAL",  # [slot, keep]
+    "SITE_INDEX",  # [keep, then op, loop], where the next fill or streamed operand belongs
+    "SITE_VARIANT",  # [keep, then op, depth]
+    "SITE_REPEAT",  # [keep, then op]
+    "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
+    "QUEUE",  # [op, (head, count)], of these
+    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record)], by number of the repetition
+    "ASKED",  # [keep, slot, (cycles, record, time from which it may leave)], by number of the tile
+    "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
+    "DEMAND",  # [ported memory], scratch
+    "HISTORY",  # [loop, slot, number], earlier states
+    "REMEMBERED",  # [loop, (states kept, next slot)]
+    "LOG",  # [row, column]
+)
+DIRECTORY = 24  # its first number
+DIRECTORY_COLUMNS = 4
+HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
+(
+    TRIPS,
+    CHILD,
+    RECORDS_BELOW,
+    OP_TABLE,
+    AMOUNTS,
+    ROW_ACCESSES,
+    GUARD,
+    DEPS,
+    USES,
+    KEEP_TABLE,
+    FIXED,
+    MOVES,
+    LANES,
+    GROUPS,
+    PORTS,
+    COUNTERS,
+    STEPS,
+    PER_OP,
+    PER_KEEP,
+    RELEASED,
+    STALLS,
+    SERVED,
+    BASE,
+    ARRAY_STATE,
+    SERVER_STATE,
+    RECORD_INDEX,
+    RECORD_VARIANT,
+    RECORD_ORDINAL,
+    SITE_INDEX,
+    SITE_VARIANT,
+    SITE_REPEAT,
+    PENDING,
+    QUEUE,
+    WRITES,
+    ASKED,
+    PARTIAL,
+    DEMAND,
+    HISTORY,
+    REMEMBERED,
+    LOG,
+) = range(DIRECTORY, HEADER, DIRECTORY_COLUMNS)
+NOW, EVENTS, FRONT = range(HEADER, HEADER + 3)  # FRONT: the step of array 0
+SINGLE = 3
+
+# Why an array does not issue, the columns of STALLS. LINK: its own links bring or carry off what its points
+# need or make.
+OPERAND, PORT, LINK, OFF_CHIP, DEPENDENCY, DRAIN, BUFFER, IDLE = range(8)
+CAUSES = ("operand", "port", "link", "dram", "dependency", "drain", "buffer", "idle")
+
+# Columns of OP_TABLE; an op is an Einsum with its place in the schedule.
+(
+    ARRAY,
+    PHASE,
+    LAG,  # steps behind the newest tile
+    INNER_LAG,  # inner repetitions behind the first op of its group
+    DEPTH_OF,  # loops of the program that it shares; its amounts are those of the tile at that depth
+    KIND,
+    LATENCY,  # cycles from its last issue slot until others may use its result
+    READ_SERVER,  # memory that streams its operands, -1: none
+    WRITE_SERVER,
+    WANTED,  # 1: another op waits for its result
+    WANTED_INSIDE,  # 1: an op of its own group waits for each repetition
+    DEP_FIRST,  # its rows of `deps`
+    DEP_LAST,
+    USE_FIRST,  # its rows of `uses`
+    USE_LAST,
+) = range(15)
+OP_COLUMNS = 15
+RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an op of the same number of deps)
+
+# Columns of AMOUNTS: one repetition of an op on a tile of these extents.
+# STRETCH: cycles of the whole repetition for which a slot waits because its own accesses outnumber the ports.
+REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH = range(9)
+AMOUNT_COLUMNS = 9
+IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
+
+# Columns of DEPS.
+PRODUCER, DEP_KIND, LOOP, IN_PLACE = range(4)  # IN_PLACE: read where it was made, before it has left
+SAME, CARRIED, INSIDE = range(3)
+
+# Columns of USES: an op touching a kept tile.
+KEEP, NEEDS_FILL, NEEDS_ROOM, RELEASES = range(4)
+
+# Columns of KEEP_TABLE.
+(
+    SERVER,
+    KEEP_DEPTH,
+    COPIES,
+    FILLS,
+    DRAINS,
+    GROUP,
+    FIRST_USER,
+    LAST_USER,
+    FILL_CAUSE,
+    WRITER,
+    OLD_LOOP,
+    PORT_A,
+    PORT_B,
+    SOURCE,
+) = range(14)
+KEEP_COLUMNS = 14
+FILL_CYCLES, DRAIN_CYCLES = range(2)  # of MOVES
+
+# Counters of a run that only grow, by op and by keep.
+(
+    ISSUED,  # records whose issue is over
+    AVAILABLE,  # records whose result others may use
+    STARTED,  # repetitions
+    ENDED,
+    ENDED_AVAILABLE,
+    READS_BEGUN,  # repetitions whose streamed operands are on their way
+    READS_DONE,
+    READ_SITE,  # record of the next streamed operand
+    WRITES_BEGUN,
+    WRITES_SENT,
+    WRITES_DONE,
+    BUSY,  # cycles in which the array computes
+) = range(12)
+ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED = range(7)
+OP_COUNTERS, KEEP_COUNTERS = 12, 7
+
+# Columns of ARRAY_STATE: what else there is to know of an array; counters aside.
+POSITION, REPEAT, MEMBER, OP, RECORD, STATE, STAGE, FOLD, LEFT, GRANTED, CAUSE, VARIANT, SINCE, LAST_ROW = range(14)
+ARRAY_COLUMNS = 14
+WAITING, RUNNING, FINISHED = range(3)
+
+# Columns of SERVER_STATE: the transfer under way.
+JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE = range(7)  # SERVES: 1 if anything ever comes from it
+SERVER_COLUMNS = 7
+IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD = range(4)  # of PARTIAL
+NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)
+
+NEVER = 1 << 60
+
+# Slots of queues that are numbered by what waits in them.
+ASKED_SLOTS = 64
+WRITE_SLOTS = 8
+
+# Columns of LOG, and the kinds of its rows: an op on an array, a stall, then a transfer by its job.
+LOG_KIND, TRACK, WHAT, LOG_RECORD, START, END = range(6)
+LOG_COLUMNS = 6
+OP_ROW, STALL_ROW, TRANSFER_ROW = range(3)
