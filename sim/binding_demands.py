@@ -1,0 +1,254 @@
+"""What each Einsum asks of the machine for one tile: issue slots, links of its array, row accesses of memories.
+
+Operands of one side of an array ride along its links, one word a slot, as does a reduction along a side; what differs
+in every element must be shifted through the columns as a *train* of a slot for each row, which is a task of its own
+because it can run beside other work. The rules are those of the tile-level engine (`sim.cycle_amounts`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, prod
+
+from arch.types import Array
+from einsums.types import Cascade
+from mappings.tree import PlacedKeep, PlacedLeaf
+from sim.binding_nest import Design, Group
+from sim.binding_types import COMPUTE, LOAD, UNLOAD, Resource, Task, Use
+from sim.cycle_amounts import Way, ported_memories, tensors_of, ways_of
+from sim.engine.columns import FlowColumn
+from sim.flows import Touch
+
+COLUMN_LINKS, ROW_LINKS = "links down the columns", "links along the rows"
+
+
+@dataclass
+class Demands:
+    """The tasks of a group and what they use, collected leaf by leaf."""
+
+    design: Design
+    group: Group
+    resources: list[Resource] = field(default_factory=list)
+    tasks: list[Task] = field(default_factory=list)
+    compute: dict[int, int] = field(default_factory=dict)  # leaf -> task
+    loads: dict[tuple[int, str], int] = field(default_factory=dict)  # leaf, tensor -> task
+    unloads: dict[int, int] = field(default_factory=dict)  # leaf -> task
+    pieces: dict[int, int] = field(default_factory=dict)  # train -> tiles it moves in an iteration
+
+    def collect(self) -> "Demands":
+        machine = self.design.experiment.architecture
+        self.resources += [Resource(array.name, 1) for array in machine.arrays]
+        for array in machine.arrays:
+            if array.rows > 1:
+                self.resources.append(Resource(f"{array.name} {COLUMN_LINKS}", 1))
+            if array.columns > 1:
+                self.resources.append(Resource(f"{array.name} {ROW_LINKS}", 1))
+        for name in ported_memories(machine):
+            memory = machine.memory(name)
+            self.resources.append(Resource(f"{name} ports", min(memory.ports, memory.banks)))
+        streamed: dict[str, float] = {}
+        for leaf in self.group.leaves:
+            self._add_leaf(leaf, streamed)
+        self._add_transfers(streamed)
+        return self
+
+    @property
+    def cascade(self) -> Cascade:
+        return self.design.builder.cascade
+
+    def path(self, leaf: PlacedLeaf) -> tuple[int, ...]:
+        return self.group.nests[self.group.nest_of(leaf)].path
+
+    def inner(self, leaf: PlacedLeaf) -> tuple[int, ...]:
+        """The loops of a leaf inside one iteration."""
+        return leaf.loops[len(self.path(leaf)) :]
+
+    def array(self, leaf: PlacedLeaf) -> Array:
+        return self.design.experiment.architecture.array(leaf.array)
+
+    def resource(self, name: str) -> int | None:
+        return next((i for i, resource in enumerate(self.resources) if resource.name == name), None)
+
+    def iterations(self) -> int:
+        """Tiles of the whole run of one nest of the group, full or not."""
+        return self.design.walk.iterations(self.design.extents, self.group.nests[0].path)
+
+    # One Einsum
+
+    def _add_leaf(self, leaf: PlacedLeaf, streamed: dict[str, float]) -> None:
+        extents, inner = self.design.inside(self.path(leaf)), self.inner(leaf)
+        array, slots = self.array(leaf), self.design.walk.iterations(extents, inner)
+        links = dict.fromkeys((COLUMN_LINKS, ROW_LINKS), 0)
+        rows: dict[str, int] = {}
+        trains = []
+        for side in self._reduced_sides(leaf):
+            links[COLUMN_LINKS if side == "rows" else ROW_LINKS] += 1
+        for way in ways_of(self.design.builder, leaf, {}):
+            fetches, words = self.design.walk.fetched(extents, inner, way.parts, way.parts)
+            streamed[way.memory] = streamed.get(way.memory, 0.0) + words
+            sides = self._sides(leaf, way)
+            if sides == {"rows", "columns"} and array.rows > 1 and array.columns > 1:
+                trains.append((way, fetches, words))
+                continue
+            if not (way.touch.writes and self._reduced_sides(leaf)):
+                links[COLUMN_LINKS if "columns" in sides else ROW_LINKS] += ceil(fetches / slots)
+            accesses = self._accesses(way, fetches, words)
+            if accesses:
+                rows[way.memory] = rows.get(way.memory, 0) + ceil(accesses / slots)
+        self._add_compute(leaf, slots, links, rows)
+        for way, fetches, words in trains:
+            self._add_train(leaf, way, fetches, words)
+        self._add_register_trains(leaf)
+
+    def _reduced_sides(self, leaf: PlacedLeaf) -> tuple[str, ...]:
+        reduced = self.cascade.einsum(leaf.einsum).reduced_variables
+        return tuple(side.side for side in leaf.spatial if side.variable in reduced)
+
+    def _rows_used(self, leaf: PlacedLeaf) -> int:
+        """Rows of the array that a tile takes: so many slots shift its words through the columns' ends."""
+        variable = next(side.variable for side in leaf.spatial if side.side == "rows")
+        part = self.design.builder.space.part_of_variable(variable)
+        return self.design.walk.words(self.design.inside(leaf.loops), frozenset({part}))
+
+    def _sides(self, leaf: PlacedLeaf, way: Way) -> set[str]:
+        space = self.design.builder.space
+        return {side.side for side in leaf.spatial if space.part_of_variable(side.variable) in way.parts}
+
+    def _accesses(self, way: Way, fetches: int, words: int) -> int:
+        """Rows read or written: whole rows, at least one for each tile; 0 where no port is counted."""
+        machine = self.design.experiment.architecture
+        if self.resource(f"{way.memory} ports") is None:
+            return 0
+        row_words = max(1, int(machine.memory(way.memory).row_bits // machine.word_bits))
+        return max(fetches, ceil(words / row_words))
+
+    def _add_compute(self, leaf: PlacedLeaf, slots: int, links: dict[str, int], rows: dict[str, int]) -> None:
+        array = self.array(leaf)
+        index = next(i for i, placed in enumerate(self.design.builder.tree.leaves) if placed == leaf)
+        cycles = ceil(float(self.design.tables.machine.cycles_per_point[0, index]))
+        held = [(f"{leaf.array} {side}", 1, words) for side, words in links.items() if words]
+        held += [self._port_use(memory, accesses) for memory, accesses in rows.items()]
+        uses = self._uses(held)
+        cycles = max([cycles, *(use.cycles for use in uses)])
+        own = Use(self._known(leaf.array), 1, cycles)
+        drained = self._reduced_sides(leaf) and array.drain is not None
+        latency = int(array.drain_cycles) if drained else 0
+        self.compute[leaf.index] = len(self.tasks)
+        self.tasks.append(Task(leaf.einsum, leaf.einsum, leaf.array, COMPUTE, slots, cycles, latency, (own, *uses)))
+
+    def _known(self, name: str) -> int:
+        found = self.resource(name)
+        assert found is not None, name
+        return found
+
+    def _port_use(self, memory: str, accesses: int) -> tuple[str, int, int]:
+        """So many rows at once, or over so many cycles where the ports are fewer."""
+        ports = self.resources[self._known(f"{memory} ports")].capacity
+        return f"{memory} ports", min(accesses, ports), ceil(accesses / ports)
+
+    def _uses(self, held: list[tuple[str, int, int]]) -> tuple[Use, ...]:
+        found = [(self.resource(name), amount, cycles) for name, amount, cycles in held]
+        return tuple(Use(index, amount, cycles) for index, amount, cycles in found if index is not None)
+
+    def _add_train(self, leaf: PlacedLeaf, way: Way, fetches: int, words: int) -> None:
+        """Words of every element, shifted down the columns: in before they are used, or out when they are made."""
+        array, tensor = self.array(leaf), way.touch.access.tensor
+        slots = fetches * self._rows_used(leaf)
+        held = [(f"{leaf.array} {COLUMN_LINKS}", 1, 1)]
+        accesses = self._accesses(way, fetches, words)
+        if accesses:
+            held.append(self._port_use(way.memory, ceil(accesses / slots)))
+        uses = self._uses(held)
+        kind, latency = (UNLOAD, int(array.drain_cycles)) if way.touch.writes else (LOAD, 0)
+        name = f"{tensor} {'out' if way.touch.writes else f'in for {leaf.einsum}'}"
+        number = len(self.tasks)
+        if way.touch.writes:
+            self.unloads[leaf.index] = number
+        else:
+            self.loads[leaf.index, tensor] = number
+        self.pieces[number] = fetches
+        cycles = max(use.cycles for use in uses)
+        self.tasks.append(Task(name, leaf.einsum, leaf.array, kind, slots, cycles, latency, uses))
+
+    def _add_register_trains(self, leaf: PlacedLeaf) -> None:
+        """Trains of tiles that this array's registers keep in the iteration, but that come from or go further out."""
+        builder, path = self.design.builder, self.path(leaf)
+        for tensor in tensors_of(self.cascade, leaf):
+            touches = builder.touches_of(tensor)
+            chain = builder.chain(leaf, tensor, touches)
+            keep = chain[-1].keep
+            in_registers = chain[-1].memory == builder.machine.registers_of(leaf.array)
+            if keep is None or not in_registers or len(keep.loops) < len(path) or tensor in leaf.forwarded:
+                continue
+            extents = self.design.inside(path)
+            for touch in (t for t in touches if t.leaf == leaf):
+                way = Way(touch, chain[-2].memory if len(chain) > 1 else "", builder.parts_of(touch), Fraction(0))
+                is_whole = self._sides(leaf, way) == {"rows", "columns"} and self.array(leaf).rows > 1
+                if not is_whole or not self._moves(keep, touch):
+                    continue
+                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.parts, way.parts)
+                beside = [(t.leaf.index, tensor) for t in touches if keep.covers(t.leaf.index)]
+                earlier = [pair for pair in beside if pair in self.loads]
+                if touch.writes or not earlier:
+                    self._add_train(leaf, way, fetches, words)
+                else:
+                    self.loads[leaf.index, tensor] = self.loads[earlier[0]]
+
+    def _moves(self, keep: PlacedKeep, touch: Touch) -> bool:
+        """Whether a tile that registers keep is drained from there, or filled there for this reader."""
+        touches = self.design.builder.touches_of(touch.access.tensor)
+        if touch.writes:
+            return self.design.builder.must_drain(keep, touches)
+        return not any(other.writes and keep.covers(other.leaf.index) for other in touches)
+
+    # Transfers of kept tiles: at any time of an iteration
+
+    def _add_transfers(self, streamed: dict[str, float]) -> None:
+        """Rows that tiles move through ports besides what the tasks stream, and memories whose bandwidth bounds."""
+        machine, iterations = self.design.experiment.architecture, self.iterations()
+        for name, moved_bytes in self._moved_bytes():
+            memory = machine.memory(name)
+            words = moved_bytes / (machine.word_bits / 8) / iterations
+            port = self.resource(f"{name} ports")
+            if port is not None:
+                rows = max(0.0, words - streamed.get(name, 0.0)) * machine.word_bits / memory.row_bits
+                found = self.resources[port]
+                self.resources[port] = Resource(found.name, found.capacity, rows)
+            if memory.bandwidth_bits_per_s is not None:
+                cycles = words * machine.word_bits / memory.bandwidth_bits_per_s * machine.clock_hz
+                self.resources.append(Resource(f"{name} bandwidth", 1, cycles, is_placed=False))
+
+    def _moved_bytes(self) -> Iterator[tuple[str, float]]:
+        """Bytes that each memory moves for the Einsums of the group, over the whole run."""
+        flows, moved = self.design.tables.shape.flows, self.design.evaluation.flow_bytes[0]
+        leaves = [leaf.index for leaf in self.group.leaves]
+        for m, memory in enumerate(self.design.experiment.architecture.memories):
+            mine = [
+                float(moved[n])
+                for n, flow in enumerate(flows)
+                if flow[FlowColumn.MEMORY] == m and flow[FlowColumn.EINSUM] in leaves
+            ]
+            yield memory.name, sum(mine)
+
+
+def pieces_of(demands: Demands, one: PlacedLeaf, other: PlacedLeaf) -> tuple[int, ...]:
+    """Trips of the loops that both walk inside an iteration, alike and in order, until one that the first reduces."""
+    design, trips = demands.design, []
+    reduced = demands.cascade.einsum(one.einsum).reduced_variables
+    mine, yours = demands.inner(one), demands.inner(other)
+    all_trips = design.trips(one.loops, len(demands.path(one)))
+    for a, b, count in zip(mine, yours, all_trips, strict=False):
+        if design.kind(a) != design.kind(b) or design.kind(a)[0] in reduced:
+            break
+        trips.append(count)
+    return tuple(trips)
+
+
+def whole_pieces(pieces: int, *tasks: Task) -> int:
+    """That many pieces if the slots of every task divide into them, else one."""
+    return pieces if all(task.slots % pieces == 0 for task in tasks) else 1
+
+
+def own_pieces(demands: Demands, leaf: PlacedLeaf) -> int:
+    """Results that a leaf completes one after the other in an iteration."""
+    return prod(pieces_of(demands, leaf, leaf))

@@ -1,0 +1,156 @@
+"""Which Einsums of a fusion tree are pipelined together: nests, and passes that can be worked on side by side.
+
+A *nest* holds the Einsums below an outermost node of the tree that has an Einsum of its own; one iteration of the
+loops around it is one tile. Neighbouring nests whose loops match below the loops that they share (the passes of a
+cascade over one rank) may be *joined*: tile n of a later pass then runs beside tile n of an earlier pass of the next
+chunk.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from mappings.tree import PlacedLeaf
+from mappings.types import Schedule
+from sim.cycle_extents import Extents, LoopTile, Walk
+from sim.engine.analytical import Evaluation, evaluate
+from sim.engine.columns import KeepColumn
+from sim.engine.counting import first_tile_words
+from sim.experiment import Experiment, stack
+from sim.fit import size_problems
+from sim.flow import IllegalMapping
+from sim.flows import FlowBuilder
+from sim.lower import lower, lower_structure
+from sim.rows import RowTable
+from sim.tables import Tables
+
+
+@dataclass(frozen=True)
+class Nest:
+    """Leaves and the loops around all of them."""
+
+    leaves: tuple[PlacedLeaf, ...]
+    path: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nests that share one pipeline; `common`: how many loops of their paths are the same ones."""
+
+    nests: tuple[Nest, ...]
+    common: int
+
+    @property
+    def leaves(self) -> tuple[PlacedLeaf, ...]:
+        return tuple(leaf for nest in self.nests for leaf in nest.leaves)
+
+    def nest_of(self, leaf: PlacedLeaf) -> int:
+        return next(i for i, nest in enumerate(self.nests) if leaf in nest.leaves)
+
+
+@dataclass(frozen=True)
+class Design:
+    """An experiment as the binding search reads it: loops as arithmetic, and what the analytical engine counts."""
+
+    experiment: Experiment
+    builder: FlowBuilder
+    walk: Walk
+    extents: Extents
+    tables: Tables
+    evaluation: Evaluation
+
+    @cached_property
+    def keep_words(self) -> tuple[int, ...]:
+        """Words of the largest tile of every kept tensor, one copy."""
+        tiles = self.tables.shape.tiles
+        words = np.empty((1, tiles.paths.shape[0]))
+        tables = self.tables
+        first_tile_words(
+            tables.extents, tables.loop_tiles, tables.sizes, tiles.paths, tiles.runs, tiles.loop_rank, words
+        )
+        return tuple(int(words[0, row]) for row in self.tables.shape.keeps[:, KeepColumn.ROW])
+
+    def inside(self, loops: tuple[int, ...]) -> Extents:
+        """Extents of a full tile inside these loops."""
+        extents = self.extents
+        for loop in loops:
+            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
+        return extents
+
+    def trips(self, loops: tuple[int, ...], first: int = 0) -> tuple[int, ...]:
+        """Iterations of each of these loops from position `first` on, over a full tile of the one before."""
+        return tuple(self.walk.trips(self.inside(loops[:i]), loops[i]) for i in range(first, len(loops)))
+
+    def kind(self, loop: int) -> tuple[str, str]:
+        """What a loop walks: loops of one kind in two nests visit the same tiles in the same order."""
+        found = self.builder.tree.loops[loop]
+        return found.variable, found.tile
+
+    def after(self, path: tuple[int, ...], position: int) -> int:
+        """Iterations of a nest from one step of the loop at `position` of its path to the next."""
+        return prod(self.trips(path, position + 1))
+
+    def name_loops(self, path: tuple[int, ...]) -> tuple[str, ...]:
+        return tuple(self.builder.tree.loops[loop].variable for loop in path)
+
+
+def design_of(experiment: Experiment) -> Design:
+    """An experiment without its schedule, checked; IllegalMapping when its tree cannot run."""
+    mapping = experiment.mapping.model_copy(update={"schedule": Schedule(kind="sequential")})
+    unscheduled = replace(experiment, mapping=mapping)
+    if unscheduled.problems:
+        raise IllegalMapping(experiment, unscheduled.problems)
+    structure = unscheduled.structure
+    tables = lower(structure, stack([unscheduled]))
+    evaluation = evaluate(tables)
+    illegal = size_problems(structure, tables, evaluation)
+    if illegal:
+        raise IllegalMapping(experiment, illegal[0])
+    space, tree, machine = lower_structure(structure).space, structure.tree, structure.machine
+    spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
+    builder = FlowBuilder(structure.cascade, tree, machine, space, RowTable(space, tree), spilling)
+    loops = {}
+    for loop in tree.loops:
+        part = space.part_of_variable(loop.variable)
+        loops[loop.index] = LoopTile(space.parts[part].root, int(tables.loop_tiles[0, loop.index]), part)
+    walk = Walk(space, loops, tuple(tables.sizes[0].tolist()))
+    return Design(unscheduled, builder, walk, tuple(tables.extents[0].tolist()), tables, evaluation)
+
+
+def nests_of(design: Design) -> tuple[Nest, ...]:
+    """The nests of the tree, in its order. ValueError for Einsums that no loop repeats."""
+    leaves = design.builder.tree.leaves
+    paths = sorted({leaf.loops[: leaf.shared] for leaf in leaves}, key=len)
+    found: dict[tuple[int, ...], list[PlacedLeaf]] = {}
+    for leaf in leaves:
+        own = leaf.loops[: leaf.shared]
+        root = next(path for path in paths if own[: len(path)] == path)
+        found.setdefault(root, []).append(leaf)
+    for path, members in found.items():
+        if not path:
+            raise ValueError(f"no loop is shared around Einsum '{members[0].einsum}': there is nothing to pipeline")
+    return tuple(Nest(tuple(members), path) for path, members in found.items())
+
+
+def groups_of(design: Design, join: bool) -> tuple[Group, ...]:
+    """Nests that run as one pipeline each: alone, or (`join`) with neighbours of the same loops."""
+    groups: list[Group] = []
+    for nest in nests_of(design):
+        shared = _shared(groups[-1].nests[0], nest) if groups and join else 0
+        if shared and _matches(design, groups[-1].nests[0], nest, shared):
+            groups[-1] = Group((*groups[-1].nests, nest), shared)
+        else:
+            groups.append(Group((nest,), 0))
+    return tuple(groups)
+
+
+def _shared(one: Nest, other: Nest) -> int:
+    pairs = zip(one.path, other.path, strict=False)
+    return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one.path), len(other.path)))
+
+
+def _matches(design: Design, one: Nest, other: Nest, shared: int) -> bool:
+    kinds = [[design.kind(loop) for loop in nest.path[shared:]] for nest in (one, other)]
+    return bool(kinds[0]) and kinds[0] == kinds[1]

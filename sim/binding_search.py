@@ -1,0 +1,342 @@
+"""The binding search: the shortest interval at which the tasks of one tile can repeat, with a proof or a gap.
+
+Lower bounds come from every resource (what one tile takes of it, over its capacity) and from every cycle of
+dependencies (its latency over its distance). From the largest of them upward, each interval is searched
+(`sim.engine.modulo`) until one has a schedule; the next search among its schedules looks for the fewest words in
+flight, then the fewest stages. An interval below the answer is excluded when its search ended within its budget; if
+not, it is the gap.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import product
+from math import ceil, gcd, prod
+
+import numpy as np
+
+from sim.binding_types import Bound, ModuloSchedule, Placement, TaskGraph
+from sim.engine import modulo_columns as col
+from sim.engine.modulo import search
+from sim.engine.modulo_cost import count_pieces, sum_words
+from sim.engine.modulo_rows import floor_pieces
+from sim.engine.modulo_time import cycle_interval, longest_paths
+
+LONGEST_INTERVAL = 1 << 16  # offsets are tried cycle by cycle
+MOST_STRIDE_CHOICES = 256
+TIMES_OVER = 8
+STEP_PART = 16  # intervals up to this far above the bound are all searched
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """`interleave`: a task may issue every 1 to so many times its slot's cycles, so that others fill the gaps.
+
+    `effort`: offsets tried at most for each interval, and ten times as many for the fewest words at the last one; some
+    ten million a second.
+    """
+
+    interleave: int = 2
+    effort: int = 5_000_000
+
+    def __post_init__(self) -> None:
+        for name in ("interleave", "effort"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} of a binding search: expected at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """The graph as the engine takes it; words in units of `unit`."""
+
+    tasks: np.ndarray
+    uses: np.ndarray
+    limits: np.ndarray
+    edges: np.ndarray
+    values: np.ndarray
+    unit: int
+    memories: tuple[str, ...]
+
+
+def find_schedule(graph: TaskGraph, options: SearchOptions | None = None) -> ModuloSchedule:
+    """The schedule with the shortest interval that the search finds; ValueError when there is none."""
+    options = options or SearchOptions()
+    bounds = bounds_of(graph)
+    lowest, highest = bounds[0].cycles, longest_interval(graph, bounds[0].cycles)
+    if lowest > LONGEST_INTERVAL:
+        raise ValueError(
+            f"an iteration over {', '.join(graph.loops)} takes at least {lowest} cycles ({bounds[0].reason}): expected "
+            f"tiles of at most {LONGEST_INTERVAL} cycles to place cycle by cycle"
+        )
+    tables = tables_of(graph, options)
+    undecided: list[int] = []
+    nodes, last = 0, lowest - 1
+    for interval in intervals(lowest, min(highest, LONGEST_INTERVAL)):
+        undecided += range(last + 1, interval)  # passed over
+        found, starts, is_decided, visited = find_any(tables, interval, options)
+        nodes, last = nodes + visited, interval
+        if found:
+            return _best(graph, tables, (interval, starts), (bounds, undecided, nodes), options)
+        if not is_decided:
+            undecided.append(interval)
+    reason = full_memory(tables, dict(graph.room_words), highest)
+    reason = reason or "no choice of offsets and strides that was tried meets dependencies, resources and memories"
+    raise ValueError(f"no schedule found at any interval from {lowest} to {highest} cycles: {reason}")
+
+
+def intervals(lowest: int, highest: int) -> Iterator[int]:
+    """The intervals to search: one after the other near the bound, then in growing steps, the longest last."""
+    interval = lowest
+    while interval < highest:
+        yield interval
+        interval += max(1, (interval - lowest) // STEP_PART)
+    yield highest
+
+
+def bounds_of(graph: TaskGraph) -> tuple[Bound, ...]:
+    """Lower bounds on the interval, the strongest first; resources that nothing uses are left out."""
+    found = [
+        Bound(max(1, ceil(total / resource.capacity - 1e-9)), resource.name)
+        for resource, total in zip(graph.resources, graph.total_uses, strict=True)
+        if total > 0
+    ]
+    tables = tables_of(graph, SearchOptions(interleave=1))
+    cycles = cycle_interval(tables.tasks, tables.edges, 1, LONGEST_INTERVAL)
+    if cycles > LONGEST_INTERVAL:
+        raise ValueError("the dependencies contradict each other: at no interval is every value made before it is read")
+    found.append(Bound(int(cycles), "dependencies"))
+    return tuple(sorted(found, key=lambda bound: -bound.cycles))
+
+
+def longest_interval(graph: TaskGraph, lowest: int) -> int:
+    """An interval in which everything can run one after the other, if it can run at all."""
+    latencies = sum(d.latency for d in graph.dependencies)
+    return max(lowest, sum(t.busy_cycles + t.latency for t in graph.tasks) + latencies)
+
+
+def tables_of(graph: TaskGraph, options: SearchOptions) -> _Tables:
+    """Tasks, uses, limits, dependencies and values as integers."""
+    tasks = [(t.slots, t.cycles, 1, options.interleave if t.slots > 1 else 1) for t in graph.tasks]
+    placed = [i for i, resource in enumerate(graph.resources) if resource.is_placed]
+    uses = [
+        (i, placed.index(use.resource), use.amount, use.cycles)
+        for i, task in enumerate(graph.tasks)
+        for use in task.uses
+    ]
+    edges = [(d.producer, d.consumer, d.distance, d.latency, d.elements, d.shift) for d in graph.dependencies]
+    room, unit = dict(graph.room_words), reduce(gcd, (value.words for value in graph.values), 0) or 1
+    memories = tuple(dict.fromkeys(value.memory for value in graph.values))
+    values = [
+        (v, value.producer, r.task, r.distance, value.elements, int(value.from_start), value.latency)  # noqa: RUF005
+        + (value.words // unit, memories.index(value.memory))
+        for v, value in enumerate(graph.values)
+        for r in value.readers
+    ]
+    limits = np.full((2, max(len(placed), len(memories), 1)), col.UNLIMITED, np.int64)
+    limits[col.CAPACITY, : len(placed)] = [graph.resources[i].capacity for i in placed]
+    limits[col.ROOM, : len(memories)] = [room.get(m, col.UNLIMITED) // unit for m in memories]
+    return _Tables(
+        np.array(tasks, np.int64).reshape(-1, col.TASK_COLUMNS),
+        np.array(uses, np.int64).reshape(-1, col.USE_COLUMNS),
+        limits,
+        np.array(edges, np.int64).reshape(-1, col.EDGE_COLUMNS),
+        np.array(values, np.int64).reshape(-1, col.VALUE_COLUMNS),
+        unit,
+        memories,
+    )
+
+
+def task_orders(tables: _Tables) -> list[np.ndarray]:
+    """Orders in which the search places tasks: streams or the bulkiest first; by dependencies; the other way round."""
+    tasks, edges = tables.tasks, tables.edges
+    busy = tasks[:, col.SLOTS] * tasks[:, col.CYCLES]
+    bulky = np.argsort(-busy, kind="stable")
+    depth = np.zeros(len(tasks), np.int64)
+    for _ in range(len(tasks)):
+        for edge in edges[edges[:, col.DISTANCE] <= 0]:
+            deeper = depth[edge[col.PRODUCER]] + (edge[col.PRODUCER] != edge[col.CONSUMER])
+            depth[edge[col.CONSUMER]] = max(depth[edge[col.CONSUMER]], deeper)
+    downward = np.argsort(depth, kind="stable")
+    # Tasks of a few slots find a gap where bulky ones left one; what is not cut into slots goes before.
+    solid = np.lexsort((-busy, tasks[:, col.SLOTS] == 1, -tasks[:, col.CYCLES] * (tasks[:, col.CYCLES] > 1)))
+    # Ends of streams tie each other, and most of what they hold, to a few places.
+    streams = np.zeros(len(tasks), bool)
+    for value in tables.values[tables.values[:, col.VALUE_PIECES] > 1]:
+        streams[value[[col.MAKER, col.READER]]] = True
+    tied = np.lexsort((-busy, ~streams))
+    orders = [tied, bulky, solid, downward, downward[::-1].copy()]
+    return [np.ascontiguousarray(order, np.int64) for order in orders]
+
+
+def find_any(tables: _Tables, interval: int, options: SearchOptions) -> tuple[bool, np.ndarray, bool, int]:
+    """Search one interval: (found, starts, decided, nodes)."""
+    budget = nodes_of(tables, interval, options.effort)
+    tight = fastest(tables)
+    is_fixed = bool((tight.tasks == tables.tasks).all())
+    orders = task_orders(tables)
+    # Whole blocks side by side first: where nothing else binds, they fit; only the other attempts prove anything.
+    attempts = [(tight, order, True) for order in orders] + [(tables, order, False) for order in orders]
+    nodes = 0
+    for which, order, compact in attempts:
+        control, out = _ask(which, interval, (max(TIMES_OVER * len(tables.tasks), budget // len(attempts)), True, compact), order)
+        nodes += int(control[col.NODES])
+        if control[col.FOUND]:
+            return True, out, True, nodes
+        if control[col.EXHAUSTED] and control[col.OPEN_WORDS] == col.UNLIMITED and (not compact or is_fixed):
+            return False, out, True, nodes
+    return False, out, False, nodes
+
+
+def nodes_of(tables: _Tables, interval: int, effort: int) -> int:
+    """Nodes whose offsets make up an effort; enough in any case to place every task some times over."""
+    return max(TIMES_OVER * len(tables.tasks), effort // (interval * int(tables.tasks[:, col.SLOWEST].max())))
+
+
+def fastest(tables: _Tables) -> _Tables:
+    """Every task at its shortest stride."""
+    tasks = tables.tasks.copy()
+    tasks[:, col.SLOWEST] = tasks[:, col.FASTEST]
+    return replace(tables, tasks=tasks)
+
+
+def _ask(
+    tables: _Tables,
+    interval: int,
+    question: tuple[int, bool, bool],
+    order: np.ndarray,
+    best: tuple[int, int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The engine's answer and the starts. question: budget, whether the first schedule will do, whether to pack."""
+    control, out = np.zeros(col.CONTROL_COLUMNS, np.int64), np.zeros((len(tables.tasks), 2), np.int64)
+    control[col.OPEN_WORDS] = col.UNLIMITED
+    control[[col.INTERVAL, col.BUDGET, col.FIRST_ONLY, col.COMPACT]] = interval, *question
+    if best is not None:
+        control[[col.FOUND, col.BEST_WORDS, col.BEST_STAGES]] = 1, *best
+    search(tables.tasks, tables.uses, tables.limits, tables.edges, tables.values, order, control, out)
+    return control, out
+
+
+def _best(
+    graph: TaskGraph,
+    tables: _Tables,
+    first: tuple[int, np.ndarray],
+    history: tuple[tuple[Bound, ...], list[int], int],
+    options: SearchOptions,
+) -> ModuloSchedule:
+    """The schedule of an interval that holds the fewest words, then has the fewest stages, of all orders of search."""
+    interval, starts = first
+    bounds, undecided, nodes = history
+    best, open_words = _cost(tables, interval, starts), []
+    left = nodes_of(tables, interval, 10 * options.effort)
+    asked = sorted((least_words(fixed, interval), n, fixed) for n, fixed in enumerate(fixed_strides(tables)))
+    for least, _, fixed in asked:
+        decided = False
+        for order in task_orders(fixed):
+            if least > best[0] or decided or left <= 0:
+                decided = decided or least > best[0]
+                break
+            share = max(1, min(left, nodes_of(fixed, interval, options.effort)))
+            control, out = _ask(fixed, interval, (share, False, False), order, best)
+            nodes, left = nodes + int(control[col.NODES]), left - int(control[col.NODES])
+            found = int(control[col.BEST_WORDS]), int(control[col.BEST_STAGES])
+            if found < best:
+                best, starts = found, out
+            decided = bool(control[col.EXHAUSTED])
+            open_words.append(int(control[col.OPEN_WORDS]))
+        if not decided:
+            open_words.append(least)
+    least = min([best[0], *open_words])
+    return _named(graph, tables, (interval, starts), (bounds, undecided, nodes), least)
+
+
+def fixed_strides(tables: _Tables) -> list[_Tables]:
+    """The tables once for every choice of strides, or as they are where there are too many choices."""
+    spans = [range(int(row[col.FASTEST]), int(row[col.SLOWEST]) + 1) for row in tables.tasks]
+    if prod(len(span) for span in spans) > MOST_STRIDE_CHOICES:
+        return [tables]
+    found = []
+    for choice in product(*spans):
+        tasks = tables.tasks.copy()
+        tasks[:, col.FASTEST] = tasks[:, col.SLOWEST] = choice
+        found.append(replace(tables, tasks=tasks))
+    return found
+
+
+def least_words(tables: _Tables, interval: int) -> int:
+    """Words that any schedule of an interval holds at least, in units; more than anything where none exists."""
+    control, _ = _ask(tables, interval, (0, True, False), np.arange(len(tables.tasks)))
+    return 1 << 60 if control[col.EXHAUSTED] else int(control[col.LEAST_WORDS])
+
+
+def _cost(tables: _Tables, interval: int, starts: np.ndarray) -> tuple[int, int]:
+    stages = starts[:, col.START] // interval
+    words = int(sum_words(tables.values, pieces_in_flight(tables, interval, starts)))
+    return words, int(stages.max() - stages.min()) + 1
+
+
+def _named(
+    graph: TaskGraph,
+    tables: _Tables,
+    found: tuple[int, np.ndarray],
+    history: tuple[tuple[Bound, ...], list[int], int],
+    least: int,
+) -> ModuloSchedule:
+    interval, starts = found
+    bounds, undecided, nodes = history
+    pieces = pieces_in_flight(tables, interval, starts)
+    rows = {int(row[col.VALUE]): int(count) for row, count in zip(tables.values, pieces, strict=True)}
+    copies = tuple((value.memory, value.tensor, rows[v]) for v, value in enumerate(graph.values))
+    words: dict[str, int] = dict.fromkeys(tables.memories, 0)
+    for v, value in enumerate(graph.values):
+        words[value.memory] += rows[v] * value.words
+    return ModuloSchedule(
+        graph,
+        interval,
+        tuple(Placement(int(start), int(stride)) for start, stride in starts),
+        bounds,
+        is_shortest=not undecided,
+        proof=proof_of(interval, bounds[0], undecided),
+        words_by_memory=tuple(words.items()),
+        copies=copies,
+        least_words=least * tables.unit,
+        nodes=nodes,
+    )
+
+
+def proof_of(interval: int, bound: Bound, undecided: list[int]) -> str:
+    """Why no interval is shorter, or how far the answer is from being proved."""
+    if interval == bound.cycles:
+        return f"equals the bound of {bound.reason}"
+    if not undecided:
+        return f"every interval from {bound.cycles} (the bound of {bound.reason}) to {interval - 1} searched to the end"
+    below = f"from {bound.cycles} (the bound of {bound.reason}) to {interval - 1}"
+    gap = f"a gap of at most {interval - undecided[0]} cycles"
+    return f"{len(undecided)} of the intervals {below} not decided: {gap}"
+
+
+def pieces_in_flight(tables: _Tables, interval: int, starts: np.ndarray) -> np.ndarray:
+    """i8[row], pieces of every value that a schedule holds at once."""
+    pieces = np.zeros(len(tables.values), np.int64)
+    places = np.stack([starts[:, col.START] % interval, starts[:, col.STRIDE]], axis=1)
+    count_pieces(tables.tasks, tables.values, places, starts[:, col.START] // interval, interval, pieces)
+    return pieces
+
+
+def full_memory(tables: _Tables, room: dict[str, int], interval: int) -> str | None:
+    """Which memory is too small for what any two tasks by themselves must have in flight, if one is."""
+    n = len(tables.tasks)
+    far, places = np.empty((n, n), np.int64), np.zeros((n, 2), np.int64)
+    taken = np.zeros((tables.limits.shape[1], interval), np.int64)
+    longest_paths(tables.tasks, tables.edges, interval, far)
+    pieces: dict[int, int] = {}
+    for row in tables.values:
+        least = floor_pieces(row, tables.tasks, tables.uses, tables.limits, tables.edges, (far, places, taken))
+        pieces[int(row[col.VALUE])] = max(pieces.get(int(row[col.VALUE]), 0), int(least))
+    words = dict.fromkeys(tables.memories, 0)
+    for value, count in pieces.items():
+        row = tables.values[tables.values[:, col.VALUE] == value][0]
+        words[tables.memories[row[col.MEMORY]]] += count * int(row[col.WORDS]) * tables.unit
+    for memory, least in words.items():
+        if least > room.get(memory, least):
+            return f"'{memory}' has room for {room[memory]:,} words of tiles in flight, which need at least {least:,}"
+    return None
