@@ -6,6 +6,8 @@ for many at once. Reports read results only.
 
 from sim.assemble import load_experiment
 from sim.experiment import Experiment
+from sim.explore.run import Options as SweepOptions
+from sim.explore.run import SweepResult, sweep
 from sim.flow import IllegalMapping, simulate, simulate_all
 from sim.load import load_architecture, load_cascade, load_mapping, load_model
 from sim.problems import InputError
@@ -16,6 +18,8 @@ __all__ = [
     "IllegalMapping",
     "InputError",
     "SimulationResult",
+    "SweepOptions",
+    "SweepResult",
     "load_architecture",
     "load_cascade",
     "load_experiment",
@@ -23,4 +27,5 @@ __all__ = [
     "load_model",
     "simulate",
     "simulate_all",
+    "sweep",
 ]

@@ -126,6 +126,40 @@ def reproduce_command(
     _tell(f"written: {written.index}")
 
 
+@app.command("sweep")
+@answers
+def sweep_command(
+    name: Annotated[str, typer.Argument(metavar="SWEEP", help="A shipped sweep, or the path of one.")],
+    out: Annotated[Path, typer.Option(help="Folder of the store and its exports.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, whatever the folder holds.")] = False,
+    executor: Annotated[str, typer.Option(help="local or dask.")] = "local",
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler; else one is started.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; one for each core by default.")] = None,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write points.parquet too.")] = False,
+) -> int:
+    """Explore designs: every point of a sweep, or those its search asks for; what is finished is never lost."""
+    from sim.explore.command import run_command
+    from sim.explore.run import Options
+
+    options = Options(executor, scheduler, workers, resume, fresh, parquet)
+    status, summary = run_command(name, out, options, _tell)
+    if summary:
+        print(summary)
+    return status
+
+
+@app.command("plot")
+@answers
+def plot_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep.")],
+) -> None:
+    """Draw what a sweep found: charts as SVG and PNG, and one page with all of its points."""
+    from sim.report.sweep_charts import write_charts
+
+    _tell(f"written: {write_charts(folder, _tell)}")
+
+
 @app.command("simulate")
 @answers
 def simulate_command(
@@ -253,6 +287,29 @@ def rewrite_command(
     return DONE if found.is_reached else NO
 
 
+@app.command("trace")
+@answers
+def trace_command(
+    experiment: Annotated[str, typer.Argument(help="A shipped experiment, or the path of one.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The trace, for Perfetto or chrome://tracing.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, such as seq_len=65536; may be repeated."),
+    ] = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="START:LENGTH", help="100000:3000 (cycles), '50%:12 tiles'; all by default."),
+    ] = None,
+    max_events: Annotated[int, typer.Option(help="Stop after so many.")] = 20_000,
+    plot: Annotated[Path | None, typer.Option(help="Draw the waterfall of the window into an .svg or .png.")] = None,
+) -> None:
+    """Write what every array and memory does, cycle by cycle, as a timeline to look at."""
+    from sim.report.trace_command import Wishes, write_trace
+
+    read_experiment = load_experiment(experiment, parse_changes(changes or []))
+    print(write_trace(read_experiment, Wishes(output, window, max_events, plot)))
+
+
 @app.command("list")
 @answers
 def list_command(
@@ -277,6 +334,40 @@ def describe(kind: str, name: str) -> str:
     data = read(kind, name).data
     text = data.get("description") or data.get("title") or data.get("source") or ""
     return " ".join(str(text).split())
+
+
+@app.command("bind")
+@answers
+def bind_command(
+    experiment: Annotated[str, typer.Argument(help="A shipped experiment, or the path of one.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, such as seq_len=65536; may be repeated."),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the scheduled mapping here.")] = None,
+    interleave: Annotated[int, typer.Option(help="Tasks that may take turns on an array, slot by slot.")] = 2,
+    effort: Annotated[int, typer.Option(help="Offsets to try for each interval.")] = 5_000_000,
+    join: Annotated[bool, typer.Option("--join/--apart", help="Passes side by side, or one after the other.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
+) -> int:
+    """Find when each Einsum runs: the shortest interval at which tiles can follow each other, with its proof."""
+    from sim.report.binding_command import find_binding, show_binding, write_mapping
+
+    design = load_experiment(experiment, parse_changes(changes or []))
+    try:
+        binding = find_binding(design, interleave, effort, join)
+    except InputError:
+        raise
+    except ValueError as error:
+        return _said(f"{design.name}: {error}", NO)
+    if output is not None:
+        write_mapping(binding, output)
+    if as_json:
+        print(json.dumps(binding.to_json(), indent=2, allow_nan=False))
+        return DONE
+    for title, tables in show_binding(binding):
+        _draw(title, tables)
+    return DONE
 
 
 if __name__ == "__main__":

@@ -23,6 +23,8 @@ from sim.assemble import PARTS, Workpoint, assemble, lay_out
 from sim.diagnosis import Origin, expression_problems, placed
 from sim.document import Document
 from sim.experiment import Experiment
+from sim.explore.load_sweep import make_plan
+from sim.explore.sweep import Sweep
 from sim.flow import IllegalMapping, simulate
 from sim.load import (
     CATALOGS,
@@ -46,6 +48,7 @@ NOUNS: dict[str, type[BaseModel]] = {
     "technology": Technology,
     "experiment": Workpoint,
     "reproduction": Reproduction,
+    "sweep": Sweep,
 }
 # Keys that every kind has say nothing.
 COMMON = frozenset(("name", "description", "source", "base", "set"))
@@ -94,6 +97,9 @@ def _check(kind: str, document: Document, path: Path, machine: Architecture | No
             build_architecture(resolved(kind, document))
         case "reproduction":
             return _located(lambda: run_reproduction(f"./{path}" if path.name == str(path) else str(path)))
+        case "sweep":
+            whole = resolved(kind, document)
+            make_plan(whole, build(whole, Sweep))
         case _:
             build(resolved(kind, document), NOUNS[kind])
     return ()

@@ -33,6 +33,7 @@ CATALOGS = {
     "mapping": Catalog(_ROOT / "mappings" / "catalog", "mapping"),
     "experiment": Catalog(_ROOT / "sim" / "catalog" / "experiments", "experiment"),
     "reproduction": Catalog(_ROOT / "sim" / "catalog" / "reproductions", "reproduction"),
+    "sweep": Catalog(_ROOT / "sim" / "catalog" / "sweeps", "sweep"),
 }
 
 Noun = TypeVar("Noun", bound=BaseModel)

@@ -47,7 +47,7 @@ DOORS = {
     "triton": ("kernels",),
 }
 # The same, but only inside a function: these are extras that a plain installation lacks.
-LATE_DOORS = {name: ("sim.explore",) for name in ("optuna", "dask", "distributed", "pyarrow")}
+LATE_DOORS = dict.fromkeys(("optuna", "dask", "distributed", "pyarrow"), ("sim.explore",))
 # Modules shared by machines that have nothing else installed.
 STANDARD_LIBRARY_ONLY = ("kernels.plans",)
 

@@ -1,0 +1,133 @@
+"""Whether a plan makes sense: names that formulas read, components that numbers belong to, areas that can be held.
+
+Formulas are tried on the first point, which shows values that need themselves; all points read the same names.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from arch.components import Memory
+from arch.expression import Expression, check_names
+from sim.document import Document
+from sim.experiment import Experiment
+from sim.explore.absorb import depends_on_size
+from sim.explore.designs import Designs
+from sim.explore.equal_area import absorbed
+from sim.explore.metrics import ENGINE, metric_names
+from sim.explore.plan import Plan
+from sim.explore.varied import Number
+from sim.problems import InputProblem
+from sim.suggest import near_or_all
+
+Location = tuple[str | int, ...]
+# Columns that every row of results has (`sim/explore/store.py`, `export.py`).
+ROW = ("point", "hash", "version", "reason", "reason_kind", "bound_by", "extrapolated")
+
+
+def iter_problems(plan: Plan, document: Document) -> Iterator[InputProblem]:
+    """What is wrong with a plan, where its document says it."""
+    found = [*_iter_taken(plan), *_iter_components(plan), *_iter_names(plan)]
+    found = found or [*_iter_held(plan), *_iter_circles(plan)]
+    return (document.problem(place, message) for place, message in found)
+
+
+def readable_of(experiment: Experiment) -> tuple[str, ...]:
+    """What formulas may read of an experiment before it is simulated."""
+    return (*(rank for rank, _ in experiment.sizes), *(name for name, _ in experiment.architecture.symbols()))
+
+
+def _iter_taken(plan: Plan) -> Iterator[tuple[Location, str]]:
+    """Names of axes and of formulas that mean something else already."""
+    ranks = {rank for group in plan.groups.values() for rank, _ in group.experiment.sizes}
+    metrics = {name for group in plan.groups.values() for name in metric_names(group.experiment.architecture)}
+    own: list[tuple[Location, str]] = [(("axes", axis.name), axis.name) for axis in plan.sweep.axes]
+    own += [(("where", setting.path), setting.path) for setting in plan.sweep.where]
+    seen: dict[str, str] = {}
+    for place, name in own:
+        what = "a metric" if name in metrics else "a column of results" if name in ROW else ""
+        what = what or ("a rank" if name in ranks and not _sets_rank(plan, name) else "")
+        earlier = seen.setdefault(name.casefold(), name)
+        if what:
+            yield place, f"'{name}' is the name of {what} already"
+        elif earlier != name:
+            yield place, f"'{name}' differs from '{earlier}' in letter case only"
+        elif place[0] == "where" and name in [axis.name for axis in plan.sweep.axes]:
+            yield place, f"'{name}' is the name of an axis already"
+
+
+def _sets_rank(plan: Plan, name: str) -> bool:
+    """Whether it is the axis of that very rank."""
+    return any(column.name == name and column.axis.path == (f"ranks.{name}",) for column in plan.columns)
+
+
+def _iter_components(plan: Plan) -> Iterator[tuple[Location, str]]:
+    """Numbers of components must be there in every group."""
+    for number in plan.numbers:
+        for group in plan.groups.values():
+            if number.owner == "component" and number.component not in group.bodies:
+                machine = group.experiment.architecture.name
+                near = near_or_all(number.component, group.bodies)
+                yield _place_of(plan, number), f"'{machine}' has no component '{number.component}'{near}"
+                break
+
+
+def _place_of(plan: Plan, number: Number) -> Location:
+    for column in plan.columns:
+        if number in [own for own, _ in column.numbers]:
+            return ("axes", column.name, "path")
+    return ("derive", number.path) if number.path in [s.path for s in plan.sweep.derive] else ("axes",)
+
+
+def _iter_names(plan: Plan) -> Iterator[tuple[Location, str]]:
+    """Every name that a formula reads."""
+    before = {*(column.name for column in plan.columns), "seq_len", "batch", *(s.path for s in plan.sweep.where)}
+    measured: set[str] = set()
+    for group in plan.groups.values():
+        before |= set(readable_of(group.experiment))
+        measured |= set(metric_names(group.experiment.architecture))
+    early = before | {name for name in measured if name.partition(".")[0] not in ENGINE}
+    formulas: list[tuple[Location, Expression, set[str]]] = []
+    for key, settings in (("where", plan.sweep.where), ("derive", plan.sweep.derive)):
+        formulas += [((key, setting.path), setting.expression, early) for setting in settings]
+    for constraint in plan.sweep.constraints:
+        formulas.append((("constraints", constraint.name), constraint.condition, before | measured))
+    for i, objective in enumerate(plan.sweep.objectives):
+        formulas.append((("objectives", i), objective.formula, before | measured))
+    for place, formula, known in formulas:
+        try:
+            check_names(formula, sorted(known))
+        except ValueError as error:
+            yield place, str(error)
+
+
+def _iter_held(plan: Plan) -> Iterator[tuple[Location, str]]:
+    """A memory can take what others leave only if a larger one has a larger area."""
+    held = plan.held
+    if held is None:
+        return
+    for group in plan.groups.values():
+        noun = group.experiment.architecture.component(held.number.component)
+        tables = {technology.name: technology for technology in group.technologies}
+        has_own = "area" in group.bodies[noun.name]
+        if isinstance(noun, Memory) and not depends_on_size(noun, tables, has_own):
+            message = f"'{held.number.path}' cannot absorb area: the area of '{noun.name}' does not depend on it"
+            yield ("axes", held.axis, "absorb"), message
+            return
+
+
+def _iter_circles(plan: Plan) -> Iterator[tuple[Location, str]]:
+    """Formulas that need their own value, or take a text for a number."""
+    group = next(iter(plan.groups.values()))
+    for key, settings in (("where", plan.sweep.where), ("derive", plan.sweep.derive)):
+        for setting in settings:
+            with Designs(plan, group, np.zeros(1, np.int64), absorbed) as designs:
+                try:
+                    _ = designs.names[setting.path] if key == "where" else designs.column_at(setting.path)
+                except IndexError:  # it reads a component that is refused: said of the point
+                    continue
+                except ValueError as error:
+                    if "shape" in str(error):  # of numpy, for the same reason
+                        continue
+                    yield (key, setting.path), str(error)
+                    return

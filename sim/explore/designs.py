@@ -1,0 +1,370 @@
+"""A batch of designs of one group as columns: sizes, machine, parameters, area, and why some of them cannot be.
+
+What a batch is asked for is computed once and kept. A design that cannot be made (a component that is refused, a size
+that is no whole number) shows in `refusals`; the batch is then made again without it.
+"""
+
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from arch.components import Memory
+from sim.assemble import rank_sizes
+from sim.document import plain_document
+from sim.explore import parts as numbers_of
+from sim.explore.names import Names
+from sim.explore.parts import Part, Parts, distinct_rows
+from sim.explore.plan import AxisColumn, Group, Plan
+from sim.explore.varied import Number
+from sim.lower import Columns, parsed
+from sim.machine import MachineColumns, point_operators
+from sim.problems import InputError
+
+
+class Refusal(NamedTuple):
+    """Designs (mask over the batch) that fall out, a kind to count them by, and the sentence for each of them."""
+
+    mask: np.ndarray
+    kind: str
+    texts: list[str]  # for the designs of the mask, in order
+
+
+Absorb = Callable[["Designs"], np.ndarray]
+
+
+class Designs:
+    """Points of one group; `points: i8[design]` are their numbers in the sweep.
+
+    `absorb` finds the number that takes what a held area leaves, where the sweep holds one.
+    """
+
+    def __init__(self, plan: Plan, group: Group, points: np.ndarray, absorb: Absorb) -> None:
+        self.plan, self.group, self.points, self._absorb = plan, group, points, absorb
+        self.size = points.size
+        self.experiment = group.experiment
+        self.axis_index = plan.axis_indices(points)
+        self.names = Names()
+        self._define_names()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.names.clear()  # else only the garbage collector would free the columns
+
+    # --- names ----------------------------------------------------------------------------------------------
+    def _define_names(self) -> None:
+        names, experiment = self.names, self.experiment
+        for column in self.plan.columns:
+            names.define(column.name, partial(self._axis_values, column))
+        for key in ("seq_len", "batch"):
+            names.define(key, partial(self._workload_value, key))
+        for rank, _ in experiment.sizes:
+            names.define(rank, partial(self._size_of, rank))
+        for setting in self.plan.sweep.where:
+            names.define(setting.path, partial(names.evaluate, setting.expression))
+        for name, _ in experiment.architecture.symbols():
+            names.define(name, partial(self._machine_symbol, name))
+        names.define("area_um2", lambda: self.area_um2)
+        for component in experiment.architecture.components:
+            names.define(f"area_um2.{component.name}", partial(self.area_of, component.name))
+
+    def _axis_values(self, column: AxisColumn) -> Any:
+        index = self.axis_index[column.name]
+        if column.values is None:
+            return str(column.written[int(index[0])])
+        values = column.values[index]
+        is_held = self.plan.held is not None and column.name == self.plan.held.axis
+        return np.where(np.isnan(values), self.group.area_um2, values) if is_held else values
+
+    def _size_of(self, rank: str) -> np.ndarray:
+        return self.sizes[rank]
+
+    def column(self, number: Number) -> np.ndarray | None:
+        """Stored units of a varied number: f8[design]; None where nothing varies it."""
+        for column in self.plan.columns:
+            for own, values in column.numbers:
+                if own == number:
+                    return values[self.axis_index[column.name]]
+        for setting, derived in zip(self.plan.sweep.derive, self.plan.derived, strict=True):
+            if derived.number == number:
+                value = np.asarray(self.names.evaluate(setting.expression), float) * derived.factor
+                return np.broadcast_to(value, (self.size,))
+        if self.plan.held is not None and self.plan.held.number == number:
+            return self.absorbed
+        return None
+
+    def varied_column(self, number: Number) -> np.ndarray:
+        """As `column`, of a number that is varied."""
+        found = self.column(number)
+        assert found is not None
+        return found
+
+    def _varied(self, owner: str, key: str) -> np.ndarray | None:
+        number = next((n for n in self.plan.numbers if n.owner == owner and n.key == key), None)
+        return None if number is None else self.column(number)
+
+    def column_at(self, path: str) -> np.ndarray:
+        """As `column`, of the number at a varied path."""
+        return self.varied_column(next(number for number in self.plan.numbers if number.path == path))
+
+    # --- workload -------------------------------------------------------------------------------------------
+    def _workload_value(self, key: str) -> np.ndarray:
+        varied = self._varied("workload", key)
+        return np.full(self.size, float(getattr(self.group.point, key))) if varied is None else varied
+
+    @cached_property
+    def _sized(self) -> tuple[dict[str, np.ndarray], Refusal | None]:
+        """Root ranks' sizes, by the rules of the cascade, once for each different workload."""
+        own = [number for number in self.plan.numbers if number.owner == "workload"]
+        roots = [rank for rank, _ in self.experiment.sizes]
+        if not own:
+            return {rank: np.full(self.size, float(n)) for rank, n in self.experiment.sizes}, None
+        values = np.stack([self.varied_column(number) for number in own], axis=1)
+        firsts, which = distinct_rows(values)
+        rows, said = [], []
+        for i in firsts:
+            sizes, refusal = self._sizes_at(own, values[i])
+            rows.append([sizes.get(rank, 1) for rank in roots])
+            said.append(refusal)
+        columns = np.array(rows, float)[which]
+        return {rank: columns[:, i] for i, rank in enumerate(roots)}, _refusal("input", said, which)
+
+    def _sizes_at(self, own: list[Number], values: np.ndarray) -> tuple[dict[str, int], str]:
+        given = {number.key: number.written(value) for number, value in zip(own, values.tolist(), strict=True)}
+        ranks = dict(self.group.point.ranks)
+        ranks |= {key.partition(".")[2]: value for key, value in given.items() if key.startswith("ranks.")}
+        wrong = [key for key, value in given.items() if not isinstance(value, int) or value < 1]
+        if wrong:
+            return {}, f"$.{wrong[0]}: expected a whole number of at least 1, got {given[wrong[0]]}"
+        update = {key: value for key, value in given.items() if not key.startswith("ranks.")} | {"ranks": ranks}
+        point = self.group.point.model_copy(update=update)  # the values were checked above
+        document = plain_document({"cascade": {}}, "")
+        try:
+            return dict(rank_sizes(document, self.experiment.cascade, self.group.model, point)), ""
+        except InputError as error:
+            return {}, "; ".join(f"{problem.path}: {problem.message}" for problem in error.problems)
+
+    @property
+    def sizes(self) -> dict[str, np.ndarray]:
+        return self._sized[0]
+
+    # --- machine --------------------------------------------------------------------------------------------
+    def parts(self, component: str) -> Parts:
+        """The component of every design."""
+        if component not in self._parts:
+            own = [number for number in self.plan.numbers if number.component == component]
+            if own:
+                values = np.stack([self.varied_column(number) for number in own], axis=1)
+                self._parts[component] = self.plan.blueprint(self.group, component).parts(values)
+            else:
+                part = self.plan.base_part(self.group, component)
+                self._parts[component] = Parts([part], np.zeros(self.size, np.int64))
+        return self._parts[component]
+
+    @cached_property
+    def _parts(self) -> dict[str, Parts]:
+        return {}
+
+    def machine_number(self, key: str) -> np.ndarray:
+        """`clock` in Hz or `word` in bits, f8[design]."""
+        varied = self._varied("machine", key)
+        architecture = self.experiment.architecture
+        own = architecture.clock_hz if key == "clock" else architecture.word_bits
+        return np.full(self.size, float(own)) if varied is None else varied
+
+    def _machine_symbol(self, name: str) -> np.ndarray:
+        word_bits = self.machine_number("word")
+        match name:
+            case "word_bits":
+                return word_bits
+            case "word_bytes":
+                return word_bits / 8
+            case "clock_hz":
+                return self.machine_number("clock")
+        component, _, key = name.partition(".")
+        if key == "size_words":
+            return np.floor_divide(self._machine_symbol(f"{component}.size_bits"), word_bits)
+        return self.parts(component).gather(partial(symbol, name=key))
+
+    def instances(self, memory: Memory) -> np.ndarray:
+        """How many of a memory there are: f8[design]."""
+        if memory.per_pe_of is None:
+            return np.ones(self.size)
+        array = self.parts(memory.per_pe_of)
+        return array.number(numbers_of.ROWS) * array.number(numbers_of.COLUMNS)
+
+    def area_of(self, component: str) -> np.ndarray:
+        """um^2 of all instances: f8[design]."""
+        noun, parts = self.experiment.architecture.component(component), self.parts(component)
+        if isinstance(noun, Memory):
+            return self.instances(noun) * parts.number(numbers_of.AREA_UM2)
+        columns = parts.number(numbers_of.COLUMNS)
+        pes = parts.number(numbers_of.ROWS) * columns
+        return pes * parts.number(numbers_of.PE_UM2) + columns * parts.number(numbers_of.INTERCONNECT_UM2)
+
+    @cached_property
+    def area_um2(self) -> np.ndarray:
+        total = np.zeros(self.size)
+        for component in self.experiment.architecture.components:
+            total = total + self.area_of(component.name)
+        return total
+
+    @cached_property
+    def absorbed(self) -> np.ndarray:
+        """The number that takes what a held area leaves, in stored units; nan where nothing is left."""
+        return self._absorb(self)
+
+    # --- what cannot be ---------------------------------------------------------------------------------------
+    def refusals(self) -> Refusal | None:
+        """The first reason that makes any design fall out."""
+        return self._sized[1] or self._machine_refusal() or self._held_refusal() or self._component_refusal()
+
+    def _machine_refusal(self) -> Refusal | None:
+        for key, wanted in (("clock", "a frequency"), ("word", "a size")):
+            values = self.machine_number(key)
+            mask = ~(np.isfinite(values) & (values > 0))
+            if mask.any():
+                texts = [f"$.architecture.{key}: expected {wanted} above zero, got {v:g}" for v in values[mask]]
+                return Refusal(mask, "input", texts)
+        return None
+
+    def _held_refusal(self) -> Refusal | None:
+        held = self.plan.held
+        if held is None:
+            return None
+        others = self.refused_parts(except_for=held.number.component)
+        if others is not None:
+            return others
+        mask = ~np.isfinite(self.absorbed)
+        if not mask.any():
+            return None
+        target = np.broadcast_to(np.asarray(self.names[held.axis], float), (self.size,))
+        text = "area is held at {:.6g} um2, which leaves no room for one step of '{}'"
+        return Refusal(mask, "area", [text.format(area, held.number.path) for area in target[mask]])
+
+    def _component_refusal(self) -> Refusal | None:
+        return self.refused_parts() or self._instance_refusal()
+
+    def refused_parts(self, except_for: str = "") -> Refusal | None:
+        """Designs with a component that there cannot be; everything that is wrong with each."""
+        varied = {number.component for number in self.plan.numbers if number.owner == "component"} - {except_for}
+        names = [c.name for c in self.experiment.architecture.components if c.name in varied]
+        refused = [self.parts(name) for name in names if any(part.refusal for part in self.parts(name).parts)]
+        if not refused:
+            return None
+        sentences = [[parts.parts[i].refusal for i in parts.which] for parts in refused]
+        texts = ["; ".join(filter(None, said)) for said in zip(*sentences, strict=True)]
+        return _refusal("input", texts, np.arange(self.size))
+
+    def _instance_refusal(self) -> Refusal | None:
+        """Memories charged for more instances than there are."""
+        for memory in self.experiment.architecture.memories:
+            if memory.energy_instances == "all":
+                continue
+            most = self.instances(memory)
+            mask = memory.energy_instances > most
+            if mask.any():
+                place = f"$.architecture.components.{memory.name}.energy_instances"
+                text = "{}: expected 'all' or at most {:g}, got {}"
+                return Refusal(mask, "input", [text.format(place, n, memory.energy_instances) for n in most[mask]])
+        return None
+
+    # --- what engines read ------------------------------------------------------------------------------------
+    @property
+    def symbols(self) -> dict[str, np.ndarray]:
+        """Every name that the mapping's expressions may read, tiles not included."""
+        symbols = self._machine_and_sizes()
+        numeric = [name for name, _ in self.experiment.parameters if name not in self.experiment.choices]
+        names = self._with_tiles(symbols) if numeric else Names()
+        found = symbols | {name: np.asarray(names[name], float) for name in numeric}
+        names.clear()
+        return found
+
+    def _machine_and_sizes(self) -> dict[str, np.ndarray]:
+        symbols = dict(self.sizes)
+        for name, _ in self.experiment.architecture.symbols():
+            symbols[name] = self.names[name]
+        for component in {n.component for n in self.plan.numbers if n.owner == "component"}:
+            for key, _ in self.parts(component).parts[0].symbols:
+                symbols.setdefault(f"{component}.{key}", self._machine_symbol(f"{component}.{key}"))
+        return symbols
+
+    def expression_names(self) -> Names:
+        """What expressions of the mapping read: sizes, the machine, parameters and tiles."""
+        return self._with_tiles(self._machine_and_sizes())
+
+    def _with_tiles(self, symbols: dict[str, np.ndarray]) -> Names:
+        """Parameters are varied, or as the experiment has them; those that are formulas may read tiles."""
+        names = Names()
+        for name, value in self.experiment.choices.items():
+            names.define(name, partial(str, value))
+        for name, values in symbols.items():
+            names.define(name, partial(np.asarray, values))
+        for name, text in self.experiment.parameters:
+            varied = self._varied("parameter", name)
+            if varied is not None:
+                names.define(name, partial(np.asarray, varied))
+            else:
+                names.define(name, partial(names.evaluate, parsed(text)))
+        for rule in self.experiment.mapping.tiles:
+            names.define(rule.symbol, partial(names.evaluate, parsed(rule.expression)))
+        return names
+
+    def machine_columns(self, leaves: tuple[tuple[str, str], ...]) -> MachineColumns:
+        """The machine as engines read it; `leaves`: the array and Einsum of each, in order."""
+        architecture, cascade = self.experiment.architecture, self.experiment.cascade
+        memories = [self._memory_columns(memory) for memory in architecture.memories]
+        arrays = [self.parts(array.name) for array in architecture.arrays]
+        costs = [
+            self.parts(array).gather(partial(_cost, operators=point_operators(cascade, einsum)))
+            for array, einsum in leaves
+        ]
+        columns = [np.stack([memory[i] for memory in memories], axis=1) for i in range(5)]
+        sides = (numbers_of.ROWS, numbers_of.COLUMNS, numbers_of.DRAIN_CYCLES)
+        columns += [np.stack([array.number(side) for array in arrays], axis=1) for side in sides]
+        columns += [np.stack([cost[:, i] for cost in costs], axis=1) for i in range(2)]
+        columns.append(np.ascontiguousarray(self.machine_number("clock"), float))
+        columns.append(np.ascontiguousarray(self.machine_number("word") / 8, float))
+        return MachineColumns._make(columns)
+
+    def _memory_columns(self, memory: Memory) -> tuple[np.ndarray, ...]:
+        """Capacity, bandwidth, and pJ per byte of reads, writes and drains: as `sim.machine.machine_row` has them."""
+        numbers = self.parts(memory.name).gather(lambda part: part.numbers)
+        instances = self.instances(memory)
+        charged = numbers[:, numbers_of.CHARGED]
+        share = np.where(charged == numbers_of.ALL, instances, charged) / instances
+        row_bytes = numbers[:, numbers_of.ROW_BITS] / 8
+        read = share * numbers[:, numbers_of.READ_PJ] / row_bytes
+        write = share * numbers[:, numbers_of.WRITE_PJ] / row_bytes
+        capacity = numbers[:, numbers_of.SIZE_BITS] / 8 * instances
+        return capacity, numbers[:, numbers_of.BANDWIDTH] / 8, read, write, read * numbers[:, numbers_of.DRAINS]
+
+    def columns(self, leaves: tuple[tuple[str, str], ...]) -> Columns:
+        """What `lower` takes."""
+        return Columns(self.symbols, self.machine_columns(leaves))
+
+    @property
+    def extrapolated(self) -> np.ndarray:
+        """bool[design, memory]: whose energy or area lies outside its table."""
+        memories = self.experiment.architecture.memories
+        return np.stack([self.parts(m.name).number(numbers_of.EXTRAPOLATED) > 0 for m in memories], axis=1)
+
+
+def _cost(part: Part, operators: tuple[str, ...]) -> tuple[float, float]:
+    return part.cost_of(operators)
+
+
+def symbol(part: Part, name: str) -> float:
+    return dict(part.symbols)[name]
+
+
+def _refusal(kind: str, said: list[str], which: np.ndarray) -> Refusal | None:
+    """The designs whose sentence is not empty."""
+    if not any(said):
+        return None
+    refused = np.array([bool(text) for text in said])
+    mask = refused[which]
+    return Refusal(mask, kind, [said[i] for i in which[mask]])

@@ -1,0 +1,114 @@
+"""Where chunks are evaluated: in this process, in local processes, or on a dask cluster, all behind one interface.
+
+Each is a `concurrent.futures.Executor`. A chunk's answer depends on its points alone, so neither the executor nor the
+number of workers shows in the results.
+"""
+
+import multiprocessing
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from multiprocessing.connection import wait
+from typing import Any
+
+import numpy as np
+
+from sim.explore.bulk import Chunk, evaluate_points
+from sim.explore.plan import Plan
+from sim.problems import InputError, InputProblem
+
+RETRIES = 3  # of a chunk whose worker is lost
+
+
+def evaluate_packed(packed: bytes, points: np.ndarray) -> Chunk:
+    """As `evaluate_points`, for a worker: the plan comes as bytes and is kept for the next chunk."""
+    return evaluate_points(_unpacked(packed), points)
+
+
+@lru_cache(maxsize=2)
+def _unpacked(packed: bytes) -> Plan:
+    plan = pickle.loads(packed)
+    assert isinstance(plan, Plan)
+    return plan
+
+
+class InProcess(Executor):
+    """Does what is submitted at once, here."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+@contextmanager
+def in_process() -> Iterator[Executor]:
+    """The executor of small sweeps."""
+    yield InProcess()
+
+
+class LocalProcesses(ProcessPoolExecutor):
+    """A pool whose processes never see an interrupt from the terminal, not even while they start."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        # A process starts with the signals blocked that its creator blocks.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return super().submit(fn, *args, **kwargs)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def local_processes(workers: int) -> Iterator[Executor]:
+    """So many processes of this machine; they end with this one, however it ends."""
+    context = multiprocessing.get_context("spawn")  # numba's threads do not survive a fork
+    pool = LocalProcesses(workers, mp_context=context, initializer=_settle_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _settle_worker() -> None:
+    """A parent that is gone takes its workers along."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(1)
+
+
+@contextmanager
+def dask_cluster(workers: int, scheduler: str | None) -> Iterator[Executor]:
+    """A dask cluster at `scheduler`, or one of so many local processes; InputError where there is none."""
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        message = "dask is not installed: pip install 'einfuse[dask]'"
+        raise InputError([InputProblem("--executor", None, "", message)]) from None
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout=10)
+        except (OSError, ValueError, TimeoutError) as error:
+            message = f"no dask scheduler answers at '{scheduler}' ({str(error).splitlines()[0]})"
+            raise InputError([InputProblem("--scheduler", None, "", message)]) from None
+        with client:
+            yield client.get_executor(pure=False, retries=RETRIES)
+        return
+    with (
+        LocalCluster(workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client.get_executor(pure=False, retries=RETRIES)

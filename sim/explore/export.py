@@ -1,0 +1,68 @@
+"""Points as files that other programs read: CSV always, Parquet where its library is installed.
+
+Rows are in the order of the points' numbers and hold no number of the store's own, so that equal results are equal
+bytes.
+"""
+
+import csv
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sim.explore.store import OWN, quoted, read_only, said
+from sim.problems import InputError, InputProblem
+
+FIRST = ("point", "hash", "version", "reason_kind", "reason", "bound_by", "extrapolated")
+
+
+def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -> None:
+    """The points of a sweep's file (all, or these), as CSV."""
+    part = target.with_suffix(".part")
+    with said(store), part.open("w", newline="", encoding="utf-8") as file:
+        connection, header, rows = _select(store, points)
+        try:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(header)
+            writer.writerows(rows)
+        finally:
+            connection.close()
+    part.replace(target)  # whole or not at all
+
+
+def export_parquet(store: Path, target: Path) -> None:
+    """As `export_csv`, in Parquet; InputError where pyarrow is not installed."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        message = "pyarrow is not installed: pip install 'einfuse[parquet]'"
+        raise InputError([InputProblem("--parquet", None, "", message)]) from None
+    with said(store):
+        connection, header, rows = _select(store, None)
+        try:
+            columns = list(zip(*rows, strict=True)) or [()] * len(header)
+        finally:
+            connection.close()
+    arrays = [pyarrow.array(_of_one_kind(column)) for column in columns]
+    parquet.write_table(pyarrow.table(arrays, names=list(header)), target)
+
+
+def _of_one_kind(column: Sequence[Any]) -> list[Any]:
+    """Numbers, or texts where there is any."""
+    if any(isinstance(value, str) for value in column):
+        return [None if value is None else str(value) for value in column]
+    return list(column)
+
+
+def _select(store: Path, points: Sequence[int] | None) -> tuple[sqlite3.Connection, tuple[str, ...], sqlite3.Cursor]:
+    connection, contents = read_only(store)
+    others = contents.columns[len(OWN) :]
+    columns = ["point", "hash", "versions.text", "coalesce(kind, '')", "coalesce(reasons.text, '')"]
+    columns += ["bound_by", "extrapolated", *(f"points.{quoted(name)}" for name in others)]
+    only = "" if points is None else f" WHERE point IN ({', '.join(map(str, points))})"
+    query = (
+        f"SELECT {', '.join(columns)} FROM points JOIN versions ON version = versions.id"
+        f" LEFT JOIN reasons ON reason = reasons.id{only} ORDER BY point"
+    )
+    return connection, (*FIRST, *others), connection.execute(query)

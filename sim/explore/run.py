@@ -1,0 +1,295 @@
+"""Runs a sweep: plan, store, executor and search put together, and what came of it.
+
+Points that the store holds are never evaluated again. Chunks are handed to the executor a few at a time, so that a
+million points need no more memory than a few chunks, and every finished chunk is written before the next is asked for.
+"""
+
+import json
+import os
+import pickle
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sim.assemble import load_experiment
+from sim.experiment import Experiment
+from sim.explore.bulk import Chunk, evaluate_points
+from sim.explore.executors import RETRIES, dask_cluster, evaluate_packed, in_process, local_processes
+from sim.explore.export import export_csv, export_parquet
+from sim.explore.load_sweep import load_plan
+from sim.explore.pareto import fronts_of, hypervolume
+from sim.explore.plan import Plan
+from sim.explore.points import Point, Points, read_points
+from sim.explore.search import search
+from sim.explore.store import FILE, Store, is_blank
+from sim.explore.watch import Silent, Watcher
+from sim.flow import check_engine, simulate
+from sim.problems import InputError, InputProblem
+
+CHUNK = 8192
+SMALL = 4 * CHUNK  # sweeps that are done before a second process has started
+Progress = Callable[[str, int, int], AbstractContextManager[Watcher]]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a sweep is run; none of it shows in the results."""
+
+    executor: str = "local"  # or "dask"
+    scheduler: str | None = None
+    workers: int | None = None
+    resume: bool = False
+    fresh: bool = False
+    parquet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The points of one workload that no other beats."""
+
+    of: tuple[tuple[str, Any], ...]  # the axes that its points agree in
+    points: tuple[Point, ...]
+    hypervolume: float
+    reference: tuple[float, ...]  # of the hypervolume: as given, or the worst legal value; the objectives' units
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What came of a sweep."""
+
+    folder: Path
+    plan: Plan
+    counts: tuple[tuple[str, int], ...]  # points of every kind, legal ones first
+    examples: tuple[tuple[str, str], ...]  # kind of those that are out: the most frequent sentence
+    fronts: tuple[Front, ...]
+    evaluated: int  # points found in this run; the others were there
+
+    @property
+    def front(self) -> tuple[Point, ...]:
+        """The points of all fronts."""
+        return tuple(point for front in self.fronts for point in front.points)
+
+    @property
+    def legal(self) -> int:
+        return dict(self.counts)["legal"]
+
+    @property
+    def total(self) -> int:
+        return sum(count for _, count in self.counts)
+
+    def points(self) -> Points:
+        """All of them."""
+        return read_points(self.folder)
+
+    def __repr__(self) -> str:
+        where = "the front" if len(self.fronts) == 1 else f"{len(self.fronts)} fronts"
+        lines = [f"{self.plan.sweep.name}: {self.total} points, {self.legal} legal, {len(self.front)} on {where}"]
+        examples = dict(self.examples)
+        for kind, count in self.counts:
+            if kind != "legal":
+                lines.append(f"  {count:9d} out by {kind}, most often: {examples[kind]}")
+        return "\n".join(lines)
+
+
+def sweep(
+    name_or_path: str, folder: Path | str, options: Options | None = None, progress: Progress | None = None
+) -> SweepResult:
+    """Every point of a sweep, or those its search asks for, kept in `folder`; InputError for anything wrong."""
+    options = options or Options()
+    plan = load_plan(name_or_path)
+    _check(plan, options)
+    folder = Path(folder)
+    with open_store(folder, plan, options) as store:
+        runner = _Runner(plan, store, options)
+        runner.run(progress or _bar())
+        counts = store.counts()
+        examples = tuple((kind, store.example_of(kind)) for kind in counts if kind != "legal")
+        points, values = store.objectives()
+    fronts = fronts_of(values, plan.workload_of(points))
+    on_front = np.sort(np.concatenate([points[:0], *(points[front] for front in fronts)]))
+    found = read_points(folder, f"point IN ({', '.join(map(str, on_front.tolist()))})")
+    _look_again(plan, folder, found)
+    _export(folder, options, on_front)
+    typed = _fronts(plan, points, values, found)
+    return SweepResult(folder, plan, tuple(counts.items()), examples, typed, runner.evaluated)
+
+
+def _bar() -> Progress:
+    # What draws is loaded only where a sweep runs.
+    from sim.explore.progress import watched
+
+    return watched
+
+
+def _check(plan: Plan, options: Options) -> None:
+    if options.executor not in ("local", "dask"):
+        found = f"expected local or dask, got '{options.executor}'"
+        raise InputError([InputProblem("--executor", None, "", found)])
+    if options.executor == "local" and options.scheduler is not None:
+        raise InputError([InputProblem("--scheduler", None, "", "belongs to '--executor dask'")])
+    if options.workers is not None and options.workers < 1:
+        raise InputError([InputProblem("--workers", None, "", f"expected at least 1, got {options.workers}")])
+    engine = plan.sweep.search.second_stage
+    try:
+        check_engine(engine or "analytical")
+    except ValueError as error:
+        raise InputError([InputProblem(plan.sweep.name, None, "$.search.second_stage", str(error))]) from None
+
+
+def open_store(folder: Path, plan: Plan, options: Options) -> Store:
+    """The store to write to; InputError where one is in the way."""
+    path = folder / FILE
+    if not path.exists() or options.fresh or is_blank(path):
+        return Store.create(folder, plan)
+    if not options.resume:
+        message = "there is a sweep already: go on with --resume, or start over with --fresh"
+        raise InputError([InputProblem(str(path), None, "", message)])
+    return Store.resume(folder, plan)
+
+
+class _Runner:
+    """One sweep under way."""
+
+    def __init__(self, plan: Plan, store: Store, options: Options) -> None:
+        self.plan, self.store, self.options = plan, store, options
+        self.finished = store.finished()
+        self.evaluated = 0
+        self.watcher: Watcher = Silent()
+        self.best = np.inf
+        self.restarts = 0
+        # What a search was told; an exhaustive one asks for nothing twice.
+        self.worth: dict[int, np.ndarray] = {}
+        self.is_exhaustive = plan.sweep.search.method == "exhaustive"
+
+    def run(self, progress: Progress) -> None:
+        total = self.plan.sweep.size if self.is_exhaustive else int(self.plan.sweep.search.trials or 0)
+        if not self.is_exhaustive:
+            points, values = self.store.objectives()
+            self.worth = dict(zip(points.tolist(), values, strict=True))
+        self.packed = pickle.dumps(self.plan, pickle.HIGHEST_PROTOCOL)
+        done = min(self.finished.size, total) if self.is_exhaustive else 0
+        with progress(self.plan.sweep.name, total, done) as self.watcher:
+            while not self._attempt(total - done):
+                self.finished = self.store.finished()
+
+    def _attempt(self, left: int) -> bool:
+        """The whole search; False where worker processes were lost and it is to go on with others."""
+        try:
+            with self._executor(left) as self.executor:
+                search(self.plan.sweep, self._evaluate)
+            return True
+        except BrokenProcessPool:
+            self.restarts += 1
+            if self.restarts > RETRIES:
+                message = (
+                    f"worker processes were lost {self.restarts} times: finished points are kept, go on with --resume"
+                )
+                raise InputError([InputProblem(str(self.store.path), None, "", message)]) from None
+            return False
+
+    def _executor(self, left: int) -> AbstractContextManager[Executor]:
+        options = self.options
+        workers = options.workers or os.cpu_count() or 1
+        if options.executor == "dask":
+            return dask_cluster(workers, options.scheduler)
+        if workers == 1 or (options.workers is None and left <= SMALL):
+            return in_process()
+        if self.plan.sweep.size:
+            evaluate_points(self.plan, np.arange(1))  # compiled here once, found compiled by every worker
+        return local_processes(workers)
+
+    def _evaluate(self, points: np.ndarray) -> np.ndarray:
+        """What points are worth, each found once."""
+        wanted = np.unique(points)
+        missing = np.setdiff1d(wanted, self.finished, assume_unique=True)
+        size = self._chunk_size(missing.size)
+        self._run_chunks(deque(missing[i : i + size] for i in range(0, missing.size, size)))
+        if self.is_exhaustive:
+            return np.empty((0, 0))
+        self.finished = np.union1d(self.finished, missing)
+        self.watcher.advance(points.size - missing.size, self._best_text())
+        out = np.full(len(self.plan.sweep.objectives), np.inf)
+        return np.stack([self.worth.get(int(point), out) for point in points])
+
+    def _chunk_size(self, points: int) -> int:
+        workers = self.options.workers or os.cpu_count() or 1
+        return max(256, min(CHUNK, -(-points // (4 * workers))))
+
+    def _run_chunks(self, chunks: deque[np.ndarray]) -> None:
+        """A few chunks under way at any time; each is written when it is done."""
+        most = 2 * (self.options.workers or os.cpu_count() or 1) + 2
+        pending: set[Future[Chunk]] = set()
+        try:
+            while chunks or pending:
+                while chunks and len(pending) < most:
+                    pending.add(self.executor.submit(evaluate_packed, self.packed, chunks.popleft()))
+                done, pending = wait(pending, return_when=FIRST_COMPLETED)
+                for future in done:
+                    self._keep(future.result())
+        finally:
+            for future in pending:
+                future.cancel()
+
+    def _keep(self, chunk: Chunk) -> None:
+        self.store.add(self.plan, chunk)
+        self.evaluated += chunk.points.size
+        names = self.store.contents.values
+        objectives = self.plan.sweep.objectives
+        values = chunk.values[:, [names.index(o.label) for o in objectives]] * [o.sign for o in objectives]
+        legal = chunk.reason == 0
+        if legal.any():
+            self.best = min(self.best, float(np.nanmin(values[legal, 0], initial=np.inf)))
+        if not self.is_exhaustive:
+            self.worth |= {int(chunk.points[i]): values[i] for i in np.flatnonzero(legal)}
+        self.watcher.advance(chunk.points.size, self._best_text())
+
+    def _best_text(self) -> str:
+        if not np.isfinite(self.best):
+            return "none legal yet"
+        first = self.plan.sweep.objectives[0]
+        return f"best {first.label} {self.best * first.sign:.4g}"
+
+
+def experiment_of(point: Point) -> Experiment:
+    """The design point, assembled as from its file."""
+    return load_experiment(point.experiment, dict(point.settings))
+
+
+def _look_again(plan: Plan, folder: Path, front: Points) -> None:
+    """Another engine looks at the front."""
+    engine = plan.sweep.search.second_stage
+    if engine is None:
+        return
+    results = [(point.point, simulate(experiment_of(point), engine).to_json()) for point in front]
+    with Store.resume(folder, plan) as store:
+        store.add_second_stage(engine, [(number, json.dumps(result)) for number, result in results])
+
+
+def _export(folder: Path, options: Options, front: np.ndarray) -> None:
+    export_csv(folder / FILE, folder / "points.csv")
+    export_csv(folder / FILE, folder / "front.csv", front.tolist())
+    if options.parquet:
+        export_parquet(folder / FILE, folder / "points.parquet")
+
+
+def _fronts(plan: Plan, points: np.ndarray, values: np.ndarray, found: Points) -> tuple[Front, ...]:
+    """The fronts with their points and volumes; `found` holds the points of all."""
+    by_number = {point.point: point for point in found}
+    kinds = plan.workload_of(points)
+    signs = np.array([objective.sign for objective in plan.sweep.objectives], float)
+    given = [objective.reference for objective in plan.sweep.objectives]
+    typed = []
+    for front in fronts_of(values, kinds):
+        own = tuple(by_number[number] for number in points[front].tolist())
+        worst = values[kinds == kinds[front[0]]].max(axis=0)
+        reference = np.array([w if g is None else g * s for w, g, s in zip(worst, given, signs, strict=True)])
+        of = tuple((name, own[0].axis(name)) for name in plan.sweep.front_axes)
+        typed.append(Front(of, own, hypervolume(values[front], reference), tuple((reference * signs).tolist())))
+    return tuple(typed)

@@ -1,0 +1,349 @@
+"""The points of a sweep on disk: one SQLite file, one row a point, written chunk by chunk in whole transactions.
+
+Columns of `points`: number, hash of the inputs, version of the code, reason (0: legal), what sets the time, what is
+extrapolated, then the values of the axes, the values that follow from them, metrics and objectives. A process that is
+killed loses the chunk that it was writing and nothing else. The file says what it was made from; it is never continued
+with other inputs or other code.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from sim.explore.bulk import LEGAL, Chunk, Reason, value_names
+from sim.explore.plan import Plan, digest_of
+from sim.explore.versions import code_version
+from sim.problems import InputError, InputProblem
+
+SCHEMA = "einfuse-sweep-1"
+FILE = "sweep.sqlite"
+OWN = ("point", "hash", "version", "reason", "bound_by", "extrapolated")
+TABLES = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE versions (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE reasons (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE second_stage (point INTEGER PRIMARY KEY, engine TEXT NOT NULL, result TEXT NOT NULL);
+"""
+
+
+class Contents(NamedTuple):
+    """What a file of points says of itself."""
+
+    meta: dict[str, Any]
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        return tuple(axis["name"] for axis in self.meta["axes"])
+
+    @property
+    def settled(self) -> tuple[str, ...]:
+        return tuple(one["path"] for one in self.meta["settled"])
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        return tuple(self.meta["values"])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the table of points."""
+        return (*OWN, *self.axes, *self.settled, *self.values)
+
+
+def contents_of(plan: Plan) -> Contents:
+    """What the file of a plan's points says."""
+    axes = [
+        {
+            "name": column.name,
+            "label": column.axis.label,
+            "unit": column.axis.unit,
+            "values": list(column.written),
+            "settings": {path: list(column.written) for path in column.axis.path}
+            if column.is_structural
+            else {n.path: [n.written(value) for value in values.tolist()] for n, values in column.numbers},
+        }
+        for column in plan.columns
+    ]
+    dimension_of = {number.path: number.dimension for number in plan.numbers}
+    sweep = plan.sweep
+    objectives = [
+        {"label": objective.label, "sign": objective.sign, "reference": objective.reference}
+        for objective in sweep.objectives
+    ]
+    told = sweep.model_dump(mode="json", by_alias=True, exclude={"title", "description", "source"})
+    return Contents(
+        {
+            "schema": SCHEMA,
+            "sweep": sweep.name,
+            "title": sweep.title,
+            "experiment": sweep.experiment,
+            "size": sweep.size,
+            "fixed": dict(plan.fixed),
+            "axes": axes,
+            "settled": [{"path": path, "dimension": dimension_of[path]} for path in plan.settled],
+            "values": list(value_names(plan)),
+            "objectives": objectives,
+            "per": list(sweep.front_axes),
+            "sweep_hash": digest_of(told),
+            "inputs_hash": plan.inputs_hash,
+            "code": code_version(),
+        }
+    )
+
+
+@contextmanager
+def said(path: Path) -> Iterator[None]:
+    """What keeps a database from being used, as one sentence about its file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        reason = str(error)
+        if "locked" in reason:
+            message = "is in use by another sweep"
+        elif "full" in reason:
+            message = f"cannot grow ({reason}): finished points are kept, make room and go on with --resume"
+        elif "not a database" in reason or "malformed" in reason:
+            message = f"is no file of a sweep ({reason}): start over with --fresh"
+        else:
+            message = f"cannot be used ({reason})"
+        raise InputError([InputProblem(str(path), None, "", message)]) from None
+
+
+class Store:
+    """Points being written. One process at a time holds the file."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, contents: Contents) -> None:
+        self.connection, self.path, self.contents = connection, path, contents
+        with said(path):
+            rows = connection.execute("SELECT id, kind, text FROM reasons").fetchall()
+            self.version = _row_id(connection, contents.meta["code"])
+        self.reasons = {Reason(kind, text): number for number, kind, text in rows}
+
+    @classmethod
+    def create(cls, folder: Path, plan: Plan) -> Self:
+        """A new file in the folder, in place of one that is there."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / FILE
+        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal"):
+            (folder / name).unlink(missing_ok=True)
+        contents = contents_of(plan)
+        with said(path):
+            connection = connect(path)
+            columns = ", ".join(_declared(contents))
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for statement in (*TABLES.strip().split("\n"), f"CREATE TABLE points ({columns})"):
+                    connection.execute(statement)
+                told = [(key, json.dumps(value)) for key, value in contents.meta.items()]
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", told)
+        return cls(connection, path, contents)
+
+    @classmethod
+    def resume(cls, folder: Path, plan: Plan) -> Self:
+        """The file in the folder, if it was made from the same inputs by the same code; InputError otherwise."""
+        path = folder / FILE
+        expected = contents_of(plan)
+        with said(path):
+            connection = connect(path)
+            found = read_meta(connection, path)
+        reason = difference(found, expected.meta)
+        if reason:
+            connection.close()
+            raise InputError(
+                [InputProblem(str(path), None, "", f"{reason}: start over with --fresh, or use another --out")]
+            )
+        return cls(connection, path, expected)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close(is_complete=kind is None)
+
+    def close(self, is_complete: bool = True) -> None:
+        """Leaves one single file behind, unless something went wrong."""
+        try:
+            if is_complete:
+                with said(self.path):
+                    self.connection.execute("PRAGMA locking_mode=NORMAL")
+                    self.connection.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            self.connection.close()
+
+    def add(self, plan: Plan, chunk: Chunk) -> None:
+        """Finished points, all of them or none."""
+        with said(self.path), self.connection:
+            self.connection.execute("BEGIN IMMEDIATE")
+            reasons = self._reason_ids(chunk.reasons)
+            marks = ", ".join("?" * len(self.contents.columns))
+            self.connection.executemany(f"INSERT INTO points VALUES ({marks})", self._iter_rows(plan, chunk, reasons))
+
+    def _reason_ids(self, reasons: Sequence[Reason]) -> np.ndarray:
+        """The number of each reason in the file, LEGAL first."""
+        new = [reason for reason in reasons if reason not in self.reasons]
+        for reason in new:
+            self.reasons[reason] = len(self.reasons) + 1
+        rows = [(self.reasons[reason], *reason) for reason in new]
+        self.connection.executemany("INSERT OR REPLACE INTO reasons VALUES (?, ?, ?)", rows)
+        return np.array([LEGAL, *(self.reasons[reason] for reason in reasons)], np.int64)
+
+    def _iter_rows(self, plan: Plan, chunk: Chunk, reasons: np.ndarray) -> Iterator[tuple[Any, ...]]:
+        indices = plan.axis_indices(chunk.points)
+        axes = [[column.written[i] for i in indices[column.name].tolist()] for column in plan.columns]
+        numbers = [_column(values) for values in (*chunk.settled.T, *chunk.values.T)]
+        return zip(
+            chunk.points.tolist(),
+            chunk.hashes,
+            [self.version] * chunk.points.size,
+            reasons[chunk.reason].tolist(),
+            chunk.bound_by,
+            chunk.extrapolated,
+            *axes,
+            *numbers,
+            strict=True,
+        )
+
+    def finished(self) -> np.ndarray:
+        """The points that are there: i8[point], ascending."""
+        with said(self.path):
+            rows = self.connection.execute("SELECT point FROM points ORDER BY point")
+            return np.fromiter((row[0] for row in rows), np.int64)
+
+    def objectives(self) -> tuple[np.ndarray, np.ndarray]:
+        """Legal points, ascending: i8[point] and f8[point, objective] to be minimized; nan has no place among them."""
+        told = self.contents.meta["objectives"]
+        names = [quoted(objective["label"]) for objective in told]
+        there = " AND ".join(f"{name} IS NOT NULL" for name in names)
+        query = f"SELECT point, {', '.join(names)} FROM points WHERE reason = 0 AND {there} ORDER BY point"
+        kind = np.dtype([("point", np.int64), ("values", np.float64, (len(told),))])
+        with said(self.path):
+            rows = self.connection.execute(query)
+            found = np.fromiter(((row[0], row[1:]) for row in rows), kind)
+        return found["point"], found["values"] * [float(objective["sign"]) for objective in told]
+
+    def counts(self) -> dict[str, int]:
+        """How many points there are of each kind of reason; 'legal' first, then the most frequent."""
+        query = (
+            "SELECT coalesce(kind, 'legal'), count(*) AS n FROM points LEFT JOIN reasons ON reason = reasons.id"
+            " GROUP BY kind ORDER BY kind IS NOT NULL, n DESC, kind"
+        )
+        with said(self.path):
+            return {"legal": 0} | dict(self.connection.execute(query).fetchall())
+
+    def example_of(self, kind: str) -> str:
+        """The sentence that most points of a kind have."""
+        query = (
+            "SELECT text FROM points JOIN reasons ON reason = reasons.id WHERE kind = ?"
+            " GROUP BY text ORDER BY count(*) DESC, text LIMIT 1"
+        )
+        with said(self.path):
+            return str(self.connection.execute(query, (kind,)).fetchone()[0])
+
+    def add_second_stage(self, engine: str, results: Sequence[tuple[int, str]]) -> None:
+        """What another engine says of some points, in place of what it said before."""
+        with said(self.path), self.connection:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("DELETE FROM second_stage")
+            rows = [(point, engine, result) for point, result in results]
+            self.connection.executemany("INSERT INTO second_stage VALUES (?, ?, ?)", rows)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that owns the file; journalled so that a killed process leaves whole transactions."""
+    connection = sqlite3.connect(path, timeout=0.5, isolation_level=None)
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("BEGIN EXCLUSIVE")
+    connection.execute("COMMIT")
+    return connection
+
+
+def is_blank(path: Path) -> bool:
+    """Whether a file holds nothing yet: its writer was ended before it had begun."""
+    with said(path):
+        connection = sqlite3.connect(path, timeout=0.5)
+        try:
+            return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        finally:
+            connection.close()
+
+
+def read_only(path: Path) -> tuple[sqlite3.Connection, Contents]:
+    """A connection that changes nothing, and what the file says of itself."""
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=0.5, uri=True)
+    return connection, Contents(read_meta(connection, path))
+
+
+def read_meta(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
+    """What the file says of itself; InputError where it is none of a sweep's."""
+    try:
+        rows = connection.execute("SELECT key, value FROM meta").fetchall()
+    except sqlite3.OperationalError as error:
+        message = f"is no file of a sweep ({error}): start over with --fresh"
+        raise InputError([InputProblem(str(path), None, "", message)]) from None
+    return {key: json.loads(value) for key, value in rows}
+
+
+def difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
+    """Why a file cannot be continued, or nothing."""
+    if found.get("schema") != SCHEMA:
+        return f"was written in the form '{found.get('schema')}', this version writes '{SCHEMA}'"
+    if found["sweep_hash"] != expected["sweep_hash"]:
+        same = found["sweep"] == expected["sweep"]
+        what = f"sweep '{found['sweep']}' has changed since" if same else f"holds the sweep '{found['sweep']}'"
+        return what if same else f"{what}, not '{expected['sweep']}'"
+    if found["inputs_hash"] != expected["inputs_hash"]:
+        return f"what sweep '{found['sweep']}' names (experiment, machine, mapping, ...) has changed since"
+    if found["code"] != expected["code"]:
+        return f"was made by einfuse {found['code']}, this is {expected['code']}"
+    return ""
+
+
+def quoted(name: str) -> str:
+    """A column's name in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _declared(contents: Contents) -> list[str]:
+    own = ["point INTEGER PRIMARY KEY", "hash TEXT", "version INTEGER", "reason INTEGER", "bound_by TEXT"]
+    own.append("extrapolated TEXT")
+    # Values of axes are kept as they are written: an affinity would turn the text '1' into a number.
+    axes = [f"{quoted(name)} BLOB" for name in contents.axes]
+    return own + axes + [f"{quoted(name)} REAL" for name in (*contents.settled, *contents.values)]
+
+
+def _column(values: np.ndarray) -> list[float | None]:
+    """Plain numbers; SQLite has no nan."""
+    found: list[float | None] = values.tolist()
+    missing = np.flatnonzero(np.isnan(values))
+    for i in missing.tolist():
+        found[i] = None
+    return found
+
+
+def _row_id(connection: sqlite3.Connection, version: str) -> int:
+    row = connection.execute("SELECT id FROM versions WHERE text = ?", (version,)).fetchone()
+    if row is None:
+        cursor = connection.execute("INSERT INTO versions (text) VALUES (?)", (version,))
+        return int(cursor.lastrowid or 0)
+    return int(row[0])
+
+
+def count_finished(path: Path) -> int:
+    """Points that a file holds; 0 where there is none."""
+    if not path.is_file():
+        return 0
+    with said(path):
+        connection = sqlite3.connect(path, timeout=0.5)
+        try:
+            return int(connection.execute("SELECT count(*) FROM points").fetchone()[0])
+        finally:
+            connection.close()

@@ -1,0 +1,90 @@
+"""Which paths of an experiment are numbers that a batch of designs may differ in, and how they are written.
+
+Everything else (a model, a mapping, a technology, ...) changes what the tables are made of: designs are grouped by it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from arch.quantity import Dimension, exact_quantity, parse_quantity
+
+Owner = Literal["workload", "machine", "component", "parameter"]
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number at a path: what it belongs to, the rest of the path inside that, its dimension (None: a number)."""
+
+    path: str
+    owner: Owner
+    component: str  # of the machine, else empty
+    key: str  # inside its owner
+    dimension: Dimension | None
+
+    def written(self, value: float) -> Any:
+        """The value as a file would say it, exact to the last bit."""
+        value = float(value)  # numpy's own floats are written otherwise
+        if self.dimension is not None:
+            return exact_quantity(value, self.dimension)
+        return int(value) if value.is_integer() else value
+
+    def read(self, value: Any, unit: str | None) -> float:
+        """Stored units from what a file says, or from a number in `unit`; ValueError for anything else."""
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if self.dimension is None:
+            if not is_number or unit is not None:
+                found = f"'{value}'" if unit is None else f"'{value} {unit}'"
+                raise ValueError(f"expected a plain number, got {found}")
+            return float(value)
+        return parse_quantity(f"{value} {unit}" if is_number and unit is not None else value, self.dimension)
+
+
+_WORKLOAD = ("seq_len", "batch")
+_MACHINE: dict[str, Dimension] = {"clock": "frequency", "word": "size"}
+_ARRAY: dict[str, Dimension | None] = {"rows": None, "columns": None, "interconnect_area": "area"}
+_MEMORY: dict[str, Dimension | None] = {
+    "size": "size",
+    "depth": None,
+    "width": "size",
+    "row": "size",
+    "banks": None,
+    "ports": None,
+    "bandwidth": "bandwidth",
+    "read_energy": "energy",
+    "write_energy": "energy",
+    "area": "area",
+}
+_OPERATION: dict[str, Dimension | None] = {"cycles": None, "energy": "energy", "area": "area"}
+
+
+def number_at(path: str, experiment: Mapping[str, Any], categorical: frozenset[str]) -> Number | None:
+    """The number at a path of a laid-out experiment, None where the path holds none; `categorical`: parameters."""
+    head, _, rest = path.removeprefix("$.").partition(".")
+    if head in _WORKLOAD and not rest:
+        return Number(path, "workload", "", head, None)
+    if head == "ranks" and rest:
+        return Number(path, "workload", "", path, None)
+    if head == "parameters" and rest and rest not in categorical:
+        return Number(path, "parameter", "", rest, None)
+    return _machine_number(path, rest, experiment.get("architecture")) if head == "architecture" else None
+
+
+def _machine_number(path: str, inside: str, architecture: Any) -> Number | None:
+    if inside in _MACHINE:
+        return Number(path, "machine", "", inside, _MACHINE[inside])
+    steps = inside.split(".")
+    bodies = architecture.get("components") if isinstance(architecture, dict) else None
+    if len(steps) < 3 or steps[0] != "components" or not isinstance(bodies, dict):
+        return None
+    body = bodies.get(steps[1])
+    if not isinstance(body, dict):
+        return None
+    keys = _MEMORY if body.get("kind") == "memory" else _ARRAY
+    if len(steps) == 3 and steps[2] in keys:
+        return Number(path, "component", steps[1], steps[2], keys[steps[2]])
+    operations: Any = body.get("operations")
+    is_inside = len(steps) == 5 and steps[2] == "operations" and isinstance(operations, dict)
+    if is_inside and steps[3] in operations and steps[4] in _OPERATION:
+        return Number(path, "component", steps[1], ".".join(steps[2:]), _OPERATION[steps[4]])
+    return None

@@ -1,0 +1,372 @@
+"""A sweep as a whole: searches, executors, and every way in which it may be ended before its time."""
+
+import io
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from sim import InputError, SweepOptions, load_experiment, simulate, sweep
+from sim.explore import progress as shown
+from sim.explore.bulk import evaluate_points
+from sim.explore.pareto import front_of, hypervolume
+from sim.explore.search import random_points
+from sim.explore.store import FILE
+from sim.explore.watch import Silent
+from tests.small_design import run
+from tests.small_sweep import MACHINE, SWEEP, plan_of, write_sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+RESUME = SweepOptions(resume=True)
+# 96,000 points: seconds of work, in many chunks.
+LONG = SWEEP["axes"] | {
+    "seq_len": {"path": "seq_len", "values": [1024, 5000, 16384, 65536]},
+    "rows": {"path": f"{MACHINE}.PE2D.rows", "range": {"from": 16, "to": 320, "step": 16}},
+    "columns": {"path": f"{MACHINE}.PE2D.columns", "range": {"from": 16, "to": 320, "step": 16}},
+    "bandwidth": {"path": f"{MACHINE}.DRAM.bandwidth", "range": {"from": 50, "to": 500, "step": 50}, "unit": "GiB/s"},
+}
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """The command line in a process of its own, and of its own group."""
+    command = [sys.executable, "-m", "sim", "sweep", *arguments]
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def points_in(folder: Path) -> int:
+    """Finished points."""
+    path = folder / FILE
+    if not path.exists():
+        return 0
+    with closing(sqlite3.connect(path)) as connection:
+        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            return 0
+        return int(connection.execute("SELECT count(*) FROM points").fetchone()[0])
+
+
+def wait_for_bytes(path: Path, size: int, process: subprocess.Popen[str]) -> None:
+    """Until a file has grown to that size, or the process has ended."""
+    end = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end:
+        if path.exists() and path.stat().st_size >= size:
+            return
+        time.sleep(0.002)
+
+
+def wait_until_gone(group: int) -> bool:
+    """Whether every process of a group ends soon after its leader."""
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    path = write_sweep(folder, axes=LONG)
+    sweep(str(path), folder / "out", SweepOptions(workers=1))
+    return path, (folder / "out" / "points.csv").read_bytes()
+
+
+# ------------------------------------------------------------------------------------------- ended before its time
+
+
+def test_killed_ten_times_it_loses_nothing(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
+    path, expected = undisturbed
+    folder, chance = tmp_path / "out", random.Random(5)
+    kept, killed = [0], 0
+    for i in range(10):
+        workers = "2" if i in (3, 6) else "1"
+        process = start(str(path), "--out", str(folder), "--resume", "--workers", workers)
+        # Before anything is written, or some time after the first new points.
+        wait_for_bytes(folder / f"{FILE}-wal", chance.choice((1, 100_000)), process)
+        time.sleep(chance.uniform(0.0, 0.05))
+        killed += process.poll() is None
+        process.kill()
+        process.communicate()
+        assert wait_until_gone(process.pid)
+        kept.append(points_in(folder))
+    assert killed >= 4
+    assert kept == sorted(kept)  # nothing that was finished is lost
+    assert max(kept) > 0
+    result = sweep(str(path), folder, RESUME)
+    assert result.evaluated == result.total - kept[-1]
+    assert (folder / "points.csv").read_bytes() == expected
+
+
+def test_an_interrupt_keeps_what_is_done(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
+    path, expected = undisturbed
+    folder = tmp_path / "out"
+    process = start(str(path), "--out", str(folder), "--workers", "2")
+    wait_for_bytes(folder / f"{FILE}-wal", 100_000, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    out, err = process.communicate(timeout=60)
+    kept = points_in(folder)
+    assert (process.returncode, out) == (130, "")
+    assert err == f"einfuse: interrupted; {kept} finished points are kept, go on with --resume\n"
+    assert wait_until_gone(process.pid)
+    assert kept < 96_000
+    assert sweep(str(path), folder, RESUME).evaluated == 96_000 - kept
+    assert (folder / "points.csv").read_bytes() == expected
+
+
+class KillsOne:
+    """Kills a worker process when the first points are finished."""
+
+    def __init__(self) -> None:
+        self.killed: list[int] = []
+
+    @contextmanager
+    def __call__(self, name: str, total: int, done: int) -> Iterator["KillsOne"]:
+        yield self
+
+    def advance(self, points: int, best: str) -> None:
+        if not self.killed:
+            worker = multiprocessing.active_children()[0]
+            assert worker.pid is not None
+            self.killed.append(worker.pid)
+            os.kill(worker.pid, signal.SIGKILL)
+
+
+def test_a_lost_process_is_replaced(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
+    path, expected = undisturbed
+    killer = KillsOne()
+    result = sweep(str(path), tmp_path, SweepOptions(workers=2), progress=killer)
+    assert (len(killer.killed), result.total) == (1, 96_000)
+    assert (tmp_path / "points.csv").read_bytes() == expected
+
+
+def test_a_dask_worker_is_killed(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
+    """Three workers of a real cluster, one of them killed while the sweep runs."""
+    pytest.importorskip("distributed", reason="the dask extra is not installed")
+    path, expected = undisturbed
+    killer = KillsOne()
+    result = sweep(str(path), tmp_path, SweepOptions(executor="dask", workers=3), progress=killer)
+    assert (len(killer.killed), result.evaluated) == (1, 96_000)
+    assert (tmp_path / "points.csv").read_bytes() == expected
+
+
+def test_a_dask_cluster_that_is_there(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
+    path = write_sweep(tmp_path)
+    sweep(str(path), tmp_path / "here")
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        status, out, err = run(
+            ["sweep", str(path), "--out", str(tmp_path / "there"), "--executor", "dask", "--scheduler", cluster.scheduler_address]
+        )  # fmt: skip
+    assert (status, err.startswith("written: ")) == (0, True), (out, err)
+    assert (tmp_path / "there" / "points.csv").read_bytes() == (tmp_path / "here" / "points.csv").read_bytes()
+
+
+def test_a_scheduler_that_does_not_answer(tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="the dask extra is not installed")
+    status, out, err = run(
+        ["sweep", str(write_sweep(tmp_path)), "--out", str(tmp_path / "out"), "--executor", "dask", "--scheduler", "nowhere"]
+    )  # fmt: skip
+    assert (status, out) == (2, "")
+    assert err.startswith("--scheduler: no dask scheduler answers at 'nowhere' (")
+
+
+def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(InputError) as refused:
+        sweep(str(write_sweep(tmp_path)), tmp_path / "out", SweepOptions(executor="dask"))
+    assert str(refused.value) == "--executor: dask is not installed: pip install 'einfuse[dask]'"
+
+
+# -------------------------------------------------------------------------------------------------------- searches
+
+
+def searched(folder: Path, method: str, trials: int, **settings: Any) -> Path:
+    search = {"method": method, "trials": trials, "seed": 7} | settings
+    fixed = {name: axis for name, axis in LONG.items() if name not in ("model", "seq_len")}
+    return write_sweep(folder, axes=fixed, search=search, fixed={"model": "BERT", "seq_len": 16384})
+
+
+def test_random_points_are_different_and_repeatable() -> None:
+    found = random_points(10**15, 5000, 3)
+    assert (np.unique(found).size, found.min() >= 0, found.max() < 10**15) == (5000, True, True)
+    assert found.tolist() == random_points(10**15, 5000, 3).tolist()
+    assert random_points(10, 50, 0).tolist() == list(range(10))
+    assert np.sort(random_points(100, 99, 0)).tolist() == random_points(100, 99, 0).tolist()
+
+
+@pytest.mark.parametrize(("method", "trials"), [("random", 300), ("nsga2", 300), ("tpe", 96)])
+def test_a_search_looks_at_real_points(tmp_path: Path, method: str, trials: int) -> None:
+    pytest.importorskip("optuna", reason="the dse extra is not installed")
+    path = searched(tmp_path, method, trials, batch=32)
+    result = sweep(str(path), tmp_path / "out")
+    points = result.points()
+    assert 0 < len(points) <= trials
+    chunk = evaluate_points(result.plan, points.column("point").astype(np.int64))
+    assert [point.hash for point in points] == chunk.hashes
+    legal = points.is_legal
+    assert np.array_equal(points.column("latency_s")[legal], chunk.values[legal, 0])
+    assert [p.point for p in result.front] == points.column("point")[points.front].tolist()
+
+
+@pytest.mark.parametrize("method", ["nsga2", "tpe"])
+def test_a_search_that_goes_on_asks_for_the_same(tmp_path: Path, method: str) -> None:
+    """Half of the trials, the rest afterwards: what one search over all finds."""
+    pytest.importorskip("optuna", reason="the dse extra is not installed")
+    (tmp_path / "a").mkdir()
+    path = searched(tmp_path / "a", method, 128, batch=32)
+    whole = sweep(str(path), tmp_path / "whole")
+    sweep(str(path), tmp_path / "parts")
+    with closing(sqlite3.connect(tmp_path / "parts" / FILE)) as connection, connection:
+        connection.execute("DELETE FROM points WHERE point % 2 = 0")
+    parts = sweep(str(path), tmp_path / "parts", RESUME)
+    assert 0 < parts.evaluated < whole.evaluated
+    assert (tmp_path / "parts" / "points.csv").read_bytes() == (tmp_path / "whole" / "points.csv").read_bytes()
+
+
+def test_a_sampler_is_better_than_chance(tmp_path: Path) -> None:
+    """24,000 points, 600 looks: the front of the sampler dominates more than that of chance, as averages of seeds."""
+    pytest.importorskip("optuna", reason="the dse extra is not installed")
+    plan = plan_of(
+        tmp_path, axes={k: v for k, v in LONG.items() if k not in ("model", "seq_len")}, fixed={"seq_len": 16384}
+    )
+    chunk = evaluate_points(plan, np.arange(plan.sweep.size))
+    values = chunk.values[:, :2]
+    legal = chunk.reason == 0
+    worst, best = values[legal].max(axis=0), values[legal].min(axis=0)
+
+    def volume(points: np.ndarray) -> float:
+        own = (values[points[legal[points]]] - best) / (worst - best)
+        return hypervolume(own[front_of(own)], np.ones(2))
+
+    volumes: dict[str, list[float]] = {"random": [], "nsga2": []}
+    for method, found in volumes.items():
+        for seed in range(4):
+            folder = tmp_path / f"{method}-{seed}"
+            folder.mkdir()
+            result = sweep(str(searched(folder, method, 600, seed=seed)), folder / "out")
+            found.append(volume(result.points().column("point").astype(np.int64)))
+    assert np.mean(volumes["nsga2"]) > np.mean(volumes["random"])
+    assert max(volumes["nsga2"]) <= volume(np.arange(plan.sweep.size))
+
+
+def test_without_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError) as refused:
+        sweep(str(searched(tmp_path, "tpe", 8)), tmp_path / "out")
+    assert str(refused.value) == "einfuse: the search 'tpe' needs optuna: pip install 'einfuse[dse]'"
+
+
+def test_a_second_engine_looks_at_the_front(tmp_path: Path) -> None:
+    """The same engine again must say the same."""
+    path = write_sweep(tmp_path, search={"second_stage": "analytical"})
+    result = sweep(str(path), tmp_path / "out")
+    with closing(sqlite3.connect(tmp_path / "out" / FILE)) as connection:
+        rows = connection.execute("SELECT point, engine, result FROM second_stage ORDER BY point").fetchall()
+    assert [number for number, _, _ in rows] == sorted(point.point for point in result.front)
+    for (_, engine, told), point in zip(rows, sorted(result.front, key=lambda p: p.point), strict=True):
+        assert engine == "analytical"
+        assert json.loads(told)["latency_s"] == point.value("latency_s")
+
+
+# --------------------------------------------------------------------------------------------------- command line
+
+
+def test_the_command_says_what_came_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    status, out, err = run(["sweep", str(write_sweep(tmp_path)), "--out", str(folder)])
+    assert status == 0
+    assert err == f"written: {folder / FILE}, {folder / 'points.csv'}, {folder / 'front.csv'}\n"
+    assert out.splitlines()[0].startswith("small: 288 points, 192 legal, ")
+    assert out.splitlines()[0].endswith("on 4 fronts")
+
+
+def test_impossible_constraints_say_what_refuses_how_many(tmp_path: Path) -> None:
+    constraints = {"area": "area_um2 <= 1e8", "power": "energy_pj*1e-12/latency_s <= 1e-3"}
+    status, out, err = run(
+        ["sweep", str(write_sweep(tmp_path, constraints=constraints)), "--out", str(tmp_path / "out")]
+    )
+    assert status == 1
+    counts = {"constraint area": 0, "capacity": 0, "constraint power": 0}
+    plan = plan_of(tmp_path, constraints=constraints)
+    chunk = evaluate_points(plan, np.arange(plan.sweep.size))
+    for number in chunk.reason.tolist():
+        counts[chunk.reasons[number - 1].kind] += 1
+    assert min(counts.values()) > 0
+    found = ", ".join(f"'{kind}' refuses {count}" for kind, count in sorted(counts.items(), key=lambda item: -item[1]))
+    assert err == f"einfuse: none of the 288 points of 'small' is left: {found}\n"
+    assert "most often: does not meet 'area_um2 <= 1e8'" in out
+
+
+def test_bad_input_is_two(tmp_path: Path) -> None:
+    status, out, err = run(["sweep", str(tmp_path / "none.yaml"), "--out", str(tmp_path / "out")])
+    assert (status, out) == (2, "")
+    assert "none.yaml: no such file" in err
+
+
+# ------------------------------------------------------------------------------------------------------ progress
+
+
+def test_no_bar_where_nobody_looks(tmp_path: Path) -> None:
+    with shown.watched("small", 10, 0) as watcher:
+        assert isinstance(watcher, Silent)
+        watcher.advance(5, "")
+
+
+def test_a_bar_on_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(shown, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=120))
+    result = sweep(str(write_sweep(tmp_path)), tmp_path / "out")
+    text = screen.getvalue()
+    best = min(point.value("latency_s") for point in result.front)
+    assert "288/288" in text
+    assert "points/s" in text
+    assert f"best latency_s {best:.4g}" in text
+
+
+def test_results_do_not_depend_on_who_computes_them(tmp_path: Path) -> None:
+    path = write_sweep(tmp_path, record=["all"])
+    found = []
+    for workers in (1, 2):
+        sweep(str(path), tmp_path / str(workers), SweepOptions(workers=workers))
+        found.append((tmp_path / str(workers) / "points.csv").read_bytes())
+    assert found[0] == found[1]
+    point = sweep(str(path), tmp_path / "1", RESUME).front[0]
+    assert simulate(load_experiment(point.experiment, dict(point.settings))).energy_pj == point.value("energy_pj")
+
+
+def test_the_dominance_loops_run_without_compilation() -> None:
+    """The same code as plain Python."""
+    program = (
+        "import numpy as np; from sim.explore.pareto import front_of, hypervolume;"
+        "v = np.random.default_rng(0).random((200, 3));"
+        "print(front_of(v).tolist(), hypervolume(v, np.ones(3)))"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env=ENVIRONMENT | extra,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for extra in ({}, {"NUMBA_DISABLE_JIT": "1"})
+    ]
+    assert said[0] == said[1]
