@@ -58,7 +58,7 @@ def check_against_bounds(experiment: Experiment, timing: Timing) -> None:
 # ------------------------------------------------------------------------------------------- fast-forward
 
 
-@pytest.mark.parametrize("first", range(0, 300, 50))
+@pytest.mark.parametrize("first", range(0, 200, 50))
 def test_skipping_changes_nothing_in_random_mappings(first: int) -> None:
     ran = 0
     for seed in range(first, first + 50):
@@ -76,7 +76,7 @@ def test_skipping_changes_nothing_in_random_mappings(first: int) -> None:
     assert ran >= 40
 
 
-@pytest.mark.parametrize("first", range(0, 240, 40))
+@pytest.mark.parametrize("first", range(0, 160, 40))
 def test_skipping_changes_nothing_in_shipped_designs(first: int) -> None:
     skipped = 0
     for seed in range(first, first + 40):
@@ -216,7 +216,9 @@ def test_published_phases_need_registers_that_one_phase_does_not() -> None:
 
 def test_registers_and_ports_that_hiding_the_drain_takes() -> None:
     def cycles_with(key: str, value: int) -> float:
-        return simulate(load_experiment("fusemax-binding", {"seq_len": 4096, f"architecture.components.{key}": value}), "cycle").cycles
+        return simulate(
+            load_experiment("fusemax-binding", {"seq_len": 4096, f"architecture.components.{key}": value}), "cycle"
+        ).cycles
 
     # Scores of three tiles and the exponentials of one: 4 words in every PE.
     assert cycles_with("RF2D.depth", 12) == cycles_with("RF2D.depth", 4) < 0.4 * cycles_with("RF2D.depth", 3)
