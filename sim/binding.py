@@ -2,8 +2,9 @@
 
 `bind` takes an experiment (cascade, machine, tiles, fusion tree; its schedule is not looked at), makes the task
 graphs (`sim.binding_graph`) and searches each (`sim.binding_search`). What comes out is a `pipelined` schedule for the
-part that takes longest: a stage for each of its Einsums; Einsums of other parts run before or after it, as the tree has
-them. Where passes are joined in one pipeline, a step is a whole chunk and the stage of an Einsum is its pass.
+part that takes longest: a stage for each of its Einsums (`sim.binding_stages`); Einsums of other parts run before or
+after it, as the tree has them. Where passes are joined in one pipeline, a step is a whole chunk and the stage of an
+Einsum is its pass.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from typing import Any
 from mappings.types import Schedule, Stage
 from sim.binding_graph import task_graphs
 from sim.binding_search import SearchOptions, find_schedule
-from sim.binding_types import COMPUTE, ModuloSchedule
+from sim.binding_stages import stages_in_order
+from sim.binding_types import ModuloSchedule
 from sim.experiment import Experiment
 from sim.load_text import yaml_text
 
@@ -38,13 +40,8 @@ class Binding:
 
     def schedule(self) -> Schedule:
         """The schedule that a mapping can hold."""
-        part = self.main
-        stages = []
-        for number, (task, placement) in enumerate(zip(part.graph.tasks, part.placements, strict=True)):
-            if task.kind == COMPUTE:
-                stage = part.graph.chunk_of[number] if part.graph.chunks > 1 else placement.stage(part.interval)
-                stages.append(Stage(einsum=task.einsum, stage=stage))
-        return Schedule(kind="pipelined", stages=tuple(stages))
+        stages = stages_in_order(self.main, self.experiment.tree)
+        return Schedule(kind="pipelined", stages=tuple(Stage(einsum=e, stage=s) for e, s in stages.items()))
 
     def mapping_text(self) -> str:
         """The experiment's mapping with this schedule, as a document. ValueError for one that was made in Python."""

@@ -178,7 +178,9 @@ def find_any(tables: _Tables, interval: int, options: SearchOptions) -> tuple[bo
     attempts = [(tight, order, True) for order in orders] + [(tables, order, False) for order in orders]
     nodes = 0
     for which, order, compact in attempts:
-        control, out = _ask(which, interval, (max(TIMES_OVER * len(tables.tasks), budget // len(attempts)), True, compact), order)
+        control, out = _ask(
+            which, interval, (max(TIMES_OVER * len(tables.tasks), budget // len(attempts)), True, compact), order
+        )
         nodes += int(control[col.NODES])
         if control[col.FOUND]:
             return True, out, True, nodes

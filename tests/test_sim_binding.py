@@ -49,7 +49,9 @@ def placed(part):
 # --- what is published ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("model", "head", "interval"), [("BERT", 64, 138), ("T5", 64, 138), ("TrXL", 64, 138), ("XLM", 128, 266)])
+@pytest.mark.parametrize(
+    ("model", "head", "interval"), [("BERT", 64, 138), ("T5", 64, 138), ("TrXL", 64, 138), ("XLM", 128, 266)]
+)
 def test_published_interval_is_found_and_proved(model, head, interval):
     # 1D array: RM 1 + PRM 7 + SPD 1 + RD 1 + SPNV F + RNV F.
     part = part_of("fusemax-binding", (("model", model),))
@@ -73,7 +75,9 @@ def test_published_interleaving_is_found():
 
 def test_turns_are_what_the_registers_need():
     """Without turns all 64 rows of SPNV wait for RNV; the registers of an element of the 1D array hold 32 words."""
-    with pytest.raises(ValueError, match=r"'RF1D' has room for 7,936 words of tiles in flight, which need at least 17,408$"):
+    with pytest.raises(
+        ValueError, match=r"'RF1D' has room for 7,936 words of tiles in flight, which need at least 17,408$"
+    ):
         bound("fusemax-binding", interleave=1)
     deeper = bound("fusemax-binding", (("architecture.components.RF1D.depth", 128),), interleave=1).main
     assert deeper.interval == 138
@@ -155,7 +159,9 @@ DESIGNS = [
 ]
 
 
-@pytest.mark.parametrize(("name", "changes"), DESIGNS, ids=lambda value: value if isinstance(value, str) else len(value))
+@pytest.mark.parametrize(
+    ("name", "changes"), DESIGNS, ids=lambda value: value if isinstance(value, str) else len(value)
+)
 def test_schedules_are_possible(name, changes):
     if name == "fusemax-cascade":  # its machine has other arrays
         changes = tuple(change for change in changes if "GLB" not in change[0])
@@ -171,7 +177,9 @@ def test_schedules_are_possible(name, changes):
         assert part.words >= part.least_words
 
 
-@pytest.mark.parametrize("name", ["fusemax-binding", "attention-2pass-fused", "attention-3pass-fused", "unfused", "linear-fusemax"])
+@pytest.mark.parametrize(
+    "name", ["fusemax-binding", "attention-2pass-fused", "attention-3pass-fused", "unfused", "linear-fusemax"]
+)
 def test_slots_agree_with_the_analytical_engine(name):
     """What a task issues in an iteration, times the iterations, is the busy time that the analytical engine counts."""
     result = simulate(load(name))
@@ -258,9 +266,35 @@ def test_the_mapping_that_is_written_simulates(tmp_path):
     assert "AV" not in schedule["stages"]
     found = load_experiment("fusemax-binding", mapping=str(path))
     binding = bound("fusemax-binding")
-    pipeline = 138 * (12_288 + binding.main.stages - 1)
-    assert simulate(found).cycles == pytest.approx(pipeline + 64 * 3_072, abs=1)  # and the division after it
+    stages = 1 + max(stage.stage for stage in binding.schedule().stages)
     assert found.mapping.schedule == binding.schedule()
+    # The pipeline, and the division after it.
+    assert simulate(found).cycles == pytest.approx(138 * (12_288 + stages - 1) + 64 * 3_072, abs=1)
+
+
+def test_the_tile_level_engine_keeps_the_interval_that_was_found(tmp_path):
+    """Run event by event, tiles follow each other every 138 cycles, prologue and division apart."""
+    path = tmp_path / "found.yaml"
+    path.write_text(bound("fusemax-binding").mapping_text())
+    found = load_experiment("fusemax-binding", {"mapping": str(path), "seq_len": 4096})
+    heads, rows = 64 * 12, 4096 // 256
+    ideal = heads * (138 * rows * rows + 64 * rows)
+    assert ideal <= simulate(found, "cycle").cycles <= ideal * 1.0002
+
+
+def test_neighbours_in_a_shared_loop_stay_in_one_stage():
+    stages = {stage.einsum: stage.stage for stage in bound("fusemax-binding").schedule().stages}
+    assert stages["SPNV"] == stages["RNV"]
+    assert min(stages.values()) == 0
+    order = ["QK", "LM", "RM", "SLN", "SLD", "RD"]
+    assert [stages[name] for name in order] == sorted(stages[name] for name in order)
+
+
+@pytest.mark.parametrize(("name", "share"), [("attention-2pass-fused", 0.02), ("attention-3pass-fused", 0.02)])
+def test_the_tile_level_engine_agrees_on_what_crosses_the_passes(name, share):
+    """It runs each pass of a chunk as a whole, not tile beside tile, and comes to the same links."""
+    cycles = simulate(load(name), "cycle").cycles
+    assert bound(name).total_cycles == pytest.approx(cycles, rel=share)
 
 
 @pytest.mark.parametrize(("name", "stages"), [("attention-2pass-fused", 2), ("attention-3pass-fused", 3)])
@@ -293,7 +327,11 @@ def test_chart_shows_every_cycle():
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
-        (("fusemax-binding", "--interleave", 0), 2, "einfuse: interleave of a binding search: expected at least 1, got 0\n"),
+        (
+            ("fusemax-binding", "--interleave", 0),
+            2,
+            "einfuse: interleave of a binding search: expected at least 1, got 0\n",
+        ),
         (
             ("fusemax-binding", "--interleave", 1),
             1,

@@ -1,0 +1,283 @@
+"""Softmax attention in one pass over the keys (the 1-pass cascade; FlashAttention-2), forward and its operator.
+
+Each program holds a tile of queries and walks tiles of keys with a running maximum, denominator and numerator, all in
+the base-2 domain: scale * log2(e) is folded into one multiply-add. Keys fall into a masked left edge, an interior
+without a mask, and a masked right edge. Log-sum-exp leaves in natural logarithm.
+"""
+
+# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# mypy: allow-untyped-defs
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
+
+from kernels.attention_backward import attention_backward
+from kernels.launching import (
+    LOG2_E,
+    Launch,
+    dtype_name,
+    empty_output,
+    has_tma_layout,
+    run,
+    runs_triton,
+    starts_of,
+    strides_of,
+    table_tensor,
+    target_of,
+)
+from kernels.numerics import LN_2, is_visible, load_rows, narrow, ranges_of, store_rows, tanh, wide
+from kernels.options import PLAIN, AttentionOptions, check_attention
+from kernels.plans.attention import Band, count_visible
+from kernels.plans.planning import plan as plan_of
+from kernels.plans.problems import AttentionProblem
+from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.reference.scaled import attend
+
+
+@triton.jit
+def _walk_keys(
+    carry, q, sources, strides, rows, span, band, factors,
+    MASKED: tl.constexpr, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
+    HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr, USES_TMA: tl.constexpr, IS_SPECIALISED: tl.constexpr,
+):  # fmt: skip
+    """Keys span[0]..span[1] in steps of BLOCK_N; carry = (numerator, denominator, maximum) of what came before."""
+    numerator, denominator, peak = carry
+    factor, inner = factors
+    dtype = sources[2].dtype.element_ty
+    for start in tl.range(span[0], span[1], BLOCK_N, warp_specialize=IS_SPECIALISED):
+        k = load_rows(
+            sources[0], start, (strides[6], strides[7]), band[3], HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, USES_TMA
+        )
+        scores = tl.dot(q, tl.trans(k), input_precision="ieee")
+        if HAS_SOFTCAP:
+            scores = tanh(scores * inner)
+        if MASKED:
+            columns = start + tl.arange(0, BLOCK_N)
+            scores = tl.where(is_visible(rows, columns, band, HAS_LEFT, HAS_RIGHT), scores, float("-inf"))
+        new_peak = tl.maximum(peak, tl.max(scores, 1) * factor)
+        shift = new_peak
+        if MASKED:  # a row that has seen nothing yet: exp2(-inf - 0) = 0, where exp2(-inf + inf) would be NaN
+            shift = tl.where(new_peak == float("-inf"), 0.0, new_peak)
+        weights = tl.exp2(scores * factor - shift[:, None])
+        correction = tl.exp2(peak - shift)
+        denominator = denominator * correction + tl.sum(weights, 1)
+        v = load_rows(
+            sources[1], start, (strides[10], strides[11]), band[3], VALUE_SIZE, BLOCK_N, BLOCK_V, MASKED, USES_TMA
+        )
+        numerator = tl.dot(narrow(weights, dtype), v, numerator * correction[:, None], input_precision="ieee")
+        peak = new_peak
+    return numerator, denominator, peak
+
+
+@triton.jit
+def attention_forward_kernel(
+    tensors, strides, shape, factors, tables,
+    BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr,
+    BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr,
+    HAS_TAIL: tl.constexpr, IS_RAGGED: tl.constexpr, HAS_SINKS: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
+    USES_TMA: tl.constexpr, IS_SPECIALISED: tl.constexpr,
+):  # fmt: skip
+    """tensors = (q, k, v, out, lse, sinks); strides of q, k, v, out [batch, head, row, column];
+    shape = (heads, group, queries, keys, left, right); factors = (of the scores, inside the softcap)."""
+    q_base, k_base, v_base, out_base, lse_base, sinks = tensors
+    heads, group, queries, keys, left, right = shape
+    head = tl.program_id(1)
+    batch = tl.program_id(2)
+    total_queries = queries
+    query_start = 0
+    if IS_RAGGED:
+        sequence = tl.load(tables[0] + 2 * tl.program_id(0))
+        block = tl.load(tables[0] + 2 * tl.program_id(0) + 1)
+        query_start = tl.load(tables[1] + sequence)
+        queries = tl.load(tables[1] + sequence + 1) - query_start
+        key_start = tl.load(tables[2] + sequence)
+        keys = tl.load(tables[2] + sequence + 1) - key_start
+        q_base += wide(query_start) * strides[2]
+        out_base += wide(query_start) * strides[14]
+        k_base += wide(key_start) * strides[6]
+        v_base += wide(key_start) * strides[10]
+    elif HAS_RIGHT:  # later tiles see more keys: they start first
+        block = tl.num_programs(0) - 1 - tl.program_id(0)
+    else:
+        block = tl.program_id(0)
+    q_base += wide(batch) * strides[0] + wide(head) * strides[1]
+    k_base += wide(batch) * strides[4] + wide(head // group) * strides[5]
+    v_base += wide(batch) * strides[8] + wide(head // group) * strides[9]
+    out_base += wide(batch) * strides[12] + wide(head) * strides[13]
+
+    first_row = block * BLOCK_M
+    rows = first_row + tl.arange(0, BLOCK_M)
+    if USES_TMA:  # the specialising pass needs every operand to come through a descriptor, queries included
+        q_source = tl.make_tensor_descriptor(q_base, [queries, HEAD_SIZE], [strides[2], 1], [BLOCK_M, BLOCK_D])
+        k_source = tl.make_tensor_descriptor(k_base, [keys, HEAD_SIZE], [strides[6], 1], [BLOCK_N, BLOCK_D])
+        v_source = tl.make_tensor_descriptor(v_base, [keys, VALUE_SIZE], [strides[10], 1], [BLOCK_N, BLOCK_V])
+    else:
+        q_source = q_base
+        k_source = k_base
+        v_source = v_base
+    q = load_rows(q_source, first_row, (strides[2], strides[3]), queries, HEAD_SIZE, BLOCK_M, BLOCK_D, True, USES_TMA)
+    sources = (k_source, v_source, v_base)
+    band = (keys - queries, left, right, keys)
+    last_row = tl.minimum(first_row + BLOCK_M, queries) - 1
+    first, inner_first, inner_last, last = ranges_of(first_row, last_row, band, HAS_LEFT, HAS_RIGHT, BLOCK_N)
+    numerator = tl.zeros([BLOCK_M, BLOCK_V], tl.float32)
+    denominator = tl.zeros([BLOCK_M], tl.float32)
+    peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
+    carry = (numerator, denominator, peak)
+    if HAS_LEFT:
+        carry = _walk_keys(carry, q, sources, strides, rows, (first, inner_first), band, factors, True, HAS_LEFT,
+                           HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
+                           USES_TMA, False)  # fmt: skip
+    carry = _walk_keys(carry, q, sources, strides, rows, (inner_first, inner_last), band, factors, False, False,
+                       False, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
+                       USES_TMA, IS_SPECIALISED)  # fmt: skip
+    if HAS_RIGHT or HAS_TAIL:
+        carry = _walk_keys(carry, q, sources, strides, rows, (inner_last, last), band, factors, True, HAS_LEFT,
+                           HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
+                           USES_TMA, False)  # fmt: skip
+    numerator, denominator, peak = carry
+
+    if HAS_SINKS:
+        sink = tl.load(sinks + head).to(tl.float32) / LN_2
+        new_peak = tl.maximum(peak, sink)
+        correction = tl.exp2(peak - new_peak)
+        denominator = denominator * correction + tl.exp2(sink - new_peak)
+        numerator = numerator * correction[:, None]
+        peak = new_peak
+    is_empty = denominator == 0
+    out = numerator / tl.where(is_empty, 1.0, denominator)[:, None]
+    lse = tl.where(is_empty, float("-inf"), (peak + tl.log2(tl.where(is_empty, 1.0, denominator))) * LN_2)
+    store_rows(out_base, first_row, (strides[14], strides[15]), queries, out, VALUE_SIZE, BLOCK_M, BLOCK_V)
+    lse_base += wide(batch * heads + head) * total_queries + query_start
+    tl.store(lse_base + rows, lse, mask=rows < queries)
+
+
+def problem_of(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) -> AttentionProblem:
+    """The shape to plan for, from tensors [batch, heads, length, size]."""
+    left, right = options.bounds
+    return AttentionProblem(
+        batch=q.shape[0],
+        heads=q.shape[1],
+        kv_heads=k.shape[1],
+        queries=q.shape[2],
+        keys=k.shape[2],
+        head_size=q.shape[3],
+        value_size=v.shape[3],
+        dtype=dtype_name(q),
+        left=left,
+        right=right,
+        lengths=options.lengths,
+        has_softcap=options.softcap > 0,
+        has_tma_layout=all(has_tma_layout(x) for x in (q, k, v)),
+    )
+
+
+def forward_launch(
+    q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, plan: LaunchPlan | None = None
+) -> tuple[Launch, Tensor, Tensor]:
+    """The launch, the output and the log-sum-exp that it fills; without a plan, the one for the tensors' device."""
+    problem = problem_of(q, k, v, options)
+    plan = plan or plan_of(problem, target_of(q))[0]
+    cut = plan.configuration
+    out = empty_output(q, v)
+    lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
+    scale = options.scale_for(q.shape[3])
+    # Factors are applied to scores (or to tanh of them) in the base-2 domain.
+    factors = (options.softcap * LOG2_E, scale / options.softcap) if options.softcap else (scale * LOG2_E, 1.0)
+    starts = starts_of(options.lengths, q.device) if options.lengths else (lse, lse)
+    table = table_tensor(plan, q.device) if options.lengths else lse
+    arguments = {
+        "tensors": (q, k, v, out, lse, lse if options.sinks is None else options.sinks.contiguous()),
+        "strides": strides_of(q, k, v, out),
+        "shape": (q.shape[1], q.shape[1] // k.shape[1], q.shape[2], k.shape[2], problem.left, problem.right),
+        "factors": factors,
+        "tables": (table, starts[0], starts[1]),
+    }
+    constants = {
+        "BLOCK_M": cut.block_m,
+        "BLOCK_N": cut.block_n,
+        "HEAD_SIZE": problem.head_size,
+        "VALUE_SIZE": problem.value_size,
+        "BLOCK_D": next_power_of_two(problem.head_size, 16),
+        "BLOCK_V": next_power_of_two(problem.value_size, 16),
+        "HAS_LEFT": problem.left >= 0,
+        "HAS_RIGHT": problem.right >= 0,
+        "HAS_TAIL": bool(options.lengths) or problem.keys % cut.block_n != 0,
+        "IS_RAGGED": bool(options.lengths),
+        "HAS_SINKS": options.sinks is not None,
+        "HAS_SOFTCAP": options.softcap > 0,
+        "USES_TMA": cut.uses_tma,
+        "IS_SPECIALISED": cut.is_specialised,
+    }
+    return Launch(attention_forward_kernel, plan, arguments, constants), out, lse
+
+
+@torch.library.custom_op("einfuse::attention", mutates_args=())
+def attention_operator(
+    q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None, numbers: list[float]
+) -> tuple[Tensor, Tensor]:
+    options = AttentionOptions.unpack(numbers, sinks)
+    if not runs_triton(q):
+        out, lse = attend(q, k, v, options)
+        return empty_output(q, v).copy_(out), lse
+    launch, out, lse = forward_launch(q, k, v, options)
+    run(launch)
+    return out, lse
+
+
+@attention_operator.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, sinks: Tensor | None, numbers: list[float]) -> tuple[Tensor, Tensor]:
+    lse_dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
+    return empty_output(q, v), q.new_empty(q.shape[:3], dtype=lse_dtype)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    q, k, v, sinks, ctx.numbers = inputs
+    ctx.save_for_backward(q, k, v, *output, *([] if sinks is None else [sinks]))
+
+
+def _differentiate(ctx: Any, grad_out: Tensor, grad_lse: Tensor) -> tuple[Tensor | None, ...]:
+    *kept, out_or_lse = ctx.saved_tensors
+    has_sinks = len(kept) == 5
+    saved = kept if has_sinks else [*kept, out_or_lse]
+    sinks = out_or_lse if has_sinks else None
+    grad_q, grad_k, grad_v, grad_sinks = attention_backward(saved, [grad_out, grad_lse], sinks, ctx.numbers)
+    return grad_q, grad_k, grad_v, grad_sinks if has_sinks else None, None
+
+
+attention_operator.register_autograd(_differentiate, setup_context=_keep)
+
+
+@register_flop_formula(torch.ops.einfuse.attention)
+def count_flops(*arguments: Any, **_: Any) -> int:
+    """2 (D + Dv) per visible pair, as FlashAttention's benchmarks count; shapes, not tensors, come in."""
+    q, k, v, _sinks, numbers = arguments
+    options = AttentionOptions.unpack(numbers)
+    left, right = options.bounds
+    problem = AttentionProblem(q[0], q[1], k[1], q[2], k[2], q[3], v[3], "fp16", left, right, options.lengths)
+    return problem_flops(problem)
+
+
+def problem_flops(problem: AttentionProblem) -> int:
+    pairs = sum(
+        count_visible(0, queries - 1, Band(keys - queries, problem.left, problem.right, keys))
+        for queries, keys in problem.segments
+    )
+    return 2 * problem.heads * pairs * (problem.head_size + problem.value_size)
+
+
+def attention_with_lse(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = PLAIN) -> tuple[Tensor, Tensor]:
+    """Output [B, H, Nq, Dv] and natural log-sum-exp [B, H, Nq]; both can be differentiated."""
+    check_attention(q, k, v, options)
+    return attention_operator(q, k, v, options.sinks, options.pack(q.shape[3]))
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = PLAIN) -> Tensor:
+    """softmax(mask(scale Q K^T)) V of q [B, H, Nq, D], k [B, Hkv, Nk, D], v [B, Hkv, Nk, Dv], any strides."""
+    return attention_with_lse(q, k, v, options)[0]

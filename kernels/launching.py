@@ -1,0 +1,111 @@
+"""From a plan to a launch: a kernel, its arguments, and how tensors look to it.
+
+A `Launch` is data. `run` executes it; the compile tests take the very same record, derive the signature from its
+arguments, and compile it for machines that are not there.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from kernels.plans.types import TARGETS, Dtype, LaunchPlan, Target
+
+DTYPE_NAMES: dict[torch.dtype, Dtype] = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+LOG2_E = 1.4426950408889634
+
+
+class Launch(NamedTuple):
+    """One kernel launch: `arguments` at run time (tensors, numbers, tuples of these), `constants` at compile time."""
+
+    kernel: Any
+    plan: LaunchPlan
+    arguments: dict[str, Any]
+    constants: dict[str, Any]
+
+
+def run(*launches: Launch) -> None:
+    """Launches in order, on the current stream; a launch without programs is left out."""
+    for launch in launches:
+        cut = launch.plan.configuration
+        if not all(launch.plan.grid):
+            continue
+        if cut.uses_tma and not is_interpreted():
+            triton.set_allocator(allocate_scratch)  # descriptors made on the device live in global scratch
+        launch.kernel[launch.plan.grid](
+            **launch.arguments, **launch.constants, num_warps=cut.warps, num_stages=cut.stages
+        )
+
+
+def allocate_scratch(size: int, alignment: int, stream: int | None) -> Tensor:
+    del alignment, stream  # the caching allocator aligns to 512 bytes and follows the current stream
+    return torch.empty(size, dtype=torch.int8, device="cuda")
+
+
+def is_interpreted() -> bool:
+    return bool(triton.knobs.runtime.interpret)
+
+
+def runs_triton(x: Tensor) -> bool:
+    """Whether a Triton kernel can take this tensor here; otherwise the reference does."""
+    return x.dtype in DTYPE_NAMES and (x.is_cuda or (x.device.type == "cpu" and is_interpreted()))
+
+
+def target_of(x: Tensor) -> Target:
+    return target_of_device(x.device.index or 0) if x.is_cuda else TARGETS["interpreter"]
+
+
+@lru_cache(maxsize=16)
+def target_of_device(index: int) -> Target:
+    properties = torch.cuda.get_device_properties(index)
+    if properties.major < 8:
+        raise ValueError(f"compute capability 8.0 or later is needed, {properties.name} has {properties.major}.x")
+    return Target(
+        name=properties.name,
+        architecture="sm90" if properties.major >= 9 else "sm80",
+        sm_count=properties.multi_processor_count,
+        shared_bytes_per_cta=properties.shared_memory_per_block_optin,
+        shared_bytes_per_sm=properties.shared_memory_per_multiprocessor,
+        l2_bytes=properties.L2_cache_size,
+    )
+
+
+def dtype_name(x: Tensor) -> Dtype:
+    if x.dtype not in DTYPE_NAMES:
+        raise ValueError(f"expected a tensor of float32, float16 or bfloat16, got {x.dtype}")
+    return DTYPE_NAMES[x.dtype]
+
+
+def strides_of(*tensors: Tensor) -> tuple[int, ...]:
+    """Strides of all ranks of all tensors, one after another."""
+    return tuple(stride for tensor in tensors for stride in tensor.stride())
+
+
+def has_tma_layout(x: Tensor) -> bool:
+    """Last stride one, the others multiples of 16 bytes and not zero, the start aligned to 16 bytes."""
+    item = x.element_size()
+    outer = (s for s, n in zip(x.stride()[:-1], x.shape[:-1], strict=True) if n > 1)
+    is_aligned = x.is_meta or x.data_ptr() % 16 == 0
+    return x.stride(-1) == 1 and is_aligned and all(s > 0 and s * item % 16 == 0 for s in outer)
+
+
+def empty_output(q: Tensor, v: Tensor) -> Tensor:
+    """[B, H, Nq, Dv], laid out as q where the sizes agree: both [B, H, N, D] and [B, N, H, D] come back as they
+    came."""
+    return torch.empty_like(q) if q.shape[-1] == v.shape[-1] else q.new_empty(*q.shape[:-1], v.shape[-1])
+
+
+def starts_of(lengths: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    """Where each sequence of a packed batch starts: int32 [2, sequences + 1], of queries and of keys."""
+    counts = torch.tensor(lengths, dtype=torch.int32).reshape(-1, 2).T
+    starts = torch.zeros(2, counts.shape[1] + 1, dtype=torch.int32)
+    starts[:, 1:] = counts.cumsum(1)
+    return starts.to(device)
+
+
+def table_tensor(plan: LaunchPlan, device: torch.device) -> Tensor:
+    """The plan's table as int32 [rows, columns]; a single zero where it has none."""
+    rows = plan.table or ((0,),)
+    return torch.tensor(rows, dtype=torch.int32, device="cpu").to(device)

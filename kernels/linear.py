@@ -1,0 +1,207 @@
+"""Gated linear attention by chunks (Yang et al., arXiv 2312.06635): forward, with a gate per key channel or per head.
+
+A first launch walks the chunks and writes the state before each; a second makes the outputs of one sub-chunk each: what
+came before the chunk through its state, earlier sub-chunks of the chunk by products, the sub-chunk itself pair by pair.
+Log gates are at most 0 and every exponent is a difference over later minus earlier tokens, so no exponential exceeds
+one: queries decay from the start of their sub-chunk, keys to it. Nothing overflows, however strong the gate.
+"""
+
+# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# mypy: allow-untyped-defs
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.numerics import LOG2_E, load_rows, operand, stored, wide
+from kernels.plans.planning import plan as plan_of
+from kernels.plans.problems import LinearAttentionProblem, require
+from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.reference.linear import gated_linear_attention as reference_forward
+
+
+@triton.jit
+def _load_decay(
+    base, start, length, KEYS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr, IS_WIDE: tl.constexpr
+):
+    """Cumulative log gates of rows, base 2: [ROWS, WIDTH], or [ROWS, 1] with one gate per head."""
+    rows = tl.arange(0, ROWS)
+    if IS_WIDE:
+        columns = tl.arange(0, WIDTH)
+        at = base + wide(start) * KEYS + rows[:, None] * KEYS + columns[None, :]
+        mask = (rows < length - start)[:, None] & (columns < KEYS)[None, :]
+        gates = tl.load(at, mask=mask, other=0.0)
+    else:
+        gates = tl.load(base + start + rows, mask=rows < length - start, other=0.0)[:, None]
+    return tl.cumsum(gates * LOG2_E, 0)
+
+
+@triton.jit
+def states_kernel(
+    tensors, length,
+    KEYS: tl.constexpr, VALUES: tl.constexpr, CHUNK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+    IS_WIDE: tl.constexpr, PRECISION: tl.constexpr, HAS_INITIAL: tl.constexpr,
+):  # fmt: skip
+    """tensors = (k, v, gates, states [heads, chunks + 1, keys, values], initial state): the state before each chunk and
+    after the last, of one head and a block of value channels. All contiguous, fp32 states and gates."""
+    k_base, v_base, gate_base, state_base, initial = tensors
+    column, head = tl.program_id(0) * BLOCK_V, wide(tl.program_id(1))
+    k_base += head * length * KEYS
+    v_base += head * length * VALUES + column
+    gate_base += head * length * (KEYS if IS_WIDE else 1)
+    chunks = tl.cdiv(length, CHUNK)
+    state_base += head * (chunks + 1) * KEYS * VALUES
+    inner = tl.arange(0, BLOCK_D)[:, None] * VALUES + column + tl.arange(0, BLOCK_V)[None, :]
+    mask = (tl.arange(0, BLOCK_D) < KEYS)[:, None] & (column + tl.arange(0, BLOCK_V) < VALUES)[None, :]
+    state = tl.zeros([BLOCK_D, BLOCK_V], tl.float32)
+    if HAS_INITIAL:
+        state = tl.load(initial + head * KEYS * VALUES + inner, mask=mask, other=0.0)
+    for chunk in tl.range(0, chunks):
+        tl.store(state_base + wide(chunk) * KEYS * VALUES + inner, state, mask=mask)
+        start = chunk * CHUNK
+        k = load_rows(k_base, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False)
+        rows, columns = tl.arange(0, CHUNK), tl.arange(0, BLOCK_V)
+        v_mask = (rows < length - start)[:, None] & (column + columns < VALUES)[None, :]
+        v_at = v_base + wide(start) * VALUES + rows[:, None] * VALUES + columns[None, :]
+        v = operand(tl.load(v_at, mask=v_mask, other=0.0))
+        decay = _load_decay(gate_base, start, length, KEYS, CHUNK, BLOCK_D, IS_WIDE)
+        total = tl.min(decay, 0)  # the last of a falling sequence; rows beyond the end add no decay
+        kept = k.to(tl.float32) * tl.exp2(total[None, :] - decay)
+        # States add up over the whole sequence: they are summed in fp32.
+        state = state * tl.exp2(total)[:, None]  # [keys, 1], or [1, 1] with one gate per head
+        state = tl.dot(tl.trans(kept), v.to(tl.float32), state, input_precision=PRECISION)
+    tl.store(state_base + wide(chunks) * KEYS * VALUES + inner, state, mask=mask)
+
+
+@triton.jit
+def outputs_kernel(
+    tensors, length,
+    KEYS: tl.constexpr, VALUES: tl.constexpr, CHUNK: tl.constexpr, PART: tl.constexpr, BLOCK_D: tl.constexpr,
+    BLOCK_V: tl.constexpr, IS_WIDE: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """tensors = (q, k, v, gates, states, out): the outputs of one sub-chunk of PART tokens, for a block of value
+    channels."""
+    q_base, k_base, v_base, gate_base, state_base, out_base = tensors
+    start, column, head = tl.program_id(0) * PART, tl.program_id(1) * BLOCK_V, wide(tl.program_id(2))
+    q_base += head * length * KEYS
+    k_base += head * length * KEYS
+    v_base += head * length * VALUES + column
+    out_base += head * length * VALUES + column
+    gate_base += head * length * (KEYS if IS_WIDE else 1)
+    chunk = start // CHUNK
+    chunk_start = chunk * CHUNK
+    state_base += (head * (tl.cdiv(length, CHUNK) + 1) + chunk) * KEYS * VALUES
+    rows, columns, inner = tl.arange(0, PART), tl.arange(0, BLOCK_V), tl.arange(0, BLOCK_D)
+    q = load_rows(q_base, start, (KEYS, 1), length, KEYS, PART, BLOCK_D, True, False).to(tl.float32)
+    decay = _load_decay(gate_base, start, length, KEYS, PART, BLOCK_D, IS_WIDE)
+    decayed_q = q * tl.exp2(decay)  # from the start of the sub-chunk
+    out = tl.zeros([PART, BLOCK_V], tl.float32)
+    value_mask = (column + columns < VALUES)[None, :]
+    # Earlier sub-chunks, the nearest first; `since` is the decay from their end to the start of this one.
+    since = tl.zeros_like(tl.min(decay, 0))[None, :]
+    for before in tl.range(0, (start - chunk_start) // PART):
+        at = start - (before + 1) * PART
+        k = load_rows(k_base, at, (KEYS, 1), length, KEYS, PART, BLOCK_D, True, False).to(tl.float32)
+        v_at = v_base + wide(at) * VALUES + rows[:, None] * VALUES + columns[None, :]
+        v = operand(tl.load(v_at, mask=value_mask, other=0.0))
+        earlier = _load_decay(gate_base, at, length, KEYS, PART, BLOCK_D, IS_WIDE)
+        total = tl.min(earlier, 0)[None, :]
+        scores = tl.dot(decayed_q, tl.trans(k * tl.exp2(total - earlier + since)), input_precision=PRECISION)
+        out = tl.dot(scores, v.to(tl.float32), out, input_precision=PRECISION)
+        since = since + total
+    state_mask = (inner < KEYS)[:, None] & value_mask
+    state = tl.load(state_base + inner[:, None] * VALUES + column + columns[None, :], mask=state_mask, other=0.0)
+    out = tl.dot(decayed_q * tl.exp2(since), state, out, input_precision=PRECISION)
+    # The sub-chunk itself, one key at a time: row r sees keys up to r.
+    for key in tl.range(0, tl.minimum(PART, length - start)):
+        k_row = tl.load(k_base + wide(start + key) * KEYS + inner, mask=inner < KEYS, other=0.0).to(tl.float32)
+        v_row = tl.load(v_base + wide(start + key) * VALUES + columns, mask=column + columns < VALUES, other=0.0)
+        at_key = tl.sum(tl.where(rows[:, None] == key, decay, 0.0), 0)
+        exponent = tl.where(rows[:, None] >= key, decay - at_key[None, :], float("-inf"))
+        scores = tl.sum(q * k_row[None, :] * tl.exp2(exponent), 1)
+        out += scores[:, None] * v_row.to(tl.float32)[None, :]
+    target = out_base + wide(start) * VALUES + rows[:, None] * VALUES + columns[None, :]
+    tl.store(target, stored(out, out_base.dtype.element_ty), mask=(rows < length - start)[:, None] & value_mask)
+
+
+def linear_launches(
+    qkv: tuple[Tensor, Tensor, Tensor], gate: Tensor, state: Tensor | None, plans: tuple[LaunchPlan, ...] = ()
+) -> tuple[tuple[Launch, Launch], Tensor, Tensor]:
+    """The two launches, the output, and the states [B, H, chunks + 1, D, Dv]; all tensors contiguous."""
+    q, k, v = qkv
+    problem = LinearAttentionProblem(
+        q.shape[0], q.shape[1], q.shape[2], q.shape[3], v.shape[3], dtype_name(q), gate.dim() == 4
+    )
+    first, second = plans or plan_of(problem, target_of(q))
+    cut = first.configuration
+    chunks = -(-problem.length // cut.block_m)
+    states = torch.empty(*q.shape[:2], chunks + 1, q.shape[3], v.shape[3], dtype=torch.float32, device=q.device)
+    out = torch.empty_like(v)
+    constants = {
+        "KEYS": problem.key_size,
+        "VALUES": problem.value_size,
+        "CHUNK": cut.block_m,
+        "BLOCK_D": next_power_of_two(problem.key_size, 16),
+        "BLOCK_V": cut.block_n,
+        "IS_WIDE": problem.is_gate_per_channel,
+        # Three tf32 products come close to fp32 and run on tensor cores; the interpreter computes fp32 either way.
+        "PRECISION": "ieee" if problem.dtype == "fp32" else "tf32x3",
+    }
+    return (
+        (
+            Launch(
+                states_kernel,
+                first,
+                {"tensors": (k, v, gate, states, states if state is None else state), "length": problem.length},
+                {**constants, "HAS_INITIAL": state is not None},
+            ),
+            Launch(
+                outputs_kernel,
+                second,
+                {"tensors": (q, k, v, gate, states, out), "length": problem.length},
+                {**constants, "PART": cut.block_k},
+            ),
+        ),
+        out,
+        states,
+    )
+
+
+@torch.library.custom_op("einfuse::gated_linear_attention", mutates_args=())
+def linear_operator(q: Tensor, k: Tensor, v: Tensor, gate: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    if not runs_triton(q):
+        out, final = reference_forward(q, k, v, gate, state)
+        return out.contiguous(), final.contiguous()
+    qkv = (q.contiguous(), k.contiguous(), v.contiguous())
+    initial = None if state is None else state.float().contiguous()
+    launches, out, states = linear_launches(qkv, gate.float().contiguous(), initial)
+    run(*launches)
+    return out, states[:, :, -1].clone(memory_format=torch.contiguous_format)
+
+
+@linear_operator.register_fake
+def _(q: Tensor, k: Tensor, v: Tensor, gate: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
+    out = torch.empty(v.shape, dtype=q.dtype, device=q.device)
+    return out, q.new_empty(*q.shape[:2], q.shape[3], v.shape[3], dtype=dtype)
+
+
+def gated_linear_attention(
+    q: Tensor, k: Tensor, v: Tensor, gate: Tensor, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Output [B, H, T, Dv] and final state [B, H, D, Dv] (fp32) of q, k [B, H, T, D], v [B, H, T, Dv].
+
+    gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; the scale is folded into q; not
+    differentiable.
+    """
+    require(
+        q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
+        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
+    )
+    require(
+        tuple(gate.shape) in (tuple(q.shape), tuple(q.shape[:3])),
+        f"expected log gates of shape {tuple(q.shape[:3])} or {tuple(q.shape)}, got {tuple(gate.shape)}",
+    )
+    return linear_operator(q, k, v, gate, state)

@@ -1,0 +1,36 @@
+"""Launch plans: what a kernel does on a machine, tile by tile, before anything is launched. Standard library only."""
+
+from kernels.plans.configurations import configuration_of
+from kernels.plans.planning import plan
+from kernels.plans.problems import (
+    AttentionProblem,
+    BlockSparseProblem,
+    DecodeProblem,
+    GemmProblem,
+    LinearAttentionProblem,
+    RationalProblem,
+    RowProblem,
+    StreamProblem,
+    UnfusedAttentionProblem,
+)
+from kernels.plans.types import TARGETS, Configuration, LaunchPlan, Target, Tile, Work
+
+__all__ = [
+    "TARGETS",
+    "AttentionProblem",
+    "BlockSparseProblem",
+    "Configuration",
+    "DecodeProblem",
+    "GemmProblem",
+    "LaunchPlan",
+    "LinearAttentionProblem",
+    "RationalProblem",
+    "RowProblem",
+    "StreamProblem",
+    "Target",
+    "Tile",
+    "UnfusedAttentionProblem",
+    "Work",
+    "configuration_of",
+    "plan",
+]

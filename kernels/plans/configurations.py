@@ -1,0 +1,119 @@
+"""The checked-in table of tile configurations, keyed by machine, operator, dtype, mask and head size.
+
+No autotuner: it needs a driver and makes runs irreproducible. The first row that fits is taken. Rows for sm90 and
+sm80 compile without spilling (tests/test_kernels_compile.py); `registers` are those of that compilation. They follow
+what is published for stock Triton on Hopper: warp specialisation only with on-device descriptors, one loop and four
+warps; masked attention takes two loops and no specialisation.
+"""
+
+from typing import NamedTuple
+
+from kernels.plans.types import Architecture, Configuration
+
+
+class Row(NamedTuple):
+    """A configuration and the keys for which it holds; `head_size` is the padded size up to which it does."""
+
+    architecture: Architecture
+    operator: str
+    dtypes: tuple[str, ...]
+    head_size: int
+    is_masked: bool | None  # None: either
+    configuration: Configuration
+
+
+HALF = ("fp16", "bf16")
+FULL = ("fp32",)
+ANY = ("fp16", "bf16", "fp32")
+
+TABLE: tuple[Row, ...] = (
+    # Attention forward: block_m queries x block_n keys.
+    Row("sm90", "attention_fwd", HALF, 128, False, Configuration(128, 128, 0, 4, 2, True, True, 168)),
+    Row("sm90", "attention_fwd", HALF, 64, True, Configuration(128, 128, 0, 8, 2, True, False, 156)),
+    Row("sm90", "attention_fwd", HALF, 128, True, Configuration(128, 128, 0, 8, 2, True, False, 193)),
+    Row("sm90", "attention_fwd", HALF, 256, None, Configuration(128, 64, 0, 8, 2, True, False, 217)),
+    Row("sm80", "attention_fwd", HALF, 64, None, Configuration(128, 64, 0, 8, 2, False, False, 179)),
+    Row("sm80", "attention_fwd", HALF, 128, None, Configuration(128, 32, 0, 8, 3, False, False, 192)),
+    Row("sm80", "attention_fwd", HALF, 256, None, Configuration(64, 32, 0, 8, 2, False, False, 223)),
+    Row("sm90", "attention_fwd", FULL, 128, None, Configuration(32, 32, 0, 8, 1)),
+    Row("sm90", "attention_fwd", FULL, 256, None, Configuration(16, 32, 0, 8, 1)),
+    Row("sm80", "attention_fwd", FULL, 128, None, Configuration(32, 32, 0, 8, 1)),
+    Row("sm80", "attention_fwd", FULL, 256, None, Configuration(16, 32, 0, 8, 1)),
+    Row("interpreter", "attention_fwd", ANY, 64, None, Configuration(64, 64)),
+    Row("interpreter", "attention_fwd", ANY, 256, None, Configuration(64, 32)),
+    # Attention backward: block_m rows of the operand that stays, block_n of the one that streams.
+    Row("sm90", "attention_bwd_dkv", HALF, 64, None, Configuration(128, 32, 0, 8, 2, True, False, 205)),
+    Row("sm90", "attention_bwd_dkv", HALF, 128, None, Configuration(64, 32, 0, 8, 2, True, False, 242)),
+    Row("sm90", "attention_bwd_dkv", HALF, 256, None, Configuration(32, 32, 0, 8, 1, False, False, 218)),
+    Row("sm80", "attention_bwd_dkv", HALF, 64, None, Configuration(64, 32, 0, 8, 2, False, False, 255)),
+    Row("sm80", "attention_bwd_dkv", HALF, 128, None, Configuration(64, 32, 0, 8, 1, False, False, 178)),
+    Row("sm80", "attention_bwd_dkv", HALF, 256, None, Configuration(32, 32, 0, 8, 1, False, False, 226)),
+    Row("sm90", "attention_bwd_dkv", FULL, 256, None, Configuration(32, 32, 0, 8, 1)),
+    Row("sm80", "attention_bwd_dkv", FULL, 256, None, Configuration(32, 32, 0, 8, 1)),
+    Row("interpreter", "attention_bwd_dkv", ANY, 256, None, Configuration(64, 64)),
+    Row("sm90", "attention_bwd_dq", HALF, 64, None, Configuration(128, 64, 0, 8, 2, False, False, 177)),
+    Row("sm90", "attention_bwd_dq", HALF, 128, None, Configuration(64, 64, 0, 8, 2, False, False, 198)),
+    Row("sm90", "attention_bwd_dq", HALF, 256, None, Configuration(32, 32, 0, 8, 1, False, False, 171)),
+    Row("sm80", "attention_bwd_dq", HALF, 128, None, Configuration(64, 64, 0, 8, 2, False, False, 187)),
+    Row("sm80", "attention_bwd_dq", HALF, 256, None, Configuration(32, 32, 0, 8, 1, False, False, 171)),
+    Row("sm90", "attention_bwd_dq", FULL, 256, None, Configuration(32, 32, 0, 8, 1)),
+    Row("sm80", "attention_bwd_dq", FULL, 256, None, Configuration(32, 32, 0, 8, 1)),
+    Row("interpreter", "attention_bwd_dq", ANY, 256, None, Configuration(64, 64)),
+    # Decode: block_n keys of the cache at a time; block_m follows from the packed rows.
+    Row("sm90", "attention_decode", HALF, 128, None, Configuration(16, 128, 0, 4, 3, False, False, 168)),
+    Row("sm90", "attention_decode", HALF, 256, None, Configuration(16, 64, 0, 4, 3, False, False, 187)),
+    Row("sm80", "attention_decode", HALF, 128, None, Configuration(16, 64, 0, 4, 3)),
+    Row("sm80", "attention_decode", HALF, 256, None, Configuration(16, 32, 0, 4, 3)),
+    Row("sm90", "attention_decode", FULL, 256, None, Configuration(16, 32, 0, 4, 2)),
+    Row("sm80", "attention_decode", FULL, 256, None, Configuration(16, 32, 0, 4, 2)),
+    Row("interpreter", "attention_decode", ANY, 256, None, Configuration(16, 32)),
+    # Matrix product.
+    Row("sm90", "gemm", HALF, 256, None, Configuration(128, 256, 64, 8, 3, True, False, 236)),
+    Row("sm80", "gemm", HALF, 256, None, Configuration(128, 128, 32, 8, 4)),
+    Row("sm90", "gemm", FULL, 256, None, Configuration(64, 64, 16, 8, 2)),
+    Row("sm80", "gemm", FULL, 256, None, Configuration(64, 64, 16, 8, 2)),
+    Row("interpreter", "gemm", ANY, 256, None, Configuration(64, 64, 32)),
+    # Block-sparse attention: both blocks are those of the index list.
+    Row("sm90", "block_sparse", HALF, 128, None, Configuration(0, 0, 0, 4, 2)),
+    Row("sm90", "block_sparse", HALF, 256, None, Configuration(0, 0, 0, 8, 1)),
+    Row("sm80", "block_sparse", HALF, 128, None, Configuration(0, 0, 0, 4, 2)),
+    Row("sm80", "block_sparse", HALF, 256, None, Configuration(0, 0, 0, 8, 1)),
+    Row("sm90", "block_sparse", FULL, 256, None, Configuration(0, 0, 0, 8, 1)),
+    Row("sm80", "block_sparse", FULL, 256, None, Configuration(0, 0, 0, 8, 1)),
+    Row("interpreter", "block_sparse", ANY, 256, None, Configuration(0, 0)),
+    # Gated linear attention: block_m tokens of a chunk, block_n value channels, block_k tokens of a sub-chunk.
+    Row("sm90", "gla", ANY, 64, None, Configuration(64, 32, 16, 8, 1)),
+    Row("sm90", "gla", ANY, 256, None, Configuration(64, 16, 16, 8, 1)),
+    Row("sm80", "gla", ANY, 64, None, Configuration(64, 32, 16, 8, 1)),
+    Row("sm80", "gla", ANY, 256, None, Configuration(64, 16, 16, 8, 1)),
+    Row("interpreter", "gla", ANY, 256, None, Configuration(64, 64, 16)),
+    # Streams and rows: block_n elements at a time.
+    Row("sm90", "stream", ANY, 256, None, Configuration(1, 4096, 0, 8)),
+    Row("sm80", "stream", ANY, 256, None, Configuration(1, 4096, 0, 8)),
+    Row("interpreter", "stream", ANY, 256, None, Configuration(1, 1024)),
+    Row("sm90", "rows", ANY, 256, None, Configuration(1, 8192, 0, 8)),
+    Row("sm80", "rows", ANY, 256, None, Configuration(1, 8192, 0, 8)),
+    Row("interpreter", "rows", ANY, 256, None, Configuration(1, 128)),
+    Row("sm90", "rational", ANY, 256, None, Configuration(64, 128, 0, 8)),
+    Row("sm80", "rational", ANY, 256, None, Configuration(64, 128, 0, 8)),
+    Row("interpreter", "rational", ANY, 256, None, Configuration(32, 64)),
+)
+
+
+def configuration_of(
+    architecture: Architecture, operator: str, dtype: str, head_size: int = 1, is_masked: bool = False
+) -> Configuration:
+    """The first row of the table that fits; `head_size` is padded to a power of two by the caller."""
+    for row in TABLE:
+        if (
+            row.architecture == architecture
+            and row.operator == operator
+            and dtype in row.dtypes
+            and head_size <= row.head_size
+            and row.is_masked in (None, is_masked)
+        ):
+            return row.configuration
+    raise ValueError(
+        f"no configuration of {operator} for {architecture}, {dtype} and head size {head_size}; the table has "
+        f"{operator} for {sorted({row.architecture for row in TABLE if row.operator == operator}) or 'no machine'}"
+    )

@@ -1,0 +1,155 @@
+"""What a launch is: the machine it is meant for, how it is cut into tiles, and what each tile moves and computes.
+
+A `LaunchPlan` is read twice. The launcher takes grid, tile sizes, warps and stages from it; the simulator takes the
+list of tiles with their bytes and operations. A simulated and a measured run of one plan are the same experiment.
+
+Operations are counted as the machine executes them: tiles are padded to their block, head sizes to a power of two.
+Bytes are those of elements that exist. `useful_flops` of the plan is what the mathematics needs.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+Dtype = Literal["fp32", "fp16", "bf16"]
+Architecture = Literal["interpreter", "sm80", "sm90"]
+Schedule = Literal["serial", "pipelined", "warp-specialised"]
+
+ITEM_BYTES: dict[str, int] = {"fp32": 4, "fp16": 2, "bf16": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The facts of a machine that shape a launch."""
+
+    name: str
+    architecture: Architecture
+    sm_count: int
+    shared_bytes_per_cta: int
+    shared_bytes_per_sm: int
+    l2_bytes: int
+
+
+# Sources: CUDA C++ programming guide, compute capabilities 8.0 and 9.0; NVIDIA H100 and A100 white papers.
+TARGETS: dict[str, Target] = {
+    "h100": Target("h100", "sm90", 132, 232_448, 233_472, 50 << 20),
+    "h200": Target("h200", "sm90", 132, 232_448, 233_472, 50 << 20),
+    "a100": Target("a100", "sm80", 108, 166_912, 167_936, 40 << 20),
+    # Programs run one after another; two "SMs" keep split counts small but above one.
+    "interpreter": Target("interpreter", "interpreter", 2, 1 << 30, 1 << 30, 1 << 30),
+}
+
+
+class Configuration(NamedTuple):
+    """How a kernel is cut: block sizes, warps, pipeline stages, and the Hopper features that it uses.
+
+    `registers` is what ptxas reported for the compiled kernel (of a thread; 0 where it was not compiled).
+    """
+
+    block_m: int
+    block_n: int
+    block_k: int = 0
+    warps: int = 4
+    stages: int = 1
+    uses_tma: bool = False
+    is_specialised: bool = False
+    registers: int = 0
+
+    @property
+    def threads(self) -> int:
+        # A specialised kernel adds a producer warp group and splits its rows over two consumer groups.
+        return 32 * (3 * self.warps if self.is_specialised else self.warps)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is moved and computed: bytes at the level of L2, floating-point operations by unit."""
+
+    private_read_bytes: int = 0  # read by no other tile
+    shared_read_bytes: int = 0  # read by every tile with the same `reuse_key`
+    write_bytes: int = 0
+    tensor_flops: int = 0
+    exp_count: int = 0  # special-function unit: exp2, log2, reciprocal
+    fp32_count: int = 0  # FP32 lanes, a fused multiply-add counted once
+
+    def times(self, count: int) -> "Work":
+        return Work(*(count * getattr(self, field.name) for field in fields(self)))
+
+
+def total_work(parts: Iterable[Work]) -> Work:
+    parts = tuple(parts)
+    return Work(*(sum(getattr(part, field.name) for part in parts) for field in fields(Work)))
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """`count` consecutive programs that do the same work."""
+
+    work: Work
+    count: int = 1
+    steps: int = 1  # iterations of the inner loop
+    masked_steps: int = 0  # of these, how many evaluate a mask
+    masked_fraction: float = 0.0  # of the computed points, the share that a mask discards
+    reuse_key: int = -1  # tiles with equal keys read the same shared bytes; -1: none
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchPlan:
+    """One kernel launch: `tiles` in the order of the programs (x fastest).
+
+    Where `is_persistent`, the grid holds one program per place and tile i goes to program i modulo the grid.
+    """
+
+    operator: str
+    grid: tuple[int, int, int]
+    configuration: Configuration
+    tiles: tuple[Tile, ...]
+    target: Target
+    shared_bytes: int = 0  # of one CTA, estimated from the operands that the pipeline holds
+    useful_flops: int = 0
+    unique_bytes: int = 0  # of distinct elements read and written: the least that HBM must move
+    is_persistent: bool = False
+    table: tuple[tuple[int, ...], ...] = ()  # rows that the kernel looks up, where tiles are irregular
+
+    def __post_init__(self) -> None:
+        if self.shared_bytes > self.target.shared_bytes_per_cta:
+            raise ValueError(
+                f"{self.operator} needs {self.shared_bytes} bytes of shared memory per CTA, {self.target.name} has "
+                f"{self.target.shared_bytes_per_cta}: take smaller blocks or fewer stages"
+            )
+        programs = self.grid[0] * self.grid[1] * self.grid[2]
+        assert self.is_persistent or self.tile_count == programs, (self.operator, self.tile_count, self.grid)
+
+    @property
+    def tile_count(self) -> int:
+        return sum(tile.count for tile in self.tiles)
+
+    @property
+    def work(self) -> Work:
+        return total_work(tile.work.times(tile.count) for tile in self.tiles)
+
+    @property
+    def schedule(self) -> Schedule:
+        if self.configuration.is_specialised:
+            return "warp-specialised"
+        return "pipelined" if self.configuration.stages > 1 else "serial"
+
+    @property
+    def ctas_per_sm(self) -> int:
+        """How many CTAs an SM holds: by shared memory, by registers (64 Ki), by threads (2048)."""
+        threads = self.configuration.threads
+        limits = [32, 2048 // threads]
+        if self.shared_bytes:
+            # The system keeps 1 KiB of shared memory for each CTA.
+            limits.append(self.target.shared_bytes_per_sm // (self.shared_bytes + 1024))
+        if self.configuration.registers:
+            limits.append(65_536 // (self.configuration.registers * threads))
+        return max(1, min(limits))
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def next_power_of_two(n: int, least: int = 1) -> int:
+    return max(least, 1 << max(0, n - 1).bit_length())

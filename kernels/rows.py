@@ -1,0 +1,220 @@
+"""Softmax, layernorm and rmsnorm of rows: one program per row, read once where it fits, otherwise twice in blocks.
+
+Twice is the 2-pass cascade: running maximum and sum (or sums of powers), then the result.
+"""
+
+# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# mypy: allow-untyped-defs
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.numerics import LOG2_E, operand, stored, wide
+from kernels.plans.planning import plan as plan_of
+from kernels.plans.problems import RowProblem, require
+from kernels.plans.types import LaunchPlan
+from kernels.reference import rows as reference
+
+
+@triton.jit
+def _load_block(base, start, columns, visible, other, BLOCK: tl.constexpr):
+    at = start + tl.arange(0, BLOCK)
+    mask = (at < columns) & (at >= visible[0]) & (at < visible[1])
+    return operand(tl.load(base + at, mask=mask, other=other)).to(tl.float32)
+
+
+@triton.jit
+def softmax_kernel(
+    tensors, strides, shape, scale,
+    BLOCK: tl.constexpr, IS_HELD: tl.constexpr, IS_BAND: tl.constexpr,
+):  # fmt: skip
+    """tensors = (source, target); strides between rows; shape = (columns, queries, left, right): under a band, row i is
+    query i % queries, with the columns as keys. Hidden columns and rows that see none become 0."""
+    source, target = tensors
+    columns, queries, left, right = shape
+    row = tl.program_id(0)
+    source += wide(row) * strides[0]
+    target += wide(row) * strides[1]
+    first, last = 0, columns
+    if IS_BAND:
+        position = row % queries + columns - queries
+        if left >= 0:
+            first = tl.maximum(position - left, 0)
+        if right >= 0:
+            last = tl.minimum(columns, position + right + 1)
+    visible = (first, last)
+    if IS_HELD:
+        x = _load_block(source, 0, columns, visible, float("-inf"), BLOCK) * (scale * LOG2_E)
+        peak = tl.max(x, 0)
+        weights = tl.exp2(x - tl.where(peak == float("-inf"), 0.0, peak))
+        total = tl.sum(weights, 0)
+        at = tl.arange(0, BLOCK)
+        result = weights / tl.where(total == 0, 1.0, total)
+        tl.store(target + at, stored(result, target.dtype.element_ty), mask=at < columns)
+    else:
+        peak = tl.full([], float("-inf"), tl.float32)
+        total = tl.zeros([], tl.float32)
+        for start in range(0, columns, BLOCK):
+            x = _load_block(source, start, columns, visible, float("-inf"), BLOCK) * (scale * LOG2_E)
+            new_peak = tl.maximum(peak, tl.max(x, 0))
+            shift = tl.where(new_peak == float("-inf"), 0.0, new_peak)
+            total = total * tl.exp2(peak - shift) + tl.sum(tl.exp2(x - shift), 0)
+            peak = new_peak
+        shift = tl.where(peak == float("-inf"), 0.0, peak)
+        for start in range(0, columns, BLOCK):
+            x = _load_block(source, start, columns, visible, float("-inf"), BLOCK) * (scale * LOG2_E)
+            at = start + tl.arange(0, BLOCK)
+            result = tl.exp2(x - shift) / tl.where(total == 0, 1.0, total)
+            tl.store(target + at, stored(result, target.dtype.element_ty), mask=at < columns)
+
+
+@triton.jit
+def norm_kernel(
+    tensors, strides, columns, epsilon,
+    BLOCK: tl.constexpr, IS_HELD: tl.constexpr, IS_CENTRED: tl.constexpr,
+):  # fmt: skip
+    """tensors = (source, weight, bias, target); strides between rows; centred: layernorm, otherwise rmsnorm."""
+    source, weight, bias, target = tensors
+    row = tl.program_id(0)
+    source += wide(row) * strides[0]
+    target += wide(row) * strides[1]
+    everything = (0, columns)
+    mean = tl.zeros([], tl.float32)
+    square = tl.zeros([], tl.float32)
+    if IS_HELD:
+        x = _load_block(source, 0, columns, everything, 0.0, BLOCK)
+        if IS_CENTRED:
+            mean = tl.sum(x, 0) / columns
+        centred = tl.where(tl.arange(0, BLOCK) < columns, x - mean, 0.0)
+        square = tl.sum(centred * centred, 0)
+    else:
+        # Blocks are merged by their mean and centred square (Chan et al.): no cancellation, one read of the row.
+        count = tl.zeros([], tl.float32)
+        for start in range(0, columns, BLOCK):
+            x = _load_block(source, start, columns, everything, 0.0, BLOCK)
+            size = tl.minimum(columns - start, BLOCK).to(tl.float32)
+            part_mean = tl.zeros([], tl.float32)
+            if IS_CENTRED:
+                part_mean = tl.sum(x, 0) / size
+            centred = tl.where(tl.arange(0, BLOCK) < columns - start, x - part_mean, 0.0)
+            difference = part_mean - mean
+            square += tl.sum(centred * centred, 0) + difference * difference * (count * size / (count + size))
+            mean += difference * (size / (count + size))
+            count += size
+    scale = 1 / tl.sqrt(square / columns + epsilon)
+    for start in range(0, columns, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        x = _load_block(source, start, columns, everything, 0.0, BLOCK)
+        w = _load_block(weight, start, columns, everything, 0.0, BLOCK)
+        result = (x - mean) * scale * w
+        if IS_CENTRED:
+            result += _load_block(bias, start, columns, everything, 0.0, BLOCK)
+        tl.store(target + at, stored(result, target.dtype.element_ty), mask=at < columns)
+
+
+def row_plan(operator: str, x: Tensor, target: Tensor) -> LaunchPlan:
+    return plan_of(RowProblem(operator, x.shape[0], x.shape[1], dtype_name(target)), target_of(x))[0]
+
+
+def softmax_launch(
+    source: Tensor, target: Tensor, band: tuple[int, int, int] | None = None, scale: float = 1.0
+) -> Launch:
+    """Of rows [rows, columns]; band = (queries, left, right) for attention's scores."""
+    plan = row_plan("softmax" if band is None else "masked_softmax", source, target)
+    block = plan.configuration.block_n
+    return Launch(
+        softmax_kernel,
+        plan,
+        {
+            "tensors": (source, target),
+            "strides": (source.stride(0), target.stride(0)),
+            "shape": (source.shape[1], *(band or (1, -1, -1))),
+            "scale": scale,
+        },
+        {"BLOCK": block, "IS_HELD": block >= source.shape[1], "IS_BAND": band is not None},
+    )
+
+
+def norm_launch(tensors: tuple[Tensor, Tensor, Tensor, Tensor], epsilon: float, is_centred: bool) -> Launch:
+    """tensors = (source, weight, bias, target)."""
+    source, target = tensors[0], tensors[3]
+    plan = row_plan("layernorm" if is_centred else "rmsnorm", source, target)
+    block = plan.configuration.block_n
+    return Launch(
+        norm_kernel,
+        plan,
+        {
+            "tensors": tensors,
+            "strides": (source.stride(0), target.stride(0)),
+            "columns": source.shape[1],
+            "epsilon": epsilon,
+        },
+        {"BLOCK": block, "IS_HELD": block >= source.shape[1], "IS_CENTRED": is_centred},
+    )
+
+
+def as_rows(x: Tensor) -> Tensor:
+    """[rows, columns] with contiguous columns."""
+    return x.contiguous().reshape(-1, x.shape[-1])
+
+
+@torch.library.custom_op("einfuse::softmax", mutates_args=())
+def softmax(x: Tensor) -> Tensor:
+    """Over the last rank."""
+    if not runs_triton(x):
+        return reference.softmax(x)
+    source = as_rows(x)
+    target = torch.empty_like(source)
+    run(softmax_launch(source, target))
+    return target.reshape(x.shape)
+
+
+@softmax.register_fake
+def _(x: Tensor) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+
+def _differentiate_softmax(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
+    (y,) = ctx.saved_tensors
+    wide_y, wide_gradient = y.float(), gradient.float()
+    return (wide_y * (wide_gradient - (wide_y * wide_gradient).sum(-1, keepdim=True))).to(y.dtype)
+
+
+softmax.register_autograd(
+    _differentiate_softmax, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(output)
+)
+
+
+@torch.library.custom_op("einfuse::norm", mutates_args=())
+def norm_operator(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
+    """Layernorm with a bias, rmsnorm without."""
+    if not runs_triton(x):
+        if bias is None:
+            return reference.rmsnorm(x, weight, epsilon=epsilon)
+        return reference.layernorm(x, weight, bias, epsilon=epsilon)
+    source = as_rows(x)
+    target = torch.empty_like(source)
+    flat = weight.contiguous()
+    tensors = (source, flat, flat if bias is None else bias.contiguous(), target)
+    run(norm_launch(tensors, epsilon, bias is not None))
+    return target.reshape(x.shape)
+
+
+@norm_operator.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
+    return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+
+def layernorm(x: Tensor, weight: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last rank; not differentiable."""
+    require(weight.shape == bias.shape == x.shape[-1:], f"weight and bias must have {x.shape[-1]} elements")
+    return norm_operator(x, weight, bias, epsilon)
+
+
+def rmsnorm(x: Tensor, weight: Tensor, *, epsilon: float = 1e-5) -> Tensor:
+    """x / sqrt(mean(x^2) + epsilon) * weight over the last rank; not differentiable."""
+    require(weight.shape == x.shape[-1:], f"weight must have {x.shape[-1]} elements")
+    return norm_operator(x, weight, None, epsilon)

@@ -1,0 +1,121 @@
+"""Stages that a mapping can hold: whole Einsums, one after the other on each array, in the order of the tree.
+
+A `pipelined` schedule says how many tiles behind stage 0 an Einsum works; what runs when inside a step follows from the
+order of the tree and from what is there. So the stages that are written are not those of the slot-by-slot schedule, but
+the least ones with which Einsums in that order, a value passed on to another array only when it is whole, still keep
+the interval. Neighbours that share a loop inside the step take turns in it. The steps of two arrays need not begin
+together: every difference is tried, and of the fewest stages those that hold the fewest words are taken.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+
+from mappings.tree import ResolvedTree
+from sim.binding_search import SearchOptions, tables_of
+from sim.binding_types import COMPUTE, Dependency, ModuloSchedule, Task, TaskGraph
+from sim.engine.modulo_cost import count_pieces, shift_stages, sum_words, too_full
+from sim.engine.modulo_time import settle_stages
+
+MOST_TRIALS = 1 << 16
+
+
+def stages_in_order(schedule: ModuloSchedule, tree: ResolvedTree) -> dict[str, int]:
+    """The stage of every Einsum of a part; those of the slot-by-slot schedule where no order keeps the interval."""
+    graph, interval = schedule.graph, schedule.interval
+    own = [placement.stage(interval) for placement in schedule.placements]
+    if graph.chunks > 1:
+        return _named(graph, list(graph.chunk_of))
+    arrays = list(dict.fromkeys(task.array for task in graph.tasks))
+    lengths = [
+        sum(task.slots * task.cycles for task in graph.tasks if task.array == array and task.kind == COMPUTE)
+        for array in arrays
+    ]
+    trains = any(task.kind != COMPUTE for task in graph.tasks)
+    if trains or max(lengths) > interval or interval ** (len(arrays) - 1) > MOST_TRIALS:
+        return _named(graph, own)
+    found = min(_trials(graph, tree, arrays, interval), default=None)
+    return _named(graph, own if found is None else list(found[2]))
+
+
+def in_order(graph: TaskGraph, tree: ResolvedTree) -> np.ndarray:
+    """places: i8[task, (offset, stride)] from the beginning of the array's step."""
+    places = np.zeros((len(graph.tasks), 2), np.int64)
+    free: dict[str, int] = {}
+    for members in _turns(graph, tree):
+        first = graph.tasks[members[0]]
+        stride = sum(graph.tasks[i].cycles for i in members)
+        begin = free.get(first.array, 0)
+        for i in members:
+            places[i] = begin, stride
+            begin += graph.tasks[i].cycles
+        free[first.array] = free.get(first.array, 0) + stride * first.slots
+    return places
+
+
+def _turns(graph: TaskGraph, tree: ResolvedTree) -> Iterator[list[int]]:
+    """Tasks by number: alone, or neighbours on one array that share a loop inside the step."""
+    members: list[int] = []
+    for i, task in enumerate(graph.tasks):
+        if task.kind != COMPUTE:
+            continue
+        if members and not _beside(tree, graph, graph.tasks[members[-1]], task):
+            yield members
+            members = []
+        members.append(i)
+    if members:
+        yield members
+
+
+def _beside(tree: ResolvedTree, graph: TaskGraph, one: Task, other: Task) -> bool:
+    first, second = tree.leaf_of(one.einsum), tree.leaf_of(other.einsum)
+    assert first is not None and second is not None, "checked"
+    shared = first.loops[: first.shared] == second.loops[: second.shared]
+    return shared and first.shared > len(graph.loops) and one.array == other.array and one.slots == other.slots
+
+
+def _trials(
+    graph: TaskGraph, tree: ResolvedTree, arrays: list[str], interval: int
+) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """(stages, words held, stage of each task) for every difference between the beginnings of the arrays' steps."""
+    places = in_order(graph, tree)
+    ties = [*_whole(graph), *_together(graph, tree, places)]
+    tables = tables_of(replace(graph, dependencies=tuple(ties)), SearchOptions(interleave=1))
+    stages, pieces = np.empty(len(graph.tasks), np.int64), np.empty(len(tables.values), np.int64)
+    number = np.array([arrays.index(task.array) for task in graph.tasks])
+    for late in product(range(1), *([range(interval)] * (len(arrays) - 1))):
+        # A task that begins after the interval is over belongs to the step of its array all the same.
+        moved = places.copy()
+        moved[:, 0] += np.array(late)[number]
+        if not settle_stages(tables.edges, tables.tasks, moved, interval, stages):
+            continue
+        shift_stages(tables.tasks, tables.edges, tables.values, (moved, stages, interval, pieces))
+        count_pieces(tables.tasks, tables.values, moved, stages, interval, pieces)
+        if not too_full(tables.values, pieces, tables.limits):
+            found = stages - stages.min()
+            yield int(found.max()) + 1, int(sum_words(tables.values, pieces)), tuple(found.tolist())
+
+
+def _whole(graph: TaskGraph) -> list[Dependency]:
+    """Dependencies, those between arrays on whole values."""
+    tasks = graph.tasks
+    return [
+        d if tasks[d.producer].array == tasks[d.consumer].array else replace(d, elements=1) for d in graph.dependencies
+    ]
+
+
+def _together(graph: TaskGraph, tree: ResolvedTree, places: np.ndarray) -> Iterator[Dependency]:
+    """What keeps tasks that take turns in one step: each starts no later after the first than its turn."""
+    for members in _turns(graph, tree):
+        first = members[0]
+        for other in members[1:]:
+            turn = int(places[other, 0] - places[first, 0])
+            task = graph.tasks[other]
+            yield Dependency(other, first, "", 0, -turn - task.cycles, task.slots)
+            yield Dependency(first, other, "", 0, turn - graph.tasks[first].cycles, task.slots)
+
+
+def _named(graph: TaskGraph, stages: list[int]) -> dict[str, int]:
+    return {task.einsum: stage for task, stage in zip(graph.tasks, stages, strict=True) if task.kind == COMPUTE}

@@ -1,0 +1,117 @@
+"""Figures of a sweep's best designs: bars by model and length, stacks of energy and time, the roofline."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
+
+from sim.report.figure_data import length_label
+from sim.report.plots_bars import BLACK, DESIGN_COLOURS, GREY, PART_COLOURS, WIDTH_INCHES, lay_out
+from sim.report.plots_sweep import MARKS, colour_of
+from sim.report.sweep_breakdown import CompareData, Design, Roof
+
+HATCHES = ("", "///", "...", "xxx")
+
+
+def draw_compare(data: CompareData) -> Canvas:
+    """Speedup above, energy below: a cluster for each workload, a bar for each series, the mean at the end."""
+    canvas = Canvas(figsize=(WIDTH_INCHES, 3.6), layout="constrained")
+    panels = canvas.subplots(2, 1, sharex=True)
+    layout = lay_out(data.workloads)
+    for axes, values, label in zip(panels, (data.speedup, data.energy), ("Speedup", "Energy, relative"), strict=True):
+        # Ratios are averaged as such: the geometric mean does not depend on which series is the base.
+        rows = np.vstack([values, np.exp(np.log(values).mean(axis=0))])
+        for s, name in enumerate(data.series):
+            bars = [layout.bar(c, len(data.series), s) for c in range(len(rows))]
+            lefts, widths = zip(*bars, strict=True)
+            colour = DESIGN_COLOURS[s % len(DESIGN_COLOURS)]
+            axes.bar(lefts, rows[:, s], widths, align="edge", color=colour, label=name, linewidth=0)
+            axes.annotate(
+                f"{rows[-1, s]:.2f}", (lefts[-1] + widths[-1] / 2, rows[-1, s]), (0, 2), textcoords="offset points",
+                ha="center", va="bottom", fontsize=6,
+            )  # fmt: skip
+        axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1.5)
+        axes.set_ylim(0, rows.max() * 1.12)
+        axes.set_ylabel(label)
+        for _, _, right in layout.models[:-1]:
+            axes.axvline(right + 0.25, color=GREY, linewidth=0.5, zorder=0)
+    bottom = panels[-1]
+    bottom.set_xlim(-0.25, layout.right + 0.25)
+    bottom.set_xticks(layout.centres[:-1], [length_label(length) for _, length in data.workloads], fontsize=6)
+    bottom.tick_params(axis="x", length=0, pad=2)
+    for model, left, right in layout.models:
+        bottom.annotate(
+            model if model != "Mean" else "Geometric mean", ((left + right) / 2, 0), (0, -12.5),
+            xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", va="top", fontweight="bold",
+        )  # fmt: skip
+    handles, labels = panels[0].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside upper center", ncols=len(labels), handlelength=1.0)
+    return canvas
+
+
+def draw_breakdown(designs: tuple[Design, ...]) -> Canvas:
+    """Energy by component on the left, the busy share of each array by Einsum on the right."""
+    canvas = Canvas(figsize=(WIDTH_INCHES, 0.9 + 0.62 * len(designs)), layout="constrained")
+    left, right = canvas.subplots(1, 2)
+    labels = [design.label for design in designs]
+    energies = [design.result.energy_by_component_pj for design in designs]
+    _stack(left, labels, [{part: value * 1e-12 for part, value in one.items() if value > 0} for one in energies])
+    left.set_xlabel("Energy (J)")
+    names, shares = [], []
+    for design in designs:
+        for array, by_einsum in design.result.utilization_by_einsum.items():
+            names.append(f"{design.label}\n{array}")
+            shares.append({part: value for part, value in by_einsum.items() if value > 0})
+    _stack(right, names, shares)
+    right.set_xlim(0, 1)
+    right.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    right.set_xlabel("Utilization, by Einsum")
+    return canvas
+
+
+def _stack(axes: Axes, labels: list[str], rows: list[dict[str, float]]) -> None:
+    """Horizontal stacks, first row on top; parts beyond the colours differ by hatching."""
+    places = np.arange(len(labels))[::-1]
+    lefts = np.zeros(len(labels))
+    for p, part in enumerate(dict.fromkeys(name for row in rows for name in row)):
+        widths = np.array([row.get(part, 0.0) for row in rows])
+        axes.barh(
+            places, widths, 0.7, lefts, color=PART_COLOURS[p % len(PART_COLOURS)], label=part, linewidth=0,
+            hatch=HATCHES[p // len(PART_COLOURS) % len(HATCHES)], edgecolor="white",
+        )  # fmt: skip
+        lefts += widths
+    axes.set_yticks(places, labels, fontsize=6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, handlelength=0.9, columnspacing=0.9, fontsize=6)
+
+
+def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
+    """Each design under the two roofs of its machine: the outermost memory's slope and the array's peak."""
+    canvas = Canvas(figsize=(WIDTH_INCHES * 0.7, 3.0), layout="constrained")
+    axes = canvas.subplots()
+    ridges = [roof.peak / roof.bandwidth_bytes_per_s for roof in roofs]
+    reach = [*ridges, *(roof.intensity for roof in roofs)]
+    x = np.geomspace(min(reach) / 4, max(reach) * 4, 200)
+    machines = dict.fromkeys((roof.peak, roof.bandwidth_bytes_per_s) for roof in roofs)
+    for peak, bandwidth in machines:
+        own = next(i for i, roof in enumerate(roofs) if (roof.peak, roof.bandwidth_bytes_per_s) == (peak, bandwidth))
+        colour = BLACK if len(machines) == 1 else colour_of(own)
+        axes.plot(x, np.minimum(peak, x * bandwidth) * 1e-12, color=colour, linewidth=0.9, zorder=1)
+    for i, roof in enumerate(roofs):
+        axes.plot(
+            [roof.intensity], [roof.reached * 1e-12], linestyle="none", marker=MARKS[i % len(MARKS)], markersize=6,
+            color=colour_of(i), label=roof.label,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
+        axis.set_minor_formatter(NullFormatter())
+    axes.grid(visible=True, axis="both")
+    axes.set_xlabel("Element-cycles for each byte of the outermost memory")
+    axes.set_ylabel("Element-cycles (10¹² a second)")
+    axes.legend(loc="lower right")
+    return canvas

@@ -1,0 +1,178 @@
+"""The best designs of a sweep looked at closely: speedup and energy at equal area, what energy and time go to, roofs.
+
+Series that differ in what runs (mappings, cascades) are compared on one machine, all axes that change it held. What a
+sweep does not record comes from `simulate` on the same points, which says the same to the last bit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.explore.points import Point
+from sim.flow import simulate
+from sim.report.figure_data import Workload
+from sim.report.sweep_data import Axis, Held, Study
+from sim.report.sweep_slopes import experiment_at
+from sim.result import SimulationResult
+
+MOST_DESIGNS, MOST_WORKLOADS, MOST_DETAILED = 12, 16, 100
+
+
+@dataclass(frozen=True, slots=True)
+class CompareData:
+    """Best designs of each series at each workload, relative to those of the first series."""
+
+    series: tuple[str, ...]
+    workloads: tuple[Workload, ...]
+    speedup: np.ndarray  # f8[workload, series]; nan: no legal design
+    energy: np.ndarray
+    largest_area_ratio: float  # nan: area is not known
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """One design that is looked at closely."""
+
+    label: str
+    point: Point
+    result: SimulationResult
+
+
+def machine_axes(study: Study) -> tuple[Axis, ...]:
+    """Axes of more than one value that are neither workload nor series."""
+    return tuple(a for a in study.axes if not a.is_workload and a != study.series and len(a.values) > 1)
+
+
+def is_of_one_machine(study: Study) -> bool:
+    """Whether series differ in what runs (mapping, cascade), not in the machine."""
+    paths = study.series.paths if study.series else ()
+    return bool(paths) and not any(path.startswith("architecture") for path in paths)
+
+
+def compare_data(study: Study) -> CompareData | None:
+    """None unless axes set mappings or cascades (the series) and workloads, and time and energy are known."""
+    series, values = study.series, study.points.contents.values
+    if series is None or not is_of_one_machine(study) or not study.workload_axes:
+        return None
+    if not {"latency_s", "energy_pj"} <= set(values):
+        return None
+    held: Held = tuple((axis.name, axis.middle) for axis in machine_axes(study))
+    rows = np.flatnonzero(study.where(held) & study.points.is_legal)
+    workloads = _workloads(study)
+    time, energy, area = (np.full((len(workloads), len(series.values)), np.nan) for _ in range(3))
+    for row in rows:
+        point = study.points.at(int(row))
+        place = workloads.get(_workload(study, point))
+        if place is None:
+            continue
+        s = series.values.index(point.axis(series.name))
+        if not point.value("latency_s") >= time[place, s]:
+            time[place, s], energy[place, s] = point.value("latency_s"), point.value("energy_pj")
+            area[place, s] = dict(point.values).get("area_um2", np.nan)
+    known = ~np.isnan(time).any(axis=1)
+    if not known.any():
+        return None
+    kept = tuple(workload for workload, place in workloads.items() if known[place])
+    speedup, relative = (time[:, :1] / time)[known], (energy / energy[:, :1])[known]
+    labels = tuple(series.shown(value) for value in series.values)
+    return CompareData(labels, kept, speedup, relative, float((area / area[:, :1])[known].max()), held)
+
+
+def _workload(study: Study, point: Point) -> Workload:
+    """Model and length; a batch that varies is part of the model's name."""
+    settings = dict(point.settings)
+    varies = [axis for axis in study.workload_axes if axis.paths == ("batch",)]
+    model = str(settings.get("model", "")) + "".join(f", batch {point.axis(axis.name)}" for axis in varies)
+    return model, int(settings.get("seq_len", 0))
+
+
+def _workloads(study: Study) -> dict[Workload, int]:
+    """Every workload's place, by model and then by length; an even choice where there are many."""
+    axes = study.workload_axes
+    found: dict[Workload, None] = {}
+    seen: set[tuple[object, ...]] = set()
+    columns = [study.points.columns.index(axis.name) for axis in axes]
+    for i, row in enumerate(study.points.rows):
+        key = tuple(row[column] for column in columns)
+        if key not in seen:
+            seen.add(key)
+            found[_workload(study, study.points.at(i))] = None
+    models = list(dict.fromkeys(model for model, _ in found))
+    ordered = sorted(found, key=lambda workload: (models.index(workload[0]), workload[1]))
+    places = np.unique(np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_WORKLOADS)).round().astype(int))
+    return {ordered[place]: i for i, place in enumerate(places)}
+
+
+def best_designs(study: Study) -> tuple[tuple[Design, ...], Held]:
+    """For each series the design with the best first objective, ties by the next; and what is held.
+
+    Series that run on one machine are compared on it; else axes are free, but those whose values are not compared.
+    """
+    axes = machine_axes(study) if is_of_one_machine(study) else [a for a in study.per_axes if a != study.series]
+    held: Held = tuple((axis.name, axis.middle) for axis in (*study.workload_axes, *axes))
+    worth = study.points.objectives
+    chosen = study.where(held) & study.points.is_legal & ~np.isnan(worth).any(axis=1)
+    axis = study.series
+    groups = [("best", chosen)]
+    if axis is not None:
+        index = study.index(axis.name)
+        groups = [(axis.shown(value), chosen & (index == i)) for i, value in enumerate(axis.values)]
+    designs = []
+    for label, own in groups[:MOST_DESIGNS]:
+        rows = np.flatnonzero(own)
+        if not rows.size:
+            continue
+        point = study.points.at(int(rows[np.lexsort(worth[rows].T[::-1])[0]]))
+        experiment = experiment_at(point)
+        if experiment is not None:
+            designs.append(Design(label, point, simulate(experiment)))
+    return tuple(designs), held
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """One design under the roofs of its machine."""
+
+    label: str
+    intensity: float  # element-cycles of the arrays for each byte of the outermost memory
+    reached: float  # element-cycles a second
+    peak: float
+    bandwidth_bytes_per_s: float
+
+
+def roof_of(design: Design) -> Roof | None:
+    """The largest array's work against the outermost memory's traffic; None where either has no limit or no work."""
+    machine, result = design.result.experiment.architecture, design.result
+    root = machine.root
+    array = max(machine.arrays, key=lambda one: one.rows * one.columns)
+    peak = array.rows * array.columns * machine.clock_hz
+    moved = sum(result.traffic_bytes[root.name].values())
+    reached = result.utilization[array.name] * peak
+    if root.bandwidth_bits_per_s is None or not moved or not reached:
+        return None
+    return Roof(design.label, reached * result.latency_s / moved, reached, peak, root.bandwidth_bits_per_s / 8)
+
+
+def front_details(study: Study) -> dict[int, list[tuple[str, float]]]:
+    """By row, what `simulate` says of each component of designs on fronts: an even choice where there are many."""
+    front = study.points.front
+    places = np.unique(np.linspace(0, len(front) - 1, min(len(front), MOST_DETAILED)).round().astype(int))
+    details = {}
+    for row in front[places].tolist():
+        experiment = experiment_at(study.points.at(row))
+        if experiment is not None:
+            details[row] = _details(simulate(experiment))
+    return details
+
+
+def _details(result: SimulationResult) -> list[tuple[str, float]]:
+    energy = [(f"{name} energy (J)", value * 1e-12) for name, value in result.energy_by_component_pj.items()]
+    traffic = [(f"{name} traffic (GB)", sum(both.values()) * 1e-9) for name, both in result.traffic_bytes.items()]
+    area = [(f"{name} area (mm²)", value * 1e-6) for name, value in result.area_by_component_um2.items()]
+    busy = [
+        (f"{array} busy with {einsum} (share)", share)
+        for array, by_einsum in result.utilization_by_einsum.items()
+        for einsum, share in by_einsum.items()
+    ]
+    return [(label, value) for label, value in (*energy, *traffic, *busy, *area) if value]

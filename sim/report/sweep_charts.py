@@ -1,0 +1,146 @@
+"""The body of `einfuse plot`: every chart that applies to a sweep, as SVG and PNG, and the page of all its points."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.assemble import load_experiment
+from sim.explore.points import read_points
+from sim.flow import IllegalMapping, simulate
+from sim.problems import InputError, InputProblem
+from sim.report.plots_sweep import Make, draw_heat, draw_pareto, draw_slopes, render_canvas
+from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
+from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
+from sim.report.sweep_data import Study, heat_data, pareto_data
+from sim.report.sweep_page import sweep_page
+from sim.report.sweep_slopes import slope_data
+
+FIGURES, PAGE = "figures", "index.html"
+SAME_AREA = 1.001  # largest ratio of areas that is called equal
+
+
+@dataclass(frozen=True, slots=True)
+class ChartOf:
+    """A chart that applies: what it is called, what is seen, and how it is drawn."""
+
+    name: str
+    title: str
+    seen: str
+    make: Make
+
+
+def write_charts(folder: Path, tell: Callable[[str], None]) -> Path:
+    """Charts and page beside the points of a sweep; the path of the page. InputError for a folder that is none."""
+    points = read_points(folder)
+    if not len(points):
+        message = "holds a sweep without finished points: nothing to draw"
+        raise InputError([InputProblem(str(folder), None, "", message)])
+    study = Study(points)
+    charts = charts_of(study)
+    figures, written = folder / FIGURES, folder / PAGE
+    svg_by_chart: dict[str, str] = {}
+    try:
+        figures.mkdir(exist_ok=True)
+        for chart in charts:
+            picture = render_canvas(chart.name, chart.title, chart.make)
+            svg_by_chart[chart.name] = picture.svg
+            (figures / f"{chart.name}.svg").write_text(picture.svg, encoding="utf-8")
+            (figures / f"{chart.name}.png").write_bytes(picture.png)
+            tell(f"drawn: {chart.title}")
+        listed = [(chart.name, chart.title, chart.seen) for chart in charts]
+        written.write_text(sweep_page(study, listed, svg_by_chart), encoding="utf-8")
+    except OSError as error:
+        raise InputError([InputProblem(str(folder), None, "", f"cannot be written ({error.strerror})")]) from None
+    return written
+
+
+def charts_of(study: Study) -> tuple[ChartOf, ...]:
+    """The charts that the axes and the objectives of a sweep allow, in the order of the page."""
+    found = (_compare(study), _pareto(study), _heat(study), _slopes(study))
+    return (*(chart for chart in found if chart is not None), *_closely(study))
+
+
+def _compare(study: Study) -> ChartOf | None:
+    data = compare_data(study)
+    if data is None:
+        return None
+    is_equal = data.largest_area_ratio < SAME_AREA
+    where = "at equal area" if is_equal else "on one machine"
+    seen = f"Relative to {data.series[0]}, at each workload that all can run; above 1 is faster."
+    return ChartOf(
+        "speedup-energy", f"Speedup and energy {where}", seen + _holding(study, data.held), lambda: draw_compare(data)
+    )
+
+
+def _closely(study: Study) -> tuple[ChartOf, ...]:
+    """What the best design of each series spends, and the roofs that it is under."""
+    designs, held = best_designs(study)
+    if not designs:
+        return ()
+    which = f"The design with the best {_inside(study.objectives[0].label.partition(' (')[0])} of each series, points "
+    which += f"{', '.join(str(design.point.point) for design in designs)}.{_holding(study, held)}"
+    charts = [ChartOf("breakdown", "Energy and utilization of the best", which, lambda: draw_breakdown(designs))]
+    roofs = tuple(roof for roof in map(roof_of, designs) if roof is not None)
+    if roofs:
+        seen = f"{which} Slope: bandwidth of the outermost memory; flat: every element of the largest array busy."
+        charts.append(ChartOf("roofline", "Roofline", seen, lambda: draw_roofline(roofs)))
+    return tuple(charts)
+
+
+def _inside(label: str) -> str:
+    """A label within a sentence."""
+    return label[:1].lower() + label[1:]
+
+
+def _holding(study: Study, held: tuple[tuple[str, object], ...]) -> str:
+    return f" Held: {study.said(held)}." if held else ""
+
+
+def _pareto(study: Study) -> ChartOf | None:
+    data = pareto_data(study, named_designs(study))
+    if data is None:
+        return None
+    fronts = "one front over all" if data.is_joint else "a front for each"
+    star = " Stars: where the sweep starts from." if data.named else ""
+    seen = f"Every legal design, {fronts}.{star}{_holding(study, data.held)}"
+    title = f"{data.across.label.partition(' (')[0]} against {data.up.label.partition(' (')[0].lower()}"
+    return ChartOf("pareto", title, seen, lambda: draw_pareto(data, study))
+
+
+def _heat(study: Study) -> ChartOf | None:
+    data = heat_data(study)
+    if data is None:
+        return None
+    title = f"{data.shown.label.partition(' (')[0]} over {_inside(data.across.label)} and {_inside(data.up.label)}"
+    seen = f"The best of the other axes in each cell; crosses: no legal design.{_holding(study, data.held)}"
+    return ChartOf("heat-map", title, seen, lambda: draw_heat(data))
+
+
+def _slopes(study: Study) -> ChartOf | None:
+    data = slope_data(study)
+    if data is None:
+        return None
+    seen = (
+        "Dashed: the least that the passes of each cascade allow, with queries as the outer loop and nothing computed "
+        f"twice; all memory on chip counts for it.{_holding(study, data.held)}"
+    )
+    return ChartOf("buffer-traffic", f"{data.memory} size against traffic", seen, lambda: draw_slopes(data))
+
+
+def named_designs(study: Study) -> Mapping[str, Mapping[str, float]]:
+    """The experiment that the sweep starts from, at the workload that charts hold; empty where it cannot run."""
+    changes = dict(study.meta["fixed"])
+    changes |= {path: axis.middle for axis in study.workload_axes for path in axis.paths}
+    name = study.meta["experiment"]
+    try:
+        result = simulate(load_experiment(name, changes))
+    except (InputError, IllegalMapping):
+        return {}
+    values = {
+        "latency_s": result.latency_s,
+        "cycles": result.cycles,
+        "energy_pj": result.energy_pj,
+        "area_um2": result.area_um2,
+    }
+    values |= {f"traffic_bytes.{m}": sum(both.values()) for m, both in result.traffic_bytes.items()}
+    return {Path(name).stem: values}

@@ -1,0 +1,158 @@
+"""The script and the style of a sweep's page: a table that sorts and filters, and a panel for one point.
+
+`#point=17` in the address opens that point. A filter is words separated by blanks: `rows=256`, `buffer>=16`, or text
+that some column of the point holds.
+"""
+
+STYLE = """
+body { max-width: 76rem; }
+#controls { margin: .8rem 0; } #controls input[type=search] { font: inherit; padding: .25rem .5rem; width: 22rem;
+  max-width: 100%; border: 1px solid var(--line); border-radius: 5px; background: var(--ground); color: var(--text); }
+#controls label { margin-left: .8rem; font-size: .9rem; white-space: nowrap; }
+#table th { cursor: pointer; padding-right: 1rem; user-select: none; } #table th:hover { color: var(--link); }
+#table td { padding-right: 1rem; } #table tbody tr { cursor: pointer; }
+#table tbody tr:hover td { background: var(--raised); } tr.front td:first-child { font-weight: 700; }
+tr.front td:first-child::after { content: " ★"; color: #D55E00; } tr.out td { color: var(--quiet); }
+#pages { margin: .8rem 0; } button { font: inherit; font-size: .9rem; padding: .2rem .7rem; border-radius: 5px;
+  border: 1px solid var(--line); background: var(--raised); color: var(--text); cursor: pointer; }
+#hover, #kept { background: var(--raised); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .9rem; }
+#hover > div, #kept > div { display: flex; gap: 1.5rem; flex-wrap: wrap; align-items: flex-start; }
+#hover > div { flex-wrap: nowrap; } #hover table { font-size: .74rem; margin: 0; }
+#hover td { padding: .05rem .6rem .05rem 0; }
+#hover { position: fixed; right: 1rem; bottom: 1rem; max-width: 46rem; max-height: 94vh; overflow: hidden;
+  box-shadow: 0 4px 18px rgba(0,0,0,.18); pointer-events: none; } #hover[hidden], #kept[hidden] { display: none; }
+.breakdown { font-size: .76rem; } .breakdown td { padding: .08rem .8rem .08rem 0; }
+#kept { margin: .8rem 0; } .panel td { white-space: normal; overflow-wrap: anywhere; }
+.panel td:first-child { color: var(--quiet); }
+pre { overflow-x: auto; font: .82rem/1.45 ui-monospace, Menlo, monospace; }
+.bar { display: inline-block; height: .7em; background: #0072B2; vertical-align: baseline; margin-left: .5em; }
+""".strip()
+
+SCRIPT = r"""
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const PAGE = 100, byId = id => document.getElementById(id), shown = data.columns.filter(c => !c.hidden);
+const column = name => data.columns.find(c => c.name === name);
+const reason = column("reason"), isLegal = i => reason.texts[reason.values[i]] === "";
+const count = data.front.length;
+let order = [...Array(count).keys()], sortedBy = null, isDown = false, first = 0;
+function raw(c, i) { return c.texts ? c.texts[c.values[i]] : c.values[i]; }
+function value(c, i) {
+  const v = raw(c, i);
+  return typeof v === "number" && c.scale !== undefined ? v * c.scale : v;
+}
+function text(v) {
+  if (v === null || v === undefined) return "";
+  if (typeof v !== "number" || Number.isInteger(v)) return String(v);
+  return Math.abs(v) >= 1e6 ? Math.round(v).toString() : String(Number(v.toPrecision(6)));
+}
+function compare(a, b) {
+  if (a === null || a === "") return b === null || b === "" ? 0 : 1;
+  if (b === null || b === "") return -1;
+  const sign = isDown ? -1 : 1;
+  return sign * (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
+}
+const TESTS = { "=": (a, b) => a === b, "<": (a, b) => a < b, ">": (a, b) => a > b, "<=": (a, b) => a <= b,
+  ">=": (a, b) => a >= b };
+function passes(word) {
+  const found = /^(.+?)(<=|>=|=|<|>)(.+)$/.exec(word), c = found && column(found[1]);
+  if (!c) { const low = word.toLowerCase();
+    return i => data.columns.some(c => text(value(c, i)).toLowerCase().includes(low)); }
+  const test = TESTS[found[2]], wanted = Number(found[3]);
+  return i => { const v = value(c, i);
+    return typeof v === "number" ? test(v, wanted) : test(String(v), found[3]); };
+}
+function refresh() {
+  const tests = byId("filter").value.split(/\s+/).filter(Boolean).map(passes);
+  if (byId("only-front").checked) tests.push(i => data.front[i] === 1);
+  if (byId("only-legal").checked) tests.push(isLegal);
+  order = [...Array(count).keys()].filter(i => tests.every(test => test(i)));
+  if (sortedBy) order.sort((a, b) => compare(value(sortedBy, a), value(sortedBy, b)) || a - b);
+  first = 0;
+  draw();
+}
+function draw() {
+  const body = byId("table").tBodies[0];
+  body.replaceChildren(...order.slice(first, first + PAGE).map(row));
+  byId("count").textContent = `${order.length} of ${count} points`;
+  byId("where").textContent = order.length ? `${first + 1} to ${Math.min(first + PAGE, order.length)}` : "";
+  byId("back").disabled = first === 0;
+  byId("next").disabled = first + PAGE >= order.length;
+  for (const head of byId("table").tHead.rows[0].cells)
+    head.textContent = head.title + (sortedBy && sortedBy.label === head.title ? (isDown ? " ▼" : " ▲") : "");
+}
+function row(i) {
+  const line = document.createElement("tr");
+  line.className = (data.front[i] ? "front " : "") + (isLegal(i) ? "" : "out");
+  for (const c of shown) {
+    const cell = line.insertCell(), v = value(c, i);
+    cell.textContent = text(v);
+    if (typeof v === "number" || v === null) cell.className = "number";
+  }
+  line.onmouseenter = () => { byId("hover").replaceChildren(panel(i)); byId("hover").hidden = false; };
+  line.onmouseleave = () => { byId("hover").hidden = true; };
+  line.onclick = () => { location.hash = `point=${column("point").values[i]}`; };
+  return line;
+}
+function panel(i) {
+  const whole = document.createElement("div"), list = document.createElement("table");
+  list.className = "panel";
+  for (const c of data.columns) {
+    const v = value(c, i);
+    if (v === null || v === "") continue;
+    const line = list.insertRow();
+    line.insertCell().textContent = c.label;
+    const cell = line.insertCell();
+    cell.textContent = text(v);
+    if (c.name.startsWith("utilization.")) bar(cell, v);
+  }
+  whole.append(list);
+  if (data.details[i]) whole.append(breakdown(data.details[i]));
+  return whole;
+}
+function breakdown(details) {
+  const list = document.createElement("table");
+  list.className = "panel breakdown";
+  for (const [label, number] of details) {
+    const line = list.insertRow();
+    line.insertCell().textContent = label;
+    const cell = line.insertCell();
+    cell.textContent = text(number);
+    if (label.endsWith("(share)")) bar(cell, number);
+  }
+  return list;
+}
+function bar(cell, share) {
+  const drawn = document.createElement("span");
+  drawn.className = "bar";
+  drawn.style.width = `${Math.round(120 * share)}px`;
+  cell.append(drawn);
+}
+function yaml(i) { return data.yaml.values[i].map(line => data.yaml.lines[line] + "\n").join(""); }
+function open() {
+  const found = /^#point=(\d+)$/.exec(location.hash), kept = byId("kept");
+  const i = found ? column("point").values.indexOf(Number(found[1])) : -1;
+  kept.hidden = i < 0;
+  if (i < 0) return;
+  const code = document.createElement("pre"), copy = document.createElement("button");
+  code.id = "yaml";
+  code.textContent = yaml(i);
+  copy.textContent = "Copy YAML";
+  copy.onclick = () => navigator.clipboard && navigator.clipboard.writeText(yaml(i));
+  kept.replaceChildren(panel(i), code, copy);
+}
+const heads = byId("table").tHead.insertRow();
+for (const c of shown) {
+  const head = document.createElement("th");
+  head.title = c.label;
+  if (!c.texts && typeof c.values.find(v => v !== null) === "number") head.className = "number";
+  head.onclick = () => { isDown = sortedBy === c && !isDown; sortedBy = c; refresh(); };
+  heads.append(head);
+}
+byId("filter").oninput = byId("only-front").onchange = byId("only-legal").onchange = refresh;
+byId("back").onclick = () => { first -= PAGE; draw(); };
+byId("next").onclick = () => { first += PAGE; draw(); };
+window.onhashchange = open;
+refresh();
+open();
+""".strip()

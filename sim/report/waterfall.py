@@ -1,0 +1,168 @@
+"""A timeline as a waterfall: epochs across, arrays with their Einsums down, each tile sinking from row to row
+as it ages.
+
+The figure of Nayak et al. (MICRO 2024, figures 4 and 5), drawn from a run instead of by hand. An *epoch*
+begins where the schedule takes up a new tile. Bars are what a run issued; a row that alternates with another,
+cycle by cycle, or whose slots wait for ports, gets one bar whose `share` is the part of its cycles in which
+it issued.
+"""
+
+from itertools import groupby
+from typing import Literal, NamedTuple
+
+from sim.timeline_types import Span, Timeline
+
+MOST_EPOCHS = 16
+# Bars of one tile are joined across gaps that no reader could see.
+POINTS_ACROSS = 1000
+WAITS, MEMORY = "waits for", "memory"
+
+Look = Literal["points", "result", "stall", "transfer"]
+
+
+class Bar(NamedTuple):
+    """A rectangle: cycles across; `lane` of `lanes` where several lie above one another."""
+
+    start: int
+    end: int
+    look: Look
+    text: str  # tile, cause or tensor
+    age: int = 0
+    share: float = 1.0
+    lane: int = 0
+    lanes: int = 1
+
+
+class Row(NamedTuple):
+    """One line of the figure."""
+
+    group: str  # array, or the kind of memory
+    label: str
+    bars: tuple[Bar, ...]
+
+    @property
+    def is_wait(self) -> bool:
+        return self.label == WAITS
+
+
+class Epoch(NamedTuple):
+    """Where a new tile is taken up."""
+
+    cycle: int
+    tile: int
+
+
+class Waterfall(NamedTuple):
+    """All that is drawn, of cycles `first` to `last`."""
+
+    title: str
+    note: str
+    first: int
+    last: int
+    epochs: tuple[Epoch, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def ages(self) -> tuple[int, ...]:
+        looks = ("points", "result")
+        return tuple(sorted({bar.age for row in self.rows for bar in row.bars if bar.look in looks}))
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        found = {bar.text: None for row in self.rows for bar in row.bars if bar.look == "stall"}
+        return tuple(found)
+
+    @property
+    def said(self) -> str:
+        return f"cycles {self.first:,} to {self.last:,}, {len(self.epochs)} epochs"
+
+
+def waterfall_of(timeline: Timeline, title: str) -> Waterfall:
+    """The waterfall of a window, or of its first epochs where it has more than one can see."""
+    epochs, last = epochs_of(timeline), timeline.last
+    if len(epochs) > MOST_EPOCHS:
+        epochs, last = epochs[:MOST_EPOCHS], epochs[MOST_EPOCHS].cycle
+    spans = [span for span in timeline.spans if span.start < last]
+    gap = max(2, (last - timeline.first) // POINTS_ACROSS)
+    rows: list[Row] = []
+    for array in timeline.arrays:
+        mine = [span for span in spans if span.track == array]
+        waits = _bars([span for span in mine if span.kind == "stall"], last)
+        rows.append(Row(array, WAITS, waits))
+        lanes = [lane.einsum for lane in timeline.lanes if lane.array == array]
+        rows += [Row(array, einsum, _einsum_bars(mine, einsum, last, gap)) for einsum in lanes]
+    for memory in timeline.memories:
+        moved = [s for s in spans if s.track == memory and s.kind not in ("points", "stall", "result")]
+        if moved:
+            rows.append(Row(MEMORY, memory, _bars(moved, last)))
+    note = f"cycles {timeline.first:,} to {last:,} of {timeline.cycles:,}"
+    absent = [row.label for row in rows if not row.bars and row.label != WAITS]
+    if absent:
+        note += f"; not in this window: {', '.join(absent)}"
+    shown = tuple(row for row in rows if row.bars or row.label == WAITS)
+    return Waterfall(title, note, timeline.first, last, epochs, shown)
+
+
+def epochs_of(timeline: Timeline) -> tuple[Epoch, ...]:
+    """Where the newest Einsum takes up each tile: a tile whose beginning lies before the window has no epoch."""
+    newest = {lane.einsum for lane in timeline.lanes if lane.age == 0}
+    found: dict[int, int] = {}
+    for span in sorted(timeline.spans, key=lambda s: s.start):
+        if span.kind == "points" and span.name in newest and not (span.is_cut and span.start == timeline.first):
+            found.setdefault(span.tile, span.start)
+    tiles = sorted(found)
+    return tuple(Epoch(found[tile], tile) for tile in tiles)
+
+
+def _einsum_bars(spans: list[Span], einsum: str, last: int, gap: int) -> tuple[Bar, ...]:
+    """Bars of issue, then those of results on their way out."""
+    issued = [span for span in spans if span.kind == "points" and span.name == einsum]
+    bars: list[Bar] = []
+    for _, group in groupby(issued, key=lambda span: span.tile):
+        bars += _joined(list(group), last, gap)
+    leaving = [span for span in spans if span.kind == "result" and span.name == einsum]
+    return (*bars, *_stacked(leaving, last))
+
+
+def _joined(spans: list[Span], last: int, gap: int) -> list[Bar]:
+    """Spans of one tile as bars: neighbours closer than `gap` make one."""
+    bars: list[Bar] = []
+    start = end = 0
+    busy = 0.0
+    for span in [*spans, None]:
+        if span is not None and busy and span.start - end <= gap:
+            end, busy = min(span.end, last), busy + _issued(span, last)
+            continue
+        if busy:
+            bars.append(Bar(start, end, "points", str(spans[0].tile), spans[0].age, busy / (end - start)))
+        if span is not None:
+            start, end, busy = span.start, min(span.end, last), _issued(span, last)
+    return bars
+
+
+def _issued(span: Span, last: int) -> float:
+    """Cycles of a span up to `last` in which points are issued: not those in which slots wait for ports."""
+    return (min(span.end, last) - span.start) * (1 - span.port_cycles / span.cycles)
+
+
+def _stacked(spans: list[Span], last: int) -> list[Bar]:
+    """Results of several tiles may be on their way at once: one above the other."""
+    free: list[int] = []  # cycle from which each lane is free
+    placed: list[tuple[Span, int]] = []
+    for span in spans:
+        lane = next((n for n, until in enumerate(free) if until <= span.start), len(free))
+        free[lane : lane + 1] = [span.end]
+        placed.append((span, lane))
+    return [Bar(s.start, min(s.end, last), "result", str(s.tile), s.age, 1.0, lane, len(free)) for s, lane in placed]
+
+
+def _bars(spans: list[Span], last: int) -> tuple[Bar, ...]:
+    """Stalls by cause, neighbours of one cause together; transfers by tensor."""
+    bars: list[Bar] = []
+    for span in spans:
+        look: Look = "stall" if span.kind == "stall" else "transfer"
+        bar = Bar(span.start, min(span.end, last), look, span.name)
+        if look == "stall" and bars and bars[-1].text == bar.text and bars[-1].end == bar.start:
+            bar = bars.pop()._replace(end=bar.end)
+        bars.append(bar)
+    return tuple(bars)

@@ -1,0 +1,125 @@
+"""The runs of a design's nests laid end to end, so that any cycle or tile of a long run is found without
+going through it.
+
+Nests run one after the other inside the loops around them. Iterations of a loop on equal extents take equal
+time, so the whole is a tree of (how often, what) in which a place is found by division.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import NamedTuple
+
+from sim.cycle import NestRun
+from sim.cycle_extents import Extents, Walk
+from sim.cycle_nest import Nest
+from sim.engine import cycle_columns as col
+
+
+class Amount(NamedTuple):
+    """Cycles and tiles, of something or before it."""
+
+    cycles: int
+    tiles: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One run of one nest: what came before it, and the iterations (loop, number) of the loops around it."""
+
+    run: NestRun
+    before: Amount
+    outer: tuple[tuple[int, int], ...]
+
+    @property
+    def tiles(self) -> int:
+        return self.run.lowered.program.sizes[col.RECORDS]
+
+    @property
+    def end(self) -> int:
+        return self.before.cycles + self.run.run.cycles
+
+
+@dataclass
+class Sequence:
+    """All runs of all nests in order. `runs`: those of each nest by the extents of its tiles."""
+
+    walk: Walk
+    start: Extents
+    nests: list[Nest]
+    runs: list[dict[Extents, NestRun]]
+    _amounts: dict[tuple[tuple[int, ...], int, Extents], Amount] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, walk: Walk, start: Extents, nests: list[Nest], runs: tuple[NestRun, ...]) -> "Sequence":
+        """`runs` as `sim.cycle.Timing` has them: by nest, then by extents."""
+        left = iter(runs)
+        by_extents = [{extents: next(left) for extents in walk.variants_below(start, nest.outer)} for nest in nests]
+        assert next(left, None) is None, "more runs than extents"
+        return cls(walk, start, nests, by_extents)
+
+    @property
+    def total(self) -> Amount:
+        return self._amount(tuple(range(len(self.nests))), 0, self.start)
+
+    def between(self, unit: str, first: int, last: int) -> Iterator[Piece]:
+        """Runs with a cycle (tile) from `first` on and before `last`; at least the one in which `first` lies."""
+        everything = tuple(range(len(self.nests)))
+        yield from self._pieces(everything, self.start, Amount(0, 0), (), (Amount._fields.index(unit), first, last))
+
+    def _parts(self, members: tuple[int, ...], depth: int) -> Iterator[tuple[int | None, tuple[int, ...]]]:
+        """Neighbours under a common loop at this depth, and nests that have none there."""
+        for loop, group in groupby(members, lambda n: (*self.nests[n].outer, None)[depth]):
+            if loop is not None:
+                yield loop, tuple(group)
+            else:
+                yield from ((None, (n,)) for n in group)
+
+    def _amount(self, members: tuple[int, ...], depth: int, extents: Extents) -> Amount:
+        key = (members, depth, extents)
+        if key not in self._amounts:
+            cycles = tiles = 0
+            for loop, group in self._parts(members, depth):
+                if loop is None:
+                    run = self.runs[group[0]][extents]
+                    cycles += run.run.cycles
+                    tiles += run.lowered.program.sizes[col.RECORDS]
+                    continue
+                for times, inside in self.walk.cases(extents, loop):
+                    one = self._amount(group, depth + 1, inside)
+                    cycles += times * one.cycles
+                    tiles += times * one.tiles
+            self._amounts[key] = Amount(cycles, tiles)
+        return self._amounts[key]
+
+    def _pieces(
+        self,
+        members: tuple[int, ...],
+        extents: Extents,
+        before: Amount,
+        outer: tuple[tuple[int, int], ...],
+        wanted: tuple[int, int, int],
+    ) -> Iterator[Piece]:
+        unit, first, last = wanted
+        for loop, group in self._parts(members, len(outer)):
+            if loop is None:
+                piece = Piece(self.runs[group[0]][extents], before, outer)
+                before = _after(before, self._amount(group, len(outer), extents), 1)
+                if before[unit] > first and piece.before[unit] < last:
+                    yield piece
+                continue
+            iteration = 0
+            for times, inside in self.walk.cases(extents, loop):
+                one = self._amount(group, len(outer) + 1, inside)
+                skipped = min(times, max(0, first - before[unit]) // one[unit])
+                here, iteration = _after(before, one, skipped), iteration + skipped
+                for _ in range(times - skipped):
+                    if here[unit] >= last:
+                        return
+                    yield from self._pieces(group, inside, here, (*outer, (loop, iteration)), wanted)
+                    here, iteration = _after(here, one, 1), iteration + 1
+                before = here
+
+
+def _after(before: Amount, one: Amount, times: int) -> Amount:
+    return Amount(before.cycles + times * one.cycles, before.tiles + times * one.tiles)

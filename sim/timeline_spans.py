@@ -1,0 +1,213 @@
+"""From rows of the engine's log to spans: names and coordinates return here.
+
+The log has one row for each op from its first to its last cycle on an array, one for each stall, one for each
+transfer. An op's span is what its stalls leave of it, cut up where they lie.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from sim.cycle_program import Design
+from sim.engine import cycle_columns as col
+from sim.timeline_runs import Piece
+from sim.timeline_types import Coordinate, Kind, Span
+
+TRANSFERS: tuple[Kind, ...] = ("fill", "drain", "read", "write")
+
+
+class Row(NamedTuple):
+    """A row of the log."""
+
+    kind: int
+    track: int
+    what: int
+    record: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a piece's log is read with; `first` and `last` bound the rows, in cycles of the piece."""
+
+    design: Design
+    piece: Piece
+    first: int
+    last: int
+
+    def spans(self, log: list[list[int]]) -> Iterator[Span]:
+        """All spans of a log, in no order, with the cycles of the whole run."""
+        rows = [Row(*row) for row in log]
+        ops = [row for row in rows if row.kind == col.OP_ROW]
+        stalls = [row for row in rows if row.kind == col.STALL_ROW]
+        repeats = self._repetitions(ops)
+        for n in range(self.sizes[col.ARRAYS]):
+            own = [(row, at) for row, at in zip(ops, repeats, strict=True) if row.track == n]
+            lost = [row for row in stalls if row.track == n]
+            yield from self._array(own, lost)
+        yield from (self._transfer(row) for row in rows if row.kind >= col.TRANSFER_ROW)
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        return self.piece.run.lowered.program.sizes
+
+    def _array(self, ops: list[tuple[Row, int | None]], stalls: list[Row]) -> Iterator[Span]:
+        at = 0
+        for row, repeat in ops:
+            while at < len(stalls) and stalls[at].end <= row.start:
+                at += 1
+            until = at
+            while until < len(stalls) and stalls[until].start < row.end:
+                until += 1
+            yield from self._op(row, repeat, stalls[at:until])
+        following = iter(ops)
+        current = next(following, None)
+        for stall in stalls:
+            while current is not None and current[0].end <= stall.start:
+                current = next(following, None)
+            yield self._stall(stall, current[0] if current else None)
+
+    def _op(self, row: Row, repeat: int | None, stalls: list[Row]) -> Iterator[Span]:
+        """Cycles in which points are issued, and the result on its way out."""
+        lowered = self.piece.run.lowered
+        name, tables = lowered.ops[row.what], lowered.program.tables
+        amount = tables["AMOUNTS"][self._variant(row), row.what].tolist()
+        span = self._span(row, "points", name, self._op_place(row, repeat))
+        span = replace(span, age=int(tables["OP_TABLE"][row.what, col.LAG]))
+        issued = amount[col.FOLDS] * amount[col.POINTS] * amount[col.CYCLES]
+        for start, end in _gaps(max(row.start, self.first), min(row.end, self.last), stalls):
+            yield replace(
+                span,
+                start=start + self.piece.before.cycles,
+                end=end + self.piece.before.cycles,
+                port_cycles=(end - start) * amount[col.STRETCH] // issued,
+                rows=self._rows(row),
+                is_cut=(row.start < self.first == start) or (row.end > self.last == end),
+            )
+        latency = int(tables["OP_TABLE"][row.what, col.LATENCY])
+        if latency and self.first <= row.end < self.last:
+            leaving = row._replace(start=row.end, end=row.end + latency)
+            yield replace(self._span(leaving, "result", name, span.place), age=span.age)
+
+    def _stall(self, row: Row, op: Row | None) -> Span:
+        """With the op that is held up, where the window shows it."""
+        span = self._span(row, "stall", col.CAUSES[row.what], ())
+        if op is None:
+            return span
+        lowered = self.piece.run.lowered
+        age = int(lowered.program.tables["OP_TABLE"][op.what, col.LAG])
+        span = replace(span, beyond=lowered.ops[op.what], place=self._op_place(op, None), age=age)
+        return replace(span, tile=self._tile(op))
+
+    def _transfer(self, row: Row) -> Span:
+        lowered, kind = self.piece.run.lowered, TRANSFERS[row.kind - col.TRANSFER_ROW]
+        if kind in ("fill", "drain"):
+            keep = lowered.keeps[row.what]
+            parts = self.design.builder.space.parts_of_tensor(keep.keep.tensor)
+            place = self._place(row, lowered.nest.loops[: keep.depth], parts)
+            return replace(self._span(row, kind, keep.keep.tensor, place), beyond=keep.keep.memory)
+        name = lowered.ops[row.what]
+        return replace(self._span(row, kind, name, self._op_place(row, None)), beyond=name)
+
+    def _span(self, row: Row, kind: Kind, name: str, place: tuple[Coordinate, ...]) -> Span:
+        lowered, offset = self.piece.run.lowered, self.piece.before.cycles
+        machine = self.design.builder.machine
+        arrays = list(dict.fromkeys(slot.leaf.array for slot in lowered.nest.slots))
+        track = machine.memories[row.track] if kind in TRANSFERS else arrays[row.track]
+        start, end = max(row.start, self.first), min(row.end, self.last)
+        is_cut = row.start < self.first or row.end > self.last
+        return Span(track, kind, name, start + offset, end + offset, self._tile(row), place, is_cut=is_cut)
+
+    def _tile(self, row: Row) -> int:
+        return self.piece.before.tiles + row.record
+
+    # where a row stands in the loops
+
+    def _iterations(self, record: int) -> tuple[list[int], list[int]]:
+        """Iteration of every loop of the nest, and the variant of the tile at every depth."""
+        tables = self.piece.run.lowered.program.tables
+        below, trips, child = tables["RECORDS_BELOW"], tables["TRIPS"], tables["CHILD"]
+        found, variants = [], [0]
+        for loop in range(self.sizes[col.DEPTH]):
+            variant = variants[-1]
+            last = int(trips[variant, loop]) - 1
+            each = int(below[child[variant, loop, 0], loop + 1])
+            found.append(min(record // each, last))
+            record -= found[-1] * each
+            variants.append(int(child[variant, loop, int(found[-1] == last)]))
+        return found, variants
+
+    def _variant(self, row: Row) -> int:
+        depth = int(self.piece.run.lowered.program.tables["OP_TABLE"][row.what, col.DEPTH_OF])
+        return self._iterations(row.record)[1][depth]
+
+    def _op_place(self, row: Row, repeat: int | None) -> tuple[Coordinate, ...]:
+        lowered = self.piece.run.lowered
+        name = lowered.ops[row.what]
+        slot = next(slot for slot in lowered.nest.slots if slot.leaf.einsum == name)
+        loops = tuple(loop for n, loop in enumerate(lowered.nest.loops[: slot.depth]) if n not in slot.guard)
+        place = self._place(row, loops, None)
+        if repeat is None or len(slot.group_loops) != 1:
+            return place
+        return (*place, *self._coordinates(((slot.group_loops[0], repeat),), None))
+
+    def _place(self, row: Row, loops: tuple[int, ...], parts: frozenset[int] | None) -> tuple[Coordinate, ...]:
+        """Coordinates along these loops of the nest and the loops around it; of these parts of ranks alone."""
+        numbers = dict(zip(self.piece.run.lowered.nest.loops, self._iterations(row.record)[0], strict=True))
+        return self._coordinates((*self.piece.outer, *((loop, numbers[loop]) for loop in loops)), parts)
+
+    def _coordinates(
+        self, iterations: tuple[tuple[int, int], ...], parts: frozenset[int] | None
+    ) -> tuple[Coordinate, ...]:
+        """First element along every variable: loops over one variable add up."""
+        walk, tree = self.design.walk, self.design.builder.tree
+        elements: dict[str, int] = {}
+        for loop, iteration in iterations:
+            tile = walk.loops[loop]
+            if parts is None or tile.part in parts:
+                unit = walk.sizes[walk.space.parts[tile.part].unit]
+                variable = tree.loops[loop].variable
+                elements[variable] = elements.get(variable, 0) + iteration * tile.tile // unit
+        return tuple(Coordinate(*item) for item in elements.items())
+
+    def _repetitions(self, ops: list[Row]) -> list[int | None]:
+        """Which repetition of its record every op row is; None where the window shows neither the first nor
+        the last.
+        """
+        seen: dict[tuple[int, int], list[int]] = {}
+        for n, row in enumerate(ops):
+            seen.setdefault((row.what, row.record), []).append(n)
+        # Of the (op, record) pairs, the first and the last record of every op.
+        oldest = {op: record for op, record in reversed(tuple(seen))}  # noqa: C416 (dict() of pairs reads as a copy)
+        newest = {op: record for op, record in seen}  # noqa: C416 (the same)
+        found: list[int | None] = [None] * len(ops)
+        for (op, record), places in seen.items():
+            table = self.piece.run.lowered.program.tables["AMOUNTS"]
+            repeats = int(table[self._variant(ops[places[0]]), op, col.REPEATS])
+            if self.first == 0 or record != oldest[op]:
+                first = 0
+            elif record != newest[op] or self.last >= self.piece.run.run.cycles:
+                first = repeats - len(places)
+            else:
+                continue
+            for n, place in enumerate(places):
+                found[place] = first + n
+        return found
+
+    def _rows(self, row: Row) -> tuple[tuple[str, int, int], ...]:
+        """Row accesses at the start of each slot of its points: (memory, accesses, cycles of a slot)."""
+        tables, variant = self.piece.run.lowered.program.tables, self._variant(row)
+        counts = tables["ROW_ACCESSES"][variant, row.what, col.POINT_STAGE].tolist()
+        cycles = int(tables["AMOUNTS"][variant, row.what, col.CYCLES])
+        return tuple((m, n, cycles) for m, n in zip(self.design.machine.ported, counts, strict=True) if n)
+
+
+def _gaps(start: int, end: int, stalls: list[Row]) -> Iterator[tuple[int, int]]:
+    """What stalls, in order, leave of a stretch."""
+    for stall in stalls:
+        if stall.start > start:
+            yield start, stall.start
+        start = max(start, stall.end)
+    if end > start:
+        yield start, end

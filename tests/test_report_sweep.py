@@ -1,0 +1,265 @@
+"""Charts and the page of a sweep: every mark is what the points say, and the page holds all of them."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from matplotlib.colors import to_hex
+
+from sim.explore.points import read_points
+from sim.explore.run import sweep
+from sim.problems import InputError
+from sim.report.plots_sweep import colour_of, draw_heat, draw_pareto, draw_slopes
+from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
+from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
+from sim.report.sweep_charts import charts_of, write_charts
+from sim.report.sweep_data import Study, heat_data, measure, pareto_data
+from sim.report.sweep_slopes import experiment_at, least_traffic, on_chip_bytes, slope_data
+
+MACHINE = "architecture.components"
+SWEEP = {
+    "name": "cascades",
+    "title": "Buffer & <cascade>",
+    "experiment": "fusemax-binding",
+    "fixed": {"model": "BERT"},
+    "axes": {
+        "cascade": {"path": "mapping", "values": ["attention-3pass-fused", "attention-2pass-fused", "fusemax-binding"]},
+        "seq_len": {"path": "seq_len", "values": [4096, 65536]},
+        "rows": {"path": f"{MACHINE}.PE2D.rows", "values": [64, 128, 256]},
+        "buffer": {"path": f"{MACHINE}.GLB.size", "values": [1, 4, 16, 64], "unit": "MiB"},
+    },
+    "objectives": [{"minimize": "latency_s"}, {"minimize": "energy_pj"}],
+    "record": ["traffic_bytes.DRAM", "utilization.PE2D"],
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished sweep with its charts."""
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "s.yaml").write_text(yaml.safe_dump(SWEEP, sort_keys=False), encoding="utf-8")
+    sweep(str(folder / "s.yaml"), folder / "out")
+    write_charts(folder / "out", lambda text: None)
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def study(folder: Path) -> Study:
+    return Study(read_points(folder))
+
+
+def data_of(page: str) -> dict:
+    return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page).group(1))
+
+
+def test_which_charts_apply_follows_from_axes_and_objectives(study: Study) -> None:
+    names = [chart.name for chart in charts_of(study)]
+    assert names == ["speedup-energy", "pareto", "heat-map", "buffer-traffic", "breakdown", "roofline"]
+
+
+def test_a_sweep_of_one_objective_over_one_axis_has_fewer_charts(tmp_path: Path) -> None:
+    rows = {"rows": {"path": f"{MACHINE}.PE2D.rows", "values": [64, 128]}}
+    data = SWEEP | {
+        "axes": rows,
+        "objectives": [{"minimize": "latency_s"}],
+        "fixed": {"model": "BERT", "seq_len": 4096},
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
+    assert [chart.name for chart in charts_of(Study(read_points(tmp_path / "out")))] == ["breakdown", "roofline"]
+
+
+def test_bars_are_ratios_of_points_on_one_machine(study: Study) -> None:
+    data = compare_data(study)
+    held = dict(data.held)
+    assert set(held) == {"rows", "buffer"} and data.workloads == (("BERT", 4096), ("BERT", 65536))
+    found = {
+        (point.axis("seq_len"), point.axis("cascade")): point
+        for point in study.points
+        if all(point.axis(name) == value for name, value in held.items())
+    }
+    times, energies = (panel.patches for panel in draw_compare(data).axes)
+    cascades = SWEEP["axes"]["cascade"]["values"]
+    for s, cascade in enumerate(cascades):
+        for w, (_, length) in enumerate(data.workloads):
+            own, base = found[length, cascade], found[length, cascades[0]]
+            place = s * 3 + w  # a bar for each workload, then the mean
+            assert times[place].get_height() == base.value("latency_s") / own.value("latency_s")
+            assert energies[place].get_height() == own.value("energy_pj") / base.value("energy_pj")
+        means = [times[s * 3 + w].get_height() for w in range(3)]
+        assert means[2] == pytest.approx((means[0] * means[1]) ** 0.5)
+
+
+def test_stacks_add_up_to_the_energy_and_utilization_of_the_points(study: Study) -> None:
+    designs, _ = best_designs(study)
+    left, right = draw_breakdown(designs).axes
+    for axes, totals in (
+        (left, [design.point.value("energy_pj") * 1e-12 for design in designs]),
+        (right, [share for design in designs for share in design.result.utilization.values()]),
+    ):
+        ends = [0.0] * len(totals)
+        for bar in axes.patches:
+            row = len(totals) - 1 - round(bar.get_y() + bar.get_height() / 2)
+            ends[row] = max(ends[row], bar.get_x() + bar.get_width())
+        np.testing.assert_allclose(ends, totals, rtol=1e-9)
+    assert designs[0].result.utilization["PE2D"] == designs[0].point.value("utilization.PE2D")
+
+
+def test_no_design_is_above_its_roof(study: Study) -> None:
+    roofs = tuple(roof_of(design) for design in best_designs(study)[0])
+    assert len(roofs) == 3
+    for roof in roofs:
+        assert roof.reached <= min(roof.peak, roof.intensity * roof.bandwidth_bytes_per_s) * (1 + 1e-9)
+    slowest = roofs[0]  # three passes at 65536 positions wait for memory: on the slope
+    assert slowest.reached == pytest.approx(slowest.intensity * slowest.bandwidth_bytes_per_s, rel=1e-3)
+    marks = [line for line in draw_roofline(roofs).axes[0].lines if len(line.get_xdata()) == 1]
+    assert [line.get_ydata()[0] for line in marks] == [roof.reached * 1e-12 for roof in roofs]
+
+
+def test_pareto_draws_every_legal_point_and_the_front_that_brute_force_finds(study: Study) -> None:
+    data = pareto_data(study, {"start": {"latency_s": 2.0, "energy_pj": 3e12}})
+    held = dict(data.held)
+    wanted = {
+        (point.value("latency_s"), point.value("energy_pj") * 1e-12)
+        for point in study.points
+        if point.is_legal and all(point.axis(name) == value for name, value in held.items())
+    }
+    drawn = {(x, y) for cloud in data.clouds for x, y in zip(cloud.x, cloud.y, strict=True)}
+    assert drawn == wanted and held["seq_len"] == 65536
+    lines = {line.get_label(): line for line in draw_pareto(data, study).axes[0].lines}
+    front = set(zip(*(side.tolist() for side in lines["Pareto front"].get_data()), strict=True))
+    beaten = {p for p in wanted for q in wanted if q != p and q[0] <= p[0] and q[1] <= p[1]}
+    assert front == wanted - beaten
+    assert ([2.0], [3.0]) in [tuple(map(list, line.get_data())) for line in draw_pareto(data, study).axes[0].lines]
+
+
+def test_heat_map_has_the_best_point_in_each_cell_and_marks_empty_ones(study: Study) -> None:
+    data = heat_data(study)
+    canvas = draw_heat(data)
+    for (title, _), axes in zip(data.panels, canvas.axes, strict=False):
+        grid = axes.images[0].get_array().filled(np.nan)
+        for (row, column), value in np.ndenumerate(grid):
+            cell = [
+                point.value("latency_s")
+                for point in study.points
+                if point.is_legal and point.axis("cascade") == title and point.axis("seq_len") == 65536
+                and point.axis("rows") == data.across.values[column] and point.axis("buffer") == data.up.values[row]
+            ]  # fmt: skip
+            assert value == min(cell) if cell else np.isnan(value)
+        assert len(axes.texts) == int(np.isnan(grid).sum())
+
+
+def test_slopes_draw_measured_traffic_and_a_bound_below_it(study: Study) -> None:
+    data = slope_data(study)
+    canvas = draw_slopes(data)
+    assert [title for title, _ in data.panels] == ["Sequence length: 4K", "Sequence length: 64K"]
+    for (_, slopes), axes in zip(data.panels, canvas.axes, strict=True):
+        solid = {to_hex(line.get_color()): line for line in axes.lines if line.get_marker() != "None"}
+        for i, slope in enumerate(slopes):
+            np.testing.assert_allclose(solid[colour_of(i).lower()].get_ydata(), slope.traffic_bytes * 1e-9)
+            assert (slope.bound_bytes <= slope.traffic_bytes * (1 + 1e-12)).all()
+
+
+def test_no_point_moves_less_than_its_passes_allow(study: Study) -> None:
+    ratios = []
+    for point in list(study.points)[::3]:
+        if point.is_legal:
+            experiment = experiment_at(point)
+            bound = least_traffic(experiment, np.array([on_chip_bytes(experiment)]))[0]
+            ratios.append(point.value("traffic_bytes.DRAM") / bound)
+    assert min(ratios) >= 1 - 1e-12
+    assert min(ratios) < 1.001  # it is reached: the bound says something
+
+
+def test_bound_of_three_passes_by_hand(study: Study) -> None:
+    """What does not fit is either written and read again in both later passes, or K and V are read more often."""
+    point = next(p for p in study.points if p.axis("cascade") == "attention-3pass-fused" and p.axis("seq_len") == 65536)
+    heads, length, head_size, word = 64 * 12, 65536, 64, 2
+    ends = 4 * length * head_size * word
+    scores = length * length * word
+    state = length * head_size * word  # of all queries, which is also the size of K, and of V
+    for room, is_spilled in ((state / 8, True), (float(state), False)):
+        tiles = state / room
+        spilled = tiles * 2 * state + 2 * 2 * (scores - tiles * room)
+        read_again = scores / room * 2 * state
+        bound = least_traffic(experiment_at(point), np.array([room]))[0]
+        assert bound == heads * (2 * state + min(spilled, read_again))
+        assert (spilled < read_again) == is_spilled
+    everything = least_traffic(experiment_at(point), np.array([1e15]))[0]
+    assert everything == heads * ends
+
+
+def test_page_has_every_point_with_its_exact_yaml_and_values(folder: Path, study: Study) -> None:
+    page = (folder / "index.html").read_text("utf-8")
+    data = data_of(page)
+    columns = {column["name"]: column for column in data["columns"]}
+    assert columns["point"]["values"] == [point.point for point in study.points]
+    for i, point in enumerate(study.points):
+        lines = [data["yaml"]["lines"][line] for line in data["yaml"]["values"][i]]
+        assert "\n".join(lines) + "\n" == point.to_yaml()
+        reason = columns["reason"]["texts"][columns["reason"]["values"][i]]
+        assert (reason == "") == point.is_legal and reason == point.reason
+        for name, value in point.values:
+            assert columns[name]["values"][i] == value
+    assert [i for i, on in enumerate(data["front"]) if on] == study.points.front.tolist()
+    assert page.count("<svg") == len(charts_of(study)) and "Buffer &amp; &lt;cascade&gt;" in page
+    assert not re.search(r'(?:src|href)="(?!#|data:)', page) and "url(http" not in page  # needs nothing else
+
+
+def test_page_has_the_breakdown_of_designs_on_fronts(folder: Path, study: Study) -> None:
+    data = data_of((folder / "index.html").read_text("utf-8"))
+    assert [int(row) for row in data["details"]] == study.points.front.tolist()
+    for row, details in data["details"].items():
+        energy = sum(value for label, value in details if label.endswith("energy (J)"))
+        assert energy * 1e12 == pytest.approx(study.points.at(int(row)).value("energy_pj"), rel=1e-12)
+        traffic = dict(map(tuple, details))["DRAM traffic (GB)"]
+        assert traffic * 1e9 == pytest.approx(study.points.at(int(row)).value("traffic_bytes.DRAM"), rel=1e-12)
+
+
+def test_same_points_give_the_same_bytes(folder: Path) -> None:
+    files = [folder / "index.html", *sorted((folder / "figures").iterdir())]
+    before = [path.read_bytes() for path in files]
+    write_charts(folder, lambda text: None)
+    assert [path.read_bytes() for path in files] == before
+    assert {path.suffix for path in files} == {".html", ".svg", ".png"}
+
+
+def test_a_folder_without_a_sweep_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected the folder of a sweep"):
+        write_charts(tmp_path, lambda text: None)
+
+
+def test_measures_have_units() -> None:
+    assert measure("energy_pj.GLB").label == "GLB energy (J)"
+    assert measure("traffic_bytes.DRAM").label == "DRAM traffic (GB)"
+    assert measure("latency_s").label == "Time (s)"
+
+
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: install chromium to see the page work")
+def test_page_sorts_filters_and_opens_a_point_in_a_browser(folder: Path, study: Study, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    script = (
+        "byId('filter').value='rows=128 buffer>=16';byId('only-legal').checked=true;byId('filter').oninput();"
+        "byId('table').tHead.rows[0].cells[5].click();"
+    )
+    text = (folder / "index.html").read_text("utf-8")
+    page.write_text(text.replace("refresh();\nopen();", f"refresh();\nopen();\n{script}"), encoding="utf-8")
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        f"--disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'} --dump-dom"
+    )
+    command = [str(CHROMIUM), *flags.split(), f"{page.as_uri()}#point=40"]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    shown = [int(n) for n in re.findall(r'<tr class="[^"]*"><td class="number">(\d+)</td>', dom)]
+    wanted = [p for p in study.points if p.is_legal and p.axis("rows") == 128 and p.axis("buffer") >= 16]
+    wanted.sort(key=lambda p: (p.values[0][1], p.point))
+    assert shown == [point.point for point in wanted]
+    assert re.search(r'<pre id="yaml">(.*?)</pre>', dom, re.DOTALL).group(1) == study.points.at(40).to_yaml()
