@@ -6,6 +6,7 @@ row array; the mapping fuses all of it on rows.
 
 import contextlib
 import io
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -206,6 +207,11 @@ def shipped_names_hidden(text: str) -> str:
     for kind, catalog in CATALOGS.items():
         text = text.replace(f"shipped: {', '.join(catalog.names())}", f"shipped: <{kind}s>")
     return text
+
+
+def heed_interrupts() -> None:
+    """For a process about to start: a shell that runs the tests in the background has it ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run(arguments: list[str]) -> tuple[int, str, str]:

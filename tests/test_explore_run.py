@@ -26,7 +26,7 @@ from sim.explore.pareto import front_of, hypervolume
 from sim.explore.search import random_points
 from sim.explore.store import FILE
 from sim.explore.watch import Silent
-from tests.small_design import run
+from tests.small_design import heed_interrupts, run
 from tests.small_sweep import MACHINE, SWEEP, plan_of, write_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,9 +44,8 @@ LONG = SWEEP["axes"] | {
 def start(*arguments: str) -> subprocess.Popen[str]:
     """The command line in a process of its own, and of its own group."""
     command = [sys.executable, "-m", "sim", "sweep", *arguments]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, preexec_fn=heed_interrupts, **pipes)
 
 
 def points_in(folder: Path) -> int:

@@ -15,7 +15,7 @@ from sim import load_experiment, simulate
 from sim.checking import NOUNS, kind_of
 from sim.document import parse_document
 from sim.load import CATALOGS
-from tests.small_design import FILES, run, write_design
+from tests.small_design import FILES, heed_interrupts, run, write_design
 
 ROOT = Path(__file__).resolve().parents[1]
 WARNING = "warning: energy or area of 'GLB' is interpolated in its technology table\n"
@@ -305,7 +305,8 @@ def test_interrupted_while_it_reads(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "slow.yaml")
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "sim", "check", str(tmp_path / "slow.yaml")]
-    process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, env=env, preexec_fn=heed_interrupts, **pipes)
     with process, (tmp_path / "slow.yaml").open("w"):
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
