@@ -63,7 +63,7 @@ clean:
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-# The development environment holds the core, so it stamps both.
-.venv/.dev: .venv/.python pyproject.toml
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+# The development environment holds the core, so it stamps both. Triton comes with its own torch unless torch is named.
+.venv/.dev: .venv/.python pyproject.toml constraints.txt
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[kernels,dev]'
 	@touch .venv/.core $@
