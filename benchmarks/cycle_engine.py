@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from sim.assemble import load_experiment
-from sim.cycle import Timing, time_design
+from sim.cycle.answer import Timing, time_design
 from sim.engine.analytical import evaluate
 from sim.experiment import stack
 from sim.lower import lower

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from arch.dram import DramController, DramTiming
-from sim.dram import DramResult, simulate_requests
-from sim.load_dram import DRAM_CATALOG, load_dram
+from sim.dram.load import DRAM_CATALOG, load_dram
+from sim.dram.requests import DramResult, simulate_requests
 
 ROOT = Path(__file__).resolve().parents[1]
 WINDOWS = (1, 32, 64)

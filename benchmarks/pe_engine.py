@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.systolic import run_program
-from sim.systolic_product import DATAFLOWS, Dataflow, Shape, multiply
-from sim.systolic_program import Issue, SystolicArray, Tile, Words
-from sim.systolic_tasks import product_in_place, product_through, to_memory
+from sim.systolic.product import DATAFLOWS, Dataflow, Shape, multiply
+from sim.systolic.program import Issue, SystolicArray, Tile, Words
+from sim.systolic.runner import run_program
+from sim.systolic.tasks import product_in_place, product_through, to_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from arch.dram import DramTiming
 from mappings.check import Problem
-from sim.cycle import design_of, time_programs, timed_result
+from sim.cycle.answer import design_of, time_programs, timed_result
 from sim.diagnosis import Origin
 from sim.document import plain_document
 from sim.engine.analytical import evaluate

@@ -6,7 +6,7 @@ Times here are absolute: iteration n of a task issues slot k in cycle start + k 
 from collections import Counter, defaultdict
 from itertools import product
 
-from sim.binding_types import Placement, TaskGraph
+from sim.binding.types import Placement, TaskGraph
 
 
 def conflicts(graph: TaskGraph, interval: int, places: tuple[Placement, ...]) -> list[str]:

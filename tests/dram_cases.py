@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from arch.dram import DramController, DramTiming
-from sim.dram import DramResult
-from sim.load_dram import load_dram
+from sim.dram.load import load_dram
+from sim.dram.requests import DramResult
 from tests.dram_oracle import Waiting
 from tests.dram_rules import Issued
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from arch.dram import GROUP_TIMINGS, REQUIRED_TIMINGS, TIMINGS, DramTiming, Timing
-from sim.load_dram import DRAM_CATALOG, load_dram
+from sim.dram.load import DRAM_CATALOG, load_dram
 from sim.problems import InputError
 from tests.dram_cases import PRESETS, changed, one_bus
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from sim.assemble import load_experiment
-from sim.cycle import Timing, time_design
-from sim.cycle_dram import seconds_per_byte
-from sim.cycle_lags import Edge, Rule, Timed, least_lags
+from sim.cycle.answer import Timing, time_design
+from sim.cycle.dram import seconds_per_byte
+from sim.cycle.lags import Edge, Rule, Timed, least_lags
+from sim.dram.load import load_dram
 from sim.engine.analytical import Evaluation, evaluate
 from sim.experiment import Experiment, stack
 from sim.flow import IllegalMapping, simulate, simulate_all, with_cycles
-from sim.load_dram import load_dram
 from sim.lower import lower
 from sim.tables import Tables
 from tests.cycle_designs import small_design, timed_experiment

@@ -13,19 +13,19 @@ import pytest
 
 from einsums import interpret
 from sim.assemble import load_experiment
-from sim.cycle import design_of
-from sim.cycle_nest import nests_of
-from sim.cycle_program import Lowered, lower_nest
-from sim.cycle_state import Run, Window, run
+from sim.cycle.answer import design_of
+from sim.cycle.nest import nests_of
+from sim.cycle.program import Lowered, lower_nest
+from sim.cycle.state import Run, Window, run
 from sim.engine import cycle_columns as col
 from sim.engine.analytical import evaluate
 from sim.experiment import Experiment, stack
 from sim.load import load_cascade
 from sim.lower import lower
-from sim.systolic import ArrayRun, run_program
-from sim.systolic_product import Shape, product_cycles
-from sim.systolic_program import NOTHING, WEST, ZERO, Issue, Place, SystolicArray, Task, Tile, Words
-from sim.systolic_tasks import (
+from sim.systolic.product import Shape, product_cycles
+from sim.systolic.program import NOTHING, WEST, ZERO, Issue, Place, SystolicArray, Task, Tile, Words
+from sim.systolic.runner import ArrayRun, run_program
+from sim.systolic.tasks import (
     broadcast_down,
     issue_below,
     product_in_place,

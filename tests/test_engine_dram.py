@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from arch.dram import DramController, DramTiming
-from sim.dram import issue_commands, simulate_requests, stream_addresses
+from sim.dram.requests import issue_commands, simulate_requests, stream_addresses
 from tests.dram_cases import PRESETS, changed, one_bus, trace_of
 from tests.dram_rules import Issued, Rules, violations
 

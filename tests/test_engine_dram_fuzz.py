@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from arch.dram import DramController, DramTiming
-from sim.dram import DramResult, simulate_requests
+from sim.dram.requests import DramResult, simulate_requests
 from sim.engine.dram_columns import CAUSES
 from tests.dram_cases import changed, random_controller, random_device, random_requests, trace_of, waiting_of
 from tests.dram_oracle import run

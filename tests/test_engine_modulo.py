@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.binding_search import SearchOptions, bounds_of, find_schedule
-from sim.binding_types import COMPUTE, Dependency, Placement, Reader, Resource, Task, TaskGraph, Use, Value
+from sim.binding.search import SearchOptions, bounds_of, find_schedule
+from sim.binding.types import COMPUTE, Dependency, Placement, Reader, Resource, Task, TaskGraph, Use, Value
 from sim.engine.modulo_time import in_flight
 from tests.binding_checker import broken, conflicts, every_schedule, held, overfull, words
 

@@ -12,9 +12,9 @@ import pytest
 
 from einsums import interpret
 from sim.load import load_cascade
-from sim.systolic import ArrayRun, run_program
-from sim.systolic_program import NOTHING, WEST, ZERO, Issue, Place, SystolicArray, Task, Tile, Words
-from sim.systolic_tasks import (
+from sim.systolic.program import NOTHING, WEST, ZERO, Issue, Place, SystolicArray, Task, Tile, Words
+from sim.systolic.runner import ArrayRun, run_program
+from sim.systolic.tasks import (
     also_to_register,
     broadcast_down,
     giving_up,

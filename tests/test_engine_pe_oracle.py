@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from sim.systolic import run_program
-from sim.systolic_program import Issue, Place, SystolicArray, Task, Tile, Words
-from sim.systolic_tasks import drain, load, product_in_place, product_through, reduce_down, to_memory
+from sim.systolic.program import Issue, Place, SystolicArray, Task, Tile, Words
+from sim.systolic.runner import run_program
+from sim.systolic.tasks import drain, load, product_in_place, product_through, reduce_down, to_memory
 
 KINDS = ("in-place", "through", "reduce", "load", "drain")
 SLOTS = {"in-place": 1, "through": 1, "reduce": 1, "load": 0, "drain": 0}

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.systolic import ArrayRun, run_program
-from sim.systolic_product import DATAFLOWS, Dataflow, Shape, multiply, plan_folds, product_cycles
-from sim.systolic_program import Issue, OperatorSlots, Place, SystolicArray, Task, Tile, Words
-from sim.systolic_tasks import broadcast_down, drain, giving_up, load, product_in_place, product_through, to_memory
+from sim.systolic.product import DATAFLOWS, Dataflow, Shape, multiply, plan_folds, product_cycles
+from sim.systolic.program import Issue, OperatorSlots, Place, SystolicArray, Task, Tile, Words
+from sim.systolic.runner import ArrayRun, run_program
+from sim.systolic.tasks import broadcast_down, drain, giving_up, load, product_in_place, product_through, to_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -330,8 +330,8 @@ def test_second_simulator_agrees(shape: Shape) -> None:
 
 PROGRAM = """
 import numpy as np
-from sim.systolic import SystolicArray
-from sim.systolic_product import multiply
+from sim.systolic.runner import SystolicArray
+from sim.systolic.product import multiply
 random = np.random.default_rng(5)
 left, right = random.normal(size=(5, 4)), random.normal(size=(4, 7))
 for dataflow in ("output", "weight", "input"):

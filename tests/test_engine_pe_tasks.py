@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.systolic import ArrayRun, run_program
-from sim.systolic_program import (
+from sim.systolic.program import (
     NORTH,
     OPERATORS,
     WEST,
@@ -21,7 +20,8 @@ from sim.systolic_program import (
     Tile,
     Words,
 )
-from sim.systolic_tasks import (
+from sim.systolic.runner import ArrayRun, run_program
+from sim.systolic.tasks import (
     also_to_register,
     broadcast_down,
     drain,

@@ -9,9 +9,9 @@ from sim.assemble import load_experiment
 from sim.engine.cycle_columns import CAUSES
 from sim.report.plots_waterfall import COLOUR_BY_CAUSE, render_waterfall
 from sim.report.waterfall import MOST_EPOCHS, WAITS, epochs_of, waterfall_of
-from sim.timeline import record_timeline
-from sim.timeline_types import Stretch
-from sim.trace import COLOUR_BY_CAUSE as COLOUR_IN_TRACE
+from sim.timeline.recorder import record_timeline
+from sim.timeline.trace import COLOUR_BY_CAUSE as COLOUR_IN_TRACE
+from sim.timeline.types import Stretch
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 BEGINNING = Stretch(0, 1700)

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from sim import load_experiment, simulate
 from sim.__main__ import app
-from sim.binding import bind
-from sim.binding_graph import task_graphs
-from sim.binding_search import SearchOptions
-from sim.binding_types import COMPUTE, LOAD, UNLOAD
+from sim.binding.answer import bind
+from sim.binding.graph import task_graphs
+from sim.binding.search import SearchOptions
+from sim.binding.types import COMPUTE, LOAD, UNLOAD
 from sim.flow import IllegalMapping
 from tests.binding_checker import broken, conflicts, held, overfull
 

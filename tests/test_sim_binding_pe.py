@@ -12,9 +12,9 @@ import pytest
 
 from einsums import interpret
 from sim import load_experiment
-from sim.binding_graph import task_graphs
-from sim.binding_search import SearchOptions, find_schedule
-from sim.binding_types import Dependency, ModuloSchedule, TaskGraph
+from sim.binding.graph import task_graphs
+from sim.binding.search import SearchOptions, find_schedule
+from sim.binding.types import Dependency, ModuloSchedule, TaskGraph
 from sim.load import load_cascade
 from tests.test_engine_pe_attention import Clock, Sizes, attention_inputs, run_attention
 

@@ -10,9 +10,9 @@ import pytest
 from sim.assemble import load_experiment
 from sim.flow import IllegalMapping, simulate
 from sim.report.trace_command import dump, parse_window
-from sim.timeline import record_timeline
-from sim.timeline_types import Span, Stretch, Timeline
-from sim.trace import COLOUR_BY_CAUSE, trace_document
+from sim.timeline.recorder import record_timeline
+from sim.timeline.trace import COLOUR_BY_CAUSE, trace_document
+from sim.timeline.types import Span, Stretch, Timeline
 from tests.cycle_designs import small_design, timed_experiment
 from tests.small_design import run, write_design
 

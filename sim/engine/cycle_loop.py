@@ -81,7 +81,7 @@ from sim.engine.jit import compiled
 def run_program(m, fast):
     """Run a program from its beginning to its end; with `fast`, repeating stretches are skipped exactly.
 
-    m: i8[number], as made by `sim.cycle_state`; the outcome is in its counters and in `m[FAILURE]`.
+    m: i8[number], as made by `sim.cycle.state`; the outcome is in its counters and in `m[FAILURE]`.
     """
     prepare(m)
     while m[FAILURE] == NO_FAILURE:

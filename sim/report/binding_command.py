@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from sim.binding import Binding, bind
-from sim.binding_search import SearchOptions
-from sim.binding_types import ModuloSchedule
+from sim.binding.answer import Binding, bind
+from sim.binding.search import SearchOptions
+from sim.binding.types import ModuloSchedule
 from sim.experiment import Experiment
 from sim.problems import InputError, InputProblem
 from sim.report.binding_table import binding_heading, chart, part_tables

@@ -8,8 +8,8 @@ nothing does.
 from collections import Counter
 from collections.abc import Iterator
 
-from sim.binding import Binding
-from sim.binding_types import COMPUTE, ModuloSchedule, Placement, Task
+from sim.binding.answer import Binding
+from sim.binding.types import COMPUTE, ModuloSchedule, Placement, Task
 from sim.report.simulation_table import TextTable
 
 CHART_COLUMNS = 138

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from sim.experiment import Experiment
 from sim.problems import InputError, InputProblem
-from sim.timeline import TooFewSpans, record_timeline
-from sim.timeline_types import Stretch, Timeline
-from sim.trace import trace_document
+from sim.timeline.recorder import TooFewSpans, record_timeline
+from sim.timeline.trace import trace_document
+from sim.timeline.types import Stretch, Timeline
 
 WINDOW = re.compile(r"(?P<start>\d+(?:\.\d+)?%|\d+):(?P<length>\d+) ?(?P<unit>cycles?|tiles?)?")
 EXAMPLES = "'100000:3000' (cycles), '650:12 tiles' or '50%:12 tiles'"

@@ -10,7 +10,7 @@ it issued.
 from itertools import groupby
 from typing import Literal, NamedTuple
 
-from sim.timeline_types import Span, Timeline
+from sim.timeline.types import Span, Timeline
 
 MOST_EPOCHS = 16
 # Bars of one tile are joined across gaps that no reader could see.

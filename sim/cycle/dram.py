@@ -2,14 +2,14 @@
 
 Without a timing, a memory moves words at its bandwidth. With one, transfers queue in front of the channels,
 so that the latency of one hides behind the bursts of the one before, and what counts is the rate at which a
-long stream passes: bus, activations and refresh as `sim.dram` simulates them, command by command.
+long stream passes: bus, activations and refresh as `sim.dram.requests` simulates them, command by command.
 """
 
 from fractions import Fraction
 from functools import lru_cache
 
 from arch.dram import DramTiming
-from sim.dram import simulate_requests, stream_addresses
+from sim.dram.requests import simulate_requests, stream_addresses
 
 SIMULATED_BURSTS = 1 << 15  # of a stream; its second half gives the rate
 

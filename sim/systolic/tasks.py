@@ -1,6 +1,6 @@
 """The tasks that arrays are built for: products in three dataflows, trains, reductions, broadcasts.
 
-Every function gives one `Task` (see `sim/systolic.py`). r x c is its tile on R rows, T its steps; with its
+Every function gives one `Task` (see `sim/systolic/runner.py`). r x c is its tile on R rows, T its steps; with its
 first word entering in cycle 0 and stride 1, PE (i, j) fires step s in cycle s + i + j, and what leaves
 column j leaves it from PE (R-1, j).
 
@@ -16,7 +16,7 @@ column j leaves it from PE (R-1, j).
 
 from dataclasses import replace
 
-from sim.systolic_program import NORTH, NOTHING, WEST, ZERO, Issue, Place, Stream, Task, Tile
+from sim.systolic.program import NORTH, NOTHING, WEST, ZERO, Issue, Place, Stream, Task, Tile
 
 
 def product_in_place(tile: Tile, issue: Issue, left: Place, top: Place, register: int) -> Task:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sim.cycle_program import Design
+from sim.cycle.program import Design
 from sim.engine import cycle_columns as col
-from sim.timeline_runs import Piece
-from sim.timeline_types import Coordinate, Kind, Span
+from sim.timeline.runs import Piece
+from sim.timeline.types import Coordinate, Kind, Span
 
 TRANSFERS: tuple[Kind, ...] = ("fill", "drain", "read", "write")
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from math import prod
 
 from mappings.tree import PlacedKeep, PlacedLeaf
-from sim.binding_demands import Demands, own_pieces, pieces_of, whole_pieces
-from sim.binding_nest import Design, Group, design_of, groups_of
-from sim.binding_types import Dependency, Reader, TaskGraph, Value
+from sim.binding.demands import Demands, own_pieces, pieces_of, whole_pieces
+from sim.binding.nest import Design, Group, design_of, groups_of
+from sim.binding.types import Dependency, Reader, TaskGraph, Value
 from sim.experiment import Experiment
 from sim.flows import Touch
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
-from sim.cycle import NestRun
-from sim.cycle_extents import Extents, Walk
-from sim.cycle_nest import Nest
+from sim.cycle.answer import NestRun
+from sim.cycle.extents import Extents, Walk
+from sim.cycle.nest import Nest
 from sim.engine import cycle_columns as col
 
 
@@ -52,7 +52,7 @@ class Sequence:
 
     @classmethod
     def of(cls, walk: Walk, start: Extents, nests: list[Nest], runs: tuple[NestRun, ...]) -> "Sequence":
-        """`runs` as `sim.cycle.Timing` has them: by nest, then by extents."""
+        """`runs` as `sim.cycle.answer.Timing` has them: by nest, then by extents."""
         left = iter(runs)
         by_extents = [{extents: next(left) for extents in walk.variants_below(start, nest.outer)} for nest in nests]
         assert next(left, None) is None, "more runs than extents"

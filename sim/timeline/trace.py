@@ -9,7 +9,7 @@ microseconds: one microsecond on the screen is one cycle of the machine.
 from collections.abc import Iterator
 from typing import Any
 
-from sim.timeline_types import Coordinate, Span, Timeline
+from sim.timeline.types import Coordinate, Span, Timeline
 
 ARRAYS, MEMORIES, RESULTS, PORTS = 1, 2, 3, 4  # processes
 PROCESSES = {

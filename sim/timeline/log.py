@@ -6,8 +6,8 @@ they did, so that what is shown is everything that happened there.
 
 import numpy as np
 
-from sim.cycle_program import Lowered
-from sim.cycle_state import Window, run
+from sim.cycle.program import Lowered
+from sim.cycle.state import Window, run
 from sim.engine import cycle_columns as col
 
 PROBE_ROWS = 4096

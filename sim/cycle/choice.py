@@ -9,11 +9,11 @@ all runs as if it did.
 from dataclasses import dataclass, replace
 from math import prod
 
-from sim.cycle_amounts import Machine, Sizer, latency_of_ways, ways_of
-from sim.cycle_extents import Extents, Variants, Walk
-from sim.cycle_keeps import NestKeep, inner_ways, keeps_of, with_copies
-from sim.cycle_nest import Nest
-from sim.cycle_order import Need, Order, Plan
+from sim.cycle.amounts import Machine, Sizer, latency_of_ways, ways_of
+from sim.cycle.extents import Extents, Variants, Walk
+from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
+from sim.cycle.nest import Nest
+from sim.cycle.order import Need, Order, Plan
 from sim.flows import FlowBuilder
 
 

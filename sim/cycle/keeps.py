@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mappings.tree import PlacedKeep
-from sim.cycle_amounts import Machine, Way
-from sim.cycle_nest import Nest, Slot
+from sim.cycle.amounts import Machine, Way
+from sim.cycle.nest import Nest, Slot
 from sim.flows import FlowBuilder, Touch
 
 

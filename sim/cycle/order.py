@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf, ResolvedTree
-from sim.cycle_amounts import Amount
-from sim.cycle_lags import Edge, Rule, Timed, comes_before, least_lags
-from sim.cycle_nest import Nest, Slot
+from sim.cycle.amounts import Amount
+from sim.cycle.lags import Edge, Rule, Timed, comes_before, least_lags
+from sim.cycle.nest import Nest, Slot
 from sim.flows import FlowBuilder
 
 

@@ -9,7 +9,7 @@ from sim.load import build, read_document_once
 from sim.overrides import resolve_base
 from sim.problems import InputError, InputProblem
 
-DRAM_CATALOG = Catalog(Path(__file__).resolve().parent.parent / "arch" / "catalog" / "dram", "DRAM")
+DRAM_CATALOG = Catalog(Path(__file__).resolve().parents[2] / "arch" / "catalog" / "dram", "DRAM")
 
 
 def load_dram(name_or_path: str, beside: Path | None = None) -> DramTiming:

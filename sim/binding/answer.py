@@ -1,8 +1,8 @@
 """The binding of a mapped cascade, found: for each pipelined part the interval, stages and starts of its Einsums.
 
 `bind` takes an experiment (cascade, machine, tiles, fusion tree; its schedule is not looked at), makes the task
-graphs (`sim.binding_graph`) and searches each (`sim.binding_search`). What comes out is a `pipelined` schedule for the
-part that takes longest: a stage for each of its Einsums (`sim.binding_stages`); Einsums of other parts run before or
+graphs (`sim.binding.graph`) and searches each (`sim.binding.search`). What comes out is a `pipelined` schedule for the
+part that takes longest: a stage for each of its Einsums (`sim.binding.stages`); Einsums of other parts run before or
 after it, as the tree has them. Where passes are joined in one pipeline, a step is a whole chunk and the stage of an
 Einsum is its pass.
 """
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mappings.types import Schedule, Stage
-from sim.binding_graph import task_graphs
-from sim.binding_search import SearchOptions, find_schedule
-from sim.binding_stages import stages_in_order
-from sim.binding_types import ModuloSchedule
+from sim.binding.graph import task_graphs
+from sim.binding.search import SearchOptions, find_schedule
+from sim.binding.stages import stages_in_order
+from sim.binding.types import ModuloSchedule
 from sim.experiment import Experiment
 from sim.load_text import yaml_text
 

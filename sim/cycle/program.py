@@ -10,13 +10,13 @@ from math import ceil
 
 import numpy as np
 
-from sim.cycle_amounts import Amount, Sizer, latency_of_ways
-from sim.cycle_choice import Chosen, Design, choose, is_even, sizer_of
-from sim.cycle_extents import Extents, Variants, number_variants
-from sim.cycle_keeps import NestKeep, Traffic
-from sim.cycle_nest import Nest, Slot
-from sim.cycle_order import Need, Order, needs_of, with_equal_repetitions
-from sim.cycle_state import Program
+from sim.cycle.amounts import Amount, Sizer, latency_of_ways
+from sim.cycle.choice import Chosen, Design, choose, is_even, sizer_of
+from sim.cycle.extents import Extents, Variants, number_variants
+from sim.cycle.keeps import NestKeep, Traffic
+from sim.cycle.nest import Nest, Slot
+from sim.cycle.order import Need, Order, needs_of, with_equal_repetitions
+from sim.cycle.state import Program
 from sim.engine import cycle_columns as col
 
 SKEW_STEPS = 8  # steps by which arrays without barriers may be apart

@@ -13,7 +13,7 @@ import numpy as np
 from sim.engine import pe_columns as col
 from sim.engine.pe_array import run_array
 from sim.suggest import near_or_all
-from sim.systolic_program import (
+from sim.systolic.program import (
     NORTH,
     OPERATORS,
     ROWS_OF_TASK,

@@ -7,18 +7,18 @@ that the middle of a run of a million million cycles is as near as its beginning
 from typing import NamedTuple
 
 from mappings.check import Problem
-from sim.cycle import Timing, design_of, time_design
-from sim.cycle_nest import nests_of
-from sim.cycle_program import Design
+from sim.cycle.answer import Timing, design_of, time_design
+from sim.cycle.nest import nests_of
+from sim.cycle.program import Design
 from sim.engine.analytical import evaluate
 from sim.engine.cycle_columns import ARRAYS, CAUSES, IDLE, LATENCY, OFF_CHIP, SERVERS
 from sim.experiment import Experiment, stack
 from sim.flow import IllegalMapping, simulate_all
 from sim.lower import lower
-from sim.timeline_log import log_of, start_of_tile
-from sim.timeline_runs import Piece, Sequence
-from sim.timeline_spans import Reading
-from sim.timeline_types import Lane, Span, Stretch, Timeline
+from sim.timeline.log import log_of, start_of_tile
+from sim.timeline.runs import Piece, Sequence
+from sim.timeline.spans import Reading
+from sim.timeline.types import Lane, Span, Stretch, Timeline
 
 MOST_SPANS = 20_000
 

@@ -15,7 +15,7 @@ from math import ceil, gcd, prod
 
 import numpy as np
 
-from sim.binding_types import Bound, ModuloSchedule, Placement, TaskGraph
+from sim.binding.types import Bound, ModuloSchedule, Placement, TaskGraph
 from sim.engine import modulo_columns as col
 from sim.engine.modulo import search
 from sim.engine.modulo_cost import count_pieces, sum_words

@@ -8,12 +8,12 @@ from fractions import Fraction
 import numpy as np
 
 from arch.dram import DramTiming
-from sim.cycle_amounts import Machine, ported_memories
-from sim.cycle_extents import Extents, LoopTile, Walk
-from sim.cycle_keeps import keeps_of, traffic_of
-from sim.cycle_nest import Nest, nests_of
-from sim.cycle_program import Design, Lowered, lower_nest
-from sim.cycle_state import Run, run
+from sim.cycle.amounts import Machine, ported_memories
+from sim.cycle.extents import Extents, LoopTile, Walk
+from sim.cycle.keeps import keeps_of, traffic_of
+from sim.cycle.nest import Nest, nests_of
+from sim.cycle.program import Design, Lowered, lower_nest
+from sim.cycle.state import Run, run
 from sim.engine.analytical import Evaluation
 from sim.engine.cycle_columns import CAUSES, OFF_CHIP
 from sim.experiment import Experiment

@@ -19,9 +19,9 @@ from arch.dram import DramTiming
 from arch.types import Architecture, Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
-from sim.cycle_dram import seconds_per_byte
-from sim.cycle_extents import Extents, Walk
-from sim.cycle_nest import Slot
+from sim.cycle.dram import seconds_per_byte
+from sim.cycle.extents import Extents, Walk
+from sim.cycle.nest import Slot
 from sim.flows import FlowBuilder, Touch
 
 

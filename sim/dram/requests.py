@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from arch.dram import DramController, DramTiming
 from arch.names import nearest
 from arch.quantity import format_quantity
-from sim.dram_tables import DramTables, address_parts, lower_dram
+from sim.dram.tables import DramTables, address_parts, lower_dram
 from sim.engine.dram_address import decode
 from sim.engine.dram_columns import (
     CAUSES,

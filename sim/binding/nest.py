@@ -14,7 +14,7 @@ import numpy as np
 
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
-from sim.cycle_extents import Extents, LoopTile, Walk
+from sim.cycle.extents import Extents, LoopTile, Walk
 from sim.engine.analytical import Evaluation, evaluate
 from sim.engine.columns import KeepColumn
 from sim.engine.counting import first_tile_words

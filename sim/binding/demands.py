@@ -2,7 +2,7 @@
 
 Operands of one side of an array ride along its links, one word a slot, as does a reduction along a side; what differs
 in every element must be shifted through the columns as a *train* of a slot for each row, which is a task of its own
-because it can run beside other work. The rules are those of the tile-level engine (`sim.cycle_amounts`).
+because it can run beside other work. The rules are those of the tile-level engine (`sim.cycle.amounts`).
 """
 
 from collections.abc import Iterator
@@ -13,9 +13,9 @@ from math import ceil, prod
 from arch.types import Array
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf
-from sim.binding_nest import Design, Group
-from sim.binding_types import COMPUTE, LOAD, UNLOAD, Resource, Task, Use
-from sim.cycle_amounts import Way, ported_memories, tensors_of, ways_of
+from sim.binding.nest import Design, Group
+from sim.binding.types import COMPUTE, LOAD, UNLOAD, Resource, Task, Use
+from sim.cycle.amounts import Way, ported_memories, tensors_of, ways_of
 from sim.engine.columns import FlowColumn
 from sim.flows import Touch
 

@@ -14,8 +14,8 @@ from itertools import product
 import numpy as np
 
 from mappings.tree import ResolvedTree
-from sim.binding_search import SearchOptions, tables_of
-from sim.binding_types import COMPUTE, Dependency, ModuloSchedule, Task, TaskGraph
+from sim.binding.search import SearchOptions, tables_of
+from sim.binding.types import COMPUTE, Dependency, ModuloSchedule, Task, TaskGraph
 from sim.engine.modulo_cost import count_pieces, shift_stages, sum_words, too_full
 from sim.engine.modulo_time import settle_stages
 

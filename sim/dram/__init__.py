@@ -1,0 +1,1 @@
+"""DRAM time, command by command."""

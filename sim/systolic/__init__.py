@@ -1,0 +1,1 @@
+"""The PE level: a rectangular array cycle by cycle, with real values."""
