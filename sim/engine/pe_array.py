@@ -3,7 +3,8 @@
 A link holds one token: a value and the tag of the task and step it belongs to. Tokens enter from the sides
 as the streams say, and move one link per cycle, south or east; none ever waits. A task fires in a PE when
 the operands it needs are there. What leaves the bottom row enters the 1D array below it (row `rows` of
-every table) in the next cycle, or leaves.
+every table) in the next cycle, or leaves. A link along the 1D array carries operands or partial results from
+its first PE to its last.
 
 Because nothing waits, a PE may write its outgoing links in place as long as the PEs behind these links have
 been looked at before: rows go from the bottom up, columns from the right to the left.
@@ -35,6 +36,7 @@ from sim.engine.pe_columns import (
     LINK,
     LINK_TAKEN,
     NEEDS,
+    NEEDS_ALONG,
     NEEDS_NORTH,
     NEEDS_WEST,
     NEVER,
@@ -42,12 +44,14 @@ from sim.engine.pe_columns import (
     OUT_BASE,
     OUT_LANE,
     OUT_STEP,
+    PASSES,
     ROW,
     ROW_OF_STEP,
     ROWS,
     SEND_OPERAND,
     SEND_RESULT,
     SIDE,
+    SIDEWAYS,
     SKEW,
     SOUTH,
     START,
@@ -68,7 +72,8 @@ def put(values, tags, row, col, link, value, tag):
     """Put a token on the link that leads into a PE; whether another one already wants it in this cycle.
 
     values: f8[link, row, col] and tags: i8[link, row, col], the link that leads into the PE; the last link
-    is the one from the west. tags[0, row, -1] counts the tokens in a row.
+    but one is the one from the west, the last the one along the 1D array. tags[0, row, -1] counts the tokens
+    in a row.
     """
     taken = tags[link, row, col] != EMPTY
     if not taken:
@@ -94,8 +99,10 @@ def inject(stream, now, tags, values, memory, stamps, log):
         word = stream[BASE] + step * stream[STEP_WORDS] + lane * stream[LANE_WORDS]
         row, col, link = 0, lane, stream[LINK]
         if stream[SIDE] == LEFT:
-            row, col, link = lane, 0, tags.shape[0] - 1
+            row, col, link = lane, 0, tags.shape[0] - 2
         elif stream[SIDE] == BELOW:
+            row, link = tags.shape[1] - 2, tags.shape[0] - 2
+        elif stream[SIDE] == SIDEWAYS:
             row, link = tags.shape[1] - 2, tags.shape[0] - 1
         tag = stream[TASK] << STEP_BITS | step
         now[ROW], now[COL], now[TOKEN] = row, col, tag
@@ -132,15 +139,15 @@ def send_south(tasks, now, link, value, tags, values, log):
         else:
             below = rows + 1
     elif row == rows:
-        link = tags.shape[0] - 1  # the way out of the 1D array is its own
+        link = tags.shape[0] - 2  # the way out of the 1D array is its own
     if put(values, tags, below, col, link, value, tag):
         note(log, LINK_TAKEN, now)
 
 
 @compiled
 def act(tasks, now, link, tags, values, file, pes, log):
-    """Handle the token that came into the PE of `now` by a link, the last one from the west; arrays: `fire`."""
-    tag, row, col, west = now[TOKEN], now[ROW], now[COL], tags.shape[0] - 1
+    """Handle the token that came into the PE of `now` by a link (see `put`); arrays as in `fire`."""
+    tag, row, col, west = now[TOKEN], now[ROW], now[COL], tags.shape[0] - 2
     task = tag >> STEP_BITS
     if not fires_here(tasks, tag, row, col, tags.shape[1] - 2):
         if link < west:  # not this PE's: it passes through
@@ -149,15 +156,50 @@ def act(tasks, now, link, tags, values, file, pes, log):
     result = fire(tasks, now, link, values, file, pes, log)
     south = tasks[task, SOUTH]
     if south == SEND_RESULT:
-        send_south(tasks, now, link % west, result, tags, values, log)
+        send_south(tasks, now, link if link < west else 0, result, tags, values, log)
     elif south == SEND_OPERAND and row + 1 < tasks[task, ROWS]:
         send_south(tasks, now, link, values[link, row, col], tags, values, log)
+    if tasks[task, PASSES] == SEND_RESULT:
+        send_along(tasks, now, result, tags, values, log)
+
+
+@compiled
+def send_along(tasks, now, value, tags, values, log):
+    """Put a token on the link to the next PE of the 1D array; from the last one of its tile a result leaves."""
+    tag, row, col, link = now[TOKEN], now[ROW], now[COL], tags.shape[0] - 1
+    task, leaves = tag >> STEP_BITS, col + 1 >= tasks[tag >> STEP_BITS, COLS]
+    if leaves and tasks[task, PASSES] != SEND_RESULT:
+        return
+    if put(values, tags, row + 1 if leaves else row, col if leaves else col + 1, link, value, tag):
+        note(log, LINK_TAKEN, now)
+
+
+@compiled
+def take_along(tasks, now, tags, values, file, pes, log):
+    """Handle the token on the link along the 1D array; its tag where it waits for a partner from elsewhere, or
+    EMPTY. Arrays as in `fire`.
+    """
+    row, col, link = now[ROW], now[COL], tags.shape[0] - 1
+    tag = tags[link, row, col]
+    if row != tags.shape[1] - 2 or tag == EMPTY:
+        return EMPTY
+    tags[link, row, col] = EMPTY
+    tags[0, row, -1] -= 1
+    task = tag >> STEP_BITS
+    now[TOKEN] = tag
+    if tasks[task, PASSES] == SEND_OPERAND:
+        send_along(tasks, now, values[link, row, col], tags, values, log)
+    if tasks[task, NEEDS] != NEEDS_ALONG:
+        return tag
+    act(tasks, now, link, tags, values, file, pes, log)
+    return EMPTY
 
 
 @compiled
 def visit(tasks, now, tags, values, file, pes, log):
     """All that happens in one PE in one cycle; arrays as in `fire`."""
-    row, col, last = now[ROW], now[COL], tags.shape[0] - 1
+    row, col, last = now[ROW], now[COL], tags.shape[0] - 2
+    along = take_along(tasks, now, tags, values, file, pes, log)
     west = tags[last, row, col]
     waits = west != EMPTY
     if waits:
@@ -183,17 +225,22 @@ def visit(tasks, now, tags, values, file, pes, log):
         act(tasks, now, link, tags, values, file, pes, log)
     if waits:
         now[TOKEN] = west
-        if tasks[west >> STEP_BITS, NEEDS] & NEEDS_NORTH:
+        needs = tasks[west >> STEP_BITS, NEEDS]
+        if needs & NEEDS_NORTH or (needs & NEEDS_ALONG and along != west):
             note(log, OPERAND_MISSING, now)
         else:
+            along = EMPTY if along == west else along
             act(tasks, now, last, tags, values, file, pes, log)
+    if along != EMPTY:
+        now[TOKEN] = along
+        note(log, OPERAND_MISSING, now)
 
 
 @compiled
 def visit_row(tasks, now, row, tags, values, file, pes, log):
     """All that happens in one row in one cycle, from the right to the left; arrays as in `fire`."""
     now[ROW] = row
-    is_common = tags.shape[0] == 2 and row < tags.shape[1] - 3
+    is_common = tags.shape[0] == 3 and row < tags.shape[1] - 3
     col = tags.shape[2] - 2
     while col >= 0:
         if is_common:
@@ -217,7 +264,8 @@ def collect(tasks, now, tags, values, memory, stamps, log):
             tags[link, row, col] = EMPTY
             task = tag >> STEP_BITS
             if tasks[task, OUT_BASE] >= 0:
-                word = tasks[task, OUT_BASE] + (tag & STEP_MASK) * tasks[task, OUT_STEP] + col * tasks[task, OUT_LANE]
+                lane = 0 if link == tags.shape[0] - 1 else col  # what went along has one word for all lanes
+                word = tasks[task, OUT_BASE] + (tag & STEP_MASK) * tasks[task, OUT_STEP] + lane * tasks[task, OUT_LANE]
                 memory[word] = values[link, row, col]
                 stamps[word] = now[CYCLE] + 1 + stamps[-1]
             if log[HAZARDS + task, FIRST_LEFT] < 0:
@@ -236,9 +284,9 @@ def run_array(shape, tasks, streams, memory, stamps, pes, log):
     i8[column, row, col], filled, the last row is the 1D array; log: i8[hazard + task, 5], filled.
     """
     rows, cols, links = pes.shape[1] - 1, pes.shape[2], shape[0]
-    tags = np.full((links + 1, rows + 2, cols + 1), EMPTY)
+    tags = np.full((links + 2, rows + 2, cols + 1), EMPTY)
     tags[0, :, cols] = 0
-    values = np.zeros((links + 1, rows + 2, cols))
+    values = np.zeros((links + 2, rows + 2, cols))
     file = np.zeros((2, shape[1], rows + 1, cols))
     file[1] = NEVER
     alive = np.empty(streams.shape[0], np.int64)

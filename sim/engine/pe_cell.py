@@ -10,6 +10,7 @@ import numpy as np
 from sim.engine.jit import compiled
 from sim.engine.pe_columns import (
     ADD,
+    ALONG,
     BUSY_UNTIL,
     COL,
     COUNTS,
@@ -86,14 +87,16 @@ def note(log, hazard, now):
 
 @compiled
 def operand(source, link, now, values, file, log):
-    """Value of an operand: of the token that came down `link`, of the one from the west, or of a register.
+    """Value of an operand: of the token that came down `link`, from the west or along, or of a register.
 
-    values: f8[link, row, col], the link from the west is the last; file: f8[(value, cycle from which it may
-    be read, NEVER: empty), register, row, col].
+    values: f8[link, row, col], the last link but one is from the west, the last along the 1D array; file:
+    f8[(value, cycle from which it may be read, NEVER: empty), register, row, col].
     """
     if source == NORTH:
         return values[link, now[ROW], now[COL]]
     if source == WEST:
+        return values[-2, now[ROW], now[COL]]
+    if source == ALONG:
         return values[-1, now[ROW], now[COL]]
     if source == NOTHING:
         return 0.0

@@ -8,13 +8,13 @@ MOVE, MACC, MULTIPLY, ADD, SUBTRACT, MAXIMUM, DIVIDE, EXPONENTIAL, SUBTRACT_EXPO
 OPERATORS = 9
 
 # Where an operand comes from; zero and above: the register of that number.
-NORTH, WEST, NOTHING = -1, -2, -3
+NORTH, WEST, NOTHING, ALONG = -1, -2, -3, -4  # ALONG: by the link along the 1D array
 
-# What a PE sends south when a task has fired in it.
+# What a PE sends south, or on along the 1D array, when a task has fired in it.
 SEND_NOTHING, SEND_OPERAND, SEND_RESULT = range(3)
 
 # Which operands must be there for a task to fire (bits).
-NEEDS_NORTH, NEEDS_WEST = 1, 2
+NEEDS_NORTH, NEEDS_WEST, NEEDS_ALONG = 1, 2, 4
 
 # In which rows of its tile a task fires: all; row = step; row = rows - 1 - step.
 EVERY_ROW, ROW_OF_STEP, ROW_FROM_BOTTOM = range(3)
@@ -41,8 +41,9 @@ EVERY_ROW, ROW_OF_STEP, ROW_FROM_BOTTOM = range(3)
     OUT_BASE,  # first word of what leaves, -1: nothing is kept
     OUT_STEP,  # words from step to step
     OUT_LANE,  # words from column to column
-) = range(20)
-TASK_COLUMNS = 20
+    PASSES,  # what goes on along the 1D array: one of SEND_*
+) = range(21)
+TASK_COLUMNS = 21
 
 # Columns of `streams: i8[stream, column]`; a row feeds one side, its rows sorted by START.
 (
@@ -59,7 +60,7 @@ TASK_COLUMNS = 20
     LANE_WORDS,
 ) = range(11)
 STREAM_COLUMNS = 11
-TOP, LEFT, BELOW = range(3)  # sides; BELOW: straight into the 1D array
+TOP, LEFT, BELOW, SIDEWAYS = range(4)  # sides; BELOW: straight into the 1D array; SIDEWAYS: into its first PE
 
 # Columns of `pes: i8[column, row, col]`; counts of operators start at COUNTS.
 BUSY_UNTIL, LIVE, PEAK, COUNTS = range(4)

@@ -3,7 +3,8 @@
 A **program** is a tuple of tasks over one memory of words. A **task** says what a PE does when the task's
 operands are there; its **streams** say which words enter at which side in which cycle. Columns carry
 operands, partial results and broadcasts from the top down; rows carry operands from the left; what leaves
-the bottom row enters the 1D array or memory. The schedule is static: nothing waits for anything, and a
+the bottom row enters the 1D array or memory; a link along the 1D array carries operands and
+partial results from its first PE to its last. The schedule is static: nothing waits for anything, and a
 schedule that asks for the impossible is answered with `Hazard`s, not with stalls.
 """
 
@@ -15,10 +16,10 @@ import numpy as np
 from sim.engine import pe_columns as col
 
 OPERATORS = ("move", "macc", "multiply", "add", "subtract", "max", "divide", "exp", "subtract-exp")
-SIDES = ("top", "left", "below")
+SIDES = ("top", "left", "below", "sideways")
 SENT_SOUTH = ("nothing", "operand", "result")
 ROWS_OF_TASK = ("every", "step", "step-from-bottom")
-NORTH, WEST, NOTHING = col.NORTH, col.WEST, col.NOTHING
+NORTH, WEST, NOTHING, ALONG = col.NORTH, col.WEST, col.NOTHING, col.ALONG
 
 
 class OperatorSlots(NamedTuple):
@@ -30,10 +31,12 @@ class OperatorSlots(NamedTuple):
     max: int = 1
     divide: int = 1
     exp: int = 6
+    subtract_exp: int | None = None  # where one pipelined unit does both
 
     def of(self, operator: str) -> int:
         """Slots of an operator by its name; moving a value takes none."""
-        by_name = {"move": 0, "multiply": self.macc, "subtract": self.add, "subtract-exp": self.add + self.exp}
+        both = self.add + self.exp if self.subtract_exp is None else self.subtract_exp
+        by_name = {"move": 0, "multiply": self.macc, "subtract": self.add, "subtract-exp": both}
         return by_name[operator] if operator in by_name else int(getattr(self, operator))
 
 
@@ -56,7 +59,7 @@ class SystolicArray:
             if getattr(self, name) < least:
                 raise ValueError(f"{name} of an array: expected at least {least}, got {getattr(self, name)}")
         for name, slots in self.slots._asdict().items():
-            if slots < 1:
+            if slots is not None and slots < 1:
                 raise ValueError(f"slots of {name}: expected at least 1 cycle, got {slots}")
 
 
@@ -93,7 +96,7 @@ class Issue(NamedTuple):
 class Stream:
     """Words that enter at a side: lane l gets step s in cycle start + s*stride + l*skew."""
 
-    side: Literal["top", "left", "below"]
+    side: Literal["top", "left", "below", "sideways"]
     words: Place
     skew: int = 1
 
@@ -102,8 +105,8 @@ class Stream:
 class Task:
     """What a PE does when the operands of one step are there: `to` = operator(a, b, c), then pass on.
 
-    Operands are register numbers, NORTH, WEST or NOTHING. A task without streams belongs to the 1D array
-    and takes what the tasks above send into it.
+    Operands are register numbers, NORTH, WEST, ALONG (the link along the 1D array) or NOTHING. A task
+    without streams belongs to the 1D array and takes what the tasks above send into it.
     """
 
     issue: Issue
@@ -115,6 +118,7 @@ class Task:
     to: int | None = None  # register of the result
     south: str = "nothing"  # what goes on down the column
     east: bool = False  # the operand from the left goes on to the right
+    passes: str = "nothing"  # what goes on along the 1D array; a result leaves from the last PE of the tile
     at: str = "every"  # rows in which the task fires
     frees: str = ""  # operands (of "abc") whose registers are given up at the last step
     uses_up: str = ""  # the same, at every step

@@ -14,6 +14,7 @@ from sim.engine import pe_columns as col
 from sim.engine.pe_array import run_array
 from sim.suggest import near_or_all
 from sim.systolic.program import (
+    ALONG,
     NORTH,
     OPERATORS,
     ROWS_OF_TASK,
@@ -159,7 +160,8 @@ def needs_of(task: Task) -> int:
     """Which operands must be there: those that enter, and in the 1D array what comes from above."""
     sides = {stream.side for stream in task.streams}
     north = col.NEEDS_NORTH if "top" in sides or not sides or NORTH in (task.a, task.b, task.c) else 0
-    return north | (col.NEEDS_WEST if sides & {"left", "below"} else 0)
+    along = col.NEEDS_ALONG if "sideways" in sides else 0
+    return north | along | (col.NEEDS_WEST if sides & {"left", "below"} else 0)
 
 
 def task_table(tasks: Sequence[Task], array: SystolicArray, index: dict[str, int]) -> np.ndarray:
@@ -176,6 +178,7 @@ def task_table(tasks: Sequence[Task], array: SystolicArray, index: dict[str, int
         row[col.FRESH] = task.is_fresh
         row[col.THEN] = -1 if task.then is None else index[task.then]
         row[[col.OUT_BASE, col.OUT_STEP, col.OUT_LANE]] = task.out or (-1, 0, 0)
+        row[col.PASSES] = SENT_SOUTH.index(task.passes)
     return table
 
 
@@ -195,7 +198,7 @@ def stream_table(tasks: Sequence[Task]) -> np.ndarray:
             task.issue.stride,
             stream.skew,
             task.tile.steps,
-            task.tile.rows if stream.side == "left" else task.tile.cols,
+            {"left": task.tile.rows, "sideways": 1}.get(stream.side, task.tile.cols),
             *stream.words,
         )
         for number, task in enumerate(tasks)
@@ -212,6 +215,7 @@ def check_task(task: Task, array: SystolicArray, words: int, names: tuple[str, .
     for what, found, known in (
         ("operator", task.operator, OPERATORS),
         ("south", task.south, SENT_SOUTH),
+        ("passes", task.passes, SENT_SOUTH),
         ("at", task.at, ROWS_OF_TASK),
         ("then", task.then, (*names, None)),
     ):
@@ -219,7 +223,7 @@ def check_task(task: Task, array: SystolicArray, words: int, names: tuple[str, .
             wrong = f"{what}: no '{found}'{near_or_all(str(found), (name for name in known if name))}"
     if wrong is None:
         wrong = wrong_shape(task, array) or wrong_words(task, words)
-    if wrong is None and task.south == "result" and array.slots.of(task.operator) > 1:
+    if wrong is None and "result" in (task.south, task.passes) and array.slots.of(task.operator) > 1:
         wrong = "a result that is sent on: expected an operator of one slot, its register may be drained instead"
     if wrong is None and (issue.start < 0 or issue.stride < 1 or not 0 <= issue.link < array.links):
         wrong = f"issue: expected start >= 0, stride >= 1 and a link below {array.links}, got {tuple(issue[1:])}"
@@ -238,6 +242,10 @@ def wrong_shape(task: Task, array: SystolicArray) -> str | None:
     sides, operands = {stream.side for stream in task.streams}, (task.a, task.b, task.c)
     if WEST in operands and not sides & {"left", "below"}:
         return "operands: expected a stream at the left or below for WEST, got none"
+    if (ALONG in operands or task.passes != "nothing") and "sideways" not in sides:
+        return "operands: expected a stream sideways for ALONG, got none"
+    if "sideways" in sides and sides & {"top", "left"}:
+        return f"streams: expected none at the {min(sides & {'top', 'left'})} of a task of the 1D array"
     if NORTH in operands and "left" in sides and "top" not in sides:
         return "operands: expected a stream at the top for NORTH, got none"
     if not set(task.frees + task.uses_up) <= set("abc"):
@@ -247,10 +255,10 @@ def wrong_shape(task: Task, array: SystolicArray) -> str | None:
 
 def wrong_words(task: Task, words: int) -> str | None:
     """What is wrong with the words that the task reads and writes, if anything."""
-    lanes_of = {"left": task.tile.rows}
+    lanes_of = {"left": task.tile.rows, "sideways": 1}
     places = [(stream.words, lanes_of.get(stream.side, task.tile.cols)) for stream in task.streams]
     if task.out is not None:
-        places.append((task.out, task.tile.cols))
+        places.append((task.out, 1 if task.passes == "result" else task.tile.cols))
     for place, lanes in places:
         used = words_of(place, task.tile.steps, lanes)
         if used.min() < 0 or used.max() >= words:

@@ -12,11 +12,12 @@ column j leaves it from PE (R-1, j).
 | drain | a train of r blanks; blank s picks up row s in cycle 2s+j | R-1+j .. R+r-2+j |
 | reduce | one partial result goes down column j and meets every row | R-1+j |
 | broadcast | one word goes down column j, every PE combines it with a register | - |
+| reduce_along | one partial result goes along the 1D array, meeting every PE | C-1 |
 """
 
 from dataclasses import replace
 
-from sim.systolic.program import NORTH, NOTHING, WEST, ZERO, Issue, Place, Stream, Task, Tile
+from sim.systolic.program import ALONG, NORTH, NOTHING, WEST, ZERO, Issue, Place, Stream, Task, Tile
 
 
 def product_in_place(tile: Tile, issue: Issue, left: Place, top: Place, register: int) -> Task:
@@ -96,6 +97,24 @@ def issue_below(tile: Tile, issue: Issue, operator: str, operands: tuple[int, in
     lane."""
     a, b = operands
     return Task(issue, tile, operator, a, b, south="result", streams=(Stream("below", words),))
+
+
+def with_broadcast(task: Task, words: Place) -> Task:
+    """The same task of the 1D array; its operand b is words[step, 0], passed on from PE to PE."""
+    return replace(task, streams=(*task.streams, Stream("sideways", words)), passes="operand", b=ALONG)
+
+
+def reduce_along(tile: Tile, issue: Issue, operator: str, register: int, start: Place = ZERO) -> Task:
+    """start[step, 0] combined with the register of every PE of the 1D array leaves its last one."""
+    stream = Stream("sideways", start)
+    return Task(issue, tile, operator, ALONG, register, streams=(stream,), passes="result")
+
+
+def reduce_words_along(tile: Tile, issue: Issue, operator: str, words: Place, start: Place = ZERO) -> Task:
+    """start[step, 0] combined with words[step, lane], which enter the 1D array lane by lane, leaves its last
+    PE."""
+    streams = (Stream("below", words), Stream("sideways", start))
+    return Task(issue, tile, operator, ALONG, WEST, streams=streams, passes="result")
 
 
 def to_register(task: Task, register: int) -> Task:
