@@ -9,6 +9,10 @@ the PEs as many to be shifted out, on the same links down the columns as moving 
 (the closed forms of docs/cycle-pe.md: 2*rows + columns + slots - 2 for one output-stationary fold, of which
 rows + columns - 2 are skew); - an operand or result of one side only rides along, one word a link and slot,
 as does a reduction down the columns.
+
+Where every PE folds words of its own over several slots before a side is reduced, that reduction takes a slot
+more: a *chain* from PE to PE. A fold of plain words (a maximum, a sum) begins with a move, which needs no operator, so
+the chain of one repetition goes in the first slot of the next (docs/cycle-pe.md).
 """
 
 from dataclasses import dataclass
@@ -23,6 +27,7 @@ from sim.cycle.dram import seconds_per_byte
 from sim.cycle.extents import Extents, Walk
 from sim.cycle.nest import Slot
 from sim.flows import FlowBuilder, Touch
+from sim.ranks import RankSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,7 @@ class Amount:
     write_words: Fraction
     rows: tuple[tuple[int, ...], ...]  # [in, points, out][ported memory]
     stretch: int  # cycles of the repetition lost to its own accesses
+    chain: int = 0  # 1: a reduction over the PEs takes one more slot, which the next repetition shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,8 @@ class Sizer:
     ways: list[tuple[Way, tuple[int, ...]]]  # with the loops of the slot outside the tile that moves
     root: str
     around: tuple[tuple[int, int], ...] = ()  # (part, iterations) of the nest's loops around it
+    reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
+    moves_first: bool = False  # a fold begins with a word as it is: nothing to compute
 
     @property
     def array(self) -> Array:
@@ -154,8 +162,13 @@ class Sizer:
                 slots = folds * (shift or points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
-        if not link_in and not link_out:
+        chains, chain = self._chains(extents), 0
+        if link_in or link_out:
+            link_out += ceil(Fraction(chains, folds))
+        else:
             folds, points = 1, folds * points
+            chain = int(chains > 0 and self.moves_first and not streams[True])
+            link_out = chains * (1 - chain)
         cycles, stretch = self._stretched(cycles, rows, folds * points)
         return Amount(
             repeats,
@@ -168,7 +181,28 @@ class Sizer:
             streams[True],
             tuple(map(tuple, rows)),
             stretch,
+            chain,
         )
+
+    def _chains(self, extents: Extents) -> int:
+        """Slots for reductions over the PEs: one for each run of slots in which every PE folds words of its own."""
+        space, sides = self.walk.space, [side.variable for side in self.slot.leaf.spatial]
+        if not any(side in self.reduced and self._is_wide(extents, side) for side in sides):
+            return 0
+        inner = len(self.slot.loops)
+        while inner and self.walk.loops[self.slot.loops[inner - 1]].part in self._reduced_parts(space):
+            inner -= 1
+        around = self.walk.iterations(extents, self.slot.loops[:inner])
+        return around if self.walk.iterations(extents, self.slot.loops) > around else 0
+
+    def _is_wide(self, extents: Extents, variable: str) -> bool:
+        """Whether more than one PE lies along a side."""
+        for loop in self.slot.loops:
+            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
+        return self.walk.words(extents, frozenset([self.walk.space.part_of_variable(variable)])) > 1
+
+    def _reduced_parts(self, space: RankSpace) -> set[int]:
+        return {space.part_of_variable(variable) for variable in self.reduced}
 
     def _folds(self, extents: Extents) -> tuple[int, int]:
         """(folds, slots of each): the innermost loop gives the slots; a ragged one counts as slots altogether."""

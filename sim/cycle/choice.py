@@ -9,6 +9,7 @@ all runs as if it did.
 from dataclasses import dataclass, replace
 from math import prod
 
+from einsums.nodes import Load
 from sim.cycle.amounts import Machine, Sizer, latency_of_ways, ways_of
 from sim.cycle.extents import Extents, Variants, Walk
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
@@ -58,7 +59,9 @@ def sizer_of(design: Design, nest: Nest, n: int) -> Sizer:
         for i, e in zip(loops, chain, strict=False)
         if i not in guarded
     )
-    return Sizer(design.walk, design.machine, slot, ways, root, around)
+    einsum = design.builder.cascade.einsum(slot.leaf.einsum)
+    reduced = frozenset(einsum.reduced_variables)
+    return Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load))
 
 
 def full_chain(walk: Walk, start: Extents, loops: tuple[int, ...]) -> list[Extents]:
@@ -78,8 +81,8 @@ def choose(design: Design, nest: Nest, parts: tuple[Variants, list[Sizer], list[
     amounts = [sizer.amount(chain[slot.depth]) for sizer, slot in zip(sizers, nest.slots, strict=True)]
     latencies = [latency_of_ways(design.builder, sizer) for sizer in sizers]
     least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
-    plan = Plan(nest, needs, amounts, latencies, least)
     keeps, _ = keeps_of(design.builder, nest)
+    plan = Plan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
     word_bytes = design.machine.architecture.word_bits / 8
     dims = [design.builder.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
     tile_bytes = [design.walk.words(chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
@@ -110,6 +113,20 @@ def choose(design: Design, nest: Nest, parts: tuple[Variants, list[Sizer], list[
     needed = [copies_needed(keeps, k, found.order, n) for k, n in zip(keeps, records, strict=True)]
     keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, needed, strict=True)]
     return Chosen(found.order, keeps, (*found.warnings, warnings[-1]))
+
+
+def shareable(nest: Nest, sizers: list[Sizer], variants: Variants, keeps: list[NestKeep]) -> frozenset[int]:
+    """Slots whose chain could go in the first slot of their next repetition: there always is one, whatever the tile."""
+    drained = {name for _, name in nest.drains}
+    written_back = {keep.writer for keep in keeps if keep.drains}
+    return frozenset(
+        n
+        for n, slot in enumerate(nest.slots)
+        if not slot.guard
+        and slot.leaf.einsum not in drained
+        and n not in written_back
+        and all(sizers[n].amount(extents).chain for extents in variants.extents)
+    )
 
 
 def inner_room(design: Design, nest: Nest, order: Order, extents: Extents) -> list[str]:

@@ -4,6 +4,7 @@ the newest.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import prod
 
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf, ResolvedTree
@@ -120,6 +121,7 @@ class Order:
     inner_lags: tuple[int, ...]
     interval: int
     timed: tuple[Timed, ...]
+    shared: frozenset[int] = frozenset()  # slots whose chain goes in the first slot of their next repetition
 
     def before(self, one: int, other: int) -> bool:
         """Whether a slot is through when another one of the same step starts."""
@@ -135,10 +137,38 @@ class Plan:
     amounts: list[Amount]
     latencies: list[int]
     trips: list[int]  # least iterations of every loop of the nest
+    shareable: frozenset[int] = frozenset()  # slots whose chain could go in the first slot of their next repetition
 
     def order(self, hides: bool, concurrent: bool) -> Order:
-        """Smallest lags; ValueError where there are none."""
-        timed, interval = self.timed()
+        """Smallest lags; ValueError where there are none. Chains are shared where nobody needs them before."""
+        slots = self.nest.slots
+        shared = self.shareable if self.nest.hides else frozenset()
+        if not hides and not self.nest.stages:
+            shared = frozenset(n for n in shared if slots[n].group_loops)
+        while True:
+            found = self._order(Rule(0, hides and self.nest.hides, concurrent), shared)
+            early = {n for n in shared if not self._is_in_time(found, n)}
+            if not early:
+                return found
+            shared -= early
+
+    def _is_in_time(self, order: Order, n: int) -> bool:
+        """Whether nobody needs a slot's result before its next repetition has begun."""
+        grouped = bool(self.nest.slots[n].group_loops)
+        for need in (need for need in self.needs if need.producer == n and need.inside == grouped):
+            lags = order.inner_lags if grouped else order.lags
+            apart = lags[need.reader] - lags[n] + self._distance(need)
+            before = n < need.reader if grouped else order.before(n, need.reader)
+            if apart < (1 if before else 2):
+                return False
+        return True
+
+    def _order(self, rule: Rule, shared: frozenset[int]) -> Order:
+        timed, interval = self.timed(shared)
+        for n in shared:
+            if not self.nest.slots[n].group_loops:
+                start, end = timed[n].start, timed[n].end
+                timed[n] = replace(timed[n], latency=start + interval + 1 + self.latencies[n] - end)
         if self.nest.stages:
             stage = dict(self.nest.stages)
             lags = [stage.get(slot.leaf.einsum, 0) for slot in self.nest.slots]
@@ -148,11 +178,11 @@ class Plan:
             edges = [self._edge(need) for need in self.needs if not need.inside]
             inside = [(need.producer, need.reader) for need in self.needs if need.inside]
             edges += [Edge(*pair, 0, beside=True) for a, b in inside for pair in ((a, b), (b, a))]
-            lags = least_lags(timed, edges, Rule(interval, hides and self.nest.hides, concurrent))
-        inner = self._inner_lags(self.nest.hides)
-        return Order(tuple(lags), tuple(inner), interval, tuple(timed))
+            lags = least_lags(timed, edges, replace(rule, interval=interval))
+        inner = self._inner_lags(self.nest.hides, shared)
+        return Order(tuple(lags), tuple(inner), interval, tuple(timed), shared)
 
-    def timed(self) -> tuple[list[Timed], int]:
+    def timed(self, shared: frozenset[int]) -> tuple[list[Timed], int]:
         """Every slot with its start and end in a step in which nothing stalls, and how long that step is."""
         slots, found = self.nest.slots, []
         drained = dict(self.nest.drains)
@@ -164,7 +194,7 @@ class Plan:
                 if slot.phase != phase:
                     continue
                 start = ends.get(slot.leaf.array, begin)
-                length = 0 if slot.guard else self._cycles(n)
+                length = 0 if slot.guard else self._cycles(n, n in shared)
                 place[n] = (start, start + length)
                 ends[slot.leaf.array] = start + length
             if phase in drained:
@@ -176,21 +206,21 @@ class Plan:
             found.append(Timed(name, slot.phase, array, index, n, *place[n], self.latencies[n]))
         return found, max(begin, 1)
 
-    def _cycles(self, n: int) -> int:
+    def _cycles(self, n: int, shares: bool) -> int:
         a = self.amounts[n]
-        return a.repeats * a.folds * (a.link_in + a.points * a.cycles + a.link_out)
+        return a.repeats * a.folds * (a.link_in + a.points * a.cycles + a.link_out) + a.chain * (not shares)
+
+    def _distance(self, need: Need) -> int:
+        """Records between the one that is made and the one that is read."""
+        return prod(self.trips[need.loop + 1 :]) if need.loop >= 0 else 0
 
     def _edge(self, need: Need) -> Edge:
-        distance = 0
-        if need.loop >= 0:
-            distance = 1
-            for trips in self.trips[need.loop + 1 :]:
-                distance *= trips
+        distance = self._distance(need)
         producer, reader = self.nest.slots[need.producer], self.nest.slots[need.reader]
         drained = any(name == producer.leaf.einsum and phase < reader.phase for phase, name in self.nest.drains)
         return Edge(need.producer, need.reader, distance, drained or need.in_place)
 
-    def _inner_lags(self, hides: bool) -> list[int]:
+    def _inner_lags(self, hides: bool, shared: frozenset[int]) -> list[int]:
         """The same inside groups: repetitions that an op works behind, so that what it needs has left the array."""
         slots, lags = self.nest.slots, [0] * len(self.nest.slots)
         for _ in slots:
@@ -198,6 +228,8 @@ class Plan:
                 members = [i for i, s in enumerate(slots) if s.group == slots[need.reader].group]
                 one = [self.amounts[i].folds * self.amounts[i].points * self.amounts[i].cycles for i in members]
                 end = sum(one[: members.index(need.producer) + 1])
+                if need.producer in shared:  # it leaves with the first slot of the next repetition
+                    end = sum(one) + sum(one[: members.index(need.producer)]) + 1
                 start = sum(one[: members.index(need.reader)])
                 latency = 0 if need.in_place else self.latencies[need.producer]
                 late = -(-(end + latency - start) // sum(one)) if hides else 0

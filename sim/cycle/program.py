@@ -157,6 +157,7 @@ class _Rows:
                 col.DEPTH_OF: slot.depth,
                 col.KIND: col.WAIT if waits else col.RUN,
                 col.LATENCY: self._latency(n),
+                col.SHARES: 0 if waits else self._shares(n),
                 col.READ_SERVER: root if not waits and any(a.read_words for a in own) else -1,
                 col.WRITE_SERVER: root if not waits and any(a.write_words for a in own) else -1,
                 col.DEP_FIRST: first[0],
@@ -174,6 +175,12 @@ class _Rows:
         if not waits:
             return self.nest.slots[n].phase
         return next(phase for phase, drained in self.nest.drains if f"drain {drained}" == name)
+
+    def _shares(self, n: int) -> int:
+        """Who begins with the chain of a repetition: nobody else, the next one of its record, or just the next one."""
+        if n not in self.chosen.order.shared:
+            return col.ALONE
+        return col.IN_RECORD if self.nest.slots[n].group_loops else col.NEXT_RECORD
 
     def _latency(self, n: int) -> int:
         return latency_of_ways(self.design.builder, sizer_of(self.design, self.nest, n))
@@ -204,7 +211,17 @@ class _Rows:
                     machine.transfer_cycles(root, a.read_words, False),
                     machine.transfer_cycles(root, a.write_words, True),
                 ]
-                table[v, op] = a.repeats, a.folds, a.points, a.cycles, a.link_in, a.link_out, *streams, a.stretch
+                table[v, op] = (
+                    a.repeats,
+                    a.folds,
+                    a.points,
+                    a.cycles,
+                    a.link_in,
+                    a.link_out,
+                    *streams,
+                    a.stretch,
+                    a.chain,
+                )
                 rows[v, op, :3] = np.array(a.rows, np.int64).reshape(3, len(self.ported))
         return table, rows
 

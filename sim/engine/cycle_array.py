@@ -7,6 +7,7 @@ of different age.
 """
 
 from sim.engine.cycle_columns import (
+    ALONE,
     AMOUNTS,
     ARRAY_STATE,
     ASKED,
@@ -14,6 +15,7 @@ from sim.engine.cycle_columns import (
     AVAILABLE,
     BOUNDARY,
     BUSY,
+    CHAIN,
     CYCLES,
     DEPTH,
     DEPTH_OF,
@@ -29,6 +31,7 @@ from sim.engine.cycle_columns import (
     FRONT,
     GROUPS,
     GUARD,
+    IN_RECORD,
     IN_STAGE,
     INNER_LAG,
     ISSUED,
@@ -45,6 +48,7 @@ from sim.engine.cycle_columns import (
     MAX_LAG,
     MEMBER,
     MOVES,
+    NEXT_RECORD,
     NOW,
     OP,
     OP_ROW,
@@ -71,6 +75,7 @@ from sim.engine.cycle_columns import (
     REPEAT,
     REPEATS,
     RUNNING,
+    SHARES,
     SINCE,
     STAGE,
     STALLS,
@@ -247,6 +252,19 @@ def begin(m, array):
         entry[1] = a[RECORD]
         entry[2] = 1 if is_last_repeat(m, a) else 0
     m[at(m, PER_OP, op, STARTED)] += 1
+    shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
+    if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):
+        # The first word of a fold is only moved to its register: the operator is free for the chain of the one before.
+        hand_on(m, op, m[NOW] + 1 + m[at(m, OP_TABLE, op, LATENCY)], 1 if is_first else 0)
+
+
+@compiled
+def passes_chain_on(m, a):
+    """Whether another repetition begins with the chain of this one."""
+    shares = m[at(m, OP_TABLE, a[OP], SHARES)]
+    if shares == ALONE:
+        return False
+    return not (is_last_repeat(m, a) and (shares == IN_RECORD or a[RECORD] == m[RECORDS] - 1))
 
 
 @compiled
@@ -273,6 +291,8 @@ def proceed(m, array):
             a[LEFT] = amount[POINTS] * amount[CYCLES]
         elif a[STAGE] == OUT_STAGE:
             a[LEFT] = amount[LINK_OUT]
+            if amount[CHAIN] == 1 and a[FOLD] + 1 == amount[FOLDS] and not passes_chain_on(m, a):
+                a[LEFT] += 1
         elif a[FOLD] + 1 < amount[FOLDS]:
             a[FOLD] += 1
             a[STAGE] = IN_STAGE - 1
@@ -303,7 +323,7 @@ def finish(m, array):
         release_tiles(m, op, record)
     if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0:
         confirm_writes(m, op)
-    else:
+    elif not passes_chain_on(m, a):
         hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)], is_last)
     a[MEMBER] += 1
     locate(m, array)

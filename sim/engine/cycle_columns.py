@@ -148,14 +148,17 @@ CAUSES = ("operand", "port", "link", "dram", "dependency", "drain", "buffer", "i
     DEP_LAST,
     USE_FIRST,  # its rows of `uses`
     USE_LAST,
-) = range(15)
-OP_COLUMNS = 15
+    SHARES,  # whose first slot is that of its chain
+) = range(16)
+OP_COLUMNS = 16
+ALONE, IN_RECORD, NEXT_RECORD = range(3)  # of SHARES: nobody's, the next repetition's in its record, the next one's
 RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an op of the same number of deps)
 
 # Columns of AMOUNTS: one repetition of an op on a tile of these extents.
 # STRETCH: cycles of the whole repetition for which a slot waits because its own accesses outnumber the ports.
-REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH = range(9)
-AMOUNT_COLUMNS = 9
+# CHAIN: 1: what the PEs folded is reduced over them in one more slot, which may be another one's too (SHARES).
+REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH, CHAIN = range(10)
+AMOUNT_COLUMNS = 10
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
 
 # Columns of DEPS.
