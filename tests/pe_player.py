@@ -6,13 +6,12 @@ Nothing waits on the PE level: a word that is not there yet, or a link, operator
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from einsums.nodes import Access, Call, Index, Load
-from einsums.types import Cascade
-from sim.cycle.amounts import latency_of_ways, ways_of
+from einsums.nodes import Access, Call, Einsum, Load
+from sim.cycle.amounts import Sizer, latency_of_ways
 from sim.cycle.choice import Design, full_chain, sizer_of
 from sim.cycle.extents import Extents
 from sim.cycle.nest import Nest, Slot
@@ -33,74 +32,12 @@ from sim.systolic.tasks import (
     reduce_words_along,
     to_memory,
     to_register,
+    using_up,
     with_broadcast,
 )
+from tests.pe_layout import Layout
 
 OPERATORS = {"mul": "multiply", "add": "add", "sub": "subtract", "div": "divide", "max": "max"}
-
-
-@dataclass
-class Layout:
-    """Every tensor of one head in one memory: word 0 is zero, iterative ranks have a coordinate more."""
-
-    cascade: Cascade
-    sizes: dict[str, int]
-    base: dict[str, int] = field(default_factory=dict)
-    shape: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    words: int = 1
-
-    def __post_init__(self) -> None:
-        iterative = set(self.cascade.iterative)
-        for tensor in self.cascade.tensors:
-            shape = tuple(self.sizes[rank] + ((tensor.name, rank) in iterative) for rank in tensor.ranks)
-            self.base[tensor.name], self.shape[tensor.name] = self.words, shape
-            self.words += int(np.prod(shape))
-
-    def memory(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """f8[word]: inputs and initial values; NaN elsewhere."""
-        memory = np.full(self.words, np.nan)
-        memory[0] = 0.0
-        for name, values in inputs.items():
-            memory[self.base[name] : self.base[name] + values.size] = values.ravel()
-        iterative = dict(self.cascade.iterative)
-        for initial in self.cascade.init:
-            view = self.view(memory, initial.tensor)
-            axis = self.cascade.tensor(initial.tensor).ranks.index(iterative[initial.tensor])
-            np.moveaxis(view, axis, 0)[0] = initial.value
-        return memory
-
-    def view(self, memory: np.ndarray, tensor: str) -> np.ndarray:
-        """The tensor's values in a memory, without a copy."""
-        first, shape = self.base[tensor], self.shape[tensor]
-        return memory[first : first + int(np.prod(shape))].reshape(shape)
-
-    def strides(self, tensor: str) -> list[int]:
-        shape = self.shape[tensor]
-        return [int(np.prod(shape[axis + 1 :])) for axis in range(len(shape))]
-
-    def coordinate(self, index: Index, rank: str, at: dict[str, int]) -> int:
-        if index.last_of is not None:
-            return self.sizes[rank]
-        return sum(at[term.variable] * self._scale(term) for term in index.terms) + index.offset
-
-    def _scale(self, term: object) -> int:
-        return int(np.prod([term.scale, *(self.sizes[rank] for rank in term.scale_ranks)]))  # type: ignore[attr-defined]
-
-    def word(self, access: Access, at: dict[str, int]) -> int:
-        ranks = self.cascade.tensor(access.tensor).ranks
-        steps = zip(access.indices, ranks, self.strides(access.tensor), strict=True)
-        return self.base[access.tensor] + sum(self.coordinate(i, rank, at) * stride for i, rank, stride in steps)
-
-    def stride(self, access: Access, variable: str | None) -> int:
-        """Words from one coordinate of a rank variable to the next."""
-        if variable is None:
-            return 0
-        return sum(
-            self._scale(term) * stride
-            for index, stride in zip(access.indices, self.strides(access.tensor), strict=True)
-            for term in index.terms
-            if term.variable == variable
-        )
 
 
 @dataclass(frozen=True)
@@ -110,10 +47,13 @@ class Fold:
     at: dict[str, int]  # rank variables, first lane and step
     rows: int
     cols: int
+    last_cols: int  # of its last step
     steps: int
     start: int
     points: int  # cycle of its first slot
+    stride: int  # cycles of a slot
     end: int  # after its last slot
+    after: int  # after what is shifted out
     chain: int  # cycle in which what was folded is reduced over the lanes, -1: not at all
 
 
@@ -122,13 +62,18 @@ class Op:
     """What an Einsum does on its array, in the terms of `sim.systolic.tasks`."""
 
     slot: Slot
+    sizer: Sizer
     index: int
-    stride: int  # cycles of an iteration point
-    link_in: int
-    link_out: int
     sides: dict[str, str]  # side -> rank variable
     inner: str | None  # rank variable of the innermost loop
+    advance: int  # coordinates by which it advances
     reduced: tuple[str, ...]
+
+
+def with_chains(folds: list[Fold]) -> list[Fold]:
+    """Every fold's chain in the first slot of the next, the last one's in a slot of its own."""
+    following = [fold.start for fold in folds[1:]] + [folds[-1].end]
+    return [replace(fold, chain=start) for fold, start in zip(folds, following, strict=True)]
 
 
 class Player:
@@ -142,9 +87,7 @@ class Player:
 
     # Where and when
 
-    def tiles(
-        self, extents: Extents, origin: Extents, loops: tuple[int, ...]
-    ) -> Iterator[tuple[Extents, Extents]]:
+    def tiles(self, extents: Extents, origin: Extents, loops: tuple[int, ...]) -> Iterator[tuple[Extents, Extents]]:
         """(extents, origin) of all tiles of these loops, in order."""
         if not loops:
             yield extents, origin
@@ -171,18 +114,20 @@ class Player:
     def op_of(self, lowered: Lowered, n: int) -> Op:
         slot = self.nest.slots[n]
         row = lowered.ops.index(slot.leaf.einsum)
-        amount = lowered.program.tables["AMOUNTS"][:, row]
         loops = self.design.builder.tree.loops
         return Op(
             slot,
+            sizer_of(self.design, self.nest, n),
             row,
-            int(amount[:, col.CYCLES].max()),
-            int(amount[:, col.LINK_IN].max()),
-            int(amount[:, col.LINK_OUT].max()),
             {side.side: side.variable for side in slot.leaf.spatial},
             loops[slot.loops[-1]].variable if slot.loops else None,
+            self.advance(slot.loops[-1]) if slot.loops else 0,
             self.cascade.einsum(slot.leaf.einsum).reduced_variables,
         )
+
+    def advance(self, loop: int) -> int:
+        tile = self.walk.loops[loop]
+        return tile.tile // self.walk.sizes[self.walk.space.parts[tile.part].unit]
 
     def folds(self, lowered: Lowered, done: Run, op: Op) -> list[Fold]:
         """Every fold of an op of this nest, in order."""
@@ -191,39 +136,68 @@ class Player:
         zero, around = tuple([0] * len(self.design.whole)), self.nest.loops[: slot.depth]
         guarded = {self.nest.loops[position] for position in slot.guard}
         start = full_chain(self.walk, self.design.whole, self.nest.outer)[-1]
+        chains = bool(tables["AMOUNTS"][0, op.index, col.CHAIN])
+        shares = int(tables["OP_TABLE"][op.index, col.SHARES])
         found: list[Fold] = []
         for extents, origin in self.tiles(start, zero, tuple(i for i in around if i not in guarded)):
-            for group_extents, group_origin in self.tiles(extents, origin, slot.group_loops):
-                found += self._repetition(op, starts.pop(0), group_extents, group_origin)
+            record: list[Fold] = []
+            for _, group_origin in self.tiles(extents, origin, slot.group_loops):
+                record += self._repetition(op, starts.pop(0), extents, group_origin)
+            found += with_chains(record) if chains and shares == col.IN_RECORD else record
         assert not starts, f"{slot.leaf.einsum}: repetitions that nobody expects"
-        if tables["AMOUNTS"][0, op.index, col.CHAIN]:
-            alone = tables["OP_TABLE"][op.index, col.SHARES] == col.ALONE
-            following = [fold.start for fold in found[1:]] + [found[-1].end]
-            found = [replace(f, chain=f.end if alone else n) for f, n in zip(found, following, strict=True)]
-        return found
+        if chains and shares == col.NEXT_RECORD:
+            return with_chains(found)
+        return [replace(fold, chain=fold.end) for fold in found] if chains and shares == col.ALONE else found
 
     def _repetition(self, op: Op, start: int, extents: Extents, origin: Extents) -> list[Fold]:
-        found, inner = [], op.slot.loops[-1:]
+        found, inner, amount = [], op.slot.loops[-1:], op.sizer.amount(extents)
+        for loop in op.slot.group_loops:
+            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
         for fold, at in self.tiles(extents, origin, op.slot.loops[:-1]):
             steps = self.walk.trips(fold, inner[0]) if inner else 1
-            if inner:
-                fold = self.walk.inside(fold, inner[0], steps == 1)
-            rows, cols = (self.extent(fold, op.sides.get(side)) for side in ("rows", "columns"))
-            points = start + op.link_in
-            end = points + steps * op.stride
-            found.append(Fold(self.variables(at), rows, cols, steps, start, points, end, -1))
-            start = end + op.link_out
+            ends = [self.walk.inside(fold, inner[0], last) if inner else fold for last in (steps == 1, True)]
+            rows, cols = (self.extent(ends[0], op.sides.get(side)) for side in ("rows", "columns"))
+            last_cols = self.extent(ends[1], op.sides.get("columns"))
+            points = start + amount.link_in
+            end = points + steps * amount.cycles
+            after = end + amount.link_out
+            place = self.variables(at)
+            whole = Fold(place, rows, cols, last_cols, steps, start, points, amount.cycles, end, after, -1)
+            found += self._by_steps(op, whole) if self.keeps_every_step(op) else [whole]
+            start = after
+        return found
+
+    def keeps_every_step(self, op: Op) -> bool:
+        """Whether the array keeps a value of its own for every step: then every step is a fold."""
+        einsum = self.cascade.einsum(op.slot.leaf.einsum)
+        accesses = [a for a in (*einsum.loads, einsum.output) if op.inner in a.variables]
+        return any(self.is_kept(access, op) for access in accesses)
+
+    def _by_steps(self, op: Op, fold: Fold) -> list[Fold]:
+        found = []
+        for step in range(fold.steps):
+            start = fold.points + step * fold.stride
+            at = fold.at | {str(op.inner): fold.at[str(op.inner)] + step * op.advance}
+            end = start + fold.stride
+            found.append(replace(fold, at=at, steps=1, start=start, points=start, end=end, after=end))
         return found
 
     # Where values live
 
     def register(self, access: Access, fold: Fold, op: Op, kind: str = "") -> int:
         """Number of the register that holds a tensor's value in every PE of a fold; each value has its own."""
+        key = self._key(access, fold, op, kind)
+        return self.registers.setdefault(key, sum(1 for known in self.registers if known[0] == key[0]))
+
+    def is_known(self, access: Access, fold: Fold, op: Op) -> bool:
+        """Whether an Einsum of the same array has left the value in a register."""
+        return self._key(access, fold, op, "") in self.registers
+
+    def _key(self, access: Access, fold: Fold, op: Op, kind: str) -> tuple[str, ...]:
         sides = set(op.sides.values())
         at = {variable: (0 if variable in sides else value) for variable, value in fold.at.items()}
         tiles = tuple(str(fold.at[v]) for v in sorted(sides) if v in access.variables)
-        key = (op.slot.leaf.array, kind or access.tensor, str(self.layout.word(access, at)), *tiles)
-        return self.registers.setdefault(key, sum(1 for known in self.registers if known[0] == key[0]))
+        return (op.slot.leaf.array, kind or access.tensor, str(self.layout.word(access, at)), *tiles)
 
     def is_kept(self, access: Access, op: Op) -> bool:
         """Whether an operand is found in the registers of the array, or waits there for others."""
@@ -231,15 +205,37 @@ class Player:
         memory = builder.chain(leaf, access.tensor, builder.touches_of(access.tensor))[-1].memory
         return memory == builder.machine.registers_of(leaf.array)
 
-    def place(self, access: Access, fold: Fold, lane: str | None, step: str | None) -> Place:
-        return Place(self.layout.word(access, fold.at), self.layout.stride(access, step), self.layout.stride(access, lane))
+    def place(self, access: Access, fold: Fold, lane: str | None, step: "str | Op | None") -> Place:
+        """Words by step, of a rank variable or of an op's innermost loop, and by lane."""
+        words = self.layout.stride(access, step.inner) * step.advance if isinstance(step, Op) else 0
+        if isinstance(step, str):
+            words = self.layout.stride(access, step)
+        return Place(self.layout.word(access, fold.at), words, self.layout.stride(access, lane))
 
     # What happens
 
     def add_fold(self, op: Op, fold: Fold, number: int) -> None:
         array = self.design.machine.architecture.array(op.slot.leaf.array)
-        issue = Issue(f"{op.slot.leaf.einsum} {number}", fold.points, op.stride)
-        self.tasks += self.on_2d(op, fold, issue) if array.rows > 1 else self.on_1d(op, fold, issue)
+        issue = Issue(f"{op.slot.leaf.einsum} {number}", fold.points, fold.stride)
+        if array.rows > 1:
+            self.tasks += self.on_2d(op, fold, issue)
+        elif op.reduced:
+            self.tasks += self.reduction(op, fold, issue)
+        else:
+            for part in self.parts_of_equal_width(op, fold):
+                named = issue._replace(name=f"{issue.name} from {part.points}", start=part.points)
+                self.tasks += self.on_1d(op, part, named)
+
+    def parts_of_equal_width(self, op: Op, fold: Fold) -> list[Fold]:
+        """A fold, its last step apart where that has fewer lanes."""
+        if fold.last_cols == fold.cols:
+            return [fold]
+        before, last = fold.steps - 1, fold.points + (fold.steps - 1) * fold.stride
+        at = fold.at | {str(op.inner): fold.at[str(op.inner)] + before * op.advance}
+        return [
+            replace(fold, steps=before, end=last, last_cols=fold.cols),
+            replace(fold, at=at, steps=1, points=last, start=last, cols=fold.last_cols),
+        ]
 
     def on_2d(self, op: Op, fold: Fold, issue: Issue) -> list[Task]:
         einsum, rows, columns = self.cascade.einsum(op.slot.leaf.einsum), op.sides["rows"], op.sides["columns"]
@@ -249,32 +245,36 @@ class Player:
         fixed = [a for a in loads.values() if both <= set(a.variables)]
         moving = [a for a in loads.values() if not both <= set(a.variables)]
         out, tasks = einsum.output, []
-        if op.link_in:  # an operand that differs in every PE is shifted in
+        if fold.points > fold.start:  # an operand that differs in every PE is shifted in
             words = self.place(fixed[0], fold, columns, rows)
             held = self.register(fixed[0], fold, op)
-            tasks.append(load(Tile(fold.rows, fold.cols, fold.rows), replace_name(issue, "load", fold.start), words, held))
+            tasks.append(
+                load(Tile(fold.rows, fold.cols, fold.rows), replace_name(issue, "load", fold.start), words, held)
+            )
         if op.inner in op.reduced and not fixed:
             left = next(a for a in moving if rows in a.variables)
             top = next(a for a in moving if columns in a.variables)
             held = self.register(out, fold, op)
-            places = self.place(left, fold, rows, op.inner), self.place(top, fold, columns, op.inner)
+            places = self.place(left, fold, rows, op), self.place(top, fold, columns, op)
             tasks.append(product_in_place(whole, issue, *places, held))
         elif rows in op.reduced and moving:
             held = self.register(fixed[0], fold, op)
-            start = self.place(out, fold, columns, op.inner) if self.returns(op, fold) else ZERO
-            through = product_through(whole, issue, self.place(moving[0], fold, rows, op.inner), held, start)
-            tasks.append(to_memory(through, self.place(out, fold, columns, op.inner)))
+            start = self.place(out, fold, columns, op) if self.returns(op, fold) else ZERO
+            through = product_through(whole, issue, self.place(moving[0], fold, rows, op), held, start)
+            tasks.append(to_memory(through, self.place(out, fold, columns, op)))
         elif rows in op.reduced:
             operator, start = reduction_of(einsum)
             down = reduce_down(one, issue, operator, self.register(fixed[0], fold, op), self.constant(start))
-            tasks.append(to_memory(down, self.place(out, fold, columns, op.inner)))
+            tasks.append(to_memory(down, self.place(out, fold, columns, op)))
         else:
             registers = self.register(fixed[0], fold, op), self.register(out, fold, op)
             words = self.place(moving[0], fold, columns, None)
             tasks.append(broadcast_down(one, issue, operator_of(einsum), words, registers))
-        if op.link_out and both <= set(out.variables):  # a result that stays in the PEs is shifted out
+        if fold.after > fold.end and both <= set(out.variables):  # a result that stays in the PEs is shifted out
             held, words = self.register(out, fold, op), self.place(out, fold, columns, rows)
-            tasks.append(drain(Tile(fold.rows, fold.cols, fold.rows), replace_name(issue, "drain", fold.end), held, words))
+            tasks.append(
+                drain(Tile(fold.rows, fold.cols, fold.rows), replace_name(issue, "drain", fold.end), held, words)
+            )
         return tasks
 
     def returns(self, op: Op, fold: Fold) -> bool:
@@ -286,28 +286,27 @@ class Player:
 
     def on_1d(self, op: Op, fold: Fold, issue: Issue) -> list[Task]:
         einsum, lane = self.cascade.einsum(op.slot.leaf.einsum), op.sides.get("columns")
-        if einsum.reduced_variables:
-            return self.reduction(op, fold, issue)
         operands: list[tuple[int, Access | None]] = []
         for access in einsum.loads:
-            kept = self.is_kept(access, op) and lane in access.variables
+            kept = lane in access.variables and (self.is_kept(access, op) or self.is_known(access, fold, op))
             operands.append((self.register(access, fold, op), None) if kept else (WEST, access))
         tile = Tile(1, fold.cols, fold.steps)
         name = operator_of(einsum)
         (a, first), (b, second) = operands[0], operands[1]
         if second is not None and lane in second.variables and first is None and name in ("add", "max", "multiply"):
             (a, first), (b, second) = (b, second), (a, first)
-        words = ZERO if first is None else self.place(first, fold, lane, op.inner)
+        words = ZERO if first is None else self.place(first, fold, lane, op)
         results = []
-        if name == "subtract-exp" and op.stride == 2 and not self.stays(op):
+        if name == "subtract-exp" and fold.stride == 2 and not self.stays(op):
             # A result of two cycles cannot be sent on by one operation: the difference waits a cycle in a register.
             held = self.register(einsum.output, fold, op, "difference")
             less = to_register(issue_below(tile, issue, "subtract", (a, b), words), held)
-            results = [less, issue_below(tile, replace_name(issue, "exp", issue.start + 1), "exp", (held, NOTHING))]
+            exp = issue_below(tile, replace_name(issue, "exp", issue.start + 1), "exp", (held, NOTHING))
+            results = [less, using_up(exp, "a")]
         else:
             results = [issue_below(tile, issue, name, (a, b), words)]
         if second is not None:
-            results[0] = with_broadcast(results[0], self.place(second, fold, None, op.inner))
+            results[0] = with_broadcast(results[0], self.place(second, fold, None, op))
         results[-1] = self.put(results[-1], op, fold)
         return results
 
@@ -322,7 +321,7 @@ class Player:
         out, lane = self.cascade.einsum(op.slot.leaf.einsum).output, op.sides.get("columns")
         if self.stays(op):
             return to_register(task, self.register(out, fold, op))
-        sent = to_memory(task, self.place(out, fold, lane, op.inner))
+        sent = to_memory(task, self.place(out, fold, lane, op))
         return replace(sent, to=self.register(out, fold, op)) if self.is_kept(out, op) else sent
 
     def reduction(self, op: Op, fold: Fold, issue: Issue) -> list[Task]:
@@ -330,20 +329,27 @@ class Player:
         einsum, lane = self.cascade.einsum(op.slot.leaf.einsum), op.sides["columns"]
         (access,), out = einsum.loads, einsum.output
         operator, start = reduction_of(einsum)
-        words = self.place(access, fold, lane, op.inner)
+        words = self.place(access, fold, lane, op)
         if lane in op.reduced and fold.chain < 0:
             tile = Tile(1, fold.cols, fold.steps)
-            return [to_memory(reduce_words_along(tile, issue, operator, words, self.constant(start)), self.place(out, fold, None, None))]
+            return [
+                to_memory(
+                    reduce_words_along(tile, issue, operator, words, self.constant(start)),
+                    self.place(out, fold, None, None),
+                )
+            ]
         held = self.register(out, fold, op)
-        later = Place(words.base + words.step_words, words.step_words, words.lane_words)
         first = issue_below(Tile(1, fold.cols), issue, "move", (WEST, NOTHING), words)
         tasks = [to_register(first, held)]
-        if fold.steps > 1:
-            rest = replace_name(issue, "rest", issue.start + issue.stride)
-            more = issue_below(Tile(1, fold.cols, fold.steps - 1), rest, operator, (WEST, held), later)
-            tasks.append(to_register(more, held))
+        for step in range(1, fold.steps):
+            lanes = fold.last_cols if step == fold.steps - 1 else fold.cols
+            later = Place(words.base + step * words.step_words, 0, words.lane_words)
+            more = replace_name(issue, f"step {step}", issue.start + step * issue.stride)
+            tasks.append(to_register(issue_below(Tile(1, lanes), more, operator, (WEST, held), later), held))
         if fold.chain >= 0:
-            along = reduce_along(Tile(1, fold.cols), replace_name(issue, "chain", fold.chain), operator, held, self.constant(start))
+            along = reduce_along(
+                Tile(1, fold.cols), replace_name(issue, "chain", fold.chain), operator, held, self.constant(start)
+            )
             tasks.append(to_memory(along, self.place(out, fold, None, None)))
         return tasks
 
@@ -353,7 +359,7 @@ class Player:
         for slot in self.nest.slots:
             op = next(o for o in self.ops if o.slot is slot)
             for access in self.cascade.einsum(slot.leaf.einsum).loads:
-                initial = next((i for i in self.cascade.init if i.tensor == access.tensor), None)
+                initial = next((i for i in self.cascade.initial if i.tensor == access.tensor), None)
                 if initial is None or not self.is_kept(access, op):
                     continue
                 for fold in self.found[op.index]:
@@ -385,7 +391,9 @@ class Player:
     def operator_slots(self) -> OperatorSlots:
         """Cycles of an exponential of a difference as the machine has them: split as the tasks are."""
         taken = [
-            op.stride for op in self.ops if operator_of(self.cascade.einsum(op.slot.leaf.einsum)) == "subtract-exp"
+            self.found[op.index][0].stride
+            for op in self.ops
+            if operator_of(self.cascade.einsum(op.slot.leaf.einsum)) == "subtract-exp"
         ]
         both = taken[0] if taken else 1
         return OperatorSlots(exp=max(both - 1, 1), subtract_exp=both)
@@ -393,8 +401,8 @@ class Player:
     def last_cycle(self, lowered: Lowered, done: Run) -> int:
         """Cycle in which, by the tile-level engine, the last result has left its array."""
         last = 0
-        for n, op in enumerate(self.ops):
-            latency = latency_of_ways(self.design.builder, sizer_of(self.design, self.nest, n))
+        for op in self.ops:
+            latency = latency_of_ways(self.design.builder, op.sizer)
             ends = [row[col.END] for row in done.log.tolist() if row[0] == col.OP_ROW and row[2] == op.index]
             last = max(last, max(ends) + latency)
         return last - 1
@@ -406,9 +414,9 @@ def replace_name(issue: Issue, suffix: str, start: int) -> Issue:
     return issue._replace(name=f"{issue.name} {suffix}", start=start, stride=1 if trains else issue.stride)
 
 
-def operator_of(einsum: object) -> str:
+def operator_of(einsum: Einsum) -> str:
     """The array's operation for an Einsum's expression."""
-    match einsum.expr:  # type: ignore[attr-defined]
+    match einsum.expr:
         case Call(operator="exp", arguments=(Call(operator="sub"),)):
             return "subtract-exp"
         case Call(operator=operator) if operator in OPERATORS:
@@ -418,10 +426,7 @@ def operator_of(einsum: object) -> str:
     raise AssertionError(f"no task for {einsum}")
 
 
-def reduction_of(einsum: object) -> tuple[str, float]:
+def reduction_of(einsum: Einsum) -> tuple[str, float]:
     """Operator and neutral element of a reduction."""
-    operator = einsum.reduction.operator  # type: ignore[attr-defined]
+    operator = einsum.reduction.operator if einsum.reduction else "add"
     return (operator, -np.inf) if operator == "max" else ("add", 0.0)
-
-
-__all__ = ["Layout", "Player", "ways_of"]

@@ -1,12 +1,12 @@
 """The tile-level engine against the PE level: its schedules are played by PEs, word by word, and must come out to the cycle.
 
-The log of a run says in which cycle every Einsum of every tile starts. These cycles become the starts of tasks of a systolic
-program with real values. Nothing waits there: a word that is not yet there, a link, an operator or a register that is taken
-would be a hazard. None may occur, the result must be the interpreter's, and the last cycle must be the same.
+Nothing waits on the PE level: a word that is not yet there, a link, an operator or a register that is taken is a hazard. None may
+occur, the result must be the interpreter's, and the last cycle must be the same.
 """
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,200 +14,153 @@ import pytest
 from einsums import interpret
 from sim.assemble import load_experiment
 from sim.cycle.answer import design_of
+from sim.cycle.choice import full_chain
 from sim.cycle.nest import nests_of
-from sim.cycle.program import Lowered, lower_nest
-from sim.cycle.state import Run, Window, run
+from sim.cycle.program import lower_nest
+from sim.cycle.state import Window, run
 from sim.engine import cycle_columns as col
 from sim.engine.analytical import evaluate
 from sim.experiment import Experiment, stack
-from sim.load import load_cascade
 from sim.lower import lower
 from sim.systolic.product import Shape, product_cycles
-from sim.systolic.program import NOTHING, WEST, ZERO, Issue, Place, SystolicArray, Task, Tile, Words
-from sim.systolic.runner import ArrayRun, run_program
-from sim.systolic.tasks import (
-    broadcast_down,
-    issue_below,
-    product_in_place,
-    product_through,
-    reduce_down,
-    to_memory,
-    to_register,
-)
-
-AGES = 8  # tiles in flight for which there are registers: what the mapping keeps in memory instead is kept there
+from sim.systolic.program import SystolicArray
+from sim.systolic.runner import ArrayRun
+from tests.pe_layout import Layout
+from tests.pe_player import Player
 
 
 @dataclass(frozen=True)
 class Sizes:
-    rows: int  # M0
-    cols: int  # P0
+    rows: int
+    cols: int
     depth: int  # E = F
-    tiles: int  # M1
+    keys: int
+    queries: int
 
 
-def one_column_of_tiles(mapping: str, sizes: Sizes, drain: str) -> Experiment:
-    """One head, one tile of queries, `tiles` tiles of keys, on an array of that size."""
+def one_head(design: str, sizes: Sizes) -> Experiment:
+    """One head on an array of that size; memories fast enough not to matter."""
     model = {
-        "name": "one",
-        "hidden": sizes.depth,
-        "heads": 1,
-        "head_size": sizes.depth,
-        "ffn_size": 1,
-        "source": "made up",
+        "name": "one", "hidden": sizes.depth, "heads": 1, "head_size": sizes.depth, "ffn_size": 1, "source": "made up",
+    }  # fmt: skip
+    ranks = {"B": 1, "H": 1, "E": sizes.depth, "F": sizes.depth, "M": sizes.keys, "P": sizes.queries}
+    changes: dict[str, Any] = {
+        "model": model,
+        "batch": 1,
+        "ranks": ranks,
+        "architecture.components.PE2D.rows": sizes.rows,
+        "architecture.components.PE2D.columns": sizes.cols,
+        "architecture.components.PE1D.columns": sizes.cols,
+        "architecture.components.DRAM.bandwidth": "1000000 GB/s",
+        "architecture.components.GLB.ports": 16,
+        "architecture.components.GLB.banks": 16,
     }
-    ranks = {"B": 1, "H": 1, "E": sizes.depth, "F": sizes.depth, "M": sizes.rows * sizes.tiles, "P": sizes.cols}
-    return load_experiment(
-        mapping,
-        {
-            "model": model,
-            "batch": 1,
-            "ranks": ranks,
-            "architecture.components.PE2D.rows": sizes.rows,
-            "architecture.components.PE2D.columns": sizes.cols,
-            "architecture.components.PE1D.columns": sizes.cols,
-            "architecture.components.PE2D.drain.cycles": drain,
-        },
-    )
+    if design.startswith("fusemax") and design != "fusemax-cascade":
+        changes["architecture.components.PE2D.drain.cycles"] = "rows - 1"
+    if design == "flat":
+        changes["parameters.P1"] = sizes.rows * 2
+    return load_experiment(design, changes)
 
 
-def run_with_log(experiment: Experiment) -> tuple[Lowered, Run]:
+def play(experiment: Experiment, early: str = "") -> tuple[list[tuple[ArrayRun, int]], np.ndarray, np.ndarray]:
+    """(run on PEs, last cycle of the tile-level engine) of every nest; the outputs, and the interpreter's.
+
+    early: an Einsum whose result is handed on a cycle too early.
+    """
     tables = lower(experiment.structure, stack([experiment]))
-    design = design_of(experiment, tables, evaluate(tables))
-    (nest,) = nests_of(experiment.mapping, experiment.tree, experiment.cascade)
-    lowered = lower_nest(design, nest, design.whole)
-    return lowered, run(lowered.program, True, Window(0, 1 << 40, 1 << 16))
+    made = design_of(experiment, tables, evaluate(tables))
+    cascade, ranks, inner = experiment.cascade, dict(experiment.sizes), {}
+    for part in made.walk.space.parts:
+        span = min(made.walk.sizes[part.span], ranks[made.walk.space.roots[part.root]])
+        size = -(-span // made.walk.sizes[part.unit])
+        if part.rank not in ranks and part.level == 0:
+            inner[part.rank] = size
+        ranks.setdefault(part.rank, size)
+    layout = Layout(cascade, ranks)
+    random = np.random.default_rng(7)
+    inputs = {t.name: random.normal(size=layout.shape[t.name]) for t in cascade.inputs}
+    memory, played = layout.memory(inputs), []
+    for nest in nests_of(experiment.mapping, experiment.tree, cascade):
+        start = full_chain(made.walk, made.whole, nest.outer)[-1]
+        lowered = lower_nest(made, nest, start)
+        if early in lowered.ops:
+            lowered.program.tables["OP_TABLE"][lowered.ops.index(early), col.LATENCY] -= 1
+        done = run(lowered.program, True, Window(0, 1 << 40, 1 << 16))
+        player = Player(made, nest, layout)
+        result = player.play(lowered, done, memory)
+        played.append((result, player.last_cycle(lowered, done)))
+        memory = result.memory[: layout.words]
+    expected = interpret(cascade, inputs, inner)[cascade.outputs[0]]
+    return played, layout.view(memory, cascade.outputs[0]), expected
 
 
-def starts_of(lowered: Lowered, done: Run) -> dict[str, dict[int, list[int]]]:
-    """Start cycles of every repetition, by Einsum and tile."""
-    found: dict[str, dict[int, list[int]]] = {}
-    for kind, _, what, record, start, _ in done.log.tolist():
-        if kind == col.OP_ROW:
-            found.setdefault(lowered.ops[what], {}).setdefault(record, []).append(start)
-    return found
-
-
-class Player:
-    """Turns starts into tasks of a systolic program."""
-
-    def __init__(self, sizes: Sizes, starts: dict[str, dict[int, list[int]]], tensors: dict[str, np.ndarray]) -> None:
-        self.sizes, self.starts, self.words = sizes, starts, Words()
-        parts = range(0, sizes.rows * sizes.tiles, sizes.rows)
-        self.Q = self.words.hold(tensors["Q"])
-        self.K = [self.words.hold(tensors["K"][:, n : n + sizes.rows]) for n in parts]
-        self.V = [self.words.hold(tensors["V"][:, n : n + sizes.rows]) for n in parts]
-        self.lowest = self.words.hold(np.float64(-np.inf))
-        lane = {name: [self.words.reserve(1, sizes.cols) for _ in parts] for name in ("LM", "SLD", "RM")}
-        self.LM, self.SLD, self.RM = lane["LM"], lane["SLD"], lane["RM"]
-        self.SLNV = [self.words.reserve(sizes.depth, sizes.cols) for _ in parts]
-        self.RNV = [ZERO, *(self.words.reserve(sizes.depth, sizes.cols) for _ in parts)]
-        self.AV = self.words.reserve(sizes.depth, sizes.cols)
-
-    def at(self, name: str, n: int, step: int = 0) -> Issue:
-        """Where a repetition starts: ops of one repetition follow their steps, others have a start for each."""
-        found = self.starts[name][n]
-        start = found[step] if len(found) > 1 else found[0] + step
-        return Issue(f"{name} {n}.{step}", start)
-
-    def tile_tasks(self, n: int) -> list[Task]:
-        sizes, age = self.sizes, n % AGES
-        whole, one = Tile(sizes.rows, sizes.cols, sizes.depth), Tile(sizes.rows, sizes.cols)
-        lane = Tile(1, sizes.cols)
-        score, numerator = age, AGES + age
-        # Registers of the 1D array: RM and PRM of several tiles, RD, SPD of several tiles, then SPNV by step and tile.
-        RM, old_RM, PRM, RD, SPD = age, (n - 1) % AGES, AGES + age, 4 * AGES, 2 * AGES + age
-        tasks = [
-            product_in_place(whole, self.at("QK", n), self.K[n], self.Q, score),
-            to_memory(reduce_down(one, self.at("LM", n), "max", score, self.lowest), self.LM[n]),
-            to_register(issue_below(lane, self.at("RM", n), "max", (WEST, old_RM), self.LM[n]), RM),
-            broadcast_down(one, self.at("SLN", n), "subtract-exp", self.RM[n], (score, numerator)),
-            to_memory(reduce_down(one, self.at("SLD", n), "add", numerator), self.SLD[n]),
-            to_register(issue_below(lane, self.at("PRM", n), "subtract-exp", (old_RM, RM)), PRM),
-            to_register(issue_below(lane, self.at("SPD", n), "multiply", (RD, PRM)), SPD),
-            to_register(issue_below(lane, self.at("RD", n), "add", (WEST, SPD), self.SLD[n]), RD),
-            to_memory(product_through(whole, self.at("SLNV", n), self.V[n], numerator), self.SLNV[n]),
-        ]
-        # The new maximum goes to a register, for PRM, and to memory, for the tops of the columns.
-        tasks[2] = to_memory(_both(tasks[2]), self.RM[n])
-        for f in range(sizes.depth):
-            register = 4 * AGES + 1 + age * sizes.depth + f
-            word = [
-                Place(p.base + f * p.step_words, 0, p.lane_words) for p in (self.RNV[n], self.SLNV[n], self.RNV[n + 1])
-            ]
-            corrected = issue_below(lane, self.at("SPNV", n, f), "multiply", (WEST, PRM), word[0])
-            added = issue_below(lane, self.at("RNV", n, f), "add", (WEST, register), word[1])
-            tasks += [to_register(corrected, register), to_memory(added, word[2])]
-        return tasks
-
-    def play(self) -> ArrayRun:
-        sizes, lane = self.sizes, Tile(1, self.sizes.cols)
-        first = issue_below(lane, Issue("RM init", 0), "move", (WEST, NOTHING), self.lowest)
-        zero = issue_below(lane, Issue("RD init", 1), "move", (WEST, NOTHING))
-        tasks = [to_register(first, AGES - 1), to_register(zero, 4 * AGES)]
-        for n in range(sizes.tiles):
-            tasks += self.tile_tasks(n)
-        divide = issue_below(
-            Tile(1, sizes.cols, sizes.depth), self.at("AV", sizes.tiles - 1), "divide", (WEST, 4 * AGES), self.RNV[-1]
-        )
-        tasks.append(to_memory(divide, self.AV))
-        registers = 4 * AGES + 1 + AGES * sizes.depth
-        return run_program(SystolicArray(sizes.rows, sizes.cols, registers=registers), tasks, self.words.memory())
-
-
-def _both(task: Task) -> Task:
-    """Its result sent on as well as kept."""
-    return replace(task, south="result")
-
-
-def inputs(sizes: Sizes) -> dict[str, np.ndarray]:
-    random = np.random.default_rng(5)
-    keys = sizes.rows * sizes.tiles
-    shapes = {"Q": (sizes.depth, sizes.cols), "K": (sizes.depth, keys), "V": (sizes.depth, keys)}
-    return {name: random.normal(size=shape) for name, shape in shapes.items()}
-
-
-SIZES = [
-    Sizes(4, 4, 8, 4),
-    Sizes(5, 3, 7, 5),
-    Sizes(16, 16, 4, 8),  # an array much deeper than the product: several tiles of drain
-    Sizes(40, 2, 5, 6),
-    Sizes(32, 32, 16, 6),
-    Sizes(64, 64, 64, 4),
+# Lengths and head sizes that the array divides, and some that it does not.
+EVEN = [
+    Sizes(4, 4, 8, 16, 8),
+    Sizes(8, 8, 8, 24, 16),
+    Sizes(16, 16, 16, 16, 16),
+    Sizes(16, 16, 32, 64, 32),
+    Sizes(64, 64, 64, 128, 64),
 ]
+RAGGED = [Sizes(4, 4, 6, 14, 10), Sizes(8, 8, 3, 29, 13), Sizes(16, 16, 5, 40, 23), Sizes(64, 64, 24, 100, 70)]
+DESIGNS = ["unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding"]
 
 
-@pytest.mark.parametrize("mapping", ["fusemax-architecture", "fusemax-binding"])
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_schedule_runs_on_pes_to_the_cycle(sizes: Sizes, mapping: str) -> None:
-    # A maximum leaves its column rows - 1 cycles after the cycle in which it was issued at the top.
-    lowered, done = run_with_log(one_column_of_tiles(mapping, sizes, "rows - 1"))
-    tensors = inputs(sizes)
-    player = Player(sizes, starts_of(lowered, done), tensors)
-    played = player.play()
-    reuse = "a register is overwritten while its value is needed"  # registers in turn are never given up here
-    assert [h for h in played.hazards if h.kind != reuse] == []
-    expected = interpret(load_cascade("attention-1pass"), tensors, {"M0": sizes.rows})["AV"]
-    np.testing.assert_allclose(played.read(player.AV, sizes.depth, sizes.cols), expected, rtol=1e-11, atol=1e-11)
-    assert played.last_cycle + 1 == done.cycles
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("sizes", EVEN, ids=str)
+def test_schedule_runs_on_pes_to_the_cycle(design: str, sizes: Sizes) -> None:
+    played, found, expected = play(one_head(design, sizes))
+    for result, last_cycle in played:
+        assert [str(hazard) for hazard in result.hazards] == []
+        assert result.last_cycle == last_cycle
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
 
 
-@pytest.mark.parametrize("sizes", SIZES, ids=str)
-def test_drain_is_exact(sizes: Sizes) -> None:
-    # One cycle less for the drain, and the first maximum is read before it was written.
-    lowered, done = run_with_log(one_column_of_tiles("fusemax-architecture", sizes, "max(rows - 2, 0)"))
-    played = Player(sizes, starts_of(lowered, done), inputs(sizes)).play()
-    early = [h for h in played.hazards if h.kind == "a word enters before it was written"]
-    assert early and early[0].task.startswith("RM")
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("sizes", RAGGED, ids=str)
+def test_ragged_tiles_end_before_the_full_ones_that_the_latency_is_of(design: str, sizes: Sizes) -> None:
+    # The latency of an op is that of the whole array; the last tile of a ragged rank has fewer columns to leave.
+    played, found, expected = play(one_head(design, sizes))
+    for result, last_cycle in played:
+        assert [str(hazard) for hazard in result.hazards] == []
+        assert 0 <= last_cycle - result.last_cycle < sizes.rows + sizes.cols
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    ("design", "early", "reader"),
+    [
+        ("fusemax-architecture", "LM", "RM"),
+        ("fusemax-binding", "LM", "RM"),
+        ("flat", "GM", "SN"),
+        ("flat", "SD", "A"),
+        ("unfused", "GM", "SN"),
+        ("unfused", "SD", "A"),
+    ],
+)
+def test_latencies_are_exact(design: str, early: str, reader: str) -> None:
+    # Handed on one cycle earlier, a result is read before it was written. With one row of queries nothing hides the wait.
+    queries = 8 if design.startswith("fusemax") else 1
+    played, _, _ = play(one_head(design, Sizes(8, 8, 4, 32, queries)), early)
+    hazards = [hazard for result, _ in played for hazard in result.hazards]
+    assert "a word enters before it was written" in [hazard.kind for hazard in hazards]
+    assert any(hazard.task.startswith(reader) for hazard in hazards)
 
 
 @pytest.mark.parametrize("depth", [64, 128])
 def test_steady_state_of_published_sizes(depth: int) -> None:
     # One tile after another: {QK, LM} E + 1, drain, {RM} 1, {SLN, SLD} 8, {SLNV // SPNV, RNV} 2 F; interleaved: 2 E + 10.
-    sizes = Sizes(64, 64, depth, 8)
-    for mapping, interval in (("fusemax-architecture", 3 * depth + 10 + 63), ("fusemax-binding", 2 * depth + 10)):
-        starts = starts_of(*run_with_log(one_column_of_tiles(mapping, sizes, "rows - 1")))
-        assert starts["QK"][7][0] - starts["QK"][6][0] == interval
+    for design, interval in (("fusemax-architecture", 3 * depth + 10 + 63), ("fusemax-binding", 2 * depth + 10)):
+        experiment = one_head(design, Sizes(64, 64, depth, 64 * 8, 64))
+        tables = lower(experiment.structure, stack([experiment]))
+        made = design_of(experiment, tables, evaluate(tables))
+        (nest,) = nests_of(experiment.mapping, experiment.tree, experiment.cascade)
+        lowered = lower_nest(made, nest, made.whole)
+        log = run(lowered.program, True, Window(0, 1 << 40, 1 << 16)).log.tolist()
+        starts = [
+            row[col.START] for row in log if row[col.LOG_KIND] == col.OP_ROW and lowered.ops[row[col.WHAT]] == "QK"
+        ]
+        assert starts[7] - starts[6] == interval
 
 
 @pytest.mark.parametrize(

@@ -252,7 +252,8 @@ def latency_of_ways(builder: FlowBuilder, sizer: Sizer) -> int:
     """Cycles after an op's last issue slot until others may use its result.
 
     A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
-    (columns - 1) further cycles. What another array reads through memory is complete when the array's skew is over.
+    (columns - 1) further cycles; its lanes leave one after the other, which a reader that takes them in the same lanes
+    follows, and nobody else. What another array reads through memory is complete when the array's skew is over.
     """
     array, leaf = sizer.array, sizer.slot.leaf
     reduced = set(builder.cascade.einsum(leaf.einsum).reduced_variables)
@@ -261,8 +262,11 @@ def latency_of_ways(builder: FlowBuilder, sizer: Sizer) -> int:
     for side in sides:
         declared = array.drain is not None and array.drain.along == side
         latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
-    elsewhere = any(t.leaf.array != leaf.array for t in builder.touches_of(leaf.einsum))
+    readers = [touch.leaf for touch in builder.touches_of(leaf.einsum) if not touch.writes]
     leaves = any(way.touch.writes for way, _ in sizer.ways)
-    if not sides and leaves and (elsewhere or len(builder.touches_of(leaf.einsum)) == 1):
+    if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
         latency += array.rows + array.columns - 2
+    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
+    if sides and leaves and not (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
+        latency += sum((array.columns if side == "rows" else array.rows) - 1 for side in sides[:1])
     return latency
