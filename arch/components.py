@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
 
+from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
 from arch.names import nearest
 from arch.operation import FROZEN, Operation, cover
@@ -137,7 +138,8 @@ class Memory(BaseModel):
     declared_row_bits: SizeBits | None = Field(None, alias="row")
     banks: Count = 1
     ports: Count = 1
-    bandwidth_bits_per_s: BandwidthBitsPerS | None = Field(None, alias="bandwidth")
+    declared_bandwidth_bits_per_s: BandwidthBitsPerS | None = Field(None, alias="bandwidth")
+    timing: DramTiming | None = None  # of a DRAM; its peak then takes the place of the bandwidth
     read_pj: EnergyPj | None = Field(None, alias="read_energy")
     write_pj: EnergyPj | None = Field(None, alias="write_energy")
     technology: str | None = None
@@ -163,6 +165,12 @@ class Memory(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _is_where_a_dram_is(self) -> Self:
+        if self.timing is not None and (self.parent is not None or self.per_pe_of is not None):
+            raise ValueError(f"memory '{self.name}' has a DRAM timing, which only a memory without a parent can have")
+        return self
+
+    @model_validator(mode="after")
     def _costs_are_known(self) -> Self:
         given = self.read_pj is not None and self.write_pj is not None
         if not given and self.technology is None:
@@ -173,6 +181,11 @@ class Memory(BaseModel):
         if self.area is not None and not isinstance(self.area, float):
             names_checked(self.area, self.symbols)
         return self
+
+    @property
+    def bandwidth_bits_per_s(self) -> float | None:
+        """Peak of its DRAM timing, or as declared; None where nothing limits it."""
+        return self.declared_bandwidth_bits_per_s if self.timing is None else 8 * self.timing.peak_bytes_per_s
 
     @property
     def size_bits(self) -> float | None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from arch.dram import DramController, DramTiming
-from sim.dram.load import DRAM_CATALOG, load_dram
 from sim.dram.requests import DramResult, simulate_requests
+from sim.load import CATALOGS, load_dram
 
 ROOT = Path(__file__).resolve().parents[1]
 WINDOWS = (1, 32, 64)
@@ -61,7 +61,7 @@ def uncompiled(kind: str, number: int) -> float:
 def main(number: int) -> None:
     print(f"million requests a second, one channel, {number} requests; bandwidth at window 32")
     print(f"{'':26s}" + "".join(f"{f'W={window}':>8s}" for window in WINDOWS) + f"{'GB/s':>8s}{'of peak':>9s}")
-    for name in DRAM_CATALOG.names():
+    for name in CATALOGS["timing"].names():
         for kind in ("stream", "two streams", "scattered", "mixed"):
             runs = {window: rate(name, kind, window, number) for window in WINDOWS}
             rates = "".join(f"{speed / 1e6:8.2f}" for speed, _ in runs.values())

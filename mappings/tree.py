@@ -83,6 +83,37 @@ class ResolvedTree:
         """The places of the tensor on the way from the root to a leaf, outermost first."""
         return tuple(k for k in self.keeps if k.tensor == tensor and k.covers(leaf.index))
 
+    def tiles_by_variable(self, loops: tuple[int, ...]) -> dict[str, list[str]]:
+        """Tiles of the loops over every variable, outermost first: equal where loops pass the same tiles."""
+        found: dict[str, list[str]] = {}
+        for loop in loops:
+            found.setdefault(self.loops[loop].variable, []).append(self.loops[loop].tile)
+        return found
+
+    def step_loops(self, einsums: frozenset[str]) -> tuple[int, ...]:
+        """The loops of which one iteration is a step of a pipeline of these Einsums: the deepest around all of them.
+
+        One that only finishes what others make (a final division) may stand after them, if it walks the same tiles in
+        the loops that it does not lack.
+        """
+        leaves = [leaf for leaf in self.leaves if leaf.einsum in einsums]
+        best: tuple[int, ...] = ()
+        for leaf in leaves:
+            for depth in range(len(best) + 1, leaf.shared + 1):
+                loops = leaf.loops[:depth]
+                inside = [x.index for x in leaves if x.shared >= depth and x.loops[:depth] == loops]
+                if all(x.index in inside or (x.index > max(inside) and self._finishes(x, loops)) for x in leaves):
+                    best = loops
+        return best
+
+    def _finishes(self, leaf: PlacedLeaf, loops: tuple[int, ...]) -> bool:
+        own = leaf.loops[: leaf.shared]
+        shared = next((n for n, pair in enumerate(zip(own, loops, strict=False)) if pair[0] != pair[1]), len(own))
+        names = {self.loops[i].variable for i in leaf.loops[shared:]} | {side.variable for side in leaf.spatial}
+        rest = tuple(i for i in loops[shared:] if self.loops[i].variable in names)
+        lacks = len(rest) < len(loops) - shared
+        return lacks and self.tiles_by_variable(own[shared:]) == self.tiles_by_variable(rest)
+
     def shared_loops(self, one: PlacedLeaf, other: PlacedLeaf) -> tuple[PlacedLoop, ...]:
         common = [a for a, b in zip(one.loops[: one.shared], other.loops[: other.shared], strict=False) if a == b]
         return tuple(self.loops[index] for index in common)

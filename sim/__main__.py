@@ -315,7 +315,7 @@ def trace_command(
 def list_command(
     kind: Annotated[str | None, typer.Argument(help="cascades, architectures, ...; all kinds by default.")] = None,
 ) -> None:
-    """List what ships: experiments, cascades, architectures, mappings, models, technologies, reproductions."""
+    """List what ships: experiments, sweeps, cascades, architectures, mappings, models, DRAM timings, ..."""
     kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
     if kind is not None and kind not in kinds:
         message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"

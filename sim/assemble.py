@@ -24,7 +24,7 @@ from mappings.types import Mapping
 from sim.diagnosis import Origin, placed
 from sim.document import Document, Place, plain_document
 from sim.experiment import Experiment
-from sim.load import CATALOGS, build, build_architecture, read_document_once, resolved
+from sim.load import CATALOGS, build, build_architecture, read_document_once, resolved, with_timings
 from sim.overrides import override_from
 from sim.parameters import Given, parameter_values
 from sim.problems import InputError, InputProblem
@@ -35,6 +35,8 @@ PARTS = ("model", "architecture", "mapping", "cascade")
 FROM_OUTSIDE = "--set"  # where values come from that no file holds
 # Products of two sizes stay far below 2^63, and a search for the largest divisor ends within a second.
 LARGEST_SIZE = 2**40
+# Values inside parts that may be names of documents, which later values reach into.
+NAMING = ("mapping.cascade", ".timing")
 # Mappings that a document may leave out, at the top and in its parts.
 OPTIONAL = (
     (None, "ranks"),
@@ -128,7 +130,7 @@ def changed(document: Document, written: Document) -> Document:
         raise InputError([written.problem((key,), f"unknown key '{key}'{near_or_all(key, known)}") for key in unknown])
     stages: tuple[dict[str, Any], ...] = ({}, {}, {})
     for key, value in written.data.items():
-        stages[0 if key in PARTS else 1 if key == "mapping.cascade" else 2][key] = value
+        stages[0 if key in PARTS else 1 if key.endswith(NAMING) else 2][key] = value
     for stage in stages:
         document = override_from(_opened(document, stage), replace(written, data=stage))
         if stage.keys() & {"mapping", "mapping.cascade"} and "cascade" not in stage:
@@ -168,6 +170,7 @@ def expanded(document: Document) -> Document:
             data[part] = inner.data
             children[part] = replace(inner.places, file=inner.file)
     full = replace(document, data=data, places=replace(document.places, children=children))
+    full = with_timings(full, ("architecture",))
     return full if _named_by_mapping(full) is full else expanded(full)
 
 

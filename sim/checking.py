@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from arch.dram import DramTiming
 from arch.energy import Technology
 from arch.types import Architecture
 from einsums.model import Model
@@ -46,6 +47,7 @@ NOUNS: dict[str, type[BaseModel]] = {
     "mapping": Mapping,
     "model": Model,
     "technology": Technology,
+    "timing": DramTiming,
     "experiment": Workpoint,
     "reproduction": Reproduction,
     "sweep": Sweep,

@@ -20,6 +20,7 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # More than any sensible input, less than aliases of aliases can demand.
 _MOST_VALUES = 200_000
 _DEEPEST = 1_000
+TOO_DEEP = "the values are nested too deeply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,11 @@ def parse_document(text: str, file: str) -> Document:
         walk = _Walk(file)
         data, place = walk.visit(root, (), root.start_mark.line + 1)
     except yaml.YAMLError as error:
+        if "maximum nesting depth" in str(error):  # PyYAML's own limit, from 6.0.4 on
+            raise InputError([InputProblem(file, None, "", TOO_DEEP)]) from None
         raise InputError([_syntax_problem(error, text, file)]) from None
     except RecursionError:
-        raise InputError([InputProblem(file, None, "", "the values are nested too deeply")]) from None
+        raise InputError([InputProblem(file, None, "", TOO_DEEP)]) from None
     if walk.problems:
         raise InputError(walk.problems)
     return Document(data, file, place)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from arch.dram import DramTiming
 from mappings.check import Problem
-from sim.cycle.answer import design_of, time_programs, timed_result
+from sim.cycle.answer import time_design, timed_result
 from sim.diagnosis import Origin
 from sim.document import plain_document
 from sim.engine.analytical import evaluate
@@ -51,17 +50,15 @@ def check_engine(name: str) -> None:
         raise ValueError(f"no engine is called '{name}'{near}; there is: {known}")
 
 
-def with_cycles(result: SimulationResult, fast: bool = True, dram: DramTiming | None = None) -> SimulationResult:
+def with_cycles(result: SimulationResult, fast: bool = True) -> SimulationResult:
     """The cycle engine's answer for the design of a result: same counts, real time. IllegalMapping if it cannot run.
 
-    Without `fast` every cycle is gone through; the outcome is the same. `dram`: timing of the root memory, which then
-    counts instead of its bandwidth.
+    Without `fast` every cycle is gone through; the outcome is the same.
     """
     experiment = result.experiment
     tables = _lowered(experiment.structure, [experiment])
     try:
-        design = design_of(experiment, tables, evaluate(tables), dram)
-        return timed_result(result, time_programs(experiment, design, fast))
+        return timed_result(result, time_design(experiment, tables, evaluate(tables), fast))
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
 

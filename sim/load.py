@@ -1,4 +1,4 @@
-"""From names and paths to nouns: cascades, models, machines, mappings, technologies.
+"""From names and paths to nouns: cascades, models, machines, mappings, technologies, DRAM timings.
 
 A document may have a `base` and change parts of it with `set`; positions survive, so that every error names the file,
 line and path where the wrong value was written. Documents that were read and nouns that were built are kept while their
@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from arch.dram import DramTiming
 from arch.energy import Technology, resolve_technology
 from arch.types import Architecture
 from einsums.model import Model
@@ -20,7 +21,7 @@ from einsums.types import Cascade
 from mappings.types import Mapping
 from sim.catalogs import Catalog
 from sim.document import Document, read_document
-from sim.overrides import resolve_base
+from sim.overrides import lay_in, resolve_base
 from sim.problems import InputError, InputProblem
 from sim.structure import structure
 
@@ -30,6 +31,7 @@ CATALOGS = {
     "model": Catalog(_ROOT / "einsums" / "catalog" / "models", "model"),
     "architecture": Catalog(_ROOT / "arch" / "catalog", "architecture"),
     "technology": Catalog(_ROOT / "arch" / "catalog" / "technologies", "technology"),
+    "timing": Catalog(_ROOT / "arch" / "catalog" / "dram", "DRAM timing"),
     "mapping": Catalog(_ROOT / "mappings" / "catalog", "mapping"),
     "experiment": Catalog(_ROOT / "sim" / "catalog" / "experiments", "experiment"),
     "reproduction": Catalog(_ROOT / "sim" / "catalog" / "reproductions", "reproduction"),
@@ -49,13 +51,31 @@ def read(kind: str, name_or_path: str, beside: Path | None = None) -> Document:
     return resolved(kind, read_document_once(path))
 
 
+def with_timings(document: Document, inside: tuple[str, ...] = ()) -> Document:
+    """A machine's document, found under the keys `inside`, with the DRAM timings that its memories name laid in."""
+    components = document.data
+    for key in (*inside, "components"):
+        components = components.get(key) if isinstance(components, dict) else None
+    for name, component in components.items() if isinstance(components, dict) else ():
+        wanted = component.get("timing") if isinstance(component, dict) else None
+        if isinstance(wanted, str):
+            steps = (*inside, "components", name, "timing")
+            try:
+                path = CATALOGS["timing"].find(wanted, Path(document.place(steps).file).parent)
+            except ValueError as error:
+                raise InputError([document.problem(steps, str(error))]) from None
+            document = lay_in(document, steps, resolved("timing", read_document_once(path)))
+    return document
+
+
 def resolved(kind: str, document: Document) -> Document:
     """The document with its base and changes applied; bases are looked for beside it and in the catalog."""
 
     def find(name: str) -> Document:
         return read_document_once(CATALOGS[kind].find(name, Path(document.file).parent))
 
-    return resolve_base(document, find)
+    whole = resolve_base(document, find)
+    return with_timings(whole) if kind == "architecture" else whole
 
 
 def read_document_once(path: Path) -> Document:
@@ -103,6 +123,11 @@ def _technologies(machine: Architecture) -> list[Technology]:
 def load_technology(name_or_path: str) -> Technology:
     """A table of memory energies and areas."""
     return build(read("technology", name_or_path), Technology)
+
+
+def load_dram(name_or_path: str, beside: Path | None = None) -> DramTiming:
+    """A DRAM system by catalog name or path; InputError for anything wrong with it."""
+    return build(read("timing", name_or_path, beside), DramTiming)
 
 
 def load_cascade(name_or_path: str, beside: Path | None = None) -> Cascade:

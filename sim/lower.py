@@ -101,13 +101,8 @@ def number_phases(mapping: Mapping, tree: ResolvedTree) -> tuple[list[int], list
 
 
 def staged_loops(mapping: Mapping, tree: ResolvedTree) -> tuple[int, ...]:
-    """The loops that all staged Einsums share: one trip through them is one step of the pipeline."""
-    staged = [leaf for stage in mapping.schedule.stages for leaf in tree.leaves if leaf.einsum == stage.einsum]
-    if not staged:
-        return ()
-    shared = [leaf.loops[: leaf.shared] for leaf in staged]
-    common = [loops[0] for loops in zip(*shared, strict=False) if len(set(loops)) == 1]
-    return tuple(common)
+    """The loops of which one trip is a step of the pipeline; none where nothing has a stage."""
+    return tree.step_loops(frozenset(stage.einsum for stage in mapping.schedule.stages))
 
 
 def keep_row(

@@ -36,6 +36,14 @@ def override_from(document: Document, written: Document) -> Document:
     return _apply(document, written, ())
 
 
+def lay_in(document: Document, steps: tuple[str | int, ...], inner: Document) -> Document:
+    """The document with the value at these keys replaced by another document, whose places stay its own."""
+    data = _replace(document.data, steps, inner.data)
+    return replace(
+        document, data=data, places=_replace_place(document.places, steps, replace(inner.places, file=inner.file))
+    )
+
+
 def resolve_base(document: Document, find: Callable[[str], Document]) -> Document:
     """The document itself, or where it has a `base`, that document with the changes under `set`.
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from arch.dram import DramController, DramTiming
-from sim.dram.load import load_dram
 from sim.dram.requests import DramResult
+from sim.load import load_dram
 from tests.dram_oracle import Waiting
 from tests.dram_rules import Issued
 

@@ -8,13 +8,13 @@ import yaml
 from pydantic import ValidationError
 
 from arch.dram import GROUP_TIMINGS, REQUIRED_TIMINGS, TIMINGS, DramTiming, Timing
-from sim.dram.load import DRAM_CATALOG, load_dram
+from sim.load import CATALOGS, load_dram
 from sim.problems import InputError
 from tests.dram_cases import PRESETS, changed, one_bus
 
 
 def test_catalog_is_what_the_tests_know() -> None:
-    assert DRAM_CATALOG.names() == tuple(sorted(PRESETS))
+    assert CATALOGS["timing"].names() == tuple(sorted(PRESETS))
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_timings_are_named_once() -> None:
 
 
 def test_errors_of_files_have_their_place(tmp_path: Any) -> None:
-    text = DRAM_CATALOG.find("hbm2-2000").read_text().replace("  tFAW:", "  tFAV:")
+    text = CATALOGS["timing"].find("hbm2-2000").read_text().replace("  tFAW:", "  tFAV:")
     path = tmp_path / "mine.yaml"
     path.write_text(text)
     line = 1 + [row[:7] for row in text.splitlines()].index("  tFAV:")
@@ -142,7 +142,7 @@ def test_errors_of_files_have_their_place(tmp_path: Any) -> None:
     with pytest.raises(InputError) as caught:
         load_dram("hbm2-200")
     assert str(caught.value) == (
-        "einfuse: no DRAM called 'hbm2-200' (did you mean 'hbm2-2000'?); shipped: hbm2-2000, hbm3-6400, lpddr4-3200"
+        "einfuse: no DRAM timing called 'hbm2-200' (did you mean 'hbm2-2000'?); shipped: hbm2-2000, hbm3-6400, lpddr4-3200"
     )
 
 

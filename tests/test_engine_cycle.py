@@ -13,10 +13,10 @@ from sim.assemble import load_experiment
 from sim.cycle.answer import Timing, time_design
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.lags import Edge, Rule, Timed, least_lags
-from sim.dram.load import load_dram
 from sim.engine.analytical import Evaluation, evaluate
 from sim.experiment import Experiment, stack
 from sim.flow import IllegalMapping, simulate, simulate_all, with_cycles
+from sim.load import load_dram
 from sim.lower import lower
 from sim.tables import Tables
 from tests.cycle_designs import small_design, timed_experiment
@@ -133,24 +133,60 @@ def test_slow_memory_sets_the_time() -> None:
     assert counted.cycles <= result.cycles <= 1.05 * counted.cycles
 
 
+@pytest.mark.parametrize("length", [1024, 1280])
+def test_a_final_division_may_have_a_stage(length: int) -> None:
+    # It stands after the loops of the tiles, and works with their last iterations: steps stay tiles.
+    stages = {
+        "QK": 0,
+        "LM": 0,
+        "RM": 2,
+        "PRM": 2,
+        "SLN": 2,
+        "SLD": 2,
+        "SLNV": 2,
+        "SPD": 4,
+        "RD": 4,
+        "SPNV": 5,
+        "RNV": 5,
+    }
+    small = {"seq_len": length, "batch": 1, "model": "T5"}
+    apart = load_experiment("fusemax-binding", small | {"mapping.schedule": {"kind": "pipelined", "stages": stages}})
+    inside = load_experiment(
+        "fusemax-binding", small | {"mapping.schedule": {"kind": "pipelined", "stages": stages | {"AV": 5}}}
+    )
+    counted, timed = simulate(inside), simulate(inside, "cycle")
+    steps = 8 * (length // 256) ** 2
+    divisions = 8 * (length // 256) * 64
+    assert counted.cycles == pytest.approx((138 * steps + divisions) * (1 + 5 / steps), rel=1e-9)
+    assert timed.cycles == simulate(apart, "cycle").cycles == with_cycles(simulate(inside), fast=False).cycles
+    # At most five steps of prologue and five of epilogue, in which one of the arrays has less to do.
+    steady = 138 * steps + divisions
+    assert steady < timed.cycles < steady * (1 + 10 / steps)
+
+
 def test_dram_timing_takes_the_place_of_the_bandwidth() -> None:
     # A machine bound by DRAM on one HBM2 stack: as slow as a bandwidth of what the timing model says of a long stream.
     timing = load_dram("hbm2-2000")
     bandwidth = 1 / seconds_per_byte(timing, False)
     assert 0.8 * timing.peak_bytes_per_s < bandwidth < timing.peak_bytes_per_s  # refresh and activations take the rest
     slow = {"architecture.components.PE1D.operations.macc.cycles": 1, "seq_len": 16384, "architecture.clock": "94 GHz"}
-    result = simulate(load_experiment("fusemax-binding", slow))
-    timed = with_cycles(result, dram=timing)
-    same = with_cycles(
-        simulate(
-            load_experiment(
-                "fusemax-binding", slow | {"architecture.components.DRAM.bandwidth": f"{float(bandwidth):.0f} B/s"}
-            )
-        )
-    )
+    stack = "architecture.components.DRAM.timing"
+    named = load_experiment("fusemax-binding", slow | {stack: "hbm2-2000"})
+    timed = simulate(named, "cycle")
+    rate = {"architecture.components.DRAM.bandwidth": f"{float(bandwidth):.0f} B/s"}
+    same = simulate(load_experiment("fusemax-binding", slow | rate), "cycle")
     assert timed.bound_by == "DRAM"
     assert timed.cycles == pytest.approx(same.cycles, rel=0.02)  # writing has a rate of its own
-    assert timed.cycles > with_cycles(result).cycles
+    # Counting cycles from loops alone, the same file has the peak of its pins.
+    counted = simulate(named)
+    peak_cycles = counted.traffic_bytes["DRAM"]["read"] + counted.traffic_bytes["DRAM"]["write"]
+    assert counted.cycles == pytest.approx(peak_cycles / timing.peak_bytes_per_s * 94e9, rel=1e-12)
+    assert timed.cycles > counted.cycles
+    # Without refresh, by a value inside the named timing, it is faster.
+    fresh = simulate(
+        load_experiment("fusemax-binding", slow | {stack: "hbm2-2000", f"{stack}.timings.tREFI.time": "1 ms"}), "cycle"
+    )
+    assert fresh.cycles < timed.cycles
 
 
 # ---------------------------------------------------------------------------------------- published designs

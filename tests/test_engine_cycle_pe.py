@@ -28,6 +28,23 @@ from sim.systolic.runner import ArrayRun
 from tests.pe_layout import Layout
 from tests.pe_player import Player
 
+# The stages that a search finds for one-pass attention, and the final division in the last one.
+STAGES = {
+    "QK": 0,
+    "LM": 0,
+    "RM": 2,
+    "PRM": 2,
+    "SLN": 2,
+    "SLD": 2,
+    "SLNV": 2,
+    "SPD": 4,
+    "RD": 4,
+    "SPNV": 5,
+    "RNV": 5,
+    "AV": 5,
+}
+PIPELINED = {"kind": "pipelined", "stages": STAGES}
+
 
 @dataclass(frozen=True)
 class Sizes:
@@ -59,7 +76,9 @@ def one_head(design: str, sizes: Sizes) -> Experiment:
         changes["architecture.components.PE2D.drain.cycles"] = "rows - 1"
     if design == "flat":
         changes["parameters.P1"] = sizes.rows * 2
-    return load_experiment(design, changes)
+    if design == "pipelined":
+        changes |= {"mapping.schedule": PIPELINED, "architecture.components.PE2D.drain.cycles": "rows - 1"}
+    return load_experiment("fusemax-binding" if design == "pipelined" else design, changes)
 
 
 def play(experiment: Experiment, early: str = "") -> tuple[list[tuple[ArrayRun, int]], np.ndarray, np.ndarray]:
@@ -103,7 +122,7 @@ EVEN = [
     Sizes(64, 64, 64, 128, 64),
 ]
 RAGGED = [Sizes(4, 4, 6, 14, 10), Sizes(8, 8, 3, 29, 13), Sizes(16, 16, 5, 40, 23), Sizes(64, 64, 24, 100, 70)]
-DESIGNS = ["unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding"]
+DESIGNS = ["unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding", "pipelined"]
 
 
 @pytest.mark.parametrize("design", DESIGNS)

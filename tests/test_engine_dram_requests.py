@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from arch.dram import DramController
-from sim.dram.load import load_dram
 from sim.dram.requests import issue_commands, simulate_requests, stream_addresses
 from sim.dram.tables import address_parts
 from sim.engine.dram_address import decode
+from sim.load import load_dram
 from tests.dram_cases import PRESETS, changed, one_bus, trace_of
 from tests.dram_rules import Rules, violations
 

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, prod
 
-from arch.dram import DramTiming
 from arch.types import Architecture, Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
@@ -65,13 +64,12 @@ class Machine:
     ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
     spilled: dict[str, Fraction]
     cycles_per_point: dict[str, int]  # by Einsum
-    dram: DramTiming | None = None  # of the root memory, where it is known
 
     def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
         """Whole cycles in which a memory moves so many words; 0 where nothing limits it."""
         found, architecture = self.architecture.memory(memory), self.architecture
-        if self.dram is not None and memory == architecture.root.name:
-            time_s = words * Fraction(architecture.word_bits) / 8 * seconds_per_byte(self.dram, writes)
+        if found.timing is not None:
+            time_s = words * Fraction(architecture.word_bits) / 8 * seconds_per_byte(found.timing, writes)
         elif found.bandwidth_bits_per_s is not None:
             time_s = words * Fraction(architecture.word_bits) / Fraction(found.bandwidth_bits_per_s)
         else:

@@ -7,7 +7,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from arch.dram import DramTiming
 from sim.cycle.amounts import Machine, ported_memories
 from sim.cycle.extents import Extents, LoopTile, Walk
 from sim.cycle.keeps import keeps_of, traffic_of
@@ -46,8 +45,8 @@ class Timing:
     warnings: tuple[str, ...]
 
 
-def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation, dram: DramTiming | None = None) -> Design:
-    """The parts of one experiment (the first of its batch) that programs are made of; `dram`: of its root memory."""
+def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> Design:
+    """The parts of one experiment (the first of its batch) that programs are made of."""
     structure = experiment.structure
     space = rank_space(structure.cascade)
     tree = structure.tree
@@ -69,7 +68,6 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation, dr
         ported_memories(experiment.architecture),
         spilled,
         {leaf.einsum: _whole(tables, leaf.index) for leaf in tree.leaves},
-        dram,
     )
     room = np.maximum(tables.machine.capacity_bytes[0] - evaluation.footprint_bytes[0], 0.0)
     room_bytes = dict(zip(structure.machine.memories, room.tolist(), strict=True))
@@ -94,11 +92,7 @@ def _builder(structure: Structure) -> FlowBuilder:
 
 def time_design(experiment: Experiment, tables: Tables, evaluation: Evaluation, fast: bool = True) -> Timing:
     """Run a design, nest by nest. ValueError where its schedule cannot run."""
-    return time_programs(experiment, design_of(experiment, tables, evaluation), fast)
-
-
-def time_programs(experiment: Experiment, design: Design, fast: bool = True) -> Timing:
-    """The same, for a design whose parts have been made (with a DRAM timing, say)."""
+    design = design_of(experiment, tables, evaluation)
     start = design.whole
     runs: list[NestRun] = []
     between = 0

@@ -71,7 +71,7 @@ def nests_of(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> list[Nes
         staged = [s.einsum for s in schedule.stages]
         phases = [_Phase(_by_array([x for x in tree.leaves if x.einsum in staged]))]
         phases += [_Phase([[x]]) for x in tree.leaves if x.einsum not in staged]
-        loops = common([leaf[name] for name in staged])
+        loops = tree.step_loops(frozenset(staged))
         stages = tuple((s.einsum, s.stage) for s in schedule.stages)
         return [_nest(tree, phases, (), loops, _Manner(barrier=False, stages=stages))]
     phases = [_Phase([[leaf[name] for name in lane.einsums] for lane in p.lanes], p.drain) for p in schedule.phases]
@@ -89,14 +89,6 @@ class _Manner:
     barrier: bool = True
     stages: tuple[tuple[str, int], ...] = ()
     hides: bool = True
-
-
-def _walk(tree: ResolvedTree, loops: tuple[int, ...]) -> dict[str, list[str]]:
-    """Tiles of the loops over every variable, outermost first: equal where they pass the same tiles."""
-    found: dict[str, list[str]] = {}
-    for loop in loops:
-        found.setdefault(tree.loops[loop].variable, []).append(tree.loops[loop].tile)
-    return found
 
 
 def _by_array(leaves: list[PlacedLeaf]) -> list[list[PlacedLeaf]]:
@@ -245,7 +237,8 @@ def _slot(
         )
     rest = all_loops[shared:]
     names = {tree.loops[i].variable for i in inner + own} | {side.variable for side in leaf.spatial}
-    if _walk(tree, inner) == _walk(tree, tuple(i for i in rest if tree.loops[i].variable in names)):
+    same = tuple(i for i in rest if tree.loops[i].variable in names)
+    if tree.tiles_by_variable(inner) == tree.tiles_by_variable(same):
         guard, depth = tuple(i for i in rest if tree.loops[i].variable not in names), len(all_loops)
     else:
         guard, depth, own = rest, shared, inner + own
