@@ -64,8 +64,9 @@ def table(lengths: tuple[int, ...]) -> list[str]:
             array = max(busy, key=busy.__getitem__)
             waits = [(lost / timing.cycles, cause) for cause, lost in timing.stalls[array].items()]
             causes = ", ".join(f"{cause} {share:.2%}" for share, cause in sorted(waits, reverse=True) if share >= 5e-5)
+            label = "1M" if length == 1 << 20 else f"{length >> 10}K"
             rows.append(
-                f"| {name} | {length // 1024}K | {counted / tiles:,.2f} | {timing.cycles / tiles:,.2f} "
+                f"| {name} | {label} | {counted / tiles:,.2f} | {timing.cycles / tiles:,.2f} "
                 f"| {timing.cycles / counted - 1:+.4%} | {array}: busy {busy[array] / timing.cycles:.2%}"
                 f"{', ' if causes else ''}{causes} |"
             )

@@ -21,5 +21,12 @@ def test_quick_run(script):
     assert any(character.isdigit() for character in run.stdout)
 
 
+def test_the_table_of_the_documents_is_what_the_engine_says():
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, ROOT / "benchmarks" / "cycle_engine.py", "--table"]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=True)
+    assert run.stdout.strip() in (ROOT / "docs" / "cycle-validation.md").read_text("utf-8")
+
+
 def test_there_are_benchmarks():
     assert [script.stem for script in SCRIPTS][:1] != []
