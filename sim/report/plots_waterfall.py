@@ -151,8 +151,12 @@ def _draw_groups(axes: Axes, rows: tuple[Row, ...], tops: list[float]) -> None:
     for name in dict.fromkeys(row.group for row in rows):
         own = [top for row, top in zip(rows, tops, strict=True) if row.group == name]
         middle = (own[0] + own[-1] + 1) / 2
-        place: Any = {"transform": axes.get_yaxis_transform(), "rotation": 90, "fontweight": "bold"}
-        axes.text(-0.115, middle, name, horizontalalignment="center", verticalalignment="center", **place)
+        turned = len(own) > 1  # a name along a single row would run into its neighbours: it lies flat
+        place: Any = {"transform": axes.get_yaxis_transform(), "fontweight": "bold", "verticalalignment": "center"}
+        if turned:
+            place |= {"rotation": 90, "horizontalalignment": "center"}
+        size = 7.5 if len(own) > 2 else 6
+        axes.text(-0.115 if turned else -0.137, middle, name, fontsize=size, **place)
 
 
 def _draw_legend(canvas: Canvas, waterfall: Waterfall, shades: dict[int, str]) -> None:
