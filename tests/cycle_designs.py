@@ -12,6 +12,11 @@ from sim.assemble import load_experiment
 from sim.experiment import Experiment
 from tests.random_mappings import random_experiment
 
+# The stages that a search finds for one-pass attention on a 2D and a 1D array.
+ONE_PASS_STAGES = {
+    "QK": 0, "LM": 0, "RM": 2, "PRM": 2, "SLN": 2, "SLD": 2, "SLNV": 2, "SPD": 4, "RD": 4, "SPNV": 5, "RNV": 5,
+}  # fmt: skip
+
 
 def timed_machine(random: Random, architecture: Architecture) -> Architecture:
     """The same machine with bandwidths, ports, banks and drains."""

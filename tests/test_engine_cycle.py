@@ -19,7 +19,7 @@ from sim.flow import IllegalMapping, simulate, simulate_all, with_cycles
 from sim.load import load_dram
 from sim.lower import lower
 from sim.tables import Tables
-from tests.cycle_designs import small_design, timed_experiment
+from tests.cycle_designs import ONE_PASS_STAGES, small_design, timed_experiment
 
 DESIGNS = ("unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding")
 LENGTHS = (1024, 4096, 16384, 65536, 262144, 1048576)
@@ -136,23 +136,12 @@ def test_slow_memory_sets_the_time() -> None:
 @pytest.mark.parametrize("length", [1024, 1280])
 def test_a_final_division_may_have_a_stage(length: int) -> None:
     # It stands after the loops of the tiles, and works with their last iterations: steps stay tiles.
-    stages = {
-        "QK": 0,
-        "LM": 0,
-        "RM": 2,
-        "PRM": 2,
-        "SLN": 2,
-        "SLD": 2,
-        "SLNV": 2,
-        "SPD": 4,
-        "RD": 4,
-        "SPNV": 5,
-        "RNV": 5,
-    }
     small = {"seq_len": length, "batch": 1, "model": "T5"}
-    apart = load_experiment("fusemax-binding", small | {"mapping.schedule": {"kind": "pipelined", "stages": stages}})
+    apart = load_experiment(
+        "fusemax-binding", small | {"mapping.schedule": {"kind": "pipelined", "stages": ONE_PASS_STAGES}}
+    )
     inside = load_experiment(
-        "fusemax-binding", small | {"mapping.schedule": {"kind": "pipelined", "stages": stages | {"AV": 5}}}
+        "fusemax-binding", small | {"mapping.schedule": {"kind": "pipelined", "stages": ONE_PASS_STAGES | {"AV": 5}}}
     )
     counted, timed = simulate(inside), simulate(inside, "cycle")
     steps = 8 * (length // 256) ** 2

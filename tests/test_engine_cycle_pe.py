@@ -25,25 +25,12 @@ from sim.lower import lower
 from sim.systolic.product import Shape, product_cycles
 from sim.systolic.program import SystolicArray
 from sim.systolic.runner import ArrayRun
+from tests.cycle_designs import ONE_PASS_STAGES
 from tests.pe_layout import Layout
 from tests.pe_player import Player
 
-# The stages that a search finds for one-pass attention, and the final division in the last one.
-STAGES = {
-    "QK": 0,
-    "LM": 0,
-    "RM": 2,
-    "PRM": 2,
-    "SLN": 2,
-    "SLD": 2,
-    "SLNV": 2,
-    "SPD": 4,
-    "RD": 4,
-    "SPNV": 5,
-    "RNV": 5,
-    "AV": 5,
-}
-PIPELINED = {"kind": "pipelined", "stages": STAGES}
+# A software pipeline, the final division in its last stage.
+PIPELINED = {"kind": "pipelined", "stages": ONE_PASS_STAGES | {"AV": 5}}
 
 
 @dataclass(frozen=True)
