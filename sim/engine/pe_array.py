@@ -181,8 +181,6 @@ def take_along(tasks, now, tags, values, file, pes, log):
     """
     row, col, link = now[ROW], now[COL], tags.shape[0] - 1
     tag = tags[link, row, col]
-    if row != tags.shape[1] - 2 or tag == EMPTY:
-        return EMPTY
     tags[link, row, col] = EMPTY
     tags[0, row, -1] -= 1
     task = tag >> STEP_BITS
@@ -199,7 +197,9 @@ def take_along(tasks, now, tags, values, file, pes, log):
 def visit(tasks, now, tags, values, file, pes, log):
     """All that happens in one PE in one cycle; arrays as in `fire`."""
     row, col, last = now[ROW], now[COL], tags.shape[0] - 2
-    along = take_along(tasks, now, tags, values, file, pes, log)
+    along = EMPTY
+    if row == tags.shape[1] - 2 and tags[last + 1, row, col] != EMPTY:
+        along = take_along(tasks, now, tags, values, file, pes, log)
     west = tags[last, row, col]
     waits = west != EMPTY
     if waits:
