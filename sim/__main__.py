@@ -13,11 +13,14 @@ import tomllib
 from collections.abc import Callable
 from functools import wraps
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from sim.own_rooms import ROOT, refuse_strangers
+
+refuse_strangers()  # before anything of theirs is imported
 
 from sim.assemble import load_experiment
 from sim.document import parse_set
@@ -26,8 +29,6 @@ from sim.load import CATALOGS, load_architecture, load_cascade, read
 from sim.problems import InputError, InputProblem
 from sim.suggest import near_or_all
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("einsums", "arch", "mappings", "kernels")
 DONE, NO, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 # Results that are read by a program or kept in a file are not wrapped to a terminal's width.
 WIDTH_OF_A_FILE = 160
@@ -44,18 +45,10 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script `einfuse`."""
-    strangers = [f"'{room}' from {where}" for room in ROOMS if (where := _origin(room)).parent.parent != ROOT]
-    if strangers:
-        sys.exit(_said(f"einfuse: expected the packages of {ROOT}, got {', '.join(strangers)}", BAD_INPUT))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
     app(prog_name="einfuse")
-
-
-def _origin(room: str) -> Path:
-    spec = find_spec(room)
-    return Path(spec.origin).resolve() if spec is not None and spec.origin else Path("nowhere")
 
 
 def answers(command: Callable[..., int | None]) -> Callable[..., None]:
