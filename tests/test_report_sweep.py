@@ -10,16 +10,23 @@ import numpy as np
 import pytest
 import yaml
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure as Canvas
 
+from sim import load_experiment, simulate
 from sim.explore.points import read_points
 from sim.explore.run import sweep
+from sim.load import CATALOGS
 from sim.problems import InputError
-from sim.report.plots_sweep import colour_of, draw_heat, draw_pareto, draw_slopes
+from sim.report.plots_labels import place_labels
+from sim.report.plots_pareto import draw_pareto
+from sim.report.plots_sweep import colour_of, draw_heat, draw_slopes
 from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
 from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
 from sim.report.sweep_charts import charts_of, write_charts
 from sim.report.sweep_data import Study, heat_data, measure, pareto_data
+from sim.report.sweep_named import named_designs
 from sim.report.sweep_slopes import experiment_at, least_traffic, on_chip_bytes, slope_data
+from sim.report.units import fitted
 
 MACHINE = "architecture.components"
 SWEEP = {
@@ -131,11 +138,76 @@ def test_pareto_draws_every_legal_point_and_the_front_that_brute_force_finds(stu
     }
     drawn = {(x, y) for cloud in data.clouds for x, y in zip(cloud.x, cloud.y, strict=True)}
     assert drawn == wanted and held["seq_len"] == 65536
-    lines = {line.get_label(): line for line in draw_pareto(data, study).axes[0].lines}
-    front = set(zip(*(side.tolist() for side in lines["Pareto front"].get_data()), strict=True))
+    whole, close = draw_pareto(data, study).axes
+    assert (whole.get_xlabel(), whole.get_ylabel()) == ("Time (s)", "Energy (kJ)")
     beaten = {p for p in wanted for q in wanted if q != p and q[0] <= p[0] and q[1] <= p[1]}
-    assert front == wanted - beaten
-    assert ([2.0], [3.0]) in [tuple(map(list, line.get_data())) for line in draw_pareto(data, study).axes[0].lines]
+    wanted_front = {(x, y * 1e-3) for x, y in wanted - beaten}
+    for axes in (whole, close):
+        lines = {line.get_label(): line for line in axes.lines}
+        front = set(zip(*(side.tolist() for side in lines["Pareto front"].get_data()), strict=True))
+        assert front == wanted_front
+        assert ([2.0], [0.003]) in [tuple(map(list, line.get_data())) for line in axes.lines]
+    left, right = close.get_xlim()
+    bottom, top = close.get_ylim()
+    assert all(left < x < right and bottom < y < top for x, y in wanted_front)
+    assert [text.get_text() for text in whole.texts] == ["a"]  # the name of the star, explained below the figure
+
+
+def test_named_designs_are_those_that_ship_and_compute_the_same(study: Study) -> None:
+    named = named_designs(study)
+    shipped = {name for name in CATALOGS["experiment"].names() if not name.startswith("linear")}
+    assert set(named) == shipped
+    for name in ("unfused", "fusemax-binding"):
+        result = simulate(load_experiment(name, model="BERT", seq_len=65536))
+        assert (named[name]["latency_s"], named[name]["energy_pj"]) == (result.latency_s, result.energy_pj)
+        assert named[name]["traffic_bytes.DRAM"] == sum(result.traffic_bytes["DRAM"].values())
+
+
+def test_a_start_with_other_fixed_values_is_no_shipped_design(tmp_path: Path) -> None:
+    data = SWEEP | {
+        "fixed": {"model": "BERT", "architecture.clock": "1 GHz"},
+        "axes": {"seq_len": SWEEP["axes"]["seq_len"], "rows": SWEEP["axes"]["rows"]},
+        "objectives": [{"minimize": "latency_s"}, {"name": "edp", "minimize": "energy_pj*latency_s/E"}],
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
+    named = named_designs(Study(read_points(tmp_path / "out")))
+    slower, faster = named["fusemax-binding"], named["start"]
+    assert slower["latency_s"] / faster["latency_s"] == pytest.approx(1000 / 940)
+    assert faster["edp"] == faster["energy_pj"] * faster["latency_s"] / 64
+
+
+@pytest.mark.parametrize(
+    ("label", "largest", "wanted"),
+    [
+        ("Energy (J)", 449_000.0, ("Energy (kJ)", 1e-3)),
+        ("Energy (J)", 9_999.0, ("Energy (J)", 1.0)),
+        ("DRAM traffic (GB)", 1.7e6, ("DRAM traffic (TB)", 1e-3)),
+        ("Time (s)", 0.02, ("Time (ms)", 1e3)),
+        ("Time (s)", 1e6, ("Time (s)", 1.0)),
+        ("Area (mm²)", 1e9, ("Area (mm²)", 1.0)),
+        ("Edp", 1e9, ("Edp", 1.0)),
+    ],
+)
+def test_units_fit_what_is_shown(label: str, largest: float, wanted: tuple[str, float]) -> None:
+    assert fitted(label, largest) == wanted
+
+
+def test_names_cover_neither_each_other_nor_named_marks() -> None:
+    canvas = Canvas(figsize=(4, 3), layout="constrained")
+    axes = canvas.subplots()
+    generator = np.random.default_rng(2)
+    places = [(name, *generator.random(2)) for name in "abcdefghijkl"]
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    canvas.draw_without_rendering()
+    place_labels(axes, places)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == len(places)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    for text, (name, x, y) in zip(axes.texts, places, strict=True):
+        assert text.get_text() == name and text.xy == (x, y)
+    marks = axes.transData.transform([(x, y) for _, x, y in places])
+    assert not any(box.contains(*mark) for box in boxes for mark in marks)
 
 
 def test_heat_map_has_the_best_point_in_each_cell_and_marks_empty_ones(study: Study) -> None:
@@ -157,11 +229,12 @@ def test_heat_map_has_the_best_point_in_each_cell_and_marks_empty_ones(study: St
 def test_slopes_draw_measured_traffic_and_a_bound_below_it(study: Study) -> None:
     data = slope_data(study)
     canvas = draw_slopes(data)
+    factor = {"DRAM traffic (GB)": 1e-9, "DRAM traffic (TB)": 1e-12}[canvas.axes[0].get_ylabel()]
     assert [title for title, _ in data.panels] == ["Sequence length: 4K", "Sequence length: 64K"]
     for (_, slopes), axes in zip(data.panels, canvas.axes, strict=True):
         solid = {to_hex(line.get_color()): line for line in axes.lines if line.get_marker() != "None"}
         for i, slope in enumerate(slopes):
-            np.testing.assert_allclose(solid[colour_of(i).lower()].get_ydata(), slope.traffic_bytes * 1e-9)
+            np.testing.assert_allclose(solid[colour_of(i).lower()].get_ydata(), slope.traffic_bytes * factor)
             assert (slope.bound_bytes <= slope.traffic_bytes * (1 + 1e-12)).all()
 
 

@@ -19,7 +19,7 @@ from sim.document import Document, Place, plain_document
 from sim.explore.check_plan import iter_problems
 from sim.explore.metrics import metric_names
 from sim.explore.plan import AxisColumn, Derived, Group, Held, Plan, bare, digest_of
-from sim.explore.sweep import Axis, Sweep, Value
+from sim.explore.sweep import BASE, Axis, Sweep, Value
 from sim.explore.varied import Number, number_at
 from sim.load import CATALOGS, build, load_technology, read, read_document_once
 from sim.problems import InputError, InputProblem
@@ -27,7 +27,6 @@ from sim.reproduction_parts import Setting
 from sim.suggest import near_or_all
 
 MOST_GROUPS = 20_000
-BASE = "base"  # an area that is that of the unchanged experiment
 
 
 def load_sweep(name_or_path: str) -> tuple[Document, Sweep]:

@@ -63,6 +63,7 @@ def contents_of(plan: Plan) -> Contents:
             "label": column.axis.label,
             "unit": column.axis.unit,
             "values": list(column.written),
+            "holds_area": column.axis.absorb is not None,
             "settings": {path: list(column.written) for path in column.axis.path}
             if column.is_structural
             else {n.path: [n.written(value) for value in values.tolist()] for n, values in column.numbers},
@@ -72,8 +73,8 @@ def contents_of(plan: Plan) -> Contents:
     dimension_of = {number.path: number.dimension for number in plan.numbers}
     sweep = plan.sweep
     objectives = [
-        {"label": objective.label, "sign": objective.sign, "reference": objective.reference}
-        for objective in sweep.objectives
+        {"label": one.label, "formula": str(one.formula), "sign": one.sign, "reference": one.reference}
+        for one in sweep.objectives
     ]
     told = sweep.model_dump(mode="json", by_alias=True, exclude={"title", "description", "source"})
     return Contents(

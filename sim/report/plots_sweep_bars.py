@@ -9,7 +9,9 @@ from sim.report.figure_data import length_label
 from sim.report.plots_bars import BLACK, DESIGN_COLOURS, GREY, PART_COLOURS, WIDTH_INCHES, lay_out
 from sim.report.plots_sweep import MARKS, colour_of
 from sim.report.sweep_breakdown import CompareData, Design, Roof
+from sim.report.units import fitted
 
+MOST_FOR_FINE_TICKS = 2000  # a wider range has ticks at powers of ten alone
 HATCHES = ("", "///", "...", "xxx")
 
 
@@ -33,6 +35,7 @@ def draw_compare(data: CompareData) -> Canvas:
         axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1.5)
         axes.set_ylim(0, rows.max() * 1.12)
         axes.set_ylabel(label)
+        axes.tick_params(axis="x", length=0)
         for _, _, right in layout.models[:-1]:
             axes.axvline(right + 0.25, color=GREY, linewidth=0.5, zorder=0)
     bottom = panels[-1]
@@ -55,8 +58,12 @@ def draw_breakdown(designs: tuple[Design, ...]) -> Canvas:
     left, right = canvas.subplots(1, 2)
     labels = [design.label for design in designs]
     energies = [design.result.energy_by_component_pj for design in designs]
-    _stack(left, labels, [{part: value * 1e-12 for part, value in one.items() if value > 0} for one in energies])
-    left.set_xlabel("Energy (J)")
+    label, factor = fitted("Energy (J)", max(sum(one.values()) for one in energies) * 1e-12)
+    _stack(
+        left, labels, [{part: value * 1e-12 * factor for part, value in one.items() if value > 0} for one in energies]
+    )
+    left.set_xlabel(label)
+    left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
     names, shares = [], []
     for design in designs:
         for array, by_einsum in design.result.utilization_by_einsum.items():
@@ -84,7 +91,11 @@ def _stack(axes: Axes, labels: list[str], rows: list[dict[str, float]]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, handlelength=0.9, columnspacing=0.9, fontsize=6)
+    count = len(axes.get_legend_handles_labels()[1])
+    columns = -(-count // -(-count // 6))  # even rows of at most six
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, handlelength=0.9, columnspacing=0.9, fontsize=6
+    )
 
 
 def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
@@ -93,7 +104,9 @@ def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
     axes = canvas.subplots()
     ridges = [roof.peak / roof.bandwidth_bytes_per_s for roof in roofs]
     reach = [*ridges, *(roof.intensity for roof in roofs)]
-    x = np.geomspace(min(reach) / 4, max(reach) * 4, 200)
+    x = np.sort(
+        np.append(np.geomspace(min(reach) / 4, max(reach) * 4, 50), ridges)
+    )  # each corner is a point of its own
     machines = dict.fromkeys((roof.peak, roof.bandwidth_bytes_per_s) for roof in roofs)
     for peak, bandwidth in machines:
         own = next(i for i, roof in enumerate(roofs) if (roof.peak, roof.bandwidth_bytes_per_s) == (peak, bandwidth))
@@ -106,8 +119,8 @@ def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+    for axis, (least, most) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if most / least < MOST_FOR_FINE_TICKS else (1.0,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, axis="both")

@@ -4,14 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.assemble import load_experiment
 from sim.explore.points import read_points
-from sim.flow import IllegalMapping, simulate
 from sim.problems import InputError, InputProblem
-from sim.report.plots_sweep import Make, draw_heat, draw_pareto, draw_slopes, render_canvas
+from sim.report.plots_pareto import draw_pareto
+from sim.report.plots_sweep import Make, draw_heat, draw_slopes, render_canvas
 from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
 from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
 from sim.report.sweep_data import Study, heat_data, pareto_data
+from sim.report.sweep_named import named_designs
 from sim.report.sweep_page import sweep_page
 from sim.report.sweep_slopes import slope_data
 
@@ -97,14 +97,26 @@ def _holding(study: Study, held: tuple[tuple[str, object], ...]) -> str:
 
 
 def _pareto(study: Study) -> ChartOf | None:
-    data = pareto_data(study, named_designs(study))
+    named = named_designs(study)
+    data = pareto_data(study, named)
     if data is None:
         return None
     fronts = "one front over all" if data.is_joint else "a front for each"
-    star = " Stars: where the sweep starts from." if data.named else ""
+    star = (
+        f" Stars: where the sweep starts from, and shipped designs that do the same ({_areas(named)})."
+        if data.named
+        else ""
+    )
     seen = f"Every legal design, {fronts}.{star}{_holding(study, data.held)}"
     title = f"{data.across.label.partition(' (')[0]} against {data.up.label.partition(' (')[0].lower()}"
     return ChartOf("pareto", title, seen, lambda: draw_pareto(data, study))
+
+
+def _areas(named: Mapping[str, Mapping[str, float]]) -> str:
+    """Between which areas the machines of named designs lie."""
+    areas = [values["area_um2"] * 1e-8 for values in named.values()]
+    least, most = f"{min(areas):.3g}", f"{max(areas):.3g}"
+    return f"area {least} cm²" if least == most else f"areas of {least} to {most} cm²"
 
 
 def _heat(study: Study) -> ChartOf | None:
@@ -125,22 +137,3 @@ def _slopes(study: Study) -> ChartOf | None:
         f"twice; all memory on chip counts for it.{_holding(study, data.held)}"
     )
     return ChartOf("buffer-traffic", f"{data.memory} size against traffic", seen, lambda: draw_slopes(data))
-
-
-def named_designs(study: Study) -> Mapping[str, Mapping[str, float]]:
-    """The experiment that the sweep starts from, at the workload that charts hold; empty where it cannot run."""
-    changes = dict(study.meta["fixed"])
-    changes |= {path: axis.middle for axis in study.workload_axes for path in axis.paths}
-    name = study.meta["experiment"]
-    try:
-        result = simulate(load_experiment(name, changes))
-    except (InputError, IllegalMapping):
-        return {}
-    values = {
-        "latency_s": result.latency_s,
-        "cycles": result.cycles,
-        "energy_pj": result.energy_pj,
-        "area_um2": result.area_um2,
-    }
-    values |= {f"traffic_bytes.{m}": sum(both.values()) for m, both in result.traffic_bytes.items()}
-    return {Path(name).stem: values}

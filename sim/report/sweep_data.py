@@ -15,6 +15,7 @@ import numpy as np
 
 from sim.explore.pareto import front_of
 from sim.explore.points import Points
+from sim.explore.sweep import BASE
 from sim.report.figure_data import length_label
 
 WORKLOAD = ("model", "seq_len", "batch")
@@ -52,6 +53,7 @@ class Axis:
     values: tuple[Any, ...]
     paths: tuple[str, ...]
     unit: str
+    holds_area: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -68,6 +70,8 @@ class Axis:
     def shown(self, value: Any) -> str:
         if self.paths == ("seq_len",) and isinstance(value, int):
             return length_label(value)
+        if self.holds_area:
+            return _area_text(value, self.unit)
         text = value if isinstance(value, str) else f"{value:.6g}"
         return f"{text} {self.unit}" if self.unit else text
 
@@ -85,7 +89,14 @@ class Study:
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
         return tuple(
-            Axis(a["name"], a["label"] or _words(a["name"]), tuple(a["values"]), tuple(a["settings"]), a["unit"] or "")
+            Axis(
+                a["name"],
+                a["label"] or _words(a["name"]),
+                tuple(a["values"]),
+                tuple(a["settings"]),
+                a["unit"] or "",
+                a.get("holds_area", False),
+            )
             for a in self.meta["axes"]
         )
 
@@ -144,6 +155,13 @@ def measure(name: str) -> Measure:
     label, unit, scale = QUANTITIES.get(quantity, (_words(name), "", 1.0))
     words = f"{component} {label.lower()}" if component else label[:1].upper() + label[1:]
     return Measure(name, f"{words} ({unit})" if unit else words, scale)
+
+
+def _area_text(value: Any, unit: str) -> str:
+    if value == BASE:
+        return "area of the start"
+    text = value if isinstance(value, str) else f"{value:.6g} {unit}"
+    return re.sub(r"(?<=m)2$", "²", text)
 
 
 def _words(name: str) -> str:
