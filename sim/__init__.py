@@ -4,24 +4,15 @@
 for many at once. Reports read results only.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from sim.own_rooms import strangers
-
-if TYPE_CHECKING or not (_STRANGERS := strangers()):
-    from sim.assemble import load_experiment
-    from sim.experiment import Experiment
-    from sim.explore.run import Options as SweepOptions
-    from sim.explore.run import SweepResult, sweep
-    from sim.flow import IllegalMapping, simulate, simulate_all
-    from sim.load import load_architecture, load_cascade, load_mapping, load_model
-    from sim.problems import InputError
-    from sim.result import SimulationResult
-else:
-
-    def __getattr__(name: str) -> Any:
-        raise ImportError(_STRANGERS)
-
+from sim import _own_rooms  # noqa: F401 (first: it refuses strangers)
+from sim.assemble import load_experiment
+from sim.experiment import Experiment
+from sim.explore.run import Options as SweepOptions
+from sim.explore.run import SweepResult, sweep
+from sim.flow import IllegalMapping, simulate, simulate_all
+from sim.load import load_architecture, load_cascade, load_mapping, load_model
+from sim.problems import InputError
+from sim.result import SimulationResult
 
 __all__ = [
     "Experiment",

@@ -18,10 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sim.own_rooms import ROOT, refuse_strangers
-
-refuse_strangers()  # before anything of theirs is imported
-
+from sim._own_rooms import ROOT
 from sim.assemble import load_experiment
 from sim.document import parse_set
 from sim.flow import IllegalMapping, check_engine, simulate
@@ -145,12 +142,17 @@ def sweep_command(
 @app.command("plot")
 @answers
 def plot_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep or of a reproduction.")],
 ) -> None:
-    """Draw what a sweep found: charts as SVG and PNG, and one page with all of its points."""
-    from sim.report.sweep_charts import write_charts
+    """Draw what a sweep or a reproduction found, in its folder: charts as SVG and PNG, and one page.
 
-    _tell(f"written: {write_charts(folder, _tell)}")
+    Of a sweep: speedup and energy by workload, Pareto front, heat map, buffer size against traffic, breakdowns,
+    roofline; the page (index.html) holds its points too. Of a reproduction: speedup and energy, utilization,
+    Pareto front, roofline (charts.html).
+    """
+    from sim.report.plot_command import plot_folder
+
+    _tell(f"written: {plot_folder(folder, _tell)}")
 
 
 @app.command("simulate")

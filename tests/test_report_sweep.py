@@ -118,7 +118,7 @@ def test_stacks_add_up_to_the_energy_and_utilization_of_the_points(study: Study)
 
 
 def test_no_design_is_above_its_roof(study: Study) -> None:
-    roofs = tuple(roof_of(design) for design in best_designs(study)[0])
+    roofs = tuple(roof_of(design.label, design.result) for design in best_designs(study)[0])
     assert len(roofs) == 3
     for roof in roofs:
         assert roof.reached <= min(roof.peak, roof.intensity * roof.bandwidth_bytes_per_s) * (1 + 1e-9)

@@ -367,8 +367,9 @@ def test_packages_of_strangers_are_named(tmp_path: Path, room: str, how: str) ->
     """These are much-installed names: another one in front of ours is refused, not used."""
     (tmp_path / room).mkdir()
     (tmp_path / room / "__init__.py").write_text("def arch_model(): ...\n")
-    console_script = "import sys; from sim.__main__ import main; sys.exit(main())"
-    command = ["-m", "sim", "list"] if how == "python -m sim" else ["-c", console_script, "list"]
+    script = tmp_path / "einfuse"  # as an installation writes it
+    script.write_text("import sys\nfrom sim.__main__ import main\nsys.exit(main())\n")
+    command = ["-m", "sim", "list"] if how == "python -m sim" else [str(script), "list"]
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, env=env, timeout=60)
     stranger = tmp_path.resolve() / room / "__init__.py"

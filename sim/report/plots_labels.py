@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 
 POINTS_PER_INCH = 72
 DISTANCES = (6, 12, 20, 30, 42)  # points from a mark to its name
+SIZE_POINTS = 6.5
 WIDTH_OF_LETTER, HEIGHT_OF_LINE = 0.58, 1.25  # of the font's size, about
 
 
@@ -22,8 +23,9 @@ class _Box(NamedTuple):
         )
 
 
-def place_labels(axes: Axes, places: Sequence[tuple[str, float, float]], size: float = 6.5) -> None:
+def place_labels(axes: Axes, places: Sequence[tuple[str, float, float]], weight: str = "bold") -> None:
     """Writes each name beside its place (data coordinates); the figure must be laid out and the limits final."""
+    size = SIZE_POINTS
     scale = POINTS_PER_INCH / axes.figure.dpi
     box = axes.get_window_extent()
     room = _Box(*(edge * scale for edge in (box.x0, box.y0, box.x1, box.y1)))
@@ -43,7 +45,7 @@ def place_labels(axes: Axes, places: Sequence[tuple[str, float, float]], size: f
         axes.annotate(
             name, (x_of, y_of), ((found.left if is_right else found.right) - x, middle - y),
             textcoords="offset points", ha="left" if is_right else "right", va="center", fontsize=size,
-            fontweight="bold", zorder=6,
+            fontweight=weight, zorder=6,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.8},
             arrowprops={"arrowstyle": "-", "linewidth": 0.4, "shrinkA": 0, "shrinkB": 3} if is_far else None,
         )  # fmt: skip

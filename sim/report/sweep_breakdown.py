@@ -141,9 +141,9 @@ class Roof:
     bandwidth_bytes_per_s: float
 
 
-def roof_of(design: Design) -> Roof | None:
+def roof_of(label: str, result: SimulationResult) -> Roof | None:
     """The largest array's work against the outermost memory's traffic; None where either has no limit or no work."""
-    machine, result = design.result.experiment.architecture, design.result
+    machine = result.experiment.architecture
     root = machine.root
     array = max(machine.arrays, key=lambda one: one.rows * one.columns)
     peak = array.rows * array.columns * machine.clock_hz
@@ -151,7 +151,7 @@ def roof_of(design: Design) -> Roof | None:
     reached = result.utilization[array.name] * peak
     if root.bandwidth_bits_per_s is None or not moved or not reached:
         return None
-    return Roof(design.label, reached * result.latency_s / moved, reached, peak, root.bandwidth_bits_per_s / 8)
+    return Roof(label, reached * result.latency_s / moved, reached, peak, root.bandwidth_bits_per_s / 8)
 
 
 def front_details(study: Study) -> dict[int, list[tuple[str, float]]]:

@@ -1,13 +1,14 @@
 """The body of `einfuse plot`: every chart that applies to a sweep, as SVG and PNG, and the page of all its points."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sim.explore.points import read_points
 from sim.problems import InputError, InputProblem
+from sim.report.chart_files import ChartOf, write_pictures
+from sim.report.files import write_file
 from sim.report.plots_pareto import draw_pareto
-from sim.report.plots_sweep import Make, draw_heat, draw_slopes, render_canvas
+from sim.report.plots_sweep import draw_heat, draw_slopes
 from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
 from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
 from sim.report.sweep_data import Study, heat_data, pareto_data
@@ -15,18 +16,8 @@ from sim.report.sweep_named import named_designs
 from sim.report.sweep_page import sweep_page
 from sim.report.sweep_slopes import slope_data
 
-FIGURES, PAGE = "figures", "index.html"
+PAGE = "index.html"
 SAME_AREA = 1.001  # largest ratio of areas that is called equal
-
-
-@dataclass(frozen=True, slots=True)
-class ChartOf:
-    """A chart that applies: what it is called, what is seen, and how it is drawn."""
-
-    name: str
-    title: str
-    seen: str
-    make: Make
 
 
 def write_charts(folder: Path, tell: Callable[[str], None]) -> Path:
@@ -37,21 +28,8 @@ def write_charts(folder: Path, tell: Callable[[str], None]) -> Path:
         raise InputError([InputProblem(str(folder), None, "", message)])
     study = Study(points)
     charts = charts_of(study)
-    figures, written = folder / FIGURES, folder / PAGE
-    svg_by_chart: dict[str, str] = {}
-    try:
-        figures.mkdir(exist_ok=True)
-        for chart in charts:
-            picture = render_canvas(chart.name, chart.title, chart.make)
-            svg_by_chart[chart.name] = picture.svg
-            (figures / f"{chart.name}.svg").write_text(picture.svg, encoding="utf-8")
-            (figures / f"{chart.name}.png").write_bytes(picture.png)
-            tell(f"drawn: {chart.title}")
-        listed = [(chart.name, chart.title, chart.seen) for chart in charts]
-        written.write_text(sweep_page(study, listed, svg_by_chart), encoding="utf-8")
-    except OSError as error:
-        raise InputError([InputProblem(str(folder), None, "", f"cannot be written ({error.strerror})")]) from None
-    return written
+    svg_by_chart = write_pictures(folder, charts, tell)
+    return write_file(folder / PAGE, sweep_page(study, charts, svg_by_chart).encode())
 
 
 def charts_of(study: Study) -> tuple[ChartOf, ...]:
@@ -80,7 +58,7 @@ def _closely(study: Study) -> tuple[ChartOf, ...]:
     which = f"The design with the best {_inside(study.objectives[0].label.partition(' (')[0])} of each series, points "
     which += f"{', '.join(str(design.point.point) for design in designs)}.{_holding(study, held)}"
     charts = [ChartOf("breakdown", "Energy and utilization of the best", which, lambda: draw_breakdown(designs))]
-    roofs = tuple(roof for roof in map(roof_of, designs) if roof is not None)
+    roofs = tuple(roof for one in designs if (roof := roof_of(one.label, one.result)) is not None)
     if roofs:
         seen = f"{which} Slope: bandwidth of the outermost memory; flat: every element of the largest array busy."
         charts.append(ChartOf("roofline", "Roofline", seen, lambda: draw_roofline(roofs)))

@@ -5,7 +5,6 @@ One file without links to others. Points travel as columns of JSON, texts once e
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -13,17 +12,16 @@ from typing import Any
 import numpy as np
 
 from sim.explore.points import Point, Points
-from sim.report.html_parts import folded, inline_svg, page
+from sim.report.chart_files import ChartOf, chart_figures
+from sim.report.html_parts import folded, page
 from sim.report.sweep_breakdown import front_details
 from sim.report.sweep_data import Study, measure
 from sim.report.sweep_page_script import SCRIPT, STYLE
 
 MOST_POINTS = 100_000
-NARROW_POINTS = 400.0  # narrower drawings keep their width on the page
-Chart = tuple[str, str, str]  # name, title, what is seen
 
 
-def sweep_page(study: Study, charts: Sequence[Chart], svg_by_chart: Mapping[str, str]) -> str:
+def sweep_page(study: Study, charts: Sequence[ChartOf], svg_by_chart: Mapping[str, str]) -> str:
     """The whole page as text."""
     meta, points = study.meta, study.points
     legal, front = int(points.is_legal.sum()), len(points.front)
@@ -37,7 +35,7 @@ def sweep_page(study: Study, charts: Sequence[Chart], svg_by_chart: Mapping[str,
     parts.append('<nav><a href="#charts">Charts</a><a href="#points">Points</a></nav>')
     if charts:
         parts.append('<h2 id="charts">Charts</h2>')
-    parts += [_figure(chart, svg_by_chart[chart[0]]) for chart in charts]
+    parts += chart_figures(charts, svg_by_chart)
     parts.append('<h2 id="points">Points</h2>')
     if len(kept) < len(points):
         told = f"The {len(kept):,} points shown are the fronts and others evenly spread; all are in the store."
@@ -58,16 +56,6 @@ with what each component takes); click it to keep that open, with the YAML that 
 <div id="pages"><button id="back">Back</button> <span id="where" class="quiet"></span>
 <button id="next">Next</button></div>
 <div id="hover" hidden></div>"""
-
-
-def _figure(chart: Chart, svg: str) -> str:
-    name, title, seen = chart
-    drawing = f'<div class="drawing">{inline_svg(svg, name, title)}</div>'
-    width = re.search(r'<svg[^>]*? width="([0-9.]+)pt"', svg)
-    narrow = ' class="narrow"' if width and float(width.group(1)) < NARROW_POINTS else ""
-    return (
-        f'<figure id="{name}"{narrow}>{drawing}<figcaption><b>{escape(title)}.</b> {escape(seen)}</figcaption></figure>'
-    )
 
 
 def _refusals(points: Points) -> str:
