@@ -21,9 +21,10 @@ from sim.report.plots_labels import place_labels
 from sim.report.plots_pareto import draw_pareto
 from sim.report.plots_sweep import colour_of, draw_heat, draw_slopes
 from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
-from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
+from sim.report.sweep_best import best_data
+from sim.report.sweep_breakdown import best_designs, compare_data, detailed_rows, roof_of
 from sim.report.sweep_charts import charts_of, write_charts
-from sim.report.sweep_data import Study, heat_data, measure, pareto_data
+from sim.report.sweep_data import Study, heat_data, measure, pareto_data, settled_measure
 from sim.report.sweep_named import named_designs
 from sim.report.sweep_slopes import experiment_at, least_traffic, on_chip_bytes, slope_data
 from sim.report.units import fitted
@@ -78,7 +79,8 @@ def test_a_sweep_of_one_objective_over_one_axis_has_fewer_charts(tmp_path: Path)
     }
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
-    assert [chart.name for chart in charts_of(Study(read_points(tmp_path / "out")))] == ["breakdown", "roofline"]
+    names = [chart.name for chart in charts_of(Study(read_points(tmp_path / "out")))]
+    assert names == ["breakdown", "roofline"]  # energy is not known
 
 
 def test_bars_are_ratios_of_points_on_one_machine(study: Study) -> None:
@@ -284,14 +286,66 @@ def test_page_has_every_point_with_its_exact_yaml_and_values(folder: Path, study
     assert not re.search(r'(?:src|href)="(?!#|data:)', page) and "url(http" not in page  # needs nothing else
 
 
-def test_page_has_the_breakdown_of_designs_on_fronts(folder: Path, study: Study) -> None:
-    data = data_of((folder / "index.html").read_text("utf-8"))
-    assert [int(row) for row in data["details"]] == study.points.front.tolist()
-    for row, details in data["details"].items():
-        energy = sum(value for label, value in details if label.endswith("energy (J)"))
+def test_page_has_the_breakdown_of_legal_designs(folder: Path, study: Study) -> None:
+    details = data_of((folder / "index.html").read_text("utf-8"))["details"]
+    assert [int(row) for row in details["values"]] == np.flatnonzero(study.points.is_legal).tolist()
+    for row, numbers in details["values"].items():
+        known = dict(zip(details["labels"], numbers, strict=True))
+        energy = sum(value for label, value in known.items() if label.endswith("energy (J)") and value is not None)
         assert energy * 1e12 == pytest.approx(study.points.at(int(row)).value("energy_pj"), rel=1e-12)
-        traffic = dict(map(tuple, details))["DRAM traffic (GB)"]
+        traffic = known["DRAM traffic (GB)"]
         assert traffic * 1e9 == pytest.approx(study.points.at(int(row)).value("traffic_bytes.DRAM"), rel=1e-12)
+
+
+def test_fronts_are_looked_at_closely_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, front = np.arange(len(study.points)), study.points.front
+    for most in (2, front.size + 5):
+        monkeypatch.setattr("sim.report.sweep_breakdown.MOST_DETAILED", most)
+        found = detailed_rows(study, rows)
+        assert found.size == most and study.points.is_legal[found].all()
+        assert np.intersect1d(found, front).size == min(most, front.size)
+
+
+def test_settled_numbers_have_units() -> None:
+    size = settled_measure("architecture.components.GLB.size", "size")
+    assert (size.label, size.scale * 16 * 2**23) == ("GLB size (MiB)", 16.0)
+    assert settled_measure("architecture.components.PE1D.columns", None).label == "PE1D columns"
+    clock = settled_measure("architecture.clock", "frequency")
+    assert (clock.label, clock.scale * 940e6) == ("clock (MHz)", 940.0)
+
+
+def test_best_designs_are_compared_with_the_start_at_its_area(tmp_path: Path) -> None:
+    """Against brute force over the points; ties go to the other objective."""
+    data = {
+        "name": "areas",
+        "experiment": "fusemax-binding",
+        "axes": {
+            "model": {"path": "model", "values": ["BERT", "XLM"]},
+            "seq_len": {"path": "seq_len", "values": [4096, 16384]},
+            "area": {"values": ["6.6 cm2", "base"], "absorb": f"{MACHINE}.GLB.size", "step": "64 KiB"},
+            "bandwidth": {"path": f"{MACHINE}.DRAM.bandwidth", "values": [100, 400], "unit": "GiB/s"},
+            "rows": {"path": f"{MACHINE}.PE2D.rows", "values": [128, 192, 256]},
+        },
+        "objectives": [{"minimize": "latency_s"}, {"minimize": "energy_pj"}],
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
+    study = Study(read_points(tmp_path / "out"))
+    found = best_data(study)
+    assert (found.series, found.held) == (("start", "least time", "least energy"), (("area", "base"),))
+    assert found.workloads == (("BERT", 4096), ("BERT", 16384), ("XLM", 4096), ("XLM", 16384))
+    assert found.largest_area_ratio <= 1
+    for i, (model, length) in enumerate(found.workloads):
+        start = simulate(load_experiment("fusemax-binding", model=model, seq_len=length))
+        own = [
+            (p.value("latency_s"), p.value("energy_pj"))
+            for p in study.points
+            if p.is_legal and (p.axis("model"), p.axis("seq_len"), p.axis("area")) == (model, length, "base")
+        ]
+        fastest, thriftiest = min(own), min(own, key=lambda pair: pair[::-1])
+        wanted = [(1.0, 1.0), *((start.latency_s / t, e / start.energy_pj) for t, e in (fastest, thriftiest))]
+        assert list(zip(found.speedup[i], found.energy[i], strict=True)) == wanted
+    assert charts_of(study)[0].title == "Best found against the start, at equal area"
 
 
 def test_same_points_give_the_same_bytes(folder: Path) -> None:
@@ -322,6 +376,7 @@ def test_page_sorts_filters_and_opens_a_point_in_a_browser(folder: Path, study: 
     script = (
         "byId('filter').value='rows=128 buffer>=16';byId('only-legal').checked=true;byId('filter').oninput();"
         "byId('table').tHead.rows[0].cells[5].click();"
+        "byId('table').tBodies[0].rows[0].dispatchEvent(new Event('mouseenter'));"
     )
     text = (folder / "index.html").read_text("utf-8")
     page.write_text(text.replace("refresh();\nopen();", f"refresh();\nopen();\n{script}"), encoding="utf-8")
@@ -336,3 +391,10 @@ def test_page_sorts_filters_and_opens_a_point_in_a_browser(folder: Path, study: 
     wanted.sort(key=lambda p: (p.values[0][1], p.point))
     assert shown == [point.point for point in wanted]
     assert re.search(r'<pre id="yaml">(.*?)</pre>', dom, re.DOTALL).group(1) == study.points.at(40).to_yaml()
+    hovered = re.search(r'<div id="hover">(.*?)</table></div></div>', dom, re.DOTALL).group(1)
+    cells = re.findall(r"<td>(.*?)</td><td>([^<]*)", hovered)
+    told = dict(cells)
+    best = study.points.at(wanted[0].point)
+    assert (told["Point"], told["Bound by"]) == (str(best.point), best.bound_by)
+    energy = sum(float(value) for label, value in cells if label.endswith(" energy (J)"))
+    assert energy == pytest.approx(best.value("energy_pj") * 1e-12, rel=1e-5)  # six digits are shown

@@ -99,11 +99,17 @@ class Points:
 
     def column(self, name: str) -> np.ndarray:
         """f8[point] of a metric, an objective, a settled path or a numeric axis (nan: none); texts as they are."""
-        index = self.columns.index(name)
-        values = [row[index] for row in self.rows]
-        if any(isinstance(value, str) for value in values):
-            return np.array(values, object)
-        return np.array([np.nan if value is None else value for value in values], float)
+        if name not in self._found:
+            index = self.columns.index(name)
+            values = [row[index] for row in self.rows]
+            is_text = any(isinstance(value, str) for value in values)
+            self._found[name] = np.array(values, object if is_text else float)  # no value is nan
+            self._found[name].flags.writeable = False
+        return self._found[name]
+
+    @cached_property
+    def _found(self) -> dict[str, np.ndarray]:
+        return {}
 
     @cached_property
     def is_legal(self) -> np.ndarray:

@@ -23,7 +23,9 @@ class Panel:
 
     @property
     def rows(self) -> np.ndarray:
-        """The values and their mean as the last row."""
+        """The values, and their mean as the last row where there is more than one."""
+        if len(self.values) == 1:
+            return self.values
         if self.is_share:
             return np.vstack([self.values, self.values.mean(axis=0)])
         # Ratios are averaged as such: the geometric mean does not depend on which series is the base.
@@ -32,17 +34,19 @@ class Panel:
 
 def draw_panels(series: tuple[str, ...], workloads: tuple[Workload, ...], panels: tuple[Panel, ...]) -> Canvas:
     """A cluster for each workload, a bar for each series; lengths and models below the last panel."""
-    canvas = Canvas(figsize=(WIDTH_INCHES, 0.6 + 1.5 * len(panels)), layout="constrained")
+    is_single = len(workloads) == 1
+    width = WIDTH_INCHES / 2 if is_single else WIDTH_INCHES
+    canvas = Canvas(figsize=(width, 0.6 + 1.5 * len(panels)), layout="constrained")
     drawn = canvas.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
     layout = lay_out(workloads)
     for axes, panel in zip(drawn, panels, strict=True):
         _draw(axes, layout, series, panel)
     bottom = drawn[-1]
-    bottom.set_xlim(-0.25, layout.right + 0.25)
-    bottom.set_xticks(layout.centres[:-1], [length_label(length) for _, length in workloads], fontsize=6)
+    bottom.set_xlim(-0.25, (1.0 if is_single else layout.right) + 0.25)
+    bottom.set_xticks(layout.centres[: len(workloads)], [length_label(length) for _, length in workloads], fontsize=6)
     bottom.tick_params(axis="x", pad=2)
     is_geometric = not all(panel.is_share for panel in panels)
-    for model, left, right in layout.models:
+    for model, left, right in layout.models[: 1 if is_single else None]:
         name = model if model != "Mean" else "Geometric mean" if is_geometric else "Mean"
         bottom.annotate(
             name, ((left + right) / 2, 0), (0, -12.5), xycoords=("data", "axes fraction"),
@@ -76,5 +80,5 @@ def _draw(axes: Axes, layout: Layout, series: tuple[str, ...], panel: Panel) -> 
         axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1.5)
         axes.set_ylim(0, rows.max() * SPACE_FOR_MEANS)
     axes.set_ylabel(panel.label)
-    for _, _, right in layout.models[:-1]:
+    for _, _, right in layout.models[:-1] if len(rows) > 1 else ():
         axes.axvline(right + 0.25, color=GREY, linewidth=0.5, zorder=0)

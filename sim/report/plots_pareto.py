@@ -92,10 +92,11 @@ class _Scaled:
 
     def draw(self, axes: Axes) -> None:
         many = self.x.size > MOST_DRAWN_AS_SHAPES
+        size, alpha = (1.6, 0.25) if many else (3.0, 0.45)
         for i, cloud in enumerate(self.data.clouds):
             x, y = self._in_units(cloud.x, cloud.y)
             axes.plot(
-                x, y, linestyle="none", marker=MARKS[i % len(MARKS)], markersize=3, color=colour_of(i), alpha=0.45,
+                x, y, linestyle="none", marker=MARKS[i % len(MARKS)], markersize=size, color=colour_of(i), alpha=alpha,
                 markeredgewidth=0, label=cloud.label, rasterized=many,
             )  # fmt: skip
             if not self.data.is_joint:

@@ -10,6 +10,7 @@ from sim.report.files import write_file
 from sim.report.plots_pareto import draw_pareto
 from sim.report.plots_sweep import draw_heat, draw_slopes
 from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
+from sim.report.sweep_best import best_data
 from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
 from sim.report.sweep_data import Study, heat_data, pareto_data
 from sim.report.sweep_named import named_designs
@@ -39,15 +40,19 @@ def charts_of(study: Study) -> tuple[ChartOf, ...]:
 
 
 def _compare(study: Study) -> ChartOf | None:
-    data = compare_data(study)
+    data, what = compare_data(study), "Speedup and energy"
+    if data is None:
+        data, what = best_data(study), "Best found against the start"
     if data is None:
         return None
-    is_equal = data.largest_area_ratio < SAME_AREA
-    where = "at equal area" if is_equal else "on one machine"
-    seen = f"Relative to {data.series[0]}, at each workload that all can run; above 1 is faster."
-    return ChartOf(
-        "speedup-energy", f"Speedup and energy {where}", seen + _holding(study, data.held), lambda: draw_compare(data)
+    ratio = data.largest_area_ratio
+    where = ", at equal area" if ratio < SAME_AREA else ""
+    area = f" Areas up to {ratio:.3g} times as large." if ratio >= SAME_AREA else ""
+    seen = (
+        f"Relative to {data.series[0]}, at each workload that all can run; above 1 is faster, below 1 takes less "
+        f"energy. Means are geometric.{area}{_holding(study, data.held)}"
     )
+    return ChartOf("speedup-energy", f"{what}{where}", seen, lambda: draw_compare(data))
 
 
 def _closely(study: Study) -> tuple[ChartOf, ...]:

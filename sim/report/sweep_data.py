@@ -32,6 +32,14 @@ QUANTITIES = {
     "footprint_bytes": ("footprint", "MiB", 2.0**-20),
     "utilization": ("utilization", "", 1.0),
 }
+# Stored units of settled numbers, by dimension, as charts show them.
+STORED = {
+    "size": ("MiB", 2.0**-23),
+    "bandwidth": ("GiB/s", 2.0**-33),
+    "frequency": ("MHz", 1e-6),
+    "energy": ("pJ", 1.0),
+    "area": ("um²", 1.0),
+}
 Held = tuple[tuple[str, Any], ...]
 
 
@@ -133,9 +141,15 @@ class Study:
 
     def index(self, name: str) -> np.ndarray:
         """i8[point]: which value of the axis a point has."""
-        place = {value: i for i, value in enumerate(self.axis(name).values)}
-        column = self.points.columns.index(name)
-        return np.array([place[row[column]] for row in self.points.rows], np.int64)
+        if name not in self._indices:
+            place = {value: i for i, value in enumerate(self.axis(name).values)}
+            column = self.points.columns.index(name)
+            self._indices[name] = np.array([place[row[column]] for row in self.points.rows], np.int64)
+        return self._indices[name]
+
+    @cached_property
+    def _indices(self) -> dict[str, np.ndarray]:
+        return {}
 
     def where(self, held: Held) -> np.ndarray:
         """bool[point]"""
@@ -155,6 +169,13 @@ def measure(name: str) -> Measure:
     label, unit, scale = QUANTITIES.get(quantity, (_words(name), "", 1.0))
     words = f"{component} {label.lower()}" if component else label[:1].upper() + label[1:]
     return Measure(name, f"{words} ({unit})" if unit else words, scale)
+
+
+def settled_measure(path: str, dimension: str | None) -> Measure:
+    """A number that follows from the axes: 'architecture.components.GLB.size' as 'GLB size (MiB)'."""
+    unit, scale = STORED.get(dimension or "", ("", 1.0))
+    words = path.removeprefix("architecture.").removeprefix("components.").replace(".", " ")
+    return Measure(path, f"{words} ({unit})" if unit else words, scale)
 
 
 def _area_text(value: Any, unit: str) -> str:

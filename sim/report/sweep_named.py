@@ -29,12 +29,12 @@ def named_designs(study: Study) -> dict[str, Values]:
     fixed = dict(study.meta["fixed"])
     fixed |= {path: axis.middle for axis in study.workload_axes for path in axis.paths}
     workload = {path: value for path, value in fixed.items() if path.partition(".")[0] in (*WORKLOAD, "ranks")}
-    start = _result(study.meta["experiment"], fixed)
+    start = result_of(study.meta["experiment"], fixed)
     if start is None:
         return {}
     results = {Path(study.meta["experiment"]).stem if workload == fixed else START: start}
     for name in CATALOGS["experiment"].names():
-        result = _result(name, workload)
+        result = result_of(name, workload)
         if result is not None and is_comparable(result.experiment, start.experiment):
             results.setdefault(name, result)
     merged: dict[tuple[tuple[str, float], ...], list[str]] = {}
@@ -71,7 +71,7 @@ def _shape(cascade: Cascade, sizes: Mapping[str, int], tensor: str) -> frozenset
     return frozenset((rank, sizes.get(rank)) for rank in ranks)
 
 
-def _result(name: str, changes: Mapping[str, object]) -> SimulationResult | None:
+def result_of(name: str, changes: Mapping[str, object]) -> SimulationResult | None:
     """None where the design does not fit the workload, or its file is not at hand."""
     try:
         return simulate(load_experiment(name, dict(changes)))

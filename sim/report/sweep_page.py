@@ -14,8 +14,8 @@ import numpy as np
 from sim.explore.points import Point, Points
 from sim.report.chart_files import ChartOf, chart_figures
 from sim.report.html_parts import folded, page
-from sim.report.sweep_breakdown import front_details
-from sim.report.sweep_data import Study, measure
+from sim.report.sweep_breakdown import MOST_DETAILED, detailed_rows, details_of
+from sim.report.sweep_data import Study, measure, settled_measure
 from sim.report.sweep_page_script import SCRIPT, STYLE
 
 MOST_POINTS = 100_000
@@ -46,8 +46,8 @@ def sweep_page(study: Study, charts: Sequence[ChartOf], svg_by_chart: Mapping[st
     return page(meta["title"] or meta["sweep"], "\n".join(parts))
 
 
-_CONTROLS = """<p>Hover over a row to see all of a point (★: on a front; up to 100 of those
-with what each component takes); click it to keep that open, with the YAML that makes it again.</p>
+_CONTROLS = f"""<p>Hover over a row to see all of a point (★: on a front), with what each component takes (of up to
+{MOST_DETAILED} legal points, fronts first); click it to keep that open, with the YAML that makes it again.</p>
 <div id="controls"><input id="filter" type="search" placeholder="filter, such as rows=256 buffer>=16"
  aria-label="Filter"> <label><input type="checkbox" id="only-front"> fronts only</label>
 <label><input type="checkbox" id="only-legal"> legal only</label> <span id="count" class="quiet"></span></div>
@@ -91,24 +91,34 @@ def page_data(study: Study, rows: np.ndarray) -> dict[str, Any]:
     for name in values:
         one = measure(name)
         columns.append({"name": name, "label": one.label, "scale": one.scale, "values": _column(points, name, rows)})
-    for path in points.contents.settled:
-        columns.append({"name": path, "label": path, "hidden": True, "values": _column(points, path, rows)})
-    for name, of in _TEXTS.items():
-        columns.append({"name": name, "label": name, "hidden": name != "bound_by", **coded([of(p) for p in chosen])})
+    for settled in points.contents.meta["settled"]:
+        one = settled_measure(settled["path"], settled["dimension"])
+        stored = _column(points, one.name, rows)
+        columns.append({"name": one.name, "label": one.label, "scale": one.scale, "hidden": True, "values": stored})
+    for name, (label, of) in _TEXTS.items():
+        columns.append({"name": name, "label": label, "hidden": name != "bound_by", **coded([of(p) for p in chosen])})
     return {
         "columns": columns,
         "front": [int(int(row) in front) for row in rows],
-        "details": {int(np.searchsorted(rows, row)): own for row, own in front_details(study).items()},
+        "details": _components(study, rows),
         "yaml": _settings(chosen),
     }
 
 
 _TEXTS = {
-    "bound_by": lambda point: point.bound_by or "",
-    "reason": lambda point: point.reason,
-    "extrapolated": lambda point: " ".join(point.extrapolated),
-    "hash": lambda point: point.hash,
+    "bound_by": ("Bound by", lambda point: point.bound_by or ""),
+    "reason": ("Not legal", lambda point: point.reason),
+    "extrapolated": ("Beyond its table", lambda point: " ".join(point.extrapolated)),
+    "hash": ("Hash of the inputs", lambda point: point.hash),
 }
+
+
+def _components(study: Study, rows: np.ndarray) -> dict[str, Any]:
+    """What each component takes, of the points that are looked at closely: names once, values by row of the page."""
+    found = details_of(study, detailed_rows(study, rows))
+    labels = list(dict.fromkeys(label for own in found.values() for label in own))
+    values = {int(np.searchsorted(rows, row)): [own.get(label) for label in labels] for row, own in found.items()}
+    return {"labels": labels, "values": values}
 
 
 def _column(points: Points, name: str, rows: np.ndarray) -> list[float | None]:
