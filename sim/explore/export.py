@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sim.explore.second_stage import Second
 from sim.explore.store import OWN, quoted, read_only, said
 from sim.problems import InputError, InputProblem
 
@@ -28,6 +29,19 @@ def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -
         finally:
             connection.close()
     part.replace(target)  # whole or not at all
+
+
+def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
+    """What another engine says of points, as CSV."""
+    part = target.with_suffix(".part")
+    names = ("latency_s", "cycles", "energy_pj")
+    with part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("point", "engine", "refused", *names))
+        for one in seconds:
+            values = dict(one.values)
+            writer.writerow((one.point, one.engine, one.refused, *(values.get(name) for name in names)))
+    part.replace(target)
 
 
 def export_parquet(store: Path, target: Path) -> None:

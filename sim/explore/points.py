@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from arch.quantity import Dimension, exact_quantity
 from sim.explore.pareto import fronts_of
-from sim.explore.store import FILE, OWN, SCHEMA, Contents, read_only, said
+from sim.explore.store import FILE, OWN, SCHEMA, Contents, read_only, said, second_stage_of
 from sim.problems import InputError, InputProblem
 
 
@@ -70,6 +70,7 @@ class Points:
     columns: tuple[str, ...]
     reasons: dict[int, tuple[str, str]]
     versions: dict[int, str]
+    second_stage: dict[int, tuple[str, str]] = field(default_factory=dict)  # by point: another engine, and its JSON
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -182,7 +183,8 @@ def read_points(folder: Path, only: str = "") -> Points:
             rows = tuple(connection.execute(f"SELECT * FROM points{where} ORDER BY point").fetchall())
             reasons = {number: (kind, text) for number, kind, text in connection.execute("SELECT * FROM reasons")}
             versions = dict(connection.execute("SELECT id, text FROM versions").fetchall())
+            seconds = second_stage_of(connection)
         finally:
             connection.close()
     assert contents.columns[: len(OWN)] == OWN
-    return Points(path, contents, rows, contents.columns, reasons, versions)
+    return Points(path, contents, rows, contents.columns, reasons, versions, seconds)

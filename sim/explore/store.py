@@ -247,13 +247,29 @@ class Store:
         with said(self.path):
             return str(self.connection.execute(query, (kind,)).fetchone()[0])
 
-    def add_second_stage(self, engine: str, results: Sequence[tuple[int, str]]) -> None:
-        """What another engine says of some points, in place of what it said before."""
+    def keep_second_stage(self, engine: str, points: Sequence[int]) -> None:
+        """Forgets what another engine said, and what was said of other points."""
         with said(self.path), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
-            self.connection.execute("DELETE FROM second_stage")
-            rows = [(point, engine, result) for point, result in results]
-            self.connection.executemany("INSERT INTO second_stage VALUES (?, ?, ?)", rows)
+            self.connection.execute("DELETE FROM second_stage WHERE engine != ?", (engine,))
+            gone = sorted(set(self.second_stage()) - set(points))
+            self.connection.executemany("DELETE FROM second_stage WHERE point = ?", [(point,) for point in gone])
+
+    def add_second_stage(self, point: int, engine: str, result: str) -> None:
+        """What another engine says of a point, as JSON."""
+        with said(self.path), self.connection:
+            self.connection.execute("INSERT INTO second_stage VALUES (?, ?, ?)", (point, engine, result))
+
+    def second_stage(self) -> dict[int, tuple[str, str]]:
+        """Engine and JSON by point."""
+        with said(self.path):
+            return second_stage_of(self.connection)
+
+
+def second_stage_of(connection: sqlite3.Connection) -> dict[int, tuple[str, str]]:
+    """Engine and JSON by point."""
+    rows = connection.execute("SELECT point, engine, result FROM second_stage ORDER BY point")
+    return {point: (engine, result) for point, engine, result in rows}
 
 
 def connect(path: Path) -> sqlite3.Connection:

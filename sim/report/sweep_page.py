@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sim.explore.points import Point, Points
+from sim.explore.second_stage import seconds_of
 from sim.report.chart_files import ChartOf, chart_figures
 from sim.report.html_parts import folded, page
 from sim.report.sweep_breakdown import MOST_DETAILED, detailed_rows, details_of
@@ -91,6 +92,7 @@ def page_data(study: Study, rows: np.ndarray) -> dict[str, Any]:
     for name in values:
         one = measure(name)
         columns.append({"name": name, "label": one.label, "scale": one.scale, "values": _column(points, name, rows)})
+    columns += _second_stage(points, chosen)
     for settled in points.contents.meta["settled"]:
         one = settled_measure(settled["path"], settled["dimension"])
         stored = _column(points, one.name, rows)
@@ -111,6 +113,16 @@ _TEXTS = {
     "extrapolated": ("Beyond its table", lambda point: " ".join(point.extrapolated)),
     "hash": ("Hash of the inputs", lambda point: point.hash),
 }
+
+
+def _second_stage(points: Points, chosen: Sequence[Point]) -> list[dict[str, Any]]:
+    """The time that another engine finds, of the points that it looked at."""
+    found = {one.point: one for one in seconds_of(points.second_stage) if not one.refused}
+    if not found:
+        return []
+    engine = next(iter(found.values())).engine
+    times = [found[p.point].value("latency_s") if p.point in found else None for p in chosen]
+    return [{"name": f"{engine}.latency_s", "label": f"Time, {engine} engine (s)", "scale": 1.0, "values": times}]
 
 
 def _components(study: Study, rows: np.ndarray) -> dict[str, Any]:
