@@ -225,7 +225,10 @@ class _Planner:
         return [tuple(one[name] for name in names) for one in merged]
 
     def _group(self, document: Document, chosen: list[tuple[Axis, Value]]) -> Group:
-        experiment = bare(assemble(document))
+        try:
+            experiment = bare(assemble(document))
+        except InputError as error:
+            raise InputError([self._at_axis(problem, chosen) for problem in error.problems]) from None
         model = build(_inner(document, "model"), Model)
         own = {key: value for key, value in document.data.items() if key in Workpoint.model_fields}
         point = Workpoint.model_validate(own)
@@ -255,8 +258,12 @@ class _Planner:
             raise InputError([self._at_axis(problem, chosen) for problem in error.problems]) from None
 
     def _at_axis(self, problem: InputProblem, chosen: list[tuple[Axis, Value]]) -> InputProblem:
+        """What is said of a path, perhaps within its part of the experiment, as said of the axis that sets it."""
+        if problem.file != self.document.file:
+            return problem
+        within = problem.path.removeprefix("$.")
         for axis, _ in chosen:
-            if any(problem.path.removeprefix("$.") == path for path in axis.path):
+            if any(path == within or path.endswith(f".{within}") for path in axis.path):
                 return InputProblem(problem.file, problem.line, f"$.axes.{axis.name}", problem.message)
         return problem
 
