@@ -4,6 +4,8 @@ import csv
 import json
 import shutil
 import sqlite3
+import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -282,6 +284,58 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         sweep(str(tmp_path / "sweep.yaml"), "/proc/self")
     assert str(refused.value) == "/proc/self/sweep.sqlite: cannot be used (unable to open database file)"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    write_sweep(tmp_path)
+    with pytest.raises(InputError) as refused:
+        sweep(str(tmp_path / "sweep.yaml"), tmp_path / "file" / "out")
+    assert str(refused.value) == f"{tmp_path / 'file' / 'out'}: cannot be written (Not a directory)"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of a few blocks, whose size and rights can be changed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only the superuser can mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def remount(disk: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+
+
+def test_a_real_disk_that_is_full_or_read_only(disk: Path, finished: Path, tmp_path: Path) -> None:
+    path = write_sweep(tmp_path)
+    out = disk / "out"
+
+    def refusal(options: SweepOptions) -> str:
+        with pytest.raises(InputError) as refused:
+            sweep(str(path), out, options)
+        return str(refused.value)
+
+    reason = "cannot grow (database or disk is full): finished points are kept, make room and go on with --resume"
+    assert refusal(FRESH) == f"{out / FILE}: {reason}"
+    remount(disk, "size=300k")
+    assert sweep(str(path), out, RESUME).total == 288
+    (out / "points.csv").unlink()
+    filler = disk / "filler"
+    filler.write_bytes(b"0" * (shutil.disk_usage(disk).free - 45_000))  # room for the store, not for the table
+    reason = "cannot be written (No space left on device): points are kept, go on with --resume"
+    assert refusal(RESUME) == f"{out / 'points.csv'}: {reason}"
+    assert {file.name for file in out.iterdir()} == {FILE, "front.csv"}
+    filler.unlink()
+    remount(disk, "ro")
+    assert refusal(RESUME) == f"{out / FILE}: cannot be used (attempt to write a readonly database)"
+    assert refusal(FRESH) == f"{out}: cannot be written (Read-only file system)"
+    remount(disk, "rw,size=2m")
+    assert sweep(str(path), out, RESUME).total == 288
+    assert (out / "points.csv").read_bytes() == (finished / "out" / "points.csv").read_bytes()
 
 
 def test_reading_where_there_is_no_sweep(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ bytes.
 
 import csv
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,23 @@ from sim.problems import InputError, InputProblem
 FIRST = ("point", "hash", "version", "reason_kind", "reason", "bound_by", "extrapolated")
 
 
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Where to write a file that is then in its place, whole or not at all; InputError where it cannot be written."""
+    part = target.with_suffix(".part")
+    try:
+        yield part
+        part.replace(target)
+    except OSError as error:
+        message = f"cannot be written ({error.strerror or error}): points are kept, go on with --resume"
+        raise InputError([InputProblem(str(target), None, "", message)]) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -> None:
     """The points of a sweep's file (all, or these), as CSV."""
-    part = target.with_suffix(".part")
-    with said(store), part.open("w", newline="", encoding="utf-8") as file:
+    with _whole(target) as part, said(store), part.open("w", newline="", encoding="utf-8") as file:
         connection, header, rows = _select(store, points)
         try:
             writer = csv.writer(file, lineterminator="\n")
@@ -28,20 +42,17 @@ def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -
             writer.writerows(rows)
         finally:
             connection.close()
-    part.replace(target)  # whole or not at all
 
 
 def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
     """What another engine says of points, as CSV."""
-    part = target.with_suffix(".part")
     names = ("latency_s", "cycles", "energy_pj")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with _whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("point", "engine", "refused", *names))
         for one in seconds:
             values = dict(one.values)
             writer.writerow((one.point, one.engine, one.refused, *(values.get(name) for name in names)))
-    part.replace(target)
 
 
 def export_parquet(store: Path, target: Path) -> None:
@@ -59,7 +70,8 @@ def export_parquet(store: Path, target: Path) -> None:
         finally:
             connection.close()
     arrays = [pyarrow.array(_of_one_kind(column)) for column in columns]
-    parquet.write_table(pyarrow.table(arrays, names=list(header)), target)
+    with _whole(target) as part:
+        parquet.write_table(pyarrow.table(arrays, names=list(header)), part)
 
 
 def _of_one_kind(column: Sequence[Any]) -> list[Any]:

@@ -128,13 +128,16 @@ class Store:
     @classmethod
     def create(cls, folder: Path, plan: Plan) -> Self:
         """A new file in the folder, in place of one that is there."""
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE
-        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal"):
-            (folder / name).unlink(missing_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal"):
+                (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            message = f"cannot be written ({error.strerror or error})"
+            raise InputError([InputProblem(str(folder), None, "", message)]) from None
         contents = contents_of(plan)
-        with said(path):
-            connection = connect(path)
+        with said(path), closed_on_error(connect(path)) as connection:
             columns = ", ".join(_declared(contents))
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -149,16 +152,12 @@ class Store:
         """The file in the folder, if it was made from the same inputs by the same code; InputError otherwise."""
         path = folder / FILE
         expected = contents_of(plan)
-        with said(path):
-            connection = connect(path)
-            found = read_meta(connection, path)
-        reason = difference(found, expected.meta)
-        if reason:
-            connection.close()
-            raise InputError(
-                [InputProblem(str(path), None, "", f"{reason}: start over with --fresh, or use another --out")]
-            )
-        return cls(connection, path, expected)
+        with said(path), closed_on_error(connect(path)) as connection:
+            reason = difference(read_meta(connection, path), expected.meta)
+            if reason:
+                message = f"{reason}: start over with --fresh, or use another --out"
+                raise InputError([InputProblem(str(path), None, "", message)])
+            return cls(connection, path, expected)
 
     def __enter__(self) -> Self:
         return self
@@ -274,13 +273,23 @@ def second_stage_of(connection: sqlite3.Connection) -> dict[int, tuple[str, str]
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that owns the file; journalled so that a killed process leaves whole transactions."""
-    connection = sqlite3.connect(path, timeout=0.5, isolation_level=None)
-    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("BEGIN EXCLUSIVE")
-    connection.execute("COMMIT")
+    with closed_on_error(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
     return connection
+
+
+@contextmanager
+def closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A connection that lets go of its file where it turns out to be of no use."""
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def is_blank(path: Path) -> bool:
