@@ -121,14 +121,19 @@ def reproduce_command(
 def sweep_command(
     name: Annotated[str, typer.Argument(metavar="SWEEP", help="A shipped sweep, or the path of one.")],
     out: Annotated[Path, typer.Option(help="Folder of the store and its exports.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on; what is there is not computed again.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over, whatever the folder holds.")] = False,
-    executor: Annotated[str, typer.Option(help="local or dask.")] = "local",
+    executor: Annotated[str, typer.Option(help="local (processes of this machine) or dask.")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler; else one is started.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; one for each core by default.")] = None,
-    parquet: Annotated[bool, typer.Option("--parquet", help="Write points.parquet too.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write points.parquet too (extra parquet).")] = False,
 ) -> int:
-    """Explore designs: every point of a sweep, or those its search asks for; what is finished is never lost."""
+    """Explore designs: every point of a sweep, or those its search asks for; what is finished is never lost.
+
+    A sweep is a file: an experiment, axes over anything in it, constraints, objectives (docs/explore.md). Written into
+    the folder: sweep.sqlite with every point, also those that cannot run, with the reason; the same as points.csv;
+    the Pareto fronts as front.csv. Then `einfuse plot DIR` draws them. Shipped: `einfuse list sweeps`.
+    """
     from sim.explore.command import run_command
     from sim.explore.run import Options
 
@@ -310,7 +315,7 @@ def trace_command(
 def list_command(
     kind: Annotated[str | None, typer.Argument(help="cascades, architectures, ...; all kinds by default.")] = None,
 ) -> None:
-    """List what ships: experiments, cascades, architectures, mappings, models, technologies, reproductions."""
+    """List what ships: experiments, cascades, architectures, mappings, models, technologies, reproductions, sweeps."""
     kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
     if kind is not None and kind not in kinds:
         message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"

@@ -202,7 +202,7 @@ def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError) as refused:
         sweep(str(write_sweep(tmp_path)), tmp_path / "out", SweepOptions(executor="dask"))
-    assert str(refused.value) == "--executor: dask is not installed: pip install 'einfuse[dask]'"
+    assert str(refused.value) == "--executor: dask is not installed: in the checkout, pip install -e '.[dask]'"
 
 
 # -------------------------------------------------------------------------------------------------------- searches
@@ -281,7 +281,7 @@ def test_without_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError) as refused:
         sweep(str(searched(tmp_path, "tpe", 8)), tmp_path / "out")
-    assert str(refused.value) == "einfuse: the search 'tpe' needs optuna: pip install 'einfuse[dse]'"
+    assert str(refused.value) == "einfuse: the search 'tpe' needs optuna: in the checkout, pip install -e '.[dse]'"
 
 
 def test_a_second_engine_looks_at_the_front(tmp_path: Path) -> None:

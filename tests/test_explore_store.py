@@ -144,7 +144,7 @@ def test_parquet_without_its_library(finished: Path, tmp_path: Path, monkeypatch
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(InputError) as refused:
         export_parquet(finished / "out" / FILE, tmp_path / "points.parquet")
-    assert str(refused.value) == "--parquet: pyarrow is not installed: pip install 'einfuse[parquet]'"
+    assert str(refused.value) == "--parquet: pyarrow is not installed: in the checkout, pip install -e '.[parquet]'"
 
 
 # ------------------------------------------------------------------------------------------------------- resuming

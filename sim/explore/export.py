@@ -61,7 +61,7 @@ def export_parquet(store: Path, target: Path) -> None:
         import pyarrow
         from pyarrow import parquet
     except ImportError:
-        message = "pyarrow is not installed: pip install 'einfuse[parquet]'"
+        message = "pyarrow is not installed: in the checkout, pip install -e '.[parquet]'"
         raise InputError([InputProblem("--parquet", None, "", message)]) from None
     with said(store):
         connection, header, rows = _select(store, None)

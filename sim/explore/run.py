@@ -92,7 +92,7 @@ class SweepResult:
         examples = dict(self.examples)
         for kind, count in self.counts:
             if kind != "legal":
-                lines.append(f"  {count:9d} out by {kind}, most often: {examples[kind]}")
+                lines.append(f"  {count:9d} out by {kind}, most often: {_first_of(examples[kind])}")
         return "\n".join([*lines, *self._second_lines()])
 
     def _second_lines(self) -> Iterator[str]:
@@ -109,6 +109,12 @@ class SweepResult:
         refused = [one for one in self.second_stage if one.refused]
         if refused:
             yield f"  {len(refused)} that the {refused[0].engine} engine refuses, such as: {refused[0].refused}"
+
+
+def _first_of(reason: str) -> str:
+    """A reason of several sentences, told by the first."""
+    first, *others = reason.split("; $.")
+    return f"{first}; and {len(others)} more" if others else first
 
 
 def sweep(

@@ -51,7 +51,7 @@ def ask_sampler(sweep: Sweep, evaluate: Evaluate) -> None:
     try:
         import optuna
     except ImportError:
-        message = f"the search '{sweep.search.method}' needs optuna: pip install 'einfuse[dse]'"
+        message = f"the search '{sweep.search.method}' needs optuna: in the checkout, pip install -e '.[dse]'"
         raise InputError([InputProblem("einfuse", None, "", message)]) from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(

@@ -17,7 +17,8 @@ from sim.report.units import fitted
 
 RATIO_FOR_LOG = 10.0
 CLOSE_SHARE = 0.6  # of a side of the whole: a front that takes less is looked at closely
-MOST_DRAWN_AS_SHAPES = 3000  # more marks are a picture inside the drawing
+MOST_LARGE = 10_000  # more marks are small
+MOST_DRAWN_AS_SHAPES = 1000  # more marks are a picture inside the drawing
 STAR: Any = {
     "linestyle": "none", "marker": "*", "markersize": 8, "color": "#F0E442", "markeredgecolor": BLACK,
     "markeredgewidth": 0.6,
@@ -92,7 +93,7 @@ class _Scaled:
 
     def draw(self, axes: Axes) -> None:
         many = self.x.size > MOST_DRAWN_AS_SHAPES
-        size, alpha = (1.6, 0.25) if many else (3.0, 0.45)
+        size, alpha = (1.6, 0.25) if self.x.size > MOST_LARGE else (2.8, 0.45)
         for i, cloud in enumerate(self.data.clouds):
             x, y = self._in_units(cloud.x, cloud.y)
             axes.plot(

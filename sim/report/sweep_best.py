@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.explore.points import Point
 from sim.explore.sweep import BASE
-from sim.report.sweep_breakdown import CompareData, is_of_one_machine, workload_of, workloads_of
+from sim.report.sweep_breakdown import CompareData, is_of_one_machine, ratios_of, workload_of, workloads_of
 from sim.report.sweep_data import Held, Measure, Study
 from sim.report.sweep_named import result_of
 
@@ -41,8 +41,9 @@ def best_data(study: Study) -> CompareData | None:
         return None
     kept = tuple(workload for workload, place in places.items() if known[place])
     labels = ("start", *(_label(study, one) for one in objectives))
-    ratio = float((area / area[:, :1])[known].max())
-    return CompareData(labels, kept, (time[:, :1] / time)[known], (energy / energy[:, :1])[known], ratio, held)
+    return CompareData(
+        labels, kept, (time[:, :1] / time)[known], (energy / energy[:, :1])[known], ratios_of(area[known]), held
+    )
 
 
 _METRICS = ("latency_s", "energy_pj", "area_um2")

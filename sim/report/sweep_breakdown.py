@@ -15,7 +15,7 @@ from sim.report.sweep_data import Axis, Held, Study
 from sim.report.sweep_slopes import experiment_at
 from sim.result import SimulationResult
 
-MOST_DESIGNS, MOST_WORKLOADS, MOST_DETAILED = 12, 16, 400
+MOST_DESIGNS, MOST_WORKLOADS, MOST_DETAILED = 12, 16, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class CompareData:
     workloads: tuple[Workload, ...]
     speedup: np.ndarray  # f8[workload, series]; nan: no legal design
     energy: np.ndarray
-    largest_area_ratio: float  # nan: area is not known
+    area_ratios: tuple[float, float]  # least and largest, to the first series; nan: area is not known
     held: Held
 
 
@@ -76,7 +76,13 @@ def compare_data(study: Study) -> CompareData | None:
     kept = tuple(workload for workload, place in workloads.items() if known[place])
     speedup, relative = (time[:, :1] / time)[known], (energy / energy[:, :1])[known]
     labels = tuple(series.shown(value) for value in series.values)
-    return CompareData(labels, kept, speedup, relative, float((area / area[:, :1])[known].max()), held)
+    return CompareData(labels, kept, speedup, relative, ratios_of(area[known]), held)
+
+
+def ratios_of(area: np.ndarray) -> tuple[float, float]:
+    """The least and the largest ratio of `area: f8[workload, series]` to the first series."""
+    ratios = area / area[:, :1]
+    return float(ratios.min()), float(ratios.max())
 
 
 def workload_of(study: Study, point: Point) -> Workload:

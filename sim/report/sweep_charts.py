@@ -18,7 +18,7 @@ from sim.report.sweep_page import sweep_page
 from sim.report.sweep_slopes import slope_data
 
 PAGE = "index.html"
-SAME_AREA = 1.001  # largest ratio of areas that is called equal
+SAME_AREA = 1.01  # largest ratio of areas that is called equal
 
 
 def write_charts(folder: Path, tell: Callable[[str], None]) -> Path:
@@ -45,9 +45,10 @@ def _compare(study: Study) -> ChartOf | None:
         data, what = best_data(study), "Best found against the start"
     if data is None:
         return None
-    ratio = data.largest_area_ratio
-    where = ", at equal area" if ratio < SAME_AREA else ""
-    area = f" Areas up to {ratio:.3g} times as large." if ratio >= SAME_AREA else ""
+    least, most = data.area_ratios
+    is_small = most < SAME_AREA
+    where = ", at equal area" if is_small and least > 1 / SAME_AREA else ", at no larger area" if is_small else ""
+    area = f" Areas up to {most:.3g} times as large." if most >= SAME_AREA else ""
     seen = (
         f"Relative to {data.series[0]}, at each workload that all can run; above 1 is faster, below 1 takes less "
         f"energy. Means are geometric.{area}{_holding(study, data.held)}"
