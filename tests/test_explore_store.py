@@ -131,6 +131,28 @@ def test_front_file_holds_the_fronts(finished: Path) -> None:
         assert (number in found) == (not is_beaten)
 
 
+def test_every_front_has_its_hypervolume(finished: Path) -> None:
+    """In two objectives, the area between the front's steps and the worst legal point of its workload."""
+    with (finished / "out" / "fronts.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("model", "seq_len", "points", "hypervolume", "reference latency_s", "reference energy_pj")
+    ]
+    points = [point for point in read_points(finished / "out") if point.is_legal]
+    assert len(rows) == 4
+    for row in rows:
+        own = [p for p in points if (p.axis("model"), str(p.axis("seq_len"))) == (row["model"], row["seq_len"])]
+        values = sorted({(p.value("latency_s"), p.value("energy_pj")) for p in own})
+        worst = max(v[0] for v in values), max(v[1] for v in values)
+        area, ceiling, steps = 0.0, worst[1], 0
+        for latency, energy in values:
+            if energy < ceiling:
+                area, ceiling, steps = area + (worst[0] - latency) * (ceiling - energy), energy, steps + 1
+        assert float(row["hypervolume"]) == pytest.approx(area, rel=1e-9)
+        assert (float(row["reference latency_s"]), float(row["reference energy_pj"])) == worst
+        assert steps <= int(row["points"])
+
+
 def test_parquet_holds_the_same(finished: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the parquet extra is not installed")
     export_parquet(finished / "out" / FILE, tmp_path / "points.parquet")
@@ -143,7 +165,8 @@ def test_parquet_holds_the_same(finished: Path, tmp_path: Path) -> None:
 def test_parquet_without_its_library(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(InputError) as refused:
-        export_parquet(finished / "out" / FILE, tmp_path / "points.parquet")
+        sweep(str(finished / "sweep.yaml"), tmp_path / "out", SweepOptions(parquet=True))
+    assert not (tmp_path / "out").exists()
     assert str(refused.value) == "--parquet: pyarrow is not installed: in the checkout, pip install -e '.[parquet]'"
 
 
@@ -328,7 +351,7 @@ def test_a_real_disk_that_is_full_or_read_only(disk: Path, finished: Path, tmp_p
     filler.write_bytes(b"0" * (shutil.disk_usage(disk).free - 45_000))  # room for the store, not for the table
     reason = "cannot be written (No space left on device): points are kept, go on with --resume"
     assert refusal(RESUME) == f"{out / 'points.csv'}: {reason}"
-    assert {file.name for file in out.iterdir()} == {FILE, "front.csv"}
+    assert {file.name for file in out.iterdir()} == {FILE, "front.csv", "fronts.csv"}
     filler.unlink()
     remount(disk, "ro")
     assert refusal(RESUME) == f"{out / FILE}: cannot be used (attempt to write a readonly database)"

@@ -44,6 +44,14 @@ def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -
             connection.close()
 
 
+def export_fronts(target: Path, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A row for each front: what its points agree in, how many there are, what volume they dominate."""
+    with _whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+
+
 def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
     """What another engine says of points, as CSV."""
     names = ("latency_s", "cycles", "energy_pj")
@@ -55,14 +63,20 @@ def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
             writer.writerow((one.point, one.engine, one.refused, *(values.get(name) for name in names)))
 
 
-def export_parquet(store: Path, target: Path) -> None:
-    """As `export_csv`, in Parquet; InputError where pyarrow is not installed."""
+def check_parquet() -> None:
+    """InputError where pyarrow is not installed."""
     try:
-        import pyarrow
-        from pyarrow import parquet
+        import pyarrow  # noqa: F401
     except ImportError:
         message = "pyarrow is not installed: in the checkout, pip install -e '.[parquet]'"
         raise InputError([InputProblem("--parquet", None, "", message)]) from None
+
+
+def export_parquet(store: Path, target: Path) -> None:
+    """As `export_csv`, in Parquet; pyarrow must be installed (`check_parquet`)."""
+    import pyarrow
+    from pyarrow import parquet
+
     with said(store):
         connection, header, rows = _select(store, None)
         try:

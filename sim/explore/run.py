@@ -19,12 +19,12 @@ import numpy as np
 
 from sim.explore.bulk import Chunk, evaluate_points
 from sim.explore.executors import RETRIES, dask_cluster, evaluate_packed, in_process, local_processes
-from sim.explore.export import export_csv, export_parquet, export_second_stage
+from sim.explore.export import check_parquet, export_csv, export_fronts, export_parquet, export_second_stage
 from sim.explore.load_sweep import load_plan
 from sim.explore.pareto import fronts_of, hypervolume
 from sim.explore.plan import Plan
 from sim.explore.points import Point, Points, read_points
-from sim.explore.search import search
+from sim.explore.search import check_sampler, search
 from sim.explore.second_stage import Progress, Second, look_again
 from sim.explore.store import FILE, Store, is_blank
 from sim.explore.watch import Silent, Watcher
@@ -137,6 +137,10 @@ def sweep(
     seconds = look_again(plan, folder, found, progress or _bar())
     _export(folder, options, on_front, seconds)
     typed = _fronts(plan, points, values, found)
+    labels = [objective.label for objective in plan.sweep.objectives]
+    rows = [(*(v for _, v in front.of), len(front.points), front.hypervolume, *front.reference) for front in typed]
+    names = (*plan.sweep.front_axes, "points", "hypervolume", *(f"reference {label}" for label in labels))
+    export_fronts(folder / "fronts.csv", names, rows)
     return SweepResult(folder, plan, tuple(counts.items()), examples, typed, runner.evaluated, seconds)
 
 
@@ -155,6 +159,9 @@ def _check(plan: Plan, options: Options) -> None:
         raise InputError([InputProblem("--scheduler", None, "", "belongs to '--executor dask'")])
     if options.workers is not None and options.workers < 1:
         raise InputError([InputProblem("--workers", None, "", f"expected at least 1, got {options.workers}")])
+    check_sampler(plan.sweep)
+    if options.parquet:
+        check_parquet()
     engine = plan.sweep.search.second_stage
     try:
         check_engine(engine or "analytical")
