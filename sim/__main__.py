@@ -132,7 +132,8 @@ def sweep_command(
 
     A sweep is a file: an experiment, axes over anything in it, constraints, objectives (docs/explore.md). Written into
     the folder: sweep.sqlite with every point, also those that cannot run, with the reason; the same as points.csv;
-    the Pareto fronts as front.csv. Then `einfuse plot DIR` draws them. Shipped: `einfuse list sweeps`.
+    the Pareto fronts as front.csv, their hypervolumes as fronts.csv. Then `einfuse plot DIR` draws them.
+    Shipped sweeps: `einfuse list sweeps`.
     """
     from sim.explore.command import run_command
     from sim.explore.run import Options

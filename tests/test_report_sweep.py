@@ -26,6 +26,7 @@ from sim.report.sweep_breakdown import best_designs, compare_data, detailed_rows
 from sim.report.sweep_charts import charts_of, write_charts
 from sim.report.sweep_data import Study, heat_data, measure, pareto_data, settled_measure
 from sim.report.sweep_named import named_designs
+from sim.report.sweep_page import sweep_page
 from sim.report.sweep_slopes import experiment_at, least_traffic, on_chip_bytes, slope_data
 from sim.report.units import fitted
 
@@ -295,6 +296,19 @@ def test_page_has_the_breakdown_of_legal_designs(folder: Path, study: Study) -> 
         assert energy * 1e12 == pytest.approx(study.points.at(int(row)).value("energy_pj"), rel=1e-12)
         traffic = known["DRAM traffic (GB)"]
         assert traffic * 1e9 == pytest.approx(study.points.at(int(row)).value("traffic_bytes.DRAM"), rel=1e-12)
+
+
+def test_a_page_of_too_many_points_holds_the_fronts_and_says_so(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.report.sweep_page.MOST_POINTS", 20)
+    page = sweep_page(study, [], {})
+    data = data_of(page)
+    numbers = data["columns"][0]["values"]
+    front = [study.points.at(int(row)).point for row in study.points.front]
+    assert set(front) <= set(numbers) and 20 <= len(numbers) <= 20 + len(front) < len(study.points)
+    assert [n for n, on in zip(numbers, data["front"], strict=True) if on] == front
+    assert f"The {len(numbers)} points shown are the fronts and others evenly spread; all are in the store." in page
+    for row in data["details"]["values"]:
+        assert study.points.at(numbers[int(row)]).is_legal  # rows of the page, not of the store
 
 
 def test_fronts_are_looked_at_closely_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
