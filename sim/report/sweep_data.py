@@ -286,7 +286,8 @@ def heat_data(study: Study) -> HeatData | None:
     held = tuple((axis.name, axis.middle) for axis in others)
     shown = study.objectives[0]
     chosen = study.where(held) & study.points.is_legal
-    panels = _series(study, chosen) if study.series not in (across, up) else [("", chosen)]
+    is_split = study.series is not None and study.series not in (across, up)
+    panels = _series(study, chosen) if is_split else [("", chosen)]
     worth = study.values(shown) * study.sign(shown.name)
     places = study.index(up.name), study.index(across.name)
     grids = []
