@@ -47,6 +47,25 @@ def test_little_is_left_at_equal_area(areas: list[Point]) -> None:
     assert best(half, "latency_s", "energy_pj")[:2] == ((96, 352, 2), 229.40)
 
 
+def test_one_row_of_1d_elements_is_enough(areas: list[Point]) -> None:
+    own = {
+        (p.axis("rows"), p.axis("columns"), p.axis("ratio")): p
+        for p in areas
+        if (p.axis("area"), p.axis("bandwidth")) == ("base", 400)
+    }
+    gains = [
+        own[r, c, 1].value("latency_s") / own[r, c, 2].value("latency_s") - 1
+        for r, c, n in own
+        if n == 2 and (r, c, 1) in own
+    ]
+    assert 0 <= min(gains) and 0.0009 < max(gains) < 0.001
+    even = [p for (r, c, n), p in own.items() if n == 1 and 262144 % r == 0 and 262144 % c == 0]
+    assert min(min(p.value("utilization.PE2D"), p.value("utilization.PE1D")) for p in even) > 0.99
+    small = own[128, 128, 1]
+    assert round(dict(small.settled)["architecture.components.GLB.size"] / 2**23) == 189
+    assert round(small.value("latency_s") / 118.2793728, 1) == 4.0
+
+
 def test_bandwidth_above_100_buys_nothing(areas: list[Point]) -> None:
     fastest = {
         bandwidth: min(
