@@ -58,7 +58,7 @@ def test_one_row_of_1d_elements_is_enough(areas: list[Point]) -> None:
         for r, c, n in own
         if n == 2 and (r, c, 1) in own
     ]
-    assert 0 <= min(gains) and 0.0009 < max(gains) < 0.001
+    assert min(gains) >= 0 and 0.0009 < max(gains) < 0.001
     even = [p for (r, c, n), p in own.items() if n == 1 and 262144 % r == 0 and 262144 % c == 0]
     assert min(min(p.value("utilization.PE2D"), p.value("utilization.PE1D")) for p in even) > 0.99
     small = own[128, 128, 1]
