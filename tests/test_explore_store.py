@@ -230,6 +230,29 @@ def test_a_changed_machine_is_noticed(tmp_path: Path) -> None:
     assert refusal(tmp_path) == f"{tmp_path / 'out' / FILE}: {said}{END}"
 
 
+def test_points_know_their_experiment_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path in a sweep is beside its file; who reads the points, or looks at them again, may stand elsewhere."""
+    text = "base: fusemax-binding\nset: {architecture.clock: 1 GHz}\n"
+    (tmp_path / "experiment.yaml").write_text(text, encoding="utf-8")
+    rows = {"rows": {"path": f"{MACHINE}.PE2D.rows", "values": [64, 256]}}
+    path = write_sweep(
+        tmp_path, experiment="./experiment.yaml", axes=rows, derive=None, search={"second_stage": "analytical"}
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = sweep(str(path), "out")
+    assert len(result.second_stage) == len(result.front) > 0
+    point = result.front[0]
+    (tmp_path / "point.yaml").write_text(point.to_yaml(), encoding="utf-8")
+    assert simulate(load_experiment(str(tmp_path / "point.yaml"))).latency_s == point.value("latency_s")
+    # The whole of it may move, and goes on.
+    (tmp_path / "moved").mkdir()
+    for name in ("experiment.yaml", "sweep.yaml"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    assert sweep(str(tmp_path / "moved" / "sweep.yaml"), "out", RESUME).evaluated == 0
+    assert read_points(Path("out")).at(0).experiment == str((tmp_path / "moved" / "experiment.yaml").resolve())
+
+
 def test_other_code_is_noticed(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     was = versions.code_version()
     monkeypatch.setattr(stores, "code_version", lambda: "0.1.0+another")

@@ -69,19 +69,26 @@ class _Planner:
         metrics = self._metrics(groups)
         fixed = tuple(self.sweep.fixed.items())
         hashes = self._rules_hash(), self._inputs_hash(groups)
-        plan = Plan(self.sweep, columns, derived, held, groups, fixed, metrics, *hashes)
+        plan = Plan(self.sweep, self._experiment(), columns, derived, held, groups, fixed, metrics, *hashes)
         problems = list(iter_problems(plan, self.document))
         if problems:
             raise InputError(problems)
         return plan
 
-    def _base(self) -> Document:
-        """The experiment laid out, with what is fixed for all points."""
+    def _path(self) -> Path:
+        """The experiment's file."""
         try:
-            path = CATALOGS["experiment"].find(self.sweep.experiment, Path(self.document.file).parent)
+            return CATALOGS["experiment"].find(self.sweep.experiment, Path(self.document.file).parent)
         except ValueError as error:
             raise InputError([self.document.problem(("experiment",), str(error))]) from None
-        base = lay_out(read_document_once(path))
+
+    def _experiment(self) -> str:
+        is_shipped = self.sweep.experiment in CATALOGS["experiment"].names()
+        return self.sweep.experiment if is_shipped else str(self._path().resolve())
+
+    def _base(self) -> Document:
+        """The experiment laid out, with what is fixed for all points."""
+        base = lay_out(read_document_once(self._path()))
         fixed = self.document.place(("fixed",))
         return changed(base, Document(dict(self.sweep.fixed), self.document.file, fixed))
 

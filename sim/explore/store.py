@@ -82,7 +82,7 @@ def contents_of(plan: Plan) -> Contents:
             "schema": SCHEMA,
             "sweep": sweep.name,
             "title": sweep.title,
-            "experiment": sweep.experiment,
+            "experiment": plan.experiment,
             "size": sweep.size,
             "fixed": dict(plan.fixed),
             "axes": axes,
@@ -157,6 +157,9 @@ class Store:
             if reason:
                 message = f"{reason}: start over with --fresh, or use another --out"
                 raise InputError([InputProblem(str(path), None, "", message)])
+            # The same file may stand elsewhere by now.
+            told = json.dumps(expected.meta["experiment"])
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (told,))
             return cls(connection, path, expected)
 
     def __enter__(self) -> Self:
