@@ -4,6 +4,7 @@
 for many at once. Reports read results only.
 """
 
+from sim import _own_rooms  # noqa: F401 (first: it refuses strangers)
 from sim.assemble import load_experiment
 from sim.experiment import Experiment
 from sim.explore.run import Options as SweepOptions

@@ -13,12 +13,12 @@ import tomllib
 from collections.abc import Callable
 from functools import wraps
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sim._own_rooms import ROOT
 from sim.assemble import load_experiment
 from sim.document import parse_set
 from sim.flow import IllegalMapping, check_engine, simulate
@@ -26,8 +26,6 @@ from sim.load import CATALOGS, load_architecture, load_cascade, read
 from sim.problems import InputError, InputProblem
 from sim.suggest import near_or_all
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("einsums", "arch", "mappings", "kernels")
 DONE, NO, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 # Results that are read by a program or kept in a file are not wrapped to a terminal's width.
 WIDTH_OF_A_FILE = 160
@@ -44,18 +42,10 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script `einfuse`."""
-    strangers = [f"'{room}' from {where}" for room in ROOMS if (where := _origin(room)).parent.parent != ROOT]
-    if strangers:
-        sys.exit(_said(f"einfuse: expected the packages of {ROOT}, got {', '.join(strangers)}", BAD_INPUT))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
     app(prog_name="einfuse")
-
-
-def _origin(room: str) -> Path:
-    spec = find_spec(room)
-    return Path(spec.origin).resolve() if spec is not None and spec.origin else Path("nowhere")
 
 
 def answers(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -131,14 +121,20 @@ def reproduce_command(
 def sweep_command(
     name: Annotated[str, typer.Argument(metavar="SWEEP", help="A shipped sweep, or the path of one.")],
     out: Annotated[Path, typer.Option(help="Folder of the store and its exports.")],
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on; what is there is not computed again.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start over, whatever the folder holds.")] = False,
-    executor: Annotated[str, typer.Option(help="local or dask.")] = "local",
+    executor: Annotated[str, typer.Option(help="local (processes of this machine) or dask.")] = "local",
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler; else one is started.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; one for each core by default.")] = None,
-    parquet: Annotated[bool, typer.Option("--parquet", help="Write points.parquet too.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write points.parquet too (extra parquet).")] = False,
 ) -> int:
-    """Explore designs: every point of a sweep, or those its search asks for; what is finished is never lost."""
+    """Explore designs: every point of a sweep, or those its search asks for; what is finished is never lost.
+
+    A sweep is a file: an experiment, axes over anything in it, constraints, objectives (docs/explore.md). Written into
+    the folder: sweep.sqlite with every point, also those that cannot run, with the reason; the same as points.csv;
+    the Pareto fronts as front.csv, their hypervolumes as fronts.csv. Then `einfuse plot DIR` draws them.
+    Shipped sweeps: `einfuse list sweeps`.
+    """
     from sim.explore.command import run_command
     from sim.explore.run import Options
 
@@ -152,12 +148,17 @@ def sweep_command(
 @app.command("plot")
 @answers
 def plot_command(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep or of a reproduction.")],
 ) -> None:
-    """Draw what a sweep found: charts as SVG and PNG, and one page with all of its points."""
-    from sim.report.sweep_charts import write_charts
+    """Draw what a sweep or a reproduction found, in its folder: charts as SVG and PNG, and one page.
 
-    _tell(f"written: {write_charts(folder, _tell)}")
+    Of a sweep: speedup and energy by workload, Pareto front, heat map, buffer size against traffic, breakdowns,
+    roofline; the page (index.html) holds its points too. Of a reproduction: speedup and energy, utilization,
+    Pareto front, roofline (charts.html).
+    """
+    from sim.report.plot_command import plot_folder
+
+    _tell(f"written: {plot_folder(folder, _tell)}")
 
 
 @app.command("simulate")
@@ -315,7 +316,7 @@ def trace_command(
 def list_command(
     kind: Annotated[str | None, typer.Argument(help="cascades, architectures, ...; all kinds by default.")] = None,
 ) -> None:
-    """List what ships: experiments, sweeps, cascades, architectures, mappings, models, DRAM timings, ..."""
+    """List what ships: experiments, sweeps, cascades, architectures, mappings, models, reproductions, ..."""
     kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
     if kind is not None and kind not in kinds:
         message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"

@@ -64,7 +64,7 @@ class _Finding:
         # An override may have meant a key that stands there already; what was written beside it has not.
         is_override = document.place((*path, key)).file != document.place(path).file
         near = nearest(key, known) or (nearest(key, names) if is_override else "")
-        message = f"unknown key '{key}'{near or near_or_all(key, known)}"
+        message = f"unknown key '{key}'{near or near_or_all(key, names if is_override else known)}"
         return cls((*path, key), "extra_forbidden", message, nearest_name(key, known) or "")
 
     @classmethod

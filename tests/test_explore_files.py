@@ -35,6 +35,30 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         with_axis(path=f"{MACHINE}.PE2D.rowz", values=[1]),
         "unknown key 'rowz' (did you mean 'rows'?)",
     ),
+    "an axis over a rank that is none": (
+        with_axis(path="ranks.ZZ", values=[1, 2]),
+        "$.axes.x.path: 'attention-1pass' has no rank 'ZZ'; known: B, H, E, F, M, P",
+    ),
+    "an axis over a parameter that is none": (
+        with_axis(path="parameters.P1", values=[1, 2]),
+        "$.axes.x.path: mapping 'fusemax-binding' has no parameter 'P1'; known: none",
+    ),
+    "a parameter that one of the mappings has not": (
+        {
+            "experiment": "flat",
+            "axes": {
+                "tile": {"path": "parameters.P1", "values": [128, 256]},
+                "mapping": {"path": "mapping", "values": ["flat", "attention-3pass-fused"]},
+            },
+            "derive": None,
+            "constraints": None,
+        },
+        "$.axes.tile.path: mapping 'attention-3pass-fused' has no parameter 'P1'; known: none",
+    ),
+    "a key that a component has not": (
+        with_axis(path=f"{MACHINE}.PE2D.drain_cycles", values=[1]),
+        "$.axes.x: unknown key 'drain_cycles'; known: kind, name, parent, rows, columns, registers, operations, drain, interconnect_area, source",
+    ),
     "a model that does not ship": (
         with_axis(path="model", values=["BERT", "BURT"]),
         "no model called 'BURT' (did you mean 'BERT'?)",

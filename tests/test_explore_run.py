@@ -19,10 +19,21 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sim import InputError, SweepOptions, load_experiment, simulate, sweep
+from mappings.check import Problem
+from sim import (
+    Experiment,
+    IllegalMapping,
+    InputError,
+    SimulationResult,
+    SweepOptions,
+    load_experiment,
+    simulate,
+    sweep,
+)
 from sim.explore import progress as shown
 from sim.explore.bulk import evaluate_points
 from sim.explore.pareto import front_of, hypervolume
+from sim.explore.points import read_points
 from sim.explore.search import random_points
 from sim.explore.store import FILE
 from sim.explore.watch import Silent
@@ -191,7 +202,7 @@ def test_without_dask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(InputError) as refused:
         sweep(str(write_sweep(tmp_path)), tmp_path / "out", SweepOptions(executor="dask"))
-    assert str(refused.value) == "--executor: dask is not installed: pip install 'einfuse[dask]'"
+    assert str(refused.value) == "--executor: dask is not installed: in the checkout, pip install -e '.[dask]'"
 
 
 # -------------------------------------------------------------------------------------------------------- searches
@@ -270,7 +281,7 @@ def test_without_optuna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(InputError) as refused:
         sweep(str(searched(tmp_path, "tpe", 8)), tmp_path / "out")
-    assert str(refused.value) == "einfuse: the search 'tpe' needs optuna: pip install 'einfuse[dse]'"
+    assert str(refused.value) == "einfuse: the search 'tpe' needs optuna: in the checkout, pip install -e '.[dse]'"
 
 
 def test_a_second_engine_looks_at_the_front(tmp_path: Path) -> None:
@@ -283,6 +294,56 @@ def test_a_second_engine_looks_at_the_front(tmp_path: Path) -> None:
     for (_, engine, told), point in zip(rows, sorted(result.front, key=lambda p: p.point), strict=True):
         assert engine == "analytical"
         assert json.loads(told)["latency_s"] == point.value("latency_s")
+
+
+def test_the_cycle_engine_looks_at_the_front_of_a_search_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted after the first point, it goes on with the others; every answer is that of `simulate`."""
+    pytest.importorskip("optuna", reason="the dse extra is not installed")
+    path = searched(tmp_path, "nsga2", 96, batch=32, second_stage="cycle")
+    asked: list[str] = []
+
+    def once(experiment: Experiment, engine: str) -> SimulationResult:
+        asked.append(experiment.hash)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return simulate(experiment, engine)
+
+    monkeypatch.setattr("sim.explore.second_stage.simulate", once)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(str(path), tmp_path / "out")
+    result = sweep(str(path), tmp_path / "out", RESUME)
+    front = {point.point: point for point in result.front}
+    assert len(front) > 1 and len(asked) == len(front) + 1  # the second one was asked twice, the first once
+    assert {one.point for one in result.second_stage} == set(front)
+    ratios = []
+    for one in result.second_stage:
+        point = front[one.point]
+        expected = simulate(load_experiment(point.experiment, dict(point.settings)), "cycle")
+        assert (one.engine, one.value("latency_s"), one.value("cycles")) == (
+            "cycle",
+            expected.latency_s,
+            expected.cycles,
+        )
+        ratios.append(one.value("latency_s") / point.value("latency_s"))
+    assert min(ratios) > 1 - 1e-9  # nothing is faster than the bound
+    shown = f"  cycle engine on {len(front)} of the fronts: {min(ratios):.4f} to {max(ratios):.4f} times as long"
+    assert repr(result).splitlines()[-1] == shown
+    rows = (tmp_path / "out" / "second_stage.csv").read_text("utf-8").splitlines()
+    assert rows[0] == "point,engine,refused,latency_s,cycles,energy_pj" and len(rows) == 1 + len(front)
+    known = read_points(tmp_path / "out").second_stage
+    assert set(known) == set(front)
+
+
+def test_what_the_second_engine_refuses_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(experiment: Experiment, engine: str) -> SimulationResult:
+        raise IllegalMapping(experiment, [Problem("schedule", "that is too much")])
+
+    monkeypatch.setattr("sim.explore.second_stage.simulate", refuse)
+    result = sweep(str(write_sweep(tmp_path, search={"second_stage": "cycle"})), tmp_path / "out")
+    count = len(result.front)
+    said = f"  {count} that the cycle engine refuses, such as: that is too much"
+    assert repr(result).splitlines()[-1] == said
+    assert (tmp_path / "out" / "points.csv").exists()
 
 
 # --------------------------------------------------------------------------------------------------- command line

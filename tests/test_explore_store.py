@@ -4,6 +4,8 @@ import csv
 import json
 import shutil
 import sqlite3
+import subprocess
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -129,6 +131,28 @@ def test_front_file_holds_the_fronts(finished: Path) -> None:
         assert (number in found) == (not is_beaten)
 
 
+def test_every_front_has_its_hypervolume(finished: Path) -> None:
+    """In two objectives, the area between the front's steps and the worst legal point of its workload."""
+    with (finished / "out" / "fronts.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("model", "seq_len", "points", "hypervolume", "reference latency_s", "reference energy_pj")
+    ]
+    points = [point for point in read_points(finished / "out") if point.is_legal]
+    assert len(rows) == 4
+    for row in rows:
+        own = [p for p in points if (p.axis("model"), str(p.axis("seq_len"))) == (row["model"], row["seq_len"])]
+        values = sorted({(p.value("latency_s"), p.value("energy_pj")) for p in own})
+        worst = max(v[0] for v in values), max(v[1] for v in values)
+        area, ceiling, steps = 0.0, worst[1], 0
+        for latency, energy in values:
+            if energy < ceiling:
+                area, ceiling, steps = area + (worst[0] - latency) * (ceiling - energy), energy, steps + 1
+        assert float(row["hypervolume"]) == pytest.approx(area, rel=1e-9)
+        assert (float(row["reference latency_s"]), float(row["reference energy_pj"])) == worst
+        assert steps <= int(row["points"])
+
+
 def test_parquet_holds_the_same(finished: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the parquet extra is not installed")
     export_parquet(finished / "out" / FILE, tmp_path / "points.parquet")
@@ -141,8 +165,9 @@ def test_parquet_holds_the_same(finished: Path, tmp_path: Path) -> None:
 def test_parquet_without_its_library(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
     with pytest.raises(InputError) as refused:
-        export_parquet(finished / "out" / FILE, tmp_path / "points.parquet")
-    assert str(refused.value) == "--parquet: pyarrow is not installed: pip install 'einfuse[parquet]'"
+        sweep(str(finished / "sweep.yaml"), tmp_path / "out", SweepOptions(parquet=True))
+    assert not (tmp_path / "out").exists()
+    assert str(refused.value) == "--parquet: pyarrow is not installed: in the checkout, pip install -e '.[parquet]'"
 
 
 # ------------------------------------------------------------------------------------------------------- resuming
@@ -203,6 +228,29 @@ def test_a_changed_machine_is_noticed(tmp_path: Path) -> None:
     write_experiment("941 MHz")
     said = "what sweep 'small' names (experiment, machine, mapping, ...) has changed since"
     assert refusal(tmp_path) == f"{tmp_path / 'out' / FILE}: {said}{END}"
+
+
+def test_points_know_their_experiment_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path in a sweep is beside its file; who reads the points, or looks at them again, may stand elsewhere."""
+    text = "base: fusemax-binding\nset: {architecture.clock: 1 GHz}\n"
+    (tmp_path / "experiment.yaml").write_text(text, encoding="utf-8")
+    rows = {"rows": {"path": f"{MACHINE}.PE2D.rows", "values": [64, 256]}}
+    path = write_sweep(
+        tmp_path, experiment="./experiment.yaml", axes=rows, derive=None, search={"second_stage": "analytical"}
+    )
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    result = sweep(str(path), "out")
+    assert len(result.second_stage) == len(result.front) > 0
+    point = result.front[0]
+    (tmp_path / "point.yaml").write_text(point.to_yaml(), encoding="utf-8")
+    assert simulate(load_experiment(str(tmp_path / "point.yaml"))).latency_s == point.value("latency_s")
+    # The whole of it may move, and goes on.
+    (tmp_path / "moved").mkdir()
+    for name in ("experiment.yaml", "sweep.yaml"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    assert sweep(str(tmp_path / "moved" / "sweep.yaml"), "out", RESUME).evaluated == 0
+    assert read_points(Path("out")).at(0).experiment == str((tmp_path / "moved" / "experiment.yaml").resolve())
 
 
 def test_other_code_is_noticed(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -282,6 +330,58 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError) as refused:
         sweep(str(tmp_path / "sweep.yaml"), "/proc/self")
     assert str(refused.value) == "/proc/self/sweep.sqlite: cannot be used (unable to open database file)"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    write_sweep(tmp_path)
+    with pytest.raises(InputError) as refused:
+        sweep(str(tmp_path / "sweep.yaml"), tmp_path / "file" / "out")
+    assert str(refused.value) == f"{tmp_path / 'file' / 'out'}: cannot be written (Not a directory)"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of a few blocks, whose size and rights can be changed."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only the superuser can mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def remount(disk: Path, options: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{options}", str(disk)], check=True)
+
+
+def test_a_real_disk_that_is_full_or_read_only(disk: Path, finished: Path, tmp_path: Path) -> None:
+    path = write_sweep(tmp_path)
+    out = disk / "out"
+
+    def refusal(options: SweepOptions) -> str:
+        with pytest.raises(InputError) as refused:
+            sweep(str(path), out, options)
+        return str(refused.value)
+
+    reason = "cannot grow (database or disk is full): finished points are kept, make room and go on with --resume"
+    assert refusal(FRESH) == f"{out / FILE}: {reason}"
+    remount(disk, "size=300k")
+    assert sweep(str(path), out, RESUME).total == 288
+    (out / "points.csv").unlink()
+    filler = disk / "filler"
+    filler.write_bytes(b"0" * (shutil.disk_usage(disk).free - 45_000))  # room for the store, not for the table
+    reason = "cannot be written (No space left on device): points are kept, go on with --resume"
+    assert refusal(RESUME) == f"{out / 'points.csv'}: {reason}"
+    assert {file.name for file in out.iterdir()} == {FILE, "front.csv", "fronts.csv"}
+    filler.unlink()
+    remount(disk, "ro")
+    assert refusal(RESUME) == f"{out / FILE}: cannot be used (attempt to write a readonly database)"
+    assert refusal(FRESH) == f"{out}: cannot be written (Read-only file system)"
+    remount(disk, "rw,size=2m")
+    assert sweep(str(path), out, RESUME).total == 288
+    assert (out / "points.csv").read_bytes() == (finished / "out" / "points.csv").read_bytes()
 
 
 def test_reading_where_there_is_no_sweep(tmp_path: Path) -> None:

@@ -24,12 +24,13 @@ from sim.problems import InputError
 from sim.report import reproduction as report
 from sim.report.accountings import growths
 from sim.report.figure_data import bar_data, curve_data, length_label, stack_data
+from sim.report.files import write_file
 from sim.report.headline import headline_rows, shown, shown_difference, shown_published
 from sim.report.html import reproduction_page
 from sim.report.html_parts import inline_svg, number, percent, table
 from sim.report.plots import draw, render
 from sim.report.plots_bars import DESIGN_COLOURS, PART_COLOURS, lay_out
-from sim.report.reproduction import write_file, write_reproduction
+from sim.report.reproduction import write_reproduction
 from sim.report.results import results_csv
 from sim.report.tables import headline_table
 from sim.reproduce import Run, run_reproduction
@@ -363,7 +364,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     assert sorted(here) == sorted(there)
     assert [name for name in here if here[name] != there[name]] == []
     pictures = {f"figures/figure-{name}.{suffix}" for name in ("8", "9", "12") for suffix in ("svg", "png")}
-    assert set(here) == {"results.csv", "index.html"} | pictures
+    assert set(here) == {"results.csv", "reproduction.json", "index.html"} | pictures
     assert written.index == tmp_path / "here" / "index.html"
     assert {str(path.relative_to(tmp_path / "here")) for path in written.files} == set(here)
     assert "Attention speedup over FLAT" in written.headline

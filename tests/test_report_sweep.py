@@ -10,16 +10,25 @@ import numpy as np
 import pytest
 import yaml
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure as Canvas
 
+from sim import load_experiment, simulate
 from sim.explore.points import read_points
 from sim.explore.run import sweep
+from sim.load import CATALOGS
 from sim.problems import InputError
-from sim.report.plots_sweep import colour_of, draw_heat, draw_pareto, draw_slopes
+from sim.report.plots_labels import place_labels
+from sim.report.plots_pareto import draw_pareto
+from sim.report.plots_sweep import colour_of, draw_heat, draw_slopes
 from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
-from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
+from sim.report.sweep_best import best_data
+from sim.report.sweep_breakdown import best_designs, compare_data, detailed_rows, roof_of
 from sim.report.sweep_charts import charts_of, write_charts
-from sim.report.sweep_data import Study, heat_data, measure, pareto_data
+from sim.report.sweep_data import Study, heat_data, measure, pareto_data, settled_measure
+from sim.report.sweep_named import named_designs
+from sim.report.sweep_page import sweep_page
 from sim.report.sweep_slopes import experiment_at, least_traffic, on_chip_bytes, slope_data
+from sim.report.units import fitted
 
 MACHINE = "architecture.components"
 SWEEP = {
@@ -71,7 +80,8 @@ def test_a_sweep_of_one_objective_over_one_axis_has_fewer_charts(tmp_path: Path)
     }
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
-    assert [chart.name for chart in charts_of(Study(read_points(tmp_path / "out")))] == ["breakdown", "roofline"]
+    names = [chart.name for chart in charts_of(Study(read_points(tmp_path / "out")))]
+    assert names == ["breakdown", "roofline"]  # energy is not known
 
 
 def test_bars_are_ratios_of_points_on_one_machine(study: Study) -> None:
@@ -111,7 +121,7 @@ def test_stacks_add_up_to_the_energy_and_utilization_of_the_points(study: Study)
 
 
 def test_no_design_is_above_its_roof(study: Study) -> None:
-    roofs = tuple(roof_of(design) for design in best_designs(study)[0])
+    roofs = tuple(roof_of(design.label, design.result) for design in best_designs(study)[0])
     assert len(roofs) == 3
     for roof in roofs:
         assert roof.reached <= min(roof.peak, roof.intensity * roof.bandwidth_bytes_per_s) * (1 + 1e-9)
@@ -131,11 +141,76 @@ def test_pareto_draws_every_legal_point_and_the_front_that_brute_force_finds(stu
     }
     drawn = {(x, y) for cloud in data.clouds for x, y in zip(cloud.x, cloud.y, strict=True)}
     assert drawn == wanted and held["seq_len"] == 65536
-    lines = {line.get_label(): line for line in draw_pareto(data, study).axes[0].lines}
-    front = set(zip(*(side.tolist() for side in lines["Pareto front"].get_data()), strict=True))
+    whole, close = draw_pareto(data, study).axes
+    assert (whole.get_xlabel(), whole.get_ylabel()) == ("Time (s)", "Energy (kJ)")
     beaten = {p for p in wanted for q in wanted if q != p and q[0] <= p[0] and q[1] <= p[1]}
-    assert front == wanted - beaten
-    assert ([2.0], [3.0]) in [tuple(map(list, line.get_data())) for line in draw_pareto(data, study).axes[0].lines]
+    wanted_front = {(x, y * 1e-3) for x, y in wanted - beaten}
+    for axes in (whole, close):
+        lines = {line.get_label(): line for line in axes.lines}
+        front = set(zip(*(side.tolist() for side in lines["Pareto front"].get_data()), strict=True))
+        assert front == wanted_front
+        assert ([2.0], [0.003]) in [tuple(map(list, line.get_data())) for line in axes.lines]
+    left, right = close.get_xlim()
+    bottom, top = close.get_ylim()
+    assert all(left < x < right and bottom < y < top for x, y in wanted_front)
+    assert [text.get_text() for text in whole.texts] == ["a"]  # the name of the star, explained below the figure
+
+
+def test_named_designs_are_those_that_ship_and_compute_the_same(study: Study) -> None:
+    named = named_designs(study)
+    shipped = {name for name in CATALOGS["experiment"].names() if not name.startswith("linear")}
+    assert set(named) == shipped
+    for name in ("unfused", "fusemax-binding"):
+        result = simulate(load_experiment(name, model="BERT", seq_len=65536))
+        assert (named[name]["latency_s"], named[name]["energy_pj"]) == (result.latency_s, result.energy_pj)
+        assert named[name]["traffic_bytes.DRAM"] == sum(result.traffic_bytes["DRAM"].values())
+
+
+def test_a_start_with_other_fixed_values_is_no_shipped_design(tmp_path: Path) -> None:
+    data = SWEEP | {
+        "fixed": {"model": "BERT", "architecture.clock": "1 GHz"},
+        "axes": {"seq_len": SWEEP["axes"]["seq_len"], "rows": SWEEP["axes"]["rows"]},
+        "objectives": [{"minimize": "latency_s"}, {"name": "edp", "minimize": "energy_pj*latency_s/E"}],
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
+    named = named_designs(Study(read_points(tmp_path / "out")))
+    slower, faster = named["fusemax-binding"], named["start"]
+    assert slower["latency_s"] / faster["latency_s"] == pytest.approx(1000 / 940)
+    assert faster["edp"] == faster["energy_pj"] * faster["latency_s"] / 64
+
+
+@pytest.mark.parametrize(
+    ("label", "largest", "wanted"),
+    [
+        ("Energy (J)", 449_000.0, ("Energy (kJ)", 1e-3)),
+        ("Energy (J)", 9_999.0, ("Energy (J)", 1.0)),
+        ("DRAM traffic (GB)", 1.7e6, ("DRAM traffic (TB)", 1e-3)),
+        ("Time (s)", 0.02, ("Time (ms)", 1e3)),
+        ("Time (s)", 1e6, ("Time (s)", 1.0)),
+        ("Area (mm²)", 1e9, ("Area (mm²)", 1.0)),
+        ("Edp", 1e9, ("Edp", 1.0)),
+    ],
+)
+def test_units_fit_what_is_shown(label: str, largest: float, wanted: tuple[str, float]) -> None:
+    assert fitted(label, largest) == wanted
+
+
+def test_names_cover_neither_each_other_nor_named_marks() -> None:
+    canvas = Canvas(figsize=(4, 3), layout="constrained")
+    axes = canvas.subplots()
+    generator = np.random.default_rng(2)
+    places = [(name, *generator.random(2)) for name in "abcdefghijkl"]
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    canvas.draw_without_rendering()
+    place_labels(axes, places)
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == len(places)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    for text, (name, x, y) in zip(axes.texts, places, strict=True):
+        assert text.get_text() == name and text.xy == (x, y)
+    marks = axes.transData.transform([(x, y) for _, x, y in places])
+    assert not any(box.contains(*mark) for box in boxes for mark in marks)
 
 
 def test_heat_map_has_the_best_point_in_each_cell_and_marks_empty_ones(study: Study) -> None:
@@ -157,11 +232,12 @@ def test_heat_map_has_the_best_point_in_each_cell_and_marks_empty_ones(study: St
 def test_slopes_draw_measured_traffic_and_a_bound_below_it(study: Study) -> None:
     data = slope_data(study)
     canvas = draw_slopes(data)
+    factor = {"DRAM traffic (GB)": 1e-9, "DRAM traffic (TB)": 1e-12}[canvas.axes[0].get_ylabel()]
     assert [title for title, _ in data.panels] == ["Sequence length: 4K", "Sequence length: 64K"]
     for (_, slopes), axes in zip(data.panels, canvas.axes, strict=True):
         solid = {to_hex(line.get_color()): line for line in axes.lines if line.get_marker() != "None"}
         for i, slope in enumerate(slopes):
-            np.testing.assert_allclose(solid[colour_of(i).lower()].get_ydata(), slope.traffic_bytes * 1e-9)
+            np.testing.assert_allclose(solid[colour_of(i).lower()].get_ydata(), slope.traffic_bytes * factor)
             assert (slope.bound_bytes <= slope.traffic_bytes * (1 + 1e-12)).all()
 
 
@@ -211,14 +287,79 @@ def test_page_has_every_point_with_its_exact_yaml_and_values(folder: Path, study
     assert not re.search(r'(?:src|href)="(?!#|data:)', page) and "url(http" not in page  # needs nothing else
 
 
-def test_page_has_the_breakdown_of_designs_on_fronts(folder: Path, study: Study) -> None:
-    data = data_of((folder / "index.html").read_text("utf-8"))
-    assert [int(row) for row in data["details"]] == study.points.front.tolist()
-    for row, details in data["details"].items():
-        energy = sum(value for label, value in details if label.endswith("energy (J)"))
+def test_page_has_the_breakdown_of_legal_designs(folder: Path, study: Study) -> None:
+    details = data_of((folder / "index.html").read_text("utf-8"))["details"]
+    assert [int(row) for row in details["values"]] == np.flatnonzero(study.points.is_legal).tolist()
+    for row, numbers in details["values"].items():
+        known = dict(zip(details["labels"], numbers, strict=True))
+        energy = sum(value for label, value in known.items() if label.endswith("energy (J)") and value is not None)
         assert energy * 1e12 == pytest.approx(study.points.at(int(row)).value("energy_pj"), rel=1e-12)
-        traffic = dict(map(tuple, details))["DRAM traffic (GB)"]
+        traffic = known["DRAM traffic (GB)"]
         assert traffic * 1e9 == pytest.approx(study.points.at(int(row)).value("traffic_bytes.DRAM"), rel=1e-12)
+
+
+def test_a_page_of_too_many_points_holds_the_fronts_and_says_so(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sim.report.sweep_page.MOST_POINTS", 20)
+    page = sweep_page(study, [], {})
+    data = data_of(page)
+    numbers = data["columns"][0]["values"]
+    front = [study.points.at(int(row)).point for row in study.points.front]
+    assert set(front) <= set(numbers) and 20 <= len(numbers) <= 20 + len(front) < len(study.points)
+    assert [n for n, on in zip(numbers, data["front"], strict=True) if on] == front
+    assert f"The {len(numbers)} points shown are the fronts and others evenly spread; all are in the store." in page
+    for row in data["details"]["values"]:
+        assert study.points.at(numbers[int(row)]).is_legal  # rows of the page, not of the store
+
+
+def test_fronts_are_looked_at_closely_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, front = np.arange(len(study.points)), study.points.front
+    for most in (2, front.size + 5):
+        monkeypatch.setattr("sim.report.sweep_breakdown.MOST_DETAILED", most)
+        found = detailed_rows(study, rows)
+        assert found.size == most and study.points.is_legal[found].all()
+        assert np.intersect1d(found, front).size == min(most, front.size)
+
+
+def test_settled_numbers_have_units() -> None:
+    size = settled_measure("architecture.components.GLB.size", "size")
+    assert (size.label, size.scale * 16 * 2**23) == ("GLB size (MiB)", 16.0)
+    assert settled_measure("architecture.components.PE1D.columns", None).label == "PE1D columns"
+    clock = settled_measure("architecture.clock", "frequency")
+    assert (clock.label, clock.scale * 940e6) == ("clock (MHz)", 940.0)
+
+
+def test_best_designs_are_compared_with_the_start_at_its_area(tmp_path: Path) -> None:
+    """Against brute force over the points; ties go to the other objective."""
+    data = {
+        "name": "areas",
+        "experiment": "fusemax-binding",
+        "axes": {
+            "model": {"path": "model", "values": ["BERT", "XLM"]},
+            "seq_len": {"path": "seq_len", "values": [4096, 16384]},
+            "area": {"values": ["6.6 cm2", "base"], "absorb": f"{MACHINE}.GLB.size", "step": "64 KiB"},
+            "bandwidth": {"path": f"{MACHINE}.DRAM.bandwidth", "values": [100, 400], "unit": "GiB/s"},
+            "rows": {"path": f"{MACHINE}.PE2D.rows", "values": [128, 192, 256]},
+        },
+        "objectives": [{"minimize": "latency_s"}, {"minimize": "energy_pj"}],
+    }
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
+    study = Study(read_points(tmp_path / "out"))
+    found = best_data(study)
+    assert (found.series, found.held) == (("start", "least time", "least energy"), (("area", "base"),))
+    assert found.workloads == (("BERT", 4096), ("BERT", 16384), ("XLM", 4096), ("XLM", 16384))
+    assert 0.99 < found.area_ratios[0] <= found.area_ratios[1] <= 1
+    for i, (model, length) in enumerate(found.workloads):
+        start = simulate(load_experiment("fusemax-binding", model=model, seq_len=length))
+        own = [
+            (p.value("latency_s"), p.value("energy_pj"))
+            for p in study.points
+            if p.is_legal and (p.axis("model"), p.axis("seq_len"), p.axis("area")) == (model, length, "base")
+        ]
+        fastest, thriftiest = min(own), min(own, key=lambda pair: pair[::-1])
+        wanted = [(1.0, 1.0), *((start.latency_s / t, e / start.energy_pj) for t, e in (fastest, thriftiest))]
+        assert list(zip(found.speedup[i], found.energy[i], strict=True)) == wanted
+    assert charts_of(study)[0].title == "Best found against the start, at equal area"
 
 
 def test_same_points_give_the_same_bytes(folder: Path) -> None:
@@ -249,6 +390,7 @@ def test_page_sorts_filters_and_opens_a_point_in_a_browser(folder: Path, study: 
     script = (
         "byId('filter').value='rows=128 buffer>=16';byId('only-legal').checked=true;byId('filter').oninput();"
         "byId('table').tHead.rows[0].cells[5].click();"
+        "byId('table').tBodies[0].rows[0].dispatchEvent(new Event('mouseenter'));"
     )
     text = (folder / "index.html").read_text("utf-8")
     page.write_text(text.replace("refresh();\nopen();", f"refresh();\nopen();\n{script}"), encoding="utf-8")
@@ -263,3 +405,10 @@ def test_page_sorts_filters_and_opens_a_point_in_a_browser(folder: Path, study: 
     wanted.sort(key=lambda p: (p.values[0][1], p.point))
     assert shown == [point.point for point in wanted]
     assert re.search(r'<pre id="yaml">(.*?)</pre>', dom, re.DOTALL).group(1) == study.points.at(40).to_yaml()
+    hovered = re.search(r'<div id="hover">(.*?)</table></div></div>', dom, re.DOTALL).group(1)
+    cells = re.findall(r"<td>(.*?)</td><td>([^<]*)", hovered)
+    told = dict(cells)
+    best = study.points.at(wanted[0].point)
+    assert (told["Point"], told["Bound by"]) == (str(best.point), best.bound_by)
+    energy = sum(float(value) for label, value in cells if label.endswith(" energy (J)"))
+    assert energy == pytest.approx(best.value("energy_pj") * 1e-12, rel=1e-5)  # six digits are shown

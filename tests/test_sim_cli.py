@@ -362,15 +362,26 @@ def test_a_simulation_loads_nothing_that_draws(design: Path) -> None:
     assert einfuse(code=code, cwd=design).stderr == "[]\n"
 
 
-def test_packages_of_strangers_are_named(tmp_path: Path) -> None:
-    """`kernels` is a much-installed name: another one in front of ours is refused, not used."""
-    (tmp_path / "kernels").mkdir()
-    (tmp_path / "kernels" / "__init__.py").write_text("")
-    code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv = ['einfuse', 'list']\n"
-        "from sim.__main__ import main\nmain()"
-    )
-    done = einfuse(code=code)
+@pytest.mark.parametrize("room", ["kernels", "arch", "einsums", "mappings"])
+@pytest.mark.parametrize("how", ["einfuse", "python -m sim"])
+def test_packages_of_strangers_are_named(tmp_path: Path, room: str, how: str) -> None:
+    """These are much-installed names: another one in front of ours is refused, not used."""
+    (tmp_path / room).mkdir()
+    (tmp_path / room / "__init__.py").write_text("def arch_model(): ...\n")
+    script = tmp_path / "einfuse"  # as an installation writes it
+    script.write_text("import sys\nfrom sim.__main__ import main\nsys.exit(main())\n")
+    command = ["-m", "sim", "list"] if how == "python -m sim" else [str(script), "list"]
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, env=env, timeout=60)
+    stranger = tmp_path.resolve() / room / "__init__.py"
     assert (done.returncode, done.stdout) == (2, "")
-    stranger = tmp_path.resolve() / "kernels" / "__init__.py"
-    assert done.stderr == f"einfuse: expected the packages of {ROOT}, got 'kernels' from {stranger}\n"
+    assert done.stderr == f"einfuse: expected the packages of {ROOT}, got '{room}' from {stranger}\n"
+
+
+def test_a_library_among_strangers_says_so(tmp_path: Path) -> None:
+    (tmp_path / "arch.py").write_text("")
+    env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    command = [sys.executable, "-c", "from sim import simulate"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env, timeout=60)
+    said = f"ImportError: einfuse: expected the packages of {ROOT}, got 'arch' from {tmp_path.resolve() / 'arch.py'}"
+    assert done.stderr.splitlines()[-1] == said

@@ -15,7 +15,7 @@ from sim.explore.absorb import depends_on_size
 from sim.explore.designs import Designs
 from sim.explore.equal_area import absorbed
 from sim.explore.metrics import ENGINE, metric_names
-from sim.explore.plan import Plan
+from sim.explore.plan import Group, Plan
 from sim.explore.varied import Number
 from sim.problems import InputProblem
 from sim.suggest import near_or_all
@@ -27,7 +27,7 @@ ROW = ("point", "hash", "version", "reason", "reason_kind", "bound_by", "extrapo
 
 def iter_problems(plan: Plan, document: Document) -> Iterator[InputProblem]:
     """What is wrong with a plan, where its document says it."""
-    found = [*_iter_taken(plan), *_iter_components(plan), *_iter_names(plan)]
+    found = [*_iter_taken(plan), *_iter_absent(plan), *_iter_names(plan)]
     found = found or [*_iter_held(plan), *_iter_circles(plan)]
     return (document.problem(place, message) for place, message in found)
 
@@ -61,15 +61,30 @@ def _sets_rank(plan: Plan, name: str) -> bool:
     return any(column.name == name and column.axis.path == (f"ranks.{name}",) for column in plan.columns)
 
 
-def _iter_components(plan: Plan) -> Iterator[tuple[Location, str]]:
-    """Numbers of components must be there in every group."""
+def _iter_absent(plan: Plan) -> Iterator[tuple[Location, str]]:
+    """What a number belongs to must be there in every group: components, ranks, parameters of the mapping."""
     for number in plan.numbers:
         for group in plan.groups.values():
-            if number.owner == "component" and number.component not in group.bodies:
-                machine = group.experiment.architecture.name
-                near = near_or_all(number.component, group.bodies)
-                yield _place_of(plan, number), f"'{machine}' has no component '{number.component}'{near}"
+            message = _absence(number, group)
+            if message:
+                yield _place_of(plan, number), message
                 break
+
+
+def _absence(number: Number, group: Group) -> str:
+    """Why a group has no such number; empty where it has."""
+    experiment = group.experiment
+    if number.owner == "component" and number.component not in group.bodies:
+        near = near_or_all(number.component, group.bodies)
+        return f"'{experiment.architecture.name}' has no component '{number.component}'{near}"
+    ranks, parameters = dict(experiment.sizes), dict(experiment.parameters)
+    _, _, rank = number.key.partition("ranks.")
+    if number.owner == "workload" and rank and rank not in ranks:
+        return f"'{experiment.cascade.name}' has no rank '{rank}'{near_or_all(rank, ranks)}"
+    if number.owner == "parameter" and number.key not in parameters:
+        near = near_or_all(number.key, parameters)
+        return f"mapping '{experiment.mapping.name}' has no parameter '{number.key}'{near}"
+    return ""
 
 
 def _place_of(plan: Plan, number: Number) -> Location:

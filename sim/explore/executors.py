@@ -96,7 +96,7 @@ def dask_cluster(workers: int, scheduler: str | None) -> Iterator[Executor]:
     try:
         from distributed import Client, LocalCluster
     except ImportError:
-        message = "dask is not installed: pip install 'einfuse[dask]'"
+        message = "dask is not installed: in the checkout, pip install -e '.[dask]'"
         raise InputError([InputProblem("--executor", None, "", message)]) from None
     if scheduler is not None:
         try:

@@ -6,20 +6,35 @@ bytes.
 
 import csv
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sim.explore.second_stage import Second
 from sim.explore.store import OWN, quoted, read_only, said
 from sim.problems import InputError, InputProblem
 
 FIRST = ("point", "hash", "version", "reason_kind", "reason", "bound_by", "extrapolated")
 
 
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Where to write a file that is then in its place, whole or not at all; InputError where it cannot be written."""
+    part = target.with_suffix(".part")
+    try:
+        yield part
+        part.replace(target)
+    except OSError as error:
+        message = f"cannot be written ({error.strerror or error}): points are kept, go on with --resume"
+        raise InputError([InputProblem(str(target), None, "", message)]) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -> None:
     """The points of a sweep's file (all, or these), as CSV."""
-    part = target.with_suffix(".part")
-    with said(store), part.open("w", newline="", encoding="utf-8") as file:
+    with _whole(target) as part, said(store), part.open("w", newline="", encoding="utf-8") as file:
         connection, header, rows = _select(store, points)
         try:
             writer = csv.writer(file, lineterminator="\n")
@@ -27,17 +42,41 @@ def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -
             writer.writerows(rows)
         finally:
             connection.close()
-    part.replace(target)  # whole or not at all
+
+
+def export_fronts(target: Path, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A row for each front: what its points agree in, how many there are, what volume they dominate."""
+    with _whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(rows)
+
+
+def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
+    """What another engine says of points, as CSV."""
+    names = ("latency_s", "cycles", "energy_pj")
+    with _whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("point", "engine", "refused", *names))
+        for one in seconds:
+            values = dict(one.values)
+            writer.writerow((one.point, one.engine, one.refused, *(values.get(name) for name in names)))
+
+
+def check_parquet() -> None:
+    """InputError where pyarrow is not installed."""
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        message = "pyarrow is not installed: in the checkout, pip install -e '.[parquet]'"
+        raise InputError([InputProblem("--parquet", None, "", message)]) from None
 
 
 def export_parquet(store: Path, target: Path) -> None:
-    """As `export_csv`, in Parquet; InputError where pyarrow is not installed."""
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        message = "pyarrow is not installed: pip install 'einfuse[parquet]'"
-        raise InputError([InputProblem("--parquet", None, "", message)]) from None
+    """As `export_csv`, in Parquet; pyarrow must be installed (`check_parquet`)."""
+    import pyarrow
+    from pyarrow import parquet
+
     with said(store):
         connection, header, rows = _select(store, None)
         try:
@@ -45,7 +84,8 @@ def export_parquet(store: Path, target: Path) -> None:
         finally:
             connection.close()
     arrays = [pyarrow.array(_of_one_kind(column)) for column in columns]
-    parquet.write_table(pyarrow.table(arrays, names=list(header)), target)
+    with _whole(target) as part:
+        parquet.write_table(pyarrow.table(arrays, names=list(header)), part)
 
 
 def _of_one_kind(column: Sequence[Any]) -> list[Any]:

@@ -19,7 +19,7 @@ from sim.document import Document, Place, plain_document
 from sim.explore.check_plan import iter_problems
 from sim.explore.metrics import metric_names
 from sim.explore.plan import AxisColumn, Derived, Group, Held, Plan, bare, digest_of
-from sim.explore.sweep import Axis, Sweep, Value
+from sim.explore.sweep import BASE, Axis, Sweep, Value
 from sim.explore.varied import Number, number_at
 from sim.load import CATALOGS, build, load_technology, read, read_document_once
 from sim.problems import InputError, InputProblem
@@ -27,7 +27,6 @@ from sim.reproduction_parts import Setting
 from sim.suggest import near_or_all
 
 MOST_GROUPS = 20_000
-BASE = "base"  # an area that is that of the unchanged experiment
 
 
 def load_sweep(name_or_path: str) -> tuple[Document, Sweep]:
@@ -70,19 +69,26 @@ class _Planner:
         metrics = self._metrics(groups)
         fixed = tuple(self.sweep.fixed.items())
         hashes = self._rules_hash(), self._inputs_hash(groups)
-        plan = Plan(self.sweep, columns, derived, held, groups, fixed, metrics, *hashes)
+        plan = Plan(self.sweep, self._experiment(), columns, derived, held, groups, fixed, metrics, *hashes)
         problems = list(iter_problems(plan, self.document))
         if problems:
             raise InputError(problems)
         return plan
 
-    def _base(self) -> Document:
-        """The experiment laid out, with what is fixed for all points."""
+    def _path(self) -> Path:
+        """The experiment's file."""
         try:
-            path = CATALOGS["experiment"].find(self.sweep.experiment, Path(self.document.file).parent)
+            return CATALOGS["experiment"].find(self.sweep.experiment, Path(self.document.file).parent)
         except ValueError as error:
             raise InputError([self.document.problem(("experiment",), str(error))]) from None
-        base = lay_out(read_document_once(path))
+
+    def _experiment(self) -> str:
+        is_shipped = self.sweep.experiment in CATALOGS["experiment"].names()
+        return self.sweep.experiment if is_shipped else str(self._path().resolve())
+
+    def _base(self) -> Document:
+        """The experiment laid out, with what is fixed for all points."""
+        base = lay_out(read_document_once(self._path()))
         fixed = self.document.place(("fixed",))
         return changed(base, Document(dict(self.sweep.fixed), self.document.file, fixed))
 
@@ -226,7 +232,10 @@ class _Planner:
         return [tuple(one[name] for name in names) for one in merged]
 
     def _group(self, document: Document, chosen: list[tuple[Axis, Value]]) -> Group:
-        experiment = bare(assemble(document))
+        try:
+            experiment = bare(assemble(document))
+        except InputError as error:
+            raise InputError([self._at_axis(problem, chosen) for problem in error.problems]) from None
         model = build(_inner(document, "model"), Model)
         own = {key: value for key, value in document.data.items() if key in Workpoint.model_fields}
         point = Workpoint.model_validate(own)
@@ -256,8 +265,12 @@ class _Planner:
             raise InputError([self._at_axis(problem, chosen) for problem in error.problems]) from None
 
     def _at_axis(self, problem: InputProblem, chosen: list[tuple[Axis, Value]]) -> InputProblem:
+        """What is said of a path, perhaps within its part of the experiment, as said of the axis that sets it."""
+        if problem.file != self.document.file:
+            return problem
+        within = problem.path.removeprefix("$.")
         for axis, _ in chosen:
-            if any(problem.path.removeprefix("$.") == path for path in axis.path):
+            if any(path == within or path.endswith(f".{within}") for path in axis.path):
                 return InputProblem(problem.file, problem.line, f"$.axes.{axis.name}", problem.message)
         return problem
 

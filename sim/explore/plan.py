@@ -86,6 +86,7 @@ class Plan:
     """A sweep that is ready to run."""
 
     sweep: Sweep
+    experiment: str  # a shipped name, or the whole path of a file: what points start from, wherever they are read
     columns: tuple[AxisColumn, ...]  # in the order of `sweep.axes`
     derived: tuple[Derived, ...]
     held: Held | None

@@ -5,7 +5,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from arch.quantity import Dimension, exact_quantity
 from sim.explore.pareto import fronts_of
-from sim.explore.store import FILE, OWN, SCHEMA, Contents, read_only, said
+from sim.explore.store import FILE, OWN, SCHEMA, Contents, read_only, said, second_stage_of
 from sim.problems import InputError, InputProblem
 
 
@@ -70,6 +70,7 @@ class Points:
     columns: tuple[str, ...]
     reasons: dict[int, tuple[str, str]]
     versions: dict[int, str]
+    second_stage: dict[int, tuple[str, str]] = field(default_factory=dict)  # by point: another engine, and its JSON
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -99,11 +100,17 @@ class Points:
 
     def column(self, name: str) -> np.ndarray:
         """f8[point] of a metric, an objective, a settled path or a numeric axis (nan: none); texts as they are."""
-        index = self.columns.index(name)
-        values = [row[index] for row in self.rows]
-        if any(isinstance(value, str) for value in values):
-            return np.array(values, object)
-        return np.array([np.nan if value is None else value for value in values], float)
+        if name not in self._found:
+            index = self.columns.index(name)
+            values = [row[index] for row in self.rows]
+            is_text = any(isinstance(value, str) for value in values)
+            self._found[name] = np.array(values, object if is_text else float)  # no value is nan
+            self._found[name].flags.writeable = False
+        return self._found[name]
+
+    @cached_property
+    def _found(self) -> dict[str, np.ndarray]:
+        return {}
 
     @cached_property
     def is_legal(self) -> np.ndarray:
@@ -176,7 +183,8 @@ def read_points(folder: Path, only: str = "") -> Points:
             rows = tuple(connection.execute(f"SELECT * FROM points{where} ORDER BY point").fetchall())
             reasons = {number: (kind, text) for number, kind, text in connection.execute("SELECT * FROM reasons")}
             versions = dict(connection.execute("SELECT id, text FROM versions").fetchall())
+            seconds = second_stage_of(connection)
         finally:
             connection.close()
     assert contents.columns[: len(OWN)] == OWN
-    return Points(path, contents, rows, contents.columns, reasons, versions)
+    return Points(path, contents, rows, contents.columns, reasons, versions, seconds)

@@ -4,11 +4,10 @@ Points that the store holds are never evaluated again. Chunks are handed to the 
 million points need no more memory than a few chunks, and every finished chunk is written before the next is asked for.
 """
 
-import json
 import os
 import pickle
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
@@ -18,24 +17,22 @@ from typing import Any
 
 import numpy as np
 
-from sim.assemble import load_experiment
-from sim.experiment import Experiment
 from sim.explore.bulk import Chunk, evaluate_points
 from sim.explore.executors import RETRIES, dask_cluster, evaluate_packed, in_process, local_processes
-from sim.explore.export import export_csv, export_parquet
+from sim.explore.export import check_parquet, export_csv, export_fronts, export_parquet, export_second_stage
 from sim.explore.load_sweep import load_plan
 from sim.explore.pareto import fronts_of, hypervolume
 from sim.explore.plan import Plan
 from sim.explore.points import Point, Points, read_points
-from sim.explore.search import search
+from sim.explore.search import check_sampler, search
+from sim.explore.second_stage import Progress, Second, look_again
 from sim.explore.store import FILE, Store, is_blank
 from sim.explore.watch import Silent, Watcher
-from sim.flow import check_engine, simulate
+from sim.flow import check_engine
 from sim.problems import InputError, InputProblem
 
 CHUNK = 8192
 SMALL = 4 * CHUNK  # sweeps that are done before a second process has started
-Progress = Callable[[str, int, int], AbstractContextManager[Watcher]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +67,7 @@ class SweepResult:
     examples: tuple[tuple[str, str], ...]  # kind of those that are out: the most frequent sentence
     fronts: tuple[Front, ...]
     evaluated: int  # points found in this run; the others were there
+    second_stage: tuple[Second, ...] = ()  # what another engine says of the fronts
 
     @property
     def front(self) -> tuple[Point, ...]:
@@ -94,8 +92,29 @@ class SweepResult:
         examples = dict(self.examples)
         for kind, count in self.counts:
             if kind != "legal":
-                lines.append(f"  {count:9d} out by {kind}, most often: {examples[kind]}")
-        return "\n".join(lines)
+                lines.append(f"  {count:9d} out by {kind}, most often: {_first_of(examples[kind])}")
+        return "\n".join([*lines, *self._second_lines()])
+
+    def _second_lines(self) -> Iterator[str]:
+        """How the other engine's times compare."""
+        times = {point.point: dict(point.values).get("latency_s") for point in self.front}
+        ratios = [
+            one.value("latency_s") / first
+            for one in self.second_stage
+            if not one.refused and (first := times.get(one.point))
+        ]
+        if ratios:
+            engine, count = self.second_stage[0].engine, len(self.second_stage)
+            yield f"  {engine} engine on {count} of the fronts: {min(ratios):.4f} to {max(ratios):.4f} times as long"
+        refused = [one for one in self.second_stage if one.refused]
+        if refused:
+            yield f"  {len(refused)} that the {refused[0].engine} engine refuses, such as: {refused[0].refused}"
+
+
+def _first_of(reason: str) -> str:
+    """A reason of several sentences, told by the first."""
+    first, *others = reason.split("; $.")
+    return f"{first}; and {len(others)} more" if others else first
 
 
 def sweep(
@@ -115,10 +134,14 @@ def sweep(
     fronts = fronts_of(values, plan.workload_of(points))
     on_front = np.sort(np.concatenate([points[:0], *(points[front] for front in fronts)]))
     found = read_points(folder, f"point IN ({', '.join(map(str, on_front.tolist()))})")
-    _look_again(plan, folder, found)
-    _export(folder, options, on_front)
+    seconds = look_again(plan, folder, found, progress or _bar())
+    _export(folder, options, on_front, seconds)
     typed = _fronts(plan, points, values, found)
-    return SweepResult(folder, plan, tuple(counts.items()), examples, typed, runner.evaluated)
+    labels = [objective.label for objective in plan.sweep.objectives]
+    rows = [(*(v for _, v in front.of), len(front.points), front.hypervolume, *front.reference) for front in typed]
+    names = (*plan.sweep.front_axes, "points", "hypervolume", *(f"reference {label}" for label in labels))
+    export_fronts(folder / "fronts.csv", names, rows)
+    return SweepResult(folder, plan, tuple(counts.items()), examples, typed, runner.evaluated, seconds)
 
 
 def _bar() -> Progress:
@@ -136,6 +159,9 @@ def _check(plan: Plan, options: Options) -> None:
         raise InputError([InputProblem("--scheduler", None, "", "belongs to '--executor dask'")])
     if options.workers is not None and options.workers < 1:
         raise InputError([InputProblem("--workers", None, "", f"expected at least 1, got {options.workers}")])
+    check_sampler(plan.sweep)
+    if options.parquet:
+        check_parquet()
     engine = plan.sweep.search.second_stage
     try:
         check_engine(engine or "analytical")
@@ -257,24 +283,11 @@ class _Runner:
         return f"best {first.label} {self.best * first.sign:.4g}"
 
 
-def experiment_of(point: Point) -> Experiment:
-    """The design point, assembled as from its file."""
-    return load_experiment(point.experiment, dict(point.settings))
-
-
-def _look_again(plan: Plan, folder: Path, front: Points) -> None:
-    """Another engine looks at the front."""
-    engine = plan.sweep.search.second_stage
-    if engine is None:
-        return
-    results = [(point.point, simulate(experiment_of(point), engine).to_json()) for point in front]
-    with Store.resume(folder, plan) as store:
-        store.add_second_stage(engine, [(number, json.dumps(result)) for number, result in results])
-
-
-def _export(folder: Path, options: Options, front: np.ndarray) -> None:
+def _export(folder: Path, options: Options, front: np.ndarray, seconds: tuple[Second, ...]) -> None:
     export_csv(folder / FILE, folder / "points.csv")
     export_csv(folder / FILE, folder / "front.csv", front.tolist())
+    if seconds:
+        export_second_stage(seconds, folder / "second_stage.csv")
     if options.parquet:
         export_parquet(folder / FILE, folder / "points.parquet")
 

@@ -46,13 +46,21 @@ def random_points(size: int, count: int, seed: int) -> np.ndarray:
     return found
 
 
-def ask_sampler(sweep: Sweep, evaluate: Evaluate) -> None:
-    """`trials` points that an optuna sampler asks for, `batch` at a time; InputError where it is not installed."""
+def check_sampler(sweep: Sweep) -> None:
+    """InputError where the search needs optuna, and it is not installed."""
+    if STRATEGIES[sweep.search.method] is not ask_sampler:
+        return
     try:
-        import optuna
+        import optuna  # noqa: F401
     except ImportError:
-        message = f"the search '{sweep.search.method}' needs optuna: pip install 'einfuse[dse]'"
+        message = f"the search '{sweep.search.method}' needs optuna: in the checkout, pip install -e '.[dse]'"
         raise InputError([InputProblem("einfuse", None, "", message)]) from None
+
+
+def ask_sampler(sweep: Sweep, evaluate: Evaluate) -> None:
+    """`trials` points that an optuna sampler asks for, `batch` at a time; it must be installed (`check_sampler`)."""
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         directions=["minimize"] * len(sweep.objectives), sampler=_sampler(optuna.samplers, sweep.search)

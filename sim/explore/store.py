@@ -63,6 +63,7 @@ def contents_of(plan: Plan) -> Contents:
             "label": column.axis.label,
             "unit": column.axis.unit,
             "values": list(column.written),
+            "holds_area": column.axis.absorb is not None,
             "settings": {path: list(column.written) for path in column.axis.path}
             if column.is_structural
             else {n.path: [n.written(value) for value in values.tolist()] for n, values in column.numbers},
@@ -72,8 +73,8 @@ def contents_of(plan: Plan) -> Contents:
     dimension_of = {number.path: number.dimension for number in plan.numbers}
     sweep = plan.sweep
     objectives = [
-        {"label": objective.label, "sign": objective.sign, "reference": objective.reference}
-        for objective in sweep.objectives
+        {"label": one.label, "formula": str(one.formula), "sign": one.sign, "reference": one.reference}
+        for one in sweep.objectives
     ]
     told = sweep.model_dump(mode="json", by_alias=True, exclude={"title", "description", "source"})
     return Contents(
@@ -81,7 +82,7 @@ def contents_of(plan: Plan) -> Contents:
             "schema": SCHEMA,
             "sweep": sweep.name,
             "title": sweep.title,
-            "experiment": sweep.experiment,
+            "experiment": plan.experiment,
             "size": sweep.size,
             "fixed": dict(plan.fixed),
             "axes": axes,
@@ -127,13 +128,16 @@ class Store:
     @classmethod
     def create(cls, folder: Path, plan: Plan) -> Self:
         """A new file in the folder, in place of one that is there."""
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE
-        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal"):
-            (folder / name).unlink(missing_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal"):
+                (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            message = f"cannot be written ({error.strerror or error})"
+            raise InputError([InputProblem(str(folder), None, "", message)]) from None
         contents = contents_of(plan)
-        with said(path):
-            connection = connect(path)
+        with said(path), closed_on_error(connect(path)) as connection:
             columns = ", ".join(_declared(contents))
             with connection:
                 connection.execute("BEGIN IMMEDIATE")
@@ -148,16 +152,15 @@ class Store:
         """The file in the folder, if it was made from the same inputs by the same code; InputError otherwise."""
         path = folder / FILE
         expected = contents_of(plan)
-        with said(path):
-            connection = connect(path)
-            found = read_meta(connection, path)
-        reason = difference(found, expected.meta)
-        if reason:
-            connection.close()
-            raise InputError(
-                [InputProblem(str(path), None, "", f"{reason}: start over with --fresh, or use another --out")]
-            )
-        return cls(connection, path, expected)
+        with said(path), closed_on_error(connect(path)) as connection:
+            reason = difference(read_meta(connection, path), expected.meta)
+            if reason:
+                message = f"{reason}: start over with --fresh, or use another --out"
+                raise InputError([InputProblem(str(path), None, "", message)])
+            # The same file may stand elsewhere by now.
+            told = json.dumps(expected.meta["experiment"])
+            connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (told,))
+            return cls(connection, path, expected)
 
     def __enter__(self) -> Self:
         return self
@@ -246,24 +249,50 @@ class Store:
         with said(self.path):
             return str(self.connection.execute(query, (kind,)).fetchone()[0])
 
-    def add_second_stage(self, engine: str, results: Sequence[tuple[int, str]]) -> None:
-        """What another engine says of some points, in place of what it said before."""
+    def keep_second_stage(self, engine: str, points: Sequence[int]) -> None:
+        """Forgets what another engine said, and what was said of other points."""
         with said(self.path), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
-            self.connection.execute("DELETE FROM second_stage")
-            rows = [(point, engine, result) for point, result in results]
-            self.connection.executemany("INSERT INTO second_stage VALUES (?, ?, ?)", rows)
+            self.connection.execute("DELETE FROM second_stage WHERE engine != ?", (engine,))
+            gone = sorted(set(self.second_stage()) - set(points))
+            self.connection.executemany("DELETE FROM second_stage WHERE point = ?", [(point,) for point in gone])
+
+    def add_second_stage(self, point: int, engine: str, result: str) -> None:
+        """What another engine says of a point, as JSON."""
+        with said(self.path), self.connection:
+            self.connection.execute("INSERT INTO second_stage VALUES (?, ?, ?)", (point, engine, result))
+
+    def second_stage(self) -> dict[int, tuple[str, str]]:
+        """Engine and JSON by point."""
+        with said(self.path):
+            return second_stage_of(self.connection)
+
+
+def second_stage_of(connection: sqlite3.Connection) -> dict[int, tuple[str, str]]:
+    """Engine and JSON by point."""
+    rows = connection.execute("SELECT point, engine, result FROM second_stage ORDER BY point")
+    return {point: (engine, result) for point, engine, result in rows}
 
 
 def connect(path: Path) -> sqlite3.Connection:
     """A connection that owns the file; journalled so that a killed process leaves whole transactions."""
-    connection = sqlite3.connect(path, timeout=0.5, isolation_level=None)
-    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute("BEGIN EXCLUSIVE")
-    connection.execute("COMMIT")
+    with closed_on_error(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as connection:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("COMMIT")
     return connection
+
+
+@contextmanager
+def closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """A connection that lets go of its file where it turns out to be of no use."""
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        raise
 
 
 def is_blank(path: Path) -> bool:

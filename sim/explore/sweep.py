@@ -20,6 +20,7 @@ from sim.suggest import near_or_all
 
 FROZEN = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 LARGEST_GRID = 2**62  # points are numbered by signed 64-bit integers
+BASE = "base"  # an area that is that of the unchanged experiment
 WORKLOAD = ("model", "seq_len", "batch", "ranks")
 Value = str | int | float | bool
 Location = tuple[str | int, ...]

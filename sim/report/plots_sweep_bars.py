@@ -1,52 +1,26 @@
 """Figures of a sweep's best designs: bars by model and length, stacks of energy and time, the roofline."""
 
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
 
-from sim.report.figure_data import length_label
-from sim.report.plots_bars import BLACK, DESIGN_COLOURS, GREY, PART_COLOURS, WIDTH_INCHES, lay_out
+from sim.report.plots_bars import BLACK, PART_COLOURS, WIDTH_INCHES
+from sim.report.plots_panels import Panel, draw_panels
 from sim.report.plots_sweep import MARKS, colour_of
 from sim.report.sweep_breakdown import CompareData, Design, Roof
+from sim.report.units import fitted
 
+MOST_FOR_FINE_TICKS = 2000  # a wider range has ticks at powers of ten alone
 HATCHES = ("", "///", "...", "xxx")
 
 
 def draw_compare(data: CompareData) -> Canvas:
     """Speedup above, energy below: a cluster for each workload, a bar for each series, the mean at the end."""
-    canvas = Canvas(figsize=(WIDTH_INCHES, 3.6), layout="constrained")
-    panels = canvas.subplots(2, 1, sharex=True)
-    layout = lay_out(data.workloads)
-    for axes, values, label in zip(panels, (data.speedup, data.energy), ("Speedup", "Energy, relative"), strict=True):
-        # Ratios are averaged as such: the geometric mean does not depend on which series is the base.
-        rows = np.vstack([values, np.exp(np.log(values).mean(axis=0))])
-        for s, name in enumerate(data.series):
-            bars = [layout.bar(c, len(data.series), s) for c in range(len(rows))]
-            lefts, widths = zip(*bars, strict=True)
-            colour = DESIGN_COLOURS[s % len(DESIGN_COLOURS)]
-            axes.bar(lefts, rows[:, s], widths, align="edge", color=colour, label=name, linewidth=0)
-            axes.annotate(
-                f"{rows[-1, s]:.2f}", (lefts[-1] + widths[-1] / 2, rows[-1, s]), (0, 2), textcoords="offset points",
-                ha="center", va="bottom", fontsize=6,
-            )  # fmt: skip
-        axes.axhline(1.0, color=BLACK, linewidth=0.6, linestyle=(0, (4, 2)), zorder=1.5)
-        axes.set_ylim(0, rows.max() * 1.12)
-        axes.set_ylabel(label)
-        for _, _, right in layout.models[:-1]:
-            axes.axvline(right + 0.25, color=GREY, linewidth=0.5, zorder=0)
-    bottom = panels[-1]
-    bottom.set_xlim(-0.25, layout.right + 0.25)
-    bottom.set_xticks(layout.centres[:-1], [length_label(length) for _, length in data.workloads], fontsize=6)
-    bottom.tick_params(axis="x", length=0, pad=2)
-    for model, left, right in layout.models:
-        bottom.annotate(
-            model if model != "Mean" else "Geometric mean", ((left + right) / 2, 0), (0, -12.5),
-            xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", va="top", fontweight="bold",
-        )  # fmt: skip
-    handles, labels = panels[0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside upper center", ncols=len(labels), handlelength=1.0)
-    return canvas
+    panels = (Panel("Speedup", data.speedup), Panel("Energy, relative", data.energy))
+    return draw_panels(data.series, data.workloads, panels)
 
 
 def draw_breakdown(designs: tuple[Design, ...]) -> Canvas:
@@ -55,8 +29,12 @@ def draw_breakdown(designs: tuple[Design, ...]) -> Canvas:
     left, right = canvas.subplots(1, 2)
     labels = [design.label for design in designs]
     energies = [design.result.energy_by_component_pj for design in designs]
-    _stack(left, labels, [{part: value * 1e-12 for part, value in one.items() if value > 0} for one in energies])
-    left.set_xlabel("Energy (J)")
+    label, factor = fitted("Energy (J)", max(sum(one.values()) for one in energies) * 1e-12)
+    _stack(
+        left, labels, [{part: value * 1e-12 * factor for part, value in one.items() if value > 0} for one in energies]
+    )
+    left.set_xlabel(label)
+    left.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
     names, shares = [], []
     for design in designs:
         for array, by_einsum in design.result.utilization_by_einsum.items():
@@ -84,16 +62,22 @@ def _stack(axes: Axes, labels: list[str], rows: list[dict[str, float]]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=6, handlelength=0.9, columnspacing=0.9, fontsize=6)
+    count = len(axes.get_legend_handles_labels()[1])
+    columns = -(-count // -(-count // 6))  # even rows of at most six
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, handlelength=0.9, columnspacing=0.9, fontsize=6
+    )
 
 
 def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
     """Each design under the two roofs of its machine: the outermost memory's slope and the array's peak."""
     canvas = Canvas(figsize=(WIDTH_INCHES * 0.7, 3.0), layout="constrained")
     axes = canvas.subplots()
+    roofs = _merged(roofs)
     ridges = [roof.peak / roof.bandwidth_bytes_per_s for roof in roofs]
     reach = [*ridges, *(roof.intensity for roof in roofs)]
-    x = np.geomspace(min(reach) / 4, max(reach) * 4, 200)
+    # Each corner of a roof is a point of its own.
+    x = np.sort(np.append(np.geomspace(min(reach) / 4, max(reach) * 4, 50), ridges))
     machines = dict.fromkeys((roof.peak, roof.bandwidth_bytes_per_s) for roof in roofs)
     for peak, bandwidth in machines:
         own = next(i for i, roof in enumerate(roofs) if (roof.peak, roof.bandwidth_bytes_per_s) == (peak, bandwidth))
@@ -106,8 +90,8 @@ def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
         )  # fmt: skip
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+    for axis, (least, most) in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        axis.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0) if most / least < MOST_FOR_FINE_TICKS else (1.0,)))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, axis="both")
@@ -115,3 +99,11 @@ def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
     axes.set_ylabel("Element-cycles (10¹² a second)")
     axes.legend(loc="lower right")
     return canvas
+
+
+def _merged(roofs: tuple[Roof, ...]) -> tuple[Roof, ...]:
+    """Designs that are equal in all but their name as one."""
+    labels: dict[Roof, list[str]] = {}
+    for roof in roofs:
+        labels.setdefault(replace(roof, label=""), []).append(roof.label)
+    return tuple(replace(roof, label=", ".join(own)) for roof, own in labels.items())

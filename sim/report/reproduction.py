@@ -1,18 +1,19 @@
-"""Writes a reproduction: `results.csv`, figures as SVG and PNG, and one page that holds it all.
+"""Writes a reproduction: `results.csv`, what its names mean, figures as SVG and PNG, and one page that holds it all.
 
 Everything is made in memory first; each file is then written under another name beside its place and moved there, so
 that an interrupted run leaves whole files or none.
 """
 
-import os
+import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.problems import InputError, InputProblem
+from sim.report.files import unwritable, write_file
 from sim.report.html import reproduction_page
 from sim.report.plots import render
+from sim.report.reproduction_names import NAMES, names_of
 from sim.report.results import results_csv
 from sim.report.tables import headline_table
 from sim.reproduce import Run, run_reproduction
@@ -41,7 +42,7 @@ def write_reproduction(name: str, out: Path, progress: Callable[[str], None]) ->
 
 def _files(run: Run, progress: Callable[[str], None]) -> dict[str, bytes]:
     """Every file's content by its path in the folder; the page comes last, when all it speaks of is there."""
-    files = {"results.csv": results_csv(run).encode()}
+    files = {"results.csv": results_csv(run).encode(), NAMES: json.dumps(names_of(run.reproduction), indent=1).encode()}
     svg_by_figure = {}
     for figure in run.reproduction.figures:
         progress(f"figure {figure.name}")
@@ -54,24 +55,6 @@ def _files(run: Run, progress: Callable[[str], None]) -> dict[str, bytes]:
     return files
 
 
-def write_file(path: Path, content: bytes) -> Path:
-    """The file in one step, as far as a reader can see; InputError when it cannot be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            Path(temporary).chmod(0o644)
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise _unwritable(path, error) from None
-    return path
-
-
 def _writable(out: Path) -> None:
     """InputError now rather than after the run."""
     try:
@@ -79,8 +62,4 @@ def _writable(out: Path) -> None:
         with tempfile.TemporaryFile(dir=out):
             return
     except OSError as error:
-        raise _unwritable(out, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError([InputProblem(str(path), None, "", f"cannot be written ({error.strerror or error})")])
+        raise unwritable(out, error) from None

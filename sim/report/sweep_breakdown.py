@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.explore.points import Point
-from sim.flow import simulate
+from sim.flow import IllegalMapping, simulate, simulate_all
 from sim.report.figure_data import Workload
 from sim.report.sweep_data import Axis, Held, Study
 from sim.report.sweep_slopes import experiment_at
 from sim.result import SimulationResult
 
-MOST_DESIGNS, MOST_WORKLOADS, MOST_DETAILED = 12, 16, 100
+MOST_DESIGNS, MOST_WORKLOADS, MOST_DETAILED = 12, 16, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class CompareData:
     workloads: tuple[Workload, ...]
     speedup: np.ndarray  # f8[workload, series]; nan: no legal design
     energy: np.ndarray
-    largest_area_ratio: float  # nan: area is not known
+    area_ratios: tuple[float, float]  # least and largest, to the first series; nan: area is not known
     held: Held
 
 
@@ -59,11 +59,11 @@ def compare_data(study: Study) -> CompareData | None:
         return None
     held: Held = tuple((axis.name, axis.middle) for axis in machine_axes(study))
     rows = np.flatnonzero(study.where(held) & study.points.is_legal)
-    workloads = _workloads(study)
+    workloads = workloads_of(study)
     time, energy, area = (np.full((len(workloads), len(series.values)), np.nan) for _ in range(3))
     for row in rows:
         point = study.points.at(int(row))
-        place = workloads.get(_workload(study, point))
+        place = workloads.get(workload_of(study, point))
         if place is None:
             continue
         s = series.values.index(point.axis(series.name))
@@ -76,10 +76,16 @@ def compare_data(study: Study) -> CompareData | None:
     kept = tuple(workload for workload, place in workloads.items() if known[place])
     speedup, relative = (time[:, :1] / time)[known], (energy / energy[:, :1])[known]
     labels = tuple(series.shown(value) for value in series.values)
-    return CompareData(labels, kept, speedup, relative, float((area / area[:, :1])[known].max()), held)
+    return CompareData(labels, kept, speedup, relative, ratios_of(area[known]), held)
 
 
-def _workload(study: Study, point: Point) -> Workload:
+def ratios_of(area: np.ndarray) -> tuple[float, float]:
+    """The least and the largest ratio of `area: f8[workload, series]` to the first series."""
+    ratios = area / area[:, :1]
+    return float(ratios.min()), float(ratios.max())
+
+
+def workload_of(study: Study, point: Point) -> Workload:
     """Model and length; a batch that varies is part of the model's name."""
     settings = dict(point.settings)
     varies = [axis for axis in study.workload_axes if axis.paths == ("batch",)]
@@ -87,17 +93,13 @@ def _workload(study: Study, point: Point) -> Workload:
     return model, int(settings.get("seq_len", 0))
 
 
-def _workloads(study: Study) -> dict[Workload, int]:
+def workloads_of(study: Study) -> dict[Workload, int]:
     """Every workload's place, by model and then by length; an even choice where there are many."""
-    axes = study.workload_axes
-    found: dict[Workload, None] = {}
-    seen: set[tuple[object, ...]] = set()
-    columns = [study.points.columns.index(axis.name) for axis in axes]
-    for i, row in enumerate(study.points.rows):
-        key = tuple(row[column] for column in columns)
-        if key not in seen:
-            seen.add(key)
-            found[_workload(study, study.points.at(i))] = None
+    kind = np.zeros(len(study.points), np.int64)
+    for axis in study.workload_axes:
+        kind = kind * len(axis.values) + study.index(axis.name)
+    firsts = np.sort(np.unique(kind, return_index=True)[1])
+    found = dict.fromkeys(workload_of(study, study.points.at(i)) for i in firsts.tolist())
     models = list(dict.fromkeys(model for model, _ in found))
     ordered = sorted(found, key=lambda workload: (models.index(workload[0]), workload[1]))
     places = np.unique(np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_WORKLOADS)).round().astype(int))
@@ -141,9 +143,9 @@ class Roof:
     bandwidth_bytes_per_s: float
 
 
-def roof_of(design: Design) -> Roof | None:
+def roof_of(label: str, result: SimulationResult) -> Roof | None:
     """The largest array's work against the outermost memory's traffic; None where either has no limit or no work."""
-    machine, result = design.result.experiment.architecture, design.result
+    machine = result.experiment.architecture
     root = machine.root
     array = max(machine.arrays, key=lambda one: one.rows * one.columns)
     peak = array.rows * array.columns * machine.clock_hz
@@ -151,22 +153,33 @@ def roof_of(design: Design) -> Roof | None:
     reached = result.utilization[array.name] * peak
     if root.bandwidth_bits_per_s is None or not moved or not reached:
         return None
-    return Roof(design.label, reached * result.latency_s / moved, reached, peak, root.bandwidth_bits_per_s / 8)
+    return Roof(label, reached * result.latency_s / moved, reached, peak, root.bandwidth_bits_per_s / 8)
 
 
-def front_details(study: Study) -> dict[int, list[tuple[str, float]]]:
-    """By row, what `simulate` says of each component of designs on fronts: an even choice where there are many."""
-    front = study.points.front
-    places = np.unique(np.linspace(0, len(front) - 1, min(len(front), MOST_DETAILED)).round().astype(int))
-    details = {}
-    for row in front[places].tolist():
-        experiment = experiment_at(study.points.at(row))
-        if experiment is not None:
-            details[row] = _details(simulate(experiment))
-    return details
+def details_of(study: Study, rows: np.ndarray) -> dict[int, dict[str, float]]:
+    """By row, what `simulate` says of each component of these designs; without those whose files are not at hand."""
+    found = [(row, experiment_at(study.points.at(row))) for row in rows.tolist()]
+    there = [(row, experiment) for row, experiment in found if experiment is not None]
+    try:
+        results = simulate_all([experiment for _, experiment in there])
+    except IllegalMapping:  # other code than that which found the points
+        return {}
+    return {row: _details(result) for (row, _), result in zip(there, results, strict=True)}
 
 
-def _details(result: SimulationResult) -> list[tuple[str, float]]:
+def detailed_rows(study: Study, rows: np.ndarray) -> np.ndarray:
+    """Which of these rows are looked at closely: fronts first, then other legal points, evenly chosen where many."""
+    front = np.intersect1d(study.points.front, rows)
+    others = np.setdiff1d(rows[study.points.is_legal[rows]], front)
+    front = _evenly(front, MOST_DETAILED)
+    return np.sort(np.concatenate([front, _evenly(others, MOST_DETAILED - front.size)]))
+
+
+def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    return rows[np.unique(np.linspace(0, rows.size - 1, min(rows.size, most)).round().astype(int))]
+
+
+def _details(result: SimulationResult) -> dict[str, float]:
     energy = [(f"{name} energy (J)", value * 1e-12) for name, value in result.energy_by_component_pj.items()]
     traffic = [(f"{name} traffic (GB)", sum(both.values()) * 1e-9) for name, both in result.traffic_bytes.items()]
     area = [(f"{name} area (mm²)", value * 1e-6) for name, value in result.area_by_component_um2.items()]
@@ -175,4 +188,4 @@ def _details(result: SimulationResult) -> list[tuple[str, float]]:
         for array, by_einsum in result.utilization_by_einsum.items()
         for einsum, share in by_einsum.items()
     ]
-    return [(label, value) for label, value in (*energy, *traffic, *busy, *area) if value]
+    return {label: value for label, value in (*energy, *traffic, *busy, *area) if value}

@@ -1,32 +1,24 @@
 """The body of `einfuse plot`: every chart that applies to a sweep, as SVG and PNG, and the page of all its points."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from sim.assemble import load_experiment
 from sim.explore.points import read_points
-from sim.flow import IllegalMapping, simulate
 from sim.problems import InputError, InputProblem
-from sim.report.plots_sweep import Make, draw_heat, draw_pareto, draw_slopes, render_canvas
+from sim.report.chart_files import ChartOf, write_pictures
+from sim.report.files import write_file
+from sim.report.plots_pareto import draw_pareto
+from sim.report.plots_sweep import draw_heat, draw_slopes
 from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
+from sim.report.sweep_best import best_data
 from sim.report.sweep_breakdown import best_designs, compare_data, roof_of
 from sim.report.sweep_data import Study, heat_data, pareto_data
+from sim.report.sweep_named import named_designs
 from sim.report.sweep_page import sweep_page
 from sim.report.sweep_slopes import slope_data
 
-FIGURES, PAGE = "figures", "index.html"
-SAME_AREA = 1.001  # largest ratio of areas that is called equal
-
-
-@dataclass(frozen=True, slots=True)
-class ChartOf:
-    """A chart that applies: what it is called, what is seen, and how it is drawn."""
-
-    name: str
-    title: str
-    seen: str
-    make: Make
+PAGE = "index.html"
+SAME_AREA = 1.01  # largest ratio of areas that is called equal
 
 
 def write_charts(folder: Path, tell: Callable[[str], None]) -> Path:
@@ -37,21 +29,8 @@ def write_charts(folder: Path, tell: Callable[[str], None]) -> Path:
         raise InputError([InputProblem(str(folder), None, "", message)])
     study = Study(points)
     charts = charts_of(study)
-    figures, written = folder / FIGURES, folder / PAGE
-    svg_by_chart: dict[str, str] = {}
-    try:
-        figures.mkdir(exist_ok=True)
-        for chart in charts:
-            picture = render_canvas(chart.name, chart.title, chart.make)
-            svg_by_chart[chart.name] = picture.svg
-            (figures / f"{chart.name}.svg").write_text(picture.svg, encoding="utf-8")
-            (figures / f"{chart.name}.png").write_bytes(picture.png)
-            tell(f"drawn: {chart.title}")
-        listed = [(chart.name, chart.title, chart.seen) for chart in charts]
-        written.write_text(sweep_page(study, listed, svg_by_chart), encoding="utf-8")
-    except OSError as error:
-        raise InputError([InputProblem(str(folder), None, "", f"cannot be written ({error.strerror})")]) from None
-    return written
+    svg_by_chart = write_pictures(folder, charts, tell)
+    return write_file(folder / PAGE, sweep_page(study, charts, svg_by_chart).encode())
 
 
 def charts_of(study: Study) -> tuple[ChartOf, ...]:
@@ -61,15 +40,20 @@ def charts_of(study: Study) -> tuple[ChartOf, ...]:
 
 
 def _compare(study: Study) -> ChartOf | None:
-    data = compare_data(study)
+    data, what = compare_data(study), "Speedup and energy"
+    if data is None:
+        data, what = best_data(study), "Best found against the start"
     if data is None:
         return None
-    is_equal = data.largest_area_ratio < SAME_AREA
-    where = "at equal area" if is_equal else "on one machine"
-    seen = f"Relative to {data.series[0]}, at each workload that all can run; above 1 is faster."
-    return ChartOf(
-        "speedup-energy", f"Speedup and energy {where}", seen + _holding(study, data.held), lambda: draw_compare(data)
+    least, most = data.area_ratios
+    is_small = most < SAME_AREA
+    where = ", at equal area" if is_small and least > 1 / SAME_AREA else ", at no larger area" if is_small else ""
+    area = f" Areas up to {most:.3g} times as large." if most >= SAME_AREA else ""
+    seen = (
+        f"Relative to {data.series[0]}, at each workload that all can run; above 1 is faster, below 1 takes less "
+        f"energy. Means are geometric.{area}{_holding(study, data.held)}"
     )
+    return ChartOf("speedup-energy", f"{what}{where}", seen, lambda: draw_compare(data))
 
 
 def _closely(study: Study) -> tuple[ChartOf, ...]:
@@ -80,7 +64,7 @@ def _closely(study: Study) -> tuple[ChartOf, ...]:
     which = f"The design with the best {_inside(study.objectives[0].label.partition(' (')[0])} of each series, points "
     which += f"{', '.join(str(design.point.point) for design in designs)}.{_holding(study, held)}"
     charts = [ChartOf("breakdown", "Energy and utilization of the best", which, lambda: draw_breakdown(designs))]
-    roofs = tuple(roof for roof in map(roof_of, designs) if roof is not None)
+    roofs = tuple(roof for one in designs if (roof := roof_of(one.label, one.result)) is not None)
     if roofs:
         seen = f"{which} Slope: bandwidth of the outermost memory; flat: every element of the largest array busy."
         charts.append(ChartOf("roofline", "Roofline", seen, lambda: draw_roofline(roofs)))
@@ -97,14 +81,26 @@ def _holding(study: Study, held: tuple[tuple[str, object], ...]) -> str:
 
 
 def _pareto(study: Study) -> ChartOf | None:
-    data = pareto_data(study, named_designs(study))
+    named = named_designs(study)
+    data = pareto_data(study, named)
     if data is None:
         return None
     fronts = "one front over all" if data.is_joint else "a front for each"
-    star = " Stars: where the sweep starts from." if data.named else ""
+    star = (
+        f" Stars: where the sweep starts from, and shipped designs that do the same ({_areas(named)})."
+        if data.named
+        else ""
+    )
     seen = f"Every legal design, {fronts}.{star}{_holding(study, data.held)}"
     title = f"{data.across.label.partition(' (')[0]} against {data.up.label.partition(' (')[0].lower()}"
     return ChartOf("pareto", title, seen, lambda: draw_pareto(data, study))
+
+
+def _areas(named: Mapping[str, Mapping[str, float]]) -> str:
+    """Between which areas the machines of named designs lie."""
+    areas = [values["area_um2"] * 1e-8 for values in named.values()]
+    least, most = f"{min(areas):.3g}", f"{max(areas):.3g}"
+    return f"area {least} cm²" if least == most else f"areas of {least} to {most} cm²"
 
 
 def _heat(study: Study) -> ChartOf | None:
@@ -125,22 +121,3 @@ def _slopes(study: Study) -> ChartOf | None:
         f"twice; all memory on chip counts for it.{_holding(study, data.held)}"
     )
     return ChartOf("buffer-traffic", f"{data.memory} size against traffic", seen, lambda: draw_slopes(data))
-
-
-def named_designs(study: Study) -> Mapping[str, Mapping[str, float]]:
-    """The experiment that the sweep starts from, at the workload that charts hold; empty where it cannot run."""
-    changes = dict(study.meta["fixed"])
-    changes |= {path: axis.middle for axis in study.workload_axes for path in axis.paths}
-    name = study.meta["experiment"]
-    try:
-        result = simulate(load_experiment(name, changes))
-    except (InputError, IllegalMapping):
-        return {}
-    values = {
-        "latency_s": result.latency_s,
-        "cycles": result.cycles,
-        "energy_pj": result.energy_pj,
-        "area_um2": result.area_um2,
-    }
-    values |= {f"traffic_bytes.{m}": sum(both.values()) for m, both in result.traffic_bytes.items()}
-    return {Path(name).stem: values}

@@ -15,6 +15,7 @@ import numpy as np
 
 from sim.explore.pareto import front_of
 from sim.explore.points import Points
+from sim.explore.sweep import BASE
 from sim.report.figure_data import length_label
 
 WORKLOAD = ("model", "seq_len", "batch")
@@ -30,6 +31,14 @@ QUANTITIES = {
     "write_bytes": ("writes", "GB", 1e-9),
     "footprint_bytes": ("footprint", "MiB", 2.0**-20),
     "utilization": ("utilization", "", 1.0),
+}
+# Stored units of settled numbers, by dimension, as charts show them.
+STORED = {
+    "size": ("MiB", 2.0**-23),
+    "bandwidth": ("GiB/s", 2.0**-33),
+    "frequency": ("MHz", 1e-6),
+    "energy": ("pJ", 1.0),
+    "area": ("um²", 1.0),
 }
 Held = tuple[tuple[str, Any], ...]
 
@@ -52,6 +61,7 @@ class Axis:
     values: tuple[Any, ...]
     paths: tuple[str, ...]
     unit: str
+    holds_area: bool = False
 
     @property
     def is_text(self) -> bool:
@@ -68,6 +78,8 @@ class Axis:
     def shown(self, value: Any) -> str:
         if self.paths == ("seq_len",) and isinstance(value, int):
             return length_label(value)
+        if self.holds_area:
+            return _area_text(value, self.unit)
         text = value if isinstance(value, str) else f"{value:.6g}"
         return f"{text} {self.unit}" if self.unit else text
 
@@ -85,7 +97,14 @@ class Study:
     @cached_property
     def axes(self) -> tuple[Axis, ...]:
         return tuple(
-            Axis(a["name"], a["label"] or _words(a["name"]), tuple(a["values"]), tuple(a["settings"]), a["unit"] or "")
+            Axis(
+                a["name"],
+                a["label"] or _words(a["name"]),
+                tuple(a["values"]),
+                tuple(a["settings"]),
+                a["unit"] or "",
+                a.get("holds_area", False),
+            )
             for a in self.meta["axes"]
         )
 
@@ -122,9 +141,15 @@ class Study:
 
     def index(self, name: str) -> np.ndarray:
         """i8[point]: which value of the axis a point has."""
-        place = {value: i for i, value in enumerate(self.axis(name).values)}
-        column = self.points.columns.index(name)
-        return np.array([place[row[column]] for row in self.points.rows], np.int64)
+        if name not in self._indices:
+            place = {value: i for i, value in enumerate(self.axis(name).values)}
+            column = self.points.columns.index(name)
+            self._indices[name] = np.array([place[row[column]] for row in self.points.rows], np.int64)
+        return self._indices[name]
+
+    @cached_property
+    def _indices(self) -> dict[str, np.ndarray]:
+        return {}
 
     def where(self, held: Held) -> np.ndarray:
         """bool[point]"""
@@ -144,6 +169,20 @@ def measure(name: str) -> Measure:
     label, unit, scale = QUANTITIES.get(quantity, (_words(name), "", 1.0))
     words = f"{component} {label.lower()}" if component else label[:1].upper() + label[1:]
     return Measure(name, f"{words} ({unit})" if unit else words, scale)
+
+
+def settled_measure(path: str, dimension: str | None) -> Measure:
+    """A number that follows from the axes: 'architecture.components.GLB.size' as 'GLB size (MiB)'."""
+    unit, scale = STORED.get(dimension or "", ("", 1.0))
+    words = path.removeprefix("architecture.").removeprefix("components.").replace(".", " ")
+    return Measure(path, f"{words} ({unit})" if unit else words, scale)
+
+
+def _area_text(value: Any, unit: str) -> str:
+    if value == BASE:
+        return "area of the start"
+    text = value if isinstance(value, str) else f"{value:.6g} {unit}"
+    return re.sub(r"(?<=m)2$", "²", text)
 
 
 def _words(name: str) -> str:
@@ -247,7 +286,8 @@ def heat_data(study: Study) -> HeatData | None:
     held = tuple((axis.name, axis.middle) for axis in others)
     shown = study.objectives[0]
     chosen = study.where(held) & study.points.is_legal
-    panels = _series(study, chosen) if study.series not in (across, up) else [("", chosen)]
+    is_split = study.series is not None and study.series not in (across, up)
+    panels = _series(study, chosen) if is_split else [("", chosen)]
     worth = study.values(shown) * study.sign(shown.name)
     places = study.index(up.name), study.index(across.name)
     grids = []

@@ -5,7 +5,6 @@ One file without links to others. Points travel as columns of JSON, texts once e
 """
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -13,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from sim.explore.points import Point, Points
-from sim.report.html_parts import folded, inline_svg, page
-from sim.report.sweep_breakdown import front_details
-from sim.report.sweep_data import Study, measure
+from sim.explore.second_stage import seconds_of
+from sim.report.chart_files import ChartOf, chart_figures
+from sim.report.html_parts import folded, page
+from sim.report.sweep_breakdown import MOST_DETAILED, detailed_rows, details_of
+from sim.report.sweep_data import Study, measure, settled_measure
 from sim.report.sweep_page_script import SCRIPT, STYLE
 
 MOST_POINTS = 100_000
-NARROW_POINTS = 400.0  # narrower drawings keep their width on the page
-Chart = tuple[str, str, str]  # name, title, what is seen
 
 
-def sweep_page(study: Study, charts: Sequence[Chart], svg_by_chart: Mapping[str, str]) -> str:
+def sweep_page(study: Study, charts: Sequence[ChartOf], svg_by_chart: Mapping[str, str]) -> str:
     """The whole page as text."""
     meta, points = study.meta, study.points
     legal, front = int(points.is_legal.sum()), len(points.front)
@@ -37,7 +36,7 @@ def sweep_page(study: Study, charts: Sequence[Chart], svg_by_chart: Mapping[str,
     parts.append('<nav><a href="#charts">Charts</a><a href="#points">Points</a></nav>')
     if charts:
         parts.append('<h2 id="charts">Charts</h2>')
-    parts += [_figure(chart, svg_by_chart[chart[0]]) for chart in charts]
+    parts += chart_figures(charts, svg_by_chart)
     parts.append('<h2 id="points">Points</h2>')
     if len(kept) < len(points):
         told = f"The {len(kept):,} points shown are the fronts and others evenly spread; all are in the store."
@@ -48,8 +47,8 @@ def sweep_page(study: Study, charts: Sequence[Chart], svg_by_chart: Mapping[str,
     return page(meta["title"] or meta["sweep"], "\n".join(parts))
 
 
-_CONTROLS = """<p>Hover over a row to see all of a point (★: on a front; up to 100 of those
-with what each component takes); click it to keep that open, with the YAML that makes it again.</p>
+_CONTROLS = f"""<p>Hover over a row to see all of a point (★: on a front), with what each component takes (of up to
+{MOST_DETAILED} legal points, fronts first); click it to keep that open, with the YAML that makes it again.</p>
 <div id="controls"><input id="filter" type="search" placeholder="filter, such as rows=256 buffer>=16"
  aria-label="Filter"> <label><input type="checkbox" id="only-front"> fronts only</label>
 <label><input type="checkbox" id="only-legal"> legal only</label> <span id="count" class="quiet"></span></div>
@@ -58,16 +57,6 @@ with what each component takes); click it to keep that open, with the YAML that 
 <div id="pages"><button id="back">Back</button> <span id="where" class="quiet"></span>
 <button id="next">Next</button></div>
 <div id="hover" hidden></div>"""
-
-
-def _figure(chart: Chart, svg: str) -> str:
-    name, title, seen = chart
-    drawing = f'<div class="drawing">{inline_svg(svg, name, title)}</div>'
-    width = re.search(r'<svg[^>]*? width="([0-9.]+)pt"', svg)
-    narrow = ' class="narrow"' if width and float(width.group(1)) < NARROW_POINTS else ""
-    return (
-        f'<figure id="{name}"{narrow}>{drawing}<figcaption><b>{escape(title)}.</b> {escape(seen)}</figcaption></figure>'
-    )
 
 
 def _refusals(points: Points) -> str:
@@ -103,24 +92,50 @@ def page_data(study: Study, rows: np.ndarray) -> dict[str, Any]:
     for name in values:
         one = measure(name)
         columns.append({"name": name, "label": one.label, "scale": one.scale, "values": _column(points, name, rows)})
-    for path in points.contents.settled:
-        columns.append({"name": path, "label": path, "hidden": True, "values": _column(points, path, rows)})
-    for name, of in _TEXTS.items():
-        columns.append({"name": name, "label": name, "hidden": name != "bound_by", **coded([of(p) for p in chosen])})
+    columns += _second_stage(points, chosen)
+    for settled in points.contents.meta["settled"]:
+        one = settled_measure(settled["path"], settled["dimension"])
+        stored = _column(points, one.name, rows)
+        columns.append({"name": one.name, "label": one.label, "scale": one.scale, "hidden": True, "values": stored})
+    for name, (label, of) in _TEXTS.items():
+        columns.append({"name": name, "label": label, "hidden": name != "bound_by", **coded([of(p) for p in chosen])})
     return {
         "columns": columns,
         "front": [int(int(row) in front) for row in rows],
-        "details": {int(np.searchsorted(rows, row)): own for row, own in front_details(study).items()},
+        "details": _components(study, rows),
         "yaml": _settings(chosen),
     }
 
 
 _TEXTS = {
-    "bound_by": lambda point: point.bound_by or "",
-    "reason": lambda point: point.reason,
-    "extrapolated": lambda point: " ".join(point.extrapolated),
-    "hash": lambda point: point.hash,
+    "bound_by": ("Bound by", lambda point: point.bound_by or ""),
+    "reason": ("Not legal", lambda point: point.reason),
+    "extrapolated": ("Beyond its table", lambda point: " ".join(point.extrapolated)),
+    "hash": ("Hash of the inputs", lambda point: point.hash),
 }
+
+
+def _second_stage(points: Points, chosen: Sequence[Point]) -> list[dict[str, Any]]:
+    """The time that another engine finds, of the points that it looked at."""
+    found = {one.point: one for one in seconds_of(points.second_stage) if not one.refused}
+    if not found:
+        return []
+    engine = next(iter(found.values())).engine
+    times = [found[p.point].value("latency_s") if p.point in found else None for p in chosen]
+    return [{"name": f"{engine}.latency_s", "label": f"Time, {engine} engine (s)", "scale": 1.0, "values": times}]
+
+
+def _components(study: Study, rows: np.ndarray) -> dict[str, Any]:
+    """What each component takes, of the points that are looked at closely: names once, values by row of the page."""
+    found = details_of(study, detailed_rows(study, rows))
+    labels = sorted(dict.fromkeys(label for own in found.values() for label in own), key=_kind_of)
+    values = {int(np.searchsorted(rows, row)): [own.get(label) for label in labels] for row, own in found.items()}
+    return {"labels": labels, "values": values}
+
+
+def _kind_of(label: str) -> int:
+    """Energy before traffic before time before area; components stay in their order."""
+    return next((i for i, word in enumerate((" energy", " traffic", " busy", " area")) if word in label), 0)
 
 
 def _column(points: Points, name: str, rows: np.ndarray) -> list[float | None]:

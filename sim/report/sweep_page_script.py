@@ -107,13 +107,15 @@ function panel(i) {
     if (c.name.startsWith("utilization.")) bar(cell, v);
   }
   whole.append(list);
-  if (data.details[i]) whole.append(breakdown(data.details[i]));
+  if (data.details.values[i]) whole.append(breakdown(data.details.values[i]));
   return whole;
 }
 function breakdown(details) {
   const list = document.createElement("table");
   list.className = "panel breakdown";
-  for (const [label, number] of details) {
+  for (const [k, label] of data.details.labels.entries()) {
+    const number = details[k];
+    if (number === null) continue;
     const line = list.insertRow();
     line.insertCell().textContent = label;
     const cell = line.insertCell();

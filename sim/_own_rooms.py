@@ -1,0 +1,38 @@
+"""Refuses strangers: the rooms have common names, and packages of others may stand in front of them.
+
+Imported first of all, before anything of a room is; loads the standard library only. The command leaves with one
+sentence, whoever imports `sim` gets an ImportError.
+"""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("einsums", "arch", "mappings", "kernels")
+BAD_INPUT = 2
+
+
+def _refuse_strangers() -> None:
+    found = [f"'{room}' from {where}" for room in ROOMS if (where := _origin(room)).parent.parent != ROOT]
+    if not found:
+        return
+    sentence = f"einfuse: expected the packages of {ROOT}, got {', '.join(found)}"
+    if not _is_command():
+        raise ImportError(sentence)
+    sys.stderr.write(sentence + "\n")
+    sys.exit(BAD_INPUT)
+
+
+def _origin(room: str) -> Path:
+    spec = find_spec(room)
+    return Path(spec.origin).resolve() if spec is not None and spec.origin else Path("nowhere")
+
+
+def _is_command() -> bool:
+    """`einfuse` or `python -m sim`: while a package is looked up for -m, that is the program's name."""
+    program = next(iter(getattr(sys, "argv", [])), "")
+    return program == "-m" or Path(program).stem == "einfuse"
+
+
+_refuse_strangers()
