@@ -49,7 +49,7 @@ DOORS = {
 # The same, but only inside a function: these are extras that a plain installation lacks.
 LATE_DOORS = dict.fromkeys(("optuna", "dask", "distributed", "pyarrow"), ("sim.explore",))
 # Modules shared by machines that have nothing else installed.
-STANDARD_LIBRARY_ONLY = ("kernels.plans",)
+STANDARD_LIBRARY_ONLY = ("kernels.plans", "kernels.bench.schema", "kernels.bench.structure")
 
 MAY_PRINT = ("sim.__main__", "sim.report")
 
@@ -147,7 +147,7 @@ def check_doors(module: Module) -> Iterator[str]:
         has_door = package in DOORS or package in LATE_DOORS
         if package in ROOMS or package == "" or (package in sys.stdlib_module_names and not has_door):
             continue
-        if module.name in STANDARD_LIBRARY_ONLY:
+        if is_under(module.name, STANDARD_LIBRARY_ONLY):
             yield f"{module.name}:{line}: {package} in a module of the standard library only"
         elif not has_door:
             yield f"{module.name}:{line}: {package} has no door"
