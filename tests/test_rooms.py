@@ -47,11 +47,17 @@ DOORS = {
     "triton": ("kernels",),
 }
 # The same, but only inside a function: these are extras that a plain installation lacks.
-LATE_DOORS = dict.fromkeys(("optuna", "dask", "distributed", "pyarrow"), ("sim.explore",))
+LATE_DOORS = {
+    **dict.fromkeys(("optuna", "dask", "distributed", "pyarrow"), ("sim.explore",)),
+    # Libraries that are compared against where they are installed.
+    **dict.fromkeys(("flash_attn", "fla"), ("kernels.bench",)),
+}
 # Modules shared by machines that have nothing else installed.
-STANDARD_LIBRARY_ONLY = ("kernels.plans", "kernels.bench.schema", "kernels.bench.structure")
+STANDARD_LIBRARY_ONLY = ("kernels.plans", *(f"kernels.bench.{name}" for name in (
+    "schema", "structure", "checks", "cases", "work", "harness", "journal", "report",
+)))  # fmt: skip
 
-MAY_PRINT = ("sim.__main__", "sim.report")
+MAY_PRINT = ("sim.__main__", "sim.report", "kernels.bench.__main__", "kernels.bench.tune")
 
 MODULE_LINES = 400
 FUNCTION_LINES = 80

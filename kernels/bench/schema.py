@@ -17,8 +17,9 @@ from kernels.plans.planning import Problem
 from kernels.plans.problems import UnfusedAttentionProblem
 from kernels.plans.types import Architecture, Configuration, Dtype, LaunchPlan, Target
 
-SCHEMA = "einfuse.measurement/1"
+SCHEMA: Literal["einfuse.measurement/1"] = "einfuse.measurement/1"
 SUFFIX = ".json"
+WRONG = "wrong"  # how the reason begins, where one of our kernels did not pass the correctness gate
 LIST_OF_SCALARS = re.compile(r"\[\n([^][{}\"]*?)\n *\]")
 
 Family = Literal[

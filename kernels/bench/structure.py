@@ -6,6 +6,7 @@ unions of dataclasses (told apart by a `kind`), or one of these or nothing. Stan
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
 from types import UnionType
@@ -154,6 +155,15 @@ def to_document(record: Any, declared: Any = None) -> Any:
         inner = kinds[0] if len(kinds) == 2 and kinds[1] is Ellipsis else None
         return [to_document(part, inner) for part in record]
     return record
+
+
+def iter_differences(found: Any, expected: Any, path: str = "$") -> Iterator[str]:
+    """Paths at which two documents differ."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for name in sorted({*found, *expected}):
+            yield from iter_differences(found.get(name), expected.get(name), f"{path}.{name}")
+    elif found != expected:
+        yield path
 
 
 def shown(value: Any) -> str:
