@@ -16,7 +16,8 @@ from kernels.bench.cases import CaseSpec, select_cases
 from kernels.bench.checks import check_measurement
 from kernels.bench.harness import Outcome, Surroundings, ceilings_of, run_cases
 from kernels.bench.journal import SUFFIX, Journal
-from kernels.bench.machine import Checkout, Telemetry, has_gpu, read_checkout, read_gpu, read_interpreter
+from kernels.bench.machine import Checkout, has_gpu, read_checkout, read_gpu, read_interpreter
+from kernels.bench.nvml import Telemetry, open_driver
 from kernels.bench.report import measurement_lines, spec_lines
 from kernels.bench.schema import SCHEMA, WRONG, Measurement, Run, measurement_text, name_of
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 DONE, WRONG_NUMBERS, CANNOT, INTERRUPTED = 0, 1, 2, 130
 BUDGET_S = 540.0
 FOLDER = Path("out/bench")
-SETTLE_S = 1.0  # of reports before the first case
+SETTLE_S = 0.5  # of readings before the first case
 
 
 class Wishes(NamedTuple):
@@ -38,6 +39,7 @@ class Wishes(NamedTuple):
     is_resumed: bool
     is_interpreted: bool
     is_dry: bool
+    is_json: bool
     without: tuple[str, ...]
     commit: str | None
     command: tuple[str, ...]
@@ -58,6 +60,7 @@ def parse(arguments: list[str]) -> Wishes:
     )
     parser.add_argument("--resume", action="store_true", help="go on where a run ended or was killed")
     parser.add_argument("--without", action="append", default=[], metavar="NAME", help="leave an implementation out")
+    parser.add_argument("--json", dest="is_json", action="store_true", help="print the measurement, not the table")
     parser.add_argument("--commit", metavar="SHA", help="of a copy without its history: the commit that it is")
     parser.add_argument(
         "--list",
@@ -76,7 +79,7 @@ def parse(arguments: list[str]) -> Wishes:
     except ValueError as error:
         raise ValueError(f"--cases: {error}") from None
     return Wishes(
-        specs, read.budget, read.out, read.resume, read.interpreter, read.is_dry, tuple(read.without), read.commit,
+        specs, read.budget, read.out, read.resume, read.interpreter, read.is_dry, read.is_json, tuple(read.without), read.commit,
         ("python", "-m", "kernels.bench", *arguments),
     )  # fmt: skip
 
@@ -133,7 +136,7 @@ def open_device(wishes: Wishes) -> "Bench":
 
 def measure(wishes: Wishes, device: "Bench", checkout: Checkout) -> int:
     """Runs, writes the file, prints the table."""
-    telemetry = Telemetry()
+    telemetry = Telemetry(open_driver())
     started, date = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     partial = (wishes.out or FOLDER / "run").with_suffix(SUFFIX)
     journal = Journal(partial, device.machine, checkout.commit)
@@ -144,7 +147,7 @@ def measure(wishes: Wishes, device: "Bench", checkout: Checkout) -> int:
     if wishes.is_resumed:
         tell(f"{partial}: {len(kept.cases)} cases are done, {len(kept.unfinished)} began without an end")
     telemetry.start()
-    time.sleep(SETTLE_S if telemetry.process is not None else 0)
+    time.sleep(SETTLE_S if telemetry.driver is not None else 0)
     before = telemetry.between(started, time.monotonic())
     # What did not end may have brought the process down: after all others.
     order = tuple(sorted(wishes.specs, key=lambda spec: spec.id in kept.unfinished))
@@ -171,8 +174,9 @@ def finish(wishes: Wishes, device: "Bench", run: Run, outcome: Outcome) -> int:
     measurement = Measurement(SCHEMA, run, device.machine, ceilings_of(outcome.cases), outcome.cases)
     path = wishes.out or FOLDER / name_of(measurement)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(measurement_text(measurement), "utf-8")
-    print("\n".join(measurement_lines(measurement)))
+    text = measurement_text(measurement)
+    path.write_text(text, "utf-8")
+    print(text if wishes.is_json else "\n".join(measurement_lines(measurement)))
     complaints = check_measurement(measurement, name_of(measurement))
     for complaint in complaints:
         tell(f"not fit for committing: {complaint.path}: {complaint.message}")

@@ -58,7 +58,6 @@ class Device(Protocol):
     def problem_of(self, spec: CaseSpec) -> Problem: ...
     def prepare(self, spec: CaseSpec) -> tuple[tuple[Ready, ...], tuple[Absence, ...]]: ...
     def settle(self) -> None: ...
-    def release(self) -> None: ...
 
 
 class Surroundings(NamedTuple):
@@ -136,7 +135,6 @@ def measure_case(spec: CaseSpec, device: Device, around: Surroundings) -> Case:
         )
         for one, timing, by_pass in timed
     )
-    device.release()
     return Case(
         spec.id, spec.family, problem, flops, size, spec.is_backward, spec.is_warm, results, absent, reading
     )  # fmt: skip

@@ -72,13 +72,14 @@ class CudaStopwatch:
         """A replay of calls in rotation and their number; none where they cannot be captured."""
         wanted = min(MOST_CALLS_IN_GRAPH, max(len(calls), round(GRAPH_SPAN_S / each_s)))
         count = -(-wanted // len(calls)) * len(calls)
-        graph = torch.cuda.CUDAGraph()
+        graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
         try:
             torch.cuda.synchronize()
             with torch.cuda.graph(graph):
                 for i in range(count):
                     calls[i % len(calls)]()
         except Exception:  # whatever a library does in a call that a capture forbids
+            torch.cuda.set_stream(stream)  # a capture that fails does not leave its own
             torch.cuda.synchronize()
             return None
         graph.replay()

@@ -5,6 +5,7 @@ part that stands for the rest), with every buffer that it writes holding NaN bef
 timed.
 """
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
@@ -82,6 +83,7 @@ class Bench:
 
     def prepare(self, spec: CaseSpec) -> tuple[tuple[Timed, ...], tuple[Absence, ...]]:
         """Every contender that is ready, and those that are not with the reason."""
+        self.release()
         family = FAMILIES[spec.family]
         rotation = self.make_inputs(family, self.problem_of(spec), spec.is_warm)
         ready: list[Timed] = []
@@ -100,7 +102,9 @@ class Bench:
         return tuple(ready), tuple(absent)
 
     def release(self) -> None:
+        """What the case before left."""
         if self.is_gpu:
+            gc.collect()
             torch.cuda.empty_cache()
 
     def recover(self) -> None:

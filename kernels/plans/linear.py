@@ -50,12 +50,12 @@ def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[Launch
 
     row = [output(index) for index in range(parts)]
     elements = heads * problem.length
-    tiles = [
-        replace(tile, reuse_key=head * chunks + tile.reuse_key)
+    # Neighbours differ, so there are no runs to merge; a head's tiles are made once for all blocks of value channels.
+    tiles = tuple(
+        tile
         for head in range(heads)
-        for _ in range(across)
-        for tile in row
-    ]
+        for tile in across * [replace(tile, reuse_key=head * chunks + tile.reuse_key) for tile in row]
+    )
     sizes = 2 * problem.key_size + 2 * problem.value_size
     first = LaunchPlan(
         operator="gla_states",
@@ -71,7 +71,7 @@ def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[Launch
         operator="gla_outputs",
         grid=(parts, across, heads),
         configuration=cut,
-        tiles=merge_runs(tiles),
+        tiles=tiles,
         target=target,
         useful_flops=elements
         * (2 * problem.key_size * problem.value_size + chunk * (problem.key_size + problem.value_size)),
