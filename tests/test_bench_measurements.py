@@ -37,7 +37,10 @@ def test_folder_holds_measurements_and_their_description_only():
 # ------------------------------------------------------------------------------------------------- reading
 
 
-@pytest.mark.parametrize("pattern", ["ceilings", "decode", "gemm", "attention_bwd", "unfused", "rows", "rational", "sparse-", "linear", "ragged"])
+@pytest.mark.parametrize(
+    "pattern",
+    ["ceilings", "decode", "gemm", "attention_bwd", "unfused", "rows", "rational", "sparse-", "linear", "ragged"],
+)
 def test_what_is_written_is_read(pattern):
     """Every kind of problem comes back as the record that it was."""
     measurement = sample_measurement(pattern)
@@ -47,7 +50,18 @@ def test_what_is_written_is_read(pattern):
 
 def test_every_family_and_problem_was_read():
     written = {spec.family for spec in CASES}
-    patterns = ("ceilings", "decode", "gemm", "attention_bwd", "unfused", "rows", "rational", "sparse-", "linear", "ragged")
+    patterns = (
+        "ceilings",
+        "decode",
+        "gemm",
+        "attention_bwd",
+        "unfused",
+        "rows",
+        "rational",
+        "sparse-",
+        "linear",
+        "ragged",
+    )
     assert written == {spec.family for spec in CASES if any(pattern in spec.id for pattern in patterns)}
 
 
@@ -56,7 +70,11 @@ def test_a_case_can_be_planned_again():
     case = parse_measurement(measurement_text(GOOD), "x.json").cases[0]
     (planned,) = plan(case.problem, replace(H100.target, name=TARGETS["h100"].name))
     (launched,) = case.result_of("einfuse").launches
-    assert (planned.grid, planned.configuration, planned.shared_bytes) == (launched.grid, launched.configuration, launched.shared_bytes)
+    assert (planned.grid, planned.configuration, planned.shared_bytes) == (
+        launched.grid,
+        launched.configuration,
+        launched.shared_bytes,
+    )
     assert case.dtype == "bf16" and case.best_own.implementation == "einfuse"
     assert GOOD.case_of(case.id).problem == case.problem and GOOD.case_of("none") is None
 
@@ -85,7 +103,9 @@ BROKEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("path", "breaks", "message"), BROKEN, ids=[f"{path}-{i}" for i, (path, *_) in enumerate(BROKEN)])
+@pytest.mark.parametrize(
+    ("path", "breaks", "message"), BROKEN, ids=[f"{path}-{i}" for i, (path, *_) in enumerate(BROKEN)]
+)
 def test_reader_says_what_is_wrong_and_where(path, breaks, message):
     document = json.loads(measurement_text(GOOD))
     breaks(document)
@@ -101,7 +121,12 @@ def test_all_problems_are_named_at_once():
         breaks(document)
     with pytest.raises(DocumentError) as caught:
         parse_measurement(json.dumps(document), "x.json")
-    assert [c.path for c in caught.value.complaints] == ["$.run.commit", "$.run.command", "$.machine.nam", "$.machine.kind"]
+    assert [c.path for c in caught.value.complaints] == [
+        "$.run.commit",
+        "$.run.command",
+        "$.machine.nam",
+        "$.machine.kind",
+    ]
 
 
 @pytest.mark.parametrize(("text", "message"), [
@@ -173,7 +198,9 @@ def test_good_file_passes():
     assert name_of(GOOD) == NAME
 
 
-@pytest.mark.parametrize(("rule", "measurement", "message"), UNTRUE, ids=[f"{rule}-{i}" for i, (rule, *_) in enumerate(UNTRUE)])
+@pytest.mark.parametrize(
+    ("rule", "measurement", "message"), UNTRUE, ids=[f"{rule}-{i}" for i, (rule, *_) in enumerate(UNTRUE)]
+)
 def test_untrue_file_is_refused(rule, measurement, message):
     del rule
     complaints = [str(c) for c in check_measurement(measurement, NAME)]
@@ -206,7 +233,10 @@ def test_memory_bound_unless_l2_holds_it():
     def at_5_tb(case):
         seconds = case.bytes / 5e12
         timing = Timing(seconds, seconds, seconds, 9)
-        results = tuple(replace(r, timing=timing, passes=(timing,), gb_per_s=5000.0, tflop_per_s=0.0, ratios=()) for r in case.results)
+        results = tuple(
+            replace(r, timing=timing, passes=(timing,), gb_per_s=5000.0, tflop_per_s=0.0, ratios=())
+            for r in case.results
+        )
         return replace(case, results=results)
 
     def complaints(case):

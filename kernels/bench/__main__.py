@@ -79,8 +79,8 @@ def parse(arguments: list[str]) -> Wishes:
     except ValueError as error:
         raise ValueError(f"--cases: {error}") from None
     return Wishes(
-        specs, read.budget, read.out, read.resume, read.interpreter, read.is_dry, read.is_json, tuple(read.without), read.commit,
-        ("python", "-m", "kernels.bench", *arguments),
+        specs, read.budget, read.out, read.resume, read.interpreter, read.is_dry, read.is_json, tuple(read.without),
+        read.commit, ("python", "-m", "kernels.bench", *arguments),
     )  # fmt: skip
 
 

@@ -352,7 +352,7 @@ UNFUSED = FamilyOfCases(
         "einfuse-fused": lambda problem, inputs: own_forward(problem.attention, inputs),
         "sdpa-math": lambda problem, inputs: sdpa("MATH", problem.attention, inputs),
     },
-    lambda problem, inputs: last_group(problem.attention, inputs),
+    lambda problem, inputs: last_group(problem.attention, inputs)._replace(problem=problem),
 )
 DECODE = FamilyOfCases(
     decode_inputs,
