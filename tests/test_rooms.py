@@ -54,7 +54,7 @@ LATE_DOORS = {
 }
 # Modules shared by machines that have nothing else installed.
 STANDARD_LIBRARY_ONLY = ("kernels.plans", *(f"kernels.bench.{name}" for name in (
-    "schema", "structure", "checks", "cases", "work", "harness", "journal", "report",
+    "schema", "structure", "checks", "cases", "work", "harness", "journal", "report", "grid", "choosing", "nvml",
 )))  # fmt: skip
 
 MAY_PRINT = ("sim.__main__", "sim.report", "kernels.bench.__main__", "kernels.bench.tune")
