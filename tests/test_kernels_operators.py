@@ -14,6 +14,7 @@ from kernels.attention import attention, problem_of
 from kernels.ceilings import exp2_operator, exp2_throughput, stream_copy
 from kernels.launching import target_of
 from kernels.linear import gated_linear_attention, linear_operator
+from kernels.norm_backward import norm_backward
 from kernels.options import AttentionOptions
 from kernels.plans import UnfusedAttentionProblem, plan
 from kernels.products import gemm, gemm_operator
@@ -67,6 +68,34 @@ def test_softmax_gradient():
     wide = x.detach().double().requires_grad_()
     (expected,) = torch.autograd.grad(torch.softmax(wide, -1), wide, gradient.double())
     assert_close(found, expected, torch.float32)
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 100), (70, 129), (3, 500)])
+@pytest.mark.parametrize("is_centred", [True, False], ids=["layernorm", "rmsnorm"])
+def test_norm_gradients(rows, columns, is_centred, dtype):
+    """Held rows and rows in blocks, more rows than one partial sum holds; against torch's autograd in fp64."""
+    x = (tensor(2, rows, columns, dtype=dtype, scale=3.0) + 2).requires_grad_()
+    w, b = (tensor(columns, dtype=dtype, seed=i).requires_grad_() for i in (1, 2))
+    y = layernorm(x, w, b) if is_centred else rmsnorm(x, w)
+    leaves = [x, w, b] if is_centred else [x, w]
+    gradient = tensor(2, rows, columns, dtype=dtype, seed=3)
+    found = torch.autograd.grad(y, leaves, gradient)
+    wide_leaves = [t.detach().double().requires_grad_() for t in leaves]
+    norm = torch.nn.functional.layer_norm if is_centred else torch.nn.functional.rms_norm
+    wide_y = norm(wide_leaves[0], (columns,), *wide_leaves[1:], eps=1e-5)
+    expected = torch.autograd.grad(wide_y, wide_leaves, gradient.double())
+    for name, one, right in zip("xwb", found, expected, strict=False):
+        if columns == 1 and (is_centred or name == "x"):  # it does not depend on x: both are rounding about zero
+            assert float((one.double() - right).abs().max()) < 1e-2
+        else:
+            assert_close(one, right, dtype, 3.0)
+
+
+def test_norm_gradients_of_the_reference():
+    """In fp64 the operators take the reference's formulas: against finite differences."""
+    x, w, b = (tensor(*shape, dtype=torch.float64, seed=3).requires_grad_() for shape in ((3, 5), (5,), (5,)))
+    assert torch.autograd.gradcheck(layernorm, (x, w, b)) and torch.autograd.gradcheck(rmsnorm, (x, w))
 
 
 @EACH_DTYPE
@@ -191,7 +220,8 @@ def test_operators_are_well_formed():
         (stream_copy, (x,)),
         (exp2_operator, (x, 2)),
         (softmax, (x,)),
-        (norm_operator, (x, x[0].clone(), None, 1e-5)),
+        (norm_operator, (tensor(6, 32).requires_grad_(), tensor(32).requires_grad_(), None, 1e-5)),
+        (norm_backward, (x, x[0].clone(), x + 1, 1e-5, True)),
         (rational_operator, (x, tensor(4, 6), tensor(4, 4, seed=1))),
         (unfused_operator, (q, k, v, AttentionOptions().pack(16))),
         (block_sparse_operator, ([q, k, v], blocks, blocks[..., 0] + 1, 16, False)),

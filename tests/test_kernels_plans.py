@@ -268,3 +268,15 @@ def test_plans_need_the_standard_library_only():
             if line.startswith(("import ", "from "))
         }
         assert imported <= {"kernels", *sys.stdlib_module_names}, path.name
+
+
+@pytest.mark.parametrize("columns", [4096, 40_000])
+@pytest.mark.parametrize("operator", ["layernorm_bwd", "rmsnorm_bwd"])
+def test_norm_backward_in_closed_form(operator, columns):
+    """X and dY in, dX out; a row that is not held is read for its statistics, its sums and its result."""
+    first, second = plan(RowProblem(operator, 1000, columns, "bf16"), H100)
+    elements = 1000 * columns
+    assert first.grid == (1000, 1, 1) and second.grid == (-(-1000 // 64), -(-columns // 128), 1)
+    assert first.work.private_read_bytes == elements * 2 * (2 if columns == 4096 else 5)
+    assert first.work.write_bytes == elements * 2 + 1000 * 8
+    assert second.unique_bytes == 2 * elements * 2 + 1000 * 8 + 16 * 2 * columns * 4

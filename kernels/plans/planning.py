@@ -17,7 +17,7 @@ from kernels.plans.problems import (
     UnfusedAttentionProblem,
 )
 from kernels.plans.products import plan_gemm, plan_unfused
-from kernels.plans.streams import plan_rational, plan_rows, plan_stream
+from kernels.plans.streams import plan_norm_backward, plan_rational, plan_rows, plan_stream
 from kernels.plans.types import LaunchPlan, Target
 
 Problem = (
@@ -50,7 +50,8 @@ def plan(problem: Problem, target: Target, is_backward: bool = False) -> tuple[L
         case StreamProblem():
             return (plan_stream(problem, target),)
         case RowProblem():
-            return (plan_rows(problem, target),)
+            is_norm_backward = problem.operator in ("layernorm_bwd", "rmsnorm_bwd")
+            return plan_norm_backward(problem, target) if is_norm_backward else (plan_rows(problem, target),)
         case RationalProblem():
             return (plan_rational(problem, target),)
         case BlockSparseProblem():
