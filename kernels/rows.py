@@ -121,10 +121,14 @@ def row_plan(operator: str, x: Tensor, target: Tensor) -> LaunchPlan:
 
 
 def softmax_launch(
-    source: Tensor, target: Tensor, band: tuple[int, int, int] | None = None, scale: float = 1.0
+    source: Tensor,
+    target: Tensor,
+    band: tuple[int, int, int] | None = None,
+    scale: float = 1.0,
+    plan: LaunchPlan | None = None,
 ) -> Launch:
     """Of rows [rows, columns]; band = (queries, left, right) for attention's scores."""
-    plan = row_plan("softmax" if band is None else "masked_softmax", source, target)
+    plan = plan or row_plan("softmax" if band is None else "masked_softmax", source, target)
     block = plan.configuration.block_n
     return Launch(
         softmax_kernel,
@@ -139,10 +143,12 @@ def softmax_launch(
     )
 
 
-def norm_launch(tensors: tuple[Tensor, Tensor, Tensor, Tensor], epsilon: float, is_centred: bool) -> Launch:
+def norm_launch(
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor], epsilon: float, is_centred: bool, plan: LaunchPlan | None = None
+) -> Launch:
     """tensors = (source, weight, bias, target)."""
     source, target = tensors[0], tensors[3]
-    plan = row_plan("layernorm" if is_centred else "rmsnorm", source, target)
+    plan = plan or row_plan("layernorm" if is_centred else "rmsnorm", source, target)
     block = plan.configuration.block_n
     return Launch(
         norm_kernel,

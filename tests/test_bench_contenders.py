@@ -27,6 +27,7 @@ from kernels.plans import (
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
+    RecurrentAttentionProblem,
     RowProblem,
     StreamProblem,
     UnfusedAttentionProblem,
@@ -49,6 +50,7 @@ SMALL = (
     CaseSpec("rational", "rational", RationalProblem(20, 64, 4, "bf16")),
     CaseSpec("rational-backward", "rational", RationalProblem(20, 64, 4, "bf16", True), True),
     CaseSpec("gla", "linear", LinearAttentionProblem(1, 1, 20, 16, 16, "bf16", True)),
+    *(CaseSpec(f"step-{has_delta}", "linear", RecurrentAttentionProblem(1, 2, 3, 16, 16, "bf16", not has_delta, has_delta)) for has_delta in (False, True)),
     CaseSpec("simple", "linear", LinearAttentionProblem(1, 1, 20, 16, 16, "bf16", False)),
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from kernels.options import AttentionOptions
 from kernels.plans import UnfusedAttentionProblem, plan
 from kernels.products import gemm, gemm_operator
 from kernels.rational import group_rational, rational_operator
+from kernels.recurrent import recurrent_linear_attention, recurrent_operator
 from kernels.rows import layernorm, norm_operator, rmsnorm, softmax
 from kernels.sparse import block_sparse_attention, block_sparse_operator
 from kernels.unfused import attention_unfused, unfused_launches, unfused_operator
@@ -211,6 +212,52 @@ def test_strong_gates_do_not_overflow():
     assert_close(out, reference.gated_linear_attention(*doubled(q, k, v, gate))[0], torch.float32)
 
 
+RECURRENT = [(1, 16, 16, True), (3, 40, 70, False), (30, 16, 24, True)]
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("has_delta", [False, True])
+@pytest.mark.parametrize(("length", "keys", "values", "is_wide"), RECURRENT)
+def test_recurrent_linear_attention(length, keys, values, is_wide, has_delta, dtype):
+    """Also in two parts, the state handed on."""
+    q, k = (torch.nn.functional.normalize(tensor(1, 2, length, keys, seed=i), dim=-1).to(dtype) for i in range(2))
+    v = tensor(1, 2, length, values, dtype=dtype, seed=2)
+    gate = -tensor(1, 2, length, keys, seed=3).abs()
+    gate = gate if is_wide else gate[..., 0]
+    beta = torch.sigmoid(tensor(1, 2, length, seed=4)) if has_delta else None
+    state = tensor(1, 2, keys, values, seed=5)
+    out, final = recurrent_linear_attention((q, k, v), gate, beta=beta, state=state)
+    wide_q, wide_k, wide_v, wide_gate, wide_beta, wide_state = doubled(q, k, v, gate, beta, state)
+    if has_delta:
+        expected = reference.gated_delta_rule(wide_q, wide_k, wide_v, (wide_gate, wide_beta), wide_state)
+    else:
+        expected = reference.gated_linear_attention(wide_q, wide_k, wide_v, wide_gate, wide_state)
+    assert_close(out, expected[0], dtype)
+    assert_close(final, expected[1], torch.float32, 3.0)
+    cut = length // 2
+    first, middle = recurrent_linear_attention(
+        tuple(x[:, :, :cut] for x in (q, k, v)),
+        gate[:, :, :cut],
+        beta=None if beta is None else beta[:, :, :cut],
+        state=state,
+    )
+    second, last = recurrent_linear_attention(
+        tuple(x[:, :, cut:] for x in (q, k, v)),
+        gate[:, :, cut:],
+        beta=None if beta is None else beta[:, :, cut:],
+        state=middle,
+    )
+    assert torch.equal(torch.cat([first, second], 2), out) and torch.equal(last, final)
+
+
+def test_recurrence_equals_chunks():
+    q, k, v = (tensor(1, 1, 40, 16, seed=i) * 0.5 for i in range(3))
+    gate = -tensor(1, 1, 40, seed=3).abs()
+    found, final = recurrent_linear_attention((q, k, v), gate)
+    expected, expected_final = gated_linear_attention(q, k, v, gate)
+    assert relative_error(found, expected) < 2e-6 and relative_error(final, expected_final) < 2e-6
+
+
 def test_operators_are_well_formed():
     x = tensor(6, 32)
     q, k, v = (tensor(1, 2, 20, 16, seed=i) for i in range(3))
@@ -226,6 +273,7 @@ def test_operators_are_well_formed():
         (unfused_operator, (q, k, v, AttentionOptions().pack(16))),
         (block_sparse_operator, ([q, k, v], blocks, blocks[..., 0] + 1, 16, False)),
         (linear_operator, (q, k, v, -q.abs(), None)),
+        (recurrent_operator, ([q, k, v], -q.abs(), q[..., 0].sigmoid(), None)),
     ]
     for operator, arguments in cases:
         torch.library.opcheck(operator, arguments)

@@ -19,6 +19,7 @@ from kernels.plans.problems import (
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
+    RecurrentAttentionProblem,
     RowProblem,
     StreamProblem,
     UnfusedAttentionProblem,
@@ -131,13 +132,27 @@ def ceiling_cases() -> list[CaseSpec]:
 
 
 def linear_cases() -> list[CaseSpec]:
-    """Gated linear attention of 16 heads of 128, a gate per channel or (simple) per head."""
-    return [
+    """Gated linear attention of 16 heads of 128, a gate per channel or (simple) per head; and one token each of 64
+    sequences, with and without the delta rule, where the states are all that moves."""
+    steps = [
         CaseSpec(
-            f"linear-{name}-n{n}", "linear", LinearAttentionProblem(TOKENS * 2 // n, 16, n, 128, 128, DTYPE, is_wide)
+            f"linear-step-{name}-b64",
+            "linear",
+            RecurrentAttentionProblem(64, 16, 1, 128, 128, DTYPE, not has_delta, has_delta),
         )
-        for n in (32_768, 8192, 2048)
-        for name, is_wide in (("gla", True), ("simple", False))
+        for name, has_delta in (("gla", False), ("delta", True))
+    ]
+    return [
+        *steps,
+        *(
+            CaseSpec(
+                f"linear-{name}-n{n}",
+                "linear",
+                LinearAttentionProblem(TOKENS * 2 // n, 16, n, 128, 128, DTYPE, is_wide),
+            )
+            for n in (32_768, 8192, 2048)
+            for name, is_wide in (("gla", True), ("simple", False))
+        ),
     ]
 
 

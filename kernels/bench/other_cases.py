@@ -15,9 +15,17 @@ from kernels import reference
 from kernels.bench.contenders import FamilyOfCases, Inputs, NotMeantError, Prepared, Sample, own, random, require_meant
 from kernels.ceilings import copy_launch, exp2_launch
 from kernels.linear import linear_launches
-from kernels.plans.problems import GemmProblem, LinearAttentionProblem, RationalProblem, RowProblem, StreamProblem
+from kernels.plans.problems import (
+    GemmProblem,
+    LinearAttentionProblem,
+    RationalProblem,
+    RecurrentAttentionProblem,
+    RowProblem,
+    StreamProblem,
+)
 from kernels.products import gemm_launch
 from kernels.rational import rational_backward_kernel, rational_kernel, rational_launch, rational_plan
+from kernels.recurrent import recurrent_launch
 from kernels.rows import norm_launch, softmax_launch
 
 SAMPLE_ROWS = 64
@@ -116,44 +124,80 @@ def torch_copy_ceiling(problem: GemmProblem | StreamProblem, inputs: Inputs) -> 
 # -------------------------------------------------------------------------------------------------- linear
 
 
-def linear_inputs(problem: LinearAttentionProblem, device: torch.device, seed: int) -> Inputs:
-    """q, k [B, H, T, D] scaled for products near one, v [B, H, T, Dv], log gates: a sigmoid's logarithm over 16, as
-    the published models have them."""
+LinearProblem = LinearAttentionProblem | RecurrentAttentionProblem
+
+
+def linear_inputs(problem: LinearProblem, device: torch.device, seed: int) -> Inputs:
+    """q, k [B, H, T, D] of norm one, v [B, H, T, Dv], log gates: a sigmoid's logarithm over 16, as the published models
+    have them; token by token also write strengths and a state."""
     head = (problem.batch, problem.heads, problem.length)
     q, k = (
-        random((*head, problem.key_size), problem.dtype, device, seed + i) * problem.key_size**-0.25 for i in (0, 1)
+        torch.nn.functional.normalize(random((*head, problem.key_size), problem.dtype, device, seed + i), dim=-1)
+        for i in (0, 1)
     )
     v = random((*head, problem.value_size), problem.dtype, device, seed + 2)
     wide = (problem.key_size,) if problem.is_gate_per_channel else ()
     gate = torch.nn.functional.logsigmoid(random((*head, *wide), "fp32", device, seed + 3)) / 16
-    return q, k, v, gate
+    if isinstance(problem, LinearAttentionProblem):
+        return q, k, v, gate
+    state = random((*head[:2], problem.key_size, problem.value_size), "fp32", device, seed + 5)
+    return q, k, v, gate, random(head, "fp32", device, seed + 4).sigmoid(), state
 
 
-def own_linear(problem: LinearAttentionProblem, inputs: Inputs) -> Prepared:
-    del problem
-    q, k, v, gate = inputs
+def own_linear(problem: LinearProblem, inputs: Inputs) -> Prepared:
+    q, k, v, gate, *more = inputs
+    if isinstance(problem, RecurrentAttentionProblem):
+        beta = more[0] if problem.has_delta else None
+        launch, out, final = recurrent_launch((q, k, v), (gate, beta), more[1])
+        return own((launch,), (out, final))
     launches, out, _ = linear_launches((q, k, v), gate, None)
     return own(launches, (out,))
 
 
-def linear_reference(problem: LinearAttentionProblem, inputs: Inputs) -> tuple[Tensor, ...]:
-    del problem
-    return (reference.chunked_gated_linear_attention(*inputs)[0],)
+def linear_reference(problem: LinearProblem, inputs: Inputs) -> tuple[Tensor, ...]:
+    if isinstance(problem, LinearAttentionProblem):
+        return (reference.chunked_gated_linear_attention(*inputs)[0],)
+    q, k, v, gate, beta, state = inputs
+    if problem.has_delta:
+        return reference.gated_delta_rule(q, k, v, (gate, beta), state)
+    return reference.gated_linear_attention(q, k, v, gate, state)
 
 
-def last_head(problem: LinearAttentionProblem, inputs: Inputs) -> Sample:
+def last_head(problem: LinearProblem, inputs: Inputs) -> Sample:
     return Sample(problem, tuple(x[-1:, -1:] for x in inputs), lambda x: x[-1:, -1:])
 
 
-def fla(problem: LinearAttentionProblem, inputs: Inputs) -> Prepared:
-    """flash-linear-attention's chunked kernels, in its own layout [B, T, H, D]."""
+def fla(problem: LinearProblem, inputs: Inputs) -> Prepared:
+    """flash-linear-attention's kernels, in its own layout [B, T, H, D]."""
     require_meant(inputs[0].is_cuda, "runs on a GPU only")
-    if problem.is_gate_per_channel:
-        from fla.ops.gla import chunk_gla as chunked
+    q, k, v, gate, *more = (
+        x.transpose(1, 2).contiguous() if x.dim() < 5 and i < 5 else x for i, x in enumerate(inputs)
+    )
+    if isinstance(problem, LinearAttentionProblem):
+        if problem.is_gate_per_channel:
+            from fla.ops.gla import chunk_gla as chunked
+        else:
+            from fla.ops.simple_gla import chunk_simple_gla as chunked
+        return Prepared(lambda: (chunked(q, k, v, g=gate, scale=1.0)[0].transpose(1, 2),))
+    beta, state = more[0], inputs[5]
+    if problem.has_delta:
+        from fla.ops.gated_delta_rule import fused_recurrent_gated_delta_rule
+
+        def step() -> tuple[Tensor, Tensor]:
+            return fused_recurrent_gated_delta_rule(
+                q, k, v, g=gate, beta=beta, scale=1.0, initial_state=state, output_final_state=True
+            )
     else:
-        from fla.ops.simple_gla import chunk_simple_gla as chunked
-    q, k, v, gate = (x.transpose(1, 2).contiguous() for x in inputs)
-    return Prepared(lambda: (chunked(q, k, v, g=gate, scale=1.0)[0].transpose(1, 2),))
+        from fla.ops.gla import fused_recurrent_gla
+
+        def step() -> tuple[Tensor, Tensor]:
+            return fused_recurrent_gla(q, k, v, gk=gate, scale=1.0, initial_state=state, output_final_state=True)
+
+    def call() -> tuple[Tensor, ...]:
+        out, final = step()
+        return out.transpose(1, 2), final
+
+    return Prepared(call)
 
 
 # ---------------------------------------------------------------------------------------------------- rows

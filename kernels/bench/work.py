@@ -15,6 +15,7 @@ from kernels.plans.problems import (
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
+    RecurrentAttentionProblem,
     RowProblem,
     StreamProblem,
     UnfusedAttentionProblem,
@@ -107,6 +108,8 @@ def reduce_problem(problem: Problem) -> Problem:
                 1, heads, kv_heads, SMALL_LENGTH, SMALL_LENGTH, problem.head_size, problem.dtype, problem.block_size,
                 problem.is_causal, counts,
             )  # fmt: skip
+        case RecurrentAttentionProblem():
+            return replace(problem, batch=1, heads=SMALL_HEADS, length=min(problem.length, SMALL_LENGTH // 8))
         case LinearAttentionProblem():
             return replace(problem, batch=1, heads=SMALL_HEADS, length=min(problem.length, SMALL_LENGTH // 2))
 

@@ -87,6 +87,10 @@ TABLE: tuple[Row, ...] = (
     Row("sm80", "gla", ANY, 64, None, Configuration(64, 32, 16, 8)),
     Row("sm80", "gla", ANY, 256, None, Configuration(64, 16, 16, 8)),
     Row("interpreter", "gla", ANY, 256, None, Configuration(64, 64, 16)),
+    # Token by token: block_n value channels of a state that stays in registers.
+    Row("sm90", "recurrent", ANY, 256, None, Configuration(1, 32)),
+    Row("sm80", "recurrent", ANY, 256, None, Configuration(1, 32)),
+    Row("interpreter", "recurrent", ANY, 256, None, Configuration(1, 64)),
     # Streams and rows: block_n elements at a time.
     Row("sm90", "stream", ANY, 256, None, Configuration(1, 4096, 0, 8)),
     Row("sm80", "stream", ANY, 256, None, Configuration(1, 4096, 0, 8)),

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from kernels.plans.attention import plan_backward, plan_forward
 from kernels.plans.decode import plan_decode
-from kernels.plans.linear import plan_block_sparse, plan_linear
+from kernels.plans.linear import plan_block_sparse, plan_linear, plan_recurrent
 from kernels.plans.problems import (
     AttentionProblem,
     BlockSparseProblem,
@@ -12,6 +12,7 @@ from kernels.plans.problems import (
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
+    RecurrentAttentionProblem,
     RowProblem,
     StreamProblem,
     UnfusedAttentionProblem,
@@ -30,6 +31,7 @@ Problem = (
     | RationalProblem
     | BlockSparseProblem
     | LinearAttentionProblem
+    | RecurrentAttentionProblem
 )
 
 
@@ -58,3 +60,5 @@ def plan(problem: Problem, target: Target, is_backward: bool = False) -> tuple[L
             return (plan_block_sparse(problem, target),)
         case LinearAttentionProblem():
             return plan_linear(problem, target)
+        case RecurrentAttentionProblem():
+            return (plan_recurrent(problem, target),)

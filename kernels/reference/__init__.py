@@ -3,6 +3,7 @@ inputs."""
 
 from kernels.reference.linear import (
     chunked_gated_linear_attention,
+    gated_delta_rule,
     gated_linear_attention,
     linear_attention,
     quadratic_gated_linear_attention,
@@ -20,6 +21,7 @@ __all__ = [
     "attend_blocks",
     "attend_decode",
     "chunked_gated_linear_attention",
+    "gated_delta_rule",
     "gated_linear_attention",
     "gather_pages",
     "gemm",
