@@ -204,6 +204,46 @@ def test_gated_linear_attention(length, keys, values, is_wide, dtype):
     assert_close(final, expected_final, torch.float32, 3.0)
 
 
+@EACH_DTYPE
+@pytest.mark.parametrize(
+    ("length", "keys", "values", "has_state"), [(1, 16, 16, True), (20, 16, 16, False), (70, 24, 40, True)]
+)
+def test_gradients_of_gated_linear_attention(length, keys, values, has_state, dtype):
+    """Of both outputs, by autograd through the token-by-token reference in fp64."""
+    q, k = (tensor(1, 2, length, keys, dtype=dtype, seed=i, scale=keys**-0.25) for i in range(2))
+    v = tensor(1, 2, length, values, dtype=dtype, seed=2)
+    gate = -tensor(1, 2, length, seed=3).abs() * 0.3
+    state = tensor(1, 2, keys, values, seed=4) if has_state else None
+    leaves = [x.requires_grad_() for x in (q, k, v, gate, *([state] if has_state else []))]
+    gradients = (tensor(1, 2, length, values, dtype=dtype, seed=5), tensor(1, 2, keys, values, seed=6))
+    found = torch.autograd.grad(gated_linear_attention(q, k, v, gate, state), leaves, gradients)
+    wide_leaves = [x.detach().double().requires_grad_() for x in leaves]
+    outputs = reference.gated_linear_attention(*wide_leaves)
+    expected = torch.autograd.grad(outputs, wide_leaves, doubled(*gradients))
+    for one, right in zip(found, expected, strict=True):
+        assert_close(one, right, dtype, 3.0)
+
+
+def test_formulas_of_linear_gradients():
+    """In fp64, without a kernel: against finite differences."""
+    q, k, v = (tensor(1, 1, 5, size, dtype=torch.float64, seed=size).requires_grad_() for size in (3, 3, 2))
+    k = tensor(1, 1, 5, 3, dtype=torch.float64, seed=9).requires_grad_()
+    gate = (-tensor(1, 1, 5, dtype=torch.float64, seed=4).abs()).requires_grad_()
+    state = tensor(1, 1, 3, 2, dtype=torch.float64, seed=5).requires_grad_()
+    assert torch.autograd.gradcheck(gated_linear_attention, (q, k, v, gate, state))
+    assert torch.autograd.gradcheck(lambda *x: gated_linear_attention(*x)[0], (q, k, v, gate))
+
+
+def test_gate_per_channel_has_no_gradient():
+    q = tensor(1, 1, 4, 16).requires_grad_()
+    out, _ = gated_linear_attention(q, q, q, -q.detach().abs())
+    with pytest.raises(ValueError) as caught:
+        out.sum().backward()
+    assert str(caught.value) == (
+        "gradients of gated linear attention need one gate per head; with a gate per key channel it has none"
+    )
+
+
 def test_strong_gates_do_not_overflow():
     """exp(-decay) would overflow fp32 within two tokens; nothing here exceeds one."""
     q, k, v = (tensor(1, 1, 80, 16, seed=i) for i in range(3))
@@ -273,6 +313,7 @@ def test_operators_are_well_formed():
         (unfused_operator, (q, k, v, AttentionOptions().pack(16))),
         (block_sparse_operator, ([q, k, v], blocks, blocks[..., 0] + 1, 16, False)),
         (linear_operator, (q, k, v, -q.abs(), None)),
+        (linear_operator, (*(x.clone().requires_grad_() for x in (q, k, v)), -q[..., 0].abs(), None)),
         (recurrent_operator, ([q, k, v], -q.abs(), q[..., 0].sigmoid(), None)),
     ]
     for operator, arguments in cases:

@@ -85,7 +85,10 @@ class Bench:
         """Every contender that is ready, and those that are not with the reason."""
         self.release()
         family = FAMILIES[spec.family]
-        rotation = self.make_inputs(family, self.problem_of(spec), spec.is_warm)
+        try:
+            rotation = self.make_inputs(family, self.problem_of(spec), spec.is_warm)
+        except RuntimeError as error:  # more memory than there is
+            return (), (Absence("einfuse", f"no inputs: {reason_of(error)}"),)
         ready: list[Timed] = []
         absent: list[Absence] = []
         for name, contender, role in iter_contenders(family):
