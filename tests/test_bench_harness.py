@@ -392,6 +392,25 @@ def test_program_survives_a_failed_device(measured, monkeypatch, capsys):
     )
 
 
+def test_program_shows_a_file(measured, capsys):
+    """The same table again; what speaks against the file makes it fail; what is no measurement is refused."""
+    name = "h100-80gb-hbm3-2026-11-26-0123456.json"
+    measurement = sample_measurement("gemm-")
+    Path(name).write_text(measurement_text(measurement), "utf-8")
+    assert program.main(["--show", name]) == 0
+    assert capsys.readouterr() == ("\n".join(measurement_lines(measurement)) + "\n", "")
+    Path("mine.json").write_text(measurement_text(measurement), "utf-8")
+    assert program.main(["--show", "mine.json", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert parse_measurement(out, "out") == measurement
+    assert err == f"not fit for committing: $: expected the name '{name}'\n"
+    Path("other.json").write_text("{}", "utf-8")
+    assert program.main(["--show", "other.json"]) == 2
+    assert capsys.readouterr().err.splitlines()[0] == "other.json: $.schema: missing"
+    assert program.main(["--show", "none.json"]) == 2
+    assert capsys.readouterr().err == "none.json: cannot be read (No such file or directory)\n"
+
+
 REFUSED = [
     (["--cases", "attn"], "--cases: no case is called 'attn': expected a family (attention_fwd, attention_bwd, decode, "
      "gemm, linear, sparse, rows, rational, unfused, ceilings) or a pattern over the names that --list shows"),

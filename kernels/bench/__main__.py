@@ -1,7 +1,7 @@
 """`python -m kernels.bench`: measure the kernels on the GPU of this machine, and write what was found.
 
-Exit status: 0 done; 1 a kernel of ours gave wrong numbers; 2 it cannot run so. Progress goes to stderr, the table to
-stdout.
+Exit status: 0 done; 1 a kernel of ours gave wrong numbers, or a file that is shown is not fit for committing; 2 it
+cannot run so. Progress goes to stderr, the table to stdout.
 """
 
 import argparse
@@ -19,12 +19,13 @@ from kernels.bench.journal import SUFFIX, Journal
 from kernels.bench.machine import Checkout, has_gpu, read_checkout, read_gpu, read_interpreter
 from kernels.bench.nvml import Telemetry, open_driver
 from kernels.bench.report import measurement_lines, spec_lines
-from kernels.bench.schema import SCHEMA, WRONG, Measurement, Run, measurement_text, name_of
+from kernels.bench.schema import SCHEMA, WRONG, Measurement, Run, measurement_text, name_of, read_measurement
+from kernels.bench.structure import Complaint
 
 if TYPE_CHECKING:
     from kernels.bench.workbench import Bench
 
-DONE, WRONG_NUMBERS, CANNOT, INTERRUPTED = 0, 1, 2, 130
+DONE, WRONG_NUMBERS, NOT_FIT, CANNOT, INTERRUPTED = 0, 1, 1, 2, 130
 BUDGET_S = 540.0
 FOLDER = Path("out/bench")
 SETTLE_S = 0.5  # of readings before the first case
@@ -40,6 +41,7 @@ class Wishes(NamedTuple):
     is_interpreted: bool
     is_dry: bool
     is_json: bool
+    shown: Path | None
     without: tuple[str, ...]
     commit: str | None
     command: tuple[str, ...]
@@ -69,6 +71,9 @@ def parse(arguments: list[str]) -> Wishes:
         action="store_true",
         help="show the cases and what they need; measure nothing",
     )
+    parser.add_argument(
+        "--show", type=Path, metavar="FILE", help="the table of a measurement, and what speaks against it"
+    )
     parser.add_argument("--interpreter", action="store_true",
                         help="try the whole run without a GPU, every problem reduced: no measurement")  # fmt: skip
     read = parser.parse_args(arguments)
@@ -79,8 +84,8 @@ def parse(arguments: list[str]) -> Wishes:
     except ValueError as error:
         raise ValueError(f"--cases: {error}") from None
     return Wishes(
-        specs, read.budget, read.out, read.resume, read.interpreter, read.is_dry, read.is_json, tuple(read.without),
-        read.commit, ("python", "-m", "kernels.bench", *arguments),
+        specs, read.budget, read.out, read.resume, read.interpreter, read.is_dry, read.is_json, read.show,
+        tuple(read.without), read.commit, ("python", "-m", "kernels.bench", *arguments),
     )  # fmt: skip
 
 
@@ -89,6 +94,8 @@ def main(arguments: list[str]) -> int:
         wishes = parse(arguments)
     except ValueError as error:
         return refuse(str(error))
+    if wishes.shown is not None:
+        return show(wishes.shown, wishes.is_json)
     if wishes.is_dry:
         print("\n".join(spec_lines(wishes.specs, wishes.budget_s)))
         return DONE
@@ -97,6 +104,27 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:
         return refuse(str(error))
     return measure(wishes, device, read_checkout(wishes.commit))
+
+
+def show(path: Path, is_json: bool) -> int:
+    """A file that was written before."""
+    try:
+        measurement = read_measurement(path)
+    except OSError as error:
+        return refuse(f"{path}: cannot be read ({error.strerror})")
+    except ValueError as error:
+        return refuse(str(error))
+    complaints = present(measurement, path.name, is_json)
+    return NOT_FIT if complaints else DONE
+
+
+def present(measurement: Measurement, name: str, is_json: bool) -> tuple[Complaint, ...]:
+    """The table or the document to stdout, what speaks against committing it to stderr."""
+    print(measurement_text(measurement).strip() if is_json else "\n".join(measurement_lines(measurement)))
+    complaints = check_measurement(measurement, name)
+    for complaint in complaints:
+        tell(f"not fit for committing: {complaint.path}: {complaint.message}")
+    return complaints
 
 
 def refuse(sentence: str) -> int:
@@ -174,12 +202,8 @@ def finish(wishes: Wishes, device: "Bench", run: Run, outcome: Outcome) -> int:
     measurement = Measurement(SCHEMA, run, device.machine, ceilings_of(outcome.cases), outcome.cases)
     path = wishes.out or FOLDER / name_of(measurement)
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = measurement_text(measurement)
-    path.write_text(text, "utf-8")
-    print(text if wishes.is_json else "\n".join(measurement_lines(measurement)))
-    complaints = check_measurement(measurement, name_of(measurement))
-    for complaint in complaints:
-        tell(f"not fit for committing: {complaint.path}: {complaint.message}")
+    path.write_text(measurement_text(measurement), "utf-8")
+    present(measurement, name_of(measurement), wishes.is_json)
     tell(f"written: {path}")
     is_wrong = any(a.reason.startswith(WRONG) for case in measurement.cases for a in case.absent)
     return WRONG_NUMBERS if is_wrong else DONE
