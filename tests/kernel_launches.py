@@ -10,6 +10,7 @@ from kernels.attention import forward_launch, problem_of
 from kernels.attention_backward import backward_launches
 from kernels.ceilings import copy_launch, exp2_launch
 from kernels.decode import Cache, decode_launches
+from kernels.delta import delta_launches
 from kernels.launching import Launch
 from kernels.linear import linear_launches
 from kernels.norm_backward import norm_backward_launches
@@ -18,6 +19,7 @@ from kernels.plans import (
     TARGETS,
     BlockSparseProblem,
     DecodeProblem,
+    DeltaRuleProblem,
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
@@ -139,6 +141,13 @@ def token_by_token(architecture: str, size: int) -> list[Launch]:
     return [recurrent_launch((q, k, v), (gate, beta), None, plan(problem, TARGET_BY_ARCHITECTURE[architecture])[0])[0]]
 
 
+def delta_rule(architecture: str, size: int) -> list[Launch]:
+    q, k, v = (meta(2, 4, 1024, size) for _ in range(3))
+    gates = (meta(2, 4, 1024, dtype=torch.float32), meta(2, 4, 1024, dtype=torch.float32))
+    planned = plan(DeltaRuleProblem(2, 4, 1024, size, size, "bf16"), TARGET_BY_ARCHITECTURE[architecture])
+    return list(delta_launches((q, k, v), gates, None, planned)[0])
+
+
 LAUNCHES: dict[str, Callable[[str], list[Launch]]] = {
     **{f"attention-full-d{d}": partial(attention_forward, size=d, options=FULL) for d in (64, 128, 256)},
     **{f"attention-causal-d{d}": partial(attention_forward, size=d, options=CAUSAL) for d in (64, 128, 256)},
@@ -153,5 +162,6 @@ LAUNCHES: dict[str, Callable[[str], list[Launch]]] = {
     "rows-long": partial(along_rows, columns=32_768),
     "rational": rationals,
     "streams": streams,
+    **{f"delta-d{d}": partial(delta_rule, size=d) for d in (64, 128)},
     **{f"recurrent-d{d}": partial(token_by_token, size=d) for d in (128, 256)},
 }

@@ -24,6 +24,7 @@ from kernels.plans import (
     BlockSparseProblem,
     Configuration,
     DecodeProblem,
+    DeltaRuleProblem,
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
@@ -51,6 +52,7 @@ SMALL = (
     CaseSpec("rational-backward", "rational", RationalProblem(20, 64, 4, "bf16", True), True),
     CaseSpec("gla", "linear", LinearAttentionProblem(1, 1, 20, 16, 16, "bf16", True)),
     *(CaseSpec(f"step-{has_delta}", "linear", RecurrentAttentionProblem(1, 2, 3, 16, 16, "bf16", not has_delta, has_delta)) for has_delta in (False, True)),
+    CaseSpec("delta", "linear", DeltaRuleProblem(1, 1, 20, 16, 16, "bf16")),
     CaseSpec("simple", "linear", LinearAttentionProblem(1, 1, 20, 16, 16, "bf16", False)),
 )  # fmt: skip
 

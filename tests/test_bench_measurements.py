@@ -91,7 +91,7 @@ BROKEN = [
     ("$.ceilings", lambda d: d.update(ceilings=[]), "expected an object, got []"),
     ("$.cases[0].problem.kind", lambda d: d["cases"][0]["problem"].update(kind="GemProblem"),
      'expected "AttentionProblem", "UnfusedAttentionProblem", "DecodeProblem", "GemmProblem", "StreamProblem", '
-     '"RowProblem", "RationalProblem", "BlockSparseProblem", "LinearAttentionProblem" or "RecurrentAttentionProblem", got "GemProblem" '
+     '"RowProblem", "RationalProblem", "BlockSparseProblem", "LinearAttentionProblem", "RecurrentAttentionProblem" or "DeltaRuleProblem", got "GemProblem" '
      "(did you mean 'GemmProblem'?)"),
     ("$.cases[0].problem", lambda d: d["cases"][0].update(problem=3), "expected an object with a kind, got 3"),
     ("$.cases[0].problem", lambda d: d["cases"][0]["problem"].update(kv_heads=3),

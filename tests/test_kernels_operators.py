@@ -12,6 +12,7 @@ pytest.importorskip("triton")
 from kernels import reference
 from kernels.attention import attention, problem_of
 from kernels.ceilings import exp2_operator, exp2_throughput, stream_copy
+from kernels.delta import delta_operator, gated_delta_rule
 from kernels.launching import target_of
 from kernels.linear import gated_linear_attention, linear_operator
 from kernels.norm_backward import norm_backward
@@ -290,6 +291,35 @@ def test_recurrent_linear_attention(length, keys, values, is_wide, has_delta, dt
     assert torch.equal(torch.cat([first, second], 2), out) and torch.equal(last, final)
 
 
+@EACH_DTYPE
+@pytest.mark.parametrize(("length", "keys", "values"), [(1, 16, 16), (32, 16, 70), (75, 40, 24)])
+def test_gated_delta_rule(length, keys, values, dtype):
+    """Chunks of 32 in the interpreter: part of one, one, two and a part."""
+    q, k = (torch.nn.functional.normalize(tensor(1, 2, length, keys, seed=i), dim=-1).to(dtype) for i in range(2))
+    v = tensor(1, 2, length, values, dtype=dtype, seed=2)
+    gate, beta = -tensor(1, 2, length, seed=3).abs() * 0.3, torch.sigmoid(tensor(1, 2, length, seed=4))
+    state = tensor(1, 2, keys, values, seed=5)
+    out, final = gated_delta_rule((q, k, v), gate, beta, state)
+    wide_q, wide_k, wide_v, wide_gate, wide_beta, wide_state = doubled(q, k, v, gate, beta, state)
+    expected = reference.gated_delta_rule(wide_q, wide_k, wide_v, (wide_gate, wide_beta), wide_state)
+    assert_close(out, expected[0], dtype)
+    assert_close(final, expected[1], torch.float32, 3.0)
+
+
+@pytest.mark.parametrize(("gate", "alike"), [(0.0, True), (-60.0, False), (-60.0, True)])
+def test_delta_rule_neither_cancels_nor_overflows(gate, alike):
+    """Equal keys without decay: powers of the system would reach 1e8 here and cancel. Strong gates: no exponent grows."""
+    q, k = (torch.nn.functional.normalize(tensor(1, 1, 40, 16, seed=i), dim=-1) for i in range(2))
+    k = k[:, :, :1].expand_as(k).contiguous() if alike else k
+    v, beta = tensor(1, 1, 40, 16, seed=2), torch.full((1, 1, 40), 0.9, device=q.device)
+    gates = torch.full((1, 1, 40), gate, device=q.device)
+    out, final = gated_delta_rule((q, k, v), gates, beta)
+    wide_q, wide_k, wide_v, wide_gate, wide_beta = doubled(q, k, v, gates, beta)
+    expected = reference.gated_delta_rule(wide_q, wide_k, wide_v, (wide_gate, wide_beta))
+    assert_close(out, expected[0], torch.float32, 2.0)
+    assert_close(final, expected[1], torch.float32, 2.0)
+
+
 def test_recurrence_equals_chunks():
     q, k, v = (tensor(1, 1, 40, 16, seed=i) * 0.5 for i in range(3))
     gate = -tensor(1, 1, 40, seed=3).abs()
@@ -314,6 +344,7 @@ def test_operators_are_well_formed():
         (block_sparse_operator, ([q, k, v], blocks, blocks[..., 0] + 1, 16, False)),
         (linear_operator, (q, k, v, -q.abs(), None)),
         (linear_operator, (*(x.clone().requires_grad_() for x in (q, k, v)), -q[..., 0].abs(), None)),
+        (delta_operator, ([q, k, v], -q[..., 0].abs(), q[..., 0].sigmoid(), None)),
         (recurrent_operator, ([q, k, v], -q.abs(), q[..., 0].sigmoid(), None)),
     ]
     for operator, arguments in cases:

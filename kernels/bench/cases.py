@@ -16,6 +16,7 @@ from kernels.plans.problems import (
     AttentionProblem,
     BlockSparseProblem,
     DecodeProblem,
+    DeltaRuleProblem,
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
@@ -132,8 +133,8 @@ def ceiling_cases() -> list[CaseSpec]:
 
 
 def linear_cases() -> list[CaseSpec]:
-    """Gated linear attention of 16 heads of 128, a gate per channel or (simple) per head; and one token each of 64
-    sequences, with and without the delta rule, where the states are all that moves."""
+    """Gated linear attention of 16 heads of 128, a gate per channel or (simple) per head, and the gated delta rule; and
+    one token each of 64 sequences, with and without that rule, where the states are all that moves."""
     steps = [
         CaseSpec(
             f"linear-step-{name}-b64",
@@ -152,6 +153,10 @@ def linear_cases() -> list[CaseSpec]:
             )
             for n in (32_768, 8192, 2048)
             for name, is_wide in (("gla", True), ("simple", False))
+        ),
+        *(
+            CaseSpec(f"linear-delta-n{n}", "linear", DeltaRuleProblem(TOKENS * 2 // n, 16, n, 128, 128, DTYPE))
+            for n in (32_768, 8192, 2048)
         ),
     ]
 

@@ -14,8 +14,10 @@ from torch import Tensor
 from kernels import reference
 from kernels.bench.contenders import FamilyOfCases, Inputs, NotMeantError, Prepared, Sample, own, random, require_meant
 from kernels.ceilings import copy_launch, exp2_launch
+from kernels.delta import delta_launches
 from kernels.linear import linear_launches
 from kernels.plans.problems import (
+    DeltaRuleProblem,
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
@@ -124,24 +126,27 @@ def torch_copy_ceiling(problem: GemmProblem | StreamProblem, inputs: Inputs) -> 
 # -------------------------------------------------------------------------------------------------- linear
 
 
-LinearProblem = LinearAttentionProblem | RecurrentAttentionProblem
+LinearProblem = LinearAttentionProblem | RecurrentAttentionProblem | DeltaRuleProblem
 
 
 def linear_inputs(problem: LinearProblem, device: torch.device, seed: int) -> Inputs:
     """q, k [B, H, T, D] of norm one, v [B, H, T, Dv], log gates: a sigmoid's logarithm over 16, as the published models
-    have them; token by token also write strengths and a state."""
+    have them; with the delta rule write strengths, and token by token these and a state."""
     head = (problem.batch, problem.heads, problem.length)
     q, k = (
         torch.nn.functional.normalize(random((*head, problem.key_size), problem.dtype, device, seed + i), dim=-1)
         for i in (0, 1)
     )
     v = random((*head, problem.value_size), problem.dtype, device, seed + 2)
-    wide = (problem.key_size,) if problem.is_gate_per_channel else ()
+    is_wide = not isinstance(problem, DeltaRuleProblem) and problem.is_gate_per_channel
+    wide = (problem.key_size,) if is_wide else ()
     gate = torch.nn.functional.logsigmoid(random((*head, *wide), "fp32", device, seed + 3)) / 16
     if isinstance(problem, LinearAttentionProblem):
         return q, k, v, gate
-    state = random((*head[:2], problem.key_size, problem.value_size), "fp32", device, seed + 5)
-    return q, k, v, gate, random(head, "fp32", device, seed + 4).sigmoid(), state
+    beta = random(head, "fp32", device, seed + 4).sigmoid()
+    if isinstance(problem, DeltaRuleProblem):
+        return q, k, v, gate, beta
+    return q, k, v, gate, beta, random((*head[:2], problem.key_size, problem.value_size), "fp32", device, seed + 5)
 
 
 def own_linear(problem: LinearProblem, inputs: Inputs) -> Prepared:
@@ -150,14 +155,20 @@ def own_linear(problem: LinearProblem, inputs: Inputs) -> Prepared:
         beta = more[0] if problem.has_delta else None
         launch, out, final = recurrent_launch((q, k, v), (gate, beta), more[1])
         return own((launch,), (out, final))
-    launches, out, _ = linear_launches((q, k, v), gate, None)
+    if isinstance(problem, DeltaRuleProblem):
+        launches, out, _ = delta_launches((q, k, v), (gate, more[0]), None)
+    else:
+        launches, out, _ = linear_launches((q, k, v), gate, None)
     return own(launches, (out,))
 
 
 def linear_reference(problem: LinearProblem, inputs: Inputs) -> tuple[Tensor, ...]:
     if isinstance(problem, LinearAttentionProblem):
         return (reference.chunked_gated_linear_attention(*inputs)[0],)
-    q, k, v, gate, beta, state = inputs
+    q, k, v, gate, beta, *states = inputs
+    if isinstance(problem, DeltaRuleProblem):
+        return (reference.gated_delta_rule(q, k, v, (gate, beta))[0],)
+    (state,) = states
     if problem.has_delta:
         return reference.gated_delta_rule(q, k, v, (gate, beta), state)
     return reference.gated_linear_attention(q, k, v, gate, state)
@@ -179,6 +190,11 @@ def fla(problem: LinearProblem, inputs: Inputs) -> Prepared:
         else:
             from fla.ops.simple_gla import chunk_simple_gla as chunked
         return Prepared(lambda: (chunked(q, k, v, g=gate, scale=1.0)[0].transpose(1, 2),))
+    if isinstance(problem, DeltaRuleProblem):
+        from fla.ops.gated_delta_rule import chunk_gated_delta_rule
+
+        betas = more[0]
+        return Prepared(lambda: (chunk_gated_delta_rule(q, k, v, gate, betas, scale=1.0)[0].transpose(1, 2),))
     beta, state = more[0], inputs[5]
     if problem.has_delta:
         from fla.ops.gated_delta_rule import fused_recurrent_gated_delta_rule

@@ -12,6 +12,7 @@ from kernels.plans.problems import (
     AttentionProblem,
     BlockSparseProblem,
     DecodeProblem,
+    DeltaRuleProblem,
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
@@ -64,6 +65,9 @@ def count_bytes(problem: Problem, is_backward: bool = False) -> int:
         case DecodeProblem():
             sizes = (problem.head_size + problem.value_size) * ITEM_BYTES[problem.dtype]
             return (sum(problem.lengths) + len(problem.lengths) * problem.rows) * problem.kv_heads * sizes
+        case DeltaRuleProblem():
+            sizes = 2 * (problem.key_size + problem.value_size) * ITEM_BYTES[problem.dtype]
+            return problem.batch * problem.heads * problem.length * (sizes + 8)
         case LinearAttentionProblem():
             sizes = 2 * (problem.key_size + problem.value_size) * ITEM_BYTES[problem.dtype]
             gate = 4 * (problem.key_size if problem.is_gate_per_channel else 1)
@@ -110,7 +114,7 @@ def reduce_problem(problem: Problem) -> Problem:
             )  # fmt: skip
         case RecurrentAttentionProblem():
             return replace(problem, batch=1, heads=SMALL_HEADS, length=min(problem.length, SMALL_LENGTH // 8))
-        case LinearAttentionProblem():
+        case LinearAttentionProblem() | DeltaRuleProblem():
             return replace(problem, batch=1, heads=SMALL_HEADS, length=min(problem.length, SMALL_LENGTH // 2))
 
 

@@ -1,14 +1,18 @@
 """One door to all plans: the launches that an operator makes for a shape on a machine."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from kernels.plans.attention import plan_backward, plan_forward
 from kernels.plans.decode import plan_decode
+from kernels.plans.delta import plan_delta_rule
 from kernels.plans.linear import plan_block_sparse, plan_linear, plan_recurrent
 from kernels.plans.problems import (
     AttentionProblem,
     BlockSparseProblem,
     DecodeProblem,
+    DeltaRuleProblem,
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
@@ -18,7 +22,7 @@ from kernels.plans.problems import (
     UnfusedAttentionProblem,
 )
 from kernels.plans.products import plan_gemm, plan_unfused
-from kernels.plans.streams import plan_norm_backward, plan_rational, plan_rows, plan_stream
+from kernels.plans.streams import plan_rational, plan_row_operator, plan_stream
 from kernels.plans.types import LaunchPlan, Target
 
 Problem = (
@@ -32,33 +36,33 @@ Problem = (
     | BlockSparseProblem
     | LinearAttentionProblem
     | RecurrentAttentionProblem
+    | DeltaRuleProblem
 )
+
+
+Planner = Callable[[Any, Target], LaunchPlan | tuple[LaunchPlan, ...]]
+
+PLANNERS: dict[type, Planner] = {
+    AttentionProblem: plan_forward,
+    UnfusedAttentionProblem: plan_unfused,
+    DecodeProblem: plan_decode,
+    GemmProblem: plan_gemm,
+    StreamProblem: plan_stream,
+    RowProblem: plan_row_operator,
+    RationalProblem: plan_rational,
+    BlockSparseProblem: plan_block_sparse,
+    LinearAttentionProblem: plan_linear,
+    RecurrentAttentionProblem: plan_recurrent,
+    DeltaRuleProblem: plan_delta_rule,
+}
 
 
 @lru_cache(maxsize=512)
 def plan(problem: Problem, target: Target, is_backward: bool = False) -> tuple[LaunchPlan, ...]:
     """The launches in order. Plans are cached: a repeated shape costs a look-up."""
-    if is_backward and not isinstance(problem, AttentionProblem):
-        raise ValueError(f"only attention has a backward to plan this way, got {type(problem).__name__}")
-    match problem:
-        case AttentionProblem():
-            return plan_backward(problem, target) if is_backward else (plan_forward(problem, target),)
-        case UnfusedAttentionProblem():
-            return plan_unfused(problem, target)
-        case DecodeProblem():
-            return plan_decode(problem, target)
-        case GemmProblem():
-            return (plan_gemm(problem, target),)
-        case StreamProblem():
-            return (plan_stream(problem, target),)
-        case RowProblem():
-            is_norm_backward = problem.operator in ("layernorm_bwd", "rmsnorm_bwd")
-            return plan_norm_backward(problem, target) if is_norm_backward else (plan_rows(problem, target),)
-        case RationalProblem():
-            return (plan_rational(problem, target),)
-        case BlockSparseProblem():
-            return (plan_block_sparse(problem, target),)
-        case LinearAttentionProblem():
-            return plan_linear(problem, target)
-        case RecurrentAttentionProblem():
-            return (plan_recurrent(problem, target),)
+    if is_backward:
+        if not isinstance(problem, AttentionProblem):
+            raise ValueError(f"only attention has a backward to plan this way, got {type(problem).__name__}")
+        return plan_backward(problem, target)
+    made = PLANNERS[type(problem)](problem, target)
+    return made if isinstance(made, tuple) else (made,)

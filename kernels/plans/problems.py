@@ -218,3 +218,15 @@ class RecurrentAttentionProblem:
     dtype: Dtype
     is_gate_per_channel: bool
     has_delta: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaRuleProblem:
+    """The gated delta rule over chunks, with one gate per head."""
+
+    batch: int
+    heads: int
+    length: int
+    key_size: int
+    value_size: int
+    dtype: Dtype

@@ -79,6 +79,12 @@ def plan_rows(problem: RowProblem, target: Target) -> LaunchPlan:
     )
 
 
+def plan_row_operator(problem: RowProblem, target: Target) -> tuple[LaunchPlan, ...]:
+    """Softmax, a norm, or the gradients of a norm."""
+    is_backward = problem.operator in ("layernorm_bwd", "rmsnorm_bwd")
+    return plan_norm_backward(problem, target) if is_backward else (plan_rows(problem, target),)
+
+
 PARTIAL_ROWS = 64  # rows whose weight gradients one program adds up
 
 
