@@ -3,7 +3,8 @@
 Within a chunk with state S before it and cumulative log gates b, what is written under key i is
 u_i = beta_i (v_i - e^b_i k_i S - sum_{j<i} e^(b_i - b_j) (k_i k_j) u_j), a triangular system (I + A) U = R. A first
 launch inverts I + A of every chunk by forward substitution (powers of A would cancel where keys are alike); a second
-walks the chunks of a head with its state, for a block of value channels. No exponent exceeds zero.
+walks the chunks of a head with its state, for a block of value channels. No exponent exceeds zero. The state is added
+up in fp32, and rounded to the inputs' precision where it is multiplied.
 """
 
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
@@ -15,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
-from kernels.numerics import LOG2_E, load_rows, operand, stored, wide
+from kernels.numerics import LOG2_E, load_rows, narrow, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import DeltaRuleProblem, require
 from kernels.plans.types import LaunchPlan, next_power_of_two
@@ -32,19 +33,18 @@ def _load_head_values(base, start, length, ROWS: tl.constexpr):
 @triton.jit
 def delta_solve_kernel(
     tensors, length,
-    KEYS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_D: tl.constexpr, PRECISION: tl.constexpr,
+    KEYS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
     """tensors = (k, gates, betas, inverses [heads, chunks, CHUNK, CHUNK]): (I + A)^-1 of one chunk of one head."""
     k_base, gate_base, beta_base, inverse_base = tensors
     chunk, head = tl.program_id(0), wide(tl.program_id(1))
     start = chunk * CHUNK
     k = load_rows(k_base + head * length * KEYS, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False)
-    k = k.to(tl.float32)
     decay = tl.cumsum(_load_head_values(gate_base + head * length, start, length, CHUNK) * LOG2_E, 0)
     beta = _load_head_values(beta_base + head * length, start, length, CHUNK)
     rows, columns = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     exponent = tl.where(rows > columns, decay[:, None] - decay[None, :], float("-inf"))
-    system = tl.dot(k, tl.trans(k), input_precision=PRECISION) * tl.exp2(exponent) * beta[:, None]
+    system = tl.dot(k, tl.trans(k), input_precision="ieee") * tl.exp2(exponent) * beta[:, None]
     inverse = tl.where(rows == columns, 1.0, 0.0)
     for row in tl.range(1, CHUNK):  # row of the inverse = row of I - (row of A) times the rows above
         line = tl.sum(tl.where(rows == row, system, 0.0), 0)  # [CHUNK], zero from the diagonal on
@@ -70,6 +70,7 @@ def delta_scan_kernel(
     out_base += head * length * VALUES + column
     gate_base += head * length
     beta_base += head * length
+    dtype = k_base.dtype.element_ty
     chunks = tl.cdiv(length, CHUNK)
     inner, columns, rows = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_V), tl.arange(0, CHUNK)
     at_state = head * KEYS * VALUES + inner[:, None] * VALUES + column + columns[None, :]
@@ -83,22 +84,24 @@ def delta_scan_kernel(
         decay = tl.cumsum(_load_head_values(gate_base, start, length, CHUNK) * LOG2_E, 0)
         total = tl.min(decay, 0)  # the last of a falling sequence; rows beyond the end add no decay
         beta = _load_head_values(beta_base, start, length, CHUNK)
-        k = load_rows(k_base, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False).to(tl.float32)
+        k = load_rows(k_base, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False)
         token_mask = (rows < length - start)[:, None] & (column + columns < VALUES)[None, :]
         at = wide(start) * VALUES + rows[:, None] * VALUES + columns[None, :]
         v = operand(tl.load(v_base + at, mask=token_mask, other=0.0)).to(tl.float32)
-        found = tl.dot(k * tl.exp2(decay)[:, None], state, input_precision=PRECISION)
+        # Decay scales rows of the products, not the operands: these stay as they were loaded.
+        fading = tl.exp2(decay)[:, None]
+        held = narrow(state, dtype)
+        found = tl.dot(k, held, input_precision="ieee") * fading
         inverse = tl.load(inverse_base + (head * chunks + chunk) * CHUNK * CHUNK + pair)
         written = tl.dot(inverse, (v - found) * beta[:, None], input_precision=PRECISION)
-        q = load_rows(q_base, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False).to(tl.float32)
-        seen = rows[:, None] >= rows[None, :]
-        exponent = tl.where(seen, decay[:, None] - decay[None, :], float("-inf"))
-        scores = tl.dot(q, tl.trans(k), input_precision=PRECISION) * tl.exp2(exponent)
-        out = tl.dot(q * tl.exp2(decay)[:, None], state, input_precision=PRECISION)
-        out = tl.dot(scores, written, out, input_precision=PRECISION)
+        q = load_rows(q_base, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False)
+        exponent = tl.where(rows[:, None] >= rows[None, :], decay[:, None] - decay[None, :], float("-inf"))
+        scores = tl.dot(q, tl.trans(k), input_precision="ieee") * tl.exp2(exponent)
+        out = tl.dot(q, held, input_precision="ieee") * fading
+        out = tl.dot(narrow(scores, dtype), narrow(written, dtype), out, input_precision="ieee")
         tl.store(out_base + at, stored(out, out_base.dtype.element_ty), mask=token_mask)
-        kept = k * tl.exp2(total - decay)[:, None]
-        state = tl.dot(tl.trans(kept), written, state * tl.exp2(total), input_precision=PRECISION)
+        kept = narrow(written * tl.exp2(total - decay)[:, None], dtype)
+        state = tl.dot(tl.trans(k), kept, state * tl.exp2(total), input_precision="ieee")
     tl.store(final + at_state, state, mask=state_mask)
 
 
@@ -121,11 +124,15 @@ def delta_launches(
         "KEYS": problem.key_size,
         "CHUNK": cut.block_m,
         "BLOCK_D": next_power_of_two(problem.key_size, 16),
-        # Three tf32 products come close to fp32 and run on tensor cores; the interpreter computes fp32 either way.
-        "PRECISION": "ieee" if problem.dtype == "fp32" else "tf32x3",
     }
     initial = final if state is None else state
-    scan = {"VALUES": problem.value_size, "BLOCK_V": cut.block_n, "HAS_INITIAL": state is not None}
+    scan = {
+        "VALUES": problem.value_size,
+        "BLOCK_V": cut.block_n,
+        # Of the inverse times what is to be written, which are in fp32; the interpreter computes fp32 either way.
+        "PRECISION": "ieee" if problem.dtype == "fp32" else "tf32",
+        "HAS_INITIAL": state is not None,
+    }
     return (
         (
             Launch(

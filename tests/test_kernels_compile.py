@@ -98,7 +98,7 @@ def test_products_run_on_tensor_cores(compiled):
     for name, launches in results.items():
         for launch in launches:
             counts = launch["counts"]
-            is_small = name.startswith(("decode", "gla", "delta", *STREAMING)) or name == "attention-backward-d256"
+            is_small = name.startswith(("decode", "gla", *STREAMING)) or name == "attention-backward-d256"
             if architecture == "sm80" or is_small:
                 continue
             if counts["MUFU.EX2"] or name == "gemm":

@@ -88,10 +88,12 @@ TABLE: tuple[Row, ...] = (
     Row("sm80", "gla", ANY, 256, None, Configuration(64, 16, 16, 8)),
     Row("interpreter", "gla", ANY, 256, None, Configuration(64, 64, 16)),
     # Gated delta rule: block_m tokens of a chunk, block_n value channels.
-    Row("sm90", "delta", ANY, 64, None, Configuration(64, 32, 0, 8)),
-    Row("sm90", "delta", ANY, 256, None, Configuration(64, 16, 0, 8)),
-    Row("sm80", "delta", ANY, 64, None, Configuration(64, 32, 0, 8)),
-    Row("sm80", "delta", ANY, 256, None, Configuration(64, 16, 0, 8)),
+    Row("sm90", "delta", HALF, 64, None, Configuration(64, 32)),
+    Row("sm90", "delta", HALF, 256, None, Configuration(64, 16)),
+    Row("sm80", "delta", HALF, 64, None, Configuration(32, 16)),
+    Row("sm80", "delta", HALF, 256, None, Configuration(32, 16, 0, 8)),
+    Row("sm90", "delta", FULL, 256, None, Configuration(16, 16, 0, 8)),
+    Row("sm80", "delta", FULL, 256, None, Configuration(16, 16, 0, 8)),
     Row("interpreter", "delta", ANY, 256, None, Configuration(32, 64)),
     # Token by token: block_n value channels of a state that stays in registers.
     Row("sm90", "recurrent", ANY, 256, None, Configuration(1, 32)),
