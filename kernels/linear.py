@@ -177,38 +177,36 @@ def linear_launches(
 
 
 @torch.library.custom_op("einfuse::gated_linear_attention", mutates_args=())
-def linear_operator(
-    q: Tensor, k: Tensor, v: Tensor, gate: Tensor, state: Tensor | None, keeps_fp32: bool = False
-) -> tuple[Tensor, Tensor]:
+def linear_operator(qkv: list[Tensor], gate: Tensor, state: Tensor | None, keeps_fp32: bool) -> tuple[Tensor, Tensor]:
     """keeps_fp32: do not round the output to the inputs' precision."""
+    q, k, v = qkv
     if not runs_triton(q):
         wide = [x.float() if keeps_fp32 and x.element_size() == 2 else x for x in (q, k, v)]
         out, final = reference_forward(wide[0], wide[1], wide[2], gate, state)
         return out.contiguous(), final.contiguous()
-    qkv = (q.contiguous(), k.contiguous(), v.contiguous())
+    whole = (q.contiguous(), k.contiguous(), v.contiguous())
     initial = None if state is None else state.float().contiguous()
     out_dtype = torch.float32 if keeps_fp32 else q.dtype
-    launches, out, states = linear_launches(qkv, gate.float().contiguous(), initial, out_dtype=out_dtype)
+    launches, out, states = linear_launches(whole, gate.float().contiguous(), initial, out_dtype=out_dtype)
     run(*launches)
     return out, states[:, :, -1].clone(memory_format=torch.contiguous_format)
 
 
 @linear_operator.register_fake
-def _(
-    q: Tensor, k: Tensor, v: Tensor, gate: Tensor, state: Tensor | None, keeps_fp32: bool = False
-) -> tuple[Tensor, Tensor]:
+def _(qkv: list[Tensor], gate: Tensor, state: Tensor | None, keeps_fp32: bool) -> tuple[Tensor, Tensor]:
+    q, _, v = qkv
     dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
     out = torch.empty(v.shape, dtype=dtype if keeps_fp32 else q.dtype, device=q.device)
     return out, q.new_empty(*q.shape[:2], q.shape[3], v.shape[3], dtype=dtype)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    q, k, v, gate, state, _ = inputs
+    qkv, gate, state, _ = inputs
     ctx.has_state = state is not None
-    ctx.save_for_backward(q, k, v, gate, output[1], *([state] if ctx.has_state else []))
+    ctx.save_for_backward(*qkv, gate, output[1], *([state] if ctx.has_state else []))
 
 
-def _differentiate(ctx: Any, grad_out: Tensor, grad_final: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, grad_out: Tensor, grad_final: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None, None]:
     """With S the state after a token, a its decay, and dS = q^T dO + a dS of the token after, all three gradients are
     gated linear attention again: dQ = dO S^T walks forward; dV = k dS and dK = v dS^T walk backward, where the decay of
     a token is that of the one after it. The gate's follows: dg = q dQ - k dK + dg of the token after."""
@@ -222,9 +220,9 @@ def _differentiate(ctx: Any, grad_out: Tensor, grad_final: Tensor) -> tuple[Tens
     later = torch.cat([torch.zeros_like(gate[:, :, :1]), gate.flip(2)[:, :, :-1]], 2)
     q_back, k_back, v_back, grad_back = (x.flip(2) for x in (q, k, v, out_gradient))
     transposed = None if state is None else state.mT.contiguous()
-    grad_q, _ = linear_operator(out_gradient, v, k, gate, transposed, True)
-    grad_v, first = linear_operator(k_back, q_back, grad_back, later, grad_final.contiguous(), True)
-    grad_k, _ = linear_operator(v_back, grad_back, q_back, later, grad_final.mT.contiguous(), True)
+    grad_q, _ = linear_operator([out_gradient, v, k], gate, transposed, True)
+    grad_v, first = linear_operator([k_back, q_back, grad_back], later, grad_final.contiguous(), True)
+    grad_k, _ = linear_operator([v_back, grad_back, q_back], later, grad_final.mT.contiguous(), True)
     grad_v, grad_k = grad_v.flip(2), grad_k.flip(2)
     of_token = (q * grad_q - k * grad_k).sum(-1)  # [B, H, T]
     beyond = (grad_final * final).sum((-2, -1))[..., None]
@@ -232,7 +230,7 @@ def _differentiate(ctx: Any, grad_out: Tensor, grad_final: Tensor) -> tuple[Tens
     grad_state = None
     if state is not None:
         grad_state = (torch.exp(gate[:, :, 0])[..., None, None] * first).to(state.dtype)
-    return (grad_q.to(q.dtype), grad_k.to(k.dtype), grad_v.to(v.dtype), grad_gate.to(gate.dtype), grad_state, None)
+    return [grad_q.to(q.dtype), grad_k.to(k.dtype), grad_v.to(v.dtype)], grad_gate.to(gate.dtype), grad_state, None
 
 
 linear_operator.register_autograd(_differentiate, setup_context=_keep)
@@ -254,4 +252,4 @@ def gated_linear_attention(
         tuple(gate.shape) in (tuple(q.shape), tuple(q.shape[:3])),
         f"expected log gates of shape {tuple(q.shape[:3])} or {tuple(q.shape)}, got {tuple(gate.shape)}",
     )
-    return linear_operator(q, k, v, gate, state)
+    return linear_operator([q, k, v], gate, state, False)

@@ -342,8 +342,8 @@ def test_operators_are_well_formed():
         (rational_operator, (x, tensor(4, 6), tensor(4, 4, seed=1))),
         (unfused_operator, (q, k, v, AttentionOptions().pack(16))),
         (block_sparse_operator, ([q, k, v], blocks, blocks[..., 0] + 1, 16, False)),
-        (linear_operator, (q, k, v, -q.abs(), None)),
-        (linear_operator, (*(x.clone().requires_grad_() for x in (q, k, v)), -q[..., 0].abs(), None)),
+        (linear_operator, ([q, k, v], -q.abs(), None, False)),
+        (linear_operator, ([x.clone().requires_grad_() for x in (q, k, v)], -q[..., 0].abs(), None, False)),
         (delta_operator, ([q, k, v], -q[..., 0].abs(), q[..., 0].sigmoid(), None)),
         (recurrent_operator, ([q, k, v], -q.abs(), q[..., 0].sigmoid(), None)),
     ]
