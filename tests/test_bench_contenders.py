@@ -3,6 +3,8 @@
 # ruff: noqa: E402 - the interpreter must be chosen before triton is imported, and files without torch are skipped
 
 from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,8 +13,9 @@ from tests.kernel_device import DEVICE  # isort: skip  # chooses the interpreter
 
 pytest.importorskip("triton")
 
+from kernels import launching
 from kernels.bench import __main__ as program
-from kernels.bench import grid, trials, workbench
+from kernels.bench import grid, machine, trials, workbench
 from kernels.bench.cases import CASES, CaseSpec
 from kernels.bench.contenders import NotMeantError, relative_error, scratch_of
 from kernels.bench.machine import read_gpu, read_interpreter
@@ -20,6 +23,7 @@ from kernels.bench.schema import parse_measurement
 from kernels.bench.stopwatch import CudaStopwatch, WallClock
 from kernels.bench.workbench import FAMILIES, Bench, reason_of
 from kernels.plans import (
+    TARGETS,
     AttentionProblem,
     BlockSparseProblem,
     Configuration,
@@ -320,6 +324,24 @@ def test_rotation_exceeds_l2_within_memory(bench, monkeypatch):
     assert len(fake.make_inputs(FAMILIES["attention_fwd"], ATTENTION, True)) == 1
     fake.machine.memory_bytes = 0
     assert len(fake.make_inputs(FAMILIES["attention_fwd"], ATTENTION, False)) == 1
+
+
+def test_gpu_is_described_as_torch_and_driver_report_it(monkeypatch):
+    properties = SimpleNamespace(
+        name="NVIDIA H100 80GB HBM3", major=9, minor=0, multi_processor_count=132, total_memory=85 << 30,
+        shared_memory_per_block_optin=232_448, shared_memory_per_multiprocessor=233_472, L2_cache_size=50 << 20,
+    )  # fmt: skip
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: properties)
+    monkeypatch.setattr(machine, "open_driver", lambda: None)
+    launching.target_of_device.cache_clear()
+    try:
+        found = machine.read_gpu()
+    finally:
+        launching.target_of_device.cache_clear()
+    assert (found.kind, found.architecture, found.driver) == ("gpu", "sm90", "unknown")
+    assert found.target == replace(TARGETS["h100"], name="NVIDIA H100 80GB HBM3")
+    assert found.memory_bytes == 85 << 30 and found.max_sm_clock_hz is None
+    assert found.torch == str(torch.__version__)
 
 
 @pytest.mark.skipif(DEVICE == "cuda", reason="in the interpreter")
