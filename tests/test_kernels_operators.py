@@ -73,7 +73,7 @@ def test_softmax_gradient():
 
 
 @EACH_DTYPE
-@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (5, 100), (70, 129), (3, 500)])
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 129), (33, 20), (1, 300)])
 @pytest.mark.parametrize("is_centred", [True, False], ids=["layernorm", "rmsnorm"])
 def test_norm_gradients(rows, columns, is_centred, dtype):
     """Held rows and rows in blocks, more rows than one partial sum holds; against torch's autograd in fp64."""
