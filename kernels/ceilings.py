@@ -16,6 +16,7 @@ from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import operand, stored, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import StreamProblem, require
+from kernels.plans.types import LaunchPlan
 from kernels.reference.pointwise import repeat_exp2
 
 
@@ -34,15 +35,15 @@ def exp2_chain_kernel(source, target, size, repeats, BLOCK: tl.constexpr):
     tl.store(target + at, stored(x, target.dtype.element_ty), mask=at < size)
 
 
-def copy_launch(source: Tensor, target: Tensor) -> Launch:
-    plan = plan_of(StreamProblem("stream_copy", source.numel(), dtype_name(source)), target_of(source))[0]
+def copy_launch(source: Tensor, target: Tensor, plan: LaunchPlan | None = None) -> Launch:
+    plan = plan or plan_of(StreamProblem("stream_copy", source.numel(), dtype_name(source)), target_of(source))[0]
     arguments = {"source": source, "target": target, "size": source.numel()}
     return Launch(stream_copy_kernel, plan, arguments, {"BLOCK": plan.configuration.block_n})
 
 
-def exp2_launch(source: Tensor, target: Tensor, repeats: int) -> Launch:
+def exp2_launch(source: Tensor, target: Tensor, repeats: int, plan: LaunchPlan | None = None) -> Launch:
     problem = StreamProblem("exp2_throughput", source.numel(), dtype_name(source), repeats)
-    plan = plan_of(problem, target_of(source))[0]
+    plan = plan or plan_of(problem, target_of(source))[0]
     arguments = {"source": source, "target": target, "size": source.numel(), "repeats": repeats}
     return Launch(exp2_chain_kernel, plan, arguments, {"BLOCK": plan.configuration.block_n})
 

@@ -9,6 +9,8 @@ one: queries decay from the start of their sub-chunk, keys to it. Nothing overfl
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -127,9 +129,14 @@ def outputs_kernel(
 
 
 def linear_launches(
-    qkv: tuple[Tensor, Tensor, Tensor], gate: Tensor, state: Tensor | None, plans: tuple[LaunchPlan, ...] = ()
+    qkv: tuple[Tensor, Tensor, Tensor],
+    gate: Tensor,
+    state: Tensor | None,
+    plans: tuple[LaunchPlan, ...] = (),
+    out_dtype: torch.dtype | None = None,
 ) -> tuple[tuple[Launch, Launch], Tensor, Tensor]:
-    """The two launches, the output, and the states [B, H, chunks + 1, D, Dv]; all tensors contiguous."""
+    """The two launches, the output (by default of the inputs' dtype), and the states [B, H, chunks + 1, D, Dv]; all
+    tensors contiguous."""
     q, k, v = qkv
     problem = LinearAttentionProblem(
         q.shape[0], q.shape[1], q.shape[2], q.shape[3], v.shape[3], dtype_name(q), gate.dim() == 4
@@ -138,7 +145,7 @@ def linear_launches(
     cut = first.configuration
     chunks = -(-problem.length // cut.block_m)
     states = torch.empty(*q.shape[:2], chunks + 1, q.shape[3], v.shape[3], dtype=torch.float32, device=q.device)
-    out = torch.empty_like(v)
+    out = torch.empty_like(v, dtype=out_dtype or v.dtype)
     constants = {
         "KEYS": problem.key_size,
         "VALUES": problem.value_size,
@@ -170,22 +177,63 @@ def linear_launches(
 
 
 @torch.library.custom_op("einfuse::gated_linear_attention", mutates_args=())
-def linear_operator(q: Tensor, k: Tensor, v: Tensor, gate: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+def linear_operator(qkv: list[Tensor], gate: Tensor, state: Tensor | None, keeps_fp32: bool) -> tuple[Tensor, Tensor]:
+    """keeps_fp32: do not round the output to the inputs' precision."""
+    q, k, v = qkv
     if not runs_triton(q):
-        out, final = reference_forward(q, k, v, gate, state)
+        wide = [x.float() if keeps_fp32 and x.element_size() == 2 else x for x in (q, k, v)]
+        out, final = reference_forward(wide[0], wide[1], wide[2], gate, state)
         return out.contiguous(), final.contiguous()
-    qkv = (q.contiguous(), k.contiguous(), v.contiguous())
+    whole = (q.contiguous(), k.contiguous(), v.contiguous())
     initial = None if state is None else state.float().contiguous()
-    launches, out, states = linear_launches(qkv, gate.float().contiguous(), initial)
+    out_dtype = torch.float32 if keeps_fp32 else q.dtype
+    launches, out, states = linear_launches(whole, gate.float().contiguous(), initial, out_dtype=out_dtype)
     run(*launches)
     return out, states[:, :, -1].clone(memory_format=torch.contiguous_format)
 
 
 @linear_operator.register_fake
-def _(q: Tensor, k: Tensor, v: Tensor, gate: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+def _(qkv: list[Tensor], gate: Tensor, state: Tensor | None, keeps_fp32: bool) -> tuple[Tensor, Tensor]:
+    q, _, v = qkv
     dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
-    out = torch.empty(v.shape, dtype=q.dtype, device=q.device)
+    out = torch.empty(v.shape, dtype=dtype if keeps_fp32 else q.dtype, device=q.device)
     return out, q.new_empty(*q.shape[:2], q.shape[3], v.shape[3], dtype=dtype)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    qkv, gate, state, _ = inputs
+    ctx.has_state = state is not None
+    ctx.save_for_backward(*qkv, gate, output[1], *([state] if ctx.has_state else []))
+
+
+def _differentiate(ctx: Any, grad_out: Tensor, grad_final: Tensor) -> tuple[list[Tensor], Tensor, Tensor | None, None]:
+    """With S the state after a token, a its decay, and dS = q^T dO + a dS of the token after, all three gradients are
+    gated linear attention again: dQ = dO S^T walks forward; dV = k dS and dK = v dS^T walk backward, where the decay of
+    a token is that of the one after it. The gate's follows: dg = q dQ - k dK + dg of the token after."""
+    q, k, v, gate, final, *more = ctx.saved_tensors
+    require(
+        gate.dim() == 3,
+        "gradients of gated linear attention need one gate per head; with a gate per key channel it has none",
+    )
+    state = more[0] if ctx.has_state else None
+    out_gradient = grad_out.to(q.dtype)
+    later = torch.cat([torch.zeros_like(gate[:, :, :1]), gate.flip(2)[:, :, :-1]], 2)
+    q_back, k_back, v_back, grad_back = (x.flip(2) for x in (q, k, v, out_gradient))
+    transposed = None if state is None else state.mT.contiguous()
+    grad_q, _ = linear_operator([out_gradient, v, k], gate, transposed, True)
+    grad_v, first = linear_operator([k_back, q_back, grad_back], later, grad_final.contiguous(), True)
+    grad_k, _ = linear_operator([v_back, grad_back, q_back], later, grad_final.mT.contiguous(), True)
+    grad_v, grad_k = grad_v.flip(2), grad_k.flip(2)
+    of_token = (q * grad_q - k * grad_k).sum(-1)  # [B, H, T]
+    beyond = (grad_final * final).sum((-2, -1))[..., None]
+    grad_gate = of_token.flip(2).cumsum(2).flip(2) + beyond
+    grad_state = None
+    if state is not None:
+        grad_state = (torch.exp(gate[:, :, 0])[..., None, None] * first).to(state.dtype)
+    return [grad_q.to(q.dtype), grad_k.to(k.dtype), grad_v.to(v.dtype)], grad_gate.to(gate.dtype), grad_state, None
+
+
+linear_operator.register_autograd(_differentiate, setup_context=_keep)
 
 
 def gated_linear_attention(
@@ -193,8 +241,8 @@ def gated_linear_attention(
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, T, Dv] and final state [B, H, D, Dv] (fp32) of q, k [B, H, T, D], v [B, H, T, Dv].
 
-    gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; the scale is folded into q; not
-    differentiable.
+    gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; the scale is folded into q; differentiable
+    with one gate per head.
     """
     require(
         q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
@@ -204,4 +252,4 @@ def gated_linear_attention(
         tuple(gate.shape) in (tuple(q.shape), tuple(q.shape[:3])),
         f"expected log gates of shape {tuple(q.shape[:3])} or {tuple(q.shape)}, got {tuple(gate.shape)}",
     )
-    return linear_operator(q, k, v, gate, state)
+    return linear_operator([q, k, v], gate, state, False)

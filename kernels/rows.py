@@ -12,6 +12,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.norm_backward import norm_backward
 from kernels.numerics import LOG2_E, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import RowProblem, require
@@ -120,10 +121,14 @@ def row_plan(operator: str, x: Tensor, target: Tensor) -> LaunchPlan:
 
 
 def softmax_launch(
-    source: Tensor, target: Tensor, band: tuple[int, int, int] | None = None, scale: float = 1.0
+    source: Tensor,
+    target: Tensor,
+    band: tuple[int, int, int] | None = None,
+    scale: float = 1.0,
+    plan: LaunchPlan | None = None,
 ) -> Launch:
     """Of rows [rows, columns]; band = (queries, left, right) for attention's scores."""
-    plan = row_plan("softmax" if band is None else "masked_softmax", source, target)
+    plan = plan or row_plan("softmax" if band is None else "masked_softmax", source, target)
     block = plan.configuration.block_n
     return Launch(
         softmax_kernel,
@@ -138,10 +143,12 @@ def softmax_launch(
     )
 
 
-def norm_launch(tensors: tuple[Tensor, Tensor, Tensor, Tensor], epsilon: float, is_centred: bool) -> Launch:
+def norm_launch(
+    tensors: tuple[Tensor, Tensor, Tensor, Tensor], epsilon: float, is_centred: bool, plan: LaunchPlan | None = None
+) -> Launch:
     """tensors = (source, weight, bias, target)."""
     source, target = tensors[0], tensors[3]
-    plan = row_plan("layernorm" if is_centred else "rmsnorm", source, target)
+    plan = plan or row_plan("layernorm" if is_centred else "rmsnorm", source, target)
     block = plan.configuration.block_n
     return Launch(
         norm_kernel,
@@ -208,13 +215,30 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
+def _keep_norm(
+    ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, Tensor, Tensor | None, float], output: Tensor
+) -> None:
+    x, weight, bias, epsilon = inputs
+    ctx.save_for_backward(x, weight)
+    ctx.epsilon, ctx.is_centred = epsilon, bias is not None
+
+
+def _differentiate_norm(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    x, weight = ctx.saved_tensors
+    grad_x, grad_weight, grad_bias = norm_backward(x, weight, gradient, ctx.epsilon, ctx.is_centred)
+    return grad_x, grad_weight, grad_bias if ctx.is_centred else None, None
+
+
+norm_operator.register_autograd(_differentiate_norm, setup_context=_keep_norm)
+
+
 def layernorm(x: Tensor, weight: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last rank; not differentiable."""
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last rank; differentiable."""
     require(weight.shape == bias.shape == x.shape[-1:], f"weight and bias must have {x.shape[-1]} elements")
     return norm_operator(x, weight, bias, epsilon)
 
 
 def rmsnorm(x: Tensor, weight: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    """x / sqrt(mean(x^2) + epsilon) * weight over the last rank; not differentiable."""
+    """x / sqrt(mean(x^2) + epsilon) * weight over the last rank; differentiable."""
     require(weight.shape == x.shape[-1:], f"weight must have {x.shape[-1]} elements")
     return norm_operator(x, weight, None, epsilon)

@@ -371,5 +371,16 @@ def bind_command(
     return DONE
 
 
+@app.command("bench", add_help_option=False, context_settings={"ignore_unknown_options": True})
+@answers
+def bench_command(
+    options: Annotated[list[str] | None, typer.Argument(help="--help lists them.", metavar="[OPTIONS]")] = None,
+) -> int:
+    """Measure the kernels on the GPU of this machine, beside everything else that computes the same."""
+    from kernels.bench.__main__ import main as measure
+
+    return measure(options or [])
+
+
 if __name__ == "__main__":
     main()

@@ -78,6 +78,8 @@ def compile_launch(launch: Any, architecture: str) -> dict[str, Any]:
         "is_specialised": cut.is_specialised,
         "uses_tma": cut.uses_tma,
         "planned_registers": cut.registers,
+        "blocks": [cut.block_m, cut.block_n],
+        "warps": cut.warps,
         **read_code(compiled.asm["cubin"]),
     }
 

@@ -8,12 +8,30 @@ from torch import Tensor
 
 from kernels.attention import forward_launch, problem_of
 from kernels.attention_backward import backward_launches
+from kernels.ceilings import copy_launch, exp2_launch
 from kernels.decode import Cache, decode_launches
+from kernels.delta import delta_launches
 from kernels.launching import Launch
 from kernels.linear import linear_launches
+from kernels.norm_backward import norm_backward_launches
 from kernels.options import AttentionOptions
-from kernels.plans import TARGETS, BlockSparseProblem, DecodeProblem, GemmProblem, LinearAttentionProblem, plan
+from kernels.plans import (
+    TARGETS,
+    BlockSparseProblem,
+    DecodeProblem,
+    DeltaRuleProblem,
+    GemmProblem,
+    LinearAttentionProblem,
+    RationalProblem,
+    RecurrentAttentionProblem,
+    RowProblem,
+    StreamProblem,
+    plan,
+)
 from kernels.products import gemm_launch
+from kernels.rational import rational_backward_kernel, rational_kernel, rational_launch
+from kernels.recurrent import recurrent_launch
+from kernels.rows import norm_launch, softmax_launch
 from kernels.sparse import block_sparse_launch
 
 TARGET_BY_ARCHITECTURE = {"sm90": TARGETS["h100"], "sm80": TARGETS["a100"]}
@@ -81,6 +99,55 @@ def ragged(architecture: str) -> list[Launch]:
     return [launch]
 
 
+def along_rows(architecture: str, columns: int) -> list[Launch]:
+    """Softmax, layernorm and both launches of its gradients."""
+    x, weight = meta(4096, columns), meta(columns)
+    target = TARGET_BY_ARCHITECTURE[architecture]
+    softmax, norm, backward = (
+        plan(RowProblem(name, 4096, columns, "bf16"), target) for name in ("softmax", "layernorm", "layernorm_bwd")
+    )
+    return [
+        softmax_launch(x, torch.empty_like(x), plan=softmax[0]),
+        norm_launch((x, weight, weight, torch.empty_like(x)), 1e-5, True, norm[0]),
+        *norm_backward_launches((x, weight, x), 1e-5, True, backward)[0],
+    ]
+
+
+def rationals(architecture: str) -> list[Launch]:
+    x, above, below = meta(4096, 768), meta(8, 6, dtype=torch.float32), meta(8, 4, dtype=torch.float32)
+    forward, backward = (
+        plan(RationalProblem(4096, 768, 8, "bf16", is_backward), TARGET_BY_ARCHITECTURE[architecture])[0]
+        for is_backward in (False, True)
+    )
+    partial = meta(backward.grid[0] * backward.grid[1], 8, 10, dtype=torch.float32)
+    return [
+        rational_launch(rational_kernel, forward, (x, above, below, x)),
+        rational_launch(rational_backward_kernel, backward, (x, above, below, x, x, partial)),
+    ]
+
+
+def streams(architecture: str) -> list[Launch]:
+    x, target = meta(1 << 20), TARGET_BY_ARCHITECTURE[architecture]
+    return [
+        copy_launch(x, x, plan(StreamProblem("stream_copy", 1 << 20, "bf16"), target)[0]),
+        exp2_launch(x, x, 64, plan(StreamProblem("exp2_throughput", 1 << 20, "bf16", 64), target)[0]),
+    ]
+
+
+def token_by_token(architecture: str, size: int) -> list[Launch]:
+    q, k, v = (meta(2, 4, 8, size) for _ in range(3))
+    gate, beta = meta(2, 4, 8, dtype=torch.float32), meta(2, 4, 8, dtype=torch.float32)
+    problem = RecurrentAttentionProblem(2, 4, 8, size, size, "bf16", False, True)
+    return [recurrent_launch((q, k, v), (gate, beta), None, plan(problem, TARGET_BY_ARCHITECTURE[architecture])[0])[0]]
+
+
+def delta_rule(architecture: str, size: int) -> list[Launch]:
+    q, k, v = (meta(2, 4, 1024, size) for _ in range(3))
+    gates = (meta(2, 4, 1024, dtype=torch.float32), meta(2, 4, 1024, dtype=torch.float32))
+    planned = plan(DeltaRuleProblem(2, 4, 1024, size, size, "bf16"), TARGET_BY_ARCHITECTURE[architecture])
+    return list(delta_launches((q, k, v), gates, None, planned)[0])
+
+
 LAUNCHES: dict[str, Callable[[str], list[Launch]]] = {
     **{f"attention-full-d{d}": partial(attention_forward, size=d, options=FULL) for d in (64, 128, 256)},
     **{f"attention-causal-d{d}": partial(attention_forward, size=d, options=CAUSAL) for d in (64, 128, 256)},
@@ -91,4 +158,10 @@ LAUNCHES: dict[str, Callable[[str], list[Launch]]] = {
     **{f"block-sparse-d{d}": partial(blocks, size=d) for d in (64, 128)},
     **{f"gla-d{d}": partial(gated_linear, size=d) for d in (64, 128)},
     "gemm": product,
+    "rows-held": partial(along_rows, columns=4096),
+    "rows-long": partial(along_rows, columns=32_768),
+    "rational": rationals,
+    "streams": streams,
+    **{f"delta-d{d}": partial(delta_rule, size=d) for d in (64, 128)},
+    **{f"recurrent-d{d}": partial(token_by_token, size=d) for d in (128, 256)},
 }

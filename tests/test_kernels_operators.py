@@ -12,12 +12,15 @@ pytest.importorskip("triton")
 from kernels import reference
 from kernels.attention import attention, problem_of
 from kernels.ceilings import exp2_operator, exp2_throughput, stream_copy
+from kernels.delta import delta_operator, gated_delta_rule
 from kernels.launching import target_of
 from kernels.linear import gated_linear_attention, linear_operator
+from kernels.norm_backward import norm_backward
 from kernels.options import AttentionOptions
 from kernels.plans import UnfusedAttentionProblem, plan
 from kernels.products import gemm, gemm_operator
 from kernels.rational import group_rational, rational_operator
+from kernels.recurrent import recurrent_linear_attention, recurrent_operator
 from kernels.rows import layernorm, norm_operator, rmsnorm, softmax
 from kernels.sparse import block_sparse_attention, block_sparse_operator
 from kernels.unfused import attention_unfused, unfused_launches, unfused_operator
@@ -67,6 +70,34 @@ def test_softmax_gradient():
     wide = x.detach().double().requires_grad_()
     (expected,) = torch.autograd.grad(torch.softmax(wide, -1), wide, gradient.double())
     assert_close(found, expected, torch.float32)
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize(("rows", "columns"), [(1, 1), (2, 129), (33, 20), (1, 300)])
+@pytest.mark.parametrize("is_centred", [True, False], ids=["layernorm", "rmsnorm"])
+def test_norm_gradients(rows, columns, is_centred, dtype):
+    """Held rows and rows in blocks, more rows than one partial sum holds; against torch's autograd in fp64."""
+    x = (tensor(2, rows, columns, dtype=dtype, scale=3.0) + 2).requires_grad_()
+    w, b = (tensor(columns, dtype=dtype, seed=i).requires_grad_() for i in (1, 2))
+    y = layernorm(x, w, b) if is_centred else rmsnorm(x, w)
+    leaves = [x, w, b] if is_centred else [x, w]
+    gradient = tensor(2, rows, columns, dtype=dtype, seed=3)
+    found = torch.autograd.grad(y, leaves, gradient)
+    wide_leaves = [t.detach().double().requires_grad_() for t in leaves]
+    norm = torch.nn.functional.layer_norm if is_centred else torch.nn.functional.rms_norm
+    wide_y = norm(wide_leaves[0], (columns,), *wide_leaves[1:], eps=1e-5)
+    expected = torch.autograd.grad(wide_y, wide_leaves, gradient.double())
+    for name, one, right in zip("xwb", found, expected, strict=False):
+        if columns == 1 and (is_centred or name == "x"):  # it does not depend on x: both are rounding about zero
+            assert float((one.double() - right).abs().max()) < 1e-2
+        else:
+            assert_close(one, right, dtype, 3.0)
+
+
+def test_norm_gradients_of_the_reference():
+    """In fp64 the operators take the reference's formulas: against finite differences."""
+    x, w, b = (tensor(*shape, dtype=torch.float64, seed=3).requires_grad_() for shape in ((3, 5), (5,), (5,)))
+    assert torch.autograd.gradcheck(layernorm, (x, w, b)) and torch.autograd.gradcheck(rmsnorm, (x, w))
 
 
 @EACH_DTYPE
@@ -174,12 +205,127 @@ def test_gated_linear_attention(length, keys, values, is_wide, dtype):
     assert_close(final, expected_final, torch.float32, 3.0)
 
 
+@EACH_DTYPE
+@pytest.mark.parametrize(
+    ("length", "keys", "values", "has_state"), [(1, 16, 16, True), (20, 16, 16, False), (70, 24, 40, True)]
+)
+def test_gradients_of_gated_linear_attention(length, keys, values, has_state, dtype):
+    """Of both outputs, by autograd through the token-by-token reference in fp64."""
+    q, k = (tensor(1, 2, length, keys, dtype=dtype, seed=i, scale=keys**-0.25) for i in range(2))
+    v = tensor(1, 2, length, values, dtype=dtype, seed=2)
+    gate = -tensor(1, 2, length, seed=3).abs() * 0.3
+    state = tensor(1, 2, keys, values, seed=4) if has_state else None
+    leaves = [x.requires_grad_() for x in (q, k, v, gate, *([state] if has_state else []))]
+    gradients = (tensor(1, 2, length, values, dtype=dtype, seed=5), tensor(1, 2, keys, values, seed=6))
+    found = torch.autograd.grad(gated_linear_attention(q, k, v, gate, state), leaves, gradients)
+    wide_leaves = [x.detach().double().requires_grad_() for x in leaves]
+    outputs = reference.gated_linear_attention(*wide_leaves)
+    expected = torch.autograd.grad(outputs, wide_leaves, doubled(*gradients))
+    for one, right in zip(found, expected, strict=True):
+        assert_close(one, right, dtype, 3.0)
+
+
+def test_formulas_of_linear_gradients():
+    """In fp64, without a kernel: against finite differences."""
+    q, k, v = (tensor(1, 1, 5, size, dtype=torch.float64, seed=size).requires_grad_() for size in (3, 3, 2))
+    k = tensor(1, 1, 5, 3, dtype=torch.float64, seed=9).requires_grad_()
+    gate = (-tensor(1, 1, 5, dtype=torch.float64, seed=4).abs()).requires_grad_()
+    state = tensor(1, 1, 3, 2, dtype=torch.float64, seed=5).requires_grad_()
+    assert torch.autograd.gradcheck(gated_linear_attention, (q, k, v, gate, state))
+    assert torch.autograd.gradcheck(lambda *x: gated_linear_attention(*x)[0], (q, k, v, gate))
+
+
+def test_gate_per_channel_has_no_gradient():
+    q = tensor(1, 1, 4, 16).requires_grad_()
+    out, _ = gated_linear_attention(q, q, q, -q.detach().abs())
+    with pytest.raises(ValueError) as caught:
+        out.sum().backward()
+    assert str(caught.value) == (
+        "gradients of gated linear attention need one gate per head; with a gate per key channel it has none"
+    )
+
+
 def test_strong_gates_do_not_overflow():
     """exp(-decay) would overflow fp32 within two tokens; nothing here exceeds one."""
     q, k, v = (tensor(1, 1, 80, 16, seed=i) for i in range(3))
     gate = torch.full((1, 1, 80, 16), -60.0, device=q.device)
     out, _ = gated_linear_attention(q, k, v, gate)
     assert_close(out, reference.gated_linear_attention(*doubled(q, k, v, gate))[0], torch.float32)
+
+
+RECURRENT = [(1, 16, 16, True), (3, 40, 70, False), (30, 16, 24, True)]
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize("has_delta", [False, True])
+@pytest.mark.parametrize(("length", "keys", "values", "is_wide"), RECURRENT)
+def test_recurrent_linear_attention(length, keys, values, is_wide, has_delta, dtype):
+    """Also in two parts, the state handed on."""
+    q, k = (torch.nn.functional.normalize(tensor(1, 2, length, keys, seed=i), dim=-1).to(dtype) for i in range(2))
+    v = tensor(1, 2, length, values, dtype=dtype, seed=2)
+    gate = -tensor(1, 2, length, keys, seed=3).abs()
+    gate = gate if is_wide else gate[..., 0]
+    beta = torch.sigmoid(tensor(1, 2, length, seed=4)) if has_delta else None
+    state = tensor(1, 2, keys, values, seed=5)
+    out, final = recurrent_linear_attention((q, k, v), gate, beta=beta, state=state)
+    wide_q, wide_k, wide_v, wide_gate, wide_beta, wide_state = doubled(q, k, v, gate, beta, state)
+    if has_delta:
+        expected = reference.gated_delta_rule(wide_q, wide_k, wide_v, (wide_gate, wide_beta), wide_state)
+    else:
+        expected = reference.gated_linear_attention(wide_q, wide_k, wide_v, wide_gate, wide_state)
+    assert_close(out, expected[0], dtype)
+    assert_close(final, expected[1], torch.float32, 3.0)
+    cut = length // 2
+    first, middle = recurrent_linear_attention(
+        tuple(x[:, :, :cut] for x in (q, k, v)),
+        gate[:, :, :cut],
+        beta=None if beta is None else beta[:, :, :cut],
+        state=state,
+    )
+    second, last = recurrent_linear_attention(
+        tuple(x[:, :, cut:] for x in (q, k, v)),
+        gate[:, :, cut:],
+        beta=None if beta is None else beta[:, :, cut:],
+        state=middle,
+    )
+    assert torch.equal(torch.cat([first, second], 2), out) and torch.equal(last, final)
+
+
+@EACH_DTYPE
+@pytest.mark.parametrize(("length", "keys", "values"), [(1, 16, 16), (32, 16, 70), (75, 40, 24)])
+def test_gated_delta_rule(length, keys, values, dtype):
+    """Chunks of 32 in the interpreter: part of one, one, two and a part."""
+    q, k = (torch.nn.functional.normalize(tensor(1, 2, length, keys, seed=i), dim=-1).to(dtype) for i in range(2))
+    v = tensor(1, 2, length, values, dtype=dtype, seed=2)
+    gate, beta = -tensor(1, 2, length, seed=3).abs() * 0.3, torch.sigmoid(tensor(1, 2, length, seed=4))
+    state = tensor(1, 2, keys, values, seed=5)
+    out, final = gated_delta_rule((q, k, v), gate, beta, state)
+    wide_q, wide_k, wide_v, wide_gate, wide_beta, wide_state = doubled(q, k, v, gate, beta, state)
+    expected = reference.gated_delta_rule(wide_q, wide_k, wide_v, (wide_gate, wide_beta), wide_state)
+    assert_close(out, expected[0], dtype)
+    assert_close(final, expected[1], dtype)
+
+
+@pytest.mark.parametrize(("gate", "alike"), [(0.0, True), (-60.0, False), (-60.0, True)])
+def test_delta_rule_neither_cancels_nor_overflows(gate, alike):
+    """Equal keys without decay: powers of the system would reach 1e8 here and cancel. Strong gates: no exponent grows."""
+    q, k = (torch.nn.functional.normalize(tensor(1, 1, 40, 16, seed=i), dim=-1) for i in range(2))
+    k = k[:, :, :1].expand_as(k).contiguous() if alike else k
+    v, beta = tensor(1, 1, 40, 16, seed=2), torch.full((1, 1, 40), 0.9, device=q.device)
+    gates = torch.full((1, 1, 40), gate, device=q.device)
+    out, final = gated_delta_rule((q, k, v), gates, beta)
+    wide_q, wide_k, wide_v, wide_gate, wide_beta = doubled(q, k, v, gates, beta)
+    expected = reference.gated_delta_rule(wide_q, wide_k, wide_v, (wide_gate, wide_beta))
+    assert_close(out, expected[0], torch.float32, 2.0)
+    assert_close(final, expected[1], torch.float32, 2.0)
+
+
+def test_recurrence_equals_chunks():
+    q, k, v = (tensor(1, 1, 40, 16, seed=i) * 0.5 for i in range(3))
+    gate = -tensor(1, 1, 40, seed=3).abs()
+    found, final = recurrent_linear_attention((q, k, v), gate)
+    expected, expected_final = gated_linear_attention(q, k, v, gate)
+    assert relative_error(found, expected) < 2e-6 and relative_error(final, expected_final) < 2e-6
 
 
 def test_operators_are_well_formed():
@@ -191,11 +337,15 @@ def test_operators_are_well_formed():
         (stream_copy, (x,)),
         (exp2_operator, (x, 2)),
         (softmax, (x,)),
-        (norm_operator, (x, x[0].clone(), None, 1e-5)),
+        (norm_operator, (tensor(6, 32).requires_grad_(), tensor(32).requires_grad_(), None, 1e-5)),
+        (norm_backward, (x, x[0].clone(), x + 1, 1e-5, True)),
         (rational_operator, (x, tensor(4, 6), tensor(4, 4, seed=1))),
         (unfused_operator, (q, k, v, AttentionOptions().pack(16))),
         (block_sparse_operator, ([q, k, v], blocks, blocks[..., 0] + 1, 16, False)),
-        (linear_operator, (q, k, v, -q.abs(), None)),
+        (linear_operator, ([q, k, v], -q.abs(), None, False)),
+        (linear_operator, ([x.clone().requires_grad_() for x in (q, k, v)], -q[..., 0].abs(), None, False)),
+        (delta_operator, ([q, k, v], -q[..., 0].abs(), q[..., 0].sigmoid(), None)),
+        (recurrent_operator, ([q, k, v], -q.abs(), q[..., 0].sigmoid(), None)),
     ]
     for operator, arguments in cases:
         torch.library.opcheck(operator, arguments)

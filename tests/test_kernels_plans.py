@@ -16,9 +16,11 @@ from kernels.plans import (
     BlockSparseProblem,
     Configuration,
     DecodeProblem,
+    DeltaRuleProblem,
     GemmProblem,
     LinearAttentionProblem,
     RationalProblem,
+    RecurrentAttentionProblem,
     RowProblem,
     StreamProblem,
     UnfusedAttentionProblem,
@@ -268,3 +270,39 @@ def test_plans_need_the_standard_library_only():
             if line.startswith(("import ", "from "))
         }
         assert imported <= {"kernels", *sys.stdlib_module_names}, path.name
+
+
+@pytest.mark.parametrize("columns", [4096, 40_000])
+@pytest.mark.parametrize("operator", ["layernorm_bwd", "rmsnorm_bwd"])
+def test_norm_backward_in_closed_form(operator, columns):
+    """X and dY in, dX out; a row that is not held is read for its statistics, its sums and its result."""
+    first, second = plan(RowProblem(operator, 1000, columns, "bf16"), H100)
+    elements = 1000 * columns
+    assert first.grid == (1000, 1, 1) and second.grid == (-(-1000 // 64), -(-columns // 128), 1)
+    assert first.work.private_read_bytes == elements * 2 * (2 if columns == 4096 else 5)
+    assert first.work.write_bytes == elements * 2 + 1000 * 8
+    assert second.unique_bytes == 2 * elements * 2 + 1000 * 8 + 16 * 2 * columns * 4
+
+
+@pytest.mark.parametrize("length", [1, 64, 100])
+def test_delta_rule_in_closed_form(length):
+    """Chunks of 64 and blocks of 16 value channels: products of whole tiles, bytes of what exists."""
+    solve, scan = plan(DeltaRuleProblem(2, 3, length, 128, 128, "bf16"), H100)
+    chunks = -(-length // 64)
+    assert (solve.grid, scan.grid) == ((chunks, 6, 1), (8, 6, 1))
+    assert solve.work.tensor_flops == 6 * chunks * 2 * 64 * 64 * 128
+    per_chunk = 2 * (3 * 64 * 128 * 128) + 8 * 2 * 64 * 64 * 128 + 2 * 2 * 64 * 64 * 128
+    assert scan.work.tensor_flops == 6 * chunks * per_chunk
+    assert scan.work.write_bytes == 6 * (length * 128 * 2 + 128 * 128 * 4)
+    assert scan.unique_bytes == 6 * (length * (4 * 128 * 2 + 8) + chunks * 64 * 64 * 4 + 2 * 128 * 128 * 4)
+
+
+def test_recurrent_step_moves_states():
+    """One token of many sequences: nearly all bytes are states, read and written once, whatever the delta rule."""
+    for has_delta in (False, True):
+        (launch,) = plan(RecurrentAttentionProblem(64, 16, 1, 128, 128, "bf16", False, has_delta), H100)
+        states = 2 * 64 * 16 * 128 * 128 * 4
+        assert launch.grid == (4, 1024, 1)
+        assert states < launch.unique_bytes < 1.02 * states
+        moved = launch.work.private_read_bytes + launch.work.write_bytes
+        assert moved == states + 2 * 64 * 16 * 128 * 2

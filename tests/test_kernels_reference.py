@@ -150,3 +150,21 @@ def test_pages_are_gathered_in_order():
     gathered = reference.gather_pages(cache, torch.tensor([[5, 0], [2, 2]]))
     assert torch.equal(gathered[0, :, :4], cache[5].transpose(0, 1))
     assert torch.equal(gathered[1, :, 4:], cache[2].transpose(0, 1))
+
+
+def test_delta_rule_replaces_what_a_key_holds():
+    """Householder form: H = (I - beta k^T k) exp(g) H + beta k^T v, with matrices written out; and beta 1 without decay
+    makes the state give back exactly what was last written under a key of norm one."""
+    q, k, v = (tensor(1, 1, 9, size, dtype=F64, seed=i) for i, size in enumerate((4, 4, 3)))
+    k = functional.normalize(k, dim=-1)
+    gate, beta = -tensor(1, 1, 9, 4, dtype=F64, seed=3).abs(), torch.sigmoid(tensor(1, 1, 9, dtype=F64, seed=4))
+    out, final = reference.gated_delta_rule(q, k, v, (gate, beta))
+    held = torch.zeros(4, 3, dtype=F64, device=q.device)
+    for t in range(9):
+        key, strength = k[0, 0, t], beta[0, 0, t]
+        keep = torch.eye(4, dtype=F64, device=q.device) - strength * torch.outer(key, key)
+        held = keep @ torch.diag(gate[0, 0, t].exp()) @ held + strength * torch.outer(key, v[0, 0, t])
+        assert torch.allclose(q[0, 0, t] @ held, out[0, 0, t], atol=1e-12)
+    assert torch.allclose(held, final[0, 0], atol=1e-12)
+    kept, _ = reference.gated_delta_rule(k, k, v, (torch.zeros_like(gate), torch.ones_like(beta)))
+    assert torch.allclose(kept, v, atol=1e-12)

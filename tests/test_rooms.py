@@ -47,11 +47,17 @@ DOORS = {
     "triton": ("kernels",),
 }
 # The same, but only inside a function: these are extras that a plain installation lacks.
-LATE_DOORS = dict.fromkeys(("optuna", "dask", "distributed", "pyarrow"), ("sim.explore",))
+LATE_DOORS = {
+    **dict.fromkeys(("optuna", "dask", "distributed", "pyarrow"), ("sim.explore",)),
+    # Libraries that are compared against where they are installed.
+    **dict.fromkeys(("flash_attn", "fla"), ("kernels.bench",)),
+}
 # Modules shared by machines that have nothing else installed.
-STANDARD_LIBRARY_ONLY = ("kernels.plans",)
+STANDARD_LIBRARY_ONLY = ("kernels.plans", *(f"kernels.bench.{name}" for name in (
+    "schema", "structure", "checks", "cases", "work", "harness", "journal", "report", "grid", "choosing", "nvml",
+)))  # fmt: skip
 
-MAY_PRINT = ("sim.__main__", "sim.report")
+MAY_PRINT = ("sim.__main__", "sim.report", "kernels.bench.__main__", "kernels.bench.tune")
 
 MODULE_LINES = 400
 FUNCTION_LINES = 80
@@ -147,7 +153,7 @@ def check_doors(module: Module) -> Iterator[str]:
         has_door = package in DOORS or package in LATE_DOORS
         if package in ROOMS or package == "" or (package in sys.stdlib_module_names and not has_door):
             continue
-        if module.name in STANDARD_LIBRARY_ONLY:
+        if is_under(module.name, STANDARD_LIBRARY_ONLY):
             yield f"{module.name}:{line}: {package} in a module of the standard library only"
         elif not has_door:
             yield f"{module.name}:{line}: {package} has no door"

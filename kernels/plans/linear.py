@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from kernels.plans.attention import merge_runs
 from kernels.plans.configurations import configuration_of
-from kernels.plans.problems import BlockSparseProblem, LinearAttentionProblem
+from kernels.plans.problems import BlockSparseProblem, LinearAttentionProblem, RecurrentAttentionProblem
 from kernels.plans.types import ITEM_BYTES, LaunchPlan, Target, Tile, Work, ceil_div, next_power_of_two
 
 
@@ -50,12 +50,12 @@ def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[Launch
 
     row = [output(index) for index in range(parts)]
     elements = heads * problem.length
-    tiles = [
-        replace(tile, reuse_key=head * chunks + tile.reuse_key)
+    # Neighbours differ, so there are no runs to merge; a head's tiles are made once for all blocks of value channels.
+    tiles = tuple(
+        tile
         for head in range(heads)
-        for _ in range(across)
-        for tile in row
-    ]
+        for tile in across * [replace(tile, reuse_key=head * chunks + tile.reuse_key) for tile in row]
+    )
     sizes = 2 * problem.key_size + 2 * problem.value_size
     first = LaunchPlan(
         operator="gla_states",
@@ -71,13 +71,47 @@ def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[Launch
         operator="gla_outputs",
         grid=(parts, across, heads),
         configuration=cut,
-        tiles=merge_runs(tiles),
+        tiles=tiles,
         target=target,
         useful_flops=elements
         * (2 * problem.key_size * problem.value_size + chunk * (problem.key_size + problem.value_size)),
         unique_bytes=elements * (sizes * item + gate * 4) + heads * chunks * problem.key_size * problem.value_size * 4,
     )
     return first, second
+
+
+def plan_recurrent(problem: RecurrentAttentionProblem, target: Target) -> LaunchPlan:
+    """One program per head and block of value channels; it holds its part of the state and walks the tokens."""
+    key = next_power_of_two(problem.key_size, 16)
+    cut = configuration_of(target.architecture, "recurrent", problem.dtype, key)
+    cut = cut._replace(block_n=min(cut.block_n, next_power_of_two(problem.value_size, 16)))
+    item, heads = ITEM_BYTES[problem.dtype], problem.batch * problem.heads
+    across = ceil_div(problem.value_size, cut.block_n)
+    width = min(cut.block_n, problem.value_size)
+    gate = problem.key_size if problem.is_gate_per_channel else 1
+    beta = 1 if problem.has_delta else 0
+    state_bytes = problem.key_size * width * 4
+    # Of an element of the state and a token: decay, the outer product, the product with q; with the delta rule the
+    # product with k before.
+    per_element = 4 if problem.has_delta else 3
+    work = Work(
+        private_read_bytes=problem.length * width * item + state_bytes,
+        shared_read_bytes=problem.length * (2 * problem.key_size * item + (gate + beta) * 4),
+        write_bytes=problem.length * width * item + state_bytes,
+        exp_count=problem.length * (key if problem.is_gate_per_channel else 1),
+        fp32_count=problem.length * per_element * key * cut.block_n,
+    )
+    elements = heads * problem.length
+    return LaunchPlan(
+        operator="recurrent",
+        grid=(across, heads, 1),
+        configuration=cut,
+        tiles=tuple(Tile(work, across, problem.length, 0, 0.0, head) for head in range(heads)),
+        target=target,
+        useful_flops=2 * elements * per_element * problem.key_size * problem.value_size,
+        unique_bytes=elements * (2 * (problem.key_size + problem.value_size) * item + (gate + beta) * 4)
+        + 2 * heads * problem.key_size * problem.value_size * 4,
+    )
 
 
 def plan_block_sparse(problem: BlockSparseProblem, target: Target) -> LaunchPlan:

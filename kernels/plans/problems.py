@@ -204,3 +204,29 @@ class LinearAttentionProblem:
     value_size: int
     dtype: Dtype
     is_gate_per_channel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RecurrentAttentionProblem:
+    """Gated linear attention token by token, for few tokens; with the delta rule where `has_delta`."""
+
+    batch: int
+    heads: int
+    length: int
+    key_size: int
+    value_size: int
+    dtype: Dtype
+    is_gate_per_channel: bool
+    has_delta: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaRuleProblem:
+    """The gated delta rule over chunks, with one gate per head."""
+
+    batch: int
+    heads: int
+    length: int
+    key_size: int
+    value_size: int
+    dtype: Dtype

@@ -1,8 +1,10 @@
 """Plans of operators that only stream: copy and exp2 ceilings, softmax and norms of rows, group rationals."""
 
+from dataclasses import replace
+
 from kernels.plans.configurations import configuration_of
 from kernels.plans.problems import RationalProblem, RowProblem, StreamProblem
-from kernels.plans.types import ITEM_BYTES, LaunchPlan, Target, Tile, Work, ceil_div, next_power_of_two
+from kernels.plans.types import ITEM_BYTES, Configuration, LaunchPlan, Target, Tile, Work, ceil_div, next_power_of_two
 
 NUMERATOR = 6  # coefficients of a rational of orders 5 and 4
 DENOMINATOR = 4
@@ -75,6 +77,63 @@ def plan_rows(problem: RowProblem, target: Target) -> LaunchPlan:
         useful_flops=problem.rows * problem.columns * (fp32_per_element + exp_per_element),
         unique_bytes=problem.rows * problem.columns * (read_item + item) + weights,
     )
+
+
+def plan_row_operator(problem: RowProblem, target: Target) -> tuple[LaunchPlan, ...]:
+    """Softmax, a norm, or the gradients of a norm."""
+    is_backward = problem.operator in ("layernorm_bwd", "rmsnorm_bwd")
+    return plan_norm_backward(problem, target) if is_backward else (plan_rows(problem, target),)
+
+
+PARTIAL_ROWS = 64  # rows whose weight gradients one program adds up
+
+
+def plan_norm_backward(problem: RowProblem, target: Target) -> tuple[LaunchPlan, LaunchPlan]:
+    """dX, one program per row, which also leaves the row's statistics; then partial sums of dWeight and dBias, one
+    program per block of rows and columns, added up afterwards without atomics."""
+    is_centred = problem.operator == "layernorm_bwd"
+    forward = replace(problem, operator="layernorm" if is_centred else "rmsnorm")
+    rows_plan = plan_rows(forward, target)
+    cut, item = rows_plan.configuration, ITEM_BYTES[problem.dtype]
+    is_held = cut.block_n >= problem.columns
+    steps = 1 if is_held else 3 * ceil_div(problem.columns, cut.block_n)
+    elements = problem.rows * problem.columns
+    row = Work(
+        # X and dY; a long row is read for its statistics, for its two sums, and for its result.
+        private_read_bytes=problem.columns * item * (2 if is_held else 5),
+        shared_read_bytes=problem.columns * item,
+        write_bytes=problem.columns * item + 8,
+        exp_count=1,
+        fp32_count=14 * cut.block_n * max(1, steps // 3),
+    )
+    gradients = LaunchPlan(
+        operator=problem.operator,
+        grid=(problem.rows, 1, 1),
+        configuration=cut,
+        tiles=(Tile(row, problem.rows, steps, steps, 0.0, 0),),
+        target=target,
+        useful_flops=11 * elements,
+        unique_bytes=3 * elements * item + problem.columns * item + 8 * problem.rows,
+    )
+    across = min(cut.block_n, 128)
+    down, wide = ceil_div(problem.rows, PARTIAL_ROWS), ceil_div(problem.columns, across)
+    count = down * wide
+    block = Work(
+        private_read_bytes=2 * elements * item // max(1, count),
+        shared_read_bytes=8 * PARTIAL_ROWS,
+        write_bytes=8 * across,
+        fp32_count=4 * PARTIAL_ROWS * across,
+    )
+    partial = LaunchPlan(
+        operator="norm_weights",
+        grid=(down, wide, 1),
+        configuration=Configuration(PARTIAL_ROWS, across, 0, 4),
+        tiles=(Tile(block, count, 1, 1, 1 - elements / (count * PARTIAL_ROWS * across) if count else 0.0),),
+        target=target,
+        useful_flops=4 * elements,
+        unique_bytes=2 * elements * item + 8 * problem.rows + 8 * down * problem.columns,
+    )
+    return gradients, partial
 
 
 def plan_rational(problem: RationalProblem, target: Target) -> LaunchPlan:

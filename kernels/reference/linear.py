@@ -39,6 +39,28 @@ def gated_linear_attention(
     return out.to(q.dtype), held
 
 
+def gated_delta_rule(
+    q: Tensor, k: Tensor, v: Tensor, gates: tuple[Tensor, Tensor], state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Output [B, H, T, Dv] and final state [B, H, D, Dv] of the gated delta rule, token by token.
+
+    gates = (log gates [B, H, T] or [B, H, T, D], write strengths beta [B, H, T]). The value that the decayed state
+    holds under a key is replaced, not added to: H' = exp(g) H, H = H' + k^T beta (v - k H') (Yang et al., arXiv
+    2412.06464).
+    """
+    wide_q, wide_k, wide_v, wide_g, beta = widen(q), widen(k), widen(v), full_gate(gates[0], q), widen(gates[1])
+    held = wide_q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3]) if state is None else widen(state)
+    outputs = []
+    for t in range(q.shape[2]):
+        held = torch.exp(wide_g[:, :, t])[..., None] * held
+        found = (wide_k[:, :, t, :, None] * held).sum(2)  # [B, H, Dv]
+        written = beta[:, :, t, None] * (wide_v[:, :, t] - found)
+        held = held + wide_k[:, :, t, :, None] * written[:, :, None]
+        outputs.append((wide_q[:, :, t, :, None] * held).sum(2))
+    out = torch.stack(outputs, 2) if outputs else wide_v
+    return out.to(q.dtype), held
+
+
 def quadratic_gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, gate: Tensor) -> Tensor:
     """The same from all pairs, in O(T^2 D) memory: weights sum over d of q k exp(G_i - G_j), j <= i."""
     decay = full_gate(gate, q).cumsum(2)  # [B, H, T, D]

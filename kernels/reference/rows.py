@@ -25,3 +25,27 @@ def rmsnorm(x: Tensor, weight: Tensor, *, epsilon: float = 1e-5) -> Tensor:
     """x / sqrt(mean(x^2) + epsilon) * weight."""
     wide = widen(x)
     return (wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + epsilon) * widen(weight)).to(x.dtype)
+
+
+def norm_backward(
+    x: Tensor, weight: Tensor, gradient: Tensor, *, is_centred: bool, epsilon: float = 1e-5
+) -> tuple[Tensor, Tensor, Tensor]:
+    """dX, dWeight, dBias of layernorm (centred) or rmsnorm, by the closed formulas; x [..., columns].
+
+    With x^ = (x - mean) / deviation and h = dY weight: dX = (h - mean(h) - x^ mean(h x^)) / deviation, without mean(h)
+    where it is not centred.
+    """
+    wide, grad = widen(x), widen(gradient)
+    centred = wide - wide.mean(-1, keepdim=True) if is_centred else wide
+    inverse = torch.rsqrt((centred * centred).mean(-1, keepdim=True) + epsilon)
+    scaled = centred * inverse
+    h = grad * widen(weight)
+    inner = h - scaled * (h * scaled).mean(-1, keepdim=True)
+    if is_centred:
+        inner = inner - h.mean(-1, keepdim=True)
+    over_rows = tuple(range(x.dim() - 1))
+    return (
+        (inner * inverse).to(x.dtype),
+        (grad * scaled).sum(over_rows).to(weight.dtype),
+        grad.sum(over_rows).to(weight.dtype),
+    )

@@ -1,0 +1,123 @@
+"""The grid of tile configurations that the tuner tries, the rules that a configuration must keep, and the table's text.
+
+Rules of stock Triton on Hopper (compiled, no timing needed): warps are specialised only with descriptors made on the
+device, in one loop and with four warps; the two loops of a masked kernel are not; head sizes above 128 leave no shared
+memory for it. Standard library only.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+
+from kernels.plans.attention import plan_forward, plan_key_gradients, plan_query_gradients
+from kernels.plans.configurations import ANY, FULL, HALF, TABLE, Row
+from kernels.plans.decode import plan_decode
+from kernels.plans.planning import Problem
+from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem
+from kernels.plans.products import plan_gemm
+from kernels.plans.types import Configuration, Dtype, LaunchPlan, Target
+
+LENGTH, SHORT = 4096, 256
+MOST_SPECIALISED_SIZE = 128
+# Operator: block_m, block_n, block_k, warps and stages that are combined.
+GRID: dict[str, tuple[tuple[int, ...], ...]] = {
+    "attention_fwd": ((64, 128), (32, 64, 128), (0,), (4, 8), (2, 3)),
+    "attention_bwd_dkv": ((64, 128), (32, 64), (0,), (4, 8), (1, 2, 3)),
+    "attention_bwd_dq": ((64, 128), (32, 64), (0,), (4, 8), (1, 2, 3)),
+    "attention_decode": ((16,), (32, 64, 128), (0,), (4, 8), (2, 3, 4)),
+    "gemm": ((64, 128), (128, 256), (32, 64), (4, 8), (3, 4)),
+}
+NAMES_OF_DTYPES = {HALF: "HALF", FULL: "FULL", ANY: "ANY"}
+
+
+def is_allowed(row: Row, cut: Configuration) -> bool:
+    """Whether a configuration keeps the rules of its row's machine and kernel."""
+    if cut.uses_tma and row.architecture != "sm90":
+        return False
+    if not cut.is_specialised:
+        return True
+    is_plain_forward = row.operator == "attention_fwd" and row.is_masked is False
+    return is_plain_forward and cut.uses_tma and cut.warps == 4 and row.head_size <= MOST_SPECIALISED_SIZE
+
+
+def rows_to_tune(architecture: str, operators: tuple[str, ...] = ()) -> tuple[Row, ...]:
+    """Rows of 16-bit operators that have a grid, in the order of the table."""
+    return tuple(
+        row
+        for row in TABLE
+        if row.architecture == architecture
+        and row.operator in (operators or tuple(GRID))
+        and row.operator in GRID
+        and set(HALF) <= set(row.dtypes)
+    )
+
+
+def iter_candidates(row: Row, target: Target) -> Iterator[Configuration]:
+    """What is tried for a row: first what the table holds, then the grid, as far as rules and shared memory allow."""
+    yield row.configuration
+    has_tma = row.configuration.uses_tma
+    for block_m, block_n, block_k, warps, stages in product(*GRID[row.operator]):
+        for is_specialised in (False, True):
+            cut = Configuration(block_m, block_n, block_k, warps, stages, has_tma, is_specialised)
+            is_new = cut != row.configuration._replace(registers=0)
+            if is_new and is_allowed(row, cut) and fits(row, cut, target):
+                yield cut
+
+
+def fits(row: Row, cut: Configuration, target: Target) -> bool:
+    """Whether its shared memory does; the length does not matter."""
+    try:
+        plan_with(row, problem_of(row, SHORT), target, cut)
+    except ValueError:  # of the plan: more shared memory than there is
+        return False
+    return True
+
+
+def problem_of(row: Row, length: int = LENGTH) -> Problem:
+    """What a row is timed on: eight thousand tokens or more, enough to fill the machine."""
+    dtype: Dtype = "bf16"
+    size = row.head_size
+    match row.operator:
+        case "gemm":
+            return GemmProblem(2 * length, 2 * length, 2 * length, dtype)
+        case "attention_decode":
+            return DecodeProblem((8 * length,) * 8, 16, 2, 1, size, size, dtype)
+    heads = max(1, 2048 // size)
+    return AttentionProblem(
+        4, heads, heads, length, length, size, size, dtype, right=-1 if row.is_masked is False else 0
+    )
+
+
+def plan_with(row: Row, problem: Problem, target: Target, cut: Configuration) -> tuple[LaunchPlan, ...]:
+    """The launches of the row's operator in this configuration."""
+    match problem:
+        case AttentionProblem() if row.operator == "attention_fwd":
+            return (plan_forward(problem, target, cut),)
+        case AttentionProblem() if row.operator == "attention_bwd_dkv":
+            return (plan_key_gradients(problem, target, cut),)
+        case AttentionProblem() if row.operator == "attention_bwd_dq":
+            return (plan_query_gradients(problem, target, cut),)
+        case DecodeProblem():
+            return plan_decode(problem, target, cut)
+        case GemmProblem():
+            return (plan_gemm(problem, target, cut),)
+    raise AssertionError(row.operator)
+
+
+def row_text(row: Row) -> str:
+    """A row as the table's source spells it: trailing values that are defaults are left out."""
+    values = list(row.configuration)
+    while len(values) > 2 and values[-1] == Configuration._field_defaults.get(Configuration._fields[len(values) - 1]):
+        values.pop()
+    written = ", ".join(map(repr, values))
+    key = f'"{row.architecture}", "{row.operator}", {NAMES_OF_DTYPES[row.dtypes]}, {row.head_size}, {row.is_masked}'
+    return f"    Row({key}, Configuration({written})),\n"
+
+
+def rewrite_table(source: str, changes: dict[Row, Configuration]) -> str:
+    """The source of the table with these rows replaced and nothing else; ValueError where a row is not found once."""
+    for row, cut in changes.items():
+        before = row_text(row)
+        if source.count(before) != 1:
+            raise ValueError(f"the table's source holds {source.count(before)} lines '{before.strip()}', expected one")
+        source = source.replace(before, row_text(row._replace(configuration=cut)))
+    return source

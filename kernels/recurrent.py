@@ -1,0 +1,138 @@
+"""Linear attention token by token, with gates and, if asked for, the delta rule: for decoding, where chunks do not pay.
+
+One program holds the state of one head for a block of value channels in registers and walks the tokens:
+H' = exp(g) H; u = v, or with the delta rule beta (v - k H'); H = H' + k^T u; o = q H. Everything is in fp32.
+"""
+
+# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# mypy: allow-untyped-defs
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.numerics import LOG2_E, operand, stored, wide
+from kernels.plans.planning import plan as plan_of
+from kernels.plans.problems import RecurrentAttentionProblem, require
+from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.reference.linear import gated_delta_rule as reference_delta
+from kernels.reference.linear import gated_linear_attention as reference_forward
+
+
+@triton.jit
+def recurrent_kernel(
+    tensors, length,
+    KEYS: tl.constexpr, VALUES: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
+    IS_WIDE: tl.constexpr, HAS_DELTA: tl.constexpr, HAS_INITIAL: tl.constexpr,
+):  # fmt: skip
+    """tensors = (q, k, v, gates, betas, initial state, out, final state); all contiguous [heads, length, ...], gates,
+    betas and states in fp32."""
+    q_base, k_base, v_base, gate_base, beta_base, initial, out_base, final = tensors
+    column, head = tl.program_id(0) * BLOCK_V, wide(tl.program_id(1))
+    keys, values = tl.arange(0, BLOCK_D), column + tl.arange(0, BLOCK_V)
+    key_mask, value_mask = keys < KEYS, values < VALUES
+    q_base += head * length * KEYS
+    k_base += head * length * KEYS
+    v_base += head * length * VALUES
+    out_base += head * length * VALUES
+    gate_base += head * length * (KEYS if IS_WIDE else 1)
+    beta_base += head * length
+    at_state = head * KEYS * VALUES + keys[:, None] * VALUES + values[None, :]
+    state_mask = key_mask[:, None] & value_mask[None, :]
+    state = tl.zeros([BLOCK_D, BLOCK_V], tl.float32)
+    if HAS_INITIAL:
+        state = tl.load(initial + at_state, mask=state_mask, other=0.0)
+    for token in tl.range(0, length):
+        k = operand(tl.load(k_base + wide(token) * KEYS + keys, mask=key_mask, other=0.0)).to(tl.float32)
+        u = operand(tl.load(v_base + wide(token) * VALUES + values, mask=value_mask, other=0.0)).to(tl.float32)
+        if IS_WIDE:
+            gate = tl.load(gate_base + wide(token) * KEYS + keys, mask=key_mask, other=0.0)
+            state *= tl.exp2(gate * LOG2_E)[:, None]
+        else:
+            state *= tl.exp2(tl.load(gate_base + token) * LOG2_E)
+        if HAS_DELTA:
+            u = tl.load(beta_base + token) * (u - tl.sum(k[:, None] * state, 0))
+        state += k[:, None] * u[None, :]
+        q = operand(tl.load(q_base + wide(token) * KEYS + keys, mask=key_mask, other=0.0)).to(tl.float32)
+        out = tl.sum(q[:, None] * state, 0)
+        tl.store(out_base + wide(token) * VALUES + values, stored(out, out_base.dtype.element_ty), mask=value_mask)
+    tl.store(final + at_state, state, mask=state_mask)
+
+
+def recurrent_launch(
+    qkv: tuple[Tensor, Tensor, Tensor], gates: tuple[Tensor, Tensor | None], state: Tensor | None,
+    plan: LaunchPlan | None = None,
+) -> tuple[Launch, Tensor, Tensor]:  # fmt: skip
+    """gates = (log gates, betas or none for no delta rule), fp32; the launch, the output and the final state."""
+    q, k, v = qkv
+    gate, beta = gates
+    problem = RecurrentAttentionProblem(
+        q.shape[0], q.shape[1], q.shape[2], q.shape[3], v.shape[3], dtype_name(q), gate.dim() == 4, beta is not None
+    )
+    plan = plan or plan_of(problem, target_of(q))[0]
+    out = torch.empty_like(v)
+    final = torch.empty(*q.shape[:2], q.shape[3], v.shape[3], dtype=torch.float32, device=q.device)
+    tensors = (q, k, v, gate, gate if beta is None else beta, final if state is None else state, out, final)
+    constants = {
+        "KEYS": problem.key_size,
+        "VALUES": problem.value_size,
+        "BLOCK_D": next_power_of_two(problem.key_size, 16),
+        "BLOCK_V": plan.configuration.block_n,
+        "IS_WIDE": problem.is_gate_per_channel,
+        "HAS_DELTA": problem.has_delta,
+        "HAS_INITIAL": state is not None,
+    }
+    return Launch(recurrent_kernel, plan, {"tensors": tensors, "length": problem.length}, constants), out, final
+
+
+@torch.library.custom_op("einfuse::recurrent_linear_attention", mutates_args=())
+def recurrent_operator(
+    qkv: list[Tensor], gate: Tensor, beta: Tensor | None, state: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    q, k, v = qkv
+    if runs_triton(q):
+        betas = None if beta is None else beta.float().contiguous()
+        initial = None if state is None else state.float().contiguous()
+        whole = (q.contiguous(), k.contiguous(), v.contiguous())
+        launch, out, final = recurrent_launch(whole, (gate.float().contiguous(), betas), initial)
+        run(launch)
+        return out, final
+    if beta is None:
+        out, final = reference_forward(q, k, v, gate, state)
+    else:
+        out, final = reference_delta(q, k, v, (gate, beta), state)
+    return out.contiguous(), final.contiguous()
+
+
+@recurrent_operator.register_fake
+def _(qkv: list[Tensor], gate: Tensor, beta: Tensor | None, state: Tensor | None) -> tuple[Tensor, Tensor]:
+    q, _, v = qkv
+    dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
+    out = torch.empty(v.shape, dtype=q.dtype, device=q.device)
+    return out, q.new_empty(*q.shape[:2], q.shape[3], v.shape[3], dtype=dtype)
+
+
+def recurrent_linear_attention(
+    qkv: tuple[Tensor, Tensor, Tensor], gate: Tensor, *, beta: Tensor | None = None, state: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Output [B, H, T, Dv] and final state [B, H, D, Dv] (fp32) of qkv = (q, k [B, H, T, D], v [B, H, T, Dv]).
+
+    gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; beta [B, H, T] asks for the delta rule (keys
+    should have norm at most one, or the state may grow); the scale is folded into q; not differentiable.
+    """
+    q, k, v = qkv
+    require(
+        q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
+        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
+    )
+    require(
+        tuple(gate.shape) in (tuple(q.shape), tuple(q.shape[:3])),
+        f"expected log gates of shape {tuple(q.shape[:3])} or {tuple(q.shape)}, got {tuple(gate.shape)}",
+    )
+    require(
+        beta is None or beta.shape == q.shape[:3],
+        f"expected betas of shape {tuple(q.shape[:3])}, got {() if beta is None else tuple(beta.shape)}",
+    )
+    return recurrent_operator(list(qkv), gate, beta, state)
