@@ -24,6 +24,7 @@ from einsums.graph import iteration_groups
 from einsums.interpreter import MEANING_BY_OPERATOR
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load
 from einsums.operators import REDUCER_BY_NAME
+from einsums.types import Cascade
 from sim.functional.points import Box, Points, ReducedOrder, reduced_order
 from sim.functional.precision import Precision
 from sim.functional.program import Leaf, Program
@@ -75,6 +76,17 @@ def running_tensors(program: Program) -> frozenset[str]:
     cascade = program.cascade
     groups = [group for group in iteration_groups(cascade) if any(map(cascade.is_iterative, group))]
     return frozenset(name for group in groups for name in group)
+
+
+def previous_access(cascade: Cascade, einsum: Einsum) -> Access:
+    """The access to the running value before the one that an Einsum writes."""
+    rank = cascade.scope.iterative_rank[einsum.name]
+    ranks = cascade.tensor(einsum.name).ranks
+    moved = (
+        index.model_copy(update={"offset": index.offset - 1}) if of == rank else index
+        for of, index in zip(ranks, einsum.output.indices, strict=True)
+    )
+    return Access(tensor=einsum.name, indices=tuple(moved))
 
 
 class _Machine:
@@ -227,19 +239,9 @@ class _Machine:
         if exists is not None:
             absent: Any = np.nan
             if self.cascade.is_iterative(einsum.name):
-                absent = points.gather(array, self.old(einsum))[0]
+                absent = points.gather(array, previous_access(self.cascade, einsum))[0]
             values = np.where(exists, values, absent).astype(self.precision.wide)
         points.scatter(array, einsum.output, values)
-
-    def old(self, einsum: Einsum) -> Access:
-        """The access to the value before the one that an Einsum writes."""
-        rank = self.cascade.scope.iterative_rank[einsum.name]
-        ranks = self.cascade.tensor(einsum.name).ranks
-        moved = (
-            index.model_copy(update={"offset": index.offset - 1}) if of == rank else index
-            for of, index in zip(ranks, einsum.output.indices, strict=True)
-        )
-        return Access(tensor=einsum.name, indices=tuple(moved))
 
     # --- values ---------------------------------------------------------------------------------------------
     def reduce(self, leaf: Leaf, points: Points, total: Array) -> None:

@@ -33,6 +33,11 @@ class Precision(NamedTuple):
         return float(np.finfo(self.wide).eps) / 2
 
     @property
+    def wide_smallest(self) -> float:
+        """The smallest positive accumulator, subnormal."""
+        return float(np.finfo(self.wide).smallest_subnormal)
+
+    @property
     def wide_smallest_normal(self) -> float:
         return float(np.finfo(self.wide).smallest_normal)
 
