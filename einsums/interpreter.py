@@ -114,6 +114,13 @@ class _Space(NamedTuple):
             np.asarray(self.exists.any(axis=dropped), dtype=np.bool_),
         )
 
+    def missing(self) -> tuple[tuple[str, ...], NDArray[np.bool_]] | None:
+        """Which points do not exist, with the variables that this depends on (other axes have length 1); None if all
+        do."""
+        varying = [axis for axis, stride in enumerate(self.exists.strides) if stride]
+        short = self.exists[tuple(slice(None) if axis in varying else slice(1) for axis in range(self.exists.ndim))]
+        return None if short.all() else (tuple(self.variables[axis] for axis in varying), ~short)
+
 
 def interpret(
     cascade: Cascade, inputs: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None = None
@@ -263,15 +270,20 @@ class _Machine:
         """A sum of products by numpy's own contraction, None where its arithmetic would differ from the
         definition.
 
-        It differs if points are missing or a factor is infinite or NaN (numpy has 0 * inf = NaN).
+        It differs if a factor is infinite or NaN (numpy has 0 * inf = NaN). Factors are 0 where points are missing.
         """
         factors = _factors(einsum.expr)
-        if factors is None or einsum.reduction is None or einsum.reduction.operator != "add" or not space.exists.all():
+        if factors is None or einsum.reduction is None or einsum.reduction.operator != "add":
+            return None
+        missing = space.missing()
+        if missing is not None and not any(set(missing[0]) <= set(access.variables) for access in factors):
             return None
         number = {name: place for place, name in enumerate(space.variables)}
         operands: list[Any] = []
         for access in factors:
             value = self.load(access, space)
+            if missing is not None and set(missing[0]) <= set(access.variables):
+                value = np.where(missing[1], 0.0, value)
             if not np.isfinite(value).all():
                 return None
             lead = value.shape[: value.ndim - len(space.variables)]
@@ -291,8 +303,7 @@ class _Machine:
             whole = np.arange(self.workload.size(self.cascade.rank_of_variable(name)))
             values = whole[fixed[name] : fixed[name] + 1] if name in fixed else whole
             coordinates.append(values.reshape((1,) * axis + (-1,) + (1,) * (len(variables) - axis - 1)))
-        shape = tuple(values.size for values in coordinates)
-        exists = np.ones(shape, dtype=bool)
+        exists = np.ones((1,) * len(variables), dtype=bool)
         for partition in self.cascade.partitions:
             reached = np.zeros((1,) * len(variables), dtype=np.int64)
             for name, values in zip(variables, coordinates, strict=True):
@@ -300,7 +311,12 @@ class _Machine:
                 if rank in partition.parts:
                     reached = reached + values * self.workload.stride(rank)
             exists = exists & (reached < self.workload.size(partition.rank))
-        return _Space(variables, tuple(coordinates), exists)
+        for axis in range(len(variables)):  # a coordinate at which no point exists is left out
+            if exists.shape[axis] > 1:
+                kept = np.flatnonzero(exists.any(axis=tuple(other for other in range(exists.ndim) if other != axis)))
+                exists, coordinates[axis] = exists.take(kept, axis), coordinates[axis].take(kept, axis)
+        shape = tuple(values.size for values in coordinates)
+        return _Space(variables, tuple(coordinates), np.broadcast_to(exists, shape))
 
     def value(self, expr: Expr, space: _Space) -> Array:
         """The expression at every point; axes it does not depend on have length 1."""

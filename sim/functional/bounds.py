@@ -87,7 +87,7 @@ class _Analysis:
     def add_errors(self, leaf: Leaf, box: Box) -> None:
         """Errors of one Einsum over a box."""
         einsum = self.cascade.einsum(leaf.einsum)
-        points = Points(self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0))
+        points = Points(self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0)).existing()
         value = np.broadcast_to(points.gather(self.values[einsum.name], einsum.output), (1, *points.shape))[0]
         error = self.reduced(leaf, points, value)
         if einsum.name in self.stored and self.precision.is_narrow:
@@ -139,13 +139,22 @@ class _Analysis:
         return terms, errors
 
     def contracted(self, leaf: Leaf, points: Points) -> tuple[Values, Values] | None:
-        """`sums` of a product of two operands by matrix products, where all points exist and all is finite."""
+        """`sums` of a product of two operands by matrix products, where all is finite; None where they cannot be."""
         einsum = self.cascade.einsum(leaf.einsum)
         match einsum.expr:
-            case Call(operator="mul", arguments=(Load(access=left), Load(access=right))) if points.exists is None:
+            case Call(operator="mul", arguments=(Load(access=left), Load(access=right))):
                 a, b = self.operand(points, left), self.operand(points, right)
             case _:
                 return None
+        exists = points.exists
+        if exists is not None:  # a factor is 0 where there is no point
+            masked = [np.broadcast_shapes(x.value.shape, exists.shape) == x.value.shape for x in (a, b)]
+            if not any(masked):
+                return None
+            a, b = (
+                Approximate(*(np.where(exists, array, 0.0) for array in pair)) if covers else pair
+                for pair, covers in zip((a, b), masked, strict=True)
+            )
         if not all(np.isfinite(array).all() for pair in (a, b) for array in pair):
             return None
         terms = _contract(np.abs(a.value), np.abs(b.value))

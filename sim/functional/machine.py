@@ -185,7 +185,7 @@ class _Machine:
         key = (leaf.einsum, *(box[v] for v in variables))
         if key not in self.orders:
             self.orders[key] = reduced_order(self.program, leaf, box, self.walked[leaf.einsum])
-        return Points(self.program.workload, leaf.einsum, box, self.orders[key])
+        return Points(self.program.workload, leaf.einsum, box, self.orders[key]).existing()
 
     def begin(self, leaf: Leaf, box: Box) -> None:
         """Results start from the identity of their reduction."""

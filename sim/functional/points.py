@@ -72,7 +72,7 @@ class Points:
     """The points of one Einsum over a box."""
 
     def __init__(self, workload: Workload, einsum: str, box: Box, order: ReducedOrder) -> None:
-        self.workload, self.order = workload, order
+        self.workload, self.einsum, self.order = workload, einsum, order
         cascade = workload.cascade
         self.variables = tuple(v for v in cascade.variables_of(einsum) if v not in order.variables)
         self.ranges = tuple(box[v] for v in self.variables)
@@ -105,6 +105,22 @@ class Points:
             if np.max(reached) >= size:
                 missing = (reached >= size) if missing is None else missing | (reached >= size)
         return None if missing is None else ~missing
+
+    def existing(self) -> "Points":
+        """The same without reduced points that exist for no result; itself where that leaves nothing."""
+        exists = self.exists
+        if exists is None or len(exists) == 1:
+            return self
+        kept = exists.any(axis=tuple(range(1, exists.ndim)))
+        if kept.all() or not kept.any():
+            return self
+        ends = np.cumsum(self.order.groups)
+        groups = np.add.reduceat(kept.astype(np.int64), np.concatenate([[0], ends[:-1]]))
+        order = ReducedOrder(
+            self.order.variables, self.order.coordinates[kept], tuple(int(n) for n in groups if n)
+        )
+        box = dict(zip(self.variables, self.ranges, strict=True))
+        return Points(self.workload, self.einsum, box, order)
 
     def target_exists(self) -> NDArray[np.bool_] | None:
         """[output ...]: which results have a point; None if all do."""
