@@ -2,8 +2,9 @@
 
 Triton decides between its interpreter and a GPU when it is first imported, so who asks sets TRITON_INTERPRET=1 for
 this process alone where there is no GPU. REQUEST is an .npz of inputs named `SET/TENSOR` and a JSON text `request`:
-{cascade, dtype, axes: {tensor: [rank, ...]}, sets: [name, ...], kernels: bool}. RESULT holds `SET/KIND/OPERATOR`, the
-result with axes as the operator has them: KIND is `exact` (reference in fp64), `reference` (in dtype) or `kernel`.
+{cascade, dtype, axes: {tensor: [rank, ...]}, sets: [name, ...], kernels: [operator, ...], kernel_sets: [name, ...]}.
+RESULT holds `SET/KIND/OPERATOR`, the result with axes as the operator has them: KIND is `exact` (reference in fp64),
+`reference` (in dtype) or `kernel`.
 """
 
 import json
@@ -30,7 +31,7 @@ def run_request(arrays: dict[str, np.ndarray], request: dict[str, Any]) -> dict[
             results[f"{name}/exact/{operator.name}"] = _array(operator.reference(*given))
             typed = [x.to(dtype).to(device) for x in given]
             results[f"{name}/reference/{operator.name}"] = _array(operator.reference(*typed))
-            if request["kernels"]:
+            if operator.name in request["kernels"] and name in request["kernel_sets"]:
                 results[f"{name}/kernel/{operator.name}"] = _array(operator.kernel(*typed))
     return results
 

@@ -1,7 +1,7 @@
 """How far a correct run may be from the interpreter: a bound for every element, from precision and length alone.
 
-Forward error analysis (Higham, Accuracy and Stability of Numerical Algorithms, chapters 2 to 4) along the cascade, on the
-interpreter's values. With u the unit roundoff of accumulators, w that of words:
+Forward error analysis (Higham, Accuracy and Stability of Numerical Algorithms, chapters 2 to 4) along the cascade, on
+the interpreter's values. With u the unit roundoff of accumulators, w that of words:
 
 - an operator: the rule of its arguments (`error_rules`), and u of the result for its rounding, or the smallest number;
 - a sum of terms x with errors e, each passing through at most n additions: sum(e) + n u / (1 - n u) * sum(|x| + e),
@@ -24,7 +24,7 @@ from einsums.graph import iteration_groups
 from einsums.nodes import Access, Call, Const, Expr, Load
 from sim.functional.error_rules import RULES, Approximate, product
 from sim.functional.exponential import EXACT, Exponential
-from sim.functional.machine import MOST_POINTS_AT_ONCE, ROUNDED_ONCE, previous_access, running_tensors
+from sim.functional.machine import MOST_POINTS_AT_ONCE, ROUNDED_ONCE, previous_access, stored_tensors
 from sim.functional.points import Box, Points, reduced_order
 from sim.functional.precision import Precision
 from sim.functional.program import Leaf, Program
@@ -40,15 +40,12 @@ def error_bounds(
     values: Mapping[str, np.ndarray],
     precision: Precision,
     exponentials: Mapping[str, Exponential] | None = None,
-    words_of_running: bool = False,
 ) -> dict[str, Values]:
     """For every tensor that the program writes a bound on |computed - interpreted|, element by element.
 
     `values`: the inputs, as words, and what the interpreter gives for them.
     """
     analysis = _Analysis(program, values, precision, exponentials or {})
-    if not words_of_running:
-        analysis.stored -= running_tensors(program)
     with np.errstate(all="ignore"):
         for group in iteration_groups(program.cascade):
             analysis.run(group)
@@ -67,7 +64,7 @@ class _Analysis:
         self.values = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
         self.errors = {name: np.zeros_like(array) for name, array in self.values.items()}
         self.exponentials = exponentials
-        self.stored = frozenset(einsum.name for einsum in self.cascade.einsums)
+        self.stored = stored_tensors(program, precision)
         self.is_twice = precision.wide is np.float64
         self.whole: Box = {rank.lower(): (0, program.size(rank.lower())) for rank in self.cascade.leaf_ranks()}
 
@@ -194,9 +191,8 @@ class _Analysis:
 
     # --- expressions ----------------------------------------------------------------------------------------
     def operand(self, points: Points, access: Access) -> Approximate:
-        return Approximate(
-            points.gather(self.values[access.tensor], access), points.gather(self.errors[access.tensor], access)
-        )
+        value, error = (points.gather(of[access.tensor], access) for of in (self.values, self.errors))
+        return Approximate(np.asarray(value, np.float64), np.asarray(error, np.float64))
 
     def approximate(self, leaf: Leaf, points: Points, start: int, stop: int) -> Approximate:
         """The expression with its error at reduced points `start` to `stop`."""
@@ -226,7 +222,8 @@ class _Analysis:
         if expr.operator == "exp":
             exponential = self.exponentials.get(leaf.array, EXACT)
             furthest = np.abs(arguments[0].value) + arguments[0].error
-            error = error + product(exponential.relative_error(furthest, self.precision), magnitude)
+            relative = np.asarray(exponential.relative_error(furthest, self.precision), dtype=np.float64)
+            error = error + product(relative, magnitude)
             error = error + self.precision.wide_smallest_normal
         elif expr.operator in ROUNDING:
             error = error + self.precision.wide_unit * magnitude + self.precision.wide_smallest
@@ -234,8 +231,10 @@ class _Analysis:
             units = FUNCTION_UNITS if self.is_twice else 1
             error = error + units * self.precision.wide_unit * magnitude + self.precision.wide_smallest_normal
         # An infinite result of known arguments is exact.
-        known = np.isfinite(sum(argument.error for argument in arguments))
-        return Approximate(value, np.where(np.isinf(value) & known, 0.0, error))
+        doubt = np.zeros(())
+        for argument in arguments:
+            doubt = doubt + argument.error
+        return Approximate(value, np.where(np.isinf(value) & np.isfinite(doubt), 0.0, error))
 
 
 def _contract(a: Values, b: Values) -> Values:
@@ -247,7 +246,8 @@ def _contract(a: Values, b: Values) -> Values:
     count = max(a.shape[0], b.shape[0])
     a = np.broadcast_to(a, (count, *a.shape[1:])).squeeze(tuple(x for x in axes if x not in left))
     b = np.broadcast_to(b, (count, *b.shape[1:])).squeeze(tuple(x for x in axes if x not in right))
-    total = np.einsum(a, left, b, right, out, optimize=True)
+    operands: tuple[Any, ...] = (a, left, b, right, out)
+    total = np.einsum(*operands, optimize=True)
     return total.reshape([max(x, y) for x, y in zip(_sizes(a, left, axes), _sizes(b, right, axes), strict=True)][1:])
 
 

@@ -24,9 +24,9 @@ class Subject(NamedTuple):
 class Comparison:
     """How far a tensor is off. The worst element is that with the largest share of its bound.
 
-    `relative_error` and `relative_bound` are Frobenius norms over that of the expected tensor. Elements that the expected
-    tensor leaves undefined (NaN) are not compared; `unbounded` are those whose bound is infinite, because a word or an
-    accumulator may overflow on the way.
+    `relative_error` and `relative_bound` are Frobenius norms over that of the expected tensor. Elements that the
+    expected tensor leaves undefined (NaN) are not compared; `unbounded` are those whose bound is infinite, because a
+    word may overflow on the way, or a divisor may be anything.
     """
 
     subject: Subject

@@ -1,7 +1,7 @@
 """How far a computed operator may be from the exact one, given how far its arguments may be: one rule an operator.
 
-A rule takes pairs (value, error): the exact value, and a bound on the distance of the computed one from it. It gives the
-exact result and what the arguments' errors make of it; the rounding of the operator itself is added by the caller.
+A rule takes pairs (value, error): the exact value, and a bound on the distance of the computed one from it. It gives
+the exact result and what the arguments' errors make of it; the rounding of the operator is added by the caller.
 Monotone functions are evaluated at both ends of their argument, others by a Lipschitz constant.
 """
 

@@ -10,8 +10,8 @@ interpolate 2^r at the d+1 Chebyshev nodes of [-1/2, 1/2], so that the relative 
 
     2 (ln 2 / 2)^(d+1) / (2^d (d+1)!)
 
-(remainder of Chebyshev interpolation, Trefethen, Approximation Theory and Approximation Practice; 2^r varies by a factor
-of 2). Each multiply-add rounds its product and its sum. Results below the smallest normal number become 0.
+(remainder of Chebyshev interpolation, Trefethen, Approximation Theory and Approximation Practice; 2^r varies by a
+factor of 2). Each multiply-add rounds its product and its sum. Results below the smallest normal number become 0.
 """
 
 import math

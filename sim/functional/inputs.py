@@ -1,7 +1,7 @@
 """Numbers to run a cascade on: ordinary ones, and some that break weak arithmetic. All from one seed.
 
-What is *weighed* is every input that an exponential depends on (without any: every input). A factor of a product that is
-summed over n terms is divided by sqrt(n), so that sums have about the size of their terms: the scores of attention
+What is *weighed* is every input that an exponential depends on (without any: every input). A factor of a product that
+is summed over n terms is divided by sqrt(n), so that sums have about the size of their terms: the scores of attention
 come out standard normal. The *long* rank is the one that weighed inputs share with a later reduction: the keys.
 """
 
@@ -139,9 +139,7 @@ def _one_huge(drawn: _Drawn) -> dict[str, Array]:
         return values
 
     rank = drawn.long_rank
-    return drawn.ordinary | {
-        name: drawn.ordinary[name] * drawn.along(name, rank, factors) for name in drawn.weighed
-    }
+    return drawn.ordinary | {name: drawn.ordinary[name] * drawn.along(name, rank, factors) for name in drawn.weighed}
 
 
 def _rising(drawn: _Drawn) -> dict[str, Array]:

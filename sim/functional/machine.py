@@ -6,7 +6,7 @@ The rules of rounding:
 - A reduction runs in accumulators: down the sides of the array as a chain, then from one temporal step to the next
   in the order of the loops. Partial sums stay accumulators, wherever they wait.
 - A finished element is rounded to a word of the machine, except a running value: tensors on a dependence cycle (a
-  running denominator and its corrected old value) stay accumulators, unless `words_of_running` asks for words.
+  running denominator and its corrected old value) stay accumulators, unless the precision rounds them too.
 
 Iterations of a loop that cannot tell each other apart (every Einsum inside has the loop's variable on its left, and
 none makes a running value along it) go side by side: same operations in the same order for every element, in fewer
@@ -34,7 +34,23 @@ Function = Callable[[Array], Array]
 
 # Operators that numpy rounds once in the type of their arguments; others are computed in fp64 and rounded.
 ROUNDED_ONCE = frozenset(
-    ("add", "sub", "mul", "div", "neg", "max", "min", "clamp", "relu", "abs", "sign", "select", "sqrt", "round", "floor")
+    (
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "neg",
+        "max",
+        "min",
+        "clamp",
+        "relu",
+        "abs",
+        "sign",
+        "select",
+        "sqrt",
+        "round",
+        "floor",
+    )
 ) | frozenset(("ceil", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"))
 FOLDS: dict[str, Any] = {
     "add": np.add,
@@ -55,7 +71,6 @@ class Arithmetic:
 
     precision: Precision
     exponentials: Mapping[str, Function] = field(default_factory=dict)
-    words_of_running: bool = False
 
 
 def execute(
@@ -71,11 +86,15 @@ def execute(
     return {einsum.name: machine.tensors[einsum.name] for einsum in program.cascade.einsums}
 
 
-def running_tensors(program: Program) -> frozenset[str]:
-    """Tensors on a dependence cycle: running values and what is computed from them on the way to the next."""
+def stored_tensors(program: Program, precision: Precision) -> frozenset[str]:
+    """Tensors whose finished elements become words: all but those on a dependence cycle, which are running values and
+    what is computed from them on the way to the next."""
     cascade = program.cascade
+    every = frozenset(einsum.name for einsum in cascade.einsums)
+    if precision.rounds_running:
+        return every
     groups = [group for group in iteration_groups(cascade) if any(map(cascade.is_iterative, group))]
-    return frozenset(name for group in groups for name in group)
+    return every - {name for group in groups for name in group}
 
 
 def previous_access(cascade: Cascade, einsum: Einsum) -> Access:
@@ -103,8 +122,7 @@ class _Machine:
         }
         for einsum in self.cascade.einsums:
             self.tensors[einsum.name] = self.empty(einsum.name)
-        running = frozenset[str]() if arithmetic.words_of_running else running_tensors(program)
-        self.stored = frozenset(einsum.name for einsum in self.cascade.einsums) - running
+        self.stored = stored_tensors(program, self.precision)
         self.walked = {leaf.einsum: self.walked_loops(leaf) for leaf in program.leaves}
         self.reset = {leaf.einsum: self.reset_depth(leaf) for leaf in program.leaves}
         self.orders: dict[tuple[Any, ...], ReducedOrder] = {}
@@ -215,7 +233,9 @@ class _Machine:
         if reset is None:
             total = np.full(points.shape, _identity(einsum), dtype=self.precision.wide)
         else:
-            total = np.array(np.broadcast_to(points.gather(self.tensors[einsum.name], einsum.output), (1, *points.shape))[0])
+            total = np.array(
+                np.broadcast_to(points.gather(self.tensors[einsum.name], einsum.output), (1, *points.shape))[0]
+            )
         self.reduce(leaf, points, total)
         if reset is None:
             self.put(points, einsum, self.finished(points, einsum, total))

@@ -116,9 +116,7 @@ class Points:
             return self
         ends = np.cumsum(self.order.groups)
         groups = np.add.reduceat(kept.astype(np.int64), np.concatenate([[0], ends[:-1]]))
-        order = ReducedOrder(
-            self.order.variables, self.order.coordinates[kept], tuple(int(n) for n in groups if n)
-        )
+        order = ReducedOrder(self.order.variables, self.order.coordinates[kept], tuple(int(n) for n in groups if n))
         box = dict(zip(self.variables, self.ranges, strict=True))
         return Points(self.workload, self.einsum, box, order)
 

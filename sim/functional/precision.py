@@ -14,13 +14,21 @@ Values = NDArray[np.floating]
 
 
 class Precision(NamedTuple):
-    """A format of words with the format of accumulators. `digits`: bits of a word's significand, the hidden one too."""
+    """A format of words with the format of accumulators. `digits`: bits of a word's significand, the hidden one too.
+
+    `base` is the name of the format alone, for who computes in it elsewhere.
+    """
 
     name: str
     digits: int
     largest: float  # finite word
     smallest: float  # positive word, subnormal
     wide: type[np.floating]  # of accumulators
+    rounds_running: bool = False  # whether running values are words too
+
+    @property
+    def base(self) -> str:
+        return self.name.removesuffix("-running")
 
     @property
     def unit(self) -> float:
@@ -50,7 +58,7 @@ class Precision(NamedTuple):
         """Accumulators rounded to words; still held in arrays of the accumulators' type, which loses nothing."""
         if not self.is_narrow:
             return np.asarray(values, dtype=self.wide)
-        if self.name == "bf16":
+        if self.digits == 8:
             return round_to_bf16(np.asarray(values, dtype=np.float32))
         with np.errstate(over="ignore"):
             return np.asarray(values, dtype=np.float16).astype(np.float32)
@@ -63,9 +71,13 @@ def round_to_bf16(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.where(np.isnan(values), values, rounded.view(np.float32))
 
 
+_FP16 = Precision("fp16", 11, 65504.0, 2.0**-24, np.float32)
+_BF16 = Precision("bf16", 8, (2 - 2.0**-7) * 2.0**127, 2.0**-133, np.float32)
 PRECISIONS = {
     "fp64": Precision("fp64", 53, float(np.finfo(np.float64).max), 2.0**-1074, np.float64),
     "fp32": Precision("fp32", 24, float(np.finfo(np.float32).max), 2.0**-149, np.float32),
-    "fp16": Precision("fp16", 11, 65504.0, 2.0**-24, np.float32),
-    "bf16": Precision("bf16", 8, (2 - 2.0**-7) * 2.0**127, 2.0**-133, np.float32),
+    "fp16": _FP16,
+    "bf16": _BF16,
+    "fp16-running": _FP16._replace(name="fp16-running", rounds_running=True),
+    "bf16-running": _BF16._replace(name="bf16-running", rounds_running=True),
 }

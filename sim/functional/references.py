@@ -1,7 +1,7 @@
 """What a cascade's results are compared with beside its own interpreter: equal cascades, torch, Triton kernels.
 
-Which cascades are equal is a file of the catalog; which operators compute a cascade is a table of the kernels. Operators
-run in a process of their own, where torch and triton are loaded.
+Which cascades are equal is a file of the catalog; which operators compute a cascade is a table of the kernels.
+Operators run in a process of their own, where torch and triton are loaded.
 """
 
 import json
@@ -25,6 +25,7 @@ from sim.structure import structure
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPUTATIONS = ROOT / "sim" / "catalog" / "references" / "computations.yaml"
+INTERPRETED_SETS = ["ordinary", "rising"]  # kernels are slow in the interpreter
 DEVICE_PROBE = "import torch; print(torch.cuda.is_available())"
 
 
@@ -103,7 +104,10 @@ def is_installed(backend: str) -> bool:
 def run_operators(
     cascade: Cascade, sets: tuple[InputSet, ...], precision: str, backend: str
 ) -> tuple[Backend, tuple[Result, ...]]:
-    """Every operator of a cascade on every set, in a process of its own. RuntimeError with its words if it fails."""
+    """The operators of a cascade on the sets, in a process of its own. RuntimeError with its words if it fails.
+
+    In Triton's interpreter, only the kernel closest to the cascade runs, and only on two of the sets.
+    """
     from kernels.cascades import operators_of
 
     computed = definition_of(cascade.name)
@@ -112,10 +116,18 @@ def run_operators(
         "dtype": precision,
         "axes": {tensor.name: list(cascade.ranks_of(tensor.name)) for tensor in cascade.inputs},
         "sets": [one.name for one in sets],
-        "kernels": backend == "triton",
+        "kernels": [],
+        "kernel_sets": [one.name for one in sets],
     }
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("TRITON_INTERPRET", None)
+    if backend == "triton":
+        request["kernels"] = [operator.name for operator in operators_of(computed)]
+        if not _has_gpu(environment):
+            environment["TRITON_INTERPRET"] = "1"
+            request |= {"kernels": _closest(cascade.name, operators_of(computed)), "kernel_sets": INTERPRETED_SETS}
     arrays = {f"{one.name}/{name}": array for one in sets for name, array in one.arrays.items()}
-    found = _run(request, arrays, backend == "triton")
+    found = _run(request, arrays, environment)
     device = str(found.pop("device"))
     results = []
     for operator in operators_of(computed):
@@ -129,11 +141,17 @@ def run_operators(
     return Backend(backend, device), tuple(results)
 
 
-def _run(request: dict[str, Any], arrays: Mapping[str, np.ndarray], with_kernels: bool) -> dict[str, np.ndarray]:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("TRITON_INTERPRET", None)
-    if with_kernels and not _has_gpu(environment):
-        environment["TRITON_INTERPRET"] = "1"
+def _closest(cascade: str, operators: tuple[Any, ...]) -> list[str]:
+    """Of each result the operator that takes the steps of a cascade; the first where none does."""
+    chosen: dict[str, str] = {}
+    for operator in sorted(operators, key=lambda one: one.steps != cascade):
+        chosen.setdefault(operator.result.tensor, operator.name)
+    return list(chosen.values())
+
+
+def _run(
+    request: dict[str, Any], arrays: Mapping[str, np.ndarray], environment: dict[str, str]
+) -> dict[str, np.ndarray]:
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "request.npz", Path(folder) / "result.npz"
         np.savez(source, allow_pickle=False, request=np.array(json.dumps(request)), **arrays)

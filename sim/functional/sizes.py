@@ -1,10 +1,11 @@
 """Sizes at which a design can be run on numbers within seconds, and still has several tiles and ragged ones.
 
-Machines and tiles stay as they are; ranks are cut. A rank that a side of an array or a tile of a partition cuts is run over
-two whole tiles and a ragged third (or one and a ragged second, where the points would be too many), batches and heads once
-or twice, other ranks at most 96 long.
+Machines and tiles stay as they are; ranks are cut. A rank that a side of an array or a tile of a partition cuts is run
+over one whole tile and a ragged second, the long one (the keys) over two and a ragged third where the points are not
+too many; batches and heads once or twice, other ranks at most 96 long.
 """
 
+from collections.abc import Container
 from dataclasses import replace
 
 from einsums.types import Cascade
@@ -13,21 +14,25 @@ from sim.experiment import Experiment
 from sim.functional.inputs import long_rank, weighed_inputs
 from sim.functional.program import program_of_experiment
 
-MOST_POINTS = 60_000_000  # over all Einsums
-LONGEST_UNTILED = 96
+MOST_POINTS = 35_000_000  # over all Einsums, for what is cut
+MOST_POINTS_AT_ALL = 20_000_000_000  # for what is asked for: minutes
+# Heads, whole tiles of the long rank, and the longest rank that nothing tiles: as much of it as the points allow.
+LIMITS = ((2, 2, 96), (1, 2, 96), (1, 1, 96), (1, 1, 32), (1, 1, 8))
 # Of a cascade that nothing maps: ranks that some Einsum reduces alone or in parts, others, and inner parts.
-LONG, SHORT, PART = 67, 24, 16
+LONG, SHORT, BATCH, PART, SMALL_PART = 67, 24, 2, 16, 4
 
 
-def reduced_experiment(experiment: Experiment) -> Experiment:
-    """The experiment with every rank cut as the module says; itself where nothing is too long."""
+def reduced_experiment(experiment: Experiment, kept: Container[str] = ()) -> Experiment:
+    """The experiment with every rank cut as the module says, but those `kept`; itself where nothing is too long."""
     tiles, batch = tile_of_rank(experiment), experiment.cascade.batch
-    longest = LONGEST_UNTILED
-    for heads, whole_tiles, longest in ((2, 2, longest), (1, 2, longest), (1, 1, longest), (1, 1, 32), (1, 1, 8)):
+    long = long_rank(experiment.cascade, weighed_inputs(experiment.cascade))
+    for heads, whole_tiles, longest in LIMITS:
         sizes = tuple(
-            (rank, min(size, heads if rank == batch[-1] else 1))
+            (rank, size)
+            if rank in kept
+            else (rank, min(size, heads if rank == batch[-1] else 1))
             if rank in batch
-            else (rank, _cut(size, tiles.get(rank, 0), whole_tiles, longest))
+            else (rank, _cut(size, tiles.get(rank, 0), whole_tiles if rank == long else 1, longest))
             for rank, size in experiment.sizes
         )
         found = experiment if sizes == experiment.sizes else replace(experiment, sizes=sizes)
@@ -62,14 +67,19 @@ def total_points(workload: Workload) -> int:
 
 def sizes_of_cascade(cascade: Cascade, given: dict[str, int]) -> dict[str, int]:
     """Sizes of whole ranks and inner parts of a cascade that nothing maps, those `given` as they are."""
-    long = {long_rank(cascade, weighed_inputs(cascade))}
+    long = long_rank(cascade, weighed_inputs(cascade))
     sizes: dict[str, int] = {}
     for rank in dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()):
         partition = cascade.partition_of(rank)
-        if rank in cascade.batch:
-            sizes[rank] = 2
-        else:
-            sizes[rank] = LONG if partition or rank in long else SHORT
-        for part in partition.inner if partition else ():
-            sizes[part] = PART if len(partition.inner) == 1 else 4
+        inner = partition.inner if partition else ()
+        sizes[rank] = BATCH if rank in cascade.batch else LONG if inner or rank == long else SHORT
+        sizes |= dict.fromkeys(inner, PART if len(inner) == 1 else SMALL_PART)
     return sizes | given
+
+
+def check_points(workload: Workload) -> None:
+    """ValueError for more points than can be run."""
+    count = total_points(workload)
+    if count > MOST_POINTS_AT_ALL:
+        limit = f"at most {MOST_POINTS_AT_ALL:,} are run on numbers"
+        raise ValueError(f"'{workload.cascade.name}' has {count:,} points at these sizes, {limit}: make ranks shorter")

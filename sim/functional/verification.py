@@ -1,12 +1,12 @@
 """Is what a design computes what its cascade means? The flow behind `einfuse verify`.
 
-A mapped design is run by the functional engine at sizes that take seconds, in each precision, on every set of inputs, and
-every tensor is compared with the interpreter in fp64 against its error bound. Outputs are compared with equal cascades
-of the catalog, and, if asked, with torch and with Triton kernels. A bare cascade is run Einsum after Einsum.
+A mapped design is run by the functional engine at sizes that take seconds, in each precision, on every set of inputs,
+and every tensor is compared with the interpreter in fp64 against its error bound. Outputs are compared with equal
+cascades of the catalog, and, if asked, with torch and with Triton kernels. A bare cascade is run Einsum after Einsum.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,16 +31,16 @@ from sim.functional.references import (
     operator_names,
     run_operators,
 )
-from sim.functional.sizes import reduced_experiment, sizes_of_cascade
-from sim.load import CATALOGS, load_cascade
+from sim.functional.sizes import check_points, reduced_experiment, sizes_of_cascade
+from sim.load import load_cascade
 from sim.suggest import nearest
 
 Arrays = dict[str, np.ndarray]
 BACKENDS = ("numpy", "torch", "triton")
 EXPONENTIALS = ("exact", "polynomial")
 WORD_PRECISION = {16: "bf16", 32: "fp32", 64: "fp64"}
-# Operators take the steps of a cascade in another form (a factor folded into base 2, a division deferred): each step with
-# at most twice as many roundings.
+# Operators take the steps of a cascade in another form (a factor folded into base 2, a division deferred): each step
+# with at most twice as many roundings.
 OPERATOR_FACTOR = 2.0
 KERNEL_TILE = 64  # keys that an operator's steps are analysed with
 
@@ -49,16 +49,15 @@ KERNEL_TILE = 64  # keys that an operator's steps are analysed with
 class VerifyOptions:
     """How to verify. ValueError for a choice that does not exist.
 
-    precisions: by default fp32 and that of the machine's word. exponential: `exact` or `polynomial`; by default what the
-    machine says its exponential is made of. whole: run at the sizes given, however long that takes. against: a cascade
-    of the same inputs and outputs that defines what is computed. sizes: of a bare cascade.
+    precisions: by default fp32 and that of the machine's word. exponential: `exact` or `polynomial`; by default what
+    the machine says its exponential is made of. whole: run at the sizes given, however long that takes. against: a
+    cascade of the same inputs and outputs that defines what is computed. sizes: of ranks that are run as they are.
     """
 
     precisions: tuple[str, ...] = ()
     exponential: str | None = None
     backend: str = "numpy"
     seed: int = 0
-    words_of_running: bool = False
     whole: bool = False
     against: str | None = None
     sizes: tuple[tuple[str, int], ...] = ()
@@ -84,6 +83,7 @@ class Design(NamedTuple):
     """What is run: a program, the sizes it was cut from, and the exponential of each array."""
 
     name: str
+    title: str  # cascade, machine and mapping in words
     program: Program
     given: tuple[tuple[str, int], ...]  # sizes of ranks before they were cut
     exponentials: dict[str, Exponential]
@@ -132,7 +132,6 @@ class Verification:
             "given_sizes": dict(self.design.given),
             "seed": self.options.seed,
             "exponential": {name: one.multiply_adds or "exact" for name, one in self.design.exponentials.items()},
-            "running_values": "words" if self.options.words_of_running else "accumulators",
             "backend": str(self.backend or "numpy"),
             "passes": self.passes,
             "comparisons": [
@@ -149,11 +148,12 @@ def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) 
     comparisons = []
     backend = None
     for name in design.precisions:
-        runs = [_run(design, options, PRECISIONS[name], one) for one in input_sets(design.program.workload, options.seed)]
+        runs = [_run(design, PRECISIONS[name], one) for one in input_sets(design.program.workload, options.seed)]
         rows = [row for run in runs for row in (*_own_rows(design, run), *_equal_rows(design, options, run))]
         if options.backend != "numpy" and operator_names(_meant(design, options)):
             sets = tuple(InputSet(run.inputs, run.words) for run in runs)
-            backend, results = run_operators(design.cascade, sets, name, options.backend)
+            base = PRECISIONS[name].base
+            backend, results = run_operators(design.cascade, sets, base, options.backend)
             rows += _operator_rows(design, runs, backend, results)
         comparisons.append((name, tuple(rows)))
     return Verification(design, options, tuple(comparisons), backend)
@@ -166,16 +166,21 @@ def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> Design:
         if options.exponential == "polynomial":
             raise ValueError(f"'{subject.name}' is a cascade without a machine, whose exponential is exact")
         program = program_of_cascade(subject, sizes)
-        return Design(subject.name, program, tuple(sizes.items()), {}, options.precisions or ("fp64", "fp32"))
+        check_points(program.workload)
+        precisions = options.precisions or ("fp64", "fp32")
+        return Design(subject.name, "Einsum after Einsum", program, tuple(sizes.items()), {}, precisions)
     simulate(subject)  # refuses what cannot run, at the sizes given
-    experiment = subject if options.whole else reduced_experiment(subject)
+    experiment = subject if options.whole else reduced_experiment(subject, dict(options.sizes))
     simulate(experiment)
+    program = program_of_experiment(experiment)
+    check_points(program.workload)
     word = WORD_PRECISION.get(int(experiment.architecture.word_bits), "fp32")
     precisions = options.precisions or tuple(dict.fromkeys(("fp32", word)))
     if options.backend == "triton":
         precisions = tuple(name for name in precisions if name != "fp64")
     exponentials = _exponentials(experiment, options.exponential)
-    return Design(experiment.name, program_of_experiment(experiment), subject.sizes, exponentials, precisions)
+    title = f"{experiment.cascade.name} on {experiment.architecture.name}, mapped as {experiment.mapping.name}"
+    return Design(experiment.name, title, program, subject.sizes, exponentials, precisions)
 
 
 def _exponentials(experiment: Experiment, wanted: str | None) -> dict[str, Exponential]:
@@ -187,8 +192,8 @@ def _exponentials(experiment: Experiment, wanted: str | None) -> dict[str, Expon
     if wanted == "polynomial" and lacking is not None:
         machine = experiment.architecture.name
         raise ValueError(
-            f"array '{lacking}' of '{machine}' does not say how many multiply-adds its exponential is made of: expected "
-            "an operation such as 'exp: {made_of: {macc: 6}}', or --exp exact"
+            f"array '{lacking}' of '{machine}' does not say how many multiply-adds its exponential is made of: "
+            "expected an operation such as 'exp: {made_of: {macc: 6}}', or --exp exact"
         )
     return {array: EXACT if wanted == "exact" else made.get(array, EXACT) for array in dict.fromkeys(arrays)}
 
@@ -204,14 +209,12 @@ class _Run(NamedTuple):
     precision: Precision
 
 
-def _run(design: Design, options: VerifyOptions, precision: Precision, given: InputSet) -> _Run:
+def _run(design: Design, precision: Precision, given: InputSet) -> _Run:
     words = {name: precision.word(array.astype(precision.wide)) for name, array in given.arrays.items()}
     expected = interpret(design.cascade, words, design.sizes)
     functions = {array: one.function(precision) for array, one in design.exponentials.items()}
-    found = execute(design.program, words, Arithmetic(precision, functions, options.words_of_running))
-    allowed = error_bounds(
-        design.program, {**words, **expected}, precision, design.exponentials, options.words_of_running
-    )
+    found = execute(design.program, words, Arithmetic(precision, functions))
+    allowed = error_bounds(design.program, {**words, **expected}, precision, design.exponentials)
     return _Run(given.name, words, expected, found, allowed, precision)
 
 
@@ -294,10 +297,8 @@ def _sizes_for(cascade: Cascade, sizes: dict[str, int]) -> dict[str, int]:
 
 def _check_same_interface(own: Cascade, other: Cascade) -> None:
     """ValueError unless both have the same inputs and the other's outputs are tensors of the first."""
-    for kind, first, second in (
-        ("inputs", {t.name: t.ranks for t in own.inputs}, {t.name: t.ranks for t in other.inputs}),
-        ("outputs", *({name: c.tensor(name).ranks for name in c.outputs} for c in (own, other))),
-    ):
+    for kind, names_of in (("inputs", _input_names), ("outputs", _output_names)):
+        first, second = ({name: c.tensor(name).ranks for name in names_of(c)} for c in (own, other))
         if first != second:
             raise ValueError(
                 f"'{own.name}' cannot be compared with '{other.name}': their {kind} differ "
@@ -305,12 +306,13 @@ def _check_same_interface(own: Cascade, other: Cascade) -> None:
             )
 
 
+def _input_names(cascade: Cascade) -> tuple[str, ...]:
+    return tuple(tensor.name for tensor in cascade.inputs)
+
+
+def _output_names(cascade: Cascade) -> tuple[str, ...]:
+    return cascade.outputs
+
+
 def _listed(tensors: dict[str, tuple[str, ...]]) -> str:
     return ", ".join(f"{name}[{','.join(ranks)}]" for name, ranks in tensors.items())
-
-
-def is_shipped_cascade(name: str) -> bool:
-    return name in CATALOGS["cascade"].names()
-
-
-__all__ = ["Verification", "VerifyOptions", "replace", "verify"]
