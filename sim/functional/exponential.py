@@ -16,6 +16,7 @@ factor of 2). Each multiply-add rounds its product and its sum. Results below th
 
 import math
 from collections.abc import Callable
+from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Exponential(NamedTuple):
     def function(self, precision: Precision) -> Callable[[Values], Values]:
         """Values to values, in accumulators."""
         if not self.multiply_adds:
-            return lambda x: np.exp(x.astype(np.float64)).astype(precision.wide)
+            return lambda x: np.exp(x.astype(np.float64)).astype(precision.wide)  # inf where it overflows
         coefficients = tuple(chebyshev_coefficients(self.multiply_adds - 1).astype(precision.wide))
         return lambda x: evaluate_polynomial(x, coefficients)
 
@@ -84,10 +85,24 @@ def exponentials_of(architecture: Architecture) -> dict[str, Exponential]:
 
 @lru_cache(maxsize=64)
 def chebyshev_coefficients(degree: int) -> NDArray[np.float64]:
-    """c0 .. cd of the polynomial in r that interpolates 2^r at the Chebyshev nodes of [-1/2, 1/2]."""
-    nodes = 0.5 * np.cos(np.pi * (2 * np.arange(degree + 1) + 1) / (2 * (degree + 1)))
-    series = np.polynomial.Chebyshev.fit(nodes, np.exp2(nodes), degree, domain=[-0.5, 0.5])
-    return np.asarray(series.convert(kind=np.polynomial.Polynomial).coef, dtype=np.float64)
+    """c0 .. cd of the polynomial in r that interpolates 2^r at the Chebyshev nodes of [-1/2, 1/2].
+
+    By Newton's divided differences in 50 decimal digits, so that each coefficient is the nearest number.
+    """
+    with localcontext() as context:
+        context.prec = 50
+        angles = (math.pi * (2 * k + 1) / (2 * (degree + 1)) for k in range(degree + 1))
+        nodes = [Decimal(0.5 * math.cos(angle)) for angle in angles]
+        differences = [Decimal(2) ** node for node in nodes]
+        for level in range(1, degree + 1):
+            for k in range(degree, level - 1, -1):
+                differences[k] = (differences[k] - differences[k - 1]) / (nodes[k] - nodes[k - level])
+        coefficients = [Decimal(0)] * (degree + 1)
+        for difference, node in zip(reversed(differences), reversed(nodes), strict=True):
+            shifted = [Decimal(0), *coefficients[:-1]]  # times r
+            coefficients = [s - node * c for s, c in zip(shifted, coefficients, strict=True)]
+            coefficients[0] += difference
+    return np.array([float(coefficient) for coefficient in coefficients])
 
 
 def polynomial_error(degree: int) -> float:
