@@ -61,7 +61,44 @@ class _Drawn:
         return factors(self.ordinary[name].shape[axis]).reshape(shape)
 
     @property
-    def long_rank(cascade: Cascade, weighed: tuple[str, ...]) -> str:
+    def long_rank(self) -> str:
+        return long_rank(self.cascade, self.weighed)
+
+
+def weighed_inputs(cascade: Cascade) -> tuple[str, ...]:
+    """Inputs with ranks that an exponential depends on; all of them where there is none."""
+    makers = {einsum.name: einsum for einsum in cascade.einsums}
+    waiting = [einsum for einsum in cascade.einsums if "exp" in einsum.map_operators]
+    seen: set[str] = set()
+    while waiting:
+        for access in waiting.pop().loads:
+            if access.tensor not in seen:
+                seen.add(access.tensor)
+                waiting += [makers[access.tensor]] if access.tensor in makers else []
+    names = [tensor.name for tensor in cascade.inputs if tensor.ranks]
+    return tuple(name for name in names if name in seen) or tuple(names)
+
+
+def divided_inputs(cascade: Cascade) -> dict[str, tuple[str, ...]]:
+    """The first factor of every summed product of two tensors, where it is an input, with the ranks summed over."""
+    inputs = {tensor.name: tensor for tensor in cascade.inputs}
+    found: dict[str, tuple[str, ...]] = {}
+    for einsum in cascade.einsums:
+        first = _first_factor(einsum)
+        if first in inputs and first not in found:
+            roots = {cascade.root_of(cascade.rank_of_variable(v)) for v in einsum.reduced_variables}
+            found[first] = tuple(rank for rank in inputs[first].ranks if rank in roots)
+    return found
+
+
+def _first_factor(einsum: Einsum) -> str:
+    match einsum.expr:
+        case Call(operator="mul", arguments=(Load(access=access), Load())) if einsum.reduction is not None:
+            return access.tensor
+    return ""
+
+
+def long_rank(cascade: Cascade, weighed: tuple[str, ...]) -> str:
     """The last rank of a weighed input that no product with it sums over, but some Einsum reduces; else its last."""
     reduced = {rank for einsum in cascade.einsums for rank in _reduced_roots(cascade, einsum)}
     for name in reversed(weighed):
