@@ -234,3 +234,32 @@ def test_running_sums_in_words_stagnate() -> None:
     counted = execute(program, inputs, Arithmetic(PRECISIONS["bf16"]))["RD"][0, 0, -1, 0]
     stuck = execute(program, inputs, Arithmetic(PRECISIONS["bf16-running"]))["RD"][0, 0, -1, 0]
     assert (counted, stuck) == (600.0, 256.0)
+
+
+# --- kept tiles ---------------------------------------------------------------------------------------------
+def refused(changes: dict[str, object]) -> tuple[Experiment, dict[str, np.ndarray]]:
+    """A mapping that the checks refuse, and what running it all the same gives."""
+    experiment = load_experiment("fusemax-binding", {**TINY, "seq_len": 14, **changes})
+    program = program_of_experiment(experiment)
+    return experiment, execute(program, inputs_of(program, 1), Arithmetic(PRECISIONS["fp64"]), side_by_side=False)
+
+
+def test_a_value_is_gone_when_its_tile_moves_on() -> None:
+    """Without a place outside the loop over tiles of keys, the running maximum of the step before is lost."""
+    experiment, found = refused({"mapping.tree.keep.GLB": ["Q", "RD", "RNV"]})
+    assert any("only for a tile of 'p' inside the loop over 'm1'" in problem.message for problem in experiment.problems)
+    assert np.isnan(found["AV"]).all() and not np.isnan(found["QK"][..., :3, :, :]).any()
+
+
+def test_a_value_is_gone_when_another_takes_its_place() -> None:
+    experiment, found = refused({"mapping.tree.body[0].body[0].share": {"RF1D": [["PRM", "SPD"]]}})
+    assert any("takes the place of 'PRM'" in problem.message for problem in experiment.problems)
+    assert np.isnan(found["SPNV"]).all() and not np.isnan(found["SPD"]).any()
+
+
+def test_legal_mappings_have_kept_tiles_to_lose() -> None:
+    programs = [
+        program_of_experiment(experiment) for experiment in map(legal_experiment, SEEDS) if experiment is not None
+    ]
+    assert sum(bool(program.homes) for program in programs) >= 40
+    assert sum(any(home.loops for home in program.homes) for program in programs) >= 40

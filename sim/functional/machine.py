@@ -10,7 +10,8 @@ The rules of rounding:
 
 Iterations of a loop that cannot tell each other apart (every Einsum inside has the loop's variable on its left, and
 none makes a running value along it) go side by side: same operations in the same order for every element, in fewer
-numpy calls. `side_by_side=False` runs every tile by itself.
+numpy calls. `side_by_side=False` runs every tile by itself, and forgets what no kept tile holds any longer
+(`places.py`).
 """
 
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from einsums.interpreter import MEANING_BY_OPERATOR
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load
 from einsums.operators import REDUCER_BY_NAME
 from einsums.types import Cascade
+from sim.functional.places import Places
 from sim.functional.points import Box, Points, ReducedOrder, reduced_order
 from sim.functional.precision import Precision
 from sim.functional.program import Leaf, Program
@@ -122,6 +124,8 @@ class _Machine:
         }
         for einsum in self.cascade.einsums:
             self.tensors[einsum.name] = self.empty(einsum.name)
+        self.places = None if side_by_side else Places(self.cascade, program.homes, self.tensors)
+        self.held = self.places.held if self.places else self.tensors
         self.stored = stored_tensors(program, self.precision)
         self.walked = {leaf.einsum: self.walked_loops(leaf) for leaf in program.leaves}
         self.reset = {leaf.einsum: self.reset_depth(leaf) for leaf in program.leaves}
@@ -156,6 +160,8 @@ class _Machine:
 
     def walk(self, leaves: list[Leaf], depth: int, box: Box, firsts: tuple[bool, ...]) -> None:
         """Run leaves inside `depth` loops; `firsts`: which of these are in their first iteration."""
+        if self.places:
+            self.places.enter(leaves[0].loops[:depth], box)
         while leaves:
             first = leaves[0]
             if self.walked[first.einsum] == depth:
@@ -210,13 +216,13 @@ class _Machine:
         einsum = self.cascade.einsum(leaf.einsum)
         points = self.points(leaf, box)
         identity = np.full(points.shape, _identity(einsum), dtype=self.precision.wide)
-        points.scatter(self.tensors[einsum.name], einsum.output, identity)
+        self.write(points, einsum, identity)
 
     def end(self, leaf: Leaf, box: Box) -> None:
         """Results are complete: divided if they are means, rounded if they become words."""
         einsum = self.cascade.einsum(leaf.einsum)
         points = self.points(leaf, box)
-        total = points.gather(self.tensors[einsum.name], einsum.output)
+        total = points.gather(self.held[einsum.name], einsum.output)
         total = np.broadcast_to(total, (total.shape[0], *points.shape))[0]
         self.put(points, einsum, self.finished(points, einsum, total))
 
@@ -234,13 +240,13 @@ class _Machine:
             total = np.full(points.shape, _identity(einsum), dtype=self.precision.wide)
         else:
             total = np.array(
-                np.broadcast_to(points.gather(self.tensors[einsum.name], einsum.output), (1, *points.shape))[0]
+                np.broadcast_to(points.gather(self.held[einsum.name], einsum.output), (1, *points.shape))[0]
             )
         self.reduce(leaf, points, total)
         if reset is None:
             self.put(points, einsum, self.finished(points, einsum, total))
         else:
-            points.scatter(self.tensors[einsum.name], einsum.output, total)
+            self.write(points, einsum, total)
 
     def is_again(self, leaf: Leaf, reset: int, firsts: tuple[bool, ...]) -> bool:
         """Whether a partial sum is in already: computed in an earlier iteration of a loop that the Einsum lacks."""
@@ -255,13 +261,19 @@ class _Machine:
 
     def put(self, points: Points, einsum: Einsum, values: Array) -> None:
         """Results to their places; where no point exists, a running value passes on and others stay absent."""
-        array, exists = self.tensors[einsum.name], points.target_exists()
+        array, exists = self.held[einsum.name], points.target_exists()
         if exists is not None:
             absent: Any = np.nan
             if self.cascade.is_iterative(einsum.name):
                 absent = points.gather(array, previous_access(self.cascade, einsum))[0]
             values = np.where(exists, values, absent).astype(self.precision.wide)
-        points.scatter(array, einsum.output, values)
+        self.write(points, einsum, values)
+
+    def write(self, points: Points, einsum: Einsum, values: Array) -> None:
+        points.scatter(self.tensors[einsum.name], einsum.output, values)
+        if self.places:
+            points.scatter(self.held[einsum.name], einsum.output, values)
+            self.places.written(einsum.name)
 
     # --- values ---------------------------------------------------------------------------------------------
     def reduce(self, leaf: Leaf, points: Points, total: Array) -> None:
@@ -291,7 +303,7 @@ class _Machine:
     def values(self, leaf: Leaf, points: Points) -> Callable[[int, int], Array]:
         """The expression of a leaf at reduced points `start` to `stop`: an array [point or 1, output ...]."""
         einsum = self.cascade.einsum(leaf.einsum)
-        operands = {access: points.gather(self.tensors[access.tensor], access) for access in einsum.loads}
+        operands = {access: points.gather(self.held[access.tensor], access) for access in einsum.loads}
         exponential = self.arithmetic.exponentials.get(leaf.array)
         is_plain = _is_product(einsum.expr) and all(np.isfinite(operand).all() for operand in operands.values())
 

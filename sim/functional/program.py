@@ -11,6 +11,7 @@ from einsums.graph import iteration_groups
 from einsums.types import Cascade
 from einsums.workload import Workload
 from sim.experiment import Experiment
+from sim.functional.places import Home, homes_of
 from sim.lower import parsed
 
 
@@ -41,6 +42,7 @@ class Program:
     workload: Workload
     loops: tuple[Loop, ...]
     leaves: tuple[Leaf, ...]
+    homes: tuple[Home, ...] = ()  # where tensors live that do not live in the root memory
 
     @property
     def cascade(self) -> Cascade:
@@ -66,7 +68,7 @@ def program_of_experiment(experiment: Experiment) -> Program:
         )
         for leaf in tree.leaves
     )
-    return Program(workload_of(cascade, dict(experiment.sizes) | inner), loops, leaves)
+    return Program(workload_of(cascade, dict(experiment.sizes) | inner), loops, leaves, homes_of(cascade, tree))
 
 
 def number_of(experiment: Experiment, text: str) -> int:
