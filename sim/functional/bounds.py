@@ -30,7 +30,7 @@ from sim.functional.precision import Precision
 from sim.functional.program import Leaf, Program
 
 Values = NDArray[np.float64]
-SLACK = 1.01  # second-order terms, and the rounding of this analysis itself
+SLACK = 1.01  # for the rounding of the interpreter and of this analysis, in fp64
 ROUNDING = frozenset(("add", "sub", "mul", "div", "sqrt"))  # of the operators that are rounded once; others are exact
 FUNCTION_UNITS = 8  # by which fp64 functions of numpy, and compositions of them, may be off
 
@@ -49,7 +49,8 @@ def error_bounds(
     with np.errstate(all="ignore"):
         for group in iteration_groups(program.cascade):
             analysis.run(group)
-    return {einsum.name: analysis.errors[einsum.name] for einsum in program.cascade.einsums}
+    factor = 2 * SLACK if analysis.is_twice else SLACK
+    return {einsum.name: factor * analysis.errors[einsum.name] for einsum in program.cascade.einsums}
 
 
 class _Analysis:
@@ -90,7 +91,6 @@ class _Analysis:
         if einsum.name in self.stored and self.precision.is_narrow:
             error = error + self.precision.unit * (np.abs(value) + error) + self.precision.smallest / 2
         error = np.where(np.abs(value) + error > self.precision.largest, np.inf, error)
-        error = error * (2 * SLACK if self.is_twice else SLACK)
         error = np.where(np.isinf(value) & np.isfinite(error), 0.0, np.where(np.isnan(error), np.inf, error))
         exists, errors = points.target_exists(), self.errors[einsum.name]
         if exists is not None:  # where no point exists a running value passes on

@@ -22,7 +22,8 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far a tensor is off. The worst element is that with the largest share of its bound.
+    """How far a tensor is off. The worst element is that with the largest error, beyond the bound that with the largest
+    share of it.
 
     `relative_error` and `relative_bound` are Frobenius norms over that of the expected tensor. Elements that the
     expected tensor leaves undefined (NaN) are not compared; `unbounded` are those whose bound is infinite, because a
@@ -97,7 +98,9 @@ def compare(subject: Subject, found: Values, expected: Values, allowed: Values) 
         error = np.where(np.isnan(error), np.inf, error)
         share = np.where(error == 0, 0.0, error / allowed)
         share = np.where(np.isinf(allowed) & is_defined, 0.0, np.where(np.isnan(share), np.inf, share))
-    order = share if share.max(initial=0.0) > 0 else error
+    # Within the bound the largest error says most; a share of a bound may be that of a number next to 0.
+    order = share if share.max(initial=0.0) > 1 else np.where(np.isinf(allowed), 0.0, error)
+    order = order if order.any() else error
     worst = tuple(int(n) for n in np.unravel_index(int(order.argmax()), order.shape)) if order.size else ()
     counted = np.isfinite(expected) & np.isfinite(found)
     norm = float(np.linalg.norm(expected[counted])) or 1.0
@@ -109,7 +112,7 @@ def compare(subject: Subject, found: Values, expected: Values, allowed: Values) 
         unbounded=int((np.isinf(allowed) & is_defined).sum()),
         relative_error=float(np.linalg.norm(error[counted])) / norm,
         relative_bound=float(np.linalg.norm(allowed[bounded])) / norm,
-        largest_error=float(error[np.isfinite(allowed)].max(initial=0.0)),
+        largest_error=float(error[np.isfinite(error)].max(initial=0.0)),
         share_of_bound=float(share.max(initial=0.0)),
         worst=worst,
         found=float(found[worst]) if found.size else 0.0,

@@ -1,6 +1,6 @@
 """What memories still hold: a tensor that lives in a kept tile is gone when the tile moves on.
 
-The *home* of a tensor is the outermost kept tile that all Einsums around it share; one that is an input or an output, or has
+The *home* of a tensor is the outermost kept tile that all its Einsums share; one that is an input or an output, or has
 no such tile, lives in the root memory and is never lost. When the loops around a home move its tile, or when a tensor
 that takes turns with it in the same place is written, what it held becomes NaN here, so that a mapping which reads it
 later shows it. What was made is recorded apart from that.

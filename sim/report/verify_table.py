@@ -58,7 +58,7 @@ def precision_text(name: str) -> str:
 
 
 def verification_tables(found: Verification) -> tuple[TextTable, ...]:
-    """For each precision, who made it and against what: every tensor on the inputs on which it is worst."""
+    """For each precision, who made it and against what: every tensor on the inputs on which it is furthest off."""
     tables = []
     for precision, rows in found.comparisons:
         kinds = dict.fromkeys((row.subject.made_by, row.subject.against) for row in rows)
@@ -72,16 +72,21 @@ def verification_tables(found: Verification) -> tuple[TextTable, ...]:
 HEADER = ("tensor", "worst on", "error", "bound", "largest", "of bound", "worst element", "found", "expected")
 
 
+def is_unbounded(row: Comparison) -> bool:
+    """Whether most of a tensor has no finite bound."""
+    return row.unbounded > row.elements / 2
+
+
 def worst_by_tensor(rows: list[Comparison]) -> list[Comparison]:
-    """Of each tensor the comparison with the largest share of its bound; where it has none, the largest error."""
+    """Of each tensor the comparison with the largest error; beyond its bound, with the largest share of it."""
+
+    def badness(row: Comparison) -> tuple[bool, float, float]:
+        return (not row.passes, 0.0 if row.passes else row.share_of_bound, row.relative_error)
+
     worst: dict[str, Comparison] = {}
     for row in rows:
         name = row.subject.tensor
-        if name not in worst or (row.share_of_bound, row.relative_error) > (
-            worst[name].share_of_bound,
-            worst[name].relative_error,
-        ):
-            worst[name] = row
+        worst[name] = max(worst.get(name, row), row, key=badness)
     return list(worst.values())
 
 
@@ -90,9 +95,9 @@ def _cells(row: Comparison) -> tuple[str, ...]:
         row.subject.tensor,
         row.subject.inputs,
         f"{row.relative_error:.2g}",
-        f"{row.relative_bound:.2g}",
+        "none" if is_unbounded(row) else f"{row.relative_bound:.2g}",
         f"{row.largest_error:.2g}",
-        f"{row.share_of_bound:.2%}",
+        f"{row.share_of_bound:.1%}",
         row.place,
         f"{row.found:.6g}",
         f"{row.expected:.6g}",
@@ -106,7 +111,7 @@ def verdict(found: Verification) -> str:
     if found.passes:
         precision, worst = max(rows, key=lambda item: item[1].share_of_bound)
         share = f"the largest share of a bound is {worst.share_of_bound:.1%} ({worst.subject.tensor} in {precision})"
-        lines.append(f"pass: {len(rows)} comparisons, {share}")
+        lines.append(f"pass: {len(rows):,} comparisons, {share}")
     else:
         failures = found.failures
         lines.append(f"FAIL: {len(failures)} of {len(rows)} comparisons are beyond their bound")
@@ -125,7 +130,7 @@ def _unbounded(found: Verification) -> list[str]:
     said: dict[tuple[str, str], list[str]] = {}
     for precision, rows in found.comparisons:
         for row in rows:
-            if row.subject.is_output and row.unbounded > row.elements / 2:
+            if row.subject.is_output and is_unbounded(row):
                 inputs = said.setdefault((precision, row.subject.tensor), [])
                 inputs += [row.subject.inputs] if row.subject.inputs not in inputs else []
     return [
