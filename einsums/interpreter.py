@@ -114,13 +114,6 @@ class _Space(NamedTuple):
             np.asarray(self.exists.any(axis=dropped), dtype=np.bool_),
         )
 
-    def missing(self) -> tuple[tuple[str, ...], NDArray[np.bool_]] | None:
-        """Which points do not exist, with the variables that this depends on (other axes have length 1); None if all
-        do."""
-        varying = [axis for axis, stride in enumerate(self.exists.strides) if stride]
-        short = self.exists[tuple(slice(None) if axis in varying else slice(1) for axis in range(self.exists.ndim))]
-        return None if short.all() else (tuple(self.variables[axis] for axis in varying), ~short)
-
 
 def interpret(
     cascade: Cascade, inputs: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None = None
@@ -270,20 +263,15 @@ class _Machine:
         """A sum of products by numpy's own contraction, None where its arithmetic would differ from the
         definition.
 
-        It differs if a factor is infinite or NaN (numpy has 0 * inf = NaN). Factors are 0 where points are missing.
+        It differs if points are missing or a factor is infinite or NaN (numpy has 0 * inf = NaN).
         """
         factors = _factors(einsum.expr)
-        if factors is None or einsum.reduction is None or einsum.reduction.operator != "add":
-            return None
-        missing = space.missing()
-        if missing is not None and not any(set(missing[0]) <= set(access.variables) for access in factors):
+        if factors is None or einsum.reduction is None or einsum.reduction.operator != "add" or not space.exists.all():
             return None
         number = {name: place for place, name in enumerate(space.variables)}
         operands: list[Any] = []
         for access in factors:
             value = self.load(access, space)
-            if missing is not None and set(missing[0]) <= set(access.variables):
-                value = np.where(missing[1], 0.0, value)
             if not np.isfinite(value).all():
                 return None
             lead = value.shape[: value.ndim - len(space.variables)]
