@@ -6,8 +6,9 @@ the interpreter's values. With u the unit roundoff of accumulators, w that of wo
 - an operator: the rule of its arguments (`error_rules`), and u of the result for its rounding, or the smallest number;
 - a sum of terms x with errors e, each passing through at most n additions: sum(e) + n u / (1 - n u) * sum(|x| + e),
   n as the mapping adds them: along the side of an array and then from step to step;
-- a maximum: the largest error of its arguments;
-- a finished element that becomes a word: w of itself, and half the smallest word; infinite where it may overflow.
+- a maximum: what lies between the maxima of the least and of the greatest terms;
+- a finished element that becomes a word: w of itself, and half the smallest word; infinite where it may overflow. What
+  only chooses among words (a maximum) is one already.
 
 In fp64 the interpreter rounds as much as what is compared with it: there every reduction counts in full length, and the
 bound twice. Nothing is fitted: a correct run cannot exceed the bound.
@@ -22,9 +23,10 @@ from numpy.typing import NDArray
 
 from einsums.graph import iteration_groups
 from einsums.nodes import Access, Call, Const, Expr, Load
-from sim.functional.error_rules import RULES, Approximate, product
+from einsums.operators import REDUCER_BY_NAME
+from sim.functional.error_rules import RULES, Approximate, between, product
 from sim.functional.exponential import EXACT, Exponential
-from sim.functional.machine import MOST_POINTS_AT_ONCE, ROUNDED_ONCE, previous_access, stored_tensors
+from sim.functional.machine import FOLDS, MOST_POINTS_AT_ONCE, ROUNDED_ONCE, previous_access, stored_tensors
 from sim.functional.points import Box, Points, reduced_order
 from sim.functional.precision import Precision
 from sim.functional.program import Leaf, Program
@@ -32,6 +34,7 @@ from sim.functional.program import Leaf, Program
 Values = NDArray[np.float64]
 SLACK = 1.01  # for the rounding of the interpreter and of this analysis, in fp64
 ROUNDING = frozenset(("add", "sub", "mul", "div", "sqrt"))  # of the operators that are rounded once; others are exact
+CHOOSING = frozenset(("max", "min", "neg", "abs", "relu"))  # operators that make no new word of words
 FUNCTION_UNITS = 8  # by which fp64 functions of numpy, and compositions of them, may be off
 
 
@@ -66,8 +69,17 @@ class _Analysis:
         self.errors = {name: np.zeros_like(array) for name, array in self.values.items()}
         self.exponentials = exponentials
         self.stored = stored_tensors(program, precision)
+        self.rounded = frozenset(name for name in self.stored if not self.is_word_already(name))
         self.is_twice = precision.wide is np.float64
         self.whole: Box = {rank.lower(): (0, program.size(rank.lower())) for rank in self.cascade.leaf_ranks()}
+
+    def is_word_already(self, name: str) -> bool:
+        """Whether an Einsum only chooses among words, so that its result needs no rounding."""
+        einsum = self.cascade.einsum(name)
+        words = self.stored | {tensor.name for tensor in self.cascade.inputs}
+        reduction = einsum.reduction.operator if einsum.reduction else "max"
+        chooses = CHOOSING.issuperset(einsum.map_operators) and reduction in ("max", "min")
+        return chooses and all(access.tensor in words for access in einsum.loads) and not _has_constant(einsum.expr)
 
     def run(self, group: tuple[str, ...]) -> None:
         """The errors of one iteration group, step by step if it has an iterative rank."""
@@ -88,7 +100,7 @@ class _Analysis:
         points = Points(self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0)).existing()
         value = np.broadcast_to(points.gather(self.values[einsum.name], einsum.output), (1, *points.shape))[0]
         error = self.reduced(leaf, points, value)
-        if einsum.name in self.stored and self.precision.is_narrow:
+        if einsum.name in self.rounded and self.precision.is_narrow:
             error = error + self.precision.unit * (np.abs(value) + error) + self.precision.smallest / 2
         error = np.where(np.abs(value) + error > self.precision.largest, np.inf, error)
         error = np.where(np.isinf(value) & np.isfinite(error), 0.0, np.where(np.isnan(error), np.inf, error))
@@ -112,7 +124,7 @@ class _Analysis:
             case "mul":
                 return self.product_error(leaf, points)
             case _:  # max, min, any: no rounding
-                return self.largest_error(leaf, points)
+                return self.extreme_error(leaf, points, einsum.reduction.operator, value)
 
     def sum_error(self, points: Points, terms: Values, errors: Values, is_mean: bool, value: Values) -> Values:
         unit = self.precision.wide_unit
@@ -168,11 +180,15 @@ class _Analysis:
         count = len(points.order.coordinates) * self.precision.wide_unit
         return most - least + count / (1 - count) * most
 
-    def largest_error(self, leaf: Leaf, points: Points) -> Values:
-        error = np.zeros(points.shape)
-        for part in self.iter_parts(leaf, points):
-            error = np.maximum(error, part.error.max(axis=0))
-        return error
+    def extreme_error(self, leaf: Leaf, points: Points, operator: str, value: Values) -> Values:
+        """A maximum lies between those of the least and of the greatest terms; so does a minimum."""
+        fold, identity = FOLDS[operator], REDUCER_BY_NAME[operator].identity
+        low, high = np.full(points.shape, identity), np.full(points.shape, identity)
+        for part in self.iter_parts(leaf, points, absent=identity):
+            terms = (part.value != 0).astype(np.float64) if operator == "or" else part.value
+            low = fold(low, fold.reduce(terms - part.error, axis=0))
+            high = fold(high, fold.reduce(terms + part.error, axis=0))
+        return between(value, low, high)
 
     def iter_parts(self, leaf: Leaf, points: Points, absent: float = 0.0) -> Any:
         """The expression at parts of the reduced points: [point, output ...], `absent` where there is none."""
@@ -235,6 +251,14 @@ class _Analysis:
         for argument in arguments:
             doubt = doubt + argument.error
         return Approximate(value, np.where(np.isinf(value) & np.isfinite(doubt), 0.0, error))
+
+
+def _has_constant(expr: Expr) -> bool:
+    match expr:
+        case Call():
+            return any(map(_has_constant, expr.arguments))
+        case _:
+            return isinstance(expr, Const)
 
 
 def _contract(a: Values, b: Values) -> Values:

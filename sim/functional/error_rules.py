@@ -85,8 +85,25 @@ def _select(chosen: Approximate, a: Approximate, b: Approximate) -> Approximate:
     return Approximate(value, np.where(is_certain, np.where(chosen.value != 0, a.error, b.error), either))
 
 
+def between(value: Values, low: Values, high: Values) -> Values:
+    """The error of a value known to lie between two others."""
+    return np.maximum(np.where(high == value, 0.0, high - value), np.where(low == value, 0.0, value - low))
+
+
+def _increasing(operator: str) -> Rule:
+    """max, min and others that grow with every argument lie between their values at the ends."""
+    function = MEANING_BY_OPERATOR[operator]
+
+    def rule(*arguments: Approximate) -> Approximate:
+        low, high = (function(*(x.value + sign * x.error for x in arguments)) for sign in (-1, 1))
+        value = _meaning(operator, *arguments)
+        return Approximate(value, between(value, low, high))
+
+    return rule
+
+
 def _largest_error(operator: str) -> Rule:
-    """max, min and clamp move no further than the argument that moves most."""
+    """clamp moves no further than the argument that moves most."""
 
     def rule(*arguments: Approximate) -> Approximate:
         errors = np.broadcast_arrays(*(argument.error for argument in arguments))
@@ -95,13 +112,12 @@ def _largest_error(operator: str) -> Rule:
     return rule
 
 
-def _monotone(operator: str) -> Rule:
+def _decreasing(operator: str) -> Rule:
     function = MEANING_BY_OPERATOR[operator]
 
     def rule(a: Approximate) -> Approximate:
-        value = np.asarray(function(a.value), dtype=np.float64)
-        up, down = function(a.value + a.error) - value, value - function(a.value - a.error)
-        return Approximate(value, np.where(a.error == 0, 0.0, np.maximum(np.abs(up), np.abs(down))))
+        value = _meaning(operator, a)
+        return Approximate(value, between(value, function(a.value + a.error), function(a.value - a.error)))
 
     return rule
 
@@ -124,15 +140,18 @@ RULES: dict[str, Rule] = {
     "neg": _lipschitz("neg", 1.0),
     **{name: _compare(name) for name in ("lt", "le", "gt", "ge", "eq", "ne")},
     **{name: _logic(name) for name in ("and", "or", "not")},
-    **{name: _largest_error(name) for name in ("max", "min", "clamp", "relu", "abs")},
+    "clamp": _largest_error("clamp"),
+    "abs": _lipschitz("abs", 1.0),
     "select": _select,
     "exp": _exponential,
     **{
-        name: _monotone(name)
+        name: _increasing(name)
         for name in (
-            "log", "log2", "sqrt", "rsqrt", "softplus", "sigmoid", "tanh", "sign", "round", "floor", "ceil",
+            "max", "min", "relu", "log", "log2", "sqrt", "softplus", "sigmoid", "tanh", "sign",
+            "round", "floor", "ceil",
         )
     },
+    "rsqrt": _decreasing("rsqrt"),
     # Largest slopes of x Phi(x) and x / (1 + e^-x), attained at sqrt(2) and at 2.3994.
     "gelu": _lipschitz("gelu", 0.5 * (1 + math.erf(1.0)) + math.exp(-1.0) / math.sqrt(math.pi)),
     "silu": _lipschitz("silu", 1.0999),
