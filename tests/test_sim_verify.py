@@ -79,7 +79,7 @@ def test_operators_name_cascades_and_their_tensors() -> None:
             cascade = load_cascade(name)
             for operand in (*operator.operands, operator.result):
                 assert sorted(cascade.ranks_of(operand.tensor)) == sorted(operand.ranks), operator.name
-    assert operator_names("attention-2pass") == ("attention", "attention_unfused")
+    assert operator_names("attention-3pass") == ("attention", "attention_unfused")
     assert operator_names("variance") == ()
 
 
@@ -299,6 +299,20 @@ def test_kernels_agree(name: str, precision: str, made_by: str) -> None:
         (f"torch in {precision}", "the interpreter"),
         (made_by, "the interpreter"),
     } <= pairs
+
+
+def test_what_no_operator_computes_is_said() -> None:
+    pytest.importorskip("torch")
+    status, out, _ = run(["verify", "variance", "--backend", "torch", "--precision", "fp64"])
+    assert status == 0
+    assert "  operators    no operator of the kernels computes 'variance'\n" in out
+
+
+def test_a_failure_of_the_operators_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    monkeypatch.setattr("sim.functional.references.sys.executable", "/bin/false")
+    status, out, err = run(["verify", "softmax", "--backend", "torch", "--precision", "fp64"])
+    assert (status, out, err) == (2, "", "einfuse: the operators could not be run: it said nothing\n")
 
 
 @pytest.mark.parametrize("name", ["linear-layers", "layernorm", "rmsnorm-linear", "softmax"])

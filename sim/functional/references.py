@@ -89,11 +89,11 @@ class Backend(NamedTuple):
         return "triton on a GPU" if self.device == "cuda" else "triton's interpreter"
 
 
-def operator_names(cascade: str) -> tuple[str, ...]:
-    """Operators that compute what a cascade of the catalog does."""
+def operator_names(definition: str) -> tuple[str, ...]:
+    """Operators that compute what a cascade of the catalog defines."""
     from kernels.cascades import operators_of
 
-    return tuple(operator.name for operator in operators_of(definition_of(cascade)))
+    return tuple(operator.name for operator in operators_of(definition))
 
 
 def is_installed(backend: str) -> bool:
@@ -102,17 +102,18 @@ def is_installed(backend: str) -> bool:
 
 
 def run_operators(
-    cascade: Cascade, sets: tuple[InputSet, ...], precision: str, backend: str
+    cascade: Cascade, definition: str, sets: tuple[InputSet, ...], precision: str, backend: str
 ) -> tuple[Backend, tuple[Result, ...]]:
-    """The operators of a cascade on the sets, in a process of its own. RuntimeError with its words if it fails.
+    """The operators of what a cascade computes (`definition`) on the sets, in a process of its own.
 
-    In Triton's interpreter, only the kernel closest to the cascade runs, and only on two of the sets.
+    RuntimeError with its words if that fails. In Triton's interpreter, only the kernel closest to the cascade runs, and
+    only on two of the sets.
     """
     from kernels.cascades import operators_of
 
-    computed = definition_of(cascade.name)
+    operators = operators_of(definition)
     request = {
-        "cascade": computed,
+        "cascade": definition,
         "dtype": precision,
         "axes": {tensor.name: list(cascade.ranks_of(tensor.name)) for tensor in cascade.inputs},
         "sets": [one.name for one in sets],
@@ -122,15 +123,15 @@ def run_operators(
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("TRITON_INTERPRET", None)
     if backend == "triton":
-        request["kernels"] = [operator.name for operator in operators_of(computed)]
+        request["kernels"] = [operator.name for operator in operators]
         if not _has_gpu(environment):
             environment["TRITON_INTERPRET"] = "1"
-            request |= {"kernels": _closest(cascade.name, operators_of(computed)), "kernel_sets": INTERPRETED_SETS}
+            request |= {"kernels": _closest(cascade.name, operators), "kernel_sets": INTERPRETED_SETS}
     arrays = {f"{one.name}/{name}": array for one in sets for name, array in one.arrays.items()}
     found = _run(request, arrays, environment)
     device = str(found.pop("device"))
     results = []
-    for operator in operators_of(computed):
+    for operator in operators:
         ranks = cascade.ranks_of(operator.result.tensor)
         order = [operator.result.ranks.index(rank) for rank in ranks]
         for key, values in found.items():

@@ -150,10 +150,11 @@ def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) 
     for name in design.precisions:
         runs = [_run(design, PRECISIONS[name], one) for one in input_sets(design.program.workload, options.seed)]
         rows = [row for run in runs for row in (*_own_rows(design, run), *_equal_rows(design, options, run))]
-        if options.backend != "numpy" and operator_names(_meant(design, options)):
+        if options.backend != "numpy" and operator_names(_definition(design, options)):
             sets = tuple(InputSet(run.inputs, run.words) for run in runs)
             base = PRECISIONS[name].base
-            backend, results = run_operators(design.cascade, sets, base, options.backend)
+            definition = _definition(design, options)
+            backend, results = run_operators(design.cascade, definition, sets, base, options.backend)
             rows += _operator_rows(design, runs, backend, results)
         comparisons.append((name, tuple(rows)))
     return Verification(design, options, tuple(comparisons), backend)
@@ -284,8 +285,9 @@ def _subject(design: Design, tensor: str, inputs: str, made_by: str, against: st
     return Subject(tensor, cascade.ranks_of(tensor), tensor in cascade.outputs, inputs, made_by, against)
 
 
-def _meant(design: Design, options: VerifyOptions) -> str:
-    return options.against or design.cascade.name
+def _definition(design: Design, options: VerifyOptions) -> str:
+    """The cascade that defines what a design computes: as given, or as the catalog states it."""
+    return definition_of(load_cascade(options.against).name if options.against else design.cascade.name)
 
 
 def _sizes_for(cascade: Cascade, sizes: dict[str, int]) -> dict[str, int]:

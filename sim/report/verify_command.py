@@ -41,7 +41,7 @@ def run_verification(name: str, changes: dict[str, Any], wishes: Wishes) -> Veri
         return verify(subject, options)
     except InputError:
         raise
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton could not do it
         raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
 
 

@@ -19,7 +19,9 @@ def verification_heading(found: Verification) -> str:
     inputs = dict.fromkeys(row.subject.inputs for _, rows in found.comparisons for row in rows)
     lines += [f"  inputs       {', '.join(inputs)} (seed {found.options.seed})"]
     lines += [f"  precision    {'; '.join(precision_text(name) for name, _ in found.comparisons)}"]
-    lines += [f"  operators    {found.backend}"] if found.backend is not None else []
+    if found.options.backend != "numpy":
+        nothing = f"no operator of the kernels computes '{design.cascade.name}'"
+        lines += [f"  operators    {found.backend or nothing}"]
     return "\n".join(lines)
 
 
