@@ -112,6 +112,30 @@ def test_a_dropped_correction_fails_in_bf16_too(tmp_path: Path) -> None:
     assert status == 1 and "beyond the bound" in out
 
 
+@pytest.mark.parametrize("name", ["unfused", "flat", "attention-3pass-fused"])
+def test_a_changed_definition_is_compared_with_the_shipped_one(name: str, tmp_path: Path) -> None:
+    inverse = ("A[m,p] = SN[m,p] / SD[p]", "A[m,p] = SN[m,p] * (1 / SD[p])")
+    path = broken_cascade(tmp_path, inverse, name="attention-3pass")
+    status, out, _ = run(["verify", name, *SMALL, "--set", f"cascade={path}", "--precision", "fp32"])
+    assert status == 0 and "fp32: the engine against the shipped attention-3pass" in out
+    wrong = (inverse[0], "A[m,p] = SN[m,p] / (SD[p] + 1)")
+    path = broken_cascade(tmp_path, wrong, name="attention-3pass")
+    status, out, _ = run(["verify", name, *SMALL, "--set", f"cascade={path}", "--precision", "fp32"])
+    assert status == 1 and ", the shipped attention-3pass has " in out
+
+
+def test_a_name_with_another_interface_is_compared_with_itself_only(tmp_path: Path) -> None:
+    changes = (
+        ("inputs: {X: [M, P]}", "inputs: {X: [M, P], W: [M]}"),
+        ("A[m,p] = SN[m,p] / SD[p]", "A[m,p] = W[m] * SN[m,p] / SD[p]"),
+    )
+    path = broken_cascade(tmp_path, *changes, name="softmax")
+    status, out, _ = run(["verify", str(path), "--set", "B=1", "--backend", "torch", "--precision", "fp32"])
+    assert (
+        status == 0 and "shipped" not in out and "  operators    no operator of the kernels computes 'softmax'\n" in out
+    )
+
+
 def test_a_wrong_sum_fails_against_a_named_cascade(tmp_path: Path) -> None:
     """A cascade under another name is compared with what --against says it computes."""
     changes = (("name: attention-3pass", "name: mine"), ("SD[p] = SN[m,p]", "SD[p] = SN[m,p] * SN[m,p]"))

@@ -32,7 +32,7 @@ from sim.functional.references import (
     run_operators,
 )
 from sim.functional.sizes import check_points, reduced_experiment, sizes_of_cascade
-from sim.load import load_cascade
+from sim.load import CATALOGS, load_cascade
 from sim.suggest import nearest
 
 Arrays = dict[str, np.ndarray]
@@ -145,19 +145,40 @@ def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) 
     options that do not fit what is run."""
     options = options or VerifyOptions()
     design = design_of(subject, options)
+    defining = defining_cascade(design.cascade, options.against)
+    operated = (
+        defining is not None and options.backend != "numpy" and bool(operator_names(definition_of(defining.name)))
+    )
     comparisons = []
     backend = None
     for name in design.precisions:
-        runs = [_run(design, PRECISIONS[name], one) for one in input_sets(design.program.workload, options.seed)]
-        rows = [row for run in runs for row in (*_own_rows(design, run), *_equal_rows(design, options, run))]
-        if options.backend != "numpy" and operator_names(_definition(design, options)):
-            sets = tuple(InputSet(run.inputs, run.words) for run in runs)
-            base = PRECISIONS[name].base
-            definition = _definition(design, options)
-            backend, results = run_operators(design.cascade, definition, sets, base, options.backend)
-            rows += _operator_rows(design, runs, backend, results)
+        rows: list[Comparison] = []
+        kept: list[_Run] = []
+        for given in input_sets(design.program.workload, options.seed):
+            run = _run(design, PRECISIONS[name], given)
+            rows += [*_own_rows(design, run), *_equal_rows(design, defining, run)]
+            kept += [run] if operated else []
+        if operated and defining is not None:
+            backend, of_operators = _operator_rows(design, kept, definition_of(defining.name), options.backend)
+            rows += of_operators
         comparisons.append((name, tuple(rows)))
     return Verification(design, options, tuple(comparisons), backend)
+
+
+def defining_cascade(own: Cascade, against: str | None) -> Cascade | None:
+    """The cascade that defines what another one computes: as given, or as the catalog states it by name. None where
+    nothing is stated, or where that has other inputs or outputs. ValueError if it is given and has."""
+    if against is not None:
+        other = load_cascade(against)
+        difference = interface_difference(own, other)
+        if difference:
+            raise ValueError(f"'{own.name}' cannot be compared with '{other.name}': {difference}")
+        return other
+    name = definition_of(own.name)
+    if name not in CATALOGS["cascade"].names():
+        return None
+    stated = load_cascade(name)
+    return None if interface_difference(own, stated) else stated
 
 
 def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> Design:
@@ -227,49 +248,54 @@ def _own_rows(design: Design, run: _Run) -> Iterator[Comparison]:
         yield compare(subject, run.found[name], run.expected[name], run.allowed[name])
 
 
-def _equal_rows(design: Design, options: VerifyOptions, run: _Run) -> Iterator[Comparison]:
-    """Outputs against the interpreter of the cascade that defines them; of a bare definition, against all others."""
+def _equal_rows(design: Design, defining: Cascade | None, run: _Run) -> Iterator[Comparison]:
+    """Outputs against the interpreter of what defines them; those of a bare definition against all of its equals."""
     own = design.cascade
-    defining = options.against or definition_of(own.name)
     is_bare = not design.program.leaves[0].array
-    names = (defining,) if defining != own.name else equals_of(own.name) if is_bare else ()
-    for name in names:
-        cascade = load_cascade(name)
-        _check_same_interface(own, cascade)
+    others: list[Cascade] = []
+    if defining is not None and defining != own:
+        others = [defining]
+    elif defining is not None and is_bare:
+        others = [load_cascade(name) for name in equals_of(own.name)]
+    for cascade in others:
         sizes = _sizes_for(cascade, design.sizes)
         expected = interpret(cascade, run.words, sizes)
         doubt: Arrays = {}
         if is_bare or run.precision.wide is np.float64:  # else far below what the engine's own bound leaves
             doubt = error_bounds(program_of_cascade(cascade, sizes), {**run.words, **expected}, PRECISIONS["fp64"])
         for output in cascade.outputs:
-            subject = _subject(design, output, run.inputs, "the engine", cascade.name)
+            subject = _subject(design, output, run.inputs, "the engine", _title(cascade, own))
             yield compare(subject, run.found[output], expected[output], run.allowed[output] + doubt.get(output, 0.0))
 
 
-def _operator_rows(
-    design: Design, runs: list[_Run], backend: Backend, results: tuple[Result, ...]
-) -> Iterator[Comparison]:
+def _title(cascade: Cascade, own: Cascade) -> str:
+    return f"the shipped {cascade.name}" if cascade.name == own.name else cascade.name
+
+
+def _operator_rows(design: Design, runs: list[_Run], definition: str, backend: str) -> tuple[Backend, list[Comparison]]:
     """The engine against torch in fp64, and operators in the same precision against the interpreter."""
+    sets = tuple(InputSet(run.inputs, run.words) for run in runs)
+    ran, results = run_operators(design.cascade, definition, sets, runs[0].precision.base, backend)
     by_name = {run.inputs: run for run in runs}
-    bounds: dict[tuple[str, str], Arrays] = {}
-    seen: set[tuple[str, str]] = set()
+    different: dict[tuple[str, ...], Result] = {}  # several kernels have one reference
     for result in results:
+        operator = result.operator if result.kind == "kernel" else ""
+        different.setdefault((result.inputs, result.kind, result.tensor, operator), result)
+    rows = []
+    bounds: dict[tuple[str, str], Arrays] = {}
+    for result in different.values():
         run, tensor = by_name[result.inputs], result.tensor
         if result.kind == "exact":
-            if (result.inputs, tensor) not in seen:  # several kernels have one reference
-                seen.add((result.inputs, tensor))
-                subject = _subject(design, tensor, result.inputs, "the engine", "torch in fp64")
-                yield compare(subject, run.found[tensor], result.values, OPERATOR_FACTOR * run.allowed[tensor])
+            subject = _subject(design, tensor, result.inputs, "the engine", "torch in fp64")
+            rows.append(compare(subject, run.found[tensor], result.values, OPERATOR_FACTOR * run.allowed[tensor]))
             continue
-        if result.kind == "reference" and (result.inputs, f"{tensor} again") in seen:
-            continue
-        seen.add((result.inputs, f"{tensor} again") if result.kind == "reference" else ("", ""))
         key = (result.inputs, result.steps)
         if key not in bounds:
             bounds[key] = _operator_bounds(design, run, result.steps)
-        maker = f"{backend}: {result.operator}" if result.kind == "kernel" else f"torch in {run.precision.name}"
+        maker = f"{ran}: {result.operator}" if result.kind == "kernel" else f"torch in {run.precision.base}"
         subject = _subject(design, tensor, result.inputs, maker, "the interpreter")
-        yield compare(subject, result.values, run.expected[tensor], OPERATOR_FACTOR * bounds[key][tensor])
+        rows.append(compare(subject, result.values, run.expected[tensor], OPERATOR_FACTOR * bounds[key][tensor]))
+    return ran, rows
 
 
 def _operator_bounds(design: Design, run: _Run, steps: str) -> Arrays:
@@ -285,11 +311,6 @@ def _subject(design: Design, tensor: str, inputs: str, made_by: str, against: st
     return Subject(tensor, cascade.ranks_of(tensor), tensor in cascade.outputs, inputs, made_by, against)
 
 
-def _definition(design: Design, options: VerifyOptions) -> str:
-    """The cascade that defines what a design computes: as given, or as the catalog states it."""
-    return definition_of(load_cascade(options.against).name if options.against else design.cascade.name)
-
-
 def _sizes_for(cascade: Cascade, sizes: dict[str, int]) -> dict[str, int]:
     """Sizes of whole ranks, and of inner parts where the other cascade has the same; else a kernel's tile."""
     found = {rank: sizes[rank] for rank in dict.fromkeys(map(cascade.root_of, cascade.leaf_ranks()))}
@@ -297,15 +318,13 @@ def _sizes_for(cascade: Cascade, sizes: dict[str, int]) -> dict[str, int]:
     return found | {part: sizes.get(part, KERNEL_TILE) for part in inner}
 
 
-def _check_same_interface(own: Cascade, other: Cascade) -> None:
-    """ValueError unless both have the same inputs and the other's outputs are tensors of the first."""
+def interface_difference(own: Cascade, other: Cascade) -> str:
+    """Where the inputs or outputs of two cascades differ, in words; nothing if they do not."""
     for kind, names_of in (("inputs", _input_names), ("outputs", _output_names)):
         first, second = ({name: c.tensor(name).ranks for name in names_of(c)} for c in (own, other))
         if first != second:
-            raise ValueError(
-                f"'{own.name}' cannot be compared with '{other.name}': their {kind} differ "
-                f"({_listed(first)} and {_listed(second)})"
-            )
+            return f"their {kind} differ ({_listed(first)} and {_listed(second)})"
+    return ""
 
 
 def _input_names(cascade: Cascade) -> tuple[str, ...]:
