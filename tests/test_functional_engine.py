@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from einsums.interpreter import interpret
+from mappings.types import TileRule
 from sim import Experiment, load_experiment
 from sim.functional.machine import MOST_POINTS_AT_ONCE, Arithmetic, execute, fold_in_order
 from sim.functional.points import reduced_order
@@ -263,3 +264,67 @@ def test_legal_mappings_have_kept_tiles_to_lose() -> None:
     ]
     assert sum(bool(program.homes) for program in programs) >= 40
     assert sum(any(home.loops for home in program.homes) for program in programs) >= 40
+
+
+# --- recomputation ------------------------------------------------------------------------------------------
+TWICE = {
+    "name": "twice", "ranks": dict.fromkeys("IJK", ""), "inputs": {"A": ["I", "K"], "C": ["I", "J"]}, "outputs": ["Z"],
+    "einsums": "Y[i] = A[i,k] * A[i,k]\nZ[i,j] = Y[i] * C[i,j]",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+@pytest.mark.parametrize("inside", [["k"], [{"k": 2}, "k"]])
+def test_what_is_recomputed_is_not_summed_twice(inside: list, side_by_side: bool) -> None:
+    """Y again in every iteration over j: each time from nothing."""
+    body = [
+        {"einsum": "Y", "array": "PE", "loops": inside, "recompute": True},
+        {"einsum": "Z", "array": "PE"},
+    ]
+    tree = {"loops": ["i", "j"], "keep": {"RF": ["Y"]}, "body": body}
+    experiment = experiment_of(TWICE, tree, {"I": 3, "J": 4, "K": 5})
+    assert not experiment.problems
+    program = program_of_experiment(experiment)
+    inputs = inputs_of(program, 8)
+    found = execute(program, inputs, Arithmetic(PRECISIONS["fp64"]), side_by_side)
+    assert_equal(found, interpreted(program, inputs), "twice")
+
+
+@pytest.mark.parametrize("side_by_side", [True, False])
+def test_a_partial_sum_that_is_computed_again_counts_once(side_by_side: bool) -> None:
+    """The loop over j, which Y lacks, stands inside the loop over k, which Y sums: each part of k is added once."""
+    body = [
+        {"loops": [{"k": 2}, "j"], "body": [{"einsum": "Y", "array": "PE", "loops": ["i", "k"], "recompute": True}]},
+        {"einsum": "Z", "array": "PE", "loops": ["i", "j"]},
+    ]
+    experiment = experiment_of(TWICE, {"body": body}, {"I": 3, "J": 4, "K": 5})
+    assert not experiment.problems
+    program = program_of_experiment(experiment)
+    inputs = inputs_of(program, 8)
+    found = execute(program, inputs, Arithmetic(PRECISIONS["fp64"]), side_by_side)
+    assert_equal(found, interpreted(program, inputs), "twice")
+
+
+def test_a_running_value_passes_on_where_a_step_does_not_exist() -> None:
+    """A running maximum for every place within a tile: of the last, ragged tile only some places have a value."""
+    cascade = {
+        "name": "places", "ranks": {"I": ""}, "partition": {"I": ["I1", "I0"]}, "inputs": {"A": ["I"]}, "init": {"R": "-inf"},
+        "outputs": ["Z"], "einsums": "R[i1+1,i0] = max(R[i1,i0], A[i1*I0+i0])\nZ[i0] = R[I1,i0] * 2",
+    }  # fmt: skip
+    tree = {
+        "body": [
+            {"einsum": "R", "array": "PE", "loops": ["i1", {"i0": 3}, "i0"]},
+            {"einsum": "Z", "array": "PE", "loops": ["i0"]},
+        ]
+    }
+    experiment = experiment_of(cascade, tree, {"I": 10})
+    experiment = replace(
+        experiment, mapping=experiment.mapping.model_copy(update={"tiles": (TileRule(symbol="I0", expression="4"),)})
+    )
+    assert not experiment.problems
+    program = program_of_experiment(experiment)
+    inputs = {"A": np.arange(10.0) * np.array([1, -1] * 5)}
+    for side_by_side in (True, False):
+        found = execute(program, inputs, Arithmetic(PRECISIONS["fp64"]), side_by_side)
+        assert_equal(found, interpreted(program, inputs), "places")
+        assert found["Z"].tolist() == [16.0, -2.0, 12.0, -6.0]
