@@ -58,7 +58,7 @@ class Places:
             if home.loops == loops:
                 tile = {variable: box[variable] for variable in self.variables_of(home.tensor)}
                 if self.tiles.setdefault(home.tensor, tile) != tile:
-                    self.lose(home.tensor)
+                    self.lose(home.tensor, self.tiles[home.tensor])
                     self.tiles[home.tensor] = tile
 
     def variables_of(self, tensor: str) -> tuple[str, ...]:
@@ -70,14 +70,15 @@ class Places:
         step = self.cascade.scope.iterative_rank.get(tensor)
         return tuple(rank.lower() for rank in ranks if rank != step)
 
-    def lose(self, tensor: str) -> None:
-        """Nothing is left but the initial value of a running tensor."""
-        array = self.held[tensor]
-        array[...] = np.nan
-        rank = self.cascade.scope.iterative_rank.get(tensor)
-        if rank is not None:
-            start = np.moveaxis(array, self.cascade.ranks_of(tensor).index(rank), 0)[0]
-            start[...] = self.cascade.initial_value(tensor)
+    def lose(self, tensor: str, tile: Box) -> None:
+        """Of a tile nothing is left but the initial value of a running tensor; `tile` may name some variables only."""
+        ranks = self.cascade.ranks_of(tensor)
+        places = tuple(slice(*tile[rank.lower()]) if rank.lower() in tile else slice(None) for rank in ranks)
+        lost = self.held[tensor][(..., *places)]
+        lost[...] = np.nan
+        step = self.cascade.scope.iterative_rank.get(tensor)
+        if step is not None:
+            np.moveaxis(lost, ranks.index(step), 0)[0] = self.cascade.initial_value(tensor)
 
     def written(self, tensor: str) -> None:
         """A tensor has been written: those that take turns with it, and were made before, are gone.
@@ -87,9 +88,9 @@ class Places:
         """
         own = next((home for home in self.homes if home.tensor == tensor), None)
         for home in self.homes if own is not None and own.group >= 0 else ():
-            if home.group == own.group and home.tensor != tensor:  # type: ignore[union-attr]
+            if own is not None and home.group == own.group and home.tensor != tensor:
                 if set(self.cascade.ranks_of(home.tensor)) != set(self.cascade.ranks_of(tensor)):
-                    self.lose(home.tensor)
+                    self.lose(home.tensor, {})
                     continue
                 axes = [self.cascade.ranks_of(tensor).index(rank) for rank in self.cascade.ranks_of(home.tensor)]
                 gone = ~np.isnan(self.held[tensor].transpose(axes))

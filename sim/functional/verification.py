@@ -155,7 +155,7 @@ def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) 
         rows: list[Comparison] = []
         kept: list[_Run] = []
         for given in input_sets(design.program.workload, options.seed):
-            run = _run(design, PRECISIONS[name], given)
+            run = _run(design, PRECISIONS[name], given, is_first=not rows)
             rows += [*_own_rows(design, run), *_equal_rows(design, defining, run)]
             kept += [run] if operated else []
         if operated and defining is not None:
@@ -231,11 +231,12 @@ class _Run(NamedTuple):
     precision: Precision
 
 
-def _run(design: Design, precision: Precision, given: InputSet) -> _Run:
+def _run(design: Design, precision: Precision, given: InputSet, is_first: bool) -> _Run:
+    """The first inputs tile by tile, with places that forget; the others, to the same digits, side by side."""
     words = {name: precision.word(array.astype(precision.wide)) for name, array in given.arrays.items()}
     expected = interpret(design.cascade, words, design.sizes)
     functions = {array: one.function(precision) for array, one in design.exponentials.items()}
-    found = execute(design.program, words, Arithmetic(precision, functions))
+    found = execute(design.program, words, Arithmetic(precision, functions), side_by_side=not is_first)
     allowed = error_bounds(design.program, {**words, **expected}, precision, design.exponentials)
     return _Run(given.name, words, expected, found, allowed, precision)
 
