@@ -2,7 +2,8 @@
 
 Triton decides between its interpreter and a GPU when it is first imported, so who asks sets TRITON_INTERPRET=1 for
 this process alone where there is no GPU. REQUEST is an .npz of inputs named `SET/TENSOR` and a JSON text `request`:
-{cascade, dtype, axes: {tensor: [rank, ...]}, sets: [name, ...], kernels: [operator, ...], kernel_sets: [name, ...]}.
+{cascade, operators: [name, ...], dtype, axes: {tensor: [rank, ...]}, sets: [name, ...], kernels: [operator, ...],
+kernel_sets: [name, ...]}.
 RESULT holds `SET/KIND/OPERATOR`, the result with axes as the operator has them: KIND is `exact` (reference in fp64),
 `reference` (in dtype) or `kernel`.
 """
@@ -26,12 +27,13 @@ def run_request(arrays: dict[str, np.ndarray], request: dict[str, Any]) -> dict[
     dtype = DTYPES[request["dtype"]]
     results: dict[str, np.ndarray] = {"device": np.array(device)}
     for name in request["sets"]:
-        for operator in operators_of(request["cascade"]):
+        for operator in (one for one in operators_of(request["cascade"]) if one.name in request["operators"]):
             given = [_operand(arrays, name, request["axes"], one) for one in operator.operands]
             results[f"{name}/exact/{operator.name}"] = _array(operator.reference(*given))
             typed = [x.to(dtype).to(device) for x in given]
             results[f"{name}/reference/{operator.name}"] = _array(operator.reference(*typed))
-            if operator.name in request["kernels"] and name in request["kernel_sets"]:
+            wanted = operator.name in request["kernels"] and name in request["kernel_sets"]
+            if operator.kernel is not None and wanted:
                 results[f"{name}/kernel/{operator.name}"] = _array(operator.kernel(*typed))
     return results
 

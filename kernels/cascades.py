@@ -22,7 +22,10 @@ class Operand(NamedTuple):
 
 
 class Operator(NamedTuple):
-    """One operator: its kernel and its reference are called with the operands in order."""
+    """One operator: its kernel, if it has one, and its reference are called with the operands in order.
+
+    A result that is no output of the cascade is a tensor of the cascade whose steps it takes.
+    """
 
     name: str
     computes: str
@@ -30,7 +33,7 @@ class Operator(NamedTuple):
     operands: tuple[Operand, ...]
     result: Operand
     reference: Function
-    kernel: Function
+    kernel: Function | None
 
 
 def _operands(text: str) -> tuple[Operand, ...]:
@@ -47,6 +50,19 @@ def _attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
     from kernels.reference import attend
 
     return attend(q, k, v, AttentionOptions(scale=1.0))[0]
+
+
+def _scores(q: "Tensor", k: "Tensor") -> "Tensor":
+    from kernels.reference import gemm
+
+    return gemm(q, k.mT)
+
+
+def _probabilities(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+    from kernels.options import AttentionOptions
+    from kernels.reference.scaled import attend_dense
+
+    return attend_dense(q, k, v, AttentionOptions(scale=1.0))[2].to(q.dtype)
 
 
 def _attention(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
@@ -137,6 +153,14 @@ def _norm(cascade: str, operands: str, reference: Function, kernel: Function) ->
 OPERATORS: tuple[Operator, ...] = (
     _attention_operator("attention", "attention-1pass", _attention),
     _attention_operator("attention_unfused", "attention-3pass", _attention_unfused),
+    Operator(
+        "scores", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E]"),
+        Operand("QK", ("B", "H", "P", "M")), _scores, None,
+    ),
+    Operator(
+        "probabilities", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E] V[B,H,M,F]"),
+        Operand("A", ("B", "H", "P", "M")), _probabilities, None,
+    ),
     _product("QP[A,T]", "WQ[A,D]", "XQ[D,T]"),
     _product("KP[A,T]", "WK[A,D]", "XK[D,T]"),
     _product("VP[A,T]", "WV[A,D]", "XV[D,T]"),

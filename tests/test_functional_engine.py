@@ -210,7 +210,7 @@ def test_units_are_those_of_the_format(name: str, digits: int) -> None:
     if precision.is_narrow:
         assert float(precision.word(np.array([precision.smallest / 2], dtype=wide))[0]) == 0.0
         assert np.isinf(
-            precision.word(np.array([min(precision.largest * 1.01, np.finfo(np.float32).max)], np.float32))
+            precision.word(np.array([min(precision.largest * 1.01, float(np.finfo(np.float32).max))], np.float32))
         )[0]
 
 

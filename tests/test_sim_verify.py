@@ -79,7 +79,7 @@ def test_operators_name_cascades_and_their_tensors() -> None:
             cascade = load_cascade(name)
             for operand in (*operator.operands, operator.result):
                 assert sorted(cascade.ranks_of(operand.tensor)) == sorted(operand.ranks), operator.name
-    assert operator_names("attention-3pass") == ("attention", "attention_unfused")
+    assert operator_names("attention-3pass") == ("attention", "attention_unfused", "scores", "probabilities")
     assert operator_names("variance") == ()
 
 
@@ -337,6 +337,18 @@ def test_a_failure_of_the_operators_is_one_sentence(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("sim.functional.references.sys.executable", "/bin/false")
     status, out, err = run(["verify", "softmax", "--backend", "torch", "--precision", "fp64"])
     assert (status, out, err) == (2, "", "einfuse: the operators could not be run: it said nothing\n")
+
+
+def test_torch_has_the_tensors_between() -> None:
+    """Scores and probabilities of attention in three passes; one pass has neither as torch has them."""
+    pytest.importorskip("torch")
+    compared = {}
+    for name in ("flat", "fusemax-binding"):
+        found = verify(tiny(name, 14), VerifyOptions(("fp32",), backend="torch", whole=True))
+        assert found.passes, found.failures[0]
+        rows = [row.subject for _, rows in found.comparisons for row in rows]
+        compared[name] = {row.tensor for row in rows if row.against == "torch in fp64"}
+    assert compared == {"flat": {"QK", "A", "AV"}, "fusemax-binding": {"AV"}}
 
 
 @pytest.mark.parametrize("name", ["linear-layers", "layernorm", "rmsnorm-linear", "softmax"])

@@ -111,9 +111,14 @@ def run_operators(
     """
     from kernels.cascades import operators_of
 
-    operators = operators_of(definition)
+    operators = tuple(
+        operator
+        for operator in operators_of(definition)
+        if operator.result.tensor in cascade.outputs or operator.steps == cascade.name
+    )
     request = {
         "cascade": definition,
+        "operators": [operator.name for operator in operators],
         "dtype": precision,
         "axes": {tensor.name: list(cascade.ranks_of(tensor.name)) for tensor in cascade.inputs},
         "sets": [one.name for one in sets],
@@ -145,7 +150,7 @@ def run_operators(
 def _closest(cascade: str, operators: tuple[Any, ...]) -> list[str]:
     """Of each result the operator that takes the steps of a cascade; the first where none does."""
     chosen: dict[str, str] = {}
-    for operator in sorted(operators, key=lambda one: one.steps != cascade):
+    for operator in sorted((one for one in operators if one.kernel), key=lambda one: one.steps != cascade):
         chosen.setdefault(operator.result.tensor, operator.name)
     return list(chosen.values())
 
