@@ -291,8 +291,7 @@ class _Machine:
             whole = np.arange(self.workload.size(self.cascade.rank_of_variable(name)))
             values = whole[fixed[name] : fixed[name] + 1] if name in fixed else whole
             coordinates.append(values.reshape((1,) * axis + (-1,) + (1,) * (len(variables) - axis - 1)))
-        shape = tuple(values.size for values in coordinates)
-        exists = np.ones(shape, dtype=bool)
+        exists = np.ones((1,) * len(variables), dtype=bool)
         for partition in self.cascade.partitions:
             reached = np.zeros((1,) * len(variables), dtype=np.int64)
             for name, values in zip(variables, coordinates, strict=True):
@@ -300,7 +299,12 @@ class _Machine:
                 if rank in partition.parts:
                     reached = reached + values * self.workload.stride(rank)
             exists = exists & (reached < self.workload.size(partition.rank))
-        return _Space(variables, tuple(coordinates), exists)
+        for axis in range(len(variables)):  # a coordinate at which no point exists is left out
+            if exists.shape[axis] > 1:
+                kept = np.flatnonzero(exists.any(axis=tuple(other for other in range(exists.ndim) if other != axis)))
+                exists, coordinates[axis] = exists.take(kept, axis), coordinates[axis].take(kept, axis)
+        shape = tuple(values.size for values in coordinates)
+        return _Space(variables, tuple(coordinates), np.broadcast_to(exists, shape))
 
     def value(self, expr: Expr, space: _Space) -> Array:
         """The expression at every point; axes it does not depend on have length 1."""

@@ -10,6 +10,7 @@ from sim.experiment import Experiment
 from sim.explore.run import Options as SweepOptions
 from sim.explore.run import SweepResult, sweep
 from sim.flow import IllegalMapping, simulate, simulate_all
+from sim.functional.verification import Verification, VerifyOptions, verify
 from sim.load import load_architecture, load_cascade, load_mapping, load_model
 from sim.problems import InputError
 from sim.result import SimulationResult
@@ -21,6 +22,8 @@ __all__ = [
     "SimulationResult",
     "SweepOptions",
     "SweepResult",
+    "Verification",
+    "VerifyOptions",
     "load_architecture",
     "load_cascade",
     "load_experiment",
@@ -29,4 +32,5 @@ __all__ = [
     "simulate",
     "simulate_all",
     "sweep",
+    "verify",
 ]

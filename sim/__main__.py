@@ -22,9 +22,8 @@ from sim._own_rooms import ROOT
 from sim.assemble import load_experiment
 from sim.document import parse_set
 from sim.flow import IllegalMapping, check_engine, simulate
-from sim.load import CATALOGS, load_architecture, load_cascade, read
+from sim.load import load_architecture, load_cascade
 from sim.problems import InputError, InputProblem
-from sim.suggest import near_or_all
 
 DONE, NO, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 # Results that are read by a program or kept in a file are not wrapped to a terminal's width.
@@ -317,24 +316,36 @@ def list_command(
     kind: Annotated[str | None, typer.Argument(help="cascades, architectures, ...; all kinds by default.")] = None,
 ) -> None:
     """List what ships: experiments, sweeps, cascades, architectures, mappings, models, reproductions, ..."""
-    kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
-    if kind is not None and kind not in kinds:
-        message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"
-        raise InputError([InputProblem("einfuse", None, "", message)])
-    for heading in kinds if kind is None else (kind,):
-        if kind is None:
-            print(f"{heading}:")
-        names = CATALOGS[kinds[heading]].names()
-        width = max(map(len, names), default=0)
-        for name in names:
-            print(f"{'  ' * (kind is None)}{name:{width}}  {describe(kinds[heading], name)}")
+    from sim.report.list_command import listing
+
+    print(listing(kind))
 
 
-def describe(kind: str, name: str) -> str:
-    """One line about a shipped document, by what it says of itself."""
-    data = read(kind, name).data
-    text = data.get("description") or data.get("title") or data.get("source") or ""
-    return " ".join(str(text).split())
+@app.command("verify")
+@answers
+def verify_command(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT|CASCADE", help="A shipped one, or the path of one.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, such as ranks.M=300; may be repeated."),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="What it is also compared with: numpy, torch or triton.")] = "numpy",
+    precision: Annotated[list[str] | None, typer.Option(help="Of words, such as fp32; may be repeated.")] = None,
+    exponential: Annotated[str | None, typer.Option("--exp", help="exact or polynomial; else as the machine.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the random inputs.", min=0)] = 0,
+    against: Annotated[str | None, typer.Option(help="A cascade that defines the same outputs.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
+) -> int:
+    """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
+    from sim.report.verify_command import Wishes, run_verification, show_verification
+
+    wishes = Wishes(tuple(precision or ()), exponential, backend, seed, against)
+    found = run_verification(name, parse_changes(changes or []), wishes)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, allow_nan=False))
+    for title, tables in () if as_json else show_verification(found):
+        _draw(title, tables)
+    return DONE if found.passes else NO
 
 
 @app.command("bind")

@@ -182,6 +182,36 @@ def test_the_contraction_keeps_the_conventions() -> None:
     assert interpret(cascade, tensors)["Y"] == 6
 
 
+@pytest.mark.parametrize("size", [1, 7, 8, 9])
+def test_the_contraction_leaves_out_what_does_not_exist(size: int) -> None:
+    """Sums of products over parts of a ragged rank, kept apart or together, with operands that are absent (NaN) there."""
+    cascade = cascade_of(
+        "S[k1,k0,n] = A[k1*K0+k0,n] * 2\n"
+        "T[k1,m,n] = S[k1,k0,n] * B[m,k1*K0+k0]\n"
+        "U[m,n] = S[k1,k0,n] * B[m,k1*K0+k0]\n"
+        "V[k0,m,n] = S[k1,k0,n] * B[m,k1*K0+k0]\n"
+        "Y[m,n] = T[k1,m,n] * D[n]",
+        ranks={"K": "", "M": "", "N": ""},
+        partition={"K": ["K1", "K0"]},
+        inputs={"A": ["K", "N"], "B": ["M", "K"], "D": ["N"]},
+        outputs=["Y", "U", "V"],
+    )
+    rng = np.random.default_rng(size)
+    tiles = -(-size // 4)
+    a, b, d = rng.normal(size=(size, 3)), rng.normal(size=(2, size)), rng.normal(size=3)
+    found = interpret(cascade, {"A": a, "B": b, "D": d}, {"K0": 4})
+    padded_a, padded_b = np.zeros((4 * tiles, 3)), np.zeros((2, 4 * tiles))
+    padded_a[:size], padded_b[:, :size] = 2 * a, b
+    by_tile = np.einsum("kcn,mkc->kmn", padded_a.reshape(tiles, 4, 3), padded_b.reshape(2, tiles, 4))
+    np.testing.assert_allclose(found["T"], by_tile)
+    np.testing.assert_allclose(found["U"], b @ (2 * a))
+    np.testing.assert_allclose(found["Y"], by_tile.sum(axis=0) * d)
+    within = np.einsum("kcn,mkc->cmn", padded_a.reshape(tiles, 4, 3), padded_b.reshape(2, tiles, 4))
+    exists = np.arange(4) < size
+    np.testing.assert_allclose(found["V"][exists], within[exists])
+    assert np.isnan(found["V"][~exists]).all()
+
+
 def test_unbatched_inputs_meet_batched_ones() -> None:
     cascade = cascade_of(
         "V[k] = W[k] * 2; Y[k] = A[k] * V[k]",

@@ -1,0 +1,182 @@
+"""Which cascade each operator computes, and how the cascade's tensors look to it: what makes the two comparable.
+
+Names of cascades are those of the catalog. `steps` is the cascade whose steps the kernel takes, `computes` the one that
+defines the result; ranks are those of the cascade, in the order in which the operator has its axes. Scores of the
+catalog's attention cascades have no factor, so neither do they here.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # this table is read where torch is not installed
+    from torch import Tensor
+
+Function = Callable[..., "Tensor"]
+
+
+class Operand(NamedTuple):
+    """A tensor of a cascade and its ranks in the order of the operator's axes."""
+
+    tensor: str
+    ranks: tuple[str, ...]
+
+
+class Operator(NamedTuple):
+    """One operator: its kernel, if it has one, and its reference are called with the operands in order.
+
+    A result that is no output of the cascade is a tensor of the cascade whose steps it takes.
+    """
+
+    name: str
+    computes: str
+    steps: str
+    operands: tuple[Operand, ...]
+    result: Operand
+    reference: Function
+    kernel: Function | None
+
+
+def _operands(text: str) -> tuple[Operand, ...]:
+    """`Q[B,H,P,E] K[B,H,M,E]` as operands."""
+    found = []
+    for item in text.split():
+        tensor, _, ranks = item.removesuffix("]").partition("[")
+        found.append(Operand(tensor, tuple(rank for rank in ranks.split(",") if rank)))
+    return tuple(found)
+
+
+def _attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+    from kernels.options import AttentionOptions
+    from kernels.reference import attend
+
+    return attend(q, k, v, AttentionOptions(scale=1.0))[0]
+
+
+def _scores(q: "Tensor", k: "Tensor") -> "Tensor":
+    from kernels.reference import gemm
+
+    return gemm(q, k.mT)
+
+
+def _probabilities(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+    from kernels.options import AttentionOptions
+    from kernels.reference.scaled import attend_dense
+
+    return attend_dense(q, k, v, AttentionOptions(scale=1.0))[2].to(q.dtype)
+
+
+def _attention(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+    from kernels.attention import attention
+    from kernels.options import AttentionOptions
+
+    return attention(q, k, v, AttentionOptions(scale=1.0))
+
+
+def _attention_unfused(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+    from kernels.options import AttentionOptions
+    from kernels.unfused import attention_unfused
+
+    return attention_unfused(q, k, v, AttentionOptions(scale=1.0))
+
+
+def _gemm_reference(a: "Tensor", b: "Tensor") -> "Tensor":
+    from kernels.reference import gemm
+
+    return gemm(a, b)
+
+
+def _gemm(a: "Tensor", b: "Tensor") -> "Tensor":
+    from kernels.products import gemm
+
+    return gemm(a, b)
+
+
+def _softmax_reference(x: "Tensor") -> "Tensor":
+    from kernels.reference import softmax
+
+    return softmax(x)
+
+
+def _softmax(x: "Tensor") -> "Tensor":
+    from kernels.rows import softmax
+
+    return softmax(x)
+
+
+def _layernorm_reference(x: "Tensor", weight: "Tensor", bias: "Tensor", epsilon: "Tensor") -> "Tensor":
+    from kernels.reference import layernorm
+
+    return layernorm(x, weight, bias, epsilon=float(epsilon))
+
+
+def _layernorm(x: "Tensor", weight: "Tensor", bias: "Tensor", epsilon: "Tensor") -> "Tensor":
+    from kernels.rows import layernorm
+
+    return layernorm(x, weight, bias, epsilon=float(epsilon))
+
+
+def _rmsnorm_reference(x: "Tensor", weight: "Tensor", epsilon: "Tensor") -> "Tensor":
+    from kernels.reference import rmsnorm
+
+    return rmsnorm(x, weight, epsilon=float(epsilon))
+
+
+def _rmsnorm(x: "Tensor", weight: "Tensor", epsilon: "Tensor") -> "Tensor":
+    from kernels.rows import rmsnorm
+
+    return rmsnorm(x, weight, epsilon=float(epsilon))
+
+
+def _attention_operator(name: str, steps: str, kernel: Function) -> Operator:
+    operands = _operands("Q[B,H,P,E] K[B,H,M,E] V[B,H,M,F]")
+    return Operator(name, "attention-3pass", steps, operands, Operand("AV", ("B", "H", "P", "F")), _attend, kernel)
+
+
+def _product(result: str, left: str, right: str) -> Operator:
+    (made,) = _operands(result)
+    return Operator(
+        f"gemm {made.tensor}",
+        "linear-layers",
+        "linear-layers",
+        _operands(f"{left} {right}"),
+        made,
+        _gemm_reference,
+        _gemm,
+    )
+
+
+def _norm(cascade: str, operands: str, reference: Function, kernel: Function) -> Operator:
+    name = kernel.__name__.removeprefix("_")
+    return Operator(name, cascade, cascade, _operands(operands), Operand("Y", ("N", "D")), reference, kernel)
+
+
+OPERATORS: tuple[Operator, ...] = (
+    _attention_operator("attention", "attention-1pass", _attention),
+    _attention_operator("attention_unfused", "attention-3pass", _attention_unfused),
+    Operator(
+        "scores", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E]"),
+        Operand("QK", ("B", "H", "P", "M")), _scores, None,
+    ),
+    Operator(
+        "probabilities", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E] V[B,H,M,F]"),
+        Operand("A", ("B", "H", "P", "M")), _probabilities, None,
+    ),
+    _product("QP[A,T]", "WQ[A,D]", "XQ[D,T]"),
+    _product("KP[A,T]", "WK[A,D]", "XK[D,T]"),
+    _product("VP[A,T]", "WV[A,D]", "XV[D,T]"),
+    _product("Z[D,T]", "WZ[D,A]", "XZ[A,T]"),
+    _product("F1[S,T]", "W1[S,D]", "X1[D,T]"),
+    _product("F2[D,T]", "W2[D,S]", "X2[S,T]"),
+    Operator(
+        "softmax", "softmax", "softmax", _operands("X[B,H,P,M]"), Operand("A", ("B", "H", "P", "M")),
+        _softmax_reference, _softmax,
+    ),
+    _norm("layernorm", "X[N,D] GA[D] BE[D] EPS[]", _layernorm_reference, _layernorm),
+    _norm("layernorm-linear", "X[N,D] GA[D] BE[D] EPS[]", _layernorm_reference, _layernorm),
+    _norm("rmsnorm-linear", "X[N,D] GA[D] EPS[]", _rmsnorm_reference, _rmsnorm),
+)  # fmt: skip
+
+
+def operators_of(cascade: str) -> tuple[Operator, ...]:
+    """Operators whose result is that of a cascade, by catalog name."""
+    return tuple(operator for operator in OPERATORS if operator.computes == cascade)

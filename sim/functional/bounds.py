@@ -1,0 +1,280 @@
+"""How far a correct run may be from the interpreter: a bound for every element, from precision and length alone.
+
+Forward error analysis (Higham, Accuracy and Stability of Numerical Algorithms, chapters 2 to 4) along the cascade, on
+the interpreter's values. With u the unit roundoff of accumulators, w that of words:
+
+- an operator: the rule of its arguments (`error_rules`), and u of the result for its rounding, or the smallest number;
+- a sum of terms x with errors e, each passing through at most n additions: sum(e) + n u / (1 - n u) * sum(|x| + e),
+  n as the mapping adds them: along the side of an array and then from step to step;
+- a maximum: what lies between the maxima of the least and of the greatest terms;
+- a finished element that becomes a word: w of itself, and half the smallest word; infinite where it may overflow. What
+  only chooses among words (a maximum) is one already.
+
+In fp64 the interpreter rounds as much as what is compared with it: there every reduction counts in full length, and the
+bound twice. Nothing is fitted: a correct run cannot exceed the bound.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einsums.graph import iteration_groups
+from einsums.nodes import Access, Call, Const, Expr, Load
+from einsums.operators import REDUCER_BY_NAME
+from sim.functional.error_rules import RULES, Approximate, between, product
+from sim.functional.exponential import EXACT, Exponential
+from sim.functional.machine import FOLDS, MOST_POINTS_AT_ONCE, ROUNDED_ONCE, previous_access, stored_tensors
+from sim.functional.points import Box, Points, reduced_order
+from sim.functional.precision import Precision
+from sim.functional.program import Leaf, Program
+
+Values = NDArray[np.float64]
+SLACK = 1.01  # for the rounding of the interpreter and of this analysis, in fp64
+ROUNDING = frozenset(("add", "sub", "mul", "div", "sqrt"))  # of the operators that are rounded once; others are exact
+CHOOSING = frozenset(("max", "min", "neg", "abs", "relu"))  # operators that make no new word of words
+FUNCTION_UNITS = 8  # by which fp64 functions of numpy, and compositions of them, may be off
+
+
+def error_bounds(
+    program: Program,
+    values: Mapping[str, np.ndarray],
+    precision: Precision,
+    exponentials: Mapping[str, Exponential] | None = None,
+) -> dict[str, Values]:
+    """For every tensor that the program writes a bound on |computed - interpreted|, element by element.
+
+    `values`: the inputs, as words, and what the interpreter gives for them.
+    """
+    analysis = _Analysis(program, values, precision, exponentials or {})
+    with np.errstate(all="ignore"):
+        for group in iteration_groups(program.cascade):
+            analysis.run(group)
+    factor = 2 * SLACK if analysis.is_twice else SLACK
+    return {einsum.name: factor * analysis.errors[einsum.name] for einsum in program.cascade.einsums}
+
+
+class _Analysis:
+    def __init__(
+        self,
+        program: Program,
+        values: Mapping[str, np.ndarray],
+        precision: Precision,
+        exponentials: Mapping[str, Exponential],
+    ) -> None:
+        self.program, self.cascade, self.precision = program, program.cascade, precision
+        self.values = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
+        self.errors = {name: np.zeros_like(array) for name, array in self.values.items()}
+        self.exponentials = exponentials
+        self.stored = stored_tensors(program, precision)
+        self.rounded = frozenset(name for name in self.stored if not self.is_word_already(name))
+        self.is_twice = precision.wide is np.float64
+        self.whole: Box = {rank.lower(): (0, program.size(rank.lower())) for rank in self.cascade.leaf_ranks()}
+
+    def is_word_already(self, name: str) -> bool:
+        """Whether an Einsum only chooses among words, so that its result needs no rounding."""
+        einsum = self.cascade.einsum(name)
+        words = self.stored | {tensor.name for tensor in self.cascade.inputs}
+        reduction = einsum.reduction.operator if einsum.reduction else "max"
+        chooses = CHOOSING.issuperset(einsum.map_operators) and reduction in ("max", "min")
+        return chooses and all(access.tensor in words for access in einsum.loads) and not _has_constant(einsum.expr)
+
+    def run(self, group: tuple[str, ...]) -> None:
+        """The errors of one iteration group, step by step if it has an iterative rank."""
+        iterative = self.cascade.scope.iterative_rank
+        rank = next((iterative[name] for name in group if self.cascade.is_iterative(name)), None)
+        leaves = {leaf.einsum: leaf for leaf in self.program.leaves}
+        if rank is None:
+            for name in group:
+                self.add_errors(leaves[name], self.whole)
+            return
+        for step in range(self.program.size(rank.lower())):
+            for name in group:
+                self.add_errors(leaves[name], {**self.whole, rank.lower(): (step, step + 1)})
+
+    def add_errors(self, leaf: Leaf, box: Box) -> None:
+        """Errors of one Einsum over a box."""
+        einsum = self.cascade.einsum(leaf.einsum)
+        points = Points(self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0)).existing()
+        value = np.broadcast_to(points.gather(self.values[einsum.name], einsum.output), (1, *points.shape))[0]
+        error = self.reduced(leaf, points, value)
+        if einsum.name in self.rounded and self.precision.is_narrow:
+            error = error + self.precision.unit * (np.abs(value) + error) + self.precision.smallest / 2
+        error = np.where(np.abs(value) + error > self.precision.largest, np.inf, error)
+        error = np.where(np.isinf(value) & np.isfinite(error), 0.0, np.where(np.isnan(error), np.inf, error))
+        exists, errors = points.target_exists(), self.errors[einsum.name]
+        if exists is not None:  # where no point exists a running value passes on
+            passed: Any = 0.0
+            if self.cascade.is_iterative(einsum.name):
+                passed = points.gather(errors, previous_access(self.cascade, einsum))[0]
+            error = np.where(exists, error, passed)
+        points.scatter(errors, einsum.output, np.broadcast_to(error, points.shape))
+
+    def reduced(self, leaf: Leaf, points: Points, value: Values) -> Values:
+        """Error of the reduction of all points, or of the expression where nothing is reduced."""
+        einsum = self.cascade.einsum(leaf.einsum)
+        if einsum.reduction is None:
+            return self.approximate(leaf, points, 0, 1).error[0]
+        match einsum.reduction.operator:
+            case "add" | "mean":
+                terms, errors = self.sums(leaf, points)
+                return self.sum_error(points, terms, errors, einsum.reduction.operator == "mean", value)
+            case "mul":
+                return self.product_error(leaf, points)
+            case _:  # max, min, any: no rounding
+                return self.extreme_error(leaf, points, einsum.reduction.operator, value)
+
+    def sum_error(self, points: Points, terms: Values, errors: Values, is_mean: bool, value: Values) -> Values:
+        unit = self.precision.wide_unit
+        order = points.order
+        additions = len(order.coordinates) if self.is_twice else order.longest_path
+        error = errors + additions * unit / (1 - additions * unit) * (terms + errors)
+        if is_mean:
+            error = error / points.counts()
+            error = error + unit * (np.abs(value) + error)
+        return error
+
+    def sums(self, leaf: Leaf, points: Points) -> tuple[Values, Values]:
+        """Sums of the magnitudes of all terms, and of their errors: [output ...]."""
+        found = self.contracted(leaf, points)
+        if found is not None:
+            return found
+        terms, errors = np.zeros(points.shape), np.zeros(points.shape)
+        for part in self.iter_parts(leaf, points):
+            terms += np.abs(part.value).sum(axis=0)
+            errors += part.error.sum(axis=0)
+        return terms, errors
+
+    def contracted(self, leaf: Leaf, points: Points) -> tuple[Values, Values] | None:
+        """`sums` of a product of two operands by matrix products, where all is finite; None where they cannot be."""
+        einsum = self.cascade.einsum(leaf.einsum)
+        match einsum.expr:
+            case Call(operator="mul", arguments=(Load(access=left), Load(access=right))):
+                a, b = self.operand(points, left), self.operand(points, right)
+            case _:
+                return None
+        exists = points.exists
+        if exists is not None:  # a factor is 0 where there is no point
+            masked = [np.broadcast_shapes(x.value.shape, exists.shape) == x.value.shape for x in (a, b)]
+            if not any(masked):
+                return None
+            a, b = (
+                Approximate(*(np.where(exists, array, 0.0) for array in pair)) if covers else pair
+                for pair, covers in zip((a, b), masked, strict=True)
+            )
+        if not all(np.isfinite(array).all() for pair in (a, b) for array in pair):
+            return None
+        terms = _contract(np.abs(a.value), np.abs(b.value))
+        errors = _contract(np.abs(a.value), b.error) + _contract(a.error, np.abs(b.value) + b.error)
+        count = len(points.order.coordinates)
+        errors = errors + self.precision.wide_unit * (terms + errors) + count * self.precision.wide_smallest
+        return np.broadcast_to(terms, points.shape), np.broadcast_to(errors, points.shape)
+
+    def product_error(self, leaf: Leaf, points: Points) -> Values:
+        least, most = np.ones(points.shape), np.ones(points.shape)
+        for part in self.iter_parts(leaf, points, absent=1.0):
+            least = least * np.abs(part.value).prod(axis=0)
+            most = most * (np.abs(part.value) + part.error).prod(axis=0)
+        count = len(points.order.coordinates) * self.precision.wide_unit
+        return most - least + count / (1 - count) * most
+
+    def extreme_error(self, leaf: Leaf, points: Points, operator: str, value: Values) -> Values:
+        """A maximum lies between those of the least and of the greatest terms; so does a minimum."""
+        fold, identity = FOLDS[operator], REDUCER_BY_NAME[operator].identity
+        low, high = np.full(points.shape, identity), np.full(points.shape, identity)
+        for part in self.iter_parts(leaf, points, absent=identity):
+            terms = (part.value != 0).astype(np.float64) if operator == "or" else part.value
+            low = fold(low, fold.reduce(terms - part.error, axis=0))
+            high = fold(high, fold.reduce(terms + part.error, axis=0))
+        return between(value, low, high)
+
+    def iter_parts(self, leaf: Leaf, points: Points, absent: float = 0.0) -> Any:
+        """The expression at parts of the reduced points: [point, output ...], `absent` where there is none."""
+        results = max(1, math.prod(points.shape))
+        at_once = max(1, MOST_POINTS_AT_ONCE // results)
+        count = len(points.order.coordinates)
+        for start in range(0, count, at_once):
+            stop = min(count, start + at_once)
+            shape = (stop - start, *points.shape)
+            found = self.approximate(leaf, points, start, stop)
+            value, error = np.broadcast_to(found.value, shape), np.broadcast_to(found.error, shape)
+            if points.exists is not None:
+                exists = points.exists[start:stop] if len(points.exists) > 1 else points.exists
+                value, error = np.where(exists, value, absent), np.where(exists, error, 0.0)
+            yield Approximate(value, error)
+
+    # --- expressions ----------------------------------------------------------------------------------------
+    def operand(self, points: Points, access: Access) -> Approximate:
+        value, error = (points.gather(of[access.tensor], access) for of in (self.values, self.errors))
+        return Approximate(np.asarray(value, np.float64), np.asarray(error, np.float64))
+
+    def approximate(self, leaf: Leaf, points: Points, start: int, stop: int) -> Approximate:
+        """The expression with its error at reduced points `start` to `stop`."""
+        einsum = self.cascade.einsum(leaf.einsum)
+        operands = {access: self.operand(points, access) for access in einsum.loads}
+
+        def evaluate(expr: Expr) -> Approximate:
+            match expr:
+                case Const():
+                    value = np.full((1,) * (1 + len(points.shape)), expr.value)
+                    rounded = value.astype(self.precision.wide).astype(np.float64)
+                    return Approximate(value, np.abs(rounded - value))
+                case Load():
+                    found = operands[expr.access]
+                    if len(found.value) == 1:
+                        return found
+                    return Approximate(found.value[start:stop], found.error[start:stop])
+                case Call():
+                    return self.call(leaf, expr, [evaluate(argument) for argument in expr.arguments])
+
+        return evaluate(einsum.expr)
+
+    def call(self, leaf: Leaf, expr: Call, arguments: list[Approximate]) -> Approximate:
+        """One operator: what its arguments' errors make of it, and its own rounding."""
+        value, error = RULES[expr.operator](*arguments)
+        magnitude = np.abs(value) + error
+        if expr.operator == "exp":
+            exponential = self.exponentials.get(leaf.array, EXACT)
+            furthest = np.abs(arguments[0].value) + arguments[0].error
+            relative = np.asarray(exponential.relative_error(furthest, self.precision), dtype=np.float64)
+            error = error + product(relative, magnitude)
+            error = error + self.precision.wide_smallest_normal
+        elif expr.operator in ROUNDING:
+            error = error + self.precision.wide_unit * magnitude + self.precision.wide_smallest
+        elif expr.operator not in ROUNDED_ONCE:
+            units = FUNCTION_UNITS if self.is_twice else 1
+            error = error + units * self.precision.wide_unit * magnitude + self.precision.wide_smallest_normal
+        # An infinite result of known arguments is exact.
+        doubt = np.zeros(())
+        for argument in arguments:
+            doubt = doubt + argument.error
+        return Approximate(value, np.where(np.isinf(value) & np.isfinite(doubt), 0.0, error))
+
+
+def _has_constant(expr: Expr) -> bool:
+    match expr:
+        case Call():
+            return any(map(_has_constant, expr.arguments))
+        case _:
+            return isinstance(expr, Const)
+
+
+def _contract(a: Values, b: Values) -> Values:
+    """Sum over the first axis of the product of two operands that broadcast: [output ...]."""
+    axes = list(range(a.ndim))
+    left = [axis for axis in axes if a.shape[axis] > 1 or axis == 0]
+    right = [axis for axis in axes if b.shape[axis] > 1 or axis == 0]
+    out = sorted(({*left, *right}) - {0})
+    count = max(a.shape[0], b.shape[0])
+    a = np.broadcast_to(a, (count, *a.shape[1:])).squeeze(tuple(x for x in axes if x not in left))
+    b = np.broadcast_to(b, (count, *b.shape[1:])).squeeze(tuple(x for x in axes if x not in right))
+    operands: tuple[Any, ...] = (a, left, b, right, out)
+    total = np.einsum(*operands, optimize=True)
+    return total.reshape([max(x, y) for x, y in zip(_sizes(a, left, axes), _sizes(b, right, axes), strict=True)][1:])
+
+
+def _sizes(array: Values, kept: list[int], axes: list[int]) -> list[int]:
+    sizes = dict(zip(kept, array.shape, strict=True))
+    return [sizes.get(axis, 1) for axis in axes]

@@ -1,0 +1,97 @@
+"""What memories still hold: a tensor that lives in a kept tile is gone when the tile moves on.
+
+The *home* of a tensor is the outermost kept tile that all its Einsums share; one that is an input or an output, or has
+no such tile, lives in the root memory and is never lost. When the loops around a home move its tile, or when a tensor
+that takes turns with it in the same place is written, what it held becomes NaN here, so that a mapping which reads it
+later shows it. What was made is recorded apart from that.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einsums.types import Cascade
+from mappings.tree import PlacedLeaf, ResolvedTree
+
+Array = NDArray[np.floating]
+Box = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The tile in which a tensor lives, inside these loops; tensors of one `group` (from 0) take turns in a place."""
+
+    tensor: str
+    loops: tuple[int, ...]
+    group: int
+
+
+def homes_of(cascade: Cascade, tree: ResolvedTree) -> tuple[Home, ...]:
+    """The home of every tensor that has one."""
+    external = {tensor.name for tensor in cascade.inputs} | set(cascade.outputs)
+    found: dict[str, Home] = {}
+    for keep in tree.keeps:
+        around = [leaf for leaf in tree.leaves if _touches(cascade, leaf, keep.tensor)]
+        if keep.tensor not in external | found.keys() and all(keep.covers(leaf.index) for leaf in around):
+            found[keep.tensor] = Home(keep.tensor, keep.loops, keep.share_group)
+    return tuple(found.values())
+
+
+def _touches(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
+    einsum = cascade.einsum(leaf.einsum)
+    return einsum.name == tensor or any(load.tensor == tensor for load in einsum.loads)
+
+
+class Places:
+    """The tensors as the machine holds them, beside the record of all that was made."""
+
+    def __init__(self, cascade: Cascade, homes: tuple[Home, ...], record: dict[str, Array]) -> None:
+        self.cascade, self.homes, self.record = cascade, homes, record
+        at_home = {home.tensor for home in homes}
+        self.held = {name: array.copy() if name in at_home else array for name, array in record.items()}
+        self.tiles: dict[str, Box] = {}
+
+    def enter(self, loops: tuple[int, ...], box: Box) -> None:
+        """The loops stand at an iteration: tiles inside them that moved have lost what they held."""
+        for home in self.homes:
+            if home.loops == loops:
+                tile = {variable: box[variable] for variable in self.variables_of(home.tensor)}
+                if self.tiles.setdefault(home.tensor, tile) != tile:
+                    self.lose(home.tensor, self.tiles[home.tensor])
+                    self.tiles[home.tensor] = tile
+
+    def variables_of(self, tensor: str) -> tuple[str, ...]:
+        """Variables along which a tile of a tensor can move; a running value stays where it is from step to step."""
+        ranks: list[str] = []
+        for rank in self.cascade.ranks_of(tensor):
+            partition = self.cascade.partition_of(rank)
+            ranks += partition.parts if partition else (rank,)
+        step = self.cascade.scope.iterative_rank.get(tensor)
+        return tuple(rank.lower() for rank in ranks if rank != step)
+
+    def lose(self, tensor: str, tile: Box) -> None:
+        """Of a tile nothing is left but the initial value of a running tensor; `tile` may name some variables only."""
+        ranks = self.cascade.ranks_of(tensor)
+        places = tuple(slice(*tile[rank.lower()]) if rank.lower() in tile else slice(None) for rank in ranks)
+        lost = self.held[tensor][(..., *places)]
+        lost[...] = np.nan
+        step = self.cascade.scope.iterative_rank.get(tensor)
+        if step is not None:
+            np.moveaxis(lost, ranks.index(step), 0)[0] = self.cascade.initial_value(tensor)
+
+    def written(self, tensor: str) -> None:
+        """A tensor has been written: those that take turns with it, and were made before, are gone.
+
+        Of tensors with the same ranks an Einsum may overwrite element by element what it reads: only elements that
+        exist in the new one are gone.
+        """
+        own = next((home for home in self.homes if home.tensor == tensor), None)
+        for home in self.homes if own is not None and own.group >= 0 else ():
+            if own is not None and home.group == own.group and home.tensor != tensor:
+                if set(self.cascade.ranks_of(home.tensor)) != set(self.cascade.ranks_of(tensor)):
+                    self.lose(home.tensor, {})
+                    continue
+                axes = [self.cascade.ranks_of(tensor).index(rank) for rank in self.cascade.ranks_of(home.tensor)]
+                gone = ~np.isnan(self.held[tensor].transpose(axes))
+                self.held[home.tensor][gone] = np.nan

@@ -1,0 +1,196 @@
+"""The points of one step of an Einsum, laid out for numpy: reduced points in the order in which the machine adds them.
+
+A box gives every rank variable a range of coordinates. Over it, the axes of every operand are
+
+    [reduced point, output variable, output variable, ...]
+
+where the first axis runs through the reduced points in mapped order and an axis on which an operand does not depend
+has length 1. A *group* of reduced points is added inside the array, as a chain down its sides; groups follow one
+another in time.
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einsums.types import Access, Cascade, Index
+from einsums.workload import Workload
+from sim.functional.program import Leaf, Program
+
+Box = dict[str, tuple[int, int]]  # rank variable -> coordinates from, to
+Array = NDArray[np.floating]
+
+
+class ReducedOrder:
+    """The reduced points of a leaf inside a box: coordinates i8[point, variable] and the lengths of groups."""
+
+    def __init__(self, variables: tuple[str, ...], coordinates: NDArray[np.int64], groups: tuple[int, ...]) -> None:
+        self.variables, self.coordinates, self.groups = variables, coordinates, groups
+
+    @property
+    def longest_path(self) -> int:
+        """Additions that a term passes through at most: those of its group's chain, and one for each later group."""
+        return max(self.groups) - 1 + len(self.groups)
+
+
+def reduced_order(program: Program, leaf: Leaf, box: Box, walked: int) -> ReducedOrder:
+    """Temporal loops of the leaf from the `walked`th on cut the box; what they leave is a chain along the sides.
+
+    The chain goes down the rows of a column before it goes on to the next column.
+    """
+    variables = program.cascade.einsum(leaf.einsum).reduced_variables
+    loops = [program.loops[i] for i in leaf.loops[walked:]]
+    own = [loop for loop in loops if loop.variable in variables]
+    inner_first = [v for v in leaf.sides if v in variables]
+    rest = [v for v in variables if v not in inner_first]
+    chain = [*rest, *reversed(inner_first)]  # slowest first
+    points: list[NDArray[np.int64]] = []
+    groups: list[int] = []
+
+    def walk(depth: int, ranges: Box) -> None:
+        if depth < len(own):
+            variable, tile = own[depth].variable, own[depth].tile
+            low, high = ranges[variable]
+            for start in range(low, high, tile):
+                walk(depth + 1, {**ranges, variable: (start, min(high, start + tile))})
+            return
+        axes = np.meshgrid(*(np.arange(*ranges[v]) for v in chain), indexing="ij")
+        by_variable = dict(zip(chain, (axis.ravel() for axis in axes), strict=True))
+        points.append(np.stack([by_variable[v] for v in variables], axis=1))
+        groups.append(len(points[-1]))
+
+    if not variables:
+        return ReducedOrder((), np.zeros((1, 0), np.int64), (1,))
+    walk(0, {v: box[v] for v in variables})
+    return ReducedOrder(variables, np.concatenate(points), tuple(groups))
+
+
+class Points:
+    """The points of one Einsum over a box."""
+
+    def __init__(self, workload: Workload, einsum: str, box: Box, order: ReducedOrder) -> None:
+        self.workload, self.einsum, self.order = workload, einsum, order
+        cascade = workload.cascade
+        self.variables = tuple(v for v in cascade.variables_of(einsum) if v not in order.variables)
+        self.ranges = tuple(box[v] for v in self.variables)
+        self.shape = tuple(high - low for low, high in self.ranges)
+
+    @property
+    def cascade(self) -> Cascade:
+        return self.workload.cascade
+
+    def coordinate(self, variable: str) -> NDArray[np.int64]:
+        """Coordinates of a variable on its axis."""
+        axes = 1 + len(self.variables)
+        if variable in self.order.variables:
+            values, axis = self.order.coordinates[:, self.order.variables.index(variable)], 0
+        else:
+            axis = 1 + self.variables.index(variable)
+            values = np.arange(*self.ranges[axis - 1])
+        return values.reshape((1,) * axis + (-1,) + (1,) * (axes - axis - 1))
+
+    @cached_property
+    def exists(self) -> NDArray[np.bool_] | None:
+        """[reduced, output ...]: which points lie inside their partitioned ranks; None if all do."""
+        missing: NDArray[np.bool_] | None = None
+        for partition in self.cascade.partitions:
+            reached: Any = 0
+            for part in partition.parts:
+                if part.lower() in self.variables or part.lower() in self.order.variables:
+                    reached = reached + self.coordinate(part.lower()) * self.workload.stride(part)
+            size = self.workload.size(partition.rank)
+            if np.max(reached) >= size:
+                missing = (reached >= size) if missing is None else missing | (reached >= size)
+        return None if missing is None else ~missing
+
+    def existing(self) -> "Points":
+        """The same without reduced points that exist for no result; itself where that leaves nothing."""
+        exists = self.exists
+        if exists is None or len(exists) == 1:
+            return self
+        kept = exists.any(axis=tuple(range(1, exists.ndim)))
+        if kept.all() or not kept.any():
+            return self
+        ends = np.cumsum(self.order.groups)
+        groups = np.add.reduceat(kept.astype(np.int64), np.concatenate([[0], ends[:-1]]))
+        order = ReducedOrder(self.order.variables, self.order.coordinates[kept], tuple(int(n) for n in groups if n))
+        box = dict(zip(self.variables, self.ranges, strict=True))
+        return Points(self.workload, self.einsum, box, order)
+
+    def target_exists(self) -> NDArray[np.bool_] | None:
+        """[output ...]: which results have a point; None if all do."""
+        exists = self.exists
+        if exists is None or exists.all():
+            return None
+        return np.broadcast_to(exists.any(axis=0), self.shape)
+
+    def counts(self) -> NDArray[np.int64]:
+        """[output ...]: existing points of each result."""
+        whole = (len(self.order.coordinates), *self.shape)
+        exists = np.ones((1,) * len(whole), bool) if self.exists is None else self.exists
+        return np.broadcast_to(exists, whole).sum(axis=0)
+
+    # --- operands -------------------------------------------------------------------------------------------
+    def gather(self, array: Array, access: Access) -> Array:
+        """An operand over the points; a view of the tensor where that can be."""
+        places = list(self._iter_places(array, access))
+        found = self._view(array, places)
+        if found is not None:
+            return found
+        return np.asarray(array[tuple(place if isinstance(place, np.ndarray) else place[0] for place in places)])
+
+    def scatter(self, array: Array, access: Access, values: Array) -> None:
+        """Results [output ...] to their places."""
+        places = list(self._iter_places(array, access))
+        view = self._view(array, places)
+        if view is not None:
+            view[0] = values
+            return
+        flat = tuple(place if isinstance(place, np.ndarray) else place[0] for place in places)
+        array[flat] = np.broadcast_to(values[None], np.broadcast_shapes(*(place.shape for place in flat)))
+
+    def _iter_places(self, array: Array, access: Access) -> Iterator[Any]:
+        """For every axis of a tensor its coordinates, with the axis of the points on which alone they run evenly."""
+        batch = () if self.cascade.is_unbatched(access.tensor) else self.cascade.batch
+        for rank in batch:
+            yield self._placed(self.coordinate(rank.lower()))
+        for axis, index in enumerate(access.indices, start=len(batch)):
+            # A point that does not exist may point past the end; it is discarded, so any coordinate will do.
+            last = array.shape[axis] - 1
+            yield self._placed(np.minimum(self._coordinates(index, last), last))
+
+    def _coordinates(self, index: Index, last: int) -> NDArray[np.int64]:
+        place = np.full((1,) * (1 + len(self.variables)), last if index.last_of else index.offset, dtype=np.int64)
+        for term in index.terms:
+            values = self.coordinate(term.variable)
+            for rank in term.scale_ranks:
+                values = values * self.workload.size(rank)
+            place = place + term.scale * values
+        return place
+
+    @staticmethod
+    def _placed(place: NDArray[np.int64]) -> Any:
+        """(coordinates, axis, first) where the coordinates count up by one along a single axis."""
+        long = [axis for axis, length in enumerate(place.shape) if length > 1]
+        if len(long) > 1:
+            return place
+        flat = place.ravel()
+        if flat.size > 1 and not (np.diff(flat) == 1).all():
+            return place
+        return place, long[0] if long else -1, int(flat[0])
+
+    def _view(self, array: Array, places: list[Any]) -> Array | None:
+        """The tensor's own elements with axes in the order of the points, if slices can give them."""
+        if any(isinstance(place, np.ndarray) for place in places):
+            return None
+        axes = [axis for _, axis, _ in places]
+        used = [axis for axis in axes if axis >= 0]
+        if len(set(used)) < len(used):
+            return None
+        slices = tuple(slice(first, first + place.size) if axis >= 0 else first for place, axis, first in places)
+        view = array[(..., *slices)]  # with the dots a view even where every axis is fixed
+        view = view.transpose(sorted(range(len(used)), key=used.__getitem__))
+        return view[tuple(slice(None) if axis in used else None for axis in range(1 + len(self.variables)))]

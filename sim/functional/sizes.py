@@ -1,0 +1,85 @@
+"""Sizes at which a design can be run on numbers within seconds, and still has several tiles and ragged ones.
+
+Machines and tiles stay as they are; ranks are cut. A rank that a side of an array or a tile of a partition cuts is run
+over one whole tile and a ragged second, the long one (the keys) over two and a ragged third where the points are not
+too many; batches and heads once or twice, other ranks at most 96 long.
+"""
+
+from collections.abc import Container
+from dataclasses import replace
+
+from einsums.types import Cascade
+from einsums.workload import Workload, points
+from sim.experiment import Experiment
+from sim.functional.inputs import long_rank, weighed_inputs
+from sim.functional.program import program_of_experiment
+
+MOST_POINTS = 35_000_000  # over all Einsums, for what is cut
+MOST_POINTS_AT_ALL = 20_000_000_000  # for what is asked for: minutes
+# Heads, whole tiles of the long rank, and the longest rank that nothing tiles: as much of it as the points allow.
+LIMITS = ((2, 2, 96), (1, 2, 96), (1, 1, 96), (1, 1, 32), (1, 1, 8))
+# Of a cascade that nothing maps: ranks that some Einsum reduces alone or in parts, others, and inner parts.
+LONG, SHORT, BATCH, PART, SMALL_PART = 67, 24, 2, 16, 4
+
+
+def reduced_experiment(experiment: Experiment, kept: Container[str] = ()) -> Experiment:
+    """The experiment with every rank cut as the module says, but those `kept`; itself where nothing is too long."""
+    tiles, batch = tile_of_rank(experiment), experiment.cascade.batch
+    long = long_rank(experiment.cascade, weighed_inputs(experiment.cascade))
+    for heads, whole_tiles, longest in LIMITS:
+        sizes = tuple(
+            (rank, size)
+            if rank in kept
+            else (rank, min(size, heads if rank == batch[-1] else 1))
+            if rank in batch
+            else (rank, _cut(size, tiles.get(rank, 0), whole_tiles if rank == long else 1, longest))
+            for rank, size in experiment.sizes
+        )
+        found = experiment if sizes == experiment.sizes else replace(experiment, sizes=sizes)
+        if total_points(program_of_experiment(found).workload) <= MOST_POINTS:
+            break
+    return found
+
+
+def tile_of_rank(experiment: Experiment) -> dict[str, int]:
+    """Elements of each root rank in the largest tile that a side of an array or a partition cuts."""
+    cascade, machine = experiment.cascade, experiment.architecture
+    workload = program_of_experiment(experiment).workload
+    found: dict[str, int] = {}
+    for leaf in experiment.tree.leaves:
+        array = machine.array(leaf.array)
+        for loop in leaf.spatial:
+            rank = cascade.rank_of_variable(loop.variable)
+            length = array.rows if loop.side == "rows" else array.columns
+            root = cascade.root_of(rank)
+            found[root] = max(found.get(root, 0), length * workload.stride(rank))
+    return found | {partition.rank: workload.stride(partition.parts[0]) for partition in cascade.partitions}
+
+
+def _cut(size: int, tile: int, whole_tiles: int, longest: int) -> int:
+    return min(size, whole_tiles * tile + tile // 3 + 1 if tile else longest)
+
+
+def total_points(workload: Workload) -> int:
+    """Points of all Einsums."""
+    return sum(points(workload, einsum.name) for einsum in workload.cascade.einsums)
+
+
+def sizes_of_cascade(cascade: Cascade, given: dict[str, int]) -> dict[str, int]:
+    """Sizes of whole ranks and inner parts of a cascade that nothing maps, those `given` as they are."""
+    long = long_rank(cascade, weighed_inputs(cascade))
+    sizes: dict[str, int] = {}
+    for rank in dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()):
+        partition = cascade.partition_of(rank)
+        inner = partition.inner if partition else ()
+        sizes[rank] = BATCH if rank in cascade.batch else LONG if inner or rank == long else SHORT
+        sizes |= dict.fromkeys(inner, PART if len(inner) == 1 else SMALL_PART)
+    return sizes | given
+
+
+def check_points(workload: Workload) -> None:
+    """ValueError for more points than can be run."""
+    count = total_points(workload)
+    if count > MOST_POINTS_AT_ALL:
+        limit = f"at most {MOST_POINTS_AT_ALL:,} are run on numbers"
+        raise ValueError(f"'{workload.cascade.name}' has {count:,} points at these sizes, {limit}: make ranks shorter")
