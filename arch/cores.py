@@ -5,24 +5,23 @@ few numbers that no data sheet gives. They belong to a machine, not to a kernel,
 """
 
 import math
-from numbers import Real
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, PlainValidator
 
-from arch.fields import Count, Identifier
+from arch.fields import Count, Identifier, is_number
 from arch.operation import FROZEN
 from arch.quantity import SizeBits, TimeS
 
 
 def _share(value: Any) -> float:
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 < value <= 1:
+    if is_number(value) and 0 < value <= 1:
         return float(value)
     raise ValueError(f"expected a share above 0 and at most 1, got {value!r}")
 
 
 def _waiting(value: Any) -> float:
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < math.inf:
+    if is_number(value) and 0 <= value < math.inf:
         return float(value)
     raise ValueError(f"expected a number of cycles of at least 0, got {value!r}")
 

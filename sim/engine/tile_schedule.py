@@ -75,26 +75,23 @@ def list_schedule(kinds, fixed, steps, cores, is_dealt):
     waits = np.zeros(cores)  # cycles from a core's last change to its next: kept, as differences of sums are inexact
     due = np.full(cores, np.inf)
     following = 0
-    for place in range(places):
-        for core in range(cores):
-            if following < total:
-                kind = kinds[following]
-                tiles[core, place] = following
-                dealt[core, place] = following
-                left[core, place, 0] = fixed[kind, 0] + fixed[kind, 1]
-                left[core, place, 1] = fixed[kind, 2]
-                following += 1
+    for first in range(min(total, places * cores)):
+        place, core = first // cores, first % cores
+        tiles[core, place] = first
+        dealt[core, place] = first
+        left[core, place, 0] = fixed[kinds[first], 0] + fixed[kinds[first], 1]
+        left[core, place, 1] = fixed[kinds[first], 2]
+        following += 1
     for core in range(cores):
         waits[core] = next_event_cycles(tiles[core], left[core], kinds, steps)
         if waits[core] >= 0.0:
             due[core] = waits[core]
     last = 0.0
     while True:
-        core = np.argmin(due)
+        core = int(np.argmin(due))
         if not due[core] < np.inf:
             return last
-        ended = pass_time(tiles[core], left[core], kinds, steps, waits[core])
-        if ended > 0:
+        if pass_time(tiles[core], left[core], kinds, steps, waits[core]) > 0:
             last = max(last, due[core])
         for place in range(places):
             if tiles[core, place] >= 0 or dealt[core, place] < 0:

@@ -6,13 +6,13 @@ The longest core comes from the list of tiles on the cores; the tiles' steps fro
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from kernels.plans import UnfusedAttentionProblem
 from kernels.plans.planning import Problem
 from sim.engine.tile_schedule import list_schedule
+from sim.gpu.cases import Case
 from sim.gpu.device import Device
 from sim.gpu.pipes import Demands, demands_of, tile_times
 from sim.gpu.prepared import Prepared, prepare
@@ -68,13 +68,10 @@ def dtype_of(problem: Problem) -> str:
     return problem.attention.dtype if isinstance(problem, UnfusedAttentionProblem) else problem.dtype
 
 
-@lru_cache(maxsize=4096)
-def predict(
-    problem: Problem, device: Device, implementation: str = "own", is_backward: bool = False
-) -> tuple[LaunchTime, ...]:
-    """The launches of an operator, one after the other; ValueError where the machine or the table lacks something."""
-    launches = prepare(problem, device.target, implementation, is_backward)
-    return tuple(predict_launch(launch, device, dtype_of(problem)) for launch in launches)
+def predict(case: Case, device: Device) -> tuple[LaunchTime, ...]:
+    """The launches of a case, one after the other; ValueError where the machine or the table lacks something."""
+    launches = prepare(case.problem, device.target, case.implementation, case.is_backward, case.configuration)
+    return tuple(predict_launch(launch, device, dtype_of(case.problem)) for launch in launches)
 
 
 def total_s(launches: tuple[LaunchTime, ...]) -> float:

@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kernels.plans import LaunchPlan, Target, Tile
+from kernels.plans import AttentionProblem, Configuration, GemmProblem, LaunchPlan, Target, Tile
+from kernels.plans.attention import plan_forward
 from kernels.plans.implementations import plan_as
 from kernels.plans.planning import Problem
+from kernels.plans.products import plan_gemm
 from sim.gpu.traffic import Traffic, traffic_of
 
 
@@ -25,9 +27,22 @@ class Prepared(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def prepare(problem: Problem, target: Target, implementation: str, is_backward: bool) -> tuple[Prepared, ...]:
-    """Every launch of an operator; ValueError where the table of implementations lacks it."""
-    return tuple(_prepare(plan) for plan in plan_as(problem, target, implementation, is_backward))
+def prepare(
+    problem: Problem,
+    target: Target,
+    implementation: str = "own",
+    is_backward: bool = False,
+    cut: Configuration | None = None,
+) -> tuple[Prepared, ...]:
+    """Every launch of an operator, cut otherwise where `cut` says so; ValueError where no table has it."""
+    match problem:
+        case AttentionProblem() if cut is not None and not is_backward:
+            plans: tuple[LaunchPlan, ...] = (plan_forward(problem, target, cut),)
+        case GemmProblem() if cut is not None:
+            plans = (plan_gemm(problem, target, cut),)
+        case _:
+            plans = plan_as(problem, target, implementation, is_backward)
+    return tuple(_prepare(plan) for plan in plans)
 
 
 def _prepare(plan: LaunchPlan) -> Prepared:

@@ -1,8 +1,8 @@
 """Bytes that a launch moves between the cores, the cache above them and the outermost memory.
 
 Tiles with the same reuse key read the same bytes. Tiles that run at the same time walk them in step, so that one fetch
-serves all of them. What the next tiles need again is still there if the bytes of all keys that are in use at once fit the
-cache; of what does not fit, the same share is fetched again.
+serves all of them. What the next tiles need again is still there if the bytes of all keys that are in use at once fit
+the cache; of what does not fit, the same share is fetched again.
 """
 
 import math
@@ -30,9 +30,10 @@ def traffic_of(plan: LaunchPlan) -> Traffic:
 
 def keyed_bytes(plan: LaunchPlan, places: int, cache_bytes: float) -> float:
     """Shared bytes fetched from memory, wave by wave of tiles that run together."""
-    total, known = 0.0, dict[int, float]()
+    total = 0.0
+    known: dict[int, float] = {}
     for wave in waves(plan, places):
-        needed = {}
+        needed: dict[int, float] = {}
         for key, extent in wave:
             needed[key] = max(needed.get(key, 0.0), extent)
         footprint = sum(needed.values())
