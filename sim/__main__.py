@@ -370,5 +370,29 @@ def bind_command(
     return DONE
 
 
+@app.command("compare")
+@answers
+def compare_command(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A measurement file, or 'published'.")] = "published",
+    machine: Annotated[str | None, typer.Option(help="Predict for this machine in place of h100-sxm.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw predicted against measured into an .svg or .png.")] = None,
+    fit: Annotated[Path | None, typer.Option(help="Fit the machine's constants; write them as a machine here.")] = None,
+) -> None:
+    """Predicted against measured time of GPU kernels, beside simpler models."""
+    from sim.report import compare_command as body
+
+    if fit is not None:
+        _tell(body.write_fit(machine or body.DEFAULT_MACHINE, fit))
+        return
+    comparison = body.compare_source(source, machine)
+    if plot is not None:
+        _tell(body.write_plot(comparison, plot))
+    if as_json:
+        print(json.dumps(body.comparison_json(comparison), indent=2, allow_nan=False))
+        return
+    _draw(body.heading(comparison), body.comparison_tables(comparison))
+
+
 if __name__ == "__main__":
     main()

@@ -18,7 +18,7 @@ from sim.gpu.predict import predict, total_s
 FITTED = ("tensor_rate", "synchronous_rate", "step_latency_cycles", "tile_latency_s", "memory_rate")
 SHARES = ("tensor_rate", "synchronous_rate", "memory_rate")
 FIRST_STEP = 0.1  # of the logarithms
-TOLERANCE = 1e-7
+TOLERANCE = 1e-5
 
 
 class Fit(NamedTuple):

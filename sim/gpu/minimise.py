@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+MOST_STEPS = 150  # of one descent: a function with small steps in it has no end of improvements
 REFLECTION, EXPANSION, CONTRACTION, SHRINKAGE = 1.0, 2.0, 0.5, 0.5
 
 Function = Callable[[tuple[float, ...]], float]
@@ -24,7 +25,9 @@ def minimise(function: Function, start: Sequence[float], step: float, tolerance:
 def _descend(function: Function, start: tuple[float, ...], step: float, tolerance: float) -> Vertex:
     places = [start] + [tuple(x + step * (i == j) for j, x in enumerate(start)) for i in range(len(start))]
     simplex = sorted((function(place), place) for place in places)
-    while simplex[-1][0] - simplex[0][0] > tolerance:
+    for _ in range(MOST_STEPS):
+        if simplex[-1][0] - simplex[0][0] <= tolerance:
+            break
         simplex = sorted(_step(function, simplex))
     return simplex[0]
 

@@ -10,12 +10,12 @@ from sim.gpu.overlap import groups_of, loop_wait_cycles, step_cycles
 class Demands(NamedTuple):
     """Cycles of one core for one inner step of one CTA, at each pipe alone.
 
-    `operands` is 0 where matrix instructions fetch their operands themselves: the longer of both is then in `tensor`.
-    `load` is 0 where loads run ahead of the step that uses them.
+    Operands are on their way to the tensor arrays while these work (by the instruction itself, or loaded for the next
+    product beside the current one): `tensor` is the longer of both. `load` is 0 where loads run ahead of the step that
+    uses them.
     """
 
     tensor: float
-    operands: float
     special: float
     vector: float
     load: float
@@ -38,12 +38,9 @@ def demands_of(tile: Tile, plan: LaunchPlan, device: Device, dtype: str) -> Dema
         rate *= constants.synchronous_rate
     tensor = work.tensor_flops / rate / steps
     operands = work.operand_bytes / device.operand_bytes_per_cycle / steps
-    if not plan.is_synchronous:
-        tensor, operands = max(tensor, operands), 0.0
     load = work.shared_read_bytes / device.cache_bytes_per_cycle / steps if plan.schedule == "serial" else 0.0
     return Demands(
-        tensor,
-        operands,
+        max(tensor, operands),
         work.exp_count / device.special_per_cycle / steps,
         work.fp32_count / device.vector_per_cycle / steps,
         load,
@@ -59,7 +56,7 @@ def tile_times(tile: Tile, plan: LaunchPlan, device: Device, demands: Demands) -
     ahead = (tile.work.shared_read_bytes + streamed_bytes(tile, plan)) / device.cache_bytes_per_cycle
     least = ahead / max(1, tile.steps) if plan.schedule != "serial" else 0.0
     if plan.is_accumulating:
-        by_ctas = (max(demands.tensor, demands.operands, demands.load, least),) * plan.ctas_per_sm
+        by_ctas = (max(demands.tensor, demands.load, least),) * plan.ctas_per_sm
         fill = (demands.special + demands.vector) * tile.steps
     else:
         by_ctas = tuple(max(step_cycles(demands, wait, groups, ctas), least) for ctas in range(1, plan.ctas_per_sm + 1))
