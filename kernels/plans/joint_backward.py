@@ -1,8 +1,8 @@
 """Attention backward as published libraries launch it: one kernel makes all gradients, five products a block.
 
 Tiles of keys stay and queries stream: S = Q K^T, dP = dO V^T, dV += P^T dO, dK += dS^T Q, dQ = dS K. Each step adds
-its part of dQ to an fp32 tensor in memory; a launch before sums dO O over rows, one after rounds dQ. `block_m` is the
-block of keys, `block_n` that of queries.
+its part of dQ to an fp32 tensor in memory; a launch before sums dO O over rows and clears dQ, one after rounds it.
+`block_m` is the block of keys, `block_n` that of queries.
 """
 
 import math
@@ -27,8 +27,24 @@ ROUNDING_BLOCK = 128  # rows of dQ that one program rounds
 def plan_joint_backward(
     problem: AttentionProblem, target: Target, cut: Configuration
 ) -> tuple[LaunchPlan, LaunchPlan, LaunchPlan]:
-    """Row sums, gradients, rounding of dQ."""
-    return plan_delta(problem, target, cut), plan_gradients(problem, target, cut), plan_rounding(problem, target, cut)
+    """Row sums and zeros for dQ, gradients, rounding of dQ."""
+    return (
+        plan_row_sums(problem, target, cut),
+        plan_gradients(problem, target, cut),
+        plan_rounding(problem, target, cut),
+    )
+
+
+def plan_row_sums(problem: AttentionProblem, target: Target, cut: Configuration) -> LaunchPlan:
+    """The launch that sums rows of dO O also writes the zeros that dQ starts from."""
+    sums = plan_delta(problem, target, cut)
+    (tile,) = sums.tiles
+    rows = problem.batch * problem.heads * problem.queries
+    zeros_bytes = 4 * cut.block_m * problem.head_size
+    work = replace(tile.work, write_bytes=tile.work.write_bytes + zeros_bytes)
+    return replace(
+        sums, tiles=(replace(tile, work=work),), unique_bytes=sums.unique_bytes + 4 * rows * problem.head_size
+    )
 
 
 def step_operand_bytes(cut: Configuration, target: Target, widths: Widths) -> int:
