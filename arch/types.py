@@ -194,7 +194,6 @@ class Architecture(BaseModel):
         """Every name an expression on it may read: `GLB.size_bytes`, `PE2D.rows`, `word_bytes`, and so on."""
         own = (("word_bytes", self.word_bits / 8), ("word_bits", self.word_bits), ("clock_hz", self.clock_hz))
         found = [(name, whole(value)) for name, value in own]
-        found.append(("cores", 1 if self.cores is None else self.cores.count))
         for component in self.components:
             found += [(f"{component.name}.{name}", value) for name, value in component.symbols]
             if isinstance(component, Memory) and component.size_bits is not None:

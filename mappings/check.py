@@ -45,7 +45,7 @@ def check_mapping(
     Without a machine, memories and arrays are taken to exist and to be able to do what is asked of them.
     """
     combination = Combination(mapping, tree, cascade, architecture)
-    problems = tuple(iter_unknown_names(combination))
+    problems = (*iter_core_problems(architecture), *iter_unknown_names(combination))
     if problems:
         return problems
     checks = (
@@ -58,6 +58,16 @@ def check_mapping(
         iter_schedule_problems,
     )
     return tuple(problem for check in checks for problem in check(combination))
+
+
+def iter_core_problems(architecture: Architecture | None) -> Iterator[Problem]:
+    """A mapping says what one core does, and nothing of how several divide their work."""
+    if architecture is not None and architecture.cores is not None and architecture.cores.count > 1:
+        message = (
+            f"'{architecture.name}' has {architecture.cores.count} equal cores, and a mapping runs on one: the time of "
+            "kernels on it is what `einfuse compare` predicts"
+        )
+        yield Problem("", message)
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:

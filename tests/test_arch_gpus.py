@@ -9,6 +9,8 @@ import yaml
 import arch
 from arch import Architecture, area_um2
 from kernels.plans import TARGETS
+from sim.assemble import load_experiment
+from sim.flow import IllegalMapping, simulate
 from sim.gpu.device import device_of
 from sim.load import load_architecture
 
@@ -86,7 +88,6 @@ def test_registers_of_a_core_hold_256_kib():
 def test_what_is_in_a_core_is_there_once_in_each():
     machine = load_architecture("h100-sxm")
     assert [machine.cores_of(one.name) for one in machine.components] == [1, 1] + [132] * 7
-    assert dict(machine.symbols())["cores"] == 132
     assert dict(area_um2(machine))["L2"] == 814e6
     small = h100(components__SMEM__area="2 um2", components__MUFU__interconnect_area="1 um2")
     areas = dict(area_um2(Architecture.model_validate(small)))
@@ -95,7 +96,6 @@ def test_what_is_in_a_core_is_there_once_in_each():
 
 def test_a_machine_without_cores_has_one():
     machine = load_architecture("fusemax-cloud")
-    assert dict(machine.symbols())["cores"] == 1
     assert {machine.cores_of(one.name) for one in machine.components} == {1}
     with pytest.raises(ValueError) as refused:
         device_of(machine)
@@ -136,3 +136,12 @@ def test_mistakes_are_named(changes, message):
         Architecture.model_validate(h100(**changes))
     said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in refused.value.errors()]
     assert said == [message]
+
+
+def test_the_ordinary_engines_refuse_a_machine_of_many_cores():
+    with pytest.raises(IllegalMapping) as refused:
+        simulate(load_experiment("fusemax-binding", {"architecture": "h100-sxm"}))
+    assert refused.value.problems[0].message == (
+        "'h100-sxm' has 132 equal cores, and a mapping runs on one: the time of kernels on it is what `einfuse compare` "
+        "predicts"
+    )
