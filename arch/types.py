@@ -181,9 +181,11 @@ class Architecture(BaseModel):
 
     def cores_of(self, name: str) -> int:
         """How many cores have that component: all of them, or 1 for what they share."""
-        if self.cores is None or all(component.name != self.cores.memory for component in self.path(name)):
-            return 1
-        return self.cores.count
+        return self.cores.count if self.cores is not None and self.is_in_core(name) else 1
+
+    def is_in_core(self, name: str) -> bool:
+        """Whether each core has that component for itself; a machine without cores shares everything."""
+        return self.cores is not None and any(one.name == self.cores.memory for one in self.path(name))
 
     def charged_instances(self, memory: Memory) -> int:
         """For how many of them energy is charged."""

@@ -15,6 +15,7 @@ from arch.names import nearest
 from arch.types import Architecture
 from einsums.graph import consumers_of, producer_of
 from einsums.types import Access, Cascade
+from mappings.cores import iter_core_findings
 from mappings.lifetime import iter_lifetime_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, Node
@@ -45,10 +46,11 @@ def check_mapping(
     Without a machine, memories and arrays are taken to exist and to be able to do what is asked of them.
     """
     combination = Combination(mapping, tree, cascade, architecture)
-    problems = (*iter_core_problems(architecture), *iter_unknown_names(combination))
+    problems = tuple(iter_unknown_names(combination))
     if problems:
         return problems
     checks = (
+        iter_core_problems,
         iter_binding_problems,
         iter_coverage_problems,
         iter_walk_problems,
@@ -58,16 +60,6 @@ def check_mapping(
         iter_schedule_problems,
     )
     return tuple(problem for check in checks for problem in check(combination))
-
-
-def iter_core_problems(architecture: Architecture | None) -> Iterator[Problem]:
-    """A mapping says what one core does, and nothing of how several divide their work."""
-    if architecture is not None and architecture.cores is not None and architecture.cores.count > 1:
-        message = (
-            f"'{architecture.name}' has {architecture.cores.count} equal cores, and a mapping runs on one: the time of "
-            "kernels on it is what `einfuse compare` predicts"
-        )
-        yield Problem("", message)
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -246,6 +238,11 @@ def _cover(c: Combination, leaf: PlacedLeaf, variable: str, is_spatial: bool) ->
             leaf.path,
             f"Einsum '{leaf.einsum}': rank variable '{variable}' is covered by a loop in steps of 1 and by {again}",
         )
+
+
+def iter_core_problems(c: Combination) -> Iterator[Problem]:
+    """Several cores have work that is dealt to them."""
+    yield from (Problem(*found) for found in iter_core_findings(c.mapping, c.tree, c.cascade, c.architecture))
 
 
 def iter_walk_problems(c: Combination) -> Iterator[Problem]:

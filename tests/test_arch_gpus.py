@@ -9,8 +9,6 @@ import yaml
 import arch
 from arch import Architecture, area_um2
 from kernels.plans import TARGETS
-from sim.assemble import load_experiment
-from sim.flow import IllegalMapping, simulate
 from sim.gpu.device import device_of
 from sim.load import load_architecture
 
@@ -136,12 +134,3 @@ def test_mistakes_are_named(changes, message):
         Architecture.model_validate(h100(**changes))
     said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in refused.value.errors()]
     assert said == [message]
-
-
-def test_the_ordinary_engines_refuse_a_machine_of_many_cores():
-    with pytest.raises(IllegalMapping) as refused:
-        simulate(load_experiment("fusemax-binding", {"architecture": "h100-sxm"}))
-    assert refused.value.problems[0].message == (
-        "'h100-sxm' has 132 equal cores, and a mapping runs on one: the time of kernels on it is what `einfuse compare` "
-        "predicts"
-    )
