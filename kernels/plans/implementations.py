@@ -1,8 +1,8 @@
 """How published kernels are cut and scheduled, as rows of a table: tiles, stages, schedule class, occupancy.
 
 A measurement of another library's kernel is predicted from the same kind of plan as our own. Tile sizes of the open
-libraries stand in their sources; for a closed one, and where a publication does not say, the row says `assumed`. Rows
-are read in order; the first that fits is taken.
+libraries are those of their sources, from memory and unconfirmed; for a closed one, and where a publication does not
+say, the row says `assumed`. Rows are read in order; the first that fits is taken.
 """
 
 from functools import lru_cache
@@ -49,10 +49,10 @@ def _warp_level(rows: int, keys: int, warps: int) -> Configuration:
     return Configuration(rows, keys, 0, warps, 1, registers=255, schedule="pipelined", is_synchronous=True)
 
 
-FA2 = "tile sizes in flash-attention's source, version 2"
-FA3 = "tile sizes in flash-attention's source, version 3 (hopper)"
-TUTORIAL = "Triton's fused-attention tutorial of 2024: 128 queries, at most 64 keys"
-TUTORIAL_2025 = "Triton's fused-attention tutorial of 2025 and its copies in benchmarks: 128 queries, up to 128 keys"
+FA2 = "tile sizes of flash-attention's source, version 2, from memory"
+FA3 = "tile sizes of flash-attention's source, version 3 (hopper), from memory"
+TUTORIAL = "Triton's fused-attention tutorial of 2024, from memory: 128 queries, at most 64 keys"
+TUTORIAL_2025 = "assumed: the tutorial of 2025 and its copies in benchmarks take up to 128 keys"
 CLOSED = "assumed: closed source; the schedule at head size 64 is the one that explains the published points"
 TLX = "pull requests that state the schedule; tiles assumed as in the tutorial"
 
