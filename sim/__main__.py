@@ -22,9 +22,8 @@ import typer
 from sim.assemble import load_experiment
 from sim.document import parse_set
 from sim.flow import IllegalMapping, check_engine, simulate
-from sim.load import CATALOGS, load_architecture, load_cascade, read
+from sim.load import load_architecture, load_cascade
 from sim.problems import InputError, InputProblem
-from sim.suggest import near_or_all
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("einsums", "arch", "mappings", "kernels")
@@ -316,24 +315,10 @@ def list_command(
     kind: Annotated[str | None, typer.Argument(help="cascades, architectures, ...; all kinds by default.")] = None,
 ) -> None:
     """List what ships: experiments, cascades, architectures, mappings, models, technologies, reproductions."""
-    kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
-    if kind is not None and kind not in kinds:
-        message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"
-        raise InputError([InputProblem("einfuse", None, "", message)])
-    for heading in kinds if kind is None else (kind,):
-        if kind is None:
-            print(f"{heading}:")
-        names = CATALOGS[kinds[heading]].names()
-        width = max(map(len, names), default=0)
-        for name in names:
-            print(f"{'  ' * (kind is None)}{name:{width}}  {describe(kinds[heading], name)}")
+    from sim.report.list_command import iter_listing
 
-
-def describe(kind: str, name: str) -> str:
-    """One line about a shipped document, by what it says of itself."""
-    data = read(kind, name).data
-    text = data.get("description") or data.get("title") or data.get("source") or ""
-    return " ".join(str(text).split())
+    for line in iter_listing(kind):
+        print(line)
 
 
 @app.command("bind")
@@ -373,7 +358,9 @@ def bind_command(
 @app.command("compare")
 @answers
 def compare_command(
-    source: Annotated[str, typer.Argument(metavar="FILE", help="A measurement file, or 'published'.")] = "published",
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="A measurement (.json), cases (.csv), or 'published'.")
+    ] = "published",
     machine: Annotated[str | None, typer.Option(help="Predict for this machine in place of h100-sxm.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
     plot: Annotated[Path | None, typer.Option(help="Draw predicted against measured into an .svg or .png.")] = None,

@@ -279,3 +279,44 @@ def test_a_fit_is_written_as_a_machine(monkeypatch, tmp_path):
     assert result.exit_code == 0
     assert result.stderr.strip() == f"written: {path}, root mean square of log(predicted / measured) 0.0300"
     assert load_device(str(path)).calibration == device.calibration
+
+
+HEADER = (PUBLISHED / "cases.csv").read_text().splitlines()[0]
+ROW = "mine,a colleague,stated,{machine},{kernel},attention_fwd,fp16,1,16,16,16384,16384,128,full,tflops,200"
+
+
+def test_a_table_of_cases_is_predicted_as_held_out(tmp_path):
+    path = tmp_path / "cases.csv"
+    path.write_text(f"{HEADER}\n{ROW.format(machine='a100-sxm', kernel='fa2')}\n")
+    result = run(path, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert [(case["case"], case["role"], case["machine"]) for case in document["cases"]] == [
+        ("mine", "held-out", "a100-sxm")
+    ]
+    assert document["cases"][0]["measured_s"] == pytest.approx(4 * 16 * 16384**2 * 128 / 200e12)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", f"cases.csv:1: expected the columns {HEADER.replace(',', ', ')}: no 'case'"),
+        (
+            f"{HEADER}\n{ROW.format(machine='h100-sxm', kernel='fa9')}\n",
+            "mine: no row of attention_fwd for implementation 'fa9' on sm90 at head size 128; the table has cudnn, fa2, fa3, "
+            "fa3-2026, flex-attention, sdpa-fa2, tlx-2026, tlx-cooperative, tlx-ping-pong, tlx-ping-pong-persistent, "
+            "tlx-pipelined, triton-2024, triton-2025, triton-tutorial",
+        ),
+        (
+            f"{HEADER}\n{ROW.format(machine='a100-sxm', kernel='fa3')}\n{ROW.format(machine='a100-sxm', kernel='fa3')}\n",
+            "mine and 1 more: no row of attention_fwd for implementation 'fa3' on sm80 at head size 128; the table has cudnn, "
+            "fa2, fa3, fa3-2026, flex-attention, sdpa-fa2, tlx-2026, tlx-cooperative, tlx-ping-pong, "
+            "tlx-ping-pong-persistent, tlx-pipelined, triton-2024, triton-2025, triton-tutorial",
+        ),
+    ],
+)
+def test_a_wrong_table_is_refused(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    Path("cases.csv").write_text(text)
+    result = run("cases.csv")
+    assert (result.exit_code, result.stderr.strip()) == (2, message)

@@ -18,6 +18,7 @@ from kernels.plans.types import Architecture, Configuration, LaunchPlan, Target
 
 ANY_MACHINE: tuple[Architecture, ...] = ("sm80", "sm90")
 HOPPER: tuple[Architecture, ...] = ("sm90",)
+AMPERE: tuple[Architecture, ...] = ("sm80",)
 
 
 class Row(NamedTuple):
@@ -56,6 +57,8 @@ TUTORIAL_2025 = "assumed: the tutorial of 2025 and its copies in benchmarks take
 CLOSED = "assumed: closed source; the schedule at head size 64 is the one that explains the published points"
 TLX = "pull requests that state the schedule; tiles assumed as in the tutorial"
 
+TRITONS = ("triton-2024", "triton-tutorial", "triton-2025", "flex-attention")
+
 TABLE: tuple[Row, ...] = (
     Row(("fa2", "sdpa-fa2"), "attention_fwd", ANY_MACHINE, 64, None, _warp_level(128, 128, 4), FA2),
     Row(("fa2", "sdpa-fa2"), "attention_fwd", ANY_MACHINE, 128, None, _warp_level(128, 64, 4), FA2),
@@ -65,7 +68,12 @@ TABLE: tuple[Row, ...] = (
     Row(("fa3",), "attention_fwd", HOPPER, 128, False, _ping_pong(128, 176), FA3),
     Row(("fa3",), "attention_fwd", HOPPER, 128, True, _ping_pong(128, 128), FA3),
     Row(("fa3",), "attention_fwd", HOPPER, 256, None, _ping_pong(128, 80), FA3),
+    Row(("fa3-2026",), "attention_fwd", HOPPER, 128, False, _ping_pong(128, 176, True), FA3),
     Row(("fa3-2026",), "attention_fwd", HOPPER, 128, True, _ping_pong(128, 128, True), FA3),
+    Row(("cudnn",), "attention_fwd", AMPERE, 64, None, _warp_level(128, 128, 4), CLOSED),
+    Row(("cudnn",), "attention_fwd", AMPERE, 128, None, _warp_level(128, 64, 4), CLOSED),
+    Row(TRITONS, "attention_fwd", AMPERE, 128, None, _looped(128, 64, 4, 2, 255), TUTORIAL),
+    Row(TRITONS, "attention_fwd", AMPERE, 256, None, _looped(128, 32, 8, 2, 255), TUTORIAL),
     Row(("cudnn",), "attention_fwd", HOPPER, 64, None, _cooperative(128, 128), CLOSED),
     Row(("cudnn",), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128), CLOSED),
     Row(("cudnn",), "attention_fwd", HOPPER, 256, None, _ping_pong(128, 64), CLOSED),
@@ -81,6 +89,7 @@ TABLE: tuple[Row, ...] = (
         _looped(128, 128, 8, 2, 255),
         TUTORIAL_2025,
     ),
+    Row(TRITONS[1:], "attention_fwd", HOPPER, 256, None, _looped(128, 64, 8, 2, 255), TUTORIAL_2025),
     Row(("tlx-cooperative",), "attention_fwd", HOPPER, 128, None, _cooperative(128, 128), TLX),
     Row(("tlx-pipelined", "tlx-ping-pong"), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128), TLX),
     Row(("tlx-ping-pong-persistent", "tlx-2026"), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128, True), TLX),
@@ -91,6 +100,7 @@ TABLE: tuple[Row, ...] = (
     Row(("fa3",), "attention_bwd", HOPPER, 128, None, _cooperative(128, 64), FA3),
     Row(("fa3",), "attention_bwd", HOPPER, 256, None, _cooperative(64, 64), FA3),
     Row(("cudnn", "tlx-2026"), "attention_bwd", HOPPER, 128, None, _cooperative(128, 64), "assumed"),
+    Row(("cudnn", "tlx-2026"), "attention_bwd", HOPPER, 256, None, _cooperative(64, 64), "assumed"),
     Row(
         ("fa3",),
         "attention_decode",

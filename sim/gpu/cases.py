@@ -41,15 +41,31 @@ class Case:
     configuration: Configuration | None = None
 
 
+COLUMNS = (
+    "case", "source", "kind", "machine", "implementation", "operator", "dtype", "batch", "heads", "kv_heads", "queries",
+    "keys", "head_size", "mask", "metric", "value",
+)  # fmt: skip
+
+
 def load_published() -> tuple[Case, ...]:
     """Every published case, in the order of the file; InputError for a row that cannot be one."""
     roles = {row["case"]: row["role"] for row in read_table(PUBLISHED / "split.csv")}
-    path = PUBLISHED / "cases.csv"
+    return load_table(PUBLISHED / "cases.csv", roles)
+
+
+def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[Case, ...]:
+    """Cases from a table of the same columns; all are held out where no roles are given."""
+    rows = read_table(path)
+    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    if missing:
+        raise InputError(
+            [InputProblem(str(path), 1, "", f"expected the columns {', '.join(COLUMNS)}: no '{missing[0]}'")]
+        )
     cases: list[Case] = []
     problems: list[InputProblem] = []
-    for number, row in enumerate(read_table(path), start=2):
+    for number, row in enumerate(rows, start=2):
         try:
-            cases.append(_case_of(row, roles))
+            cases.append(_case_of(row, roles if roles is not None else {row["case"]: "held-out"}))
         except ValueError as error:
             problems.append(InputProblem(str(path), number, "", str(error)))
     if problems:

@@ -39,15 +39,19 @@ class FamilyAgreement:
 def compare(cases: Iterable[Case], devices: dict[str, Device]) -> tuple[Compared, ...]:
     """Every case on the machine it names; InputError for a case that cannot be planned."""
     found: list[Compared] = []
-    problems: list[InputProblem] = []
+    refused: dict[str, list[str]] = {}  # a reason, and the cases for which it holds
     for case in cases:
         try:
             found.append(_compare(case, devices[case.machine]))
         except ValueError as error:
-            problems.append(InputProblem(case.name, None, "", str(error)))
-    if problems:
-        raise InputError(problems)
+            refused.setdefault(str(error), []).append(case.name)
+    if refused:
+        raise InputError([InputProblem(_named(names), None, "", reason) for reason, names in refused.items()])
     return tuple(found)
+
+
+def _named(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _compare(case: Case, device: Device) -> Compared:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sim.gpu.cases import Case, load_published
+from sim.gpu.cases import Case, load_published, load_table
 from sim.gpu.compare import Compared, FamilyAgreement, by_family, compare
 from sim.gpu.device import Device, device_of
 from sim.gpu.fit import Fit, fit
@@ -16,6 +16,7 @@ from sim.report.simulation_table import TextTable
 
 PUBLISHED = "published"
 DEFAULT_MACHINE = "h100-sxm"
+TABLE_SUFFIX = ".csv"
 SCHEMA = "einfuse.compare/1"
 
 
@@ -29,10 +30,13 @@ class Comparison(NamedTuple):
 
 
 def compare_source(source: str, machine: str | None) -> Comparison:
-    """`published`, or a measurement file. A machine other than the cases' own takes their place where they were
-    measured on the default one, and lends its constants to the others."""
-    cases = load_published() if source == PUBLISHED else load_measurement(Path(source), machine or DEFAULT_MACHINE)
-    cases = tuple(_on(case, machine) for case in cases) if source == PUBLISHED and machine else cases
+    """`published`, a table of cases like it, or a measurement file. A machine that is named takes the place of the
+    default one."""
+    if source == PUBLISHED or source.endswith(TABLE_SUFFIX):
+        cases = load_published() if source == PUBLISHED else load_table(Path(source))
+        cases = tuple(_on(case, machine) for case in cases) if machine else cases
+    else:
+        cases = load_measurement(Path(source), machine or DEFAULT_MACHINE)
     devices = {name: load_device(name) for name in dict.fromkeys(case.machine for case in cases)}
     compared = compare(cases, devices)
     return Comparison(source, tuple(devices.values()), compared, by_family(compared))
