@@ -156,6 +156,7 @@ def plan_decode(
         useful_flops=2 * problem.rows * keys * sizes,
         unique_bytes=keys * sizes * item + rows * problem.head_size * item
         + len(spans) * problem.rows * (problem.value_size + 1) * 4,
+        is_streaming=True,
         table=spans,
     )  # fmt: skip
     per_head = [len(tuple(group)) for _, group in groupby(spans, key=lambda span: span[1:3])]

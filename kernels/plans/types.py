@@ -122,6 +122,7 @@ class LaunchPlan:
     useful_flops: int = 0
     unique_bytes: int = 0  # of distinct elements read and written: the least that HBM must move
     is_persistent: bool = False
+    is_streaming: bool = False  # what a tile reads alone, it reads step by step
     is_accumulating: bool = False  # steps only add to an accumulator: none waits for the one before
     table: tuple[tuple[int, ...], ...] = ()  # rows that the kernel looks up, where tiles are irregular
 

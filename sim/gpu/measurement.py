@@ -15,14 +15,14 @@ from sim.gpu.cases import Case
 from sim.problems import InputError, InputProblem
 
 SCHEMA = "einfuse.measurement/1"
-# Names of implementations in measurement files, and in the table of implementations.
+# Family: names of implementations in measurement files, and in the table of implementations. Others have no plan.
+LIBRARIES = {"cublas": "library", "torch-copy": "library"}
+ATTENTION = {"sdpa-flash": "fa2", "flash-attn": "fa2", "sdpa-cudnn": "cudnn"}
 IMPLEMENTATIONS = {
-    "sdpa-flash": "fa2",
-    "flash-attn": "fa2",
-    "sdpa-cudnn": "cudnn",
-    "flex": "flex-attention",
-    "cublas": "library",
-    "torch-copy": "library",
+    "attention_fwd": ATTENTION | {"flex": "flex-attention"},
+    "attention_bwd": ATTENTION,
+    "gemm": LIBRARIES,
+    "ceilings": LIBRARIES,
 }
 # Families whose plans a configuration in the file may recut.
 CUT_FAMILIES = ("attention_fwd", "gemm")
@@ -55,11 +55,13 @@ def _refused(path: Path, place: str, sentence: str) -> InputError:
 
 
 def _cases_of(one: dict[str, Any], machine: str, source: str) -> list[Case]:
+    if noun_of(one["problem"]["kind"]) is None:
+        return []  # an operator that has no plan here
     problem = problem_of(one["problem"])
     found = []
     for result in one.get("results", ()):
         name = result["implementation"]
-        implementation = "own" if result["is_own"] else IMPLEMENTATIONS.get(name)
+        implementation = "own" if result["is_own"] else IMPLEMENTATIONS.get(one["family"], {}).get(name)
         if implementation is None:
             continue
         found.append(
@@ -70,7 +72,7 @@ def _cases_of(one: dict[str, Any], machine: str, source: str) -> list[Case]:
                 machine,
                 implementation,
                 problem,
-                one.get("is_backward", False),
+                bool(one.get("is_backward", False)) and isinstance(problem, problems.AttentionProblem),
                 result["timing"]["median_s"],
                 float(one["flops"]),
                 float(one["bytes"]),
@@ -81,12 +83,18 @@ def _cases_of(one: dict[str, Any], machine: str, source: str) -> list[Case]:
     return found
 
 
+def noun_of(kind: Any) -> Any:
+    """The problem's type, or None."""
+    return getattr(problems, kind, None) if isinstance(kind, str) and kind.endswith("Problem") else None
+
+
 def problem_of(data: dict[str, Any]) -> Problem:
     """A problem from its fields and its `kind`; ValueError for an unknown kind or field."""
     data = dict(data)
-    noun = getattr(problems, str(data.pop("kind", "")), None)
-    if noun is None or not str(noun.__name__).endswith("Problem"):
-        raise ValueError("unknown kind of problem")
+    kind = data.pop("kind", None)
+    noun = noun_of(kind)
+    if noun is None:
+        raise ValueError(f"unknown kind of problem {kind!r}")
     known = {field.name for field in fields(noun)}
     if unknown := sorted(data.keys() - known):
         raise ValueError(f"unknown field '{unknown[0]}' of {noun.__name__}")

@@ -48,9 +48,10 @@ def demands_of(tile: Tile, plan: LaunchPlan, device: Device, dtype: str) -> Dema
 
 
 def tile_times(tile: Tile, plan: LaunchPlan, device: Device, demands: Demands) -> TileTimes:
-    """Fixed: for every loop its latency and first operands; once, the tile's own operands, and the
-    part of the first step that nothing overlaps. Programs that stay fetch the operands of the next tile in time, but
-    have no second place for what is its own."""
+    """Fixed: for every loop its latency and first operands; once, the tile's own operands, and the part of the first
+    step that nothing overlaps. Programs that stay fetch the operands of the next tile in time, but have no second place
+    for what is its own.
+    """
     groups, constants = groups_of(plan), device.calibration
     wait = loop_wait_cycles(plan, constants.step_latency_cycles)
     ahead = (tile.work.shared_read_bytes + streamed_bytes(tile, plan)) / device.cache_bytes_per_cycle
@@ -72,4 +73,4 @@ def tile_times(tile: Tile, plan: LaunchPlan, device: Device, demands: Demands) -
 
 def streamed_bytes(tile: Tile, plan: LaunchPlan) -> int:
     """Bytes of its own that a tile of several steps reads step by step, as those that it shares."""
-    return tile.work.private_read_bytes if plan.operator == "attention_decode_split" else 0
+    return tile.work.private_read_bytes if plan.is_streaming else 0
