@@ -6,6 +6,7 @@ Nothing here reads files.
 """
 
 from arch.area import area_um2, area_with_registers_um2, without_area
+from arch.cores import Calibration, Cores, Pipes
 from arch.energy import AccessCost, Technology, TechnologyRow, lookup, resolve_technology
 from arch.expression import Expression, check_names, evaluate, parse_expression
 from arch.functions import SCALAR_FUNCTIONS
@@ -18,12 +19,15 @@ __all__ = [
     "AccessCost",
     "Architecture",
     "Array",
+    "Calibration",
     "Component",
+    "Cores",
     "Drain",
     "Expression",
     "Memory",
     "Operation",
     "Part",
+    "Pipes",
     "Technology",
     "TechnologyRow",
     "area_um2",

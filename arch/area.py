@@ -3,6 +3,7 @@
     array           = PEs * (sum of its operations' areas) + columns * interconnect
     register file   = PEs * area of one
     other memory    = its area
+    of several cores, each has its own
 
 An operation made of others adds nothing. Nayak et al. (MICRO 2024) sum the same terms, with registers in
 the array.
@@ -12,12 +13,13 @@ from arch.types import Architecture, Array, Component, Memory
 
 
 def _component_um2(architecture: Architecture, component: Component) -> float:
+    cores = architecture.cores_of(component.name)
     match component:
         case Memory():
-            return architecture.instances(component) * (component.area_um2 or 0.0)
+            return cores * architecture.instances(component) * (component.area_um2 or 0.0)
         case Array():
             per_pe = sum(operation.area_um2 for operation in component.operations)
-            return component.pes * per_pe + component.columns * component.interconnect_area_um2
+            return cores * (component.pes * per_pe + component.columns * component.interconnect_area_um2)
 
 
 def area_um2(architecture: Architecture) -> tuple[tuple[str, float], ...]:

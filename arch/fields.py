@@ -30,7 +30,7 @@ def _shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def _is_number(value: Any, kind: type) -> bool:
+def is_number(value: Any, kind: type = Real) -> bool:
     """Whether it is a number of that kind (numpy's included); a truth value is none."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
@@ -39,14 +39,14 @@ _LARGEST_COUNT = 2**40  # no machine has more of anything, and products stay exa
 
 
 def _count(value: Any) -> int:
-    if _is_number(value, Integral) and 1 <= value <= _LARGEST_COUNT:
+    if is_number(value, Integral) and 1 <= value <= _LARGEST_COUNT:
         return int(value)
-    wanted = f"at most {_LARGEST_COUNT}" if _is_number(value, Integral) and value > 1 else "at least 1"
+    wanted = f"at most {_LARGEST_COUNT}" if is_number(value, Integral) and value > 1 else "at least 1"
     raise ValueError(f"expected a whole number of {wanted}, got {_shown(value)}")
 
 
 def _cycles(value: Any) -> float:
-    if _is_number(value, Real) and 0 < value < math.inf:
+    if is_number(value, Real) and 0 < value < math.inf:
         return float(value)
     raise ValueError(f"expected a number of cycles above 0, got {_shown(value)}")
 

@@ -10,6 +10,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
 
 from arch.components import Array, Drain, Memory, whole
+from arch.cores import Calibration, Cores
 from arch.fields import Problem, refuse_at, validated_by_name
 from arch.names import nearest
 from arch.operation import FROZEN
@@ -33,6 +34,8 @@ class Architecture(BaseModel):
     word_bits: SizeBits = Field(alias="word")
     node_nm: LengthNm = Field(alias="node")
     components: Annotated[tuple[Memory | Array, ...], _ComponentsByName]
+    cores: Cores | None = None
+    calibration: Calibration | None = None
     source: str
 
     @model_validator(mode="after")
@@ -40,6 +43,7 @@ class Architecture(BaseModel):
         problems = [*self._iter_parent_problems(), *self._iter_register_problems()]
         refuse_at(type(self).__name__, problems)
         refuse_at(type(self).__name__, [*self._iter_tree_problems(), *self._iter_instance_problems()])
+        refuse_at(type(self).__name__, list(self._iter_core_problems()))
         return self
 
     def _iter_parent_problems(self) -> Iterator[Problem]:
@@ -104,6 +108,22 @@ class Architecture(BaseModel):
                 location = ("components", memory.name, "energy_instances")
                 yield location, f"expected 'all' or at most {most}, got {charged}"
 
+    def _iter_core_problems(self) -> Iterator[Problem]:
+        if self.cores is None:
+            return
+        memories, arrays = ({one.name for one in group} for group in (self.memories, self.arrays))
+        name = self.cores.memory
+        if name not in memories:
+            yield ("cores", "memory"), f"unknown memory '{name}'{nearest(name, memories)}"
+            return
+        if name == self.root.name:
+            yield ("cores", "memory"), f"expected a memory below the root, got the root '{name}'"
+        for pipe, array in self.cores.pipes:
+            if array not in arrays:
+                yield ("cores", "pipes", pipe), f"unknown array '{array}'{nearest(array, arrays)}"
+            elif self.cores_of(array) == 1 != self.cores.count:
+                yield ("cores", "pipes", pipe), f"expected an array below '{name}', got '{array}'"
+
     @property
     def memories(self) -> tuple[Memory, ...]:
         """The memories, in file order."""
@@ -156,8 +176,16 @@ class Architecture(BaseModel):
         return len(self.path(name)) - 1
 
     def instances(self, memory: Memory) -> int:
-        """How many of that memory the machine has: one for each element of its array, or one."""
+        """How many of that memory a core has: one for each element of its array, or one."""
         return 1 if memory.per_pe_of is None else self.array(memory.per_pe_of).pes
+
+    def cores_of(self, name: str) -> int:
+        """How many cores have that component: all of them, or 1 for what they share."""
+        return self.cores.count if self.cores is not None and self.is_in_core(name) else 1
+
+    def is_in_core(self, name: str) -> bool:
+        """Whether each core has that component for itself; a machine without cores shares everything."""
+        return self.cores is not None and any(one.name == self.cores.memory for one in self.path(name))
 
     def charged_instances(self, memory: Memory) -> int:
         """For how many of them energy is charged."""

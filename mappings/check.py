@@ -15,6 +15,7 @@ from arch.names import nearest
 from arch.types import Architecture
 from einsums.graph import consumers_of, producer_of
 from einsums.types import Access, Cascade
+from mappings.cores import iter_core_findings
 from mappings.lifetime import iter_lifetime_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, Node
@@ -49,6 +50,7 @@ def check_mapping(
     if problems:
         return problems
     checks = (
+        iter_core_problems,
         iter_binding_problems,
         iter_coverage_problems,
         iter_walk_problems,
@@ -236,6 +238,11 @@ def _cover(c: Combination, leaf: PlacedLeaf, variable: str, is_spatial: bool) ->
             leaf.path,
             f"Einsum '{leaf.einsum}': rank variable '{variable}' is covered by a loop in steps of 1 and by {again}",
         )
+
+
+def iter_core_problems(c: Combination) -> Iterator[Problem]:
+    """Several cores have work that is dealt to them."""
+    yield from (Problem(*found) for found in iter_core_findings(c.mapping, c.tree, c.cascade, c.architecture))
 
 
 def iter_walk_problems(c: Combination) -> Iterator[Problem]:

@@ -324,6 +324,7 @@ class Mapping(_Noun):
     tiles: tuple[TileRule, ...] = ()
     capacity: tuple[Policy, ...] = ()
     reserve: tuple[Reservation, ...] = ()
+    cores: tuple[str, ...] = ()  # outermost loops whose iterations are dealt to the cores of the machine
     tree: Node
     schedule: Schedule
 

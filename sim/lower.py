@@ -12,6 +12,7 @@ import numpy as np
 
 from arch.expression import Expression, evaluate, parse_expression
 from einsums.types import Cascade
+from mappings.cores import dealt_loops
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.flows import FlowBuilder, points_row, recomputed_parts
@@ -55,6 +56,7 @@ def lower_structure(structure: Structure) -> Lowered:
         )
         for leaf in tree.leaves
     ]
+    dealt_row = rows.row(dealt_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     trips_row = rows.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     tiles = RowTable(space, tree)
     keeps = [keep_row(structure, space, tiles, keep, phase_of) for keep in tree.keeps]
@@ -71,6 +73,8 @@ def lower_structure(structure: Structure) -> Lowered:
         per_phase=mapping.schedule.transfers == "per-phase",
         stages=1 + max((s.stage for s in mapping.schedule.stages), default=-1),
         trips_row=trips_row,
+        dealt_row=dealt_row,
+        in_core=np.array(machine.in_core),
     )
     return Lowered(shape, space)
 

@@ -18,6 +18,7 @@ class MachineShape:
     parents: tuple[str | None, ...]
     arrays: tuple[str, ...]
     registers: tuple[str, ...]
+    in_core: tuple[bool, ...]  # of each memory: whether every core has one of its own
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
@@ -26,6 +27,7 @@ class MachineShape:
             tuple(m.parent for m in architecture.memories),
             tuple(a.name for a in architecture.arrays),
             tuple(a.registers for a in architecture.arrays),
+            tuple(architecture.is_in_core(m.name) for m in architecture.memories),
         )
 
     @property
@@ -48,7 +50,7 @@ class MachineShape:
 class MachineColumns(NamedTuple):
     """Numbers of the machines of a batch, f8[design, memory | array | einsum]."""
 
-    capacity_bytes: np.ndarray  # of all instances together; inf when unbounded
+    capacity_bytes: np.ndarray  # of all instances of a core together; inf when unbounded
     bandwidth_bytes_per_s: np.ndarray  # inf when not a limit
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray
@@ -60,6 +62,7 @@ class MachineColumns(NamedTuple):
     pj_per_point: np.ndarray
     clock_hz: np.ndarray  # f8[design]
     word_bytes: np.ndarray  # f8[design]
+    cores: np.ndarray  # f8[design]
 
 
 def machine_row(architecture: Architecture, cascade: Cascade, tree: ResolvedTree) -> tuple[tuple[float, ...], ...]:
@@ -83,13 +86,15 @@ def machine_row(architecture: Architecture, cascade: Cascade, tree: ResolvedTree
         tuple(array.energy_pj_per_point(names) for array, names in operators),
         (architecture.clock_hz,),
         (architecture.word_bits / 8,),
+        (1 if architecture.cores is None else architecture.cores.count,),
     )
 
 
 def stack_machines(rows: list[tuple[tuple[float, ...], ...]]) -> MachineColumns:
     """Columns over designs from one row of each."""
     columns = MachineColumns(*(np.array(values, float) for values in zip(*rows, strict=True)))
-    return columns._replace(clock_hz=columns.clock_hz[:, 0], word_bytes=columns.word_bytes[:, 0])
+    single = {name: getattr(columns, name)[:, 0] for name in ("clock_hz", "word_bytes", "cores")}
+    return columns._replace(**single)
 
 
 def point_operators(cascade: Cascade, einsum: str) -> tuple[str, ...]:

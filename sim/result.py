@@ -120,7 +120,7 @@ def added(parts: Iterable[float]) -> float:
 def utilizations(evaluation: Evaluation, tables: Tables) -> np.ndarray:
     """f8[design, leaf]: share of all PE-cycles of its array that an Einsum's points take; an array's is their sum."""
     array = tables.shape.leaves[:, LeafColumn.ARRAY]
-    pes = (tables.machine.rows * tables.machine.columns)[:, array]
+    pes = (tables.machine.rows * tables.machine.columns)[:, array] * tables.machine.cores[:, None]
     return evaluation.active_pe_cycles / (pes * evaluation.latency_cycles[:, None])
 
 

@@ -25,6 +25,8 @@ class Shape(NamedTuple):
     per_phase: bool  # whether memory time hides behind its own phase only
     stages: int  # of a pipelined schedule; 0: not pipelined
     trips_row: int  # row that counts the iterations of the pipelined loops
+    dealt_row: int  # row that counts the iterations that are dealt to cores
+    in_core: np.ndarray  # bool[memory], whether every core has one of its own
 
 
 class Tables(NamedTuple):

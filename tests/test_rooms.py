@@ -41,8 +41,8 @@ DOORS = {
     "numba": ("sim.engine",),
     "sqlite3": ("sim.explore.store", "sim.explore.export"),
     "matplotlib": ("sim.report.plots*",),
-    "typer": ("sim.__main__",),
-    "rich": ("sim.__main__", "sim.report.tables", "sim.explore.progress"),
+    "typer": ("sim.__main__", "sim.commands"),
+    "rich": ("sim.commands.answering", "sim.report.tables", "sim.explore.progress"),
     "torch": ("kernels",),
     "triton": ("kernels",),
 }
@@ -57,7 +57,7 @@ STANDARD_LIBRARY_ONLY = ("kernels.plans", *(f"kernels.bench.{name}" for name in 
     "schema", "structure", "checks", "cases", "work", "harness", "journal", "report", "grid", "choosing", "nvml",
 )))  # fmt: skip
 
-MAY_PRINT = ("sim.__main__", "sim.report", "kernels.bench.__main__", "kernels.bench.tune")
+MAY_PRINT = ("sim.__main__", "sim.commands", "sim.report", "kernels.bench.__main__", "kernels.bench.tune")
 
 MODULE_LINES = 400
 FUNCTION_LINES = 80
@@ -66,7 +66,7 @@ PARAMETERS = 5
 PARAMETERS_BY_DECORATOR = {
     "compiled": 8,  # loops over arrays: many columns become one table
     "triton.jit": 20,  # kernels, compile-time constants included
-    "command": 8,  # options of the command line
+    "answers": 8,  # options of the command line
     "callback": 8,
 }
 
@@ -326,7 +326,7 @@ KEPT = [
     ("functions", "sim.flow", "class A:\n    def f(self, a, b, c, d, e): pass"),
     ("functions", "sim.engine.cycle", "@compiled\ndef f(a, b, c, d, e, g, h, i): pass"),
     ("functions", "kernels.flash", f"@triton.jit\n{DEF6}"),
-    ("functions", "sim.__main__", f"@app.command(name='x')\n{DEF6}"),
+    ("functions", "sim.commands.designs", f"@answers\n{DEF6}"),
     ("calls", "sim.report.tables", "print(1)"),
     ("calls", "sim.flow", "table.print(1); model.eval()"),
     ("designs", "sim.flow", "x = a.flat[0] + flatten(a)  # Nayak et al., MICRO 2024; flat arrays"),

@@ -296,7 +296,7 @@ def test_interrupted(design: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sim.__main__.simulate", interrupt)
+    monkeypatch.setattr("sim.commands.designs.simulate", interrupt)
     assert run(["simulate", "./experiment.yaml"]) == (130, "", "einfuse: interrupted\n")
 
 

@@ -26,6 +26,8 @@ GRID: dict[str, tuple[tuple[int, ...], ...]] = {
     "attention_decode": ((16,), (32, 64, 128), (0,), (4, 8), (2, 3, 4)),
     "gemm": ((64, 128), (128, 256), (32, 64), (4, 8), (3, 4)),
 }
+TUNED = ("block_m", "block_n", "block_k", "warps", "stages", "uses_tma", "is_specialised")
+WIDTH = 120  # of a line of the table's source
 NAMES_OF_DTYPES = {HALF: "HALF", FULL: "FULL", ANY: "ANY"}
 
 
@@ -57,7 +59,9 @@ def iter_candidates(row: Row, target: Target) -> Iterator[Configuration]:
     has_tma = row.configuration.uses_tma
     for block_m, block_n, block_k, warps, stages in product(*GRID[row.operator]):
         for is_specialised in (False, True):
-            cut = Configuration(block_m, block_n, block_k, warps, stages, has_tma, is_specialised)
+            # What the kernel does whatever its tiles (a loop of its own for masked steps, say) stays as the row has it.
+            tiles = Configuration(block_m, block_n, block_k, warps, stages, has_tma, is_specialised)
+            cut = row.configuration._replace(registers=0, **{name: getattr(tiles, name) for name in TUNED})
             is_new = cut != row.configuration._replace(registers=0)
             if is_new and is_allowed(row, cut) and fits(row, cut, target):
                 yield cut
@@ -104,13 +108,21 @@ def plan_with(row: Row, problem: Problem, target: Target, cut: Configuration) ->
 
 
 def row_text(row: Row) -> str:
-    """A row as the table's source spells it: trailing values that are defaults are left out."""
-    values = list(row.configuration)
-    while len(values) > 2 and values[-1] == Configuration._field_defaults.get(Configuration._fields[len(values) - 1]):
+    """A row as the table's source spells it: tiles by place, the rest by name, and of both no trailing defaults."""
+    fields, defaults = Configuration._fields, Configuration._field_defaults
+    by_place = len(TUNED) + 1
+    values = list(row.configuration[:by_place])
+    while len(values) > 2 and values[-1] == defaults.get(fields[len(values) - 1]):
         values.pop()
-    written = ", ".join(map(repr, values))
-    key = f'"{row.architecture}", "{row.operator}", {NAMES_OF_DTYPES[row.dtypes]}, {row.head_size}, {row.is_masked}'
-    return f"    Row({key}, Configuration({written})),\n"
+    written = [repr(value) for value in values]
+    named = zip(fields[by_place:], row.configuration[by_place:], strict=True)
+    written += [f"{name}={value!r}" for name, value in named if value != defaults[name]]
+    parts = [f'"{row.architecture}"', f'"{row.operator}"', NAMES_OF_DTYPES[row.dtypes]]
+    parts += [repr(row.head_size), repr(row.is_masked), f"Configuration({', '.join(written)})"]
+    line = f"    Row({', '.join(parts)}),\n"
+    if len(line.rstrip()) <= WIDTH:
+        return line
+    return "    Row(\n" + "".join(f"        {part},\n" for part in parts) + "    ),\n"
 
 
 def rewrite_table(source: str, changes: dict[Row, Configuration]) -> str:

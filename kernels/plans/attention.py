@@ -11,9 +11,19 @@ from typing import NamedTuple
 
 from kernels.plans.configurations import configuration_of
 from kernels.plans.problems import AttentionProblem
-from kernels.plans.types import Configuration, LaunchPlan, Target, Tile, Work, ceil_div, next_power_of_two
+from kernels.plans.types import (
+    Configuration,
+    LaunchPlan,
+    Target,
+    Tile,
+    Work,
+    ceil_div,
+    next_power_of_two,
+    operand_readers,
+)
 
-FP32_PER_SCORE = 5  # scale and subtract (one FMA), maximum, sum, conversion of P, select of a mask (half the tiles)
+FP32_PER_SCORE = 4  # scale and subtract (one FMA), maximum, sum, conversion of P
+FP32_PER_MASK = 2  # compare and select, in the steps that evaluate a mask
 FP32_PER_SOFTCAP = 6
 EXP_PER_SOFTCAP = 2  # tanh from exp2 and a reciprocal
 
@@ -116,8 +126,10 @@ def forward_configuration(problem: AttentionProblem, target: Target) -> Configur
     return chosen if problem.has_tma_layout else chosen._replace(uses_tma=False, is_specialised=False)
 
 
-def forward_tile(rows: tuple[int, int], band: Band, problem: AttentionProblem, cut: Configuration) -> Tile:
-    """The tile of queries rows[0]..rows[1] (inclusive)."""
+def forward_tile(
+    rows: tuple[int, int], band: Band, problem: AttentionProblem, cut: Configuration, readers: int
+) -> Tile:
+    """The tile of queries rows[0]..rows[1] (inclusive); `readers` of the keys and values in shared memory."""
     widths = widths_of(problem)
     ranges = ranges_of(*rows, band, cut.block_n)
     steps, masked = count_steps(ranges, cut.block_n)
@@ -133,13 +145,19 @@ def forward_tile(rows: tuple[int, int], band: Band, problem: AttentionProblem, c
         write_bytes=count * (widths.value * widths.item_bytes + 4),
         tensor_flops=2 * points * (widths.padded_head + widths.padded_value),
         exp_count=points * exp_per_point + steps * cut.block_m + 2 * tail_rows,
-        fp32_count=points * fp32_per_point + (steps + 1) * cut.block_m * widths.padded_value,
+        fp32_count=points * fp32_per_point
+        + masked * cut.block_m * cut.block_n * FP32_PER_MASK
+        + (steps + 1) * cut.block_m * widths.padded_value,
+        # Q by whoever owns its rows, K and V by every reader; P comes from registers.
+        operand_bytes=steps
+        * widths.item_bytes
+        * (cut.block_m * widths.padded_head + readers * cut.block_n * (widths.padded_head + widths.padded_value)),
     )
     fraction = 1 - count_visible(*rows, band) / points if points else 0.0
     return Tile(work, 1, steps, masked, fraction)
 
 
-def iter_forward_tiles(problem: AttentionProblem, cut: Configuration) -> list[tuple[int, int, Tile]]:
+def iter_forward_tiles(problem: AttentionProblem, cut: Configuration, readers: int) -> list[tuple[int, int, Tile]]:
     """(sequence, block, tile) of one head, the longest first where tiles differ in length."""
     tiles: list[tuple[int, int, Tile]] = []
     by_length: dict[tuple[int, int], list[tuple[int, Tile]]] = {}
@@ -150,7 +168,7 @@ def iter_forward_tiles(problem: AttentionProblem, cut: Configuration) -> list[tu
                 (
                     block,
                     forward_tile(
-                        (block * cut.block_m, min(queries, (block + 1) * cut.block_m) - 1), band, problem, cut
+                        (block * cut.block_m, min(queries, (block + 1) * cut.block_m) - 1), band, problem, cut, readers
                     ),
                 )
                 for block in range(ceil_div(queries, cut.block_m))
@@ -163,7 +181,7 @@ def plan_forward(problem: AttentionProblem, target: Target, cut: Configuration |
     """One program per tile of queries, head and sequence; causal tiles start with the longest."""
     cut = cut or forward_configuration(problem, target)
     widths = widths_of(problem)
-    listed = iter_forward_tiles(problem, cut)
+    listed = iter_forward_tiles(problem, cut, operand_readers(cut, target))
     group = problem.heads // problem.kv_heads
     if problem.lengths:
         listed.sort(key=lambda item: (-item[2].steps, item[0], item[1]))
@@ -201,9 +219,9 @@ def plan_forward(problem: AttentionProblem, target: Target, cut: Configuration |
 
 def forward_shared_bytes(widths: Widths, cut: Configuration, target: Target) -> int:
     """Queries stay in registers on Ampere and in shared memory on Hopper; a specialised kernel also stages its
-    output."""
+    output, one with a schedule of its own in the place of what it has used."""
     queries = cut.block_m * widths.padded_head if target.architecture == "sm90" else 0
-    staged = cut.block_m * widths.padded_value // 2 if cut.is_specialised else 0
+    staged = cut.block_m * widths.padded_value // 2 if cut.is_specialised and not cut.schedule else 0
     streamed = cut.block_n * (widths.padded_head + widths.padded_value) * cut.stages
     return (queries + streamed + staged) * widths.item_bytes
 

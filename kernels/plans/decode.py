@@ -109,6 +109,8 @@ def span_tile(problem: DecodeProblem, cut: Configuration, keys: int) -> Tile:
         tensor_flops=2 * points * (head + value),
         exp_count=points * (3 if problem.has_softcap else 1) + (steps + 2) * cut.block_m,
         fp32_count=points * (12 if problem.has_softcap else 6) + (steps + 1) * cut.block_m * value,
+        # Few rows: the warps divide the keys, so that each is read once.
+        operand_bytes=steps * item * (cut.block_m * head + cut.block_n * (head + value)),
     )
     fraction = 1 - problem.rows * keys / points if points else 0.0
     return Tile(work, 1, steps, steps, fraction)
@@ -154,6 +156,7 @@ def plan_decode(
         useful_flops=2 * problem.rows * keys * sizes,
         unique_bytes=keys * sizes * item + rows * problem.head_size * item
         + len(spans) * problem.rows * (problem.value_size + 1) * 4,
+        is_streaming=True,
         table=spans,
     )  # fmt: skip
     per_head = [len(tuple(group)) for _, group in groupby(spans, key=lambda span: span[1:3])]

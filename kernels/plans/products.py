@@ -3,7 +3,16 @@
 from kernels.plans.configurations import configuration_of
 from kernels.plans.problems import GemmProblem, RowProblem, UnfusedAttentionProblem
 from kernels.plans.streams import plan_rows
-from kernels.plans.types import ITEM_BYTES, Configuration, LaunchPlan, Target, Tile, Work, ceil_div
+from kernels.plans.types import (
+    ITEM_BYTES,
+    WARP_GROUP_ROWS,
+    Configuration,
+    LaunchPlan,
+    Target,
+    Tile,
+    Work,
+    ceil_div,
+)
 
 GROUP_M = 8  # tile rows walked together, so that neighbours in time share operands in L2
 
@@ -11,6 +20,16 @@ GROUP_M = 8  # tile rows walked together, so that neighbours in time share opera
 def gemm_configuration(problem: GemmProblem, target: Target) -> Configuration:
     cut = configuration_of(target.architecture, "gemm", problem.dtype)
     return cut if problem.has_tma_layout else cut._replace(uses_tma=False)
+
+
+def product_operand_elements(cut: Configuration, target: Target) -> int:
+    """Elements that one step reads from shared memory: groups of 64 rows read their rows and all columns; single warps
+    divide rows and columns as evenly as they can."""
+    if target.architecture == "sm90" and not cut.is_synchronous:
+        return cut.block_k * (cut.block_m + max(1, cut.block_m // WARP_GROUP_ROWS) * cut.block_n)
+    along_rows = 1 << (cut.warps.bit_length() // 2)
+    along_columns = max(1, cut.warps // along_rows)
+    return cut.block_k * (cut.block_m * along_columns + cut.block_n * along_rows)
 
 
 def plan_gemm(problem: GemmProblem, target: Target, cut: Configuration | None = None) -> LaunchPlan:
@@ -26,10 +45,11 @@ def plan_gemm(problem: GemmProblem, target: Target, cut: Configuration | None = 
     a_bytes = columns * problem.rows * problem.depth * item // max(1, rows * columns)
     b_bytes = rows * problem.columns * problem.depth * item // max(1, rows * columns)
     work = Work(
-        shared_read_bytes=a_bytes + b_bytes,
+        shared_read_bytes=a_bytes + b_bytes // cut.cluster,
         write_bytes=real * out // max(1, rows * columns),
         tensor_flops=2 * cut.block_m * cut.block_n * cut.block_k * steps,
         fp32_count=cut.block_m * cut.block_n,
+        operand_bytes=steps * product_operand_elements(cut, target) * item,
     )
     return LaunchPlan(
         operator="gemm",
@@ -41,6 +61,7 @@ def plan_gemm(problem: GemmProblem, target: Target, cut: Configuration | None = 
         useful_flops=2 * real * problem.depth * problem.batch,
         unique_bytes=problem.batch * ((problem.rows + problem.columns) * problem.depth * item + real * out),
         is_persistent=True,
+        is_accumulating=True,
     )
 
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
-Dtype = Literal["fp32", "fp16", "bf16"]
+Dtype = Literal["fp32", "fp16", "bf16", "fp8"]
 Architecture = Literal["interpreter", "sm80", "sm90"]
-Schedule = Literal["serial", "pipelined", "warp-specialised"]
+Schedule = Literal["serial", "pipelined", "warp-specialised", "ping-pong"]
 
-ITEM_BYTES: dict[str, int] = {"fp32": 4, "fp16": 2, "bf16": 2}
+ITEM_BYTES: dict[str, int] = {"fp32": 4, "fp16": 2, "bf16": 2, "fp8": 1}
+WARP_GROUP_ROWS = 64  # of a matrix instruction that a group of four warps issues together
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,12 @@ class Configuration(NamedTuple):
     """How a kernel is cut: block sizes, warps, pipeline stages, and the Hopper features that it uses.
 
     `registers` is what ptxas reported for the compiled kernel (of a thread; 0 where it was not compiled).
+    `schedule` is stated where it does not follow from stages and specialisation: consumers that take turns on the
+    tensor cores, or loads that are ahead although each operand has one place. `is_synchronous`: with matrix
+    instructions of a single warp, which waits for them, on a machine that also has asynchronous ones.
+    `has_masked_loop`: steps that evaluate a mask are a loop of their own, whose pipeline fills anew.
+    `prefetches_tiles`: programs stay, and fetch the next tile while they end one. `cluster`: CTAs that load the wider
+    operand of a product once for all of them.
     """
 
     block_m: int
@@ -54,6 +61,11 @@ class Configuration(NamedTuple):
     uses_tma: bool = False
     is_specialised: bool = False
     registers: int = 0
+    schedule: Schedule | None = None
+    is_synchronous: bool = False
+    has_masked_loop: bool = False
+    prefetches_tiles: bool = False
+    cluster: int = 1
 
     @property
     def threads(self) -> int:
@@ -71,6 +83,7 @@ class Work:
     tensor_flops: int = 0
     exp_count: int = 0  # special-function unit: exp2, log2, reciprocal
     fp32_count: int = 0  # FP32 lanes, a fused multiply-add counted once
+    operand_bytes: int = 0  # read from shared memory as operands of matrix instructions
 
     def times(self, count: int) -> "Work":
         return Work(*(count * getattr(self, field.name) for field in fields(self)))
@@ -109,6 +122,8 @@ class LaunchPlan:
     useful_flops: int = 0
     unique_bytes: int = 0  # of distinct elements read and written: the least that HBM must move
     is_persistent: bool = False
+    is_streaming: bool = False  # what a tile reads alone, it reads step by step
+    is_accumulating: bool = False  # steps only add to an accumulator: none waits for the one before
     table: tuple[tuple[int, ...], ...] = ()  # rows that the kernel looks up, where tiles are irregular
 
     def __post_init__(self) -> None:
@@ -130,9 +145,16 @@ class LaunchPlan:
 
     @property
     def schedule(self) -> Schedule:
+        if self.configuration.schedule is not None:
+            return self.configuration.schedule
         if self.configuration.is_specialised:
             return "warp-specialised"
         return "pipelined" if self.configuration.stages > 1 else "serial"
+
+    @property
+    def is_synchronous(self) -> bool:
+        """Whether a warp waits for its own matrix instructions: always before Hopper."""
+        return self.configuration.is_synchronous or self.target.architecture != "sm90"
 
     @property
     def ctas_per_sm(self) -> int:
@@ -145,6 +167,16 @@ class LaunchPlan:
         if self.configuration.registers:
             limits.append(65_536 // (self.configuration.registers * threads))
         return max(1, min(limits))
+
+
+def operand_readers(cut: Configuration, target: Target) -> int:
+    """How many warps, or groups of four warps, read the operand that all rows of a block share.
+
+    Rows are divided among warps where each has its own instructions, and among groups of 64 rows otherwise.
+    """
+    if cut.is_synchronous or target.architecture != "sm90":
+        return cut.warps
+    return max(1, cut.block_m // WARP_GROUP_ROWS)
 
 
 def ceil_div(a: int, b: int) -> int:

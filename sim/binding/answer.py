@@ -83,6 +83,8 @@ def bind(experiment: Experiment, options: SearchOptions | None = None, join: boo
 
     `join`: passes with the same loops share one pipeline, a chunk apart; else they follow each other.
     """
+    if experiment.architecture.cores is not None:
+        raise ValueError(f"a binding is found for one core, '{experiment.architecture.name}' has several")
     return Binding(experiment, tuple(find_schedule(graph, options) for graph in task_graphs(experiment, join)))
 
 

@@ -48,6 +48,8 @@ class Timing:
 def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> Design:
     """The parts of one experiment (the first of its batch) that programs are made of."""
     structure = experiment.structure
+    if tables.machine.cores[0] > 1:
+        raise ValueError(f"the cycle engine runs one core, '{experiment.architecture.name}' has several")
     space = rank_space(structure.cascade)
     tree = structure.tree
     loops = {

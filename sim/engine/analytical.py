@@ -6,6 +6,7 @@ busy     = temporal steps x cycles of one iteration point, for each Einsum
 phase    = longest of its arrays' busy times, or the drain of one array after each of its steps
 latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase)
 pipeline = (trips + stages - 1) x the busiest array's time per trip
+cores    = arrays and memories of a core do ceil(n / cores) of the n dealt iterations; what cores share does all
 energy   = words x energy per byte + iteration points x energy of their operators
 
 Phases and their overlap follow Nayak et al., MICRO 2024, section 6 and artifact: totals over the run are compared, not
@@ -156,6 +157,10 @@ def times(tables: Tables, counts: np.ndarray, busy_cycles: np.ndarray, flow_byte
             steps = counts[:, shape.leaves[leaf, LeafColumn.STEPS]]
             drains[:, phase] = steps * tables.machine.drain_cycles[:, shape.leaves[leaf, LeafColumn.ARRAY]]
     memory = memory_cycles(tables, flow_bytes)
+    busiest = busiest_core(tables, counts)[:, None]
+    compute *= busiest[:, :, None]
+    drains *= busiest
+    memory *= np.where(shape.in_core, busiest, 1.0)[:, None, :]
     if shape.per_phase:
         return phase_times(np.concatenate([compute, memory, drains[:, :, None]], axis=2))
     no_memory = np.zeros_like(memory)
@@ -167,6 +172,12 @@ def times(tables: Tables, counts: np.ndarray, busy_cycles: np.ndarray, flow_byte
     on_chip[waits] = 0.0
     on_chip[waits, arrays + slowest[waits]] = limit[waits]
     return on_chip
+
+
+def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
+    """The part of all dealt iterations that the busiest core has: f8[design]; 1 on a machine of one core."""
+    dealt = counts[:, tables.shape.dealt_row]
+    return np.ceil(dealt / tables.machine.cores) / dealt
 
 
 def memory_cycles(tables: Tables, flow_bytes: np.ndarray) -> np.ndarray:

@@ -328,6 +328,7 @@ class Designs:
         columns += [np.stack([cost[:, i] for cost in costs], axis=1) for i in range(2)]
         columns.append(np.ascontiguousarray(self.machine_number("clock"), float))
         columns.append(np.ascontiguousarray(self.machine_number("word") / 8, float))
+        columns.append(np.full(self.size, float(1 if architecture.cores is None else architecture.cores.count)))
         return MachineColumns._make(columns)
 
     def _memory_columns(self, memory: Memory) -> tuple[np.ndarray, ...]:

@@ -1,0 +1,79 @@
+"""Machines of several equal cores: what a core is, which array does which kind of work, and what was calibrated.
+
+Everything at or below one memory exists once in each core; what is above it is shared by all. A `Calibration` holds the
+few numbers that no data sheet gives. They belong to a machine, not to a kernel, and say on what they were fitted.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, PlainValidator
+
+from arch.fields import Count, Identifier, is_number
+from arch.operation import FROZEN
+from arch.quantity import SizeBits, TimeS
+
+
+def _share(value: Any) -> float:
+    if is_number(value) and 0 < value <= 1:
+        return float(value)
+    raise ValueError(f"expected a share above 0 and at most 1, got {value!r}")
+
+
+def _waiting(value: Any) -> float:
+    if is_number(value) and 0 <= value < math.inf:
+        return float(value)
+    raise ValueError(f"expected a number of cycles of at least 0, got {value!r}")
+
+
+Share = Annotated[float, PlainValidator(_share)]
+WaitingCycles = Annotated[float, PlainValidator(_waiting)]
+
+
+class Pipes(BaseModel):
+    """The arrays of a core by what they do: matrix products, special functions, everything else."""
+
+    model_config = FROZEN
+
+    tensor: Identifier
+    special: Identifier
+    vector: Identifier
+
+
+class Cores(BaseModel):
+    """So many equal cores; `memory` and all below it exist once in each.
+
+    A group is what is scheduled onto a core as a whole (a CTA); `group_memory` is the most it may take of the core's
+    memory. `generation` is the instruction set that kernels are compiled for.
+    """
+
+    model_config = FROZEN
+
+    count: Count
+    memory: Identifier
+    generation: Literal["sm80", "sm90"]
+    pipes: Pipes
+    group_memory_bits: SizeBits = Field(alias="group_memory")
+    source: str
+
+
+class Calibration(BaseModel):
+    """At most six numbers of a machine that are fitted to measurements.
+
+    tensor_rate: share of the tensor arrays' peak that a stream of products sustains (issue, clock under load)
+    synchronous_rate: of that, the share reached by matrix instructions that hold their warp until they are done
+    step_latency: cycles of dependences and barriers that a group waits in each inner step, unless others load for it
+    tile_latency: from the start of a tile to its first operands, and from its last result to its end
+    launch_latency: of a kernel
+    memory_rate: share of the outermost memory's bandwidth that streams sustain
+    """
+
+    model_config = FROZEN
+
+    tensor_rate: Share
+    synchronous_rate: Share
+    step_latency_cycles: WaitingCycles = Field(alias="step_latency")
+    tile_latency_s: TimeS = Field(alias="tile_latency")
+    launch_latency_s: TimeS = Field(alias="launch_latency")
+    memory_rate: Share
+    source: str

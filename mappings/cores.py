@@ -1,0 +1,58 @@
+"""Which loops are dealt to the cores of a machine, and why that cannot be.
+
+The iterations of the outermost loops are independent pieces of work when they run over ranks that no reduction and no
+recurrence walks; `cores: [b, h, p]` deals them to the cores in turn. What a mapping says inside them, each core does.
+"""
+
+from collections.abc import Iterator
+from itertools import takewhile
+
+from arch.types import Architecture
+from einsums.types import Cascade
+from mappings.tree import ResolvedTree
+from mappings.types import Mapping
+
+Finding = tuple[str, str]  # path, message
+
+
+def dealt_loops(mapping: Mapping, tree: ResolvedTree) -> tuple[int, ...]:
+    """The loops that are dealt, by index, outermost first; checked to be those."""
+    return tree.leaves[0].loops[: len(mapping.cores)] if tree.leaves else ()
+
+
+def iter_core_findings(
+    mapping: Mapping, tree: ResolvedTree, cascade: Cascade, architecture: Architecture | None
+) -> Iterator[Finding]:
+    cores = 1 if architecture is None or architecture.cores is None else architecture.cores.count
+    if cores > 1 and not mapping.cores and architecture is not None:
+        yield (
+            "",
+            f"'{architecture.name}' has {cores} cores: say which of the outermost loops are dealt to them, such as "
+            "cores: [b, h]",
+        )
+    around = tuple(tree.loops[index].variable for index in _loops_around_all(tree))
+    if mapping.cores != around[: len(mapping.cores)]:
+        found, expected = ", ".join(mapping.cores), ", ".join(around)
+        yield "cores", f"expected the first of the loops around every Einsum, [{expected}], got [{found}]"
+        return
+    for variable in mapping.cores:
+        reason = next(_iter_dependences(cascade, variable), None)
+        if reason is not None:
+            yield "cores", f"the iterations of '{variable}' depend on each other: {reason}"
+
+
+def _loops_around_all(tree: ResolvedTree) -> tuple[int, ...]:
+    """The loops that all leaves share, outermost first."""
+    paths = [leaf.loops[: leaf.shared] for leaf in tree.leaves]
+    columns = zip(*paths, strict=False)
+    return tuple(column[0] for column in takewhile(lambda column: len(set(column)) == 1, columns))
+
+
+def _iter_dependences(cascade: Cascade, variable: str) -> Iterator[str]:
+    """Why iterations over a variable cannot run apart."""
+    for tensor, rank in cascade.iterative:
+        if rank.lower() == variable:
+            yield f"'{tensor}' is carried from one to the next"
+    for einsum in cascade.einsums:
+        if variable in einsum.reduced_variables:
+            yield f"Einsum '{einsum.name}' reduces over it"

@@ -1,0 +1,88 @@
+"""How a command ends: its exit status, every mistake of a user in sentences on stderr, tables drawn for a terminal.
+
+Exit status: 0 done; 1 ran and the answer is no; 2 bad input; 130 interrupted; 141 the reader of the output has gone.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import typer
+
+from sim.document import parse_set
+from sim.flow import IllegalMapping
+from sim.problems import InputError, InputProblem
+
+DONE, NO, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+# Results that are read by a program or kept in a file are not wrapped to a terminal's width.
+WIDTH_OF_A_FILE = 160
+
+
+def answers(command: Callable[..., int | None]) -> Callable[..., None]:
+    """A command that returns its exit status (None: 0), with every user's mistake said in sentences on stderr."""
+
+    @wraps(command)
+    def answered(*arguments: Any, **options: Any) -> None:
+        try:
+            status = command(*arguments, **options) or DONE
+            sys.stdout.flush()
+        except InputError as error:
+            status = said(str(error), BAD_INPUT)
+        except IllegalMapping as error:
+            status = said(str(error), NO)
+        except KeyboardInterrupt:
+            status = said("einfuse: interrupted", INTERRUPTED)
+        except OSError as error:
+            # What is still buffered has nowhere to go and must not complain at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            is_reader_gone = isinstance(error, BrokenPipeError)
+            status = NO_READER if is_reader_gone else said(f"einfuse: cannot go on ({error})", BAD_INPUT)
+        raise typer.Exit(status)
+
+    return answered
+
+
+def said(sentences: str, status: int) -> int:
+    print(sentences, file=sys.stderr)
+    return status
+
+
+def tell(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
+
+
+def parse_changes(texts: list[str]) -> dict[str, Any]:
+    """`key=value` texts as paths and values; InputError with all that are malformed. The last of equal keys holds."""
+    changes: dict[str, Any] = {}
+    problems: list[InputProblem] = []
+    for text in texts:
+        try:
+            path, value = parse_set(text)
+            changes[path] = value
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(problems)
+    return changes
+
+
+def draw(title: str, tables: Any) -> None:
+    """Titled tables: first column to the left, numbers to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(
+        width=None if sys.stdout.isatty() else WIDTH_OF_A_FILE, highlight=False, emoji=False, markup=False
+    )
+    console.print(title)
+    for table in tables:
+        has_header = any(table.header)
+        drawn = Table(box=box.SIMPLE_HEAD, show_header=has_header, title=table.title, title_justify="left")
+        for i, name in enumerate(table.header):
+            drawn.add_column(name, justify="right" if i else "left")
+        for row in table.rows:
+            drawn.add_row(*row)
+        console.print(drawn)

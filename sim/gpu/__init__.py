@@ -1,0 +1,1 @@
+"""Time of kernel launches on machines of many cores, from the plans that also launch them."""

@@ -1,0 +1,159 @@
+"""Measured kernels as cases: a problem, how it was run, on which machine, and the time it took.
+
+Published cases are rows of `kernels/published/cases.csv`; `split.csv` says which of them constants may be fitted on.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmProblem, StreamProblem
+from kernels.plans.planning import Problem
+from kernels.plans.problems import UNLIMITED
+from kernels.plans.types import ITEM_BYTES, Dtype
+from sim.load import read_table
+from sim.problems import InputError, InputProblem
+from sim.suggest import near_or_all
+
+PUBLISHED = Path(__file__).resolve().parents[2] / "kernels" / "published"
+Role = Literal["calibration", "held-out"]
+METRICS = ("tflops", "gbs", "ms")
+MASKS = {"full": UNLIMITED, "causal": 0}
+BACKWARD_FLOPS = 2.5  # of the forward's, the convention of the published benchmarks
+SPLITS_OF_PUBLISHED_DECODE = 22  # flash-attention pull request 1236
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`family` groups what is judged together; `configuration` overrides how the implementation is cut."""
+
+    name: str
+    family: str
+    role: Role
+    machine: str
+    implementation: str
+    problem: Problem
+    is_backward: bool
+    measured_s: float
+    useful_flops: float
+    compulsory_bytes: float
+    source: str
+    configuration: Configuration | None = None
+
+
+COLUMNS = (
+    "case", "source", "kind", "machine", "implementation", "operator", "dtype", "batch", "heads", "kv_heads", "queries",
+    "keys", "head_size", "mask", "metric", "value",
+)  # fmt: skip
+
+
+def load_published() -> tuple[Case, ...]:
+    """Every published case, in the order of the file; InputError for a row that cannot be one."""
+    roles = {row["case"]: row["role"] for row in read_table(PUBLISHED / "split.csv")}
+    return load_table(PUBLISHED / "cases.csv", roles)
+
+
+def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[Case, ...]:
+    """Cases from a table of the same columns; all are held out where no roles are given."""
+    rows = read_table(path)
+    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
+    if missing:
+        raise InputError(
+            [InputProblem(str(path), 1, "", f"expected the columns {', '.join(COLUMNS)}: no '{missing[0]}'")]
+        )
+    cases: list[Case] = []
+    problems: list[InputProblem] = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            cases.append(_case_of(row, roles if roles is not None else {row["case"]: "held-out"}))
+        except ValueError as error:
+            problems.append(InputProblem(str(path), number, "", str(error)))
+    if problems:
+        raise InputError(problems)
+    return tuple(cases)
+
+
+def _case_of(row: dict[str, str], roles: dict[str, str]) -> Case:
+    if roles.get(row["case"]) not in get_args(Role):
+        raise ValueError(f"'{row['case']}' is neither calibration nor held-out in split.csv")
+    role: Role = "calibration" if roles[row["case"]] == "calibration" else "held-out"
+    problem, flops, moved = _problem_of(row)
+    is_backward = row["operator"].endswith("_bwd")
+    value = _number(row["value"])
+    match row["metric"]:
+        case "tflops":
+            measured_s = flops / value / 1e12
+        case "gbs":
+            measured_s = moved / value / 1e9
+        case "ms":
+            measured_s = value / 1e3
+        case other:
+            raise ValueError(f"unknown metric '{other}'{near_or_all(other, METRICS)}")
+    # The convention that rates are published in halves a causal triangle exactly, and counts keys once.
+    return Case(
+        row["case"], _family_of(row), role, row["machine"], row["implementation"], problem, is_backward, measured_s,
+        flops, moved, row["source"],
+    )  # fmt: skip
+
+
+def _family_of(row: dict[str, str]) -> str:
+    if row["kind"] == "disputed":
+        return "disputed"
+    return f"{row['operator']}_fp8" if row["dtype"] == "fp8" else row["operator"]
+
+
+def _problem_of(row: dict[str, str]) -> tuple[Problem, float, float]:
+    """The problem, operations by the published convention, and the bytes of its operands and results."""
+    sizes = [_count(row[key]) for key in ("batch", "heads", "kv_heads", "queries", "keys", "head_size")]
+    batch, heads, kv_heads, queries, keys, size = sizes
+    dtype = _dtype(row["dtype"])
+    item = ITEM_BYTES[dtype]
+    match row["operator"]:
+        case "attention_fwd" | "attention_bwd":
+            if row["mask"] not in MASKS:
+                raise ValueError(f"unknown mask '{row['mask']}'{near_or_all(row['mask'], MASKS)}")
+            attention = AttentionProblem(
+                batch, heads, kv_heads, queries, keys, size, size, dtype, right=MASKS[row["mask"]]
+            )
+            flops = 4.0 * batch * heads * queries * keys * size / (2 if row["mask"] == "causal" else 1)
+            moved = 2.0 * batch * (heads * queries + kv_heads * keys) * size * item
+            if row["operator"] == "attention_bwd":
+                return attention, BACKWARD_FLOPS * flops, 2 * moved
+            return attention, flops, moved
+        case "attention_decode":
+            decode = DecodeProblem(
+                (keys,) * batch, heads, kv_heads, queries, size, size, dtype, splits=SPLITS_OF_PUBLISHED_DECODE
+            )
+            return decode, 4.0 * batch * heads * queries * keys * size, 2.0 * batch * kv_heads * keys * size * item
+        case "gemm":
+            moved = (queries * size + keys * size + queries * keys) * item
+            return GemmProblem(queries, keys, size, dtype), 2.0 * queries * keys * size, float(moved)
+        case "stream_copy":
+            return StreamProblem("stream_copy", queries, dtype), 0.0, 2.0 * queries * item
+        case other:
+            known = ("attention_fwd", "attention_bwd", "attention_decode", "gemm", "stream_copy")
+            raise ValueError(f"unknown operator '{other}'{near_or_all(other, known)}")
+
+
+def _dtype(text: str) -> Dtype:
+    for known in get_args(Dtype):
+        if text == known:
+            found: Dtype = known
+            return found
+    raise ValueError(f"unknown dtype '{text}'{near_or_all(text, get_args(Dtype))}")
+
+
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise ValueError(f"expected a whole number of at least 1, got '{text}'")
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ValueError(f"expected a positive number, got '{text}'")
+    return value

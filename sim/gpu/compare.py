@@ -1,0 +1,84 @@
+"""Predicted against measured: every case from the plan that would launch it, beside simpler models."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sim.gpu.baselines import BASELINES
+from sim.gpu.cases import Case
+from sim.gpu.device import Device
+from sim.gpu.predict import predict, total_s
+from sim.gpu.statistics import Agreement, agreement
+from sim.problems import InputError, InputProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One case; times in seconds."""
+
+    case: Case
+    predicted_s: float
+    bound_by: str  # of its longest launch
+    baseline_s: tuple[tuple[str, float], ...]
+
+    @property
+    def error(self) -> float:
+        """Signed, of time."""
+        return self.predicted_s / self.case.measured_s - 1
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyAgreement:
+    """How well a family is met, by us and by each baseline; `role` is calibration or held-out."""
+
+    family: str
+    role: str
+    ours: Agreement
+    baselines: tuple[tuple[str, Agreement], ...]
+
+
+def compare(cases: Iterable[Case], devices: dict[str, Device]) -> tuple[Compared, ...]:
+    """Every case on the machine it names; InputError for a case that cannot be planned."""
+    found: list[Compared] = []
+    refused: dict[str, list[str]] = {}  # a reason, and the cases for which it holds
+    for case in cases:
+        try:
+            found.append(_compare(case, devices[case.machine]))
+        except ValueError as error:
+            refused.setdefault(str(error), []).append(case.name)
+    if refused:
+        raise InputError([InputProblem(_named(names), None, "", reason) for reason, names in refused.items()])
+    return tuple(found)
+
+
+def _named(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _compare(case: Case, device: Device) -> Compared:
+    launches = predict(case, device)
+    longest = max(launches, key=lambda launch: launch.time_s)
+    baselines = tuple((name, model(case, device)) for name, model in BASELINES.items())
+    return Compared(case, total_s(launches), longest.bound_by, baselines)
+
+
+def by_family(compared: tuple[Compared, ...]) -> tuple[FamilyAgreement, ...]:
+    """Families in the order of their first case, calibration before held-out."""
+    families = dict.fromkeys(one.case.family for one in compared)
+    found = []
+    for family in families:
+        for role in ("calibration", "held-out"):
+            members = [one for one in compared if one.case.family == family and one.case.role == role]
+            if members:
+                found.append(_agreement(family, role, members))
+    return tuple(found)
+
+
+def _agreement(family: str, role: str, members: list[Compared]) -> FamilyAgreement:
+    measured = [one.case.measured_s for one in members]
+    names = [name for name, _ in members[0].baseline_s]
+    return FamilyAgreement(
+        family,
+        role,
+        agreement(measured, [one.predicted_s for one in members]),
+        tuple((name, agreement(measured, [one.baseline_s[i][1] for one in members])) for i, name in enumerate(names)),
+    )

@@ -1,0 +1,103 @@
+"""A machine of many cores as the time model sees it: rates of one core's pipes, shared bandwidths, constants."""
+
+from dataclasses import dataclass
+
+from arch.cores import Calibration
+from arch.types import Architecture, Array, Memory
+from kernels.plans import Target
+
+# Products of a narrower type run faster by the ratio of widths, where the tensor arrays know the type at all.
+TENSOR_SPEED = {"fp16": 1.0, "bf16": 1.0, "fp8": 2.0}
+WITHOUT_FP8 = ("sm80",)
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Rates are of one core and cycle where they say so, of the whole machine otherwise; nothing is calibrated in
+    them."""
+
+    name: str
+    target: Target
+    calibration: Calibration
+    cores: int
+    clock_hz: float
+    tensor_flops_per_cycle: float  # of a core, 16-bit inputs
+    special_per_cycle: float  # of a core: exponentials, reciprocals
+    vector_per_cycle: float  # of a core: FP32 operations, a fused multiply-add counted once
+    operand_bytes_per_cycle: float  # of a core's memory
+    cache_bytes_per_s: float  # of the memory above the cores
+    cache_bytes: float
+    memory_bytes_per_s: float  # of the outermost memory, by its data sheet
+
+    @property
+    def peak_flops_per_s(self) -> float:
+        """Of 16-bit inputs."""
+        return self.cores * self.tensor_flops_per_cycle * self.clock_hz
+
+    @property
+    def cache_bytes_per_cycle(self) -> float:
+        """One core's share of the bandwidth above the cores."""
+        return self.cache_bytes_per_s / self.cores / self.clock_hz
+
+    @property
+    def sustained_memory_bytes_per_s(self) -> float:
+        return self.memory_bytes_per_s * self.calibration.memory_rate
+
+    def tensor_speed(self, dtype: str) -> float:
+        """Products of that type against 16-bit ones; fp32 has no tensor arrays, and runs on the vector lanes."""
+        if dtype == "fp32":
+            return 2 * self.vector_per_cycle / self.tensor_flops_per_cycle
+        if dtype == "fp8" and self.target.architecture in WITHOUT_FP8:
+            raise ValueError(f"{self.name} has no products of fp8")
+        return TENSOR_SPEED[dtype]
+
+
+def device_of(machine: Architecture) -> Device:
+    """ValueError for a machine that has no cores, or was never calibrated."""
+    cores, calibration = machine.cores, machine.calibration
+    if cores is None or calibration is None:
+        missing = "cores" if cores is None else "calibration"
+        raise ValueError(
+            f"architecture '{machine.name}' has no {missing}: kernels are timed on machines that have both"
+        )
+    core_memory = machine.memory(cores.memory)
+    cache = machine.memory(core_memory.parent or machine.root.name)
+    pipes = {role: machine.array(name) for role, name in cores.pipes}
+    return Device(
+        name=machine.name,
+        target=Target(
+            name=machine.name,
+            architecture=cores.generation,
+            sm_count=cores.count,
+            shared_bytes_per_cta=int(cores.group_memory_bits // 8),
+            shared_bytes_per_sm=int(_size_bits(core_memory) // 8),
+            l2_bytes=int(_size_bits(cache) // 8),
+        ),
+        calibration=calibration,
+        cores=cores.count,
+        clock_hz=machine.clock_hz,
+        tensor_flops_per_cycle=2 * _rate(pipes["tensor"], ("mul", "add")),
+        special_per_cycle=_rate(pipes["special"], ("exp",)),
+        vector_per_cycle=_rate(pipes["vector"], ("mul", "add")),
+        operand_bytes_per_cycle=_bandwidth(core_memory) / machine.clock_hz,
+        cache_bytes_per_s=_bandwidth(cache),
+        cache_bytes=_size_bits(cache) / 8,
+        memory_bytes_per_s=_bandwidth(machine.root),
+    )
+
+
+def _rate(array: Array, operators: tuple[str, ...]) -> float:
+    return array.pes / array.cycles_per_point(operators)
+
+
+def _size_bits(memory: Memory) -> float:
+    if memory.size_bits is None:
+        raise ValueError(f"memory '{memory.name}' has no size, which timing kernels needs")
+    return memory.size_bits
+
+
+def _bandwidth(memory: Memory) -> float:
+    """Bytes per second."""
+    if memory.bandwidth_bits_per_s is None:
+        raise ValueError(f"memory '{memory.name}' has no bandwidth, which timing kernels needs")
+    return memory.bandwidth_bits_per_s / 8
