@@ -11,12 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from arch.cores import Calibration
+from kernels.bench import schema
 from kernels.plans import TARGETS, AttentionProblem, plan
 from sim.__main__ import app
 from sim.gpu.cases import PUBLISHED, load_published
 from sim.gpu.fit import FITTED, calibration_error, fit, scaled
 from sim.gpu.predict import predict, total_s
 from sim.report.compare_command import compare_source, load_device
+from tests.bench_samples import sample_measurement
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -154,46 +156,31 @@ def test_plot(comparison, monkeypatch, tmp_path, suffix):
     assert paths[0].read_bytes() == paths[1].read_bytes() and len(paths[0].read_bytes()) > 10_000
 
 
-def measurement(problem, results):
-    return {
-        "schema": "einfuse.measurement/1",
-        "cases": [
-            {
-                "id": "one",
-                "family": "attention_fwd",
-                "problem": problem,
-                "flops": 4e12,
-                "bytes": 1e9,
-                "results": results,
-            }
-        ],
-    }
+PROBLEM = AttentionProblem(1, 16, 16, 4096, 4096, 128, 128, "bf16", right=0)
 
 
-PROBLEM = {
-    "kind": "AttentionProblem", "batch": 1, "heads": 16, "kv_heads": 16, "queries": 4096, "keys": 4096,
-    "head_size": 128, "value_size": 128, "dtype": "bf16", "left": -1, "right": 0, "lengths": [],
-    "has_softcap": False, "has_tma_layout": True,
-}  # fmt: skip
+def measurement(*results):
+    case = schema.Case("one", "attention_fwd", PROBLEM, 4 * 10**12, 10**9, results=results)
+    return replace(sample_measurement("copy"), cases=(case,))
 
 
 def result_of(name, is_own, seconds, launches=()):
-    return {"implementation": name, "is_own": is_own, "timing": {"median_s": seconds}, "launches": list(launches)}
+    timing = schema.Timing(seconds, seconds, seconds, 9)
+    return schema.Result(name, is_own, "events", timing, (timing, timing), 1.0, 1.0, launches)
 
 
 def test_a_measurement_file_is_predicted_from_its_own_plans(tmp_path):
-    problem = AttentionProblem(1, 16, 16, 4096, 4096, 128, 128, "bf16", right=0)
-    (launch,) = plan(problem, TARGETS["h100"])
-    cut = launch.configuration._asdict()
-    halved = cut | {"block_n": 64}
+    (launch,) = plan(PROBLEM, TARGETS["h100"])
+    record = schema.LaunchRecord.of(launch)
+    halved = replace(record, configuration=launch.configuration._replace(block_n=64))
     path = tmp_path / "run.json"
-    results = [
-        result_of("own", True, 1e-3, [{"configuration": cut}]),
-        result_of("own-halved", True, 1e-3, [{"configuration": halved}]),
+    results = (
+        result_of("own", True, 1e-3, (record,)),
+        result_of("own-halved", True, 1e-3, (halved,)),
         result_of("sdpa-flash", False, 2e-3),
         result_of("unheard-of", False, 2e-3),
-    ]
-    path.write_text(json.dumps(measurement(PROBLEM, results)))
+    )
+    path.write_text(schema.measurement_text(measurement(*results)))
     result = run(path, "--machine", "h200-sxm", "--json")
     assert result.exit_code == 0, result.output
     found = {case["case"]: case for case in json.loads(result.stdout)["cases"]}
@@ -201,24 +188,27 @@ def test_a_measurement_file_is_predicted_from_its_own_plans(tmp_path):
     device = load_device("h200-sxm")
     cases = compare_source(str(path), "h200-sxm").compared
     assert found["one/own"]["predicted_s"] == total_s(predict(cases[0].case, device))
-    assert cases[0].case.problem == problem
+    assert cases[0].case.problem == PROBLEM
     assert cases[1].predicted_s != cases[0].predicted_s
     assert found["one/sdpa-flash"]["implementation"] == "fa2"
 
 
+def changed(**fields):
+    """The text of a file whose problem has other fields."""
+    document = json.loads(schema.measurement_text(measurement(result_of("sdpa-flash", False, 1.0))))
+    document["cases"][0]["problem"] |= fields
+    return json.dumps(document)
+
+
 MISTAKES = [
-    ("{", "run.json:1: not JSON (Expecting property name enclosed in double quotes)"),
-    ("{}", "run.json: $.schema: expected 'einfuse.measurement/1', got None"),
+    ("{", "run.json:1: $: not JSON (Expecting property name enclosed in double quotes)"),
     (
-        json.dumps(measurement(PROBLEM | {"heads": 3}, [])),
-        "run.json: $.cases[0]: is no measured case (query heads must be a multiple of key-value heads, got 3 and 16)",
+        changed(heads=3),
+        "run.json: $.cases[0].problem: query heads must be a multiple of key-value heads, got 3 and 16",
     ),
+    (changed(head=3), "run.json: $.cases[0].problem.head: unknown field (did you mean 'heads'?)"),
     (
-        json.dumps(measurement(PROBLEM | {"head": 3}, [])),
-        "run.json: $.cases[0]: is no measured case (unknown field 'head' of AttentionProblem)",
-    ),
-    (
-        json.dumps(measurement(PROBLEM, [result_of("unheard-of", False, 1.0)])),
+        schema.measurement_text(measurement(result_of("unheard-of", False, 1.0))),
         "run.json: $.cases: holds no case of an implementation that can be planned",
     ),
 ]
