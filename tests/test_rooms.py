@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "arch": (),
     "mappings": ("einsums", "arch"),
     "kernels": (),
-    "sim": ("einsums", "arch", "mappings", "kernels.plans"),
+    # Of the kernels what needs the standard library only: plans, and the files that measurements are.
+    "sim": ("einsums", "arch", "mappings", "kernels.plans", "kernels.bench.schema", "kernels.bench.structure"),
 }
 # Room: what it may also import, but only inside the function that needs it.
 MAY_IMPORT_LATE = {"sim": ("kernels",)}

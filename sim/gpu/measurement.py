@@ -1,15 +1,13 @@
 """A measurement file of our own benchmark as cases: one for each implementation that was timed and can be planned."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from kernels.bench import schema
+from kernels.bench.structure import DocumentError
 from kernels.plans import Configuration
 from kernels.plans.problems import AttentionProblem
 from sim.gpu.cases import Case
 from sim.problems import InputError, InputProblem
-
-if TYPE_CHECKING:
-    from kernels.bench import schema
 
 # Family: names of implementations in measurement files, and in the table of implementations. Others have no plan.
 LIBRARIES = {"cublas": "library", "torch-copy": "library"}
@@ -26,11 +24,8 @@ CUT_FAMILIES = ("attention_fwd", "gemm")
 
 def load_measurement(path: Path, machine: str) -> tuple[Case, ...]:
     """The cases of a file, timed on that machine; InputError where it is no measurement or holds none we can plan."""
-    from kernels.bench.schema import read_measurement
-    from kernels.bench.structure import DocumentError
-
     try:
-        measurement = read_measurement(path)
+        measurement = schema.read_measurement(path)
     except (OSError, UnicodeDecodeError) as error:
         raise _refused(path, "", f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except DocumentError as error:
@@ -45,7 +40,7 @@ def _refused(path: Path, place: str, sentence: str) -> InputError:
     return InputError([InputProblem(str(path), None, place, sentence)])
 
 
-def _cases_of(one: "schema.Case", machine: str, source: str) -> list[Case]:
+def _cases_of(one: schema.Case, machine: str, source: str) -> list[Case]:
     found = []
     for result in one.results:
         name = result.implementation
@@ -71,7 +66,7 @@ def _cases_of(one: "schema.Case", machine: str, source: str) -> list[Case]:
     return found
 
 
-def _cut_of(one: "schema.Case", result: "schema.Result") -> Configuration | None:
+def _cut_of(one: schema.Case, result: schema.Result) -> Configuration | None:
     if one.family not in CUT_FAMILIES or not result.is_own or len(result.launches) != 1:
         return None
     return result.launches[0].configuration
