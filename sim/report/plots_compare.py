@@ -57,6 +57,8 @@ def draw_cloud(axes: Axes, compared: Sequence[Compared]) -> None:
     axes.set_yscale("log")
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter("{x:g}")
     axes.grid(axis="both")
     axes.set_xlabel("measured, ms (hollow: calibration)")
     axes.set_ylabel("predicted, ms")
@@ -73,13 +75,17 @@ def draw_rates(axes: Axes, compared: Sequence[Compared], mask: str) -> None:
         if (problem.right >= 0) != (mask == "causal"):
             continue
         point = (problem.keys, case.useful_flops / case.measured_s / 1e12, case.useful_flops / one.predicted_s / 1e12)
-        curves.setdefault((case.source, case.implementation), []).append(point)
+        curves.setdefault((case.name.split("/")[0], case.implementation), []).append(point)
     longest = sorted((c for c in curves.items() if len(c[1]) > 1), key=lambda item: -len(item[1]))[:MOST_CURVES]
-    for i, ((_, implementation), points) in enumerate(longest):
+    names = [implementation for (_, implementation), _ in longest]
+    for i, ((source, implementation), points) in enumerate(longest):
         lengths, measured, predicted = zip(*sorted(points), strict=True)
-        axes.plot(lengths, predicted, color=COLOURS[i], linewidth=1, label=implementation)
+        label = f"{implementation}, {source}" if names.count(implementation) > 1 else implementation
+        axes.plot(lengths, predicted, color=COLOURS[i], linewidth=1, label=label)
         axes.plot(lengths, measured, color=COLOURS[i], linestyle="none", marker=MARKERS[i], markersize=3)
     axes.set_xscale("log", base=2)
+    lengths = sorted({point[0] for _, points in longest for point in points})
+    axes.set_xticks(lengths, [f"{n >> 10}K" if n % 1024 == 0 else str(n) for n in lengths])
     axes.set_ylim(bottom=0)
     axes.set_title(f"Attention forward, head size 128, {mask} (line: predicted)")
     axes.set_xlabel("length")
