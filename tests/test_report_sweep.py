@@ -158,8 +158,9 @@ def test_pareto_draws_every_legal_point_and_the_front_that_brute_force_finds(stu
 
 def test_named_designs_are_those_that_ship_and_compute_the_same(study: Study) -> None:
     named = named_designs(study)
-    shipped = {name for name in CATALOGS["experiment"].names() if not name.startswith("linear")}
-    assert set(named) == shipped
+    # Linear layers compute something else; GPUs are of another technology node.
+    others = ("linear", "attention-h100", "decode-h100", "product-h100")
+    assert set(named) == {name for name in CATALOGS["experiment"].names() if not name.startswith(others)}
     for name in ("unfused", "fusemax-binding"):
         result = simulate(load_experiment(name, model="BERT", seq_len=65536))
         assert (named[name]["latency_s"], named[name]["energy_pj"]) == (result.latency_s, result.energy_pj)

@@ -55,9 +55,11 @@ def _values(study: Study, result: SimulationResult) -> Values:
 
 
 def is_comparable(one: Experiment, other: Experiment) -> bool:
-    """Whether both compute the same outputs from the same inputs, of the same sizes and in words of the same width."""
-    same_words = one.architecture.word_bits == other.architecture.word_bits
-    return same_words and _signature(one) == _signature(other)
+    """Whether both compute the same outputs from the same inputs, of the same sizes, in words of the same width and in
+    the same technology node: areas and energies of others say something else."""
+    machines = one.architecture, other.architecture
+    same_kind = len({(machine.word_bits, machine.node_nm) for machine in machines}) == 1
+    return same_kind and _signature(one) == _signature(other)
 
 
 def _signature(experiment: Experiment) -> tuple[object, ...]:
