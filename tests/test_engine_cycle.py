@@ -284,6 +284,15 @@ def test_schedule_against_its_dependencies_is_refused() -> None:
         least_lags(two_ops("B"), [Edge(0, 1, 0), Edge(1, 0, 1)], Rule(20, hides=False, concurrent=True))
 
 
+def test_an_old_value_that_another_nest_has_made_is_there() -> None:
+    # Einsum Y reads R[i1] and R[i1+1] in loops of its own, when R is complete: its tiles wait for nobody to change them.
+    experiment = timed_experiment(30077)
+    assert experiment is not None
+    fast, slow = both_ways(experiment)
+    assert outcome(fast) == outcome(slow)
+    check_against_bounds(experiment, fast)
+
+
 def test_running_values_cannot_be_run_through_at_once() -> None:
     stages = dict.fromkeys(("QK", "LM", "RM", "SLN", "SLD", "SLNV", "PRM", "SPD", "RD", "SPNV", "RNV", "AV"), 0)
     # The division walks other tiles than the rest, so a step is a whole chunk of queries, with all of its keys.

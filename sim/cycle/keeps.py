@@ -73,7 +73,9 @@ def traffic_of(builder: FlowBuilder, keep: PlacedKeep) -> tuple[Traffic, ...]:
     if writer is not None and builder.must_drain(keep, touches):
         parts = builder.parts_of(writer)
         found.append(Traffic(writer, outer, parts, True))
-        if builder.rows.row(keep.loops, parts, parts) != builder.rows.total(parts):
+        # Only what is reduced comes back incomplete; that loops pass it again may also be a matter of their sizes.
+        is_reduced = bool(builder.cascade.einsum(writer.leaf.einsum).reduced_variables)
+        if is_reduced and builder.rows.row(keep.loops, parts, parts) != builder.rows.total(parts):
             found.append(Traffic(writer, outer, parts, False, only_again=True))
     return tuple(found)
 

@@ -268,7 +268,8 @@ class _Rows:
         """Loop from one iteration to the next of which a tile comes back changed; -1: it does not."""
         tree = self.design.builder.tree
         old = any(t.touch.version == "old" for t in keep.traffic if not t.writes)
-        if not keep.fills or not (keep.drains or old):
+        is_made_here = any(slot.leaf.einsum == keep.keep.tensor for slot in self.nest.slots)
+        if not keep.fills or not is_made_here or not (keep.drains or old):
             return -1
         inside = self.nest.loops[: keep.depth]
         if any(t.only_again for t in keep.traffic):
