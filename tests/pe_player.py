@@ -84,6 +84,7 @@ class Player:
         self.cascade, self.walk = design.builder.cascade, design.walk
         self.registers: dict[tuple[str, ...], int] = {}
         self.tasks: list[Task] = []
+        self.offset = 0  # cycles before the log begins, in which initial values go to their registers
 
     # Where and when
 
@@ -132,7 +133,8 @@ class Player:
     def folds(self, lowered: Lowered, done: Run, op: Op) -> list[Fold]:
         """Every fold of an op of this nest, in order."""
         slot, tables = op.slot, lowered.program.tables
-        starts = [row[col.START] for row in done.log.tolist() if row[0] == col.OP_ROW and row[2] == op.index]
+        log = [row for row in done.log.tolist() if row[col.LOG_KIND] == col.OP_ROW and row[col.WHAT] == op.index]
+        starts = [row[col.START] + self.offset for row in log]
         zero, around = tuple([0] * len(self.design.whole)), self.nest.loops[: slot.depth]
         guarded = {self.nest.loops[position] for position in slot.guard}
         start = full_chain(self.walk, self.design.whole, self.nest.outer)[-1]
@@ -377,6 +379,10 @@ class Player:
         """Run the nest from `memory: f8[word]`; its hazards tell what the schedule got wrong."""
         self.nest = lowered.nest
         self.ops = [self.op_of(lowered, n) for n in range(len(self.nest.slots))]
+        initial = {initial.tensor for initial in self.cascade.initial}
+        reads = [load for slot in self.nest.slots for load in self.cascade.einsum(slot.leaf.einsum).loads]
+        # No more than a register for every repetition of everything that reads one.
+        self.offset = sum(load.tensor in initial for load in reads) * max(done.runs.tolist())
         self.found = {op.index: self.folds(lowered, done, op) for op in self.ops}
         for op in self.ops:
             for number, fold in enumerate(self.found[op.index]):
@@ -405,7 +411,7 @@ class Player:
             latency = latency_of_ways(self.design.builder, op.sizer)
             ends = [row[col.END] for row in done.log.tolist() if row[0] == col.OP_ROW and row[2] == op.index]
             last = max(last, max(ends) + latency)
-        return last - 1
+        return last - 1 + self.offset
 
 
 def replace_name(issue: Issue, suffix: str, start: int) -> Issue:

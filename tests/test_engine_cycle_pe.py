@@ -6,6 +6,7 @@ occur, the result must be the interpreter's, and the last cycle must be the same
 
 import itertools
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,23 @@ def test_ragged_tiles_end_before_the_full_ones_that_the_latency_is_of(design: st
         assert [str(hazard) for hazard in result.hazards] == []
         assert 0 <= last_cycle - result.last_cycle < sizes.rows + sizes.cols
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_schedules_of_any_size_run_on_pes(seed: int) -> None:
+    random = Random(seed)
+    rows = random.randint(2, 12)
+    columns = random.choice([rows, random.randint(2, 12)])
+    sizes = Sizes(rows, columns, random.randint(1, 14), random.randint(1, 40), random.randint(1, 30))
+    for design in DESIGNS:
+        experiment = one_head(design, sizes)
+        if experiment.problems:
+            continue
+        played, found, expected = play(experiment)
+        for result, last_cycle in played:
+            assert [str(hazard) for hazard in result.hazards] == [], (design, sizes)
+            assert 0 <= last_cycle - result.last_cycle < rows + columns, (design, sizes)
+        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11, err_msg=f"{design} {sizes}")
 
 
 @pytest.mark.parametrize(

@@ -143,6 +143,7 @@ class Sizer:
         ports = len(self.machine.ported)
         rows = [[0] * ports for _ in range(3)]
         link_in = link_out = 0
+        returns = False
         streams = {False: Fraction(0), True: Fraction(0)}
         for way, loops in self.ways:
             fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
@@ -150,6 +151,7 @@ class Sizer:
             passing = Fraction(1) if way.memory == self.root else way.spilled
             streams[way.touch.writes] += words * passing
             streams[False] += again * passing
+            returns = returns or again > 0
             shift = ceil(Fraction(fetches * self._shift_rows(way, extents), folds)) if loops == self.slot.loops else 0
             if way.touch.writes:
                 link_out += shift
@@ -160,6 +162,10 @@ class Sizer:
                 slots = folds * (shift or points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
+        if link_in and returns and folds == 1:
+            # The partial sums of the tile before have to come down all rows before they enter again at the top, however
+            # few rows this tile loads.
+            link_in = max(link_in, self.array.rows - points * cycles)
         chains, chain = self._chains(extents), 0
         if link_in or link_out:
             link_out += ceil(Fraction(chains, folds))
