@@ -40,6 +40,7 @@ from sim.lower import parsed
 from sim.problems import InputError, InputProblem
 from sim.reproduce import run_reproduction
 from sim.reproduction import Reproduction
+from sim.suggest import nearest_name
 
 NOUNS: dict[str, type[BaseModel]] = {
     "cascade": Cascade,
@@ -109,16 +110,17 @@ def _check(kind: str, document: Document, path: Path, machine: Architecture | No
 
 # --- which kind ---------------------------------------------------------------------------------------------
 def kind_of(document: Document) -> str:
-    """The kind whose keys the document uses most, or nothing; a document with a base is of its base's kind."""
+    """The kind whose keys the document uses most, or nothing; with a base, among the kinds that its base may be of."""
     data = document.data
     changes = data.get("set")
     heads = [str(key).partition(".")[0] for key in (*data, *(changes if isinstance(changes, dict) else ()))]
     own = set(heads) - COMMON
     scores = {kind: len(own & keys_of(kind)) for kind in NOUNS}
-    best = max(scores, key=lambda kind: scores[kind])
-    if scores[best]:
-        return best
-    return _kind_of_base(document) if "base" in data else ""
+    of_base = _kinds_of_base(document) if "base" in data else ()
+    # Of equals the one whose keys the others may be, misspelt.
+    near = {kind: sum(bool(nearest_name(key, keys_of(kind))) for key in own) for kind in of_base}
+    best = max(of_base or NOUNS, key=lambda kind: (scores[kind], near.get(kind, 0)))
+    return best if scores[best] or of_base else ""
 
 
 def keys_of(kind: str) -> frozenset[str]:
@@ -128,15 +130,20 @@ def keys_of(kind: str) -> frozenset[str]:
     return frozenset(keys | set(PARTS if kind == "experiment" else ())) - COMMON
 
 
-def _kind_of_base(document: Document) -> str:
+def _kinds_of_base(document: Document) -> tuple[str, ...]:
+    """Kinds of which something of that name ships; of a path, the kind of the document there."""
+    name, found = str(document.data["base"]), []
     for kind, catalog in CATALOGS.items():
         try:
-            base = read_document_once(catalog.find(str(document.data["base"]), Path(document.file).parent))
+            path = catalog.find(name, Path(document.file).parent)
+            base = read_document_once(path)
         except ValueError:
             continue
-        if "base" not in base.data:
-            return kind_of(base) or kind
-    return ""
+        if name in catalog.names():
+            found.append(kind)
+        elif "base" not in base.data:
+            found.append(kind_of(base) or kind)
+    return tuple(kind for kind in dict.fromkeys(found) if kind in NOUNS)
 
 
 # --- the kinds that more is asked of ------------------------------------------------------------------------

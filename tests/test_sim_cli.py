@@ -221,6 +221,36 @@ def test_check_of_something_else(design: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (  # `cores` is a key of machines too, and the base is a mapping
+            "base: attention-tiled\nset: {cores: [b, hh]}\n",
+            "$.cores: expected the first of the loops around every Einsum, [b, h, p], got [b, hh]",
+        ),
+        (  # an experiment and a mapping are called so
+            "base: fusemax-binding\nset: {seq_lenn: 4}\n",
+            "$.seq_lenn: unknown key 'seq_lenn' (did you mean 'seq_len'?)",
+        ),
+        (
+            "base: fusemax-architecture\nset: {tiles.M0: PE2D.rowz}\n",
+            "$.tiles.M0: unknown name 'PE2D.rowz' (did you mean 'PE2D.rows'?)",
+        ),
+        (
+            "base: h100-sxm\nset: {calibration.tensor_ratee: 0.5}\n",
+            "$.calibration.tensor_ratee: unknown key 'tensor_ratee' (did you mean 'tensor_rate'?)",
+        ),
+        (
+            "base: hbm2-2000\nset: {timings.tRCDD: {cycles: 3, source: none}}\n",
+            "$.timings.tRCDD: unknown timing 'tRCDD' (did you mean 'tRCD'?)",
+        ),
+    ],
+)
+def test_a_file_with_a_base_is_of_a_kind_of_its_base(design: Path, text: str, message: str) -> None:
+    (design / "mine.yaml").write_text(text)
+    assert run(["check", "mine.yaml"])[:2] == (1, f"mine.yaml:2: {message}\n")
+
+
 SHIPPED = [(kind, name) for kind, catalog in CATALOGS.items() for name in catalog.names()]
 
 
