@@ -109,7 +109,15 @@ EVEN = [
     Sizes(16, 16, 32, 64, 32),
     Sizes(64, 64, 64, 128, 64),
 ]
-RAGGED = [Sizes(4, 4, 6, 14, 10), Sizes(8, 8, 3, 29, 13), Sizes(16, 16, 5, 40, 23), Sizes(64, 64, 24, 100, 70)]
+RAGGED = [
+    Sizes(4, 4, 6, 14, 10),
+    Sizes(8, 8, 3, 29, 13),
+    Sizes(16, 16, 5, 40, 23),
+    Sizes(64, 64, 24, 100, 70),
+    # The last tile of keys loads two rows, while partial sums still come down all of them.
+    Sizes(6, 6, 1, 20, 3),
+    Sizes(10, 6, 6, 22, 4),
+]
 DESIGNS = ["unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding", "pipelined"]
 
 
