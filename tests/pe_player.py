@@ -153,8 +153,7 @@ class Player:
 
     def _repetition(self, op: Op, start: int, extents: Extents, origin: Extents) -> list[Fold]:
         found, inner, amount = [], op.slot.loops[-1:], op.sizer.amount(extents)
-        for loop in op.slot.group_loops:
-            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
+        extents = self.walk.full_tile(extents, op.slot.group_loops)
         for fold, at in self.tiles(extents, origin, op.slot.loops[:-1]):
             steps = self.walk.trips(fold, inner[0]) if inner else 1
             ends = [self.walk.inside(fold, inner[0], last) if inner else fold for last in (steps == 1, True)]

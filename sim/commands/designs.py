@@ -1,4 +1,4 @@
-"""Commands about designs and everything that is written about them: simulate, reproduce, check, trace, bind, verify."""
+"""Commands about one design, or one file: simulate, reproduce, check, trace, bind, verify, list."""
 
 import json
 from pathlib import Path

@@ -26,7 +26,6 @@ from sim.cycle.dram import seconds_per_byte
 from sim.cycle.extents import Extents, Walk
 from sim.cycle.nest import Slot
 from sim.flows import FlowBuilder, Touch
-from sim.ranks import RankSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +135,7 @@ class Sizer:
     def amount(self, extents: Extents) -> Amount:
         """What one repetition takes on a tile of these extents (below the nest's loops)."""
         repeats = self.walk.iterations(extents, self.slot.group_loops)
-        for loop in self.slot.group_loops:
-            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
+        extents = self.walk.full_tile(extents, self.slot.group_loops)
         folds, points = self._folds(extents)
         cycles = self.machine.cycles_per_point[self.slot.leaf.einsum]
         ports = len(self.machine.ported)
@@ -190,31 +188,22 @@ class Sizer:
 
     def _chains(self, extents: Extents) -> int:
         """Slots for reductions over the PEs: one for each run of slots in which every PE folds words of its own."""
-        space, sides = self.walk.space, [side.variable for side in self.slot.leaf.spatial]
-        if not any(side in self.reduced and self._is_wide(extents, side) for side in sides):
+        part, tile = self.walk.space.part_of_variable, self.walk.full_tile(extents, self.slot.loops)
+        sides = [side.variable for side in self.slot.leaf.spatial if side.variable in self.reduced]
+        if not any(self.walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
             return 0
-        inner = len(self.slot.loops)
-        while inner and self.walk.loops[self.slot.loops[inner - 1]].part in self._reduced_parts(space):
+        reduced, inner = {part(variable) for variable in self.reduced}, len(self.slot.loops)
+        while inner and self.walk.loops[self.slot.loops[inner - 1]].part in reduced:
             inner -= 1
         around = self.walk.iterations(extents, self.slot.loops[:inner])
         return around if self.walk.iterations(extents, self.slot.loops) > around else 0
-
-    def _is_wide(self, extents: Extents, variable: str) -> bool:
-        """Whether more than one PE lies along a side."""
-        for loop in self.slot.loops:
-            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
-        return self.walk.words(extents, frozenset([self.walk.space.part_of_variable(variable)])) > 1
-
-    def _reduced_parts(self, space: RankSpace) -> set[int]:
-        return {space.part_of_variable(variable) for variable in self.reduced}
 
     def _folds(self, extents: Extents) -> tuple[int, int]:
         """(folds, slots of each): the innermost loop gives the slots; a ragged one counts as slots altogether."""
         total = self.walk.iterations(extents, self.slot.loops)
         if not self.slot.loops:
             return 1, 1
-        for loop in self.slot.loops[:-1]:
-            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
+        extents = self.walk.full_tile(extents, self.slot.loops[:-1])
         points = self.walk.trips(extents, self.slot.loops[-1])
         return (total // points, points) if total % points == 0 else (1, total)
 
@@ -225,9 +214,7 @@ class Sizer:
         sides = {side.side: self.walk.space.part_of_variable(side.variable) for side in self.slot.leaf.spatial}
         if self.array.rows == 1 or self.array.columns == 1 or len(sides) < 2 or not set(sides.values()) <= way.parts:
             return 0
-        for loop in self.slot.loops:
-            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
-        return self.walk.words(extents, frozenset([sides["rows"]]))
+        return self.walk.words(self.walk.full_tile(extents, self.slot.loops), frozenset([sides["rows"]]))
 
     def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
         """Words of partial sums that come back to be completed: all but the first visit, of the nest's visits
@@ -272,5 +259,5 @@ def latency_of_ways(builder: FlowBuilder, sizer: Sizer) -> int:
         latency += array.rows + array.columns - 2
     lanes = {side.variable for side in leaf.spatial if side.side not in sides}
     if sides and leaves and not (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
-        latency += sum((array.columns if side == "rows" else array.rows) - 1 for side in sides[:1])
+        latency += (array.columns if sides[0] == "rows" else array.rows) - 1
     return latency

@@ -43,6 +43,12 @@ class Walk:
         left = whole - tile * (self.trips(extents, loop) - 1) if is_last else min(tile, whole)
         return (*extents[:root], left, *extents[root + 1 :])
 
+    def full_tile(self, extents: Extents, loops: tuple[int, ...]) -> Extents:
+        """Extents of the full tiles inside all of these loops."""
+        for loop in loops:
+            extents = self.inside(extents, loop, self.trips(extents, loop) == 1)
+        return extents
+
     def words(self, extents: Extents, parts: frozenset[int]) -> int:
         """Words of a tensor over these parts in a tile."""
         words = 1
