@@ -52,7 +52,7 @@ def swept(name: str, folder: Path) -> str:
 
 def reproduced(folder: Path) -> str:
     """Digest of `results.csv` of the shipped reproduction."""
-    from sim.report.reproduction import write_reproduction
+    from sim.report.reproduction.writing import write_reproduction
 
     write_reproduction(REPRODUCTION, folder, lambda _: None)
     return digest((folder / "results.csv").read_bytes())
@@ -71,7 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="replace the recorded digests")
     wishes = parser.parse_args()
-    from sim.load import CATALOGS
+    from sim.load.nouns import CATALOGS
 
     with tempfile.TemporaryDirectory() as folder:
         found = dict(iter_digests(tuple(CATALOGS["experiment"].names()), Path(folder)))
