@@ -16,6 +16,7 @@ from arch.types import Architecture
 from einsums.graph import consumers_of, producer_of
 from einsums.types import Access, Cascade
 from mappings.cores import iter_core_findings
+from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.lifetime import iter_lifetime_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, Node
@@ -55,6 +56,7 @@ def check_mapping(
         iter_coverage_problems,
         iter_walk_problems,
         iter_keep_problems,
+        iter_element_problems,
         iter_order_problems,
         iter_lifetime_problems,
         iter_schedule_problems,
@@ -271,6 +273,12 @@ def iter_keep_problems(c: Combination) -> Iterator[Problem]:
                     share.path,
                     f"'{tensor}' shares a place in '{share.memory}' that is not kept for it here{near}",
                 )
+
+
+def iter_element_problems(c: Combination) -> Iterator[Problem]:
+    """Of a tile beside the elements of an array it is known which element has which words; bypassing operands exist."""
+    for findings in (iter_element_findings, iter_bypass_findings):
+        yield from (Problem(*found) for found in findings(c.cascade, c.tree, c.architecture))
 
 
 def _nesting_problems(c: Combination, outer: PlacedKeep, inner: PlacedKeep) -> Iterator[Problem]:

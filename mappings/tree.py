@@ -64,6 +64,7 @@ class PlacedLeaf:
     spatial: tuple[SpatialLoop, ...]
     forwarded: tuple[str, ...]
     path: str
+    bypass: tuple[str, ...] = ()  # operands, or the result, that no register of the array holds
     recompute: bool = False  # runs again in every iteration of a loop over a rank that its Einsum lacks
 
 
@@ -205,6 +206,7 @@ class _Builder:
                 spatial,
                 leaf.forwarded,
                 path,
+                leaf.bypass,
                 leaf.recompute,
             )
         )

@@ -152,13 +152,16 @@ class Share(_Noun):
 
 
 class Leaf(_Noun):
-    """One Einsum on one array. `forwarded` operands come with another Einsum's stream, with no access of their own."""
+    """One Einsum on one array. `forwarded` operands come with another Einsum's stream, with no access of their own;
+    those of `bypass` go straight between a memory and the operators, without the registers.
+    """
 
     einsum: str
     array: str
     loops: Loops = ()
     spatial: Spatial = ()
     forwarded: tuple[str, ...] = ()
+    bypass: tuple[str, ...] = ()
     recompute: bool = False
 
     @field_validator("spatial", mode="before")

@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.engine.columns import FlowColumn, KeepColumn, LeafColumn
-from sim.engine.counting import count_words, first_tile_words
+from sim.engine.counting import count_words
 from sim.engine.moving import add_by_group, move_bytes
-from sim.engine.tables import Tables
+from sim.engine.tables import RowTables, Tables
 
 
 class Evaluation(NamedTuple):
@@ -76,7 +76,17 @@ def evaluate(tables: Tables) -> Evaluation:
 
 def count_rows(tables: Tables) -> np.ndarray:
     """counts: f8[design, row], words (or points, or steps); exact up to 2^53."""
-    rows = tables.shape.rows
+    return _counted(tables, tables.shape.rows)
+
+
+def tile_words(tables: Tables) -> np.ndarray:
+    """f8[design, row of the tiles]: words of the first, and largest, tile of a kept tensor; beside the elements of an
+    array those of the element that holds most.
+    """
+    return _counted(tables, tables.shape.tiles)
+
+
+def _counted(tables: Tables, rows: RowTables) -> np.ndarray:
     counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
     count_words(
         tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.relevant, rows.runs, rows.loop_rank, counts
@@ -92,11 +102,11 @@ def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def footprints(tables: Tables) -> np.ndarray:
-    """Bytes each memory must hold at once: the largest sum over phases of the tiles that must be there."""
-    rows, keeps = tables.shape.tiles, tables.shape.keeps
-    words = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
-    first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, words)
-    tile_bytes = words * tables.machine.word_bytes[:, None]
+    """Bytes each memory (of those beside every element: the fullest one) must hold at once: the largest sum over
+    phases of the tiles that must be there.
+    """
+    keeps = tables.shape.keeps
+    tile_bytes = tile_words(tables) * tables.machine.word_bytes[:, None]
     needed = np.zeros_like(tables.reserved_bytes)
     for present in present_keeps(tables):
         held = np.zeros_like(needed)

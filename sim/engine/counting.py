@@ -14,9 +14,10 @@ from sim.engine.jit import compiled
 
 MAX_DEPTH = 32  # loops above one edge; a tree deeper than this is refused when tables are made
 
-# What an iteration of a loop does to the tile of an edge (`relevant`): leaves it in place, brings another one, or
-# leaves it in place and only the first iteration is of interest.
-STAYS, ADVANCES, FIRST_ONLY = 0, 1, 2
+# What an iteration of a loop does to the tile of an edge (`relevant`): leaves it in place, brings another one, leaves
+# it in place with only the first iteration of interest, or passes over a piece of a tile that is there as a whole: its
+# pieces add up, but nothing is fetched again for them.
+STAYS, ADVANCES, FIRST_ONLY, WALKS = 0, 1, 2, 3
 
 # Fields of a trail of loops, and the states in which the walk meets a loop again.
 RANK, TILE, RELEVANT, STATE, SAVED, RAGGED, FIELDS = 0, 1, 2, 3, 4, 5, 6
@@ -82,7 +83,8 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
                 trail[STATE, level] = FULL
                 extent[rank] = tile
                 weight[0, level + 1] = weight[0, level] * full
-                if trail[RELEVANT, level] != ADVANCES and (full > 1 or ragged > 0):
+                stays = trail[RELEVANT, level] == STAYS or trail[RELEVANT, level] == FIRST_ONLY
+                if stays and (full > 1 or ragged > 0):
                     # A tensor that the inner loops leave in place is fetched by the first iteration only.
                     first_only = trail[RELEVANT, level] == FIRST_ONLY
                     if first_only or not passes_several(trail, level + 1, depth, extent, scratch):
@@ -131,22 +133,6 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
                 trail[RELEVANT, depth] = relevant[n, depth]
                 depth += 1
             out[d, n] = fetched_words(trail, depth, runs[n], sizes[d], extent, scratch, weight)
-
-
-@compiled
-def first_tile_words(extents, tiles, sizes, paths, runs, loop_rank, out):
-    """Fill `out: f8[design, row], words` with the words of the first, and largest, tile at every row's place."""
-    extent = np.empty(extents.shape[1], np.int64)
-    for d in range(extents.shape[0]):
-        for n in range(paths.shape[0]):
-            for r in range(extents.shape[1]):
-                extent[r] = extents[d, r]
-            for k in range(paths.shape[1]):
-                loop = paths[n, k]
-                if loop < 0:
-                    break
-                extent[loop_rank[loop]] = min(extent[loop_rank[loop]], tiles[d, loop])
-            out[d, n] = tile_words(runs[n], sizes[d], extent)
 
 
 @compiled

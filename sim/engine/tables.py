@@ -11,7 +11,7 @@ import numpy as np
 class MachineColumns(NamedTuple):
     """Numbers of the machines of a batch, f8[design, memory | array | einsum]."""
 
-    capacity_bytes: np.ndarray  # of all instances of a core together; inf when unbounded
+    capacity_bytes: np.ndarray  # of one instance; inf when unbounded
     bandwidth_bytes_per_s: np.ndarray  # inf when not a limit
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray

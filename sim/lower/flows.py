@@ -4,8 +4,15 @@ Each tensor has a chain of places on the way to each Einsum that touches it: its
 outermost kept tile that all its Einsums share), further kept tiles, and the registers of the array. Words go down the
 chain when a tile is filled, up when it is drained, and come back when a partial sum is replaced before its reduction
 is complete; the first read of each element of an output is elided. What an array reads and writes in its own
-registers is counted once for each operand of each iteration point. The part of a spilled memory's
-tiles that does not fit is accessed in the next place outward, or, of a tensor that lives there, in its parent.
+registers is counted once for each operand of each iteration point, unless the operand bypasses them. The part of a
+spilled memory's tiles that does not fit is accessed in the next place outward, or, of a tensor that lives there, in its
+parent.
+
+A memory beside the elements of an array is as many stores as there are elements. A word that several of them need is
+read once from a shared memory outside and written into each. Elements along a side that carries a reduced rank each add
+up a sum of their own: all of them are read when the result leaves. Where the result stays beside the array and is read
+there, the sums are combined first: one element's sum ends as the result, the others are read, and every further element
+that needs the result is written.
 """
 
 from dataclasses import dataclass, field
@@ -13,9 +20,11 @@ from typing import Literal, NamedTuple
 
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from sim.engine.counting import FIRST_ONLY
+from sim.lower.elements import copies_row, sided_parts
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
-from sim.lower.rows import NOTHING, RowTable
+from sim.lower.rows import NOTHING, Path, RowTable
 
 Version = Literal["plain", "old", "new", "last"]
 
@@ -44,6 +53,13 @@ class Words(NamedTuple):
     row: int
     less: int = -1
     resident: int = -1
+
+
+class Tiles(NamedTuple):
+    """Tiles over parts `dims` that the loops of `path` bring."""
+
+    path: Path
+    dims: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,24 +141,53 @@ class FlowBuilder:
         inside = [touch for touch in touches if keep.covers(touch.leaf.index)]
         if not inside:
             return
+        writer = next((touch for touch in inside if touch.writes), None)
+        if writer is not None:
+            self.add_combining(keep, writer, inside)
         chain = self.chain(inside[0].leaf, keep.tensor, touches)
         position = next(i for i, place in enumerate(chain) if place.keep == keep)
         if position == 0:
             return
         outer = chain[position - 1]
-        writer = next((touch for touch in inside if touch.writes), None)
         for version in ("plain", "old", "new", "last"):
-            reader = next((t for t in inside if not t.writes and t.version == version and not _streams(t)), None)
-            if reader is not None and self.must_fill(keep, version, writer):
-                parts = self.parts_of(reader)
+            readers = [t for t in inside if not t.writes and t.version == version and not _streams(t)]
+            if readers and self.must_fill(keep, version, writer):
+                parts = self.parts_of(readers[0])
                 # Of the steps that a tile lasts only the first needs a value from before it.
                 made = self.iterative_parts(keep.tensor) if writer is not None else NOTHING
-                row = self.rows.row(keep.loops, parts, parts - made)
-                self.add_fill(outer, keep, row, reader)
+                tiles = Tiles(self.rows.path(keep.loops, parts), parts - made)
+                self.add_fill(outer, keep, tiles, self.widest(keep, readers))
         if writer is not None and self.must_drain(keep, touches):
             parts = self.parts_of(writer)
-            row = self.rows.row(keep.loops, parts | self.again(writer.leaf), parts)
-            self.add_drain(outer, keep, row, writer)
+            tiles = Tiles(self.rows.path(keep.loops, parts | self.again(writer.leaf)), parts)
+            self.add_drain(outer, keep, tiles, writer)
+
+    def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:
+        """Of the Einsums on the array beside whose elements the tile lies, the one that spreads it over the most of
+        them (checked: it needs it wherever the others do); the first one of a shared memory's.
+        """
+        local = [t for t in touches if t.leaf.array == self.machine.array_of(keep.memory)]
+        spread = [len(sided_parts(self.rows, t.leaf) - self.parts_of(t)) for t in local]
+        return local[spread.index(max(spread))] if local else touches[0]
+
+    def add_combining(self, keep: PlacedKeep, writer: Touch, inside: list[Touch]) -> None:
+        """Sums that the elements of an array have each for themselves become the result that is read beside them."""
+        readers = [t for t in inside if not t.writes and not _streams(t)]
+        if self.machine.array_of(keep.memory) != writer.leaf.array or not readers:
+            return
+        parts, total = self.parts_of(writer), self.made_words(writer.leaf, writer.leaf.loops, self.parts_of(writer))
+        path = self.rows.path(writer.leaf.loops, parts | self.again(writer.leaf), FIRST_ONLY)
+        sums = copies_row(self.rows, writer.leaf, path, parts)
+        if sums != total:
+            self.add(Words(sums, total), keep.memory, 0, writer)
+        reader = self.widest(keep, readers)
+        if reader.leaf.array == writer.leaf.array:
+            shown = self.parts_of(reader)
+            path = self.rows.path(reader.leaf.loops, shown | self.again(reader.leaf), FIRST_ONLY)
+            copies = copies_row(self.rows, reader.leaf, path, shown)
+            once = self.rows.along(path, shown)
+            if copies != once:
+                self.add(Words(copies, once), keep.memory, 1, writer)
 
     def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
         """A value made under the same tile is there already, unless it was made in an earlier step than the tile
@@ -164,19 +209,36 @@ class FlowBuilder:
     def iterative_parts(self, tensor: str) -> frozenset[int]:
         return frozenset(self.space.part(rank) for name, rank in self.cascade.iterative if name == tensor)
 
-    def add_fill(self, outer: Place, keep: PlacedKeep, row: int, reader: Touch) -> None:
-        self.add_inward(Words(row, resident=self.resident(keep)), outer, 0, reader)
-        self.add(Words(row), keep.memory, 1, reader)
+    def add_fill(self, outer: Place, keep: PlacedKeep, tiles: Tiles, reader: Touch) -> None:
+        read = self.words_at(outer.memory, tiles, reader.leaf)
+        self.add_inward(Words(read, resident=self.resident(keep)), outer, 0, reader)
+        self.add(Words(self.words_at(keep.memory, tiles, reader.leaf)), keep.memory, 1, reader)
 
-    def add_drain(self, outer: Place, keep: PlacedKeep, row: int, writer: Touch) -> None:
+    def add_drain(self, outer: Place, keep: PlacedKeep, tiles: Tiles, writer: Touch) -> None:
         resident = self.resident(keep)
+        once = self.rows.along(tiles.path, tiles.dims)
         total = self.made_words(writer.leaf, keep.loops, self.parts_of(writer))
-        self.add(Words(row), keep.memory, 0, writer)
+        combined = self.is_combined(keep, writer)
+        self.add(Words(once if combined else self.words_at(keep.memory, tiles, writer.leaf)), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        self.add_inward(Words(row, resident=resident), outer, 1, writer)
-        if row != total:
-            self.add_inward(Words(row, total, resident), outer, 0, writer)
-            self.add(Words(row, total), keep.memory, 1, writer)
+        out = self.words_at(outer.memory, tiles, writer.leaf)
+        self.add_inward(Words(out, resident=resident), outer, 1, writer)
+        if once != total:
+            self.add_inward(Words(once, total, resident), outer, 0, writer)
+            self.add(Words(once, total), keep.memory, 1, writer)
+
+    def is_combined(self, keep: PlacedKeep, writer: Touch) -> bool:
+        """Whether the sums of a tile's elements have become one before it leaves."""
+        readers = (t for t in self.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
+        return any(not _streams(t) for t in readers) and self.machine.array_of(keep.memory) == writer.leaf.array
+
+    def words_at(self, memory: str, tiles: Tiles, leaf: PlacedLeaf) -> int:
+        """The row of tiles' words as that memory handles them: beside the elements of the leaf's array a word counts
+        for each element that needs it, elsewhere once.
+        """
+        if self.machine.array_of(memory) == leaf.array:
+            return copies_row(self.rows, leaf, tiles.path, tiles.dims)
+        return self.rows.along(tiles.path, tiles.dims)
 
     def resident(self, keep: PlacedKeep) -> int:
         return self.machine.memory(keep.memory) if keep.memory in self.spilling else -1
@@ -189,36 +251,59 @@ class FlowBuilder:
         if place.memory == registers or _streams(touch):
             return
         parts = self.parts_of(touch)
+        if touch.access.tensor in touch.leaf.bypass:
+            self.add_bypassing(touch, place)
+            return
         again = self.again(touch.leaf) if touch.writes else NOTHING
-        row = self.rows.row(touch.leaf.loops, parts | again, parts)
+        tiles = Tiles(self.rows.path(touch.leaf.loops, parts | again), parts)
+        copies = copies_row(self.rows, touch.leaf, tiles.path, parts)
+        outside = self.words_at(place.memory, tiles, touch.leaf)
+        if not touch.writes:
+            self.add_inward(Words(outside), place, 0, touch)
+            self.add(Words(copies), registers, 1, touch)
+            return
+        once, total = self.rows.along(*tiles), self.made_words(touch.leaf, touch.leaf.loops, parts)
+        self.add(Words(copies), registers, 0, touch)
+        self.flows[-1] = self.flows[-1]._replace(drains=1)
+        self.add_inward(Words(outside), place, 1, touch)
+        if once != total:
+            self.add_inward(Words(once, total), place, 0, touch)
+            self.add(Words(once, total), registers, 1, touch)
+
+    def add_bypassing(self, touch: Touch, place: Place) -> None:
+        """An operand straight from a memory to the operators, a result straight back: in every step anew."""
+        parts = self.parts_of(touch)
+        every = frozenset(range(len(self.space.parts)))
+        tiles = Tiles(self.rows.path(touch.leaf.loops, every), parts)
+        self.add_inward(Words(self.words_at(place.memory, tiles, touch.leaf)), place, int(touch.writes), touch)
         if touch.writes:
             total = self.made_words(touch.leaf, touch.leaf.loops, parts)
-            self.add_inward(Words(row), place, 1, touch)
-            if row != total:
-                self.add_inward(Words(row, total), place, 0, touch)
-            return
-        self.add_inward(Words(row), place, 0, touch)
-        copies = self.rows.row(touch.leaf.loops, parts, parts | self.spatial_parts(touch.leaf))
-        self.add(Words(copies), registers, 1, touch)
+            self.add_inward(Words(self.rows.along(*tiles), total), place, 0, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
-        """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back.
-
-        Not so where a result begins: when its tile comes to the array, or, kept in these registers, for the first time.
+        """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back,
+        but not where an element begins a sum of its own.
         """
         einsum = self.cascade.einsum(leaf.einsum)
         registers = self.machine.registers_of(leaf.array)
         points = points_row(self.rows, leaf)
         for load in einsum.loads:
-            self.add(Words(points), registers, 0, Touch(leaf, load, "plain", False))
+            if load.tensor not in leaf.bypass:
+                self.add(Words(points), registers, 0, Touch(leaf, load, "plain", False))
         written = Touch(leaf, einsum.output, "plain", True)
+        if leaf.einsum in leaf.bypass:
+            return
         self.add(Words(points), registers, 1, written)
-        if einsum.reduction is not None:
-            parts = self.parts_of(written)
-            stays = self.chain(leaf, leaf.einsum, self.touches_of(leaf.einsum))[-1].memory == registers
-            row = self.rows.first_visits if stays else self.rows.row
-            starts = row(leaf.loops, parts | self.again(leaf), parts | self.spatial_parts(leaf))
-            self.add(Words(points, starts), registers, 0, written)
+        if einsum.reduction is None:
+            return
+        parts = self.parts_of(written)
+        innermost = self.chain(leaf, leaf.einsum, self.touches_of(leaf.einsum))[-1]
+        loops = innermost.loops if innermost.memory == registers else leaf.loops
+        path = self.rows.path(loops, parts | self.again(leaf))
+        self.add(Words(points, copies_row(self.rows, leaf, path, parts)), registers, 0, written)
+        once, total = self.rows.along(path, parts), self.made_words(leaf, loops, parts)
+        if once != total:  # a sum that comes back goes on in one element
+            self.add(Words(once, total), registers, 0, written)
 
     def again(self, leaf: PlacedLeaf) -> frozenset[int]:
         return recomputed_parts(self.space, self.tree, leaf)
@@ -227,9 +312,6 @@ class FlowBuilder:
         """The row of words that begin: each once, or once in every iteration that computes them again."""
         again = self.again(leaf)
         return self.rows.first_visits(loops, parts | again, parts) if again else self.rows.total(parts)
-
-    def spatial_parts(self, leaf: PlacedLeaf) -> frozenset[int]:
-        return frozenset(self.space.part_of_variable(loop.variable) for loop in leaf.spatial)
 
     def add(self, words: Words, memory: str, write: int, touch: Touch) -> None:
         index, tensor = self.machine.memory(memory), self.tensor_index(touch.access.tensor)

@@ -16,6 +16,7 @@ from mappings.cores import dealt_loops
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.engine.tables import MachineColumns, Shape, Tables
+from sim.lower.elements import room_row
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
 from sim.lower.machine import MachineShape
@@ -114,7 +115,11 @@ def keep_row(
 ) -> tuple[int, ...]:
     """A tile's size, place, and the phases in which it must be there (all of them when phases overlap in time)."""
     dims = space.parts_of_tensor(keep.tensor) - running_parts(structure, space, keep)
-    row = tiles.row(keep.loops, NOTHING, dims)
+    holder = holding_leaf(structure, keep)
+    if holder is None:
+        row = tiles.first_visits(keep.loops, NOTHING, dims)
+    else:
+        row = room_row(tiles, holder, keep.loops, dims)
     phases = [phase_of[leaf.index] for leaf in structure.tree.leaves if keep.covers(leaf.index)]
     schedule = structure.mapping.schedule
     one_by_one = schedule.transfers == "per-phase" or schedule.kind == "sequential"
@@ -135,10 +140,24 @@ def running_parts(structure: Structure, space: RankSpace, keep: PlacedKeep) -> f
     )
 
 
-def walks(cascade: Cascade, leaf: PlacedLeaf, tensor: str, rank: str) -> bool:
+def holding_leaf(structure: Structure, keep: PlacedKeep) -> PlacedLeaf | None:
+    """An Einsum that lays a tile out over the elements that it lies beside (checked: all do so alike); None for a
+    shared memory.
+    """
+    array = structure.machine.array_of(keep.memory)
+    local = (leaf for leaf in structure.tree.leaves if leaf.array == array and keep.covers(leaf.index))
+    return next(
+        (x for x in local if keep.tensor not in x.forwarded and touches(structure.cascade, x, keep.tensor)), None
+    )
+
+
+def touches(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
     einsum = cascade.einsum(leaf.einsum)
-    touches = any(access.tensor == tensor for access in (*einsum.loads, einsum.output))
-    return touches and rank.lower() in einsum.variables
+    return any(access.tensor == tensor for access in (*einsum.loads, einsum.output))
+
+
+def walks(cascade: Cascade, leaf: PlacedLeaf, tensor: str, rank: str) -> bool:
+    return touches(cascade, leaf, tensor) and rank.lower() in cascade.einsum(leaf.einsum).variables
 
 
 def shares_steps(tree: ResolvedTree, leaves: list[PlacedLeaf], variable: str) -> bool:

@@ -20,6 +20,7 @@ class MachineShape:
     arrays: tuple[str, ...]
     registers: tuple[str, ...]
     in_core: tuple[bool, ...]  # of each memory: whether every core has one of its own
+    beside: tuple[str | None, ...]  # of each memory: the array of which every element has one
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
@@ -29,6 +30,7 @@ class MachineShape:
             tuple(a.name for a in architecture.arrays),
             tuple(a.registers for a in architecture.arrays),
             tuple(architecture.is_in_core(m.name) for m in architecture.memories),
+            tuple(m.per_pe_of for m in architecture.memories),
         )
 
     @property
@@ -44,6 +46,10 @@ class MachineShape:
     def parent_of(self, memory: str) -> str | None:
         return self.parents[self.memory(memory)]
 
+    def array_of(self, memory: str) -> str | None:
+        """The array of which every element has such a memory; None for one that is shared."""
+        return self.beside[self.memory(memory)]
+
     def registers_of(self, array: str) -> str:
         return self.registers[self.array(array)]
 
@@ -54,7 +60,7 @@ def machine_row(architecture: Architecture, cascade: Cascade, tree: ResolvedTree
     shares = [architecture.charged_instances(m) / architecture.instances(m) for m in memories]
     operators = [(architecture.array(leaf.array), point_operators(cascade, leaf.einsum)) for leaf in tree.leaves]
     return (
-        tuple(np.inf if m.size_bits is None else m.size_bits / 8 * architecture.instances(m) for m in memories),
+        tuple(np.inf if m.size_bits is None else m.size_bits / 8 for m in memories),
         tuple(np.inf if m.bandwidth_bits_per_s is None else m.bandwidth_bits_per_s / 8 for m in memories),
         tuple(share * _pj(m.read_pj) / (m.row_bits / 8) for m, share in zip(memories, shares, strict=True)),
         tuple(share * _pj(m.write_pj) / (m.row_bits / 8) for m, share in zip(memories, shares, strict=True)),
