@@ -7,7 +7,7 @@ need a copy: one Einsum needs it wherever the others do.
 """
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from arch.names import nearest
@@ -73,7 +73,7 @@ def iter_bypass_findings(
 
 
 def _disagreements(keep: PlacedKeep, sides: list[Sides]) -> Iterator[ElementFinding]:
-    for one, other in zip(sides, sides[1:], strict=False):
+    for one, other in pairwise(sides):
         if one.of_tensor != other.of_tensor:
             yield ElementFinding(
                 keep.path,

@@ -95,7 +95,7 @@ class Known(NamedTuple):
     """What a first execution has found out: `looked_back`: see `held_words`; who reads a word of a tile, and who has it."""
 
     looked_back: frozenset[str]
-    needs: dict[tuple[int, int, Element], set[Pe]]
+    needs: dict[tuple[int, int, str, Element], set[Pe]]
     has: dict[tuple[int, int, Element], set[Pe]]
 
 
@@ -106,7 +106,7 @@ class Run:
         self.case, self.spilled = case, spilled
         self.known_look_backs = known.looked_back if known else frozenset()
         self.is_first = known is None
-        self.needs: dict[tuple[int, int, Element], set[Pe]] = known.needs if known else {}
+        self.needs: dict[tuple[int, int, str, Element], set[Pe]] = known.needs if known else {}
         self.has: dict[tuple[int, int, Element], set[Pe]] = known.has if known else {}
         self.space = Space(case.cascade, case.sizes)
         self.counts = Counts()
@@ -195,7 +195,9 @@ class Run:
         missing: Wanted = {}
         for element, pes in wanted.items():
             if element not in there:
-                missing[element] = frozenset(self.needs.get((buffer.keep.index, buffer.visit, element), ())) | pes
+                missing[element] = (
+                    frozenset(self.needs.get((buffer.keep.index, buffer.visit, view.version, element), ())) | pes
+                )
         if buffer.makes and not buffer.in_step and view.version == "old":
             missing = {e: pes for e, pes in missing.items() if view.step_of(e) > 0}
         if not missing:
@@ -247,7 +249,7 @@ class Run:
             self.count(buffer.keep.tensor, buffer.memory, "read", len(holders) - 1)
             buffer.made -= {(pe, element) for pe in holders[1:]}
             if buffer.beside == leaf.array:
-                needing = pes | self.needs.get((buffer.keep.index, buffer.visit, element), set())
+                needing = pes | self.needs.get((buffer.keep.index, buffer.visit, view.version, element), set())
                 new = {(pe, element) for pe in needing if pe != holders[0]} - buffer.copied
                 there = holders[0] in needing or any(e == element for _, e in buffer.copied)
                 self.count(buffer.keep.tensor, buffer.memory, "write", max(0, len(new) - (0 if there else 1)))
@@ -400,9 +402,11 @@ class Run:
             return
         having = self.wanted(leaf, self.view(access, shifted=False), extents)
         for buffer in local:
-            for known, wanted in ((self.needs, reading), (self.has, having)):
-                for element, pes in wanted.items():
-                    known.setdefault((buffer.keep.index, buffer.visit, element), set()).update(pes)
+            key, version = (buffer.keep.index, buffer.visit), self.view(access).version
+            for element, pes in reading.items():
+                self.needs.setdefault((*key, version, element), set()).update(pes)
+            for element, pes in having.items():
+                self.has.setdefault((*key, element), set()).update(pes)
 
     def check_made(self, leaf: PlacedLeaf, view: View, needed: frozenset[Element]) -> None:
         tensor = view.access.tensor

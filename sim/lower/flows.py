@@ -171,23 +171,28 @@ class FlowBuilder:
         return local[spread.index(max(spread))] if local else touches[0]
 
     def add_combining(self, keep: PlacedKeep, writer: Touch, inside: list[Touch]) -> None:
-        """Sums that the elements of an array have each for themselves become the result that is read beside them."""
+        """Sums that elements of an array have each for themselves become the result that is read where it is, by as
+        many elements as need it.
+        """
         readers = [t for t in inside if not t.writes and not _streams(t)]
-        if self.machine.array_of(keep.memory) != writer.leaf.array or not readers:
+        array = self.machine.array_of(keep.memory)
+        if array is None or not readers:
             return
-        parts, total = self.parts_of(writer), self.made_words(writer.leaf, writer.leaf.loops, self.parts_of(writer))
-        path = self.rows.path(writer.leaf.loops, parts | self.again(writer.leaf), FIRST_ONLY)
-        sums = copies_row(self.rows, writer.leaf, path, parts)
-        if sums != total:
-            self.add(Words(sums, total), keep.memory, 0, writer)
+        if writer.leaf.array == array:
+            sums, once = self.copied_once(writer)
+            if sums != once:
+                self.add(Words(sums, once), keep.memory, 0, writer)
         reader = self.widest(keep, readers)
-        if reader.leaf.array == writer.leaf.array:
-            shown = self.parts_of(reader)
-            path = self.rows.path(reader.leaf.loops, shown | self.again(reader.leaf), FIRST_ONLY)
-            copies = copies_row(self.rows, reader.leaf, path, shown)
-            once = self.rows.along(path, shown)
+        if reader.leaf.array == array:
+            copies, once = self.copied_once(reader)
             if copies != once:
                 self.add(Words(copies, once), keep.memory, 1, writer)
+
+    def copied_once(self, touch: Touch) -> tuple[int, int]:
+        """The row of all words that an Einsum touches, each for every element of its array, and that of each once."""
+        parts = self.parts_of(touch)
+        path = self.rows.path(touch.leaf.loops, parts | self.again(touch.leaf), FIRST_ONLY)
+        return copies_row(self.rows, touch.leaf, path, parts), self.rows.along(path, parts)
 
     def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
         """A value made under the same tile is there already, unless it was made in an earlier step than the tile
