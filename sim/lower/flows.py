@@ -182,16 +182,27 @@ class FlowBuilder:
             sums, once = self.copied_once(writer)
             if sums != once:
                 self.add(Words(sums, once), keep.memory, 0, writer)
-        reader = self.widest(keep, readers)
-        if reader.leaf.array == array:
-            copies, once = self.copied_once(reader)
-            if copies != once:
+        for reader, steps in self.spreading(keep, readers):
+            copies, once = self.copied_once(reader, steps)
+            if reader.leaf.array == array and copies != once:
                 self.add(Words(copies, once), keep.memory, 1, writer)
 
-    def copied_once(self, touch: Touch) -> tuple[int, int]:
+    def spreading(self, keep: PlacedKeep, readers: list[Touch]) -> list[tuple[Touch, frozenset[int]]]:
+        """Readers that between them need every word wherever it is needed, each without the parts it reads one step of.
+
+        Old and new values are the same but for one step: the initial value, or the last.
+        """
+        versions = ([t for t in readers if t.version == "old"], [t for t in readers if t.version != "old"])
+        widest = [self.widest(keep, touches) for touches in versions if touches]
+        widest.sort(key=lambda t: -len(sided_parts(self.rows, t.leaf) - self.parts_of(t)))
+        steps = self.iterative_parts(keep.tensor)
+        return [(touch, steps if n else NOTHING) for n, touch in enumerate(widest)]
+
+    def copied_once(self, touch: Touch, without: frozenset[int] = NOTHING) -> tuple[int, int]:
         """The row of all words that an Einsum touches, each for every element of its array, and that of each once."""
-        parts = self.parts_of(touch)
-        path = self.rows.path(touch.leaf.loops, parts | self.again(touch.leaf), FIRST_ONLY)
+        parts = self.parts_of(touch) - without
+        loops = tuple(loop for loop in touch.leaf.loops if self.rows.part(loop) not in without)
+        path = self.rows.path(loops, parts | self.again(touch.leaf), FIRST_ONLY)
         return copies_row(self.rows, touch.leaf, path, parts), self.rows.along(path, parts)
 
     def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
