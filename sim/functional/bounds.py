@@ -41,12 +41,14 @@ def error_bounds(
     values: Mapping[str, np.ndarray],
     precision: Precision,
     exponentials: Mapping[str, Exponential] | None = None,
+    doubt: float = 0.0,
 ) -> dict[str, Values]:
     """For every tensor that the program writes a bound on |computed - interpreted|, element by element.
 
-    `values`: the inputs, as words, and what the interpreter gives for them.
+    `values`: the inputs, as words, and what the interpreter gives for them. `doubt`: how far inputs may be off, as a share
+    of themselves.
     """
-    analysis = _Analysis(program, values, precision, exponentials or {})
+    analysis = _Analysis(program, values, precision, exponentials or {}, doubt)
     with np.errstate(all="ignore"):
         for group in iteration_groups(program.cascade):
             analysis.run(group)
@@ -61,10 +63,13 @@ class _Analysis:
         values: Mapping[str, np.ndarray],
         precision: Precision,
         exponentials: Mapping[str, Exponential],
+        doubt: float,
     ) -> None:
         self.program, self.cascade, self.precision = program, program.cascade, precision
         self.values = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
         self.errors = {name: np.zeros_like(array) for name, array in self.values.items()}
+        for tensor in self.cascade.inputs:
+            self.errors[tensor.name] += product(np.float64(doubt), np.abs(self.values[tensor.name]))
         self.exponentials = exponentials
         self.stored = stored_tensors(program, precision)
         self.rounded = frozenset(name for name in self.stored if not self.is_word_already(name))
