@@ -45,8 +45,8 @@ def error_bounds(
 ) -> dict[str, Values]:
     """For every tensor that the program writes a bound on |computed - interpreted|, element by element.
 
-    `values`: the inputs, as words, and what the interpreter gives for them. `doubt`: how far inputs may be off, as a share
-    of themselves.
+    `values`: the inputs, as words, and what the interpreter gives for them. `doubt`: how far inputs may be off, as a
+    share of themselves.
     """
     analysis = _Analysis(program, values, precision, exponentials or {}, doubt)
     with np.errstate(all="ignore"):
