@@ -69,7 +69,7 @@ class _Analysis:
         self.values = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
         self.errors = {name: np.zeros_like(array) for name, array in self.values.items()}
         for tensor in self.cascade.inputs:
-            self.errors[tensor.name] += product(np.float64(doubt), np.abs(self.values[tensor.name]))
+            self.errors[tensor.name] += product(np.full((), doubt), np.abs(self.values[tensor.name]))
         self.exponentials = exponentials
         self.stored = stored_tensors(program, precision)
         self.rounded = frozenset(name for name in self.stored if not self.is_word_already(name))
