@@ -6,6 +6,7 @@ room may read it.
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import NamedTuple, TypeVar
 
@@ -65,8 +66,11 @@ class Tokenizer:
         return found
 
 
-class Cursor:
-    """A place among tokens: what parsers of both languages do with it. `end`: the words for "nothing is left"."""
+class Cursor(ABC):
+    """A place among tokens: what parsers of both languages do with it.
+
+    `end`: what stands behind the last; its text are the words for "nothing is left".
+    """
 
     deepest_nesting: int
 
@@ -97,9 +101,9 @@ class Cursor:
             return self.advance().text
         return ""
 
+    @abstractmethod
     def error(self, problem: str, token: Token | None = None) -> ValueError:
-        """A sentence about a token, by default the next."""
-        raise NotImplementedError
+        """The problem as a sentence that says where: at a token, by default the next."""
 
     def nested(self, parse_inner: Callable[[], Parsed]) -> Parsed:
         """One more level of recursion, within bounds that Python's stack holds."""
