@@ -8,19 +8,16 @@ from fractions import Fraction
 import numpy as np
 
 from sim.cycle.amounts import Machine, ported_memories
-from sim.cycle.extents import Extents, LoopTile, Walk
+from sim.cycle.choice import CycleDesign
 from sim.cycle.keeps import keeps_of, traffic_of
-from sim.cycle.nest import Nest, nests_of
-from sim.cycle.program import Design, Lowered, lower_nest
+from sim.cycle.nest import Nest
+from sim.cycle.program import Lowered, lower_nest
 from sim.cycle.state import Run, run
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
 from sim.engine.tables import Tables
-from sim.lower.flows import FlowBuilder
-from sim.lower.lowering import Structure
-from sim.lower.ranks import rank_space
-from sim.lower.rows import RowTable
+from sim.lower.walk import Extents, Walk
 
 
 @dataclass(frozen=True)
@@ -44,22 +41,11 @@ class Timing:
     warnings: tuple[str, ...]
 
 
-def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> Design:
+def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> CycleDesign:
     """The parts of one experiment (the first of its batch) that programs are made of."""
     structure = experiment.structure
     if tables.machine.cores[0] > 1:
         raise ValueError(f"the cycle engine runs one core, '{experiment.architecture.name}' has several")
-    space = rank_space(structure.cascade)
-    tree = structure.tree
-    loops = {
-        loop.index: LoopTile(
-            space.parts[space.part_of_variable(loop.variable)].root,
-            int(tables.loop_tiles[0, loop.index]),
-            space.part_of_variable(loop.variable),
-        )
-        for loop in tree.loops
-    }
-    walk = Walk(space, loops, tuple(int(n) for n in tables.sizes[0]))
     spilled = {
         memory: Fraction(float(part)).limit_denominator(2**32)
         for memory, part in zip(structure.machine.memories, evaluation.spilled[0], strict=True)
@@ -68,12 +54,12 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         experiment.architecture,
         ported_memories(experiment.architecture),
         spilled,
-        {leaf.einsum: _whole(tables, leaf.index) for leaf in tree.leaves},
+        {leaf.einsum: _whole(tables, leaf.index) for leaf in structure.tree.leaves},
     )
     room = np.maximum(tables.machine.capacity_bytes[0] - evaluation.footprint_bytes[0], 0.0)
     room_bytes = dict(zip(structure.machine.memories, room.tolist(), strict=True))
-    whole = tuple(int(n) for n in tables.extents[0])
-    return Design(_builder(structure), walk, machine, room_bytes, whole)
+    lowered = structure.lowered
+    return CycleDesign(experiment, lowered.chains, Walk.of(lowered, tables), machine, room_bytes)
 
 
 def _whole(tables: Tables, leaf: int) -> int:
@@ -83,38 +69,29 @@ def _whole(tables: Tables, leaf: int) -> int:
     return int(cycles)
 
 
-def _builder(structure: Structure) -> FlowBuilder:
-    space = rank_space(structure.cascade)
-    machine, mapping = structure.machine, structure.mapping
-    spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
-    rows = RowTable(space, structure.tree)
-    return FlowBuilder(structure.cascade, structure.tree, machine, space, rows, spilling)
-
-
-def time_design(experiment: Experiment, tables: Tables, evaluation: Evaluation, fast: bool = True) -> Timing:
+def time_design(design: CycleDesign, fast: bool = True) -> Timing:
     """Run a design, nest by nest. ValueError where its schedule cannot run."""
-    design = design_of(experiment, tables, evaluation)
-    start = design.whole
+    start = design.walk.whole
     runs: list[NestRun] = []
     between = 0
-    for nest in nests_of(experiment.mapping, experiment.tree, experiment.cascade):
+    for nest in design.nests:
         between += _resident_cycles(design, nest, start)
         for extents, times in design.walk.variants_below(start, nest.outer).items():
             lowered = lower_nest(design, nest, extents)
             runs.append(NestRun(times, lowered, run(lowered.program, fast)))
-    return _summed(experiment, runs, between)
+    return _summed(design.experiment, runs, between)
 
 
-def _resident_cycles(design: Design, nest: Nest, start: Extents) -> int:
+def _resident_cycles(design: CycleDesign, nest: Nest, start: Extents) -> int:
     """Cycles in which tiles that stay for whole runs of nests come and go, between these runs."""
-    _, outer = keeps_of(design.builder, nest)
+    _, outer = keeps_of(design.chains, nest)
     root = design.machine.architecture.root.name
     cycles = 0
     for keep in outer:
-        first = min(leaf.index for leaf in design.builder.tree.leaves if keep.covers(leaf.index))
+        first = min(leaf.index for leaf in design.chains.tree.leaves if keep.covers(leaf.index))
         if first not in {slot.leaf.index for slot in nest.slots}:
             continue
-        for traffic in traffic_of(design.builder, keep):
+        for traffic in traffic_of(design.chains, keep):
             words = design.walk.fetched(start, keep.loops, traffic.parts, traffic.parts)[1]
             cycles += design.machine.transfer_cycles(root, Fraction(words), traffic.writes)
     return cycles
