@@ -64,6 +64,11 @@ class Walk:
             loops.append(LoopTile(loop.variable, number, part.root, tile, sizes[part.unit]))
         return cls(space, tuple(loops), sizes, tuple(tables.extents[design].tolist()))
 
+    def part_size(self, rank: str) -> int:
+        """Coordinates of an inner part of a partitioned rank, where no last tile cuts it."""
+        part = self.space.parts[self.space.part(rank)]
+        return self.sizes[part.span] // self.sizes[part.unit]
+
     # One loop
 
     def trips(self, extents: Extents, loop: int) -> int:

@@ -8,13 +8,10 @@ from typing import NamedTuple
 
 from mappings.check import Problem
 from sim.cycle.answer import Timing, design_of, time_design
-from sim.cycle.nest import nests_of
-from sim.cycle.program import Design
-from sim.design.experiment import Experiment, stack
-from sim.engine.analytical import evaluate
+from sim.cycle.choice import CycleDesign
+from sim.design.experiment import Experiment
 from sim.engine.cycle.columns import ARRAYS, CAUSES, IDLE, LATENCY, OFF_CHIP, SERVERS
-from sim.lower.lowering import lower
-from sim.simulation.flow import IllegalMapping, simulate_all
+from sim.simulation.flow import IllegalMapping, count
 from sim.timeline.log import log_of, start_of_tile
 from sim.timeline.runs import Piece, Sequence
 from sim.timeline.spans import Reading
@@ -30,7 +27,7 @@ class TooFewSpans(ValueError):  # noqa: N818 (a number that is too small; the se
 class _Run(NamedTuple):
     """A design with its times."""
 
-    design: Design
+    design: CycleDesign
     timing: Timing
     sequence: Sequence
 
@@ -43,24 +40,19 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
     """
     if most_spans < 1:
         raise TooFewSpans(f"expected room for at least 1 event, got {most_spans}")
-    simulate_all([experiment])  # says what is wrong with the mapping
-    tables = lower(experiment.structure, stack([experiment]))
-    evaluation = evaluate(tables)
+    counted = count(experiment)
     try:
-        timing = time_design(experiment, tables, evaluation)
+        design = design_of(experiment, counted.tables, counted.evaluation)
+        timing = time_design(design)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
-    design = design_of(experiment, tables, evaluation)
-    start = tuple(int(n) for n in tables.extents[0])
-    sequence = Sequence.of(
-        design.walk, start, nests_of(experiment.mapping, experiment.tree, experiment.cascade), timing.runs
-    )
+    sequence = Sequence.of(design.walk, design.nests, timing.runs)
     run = _Run(design, timing, sequence)
     first, wanted_last = window_of(run, wanted or Stretch())
     spans, last = _spans_of(run, first, wanted_last, most_spans)
     if last <= first:
         raise TooFewSpans(f"expected room for all that happens in one cycle, got {most_spans}")
-    machine = design.builder.machine
+    machine = design.chains.machine
     return Timeline(
         cycles=timing.cycles,
         tiles=sequence.total.tiles,
@@ -173,11 +165,11 @@ def _unplaced(run: _Run, first: int, last: int) -> list[Span]:
     return [*stalls, Span(root, "fill", "tiles that stay for whole nests", start, last, tiles)]
 
 
-def _cut(spans: list[Span], design: Design, last: int, most: int) -> tuple[tuple[Span, ...], int]:
+def _cut(spans: list[Span], design: CycleDesign, last: int, most: int) -> tuple[tuple[Span, ...], int]:
     """The first spans, by start, with all that happens up to where they end; by track and start."""
     spans.sort(key=lambda span: span.start)
     if len(spans) > most:
         last = min(last, spans[most].start)
     kept = [span.within(0, last) for span in spans if span.start < last]
-    order = [*(array.name for array in design.machine.architecture.arrays), *design.builder.machine.memories]
+    order = [*(array.name for array in design.machine.architecture.arrays), *design.chains.machine.memories]
     return tuple(sorted(kept, key=lambda span: (order.index(span.track), span.start, span.kind))), last

@@ -11,9 +11,9 @@ from itertools import groupby
 from typing import NamedTuple
 
 from sim.cycle.answer import NestRun
-from sim.cycle.extents import Extents, Walk
 from sim.cycle.nest import Nest
 from sim.engine.cycle import columns as col
+from sim.lower.walk import Extents, Walk
 
 
 class Amount(NamedTuple):
@@ -45,27 +45,30 @@ class Sequence:
     """All runs of all nests in order. `runs`: those of each nest by the extents of its tiles."""
 
     walk: Walk
-    start: Extents
-    nests: list[Nest]
+    nests: tuple[Nest, ...]
     runs: list[dict[Extents, NestRun]]
     _amounts: dict[tuple[tuple[int, ...], int, Extents], Amount] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, walk: Walk, start: Extents, nests: list[Nest], runs: tuple[NestRun, ...]) -> "Sequence":
+    def of(cls, walk: Walk, nests: tuple[Nest, ...], runs: tuple[NestRun, ...]) -> "Sequence":
         """`runs` as `sim.cycle.answer.Timing` has them: by nest, then by extents."""
         left = iter(runs)
-        by_extents = [{extents: next(left) for extents in walk.variants_below(start, nest.outer)} for nest in nests]
+        by_extents = [
+            {extents: next(left) for extents in walk.variants_below(walk.whole, nest.outer)} for nest in nests
+        ]
         assert next(left, None) is None, "more runs than extents"
-        return cls(walk, start, nests, by_extents)
+        return cls(walk, nests, by_extents)
 
     @property
     def total(self) -> Amount:
-        return self._amount(tuple(range(len(self.nests))), 0, self.start)
+        return self._amount(tuple(range(len(self.nests))), 0, self.walk.whole)
 
     def between(self, unit: str, first: int, last: int) -> Iterator[Piece]:
         """Runs with a cycle (tile) from `first` on and before `last`; at least the one in which `first` lies."""
         everything = tuple(range(len(self.nests)))
-        yield from self._pieces(everything, self.start, Amount(0, 0), (), (Amount._fields.index(unit), first, last))
+        yield from self._pieces(
+            everything, self.walk.whole, Amount(0, 0), (), (Amount._fields.index(unit), first, last)
+        )
 
     def _parts(self, members: tuple[int, ...], depth: int) -> Iterator[tuple[int | None, tuple[int, ...]]]:
         """Neighbours under a common loop at this depth, and nests that have none there."""

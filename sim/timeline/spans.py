@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sim.cycle.program import Design
+from sim.cycle.choice import CycleDesign
 from sim.engine.cycle import columns as col
 from sim.timeline.runs import Piece
 from sim.timeline.types import Coordinate, Kind, Span
@@ -31,7 +31,7 @@ class Row(NamedTuple):
 class Reading:
     """What a piece's log is read with; `first` and `last` bound the rows, in cycles of the piece."""
 
-    design: Design
+    design: CycleDesign
     piece: Piece
     first: int
     last: int
@@ -104,7 +104,7 @@ class Reading:
         lowered, kind = self.piece.run.lowered, TRANSFERS[row.kind - col.TRANSFER_ROW]
         if kind in ("fill", "drain"):
             keep = lowered.keeps[row.what]
-            parts = self.design.builder.space.parts_of_tensor(keep.keep.tensor)
+            parts = self.design.chains.space.parts_of_tensor(keep.keep.tensor)
             place = self._place(row, lowered.nest.loops[: keep.depth], parts)
             return replace(self._span(row, kind, keep.keep.tensor, place), beyond=keep.keep.memory)
         name = lowered.ops[row.what]
@@ -112,7 +112,7 @@ class Reading:
 
     def _span(self, row: Row, kind: Kind, name: str, place: tuple[Coordinate, ...]) -> Span:
         lowered, offset = self.piece.run.lowered, self.piece.before.cycles
-        machine = self.design.builder.machine
+        machine = self.design.chains.machine
         arrays = list(dict.fromkeys(slot.leaf.array for slot in lowered.nest.slots))
         track = machine.memories[row.track] if kind in TRANSFERS else arrays[row.track]
         start, end = max(row.start, self.first), min(row.end, self.last)
@@ -161,15 +161,12 @@ class Reading:
         self, iterations: tuple[tuple[int, int], ...], parts: frozenset[int] | None
     ) -> tuple[Coordinate, ...]:
         """First element along every variable: loops over one variable add up."""
-        walk, tree = self.design.walk, self.design.builder.tree
-        elements: dict[str, int] = {}
-        for loop, iteration in iterations:
-            tile = walk.loops[loop]
-            if parts is None or tile.part in parts:
-                unit = walk.sizes[walk.space.parts[tile.part].unit]
-                variable = tree.loops[loop].variable
-                elements[variable] = elements.get(variable, 0) + iteration * tile.tile // unit
-        return tuple(Coordinate(*item) for item in elements.items())
+        positions: dict[str, int] = {}
+        for number, iteration in iterations:
+            loop = self.design.walk.loops[number]
+            if parts is None or loop.part in parts:
+                positions[loop.variable] = positions.get(loop.variable, 0) + iteration * loop.step
+        return tuple(Coordinate(*item) for item in positions.items())
 
     def _repetitions(self, ops: list[Row]) -> list[int | None]:
         """Which repetition of its record every op row is; None where the window shows neither the first nor
