@@ -56,7 +56,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineRates:
     """What amounts need to know of the machine."""
 
     architecture: Architecture
@@ -117,7 +117,7 @@ class Sizer:
     """Works amounts out for one slot of a nest."""
 
     walk: Walk
-    machine: Machine
+    machine: MachineRates
     slot: Slot
     ways: list[tuple[Way, tuple[int, ...]]]  # with the loops of the slot outside the tile that moves
     root: str

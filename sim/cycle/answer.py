@@ -7,12 +7,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from sim.cycle.amounts import Machine, ported_memories
+from sim.cycle.amounts import MachineRates, ported_memories
 from sim.cycle.choice import CycleDesign
 from sim.cycle.keeps import keeps_of, traffic_of
 from sim.cycle.nest import Nest
-from sim.cycle.program import Lowered, lower_nest
-from sim.cycle.state import Run, run
+from sim.cycle.program import NamedProgram, lower_nest
+from sim.cycle.state import NestTiming, run
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
@@ -25,12 +25,12 @@ class NestRun:
     """One nest on tiles of one size: how often it runs, its tables, and what a run took."""
 
     times: int
-    lowered: Lowered
-    run: Run
+    named: NamedProgram
+    run: NestTiming
 
 
 @dataclass(frozen=True)
-class Timing:
+class DesignTiming:
     """Where the cycles of a design went."""
 
     cycles: int
@@ -50,7 +50,7 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         memory: Fraction(float(part)).limit_denominator(2**32)
         for memory, part in zip(structure.machine.memories, evaluation.spilled[0], strict=True)
     }
-    machine = Machine(
+    machine = MachineRates(
         experiment.architecture,
         ported_memories(experiment.architecture),
         spilled,
@@ -69,7 +69,7 @@ def _whole(tables: Tables, leaf: int) -> int:
     return int(cycles)
 
 
-def time_design(design: CycleDesign, fast: bool = True) -> Timing:
+def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
     """Run a design, nest by nest. ValueError where its schedule cannot run."""
     start = design.walk.whole
     runs: list[NestRun] = []
@@ -77,8 +77,8 @@ def time_design(design: CycleDesign, fast: bool = True) -> Timing:
     for nest in design.nests:
         between += _resident_cycles(design, nest, start)
         for extents, times in design.walk.variants_below(start, nest.outer).items():
-            lowered = lower_nest(design, nest, extents)
-            runs.append(NestRun(times, lowered, run(lowered.program, fast)))
+            named = lower_nest(design, nest, extents)
+            runs.append(NestRun(times, named, run(named.program, fast)))
     return _summed(design.experiment, runs, between)
 
 
@@ -97,7 +97,7 @@ def _resident_cycles(design: CycleDesign, nest: Nest, start: Extents) -> int:
     return cycles
 
 
-def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> Timing:
+def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> DesignTiming:
     arrays = [array.name for array in experiment.architecture.arrays]
     memories = experiment.structure.machine.memories
     stalls = {array: dict.fromkeys(CAUSES, 0) for array in arrays}
@@ -105,21 +105,21 @@ def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> Timing
     served = dict.fromkeys(memories, 0)
     cycles, warnings = between, {}
     for item in runs:
-        lowered, took = item.lowered, item.run
+        named, took = item.named, item.run
         cycles += item.times * took.cycles
-        here = list(dict.fromkeys(slot.leaf.array for slot in lowered.nest.slots))
+        here = list(dict.fromkeys(slot.leaf.array for slot in named.nest.slots))
         for array in arrays:
             if array in here:
                 for cause, lost in zip(CAUSES, took.stalls[here.index(array)].tolist(), strict=True):
                     stalls[array][cause] += item.times * lost
             else:
                 stalls[array]["idle"] += item.times * took.cycles
-        for name, spent in zip(lowered.ops, took.busy.tolist(), strict=True):
+        for name, spent in zip(named.ops, took.busy.tolist(), strict=True):
             if name in busy:
                 busy[name] += item.times * spent
         for memory, spent in zip(memories, took.served.sum(axis=1).tolist(), strict=True):
             served[memory] += item.times * spent
-        warnings.update(dict.fromkeys(lowered.warnings))
+        warnings.update(dict.fromkeys(named.warnings))
     for array in arrays:
         stalls[array][CAUSES[OFF_CHIP]] += between
-    return Timing(cycles, stalls, busy, served, tuple(runs), tuple(warnings))
+    return DesignTiming(cycles, stalls, busy, served, tuple(runs), tuple(warnings))

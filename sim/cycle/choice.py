@@ -11,10 +11,10 @@ from functools import cached_property
 from math import prod
 
 from einsums.nodes import Load
-from sim.cycle.amounts import Machine, Sizer, latency_of_ways, ways_of
+from sim.cycle.amounts import MachineRates, Sizer, latency_of_ways, ways_of
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.nest import Nest, nests_of
-from sim.cycle.order import Need, Order, Plan
+from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.variants import Variants
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
@@ -28,7 +28,7 @@ class CycleDesign:
     experiment: Experiment
     chains: Chains
     walk: Walk
-    machine: Machine
+    machine: MachineRates
     room_bytes: dict[str, float]
 
     @cached_property
@@ -72,7 +72,7 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     latencies = [latency_of_ways(design.chains, sizer) for sizer in sizers]
     least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
     keeps, _ = keeps_of(design.chains, nest)
-    plan = Plan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
+    plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
     word_bytes = design.machine.architecture.word_bits / 8
     dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
     tile_bytes = [design.walk.words(chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import Machine, Way
+from sim.cycle.amounts import Way
 from sim.cycle.nest import Nest, Slot
 from sim.lower.chains import Chains, Touch
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class TileTraffic:
     """Words into or out of a kept tile: tensor parts, and whether only a revisit brings them (a partial sum's
     return).
     """
@@ -35,7 +35,7 @@ class NestKeep:
     depth: int
     users: tuple[int, ...]  # slots
     writer: int | None
-    traffic: tuple[Traffic, ...]
+    traffic: tuple[TileTraffic, ...]
     copies: int
 
     @property
@@ -51,15 +51,15 @@ class NestKeep:
         return self.traffic[0].memory if self.traffic else None
 
 
-def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[Traffic, ...]:
+def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[TileTraffic, ...]:
     """What crosses the border of a kept tile, and the return of partial sums that left it incomplete."""
     found = []
     for touch, outer in chains.crossings_of(keep):
         parts = chains.parts_of(touch)
-        found.append(Traffic(touch, outer.memory, parts, touch.writes))
+        found.append(TileTraffic(touch, outer.memory, parts, touch.writes))
         # Only what is reduced comes back incomplete; that loops pass it again may also be a matter of their sizes.
         if touch.writes and chains.cascade.einsum(touch.leaf.einsum).reduced_variables and (keep.loops or parts):
-            found.append(Traffic(touch, outer.memory, parts, False, only_again=True))
+            found.append(TileTraffic(touch, outer.memory, parts, False, only_again=True))
     return tuple(found)
 
 
@@ -127,6 +127,3 @@ def with_copies(
             elif more and not ahead:
                 lacking[n] = more
     return found, lacking
-
-
-__all__ = ["Machine", "NestKeep", "Traffic", "inner_ways", "keeps_of", "traffic_of", "with_copies"]

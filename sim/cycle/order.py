@@ -9,7 +9,7 @@ from math import prod
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf, ResolvedTree
 from sim.cycle.amounts import Amount
-from sim.cycle.lags import Edge, Rule, Timed, comes_before, least_lags
+from sim.cycle.lags import Edge, LagRule, TimedOp, comes_before, least_lags
 from sim.cycle.nest import Nest, Slot
 from sim.lower.chains import Chains
 
@@ -118,7 +118,7 @@ class Order:
     lags: tuple[int, ...]
     inner_lags: tuple[int, ...]
     interval: int
-    timed: tuple[Timed, ...]
+    timed: tuple[TimedOp, ...]
     shared: frozenset[int] = frozenset()  # slots whose chain goes in the first slot of their next repetition
 
     def before(self, one: int, other: int) -> bool:
@@ -127,7 +127,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LagPlan:
     """What lags are worked out from: the amounts are those of full tiles."""
 
     nest: Nest
@@ -144,7 +144,7 @@ class Plan:
         if not hides and not self.nest.stages:
             shared = frozenset(n for n in shared if slots[n].group_loops)
         while True:
-            found = self._order(Rule(0, hides and self.nest.hides, concurrent), shared)
+            found = self._order(LagRule(0, hides and self.nest.hides, concurrent), shared)
             early = {n for n in shared if not self._is_in_time(found, n)}
             if not early:
                 return found
@@ -161,7 +161,7 @@ class Plan:
                 return False
         return True
 
-    def _order(self, rule: Rule, shared: frozenset[int]) -> Order:
+    def _order(self, rule: LagRule, shared: frozenset[int]) -> Order:
         timed, interval = self.timed(shared)
         for n in shared:
             if not self.nest.slots[n].group_loops:
@@ -180,7 +180,7 @@ class Plan:
         inner = self._inner_lags(self.nest.hides, shared)
         return Order(tuple(lags), tuple(inner), interval, tuple(timed), shared)
 
-    def timed(self, shared: frozenset[int]) -> tuple[list[Timed], int]:
+    def timed(self, shared: frozenset[int]) -> tuple[list[TimedOp], int]:
         """Every slot with its start and end in a step in which nothing stalls, and how long that step is."""
         slots, found = self.nest.slots, []
         drained = dict(self.nest.drains)
@@ -201,7 +201,7 @@ class Plan:
             begin = max([begin, *ends.values()])
         for n, slot in enumerate(slots):
             name, array, index = slot.leaf.einsum, slot.leaf.array, slot.leaf.index
-            found.append(Timed(name, slot.phase, array, index, n, *place[n], self.latencies[n]))
+            found.append(TimedOp(name, slot.phase, array, index, n, *place[n], self.latencies[n]))
         return found, max(begin, 1)
 
     def _cycles(self, n: int, shares: bool) -> int:

@@ -12,10 +12,10 @@ import numpy as np
 
 from sim.cycle.amounts import Amount, Sizer, latency_of_ways
 from sim.cycle.choice import Chosen, CycleDesign, choose, sizer_of
-from sim.cycle.keeps import NestKeep, Traffic
+from sim.cycle.keeps import NestKeep, TileTraffic
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.order import Need, Order, needs_of, with_equal_repetitions
-from sim.cycle.state import Program
+from sim.cycle.state import EngineProgram
 from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Extents
@@ -24,10 +24,10 @@ SKEW_STEPS = 8  # steps by which arrays without barriers may be apart
 
 
 @dataclass(frozen=True)
-class Lowered:
+class NamedProgram:
     """A program and what its rows are called."""
 
-    program: Program
+    program: EngineProgram
     nest: Nest
     order: Order
     ops: tuple[str, ...]
@@ -35,7 +35,7 @@ class Lowered:
     warnings: tuple[str, ...]
 
 
-def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> Lowered:
+def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> NamedProgram:
     """Tables of a nest whose loops begin with tiles of extents `start`. ValueError where its schedule cannot run."""
     variants = number_variants(design.walk, start, nest.loops)
 
@@ -48,7 +48,7 @@ def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> Lowered:
     chosen = choose(design, nest, (variants, sizers, needs))
     rows = _Rows(design, nest, variants, needs, chosen)
     program = rows.program(sizers)
-    return Lowered(program, nest, chosen.order, rows.names, tuple(chosen.keeps), chosen.warnings)
+    return NamedProgram(program, nest, chosen.order, rows.names, tuple(chosen.keeps), chosen.warnings)
 
 
 class _Rows:
@@ -73,7 +73,7 @@ class _Rows:
             (f"drain {slots[n].leaf.einsum}" if waits else slots[n].leaf.einsum, n, waits) for _, n, waits in entries
         ]
 
-    def program(self, sizers: list[Sizer]) -> Program:
+    def program(self, sizers: list[Sizer]) -> EngineProgram:
         amounts = {(n, e): sizers[n].amount(e) for n in range(len(sizers)) for e in self.variants.extents}
         users = sum(len(k.users) for k in self.chosen.keeps)
         lanes, groups = self._lanes()
@@ -111,7 +111,7 @@ class _Rows:
             "GROUPS": groups,
             "PORTS": np.array([self.design.machine.ports(m) for m in self.ported], np.int64),
         }
-        return Program(sizes, tables)
+        return EngineProgram(sizes, tables)
 
     def _lanes(self) -> tuple[np.ndarray, np.ndarray]:
         """Groups of every array that runs anything, in order, -1 at the end; and the ops of each group."""
@@ -310,7 +310,7 @@ class _Rows:
                     moves[v, k, int(traffic.writes)] += self._transfer_cycles(keep, traffic, words)
         return moves
 
-    def _transfer_cycles(self, keep: NestKeep, traffic: Traffic, words: int) -> int:
+    def _transfer_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int) -> int:
         """The slowest of both memories' bandwidths and rows; the part of a tile that does not fit never moves."""
         machine, inner, other = self.design.machine, keep.keep.memory, traffic.memory
         resident = words * (1 - machine.spilled.get(inner, Fraction(0)))

@@ -29,7 +29,7 @@ from sim.functional.boxes import Box, whole_box
 from sim.functional.error_rules import RULES, Approximate, between, product
 from sim.functional.exponential import EXACT, Exponential
 from sim.functional.machine import FOLDS, MOST_POINTS_AT_ONCE, ROUNDED_ONCE, previous_access, stored_tensors
-from sim.functional.points import Points, reduced_order
+from sim.functional.points import BoxPoints, reduced_order
 from sim.functional.precision import Precision
 from sim.functional.program import Program
 
@@ -99,7 +99,9 @@ class _Analysis:
     def add_errors(self, leaf: PlacedLeaf, box: Box) -> None:
         """Errors of one Einsum over a box."""
         einsum = self.cascade.einsum(leaf.einsum)
-        points = Points(self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0)).existing()
+        points = BoxPoints(
+            self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0)
+        ).existing()
         value = np.broadcast_to(points.gather(self.values[einsum.name], einsum.output), (1, *points.shape))[0]
         error = self.reduced(leaf, points, value)
         if einsum.name in self.rounded and self.precision.is_narrow:
@@ -114,7 +116,7 @@ class _Analysis:
             error = np.where(exists, error, passed)
         points.scatter(errors, einsum.output, np.broadcast_to(error, points.shape))
 
-    def reduced(self, leaf: PlacedLeaf, points: Points, value: Values) -> Values:
+    def reduced(self, leaf: PlacedLeaf, points: BoxPoints, value: Values) -> Values:
         """Error of the reduction of all points, or of the expression where nothing is reduced."""
         einsum = self.cascade.einsum(leaf.einsum)
         if einsum.reduction is None:
@@ -128,7 +130,7 @@ class _Analysis:
             case _:  # max, min, any: no rounding
                 return self.extreme_error(leaf, points, einsum.reduction.operator, value)
 
-    def sum_error(self, points: Points, terms: Values, errors: Values, is_mean: bool, value: Values) -> Values:
+    def sum_error(self, points: BoxPoints, terms: Values, errors: Values, is_mean: bool, value: Values) -> Values:
         unit = self.precision.wide_unit
         order = points.order
         additions = len(order.coordinates) if self.is_twice else order.longest_path
@@ -138,7 +140,7 @@ class _Analysis:
             error = error + unit * (np.abs(value) + error)
         return error
 
-    def sums(self, leaf: PlacedLeaf, points: Points) -> tuple[Values, Values]:
+    def sums(self, leaf: PlacedLeaf, points: BoxPoints) -> tuple[Values, Values]:
         """Sums of the magnitudes of all terms, and of their errors: [output ...]."""
         found = self.contracted(leaf, points)
         if found is not None:
@@ -149,7 +151,7 @@ class _Analysis:
             errors += part.error.sum(axis=0)
         return terms, errors
 
-    def contracted(self, leaf: PlacedLeaf, points: Points) -> tuple[Values, Values] | None:
+    def contracted(self, leaf: PlacedLeaf, points: BoxPoints) -> tuple[Values, Values] | None:
         """`sums` of a product of two operands by matrix products, where all is finite; None where they cannot be."""
         einsum = self.cascade.einsum(leaf.einsum)
         match einsum.expr:
@@ -174,7 +176,7 @@ class _Analysis:
         errors = errors + self.precision.wide_unit * (terms + errors) + count * self.precision.wide_smallest
         return np.broadcast_to(terms, points.shape), np.broadcast_to(errors, points.shape)
 
-    def product_error(self, leaf: PlacedLeaf, points: Points) -> Values:
+    def product_error(self, leaf: PlacedLeaf, points: BoxPoints) -> Values:
         least, most = np.ones(points.shape), np.ones(points.shape)
         for part in self.iter_parts(leaf, points, absent=1.0):
             least = least * np.abs(part.value).prod(axis=0)
@@ -182,7 +184,7 @@ class _Analysis:
         count = len(points.order.coordinates) * self.precision.wide_unit
         return most - least + count / (1 - count) * most
 
-    def extreme_error(self, leaf: PlacedLeaf, points: Points, operator: str, value: Values) -> Values:
+    def extreme_error(self, leaf: PlacedLeaf, points: BoxPoints, operator: str, value: Values) -> Values:
         """A maximum lies between those of the least and of the greatest terms; so does a minimum."""
         fold, identity = FOLDS[operator], REDUCER_BY_NAME[operator].identity
         low, high = np.full(points.shape, identity), np.full(points.shape, identity)
@@ -192,7 +194,7 @@ class _Analysis:
             high = fold(high, fold.reduce(terms + part.error, axis=0))
         return between(value, low, high)
 
-    def iter_parts(self, leaf: PlacedLeaf, points: Points, absent: float = 0.0) -> Any:
+    def iter_parts(self, leaf: PlacedLeaf, points: BoxPoints, absent: float = 0.0) -> Any:
         """The expression at parts of the reduced points: [point, output ...], `absent` where there is none."""
         results = max(1, math.prod(points.shape))
         at_once = max(1, MOST_POINTS_AT_ONCE // results)
@@ -208,11 +210,11 @@ class _Analysis:
             yield Approximate(value, error)
 
     # --- expressions ----------------------------------------------------------------------------------------
-    def operand(self, points: Points, access: Access) -> Approximate:
+    def operand(self, points: BoxPoints, access: Access) -> Approximate:
         value, error = (points.gather(of[access.tensor], access) for of in (self.values, self.errors))
         return Approximate(np.asarray(value, np.float64), np.asarray(error, np.float64))
 
-    def approximate(self, leaf: PlacedLeaf, points: Points, start: int, stop: int) -> Approximate:
+    def approximate(self, leaf: PlacedLeaf, points: BoxPoints, start: int, stop: int) -> Approximate:
         """The expression with its error at reduced points `start` to `stop`."""
         einsum = self.cascade.einsum(leaf.einsum)
         operands = {access: self.operand(points, access) for access in einsum.loads}

@@ -29,7 +29,7 @@ from einsums.types import Cascade
 from mappings.tree import PlacedLeaf
 from sim.functional.boxes import Box, iter_tiles, whole_box
 from sim.functional.places import Places
-from sim.functional.points import Points, ReducedOrder, reduced_order
+from sim.functional.points import BoxPoints, ReducedOrder, reduced_order
 from sim.functional.precision import Precision
 from sim.functional.program import Program
 
@@ -84,7 +84,7 @@ def execute(
 
     `inputs`: arrays over the batch ranks and whole ranks in declared order; they are rounded to words first.
     """
-    machine = _Machine(program, inputs, arithmetic, side_by_side)
+    machine = _Executor(program, inputs, arithmetic, side_by_side)
     with np.errstate(all="ignore"):
         machine.walk(list(program.leaves), 0, machine.whole, ())
     return {einsum.name: machine.tensors[einsum.name] for einsum in program.cascade.einsums}
@@ -112,7 +112,7 @@ def previous_access(cascade: Cascade, einsum: Einsum) -> Access:
     return Access(tensor=einsum.name, indices=tuple(moved))
 
 
-class _Machine:
+class _Executor:
     def __init__(
         self, program: Program, inputs: Mapping[str, np.ndarray], arithmetic: Arithmetic, side_by_side: bool
     ) -> None:
@@ -204,12 +204,12 @@ class _Machine:
         return True
 
     # --- one leaf -------------------------------------------------------------------------------------------
-    def points(self, leaf: PlacedLeaf, box: Box) -> Points:
+    def points(self, leaf: PlacedLeaf, box: Box) -> BoxPoints:
         variables = self.cascade.einsum(leaf.einsum).reduced_variables
         key = (leaf.einsum, *(box[v] for v in variables))
         if key not in self.orders:
             self.orders[key] = reduced_order(self.program, leaf, box, self.walked[leaf.einsum])
-        return Points(self.program.workload, leaf.einsum, box, self.orders[key]).existing()
+        return BoxPoints(self.program.workload, leaf.einsum, box, self.orders[key]).existing()
 
     def begin(self, leaf: PlacedLeaf, box: Box) -> None:
         """Results start from the identity of their reduction."""
@@ -254,12 +254,12 @@ class _Machine:
         loops = [self.program.loops[i].variable for i in leaf.loops]
         return any(not firsts[n] for n in range(reset + 1, len(firsts)) if loops[n] not in own)
 
-    def finished(self, points: Points, einsum: Einsum, total: Array) -> Array:
+    def finished(self, points: BoxPoints, einsum: Einsum, total: Array) -> Array:
         if einsum.reduction is not None and einsum.reduction.operator == "mean":
             total = total / points.counts().astype(self.precision.wide)
         return self.precision.word(total) if einsum.name in self.stored else total
 
-    def put(self, points: Points, einsum: Einsum, values: Array) -> None:
+    def put(self, points: BoxPoints, einsum: Einsum, values: Array) -> None:
         """Results to their places; where no point exists, a running value passes on and others stay absent."""
         array, exists = self.held[einsum.name], points.target_exists()
         if exists is not None:
@@ -269,14 +269,14 @@ class _Machine:
             values = np.where(exists, values, absent).astype(self.precision.wide)
         self.write(points, einsum, values)
 
-    def write(self, points: Points, einsum: Einsum, values: Array) -> None:
+    def write(self, points: BoxPoints, einsum: Einsum, values: Array) -> None:
         points.scatter(self.tensors[einsum.name], einsum.output, values)
         if self.places:
             points.scatter(self.held[einsum.name], einsum.output, values)
             self.places.written(einsum.name)
 
     # --- values ---------------------------------------------------------------------------------------------
-    def reduce(self, leaf: PlacedLeaf, points: Points, total: Array) -> None:
+    def reduce(self, leaf: PlacedLeaf, points: BoxPoints, total: Array) -> None:
         """Fold all reduced points of a step into `total`, group by group."""
         einsum = self.cascade.einsum(leaf.einsum)
         assert einsum.reduction is not None
@@ -300,7 +300,7 @@ class _Machine:
                 fold(total, target, out=total)
             first += group
 
-    def values(self, leaf: PlacedLeaf, points: Points) -> Callable[[int, int], Array]:
+    def values(self, leaf: PlacedLeaf, points: BoxPoints) -> Callable[[int, int], Array]:
         """The expression of a leaf at reduced points `start` to `stop`: an array [point or 1, output ...]."""
         einsum = self.cascade.einsum(leaf.einsum)
         operands = {access: points.gather(self.held[access.tensor], access) for access in einsum.loads}

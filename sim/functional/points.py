@@ -68,7 +68,7 @@ def reduced_order(program: Program, leaf: PlacedLeaf, box: Box, walked: int) -> 
     return ReducedOrder(variables, np.concatenate(points), tuple(groups))
 
 
-class Points:
+class BoxPoints:
     """The points of one Einsum over a box."""
 
     def __init__(self, workload: Workload, einsum: str, box: Box, order: ReducedOrder) -> None:
@@ -106,7 +106,7 @@ class Points:
                 exists = inside if exists is None else exists & inside
         return exists
 
-    def existing(self) -> "Points":
+    def existing(self) -> "BoxPoints":
         """The same without reduced points that exist for no result; itself where that leaves nothing."""
         exists = self.exists
         if exists is None or len(exists) == 1:
@@ -118,7 +118,7 @@ class Points:
         groups = np.add.reduceat(kept.astype(np.int64), np.concatenate([[0], ends[:-1]]))
         order = ReducedOrder(self.order.variables, self.order.coordinates[kept], tuple(int(n) for n in groups if n))
         box = dict(zip(self.variables, self.ranges, strict=True))
-        return Points(self.workload, self.einsum, box, order)
+        return BoxPoints(self.workload, self.einsum, box, order)
 
     def target_exists(self) -> NDArray[np.bool_] | None:
         """[output ...]: which results have a point; None if all do."""
