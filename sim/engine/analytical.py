@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.engine.columns import FlowColumn, KeepColumn, LeafColumn
-from sim.engine.counting import count_words
+from sim.engine.counting import count_words, first_tile_words
 from sim.engine.moving import add_by_group, move_bytes
 from sim.engine.tables import RowTables, Tables
 
@@ -79,9 +79,9 @@ def count_rows(tables: Tables) -> np.ndarray:
     return _counted(tables, tables.shape.rows)
 
 
-def tile_words(tables: Tables) -> np.ndarray:
-    """f8[design, row of the tiles]: words of the first, and largest, tile of a kept tensor; beside the elements of an
-    array those of the element that holds most.
+def kept_words(tables: Tables) -> np.ndarray:
+    """f8[design, row of `tiles`]: words of the first, and largest, tile of a kept tensor; of those beside the elements
+    of an array the words of the element that holds most.
     """
     return _counted(tables, tables.shape.tiles)
 
@@ -94,6 +94,13 @@ def _counted(tables: Tables, rows: RowTables) -> np.ndarray:
     return counts
 
 
+def first_tiles(tables: Tables, rows: RowTables) -> np.ndarray:
+    """Words of the first, and largest, tile at the place of every row: f8[design, row]."""
+    words = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
+    first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, words)
+    return words
+
+
 def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """Columns of `values: f8[design, n]` added up by `group: i8[n]` (-1: left out), in order."""
     sums = np.zeros((values.shape[0], groups))
@@ -102,11 +109,11 @@ def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 
 def footprints(tables: Tables) -> np.ndarray:
-    """Bytes each memory (of those beside every element: the fullest one) must hold at once: the largest sum over
-    phases of the tiles that must be there.
+    """Bytes each memory (of those beside elements: the fullest one) must hold at once: the largest sum over phases of
+    the tiles that must be there.
     """
     keeps = tables.shape.keeps
-    tile_bytes = tile_words(tables) * tables.machine.word_bytes[:, None]
+    tile_bytes = kept_words(tables) * tables.machine.word_bytes[:, None]
     needed = np.zeros_like(tables.reserved_bytes)
     for present in present_keeps(tables):
         held = np.zeros_like(needed)

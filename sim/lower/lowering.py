@@ -5,7 +5,7 @@ are columns over a batch of designs, evaluated for all of them at once.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from mappings.cores import dealt_loops
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.engine.tables import MachineColumns, Shape, Tables
+from sim.lower.chains import Chains
 from sim.lower.elements import room_row
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
@@ -24,7 +25,7 @@ from sim.lower.ranks import RankSpace, rank_space
 from sim.lower.rows import NOTHING, RowTable
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Structure:
     """Everything that a batch of designs has in common. One object stands for all designs of a structure."""
 
@@ -33,20 +34,39 @@ class Structure:
     tree: ResolvedTree
     machine: MachineShape
 
+    @cached_property
+    def lowered(self) -> "Lowered":
+        """What all engines work on, made at the first asking."""
+        return lower_structure(self)
 
-class Lowered(NamedTuple):
-    shape: Shape
+
+class LeftOver(NamedTuple):
+    """How many coordinates of a variable the loops of a leaf leave, as a row of `Shape.left`."""
+
+    leaf: PlacedLeaf
+    variable: str
+    row: int
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A structure as numbers, made once: ranks and their parts, chains of places, tables of integers."""
+
+    structure: Structure
     space: RankSpace
+    chains: Chains
+    shape: Shape
+    left: tuple[LeftOver, ...]
 
 
-@lru_cache(maxsize=256)
 def lower_structure(structure: Structure) -> Lowered:
     """Tables of integers for one structure."""
     cascade, mapping, tree, machine = structure.cascade, structure.mapping, structure.tree, structure.machine
     space = rank_space(cascade)
-    rows = RowTable(space, tree)
     spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
-    flows = FlowBuilder(cascade, tree, machine, space, rows, spilling).build()
+    chains = Chains(cascade, tree, machine, space, spilling)
+    rows = RowTable(space, tree)
+    flows = FlowBuilder(chains, rows).build()
     phase_of, drains = number_phases(mapping, tree)
     leaves = [
         (
@@ -60,11 +80,18 @@ def lower_structure(structure: Structure) -> Lowered:
     dealt_row = rows.row(dealt_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     trips_row = rows.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     tiles = RowTable(space, tree)
-    keeps = [keep_row(structure, space, tiles, keep, phase_of) for keep in tree.keeps]
+    keeps = [keep_row(structure, chains, tiles, keep, phase_of) for keep in tree.keeps]
     parents = [-1 if parent is None else machine.memory(parent) for parent in machine.parents]
+    left = RowTable(space, tree)
+    left_over = tuple(
+        LeftOver(leaf, name, left.row(leaf.loops, NOTHING, frozenset({space.part_of_variable(name)})))
+        for leaf in tree.leaves
+        for name in cascade.variables_of(leaf.einsum)
+    )
     shape = Shape(
         rows=rows.tables(),
         tiles=tiles.tables(),
+        left=left.tables(),
         flows=np.array(flows, np.int64).reshape(-1, len(flows[0])),
         keeps=np.array(keeps, np.int64).reshape(-1, 6),
         leaves=np.array(leaves, np.int64),
@@ -77,7 +104,7 @@ def lower_structure(structure: Structure) -> Lowered:
         dealt_row=dealt_row,
         in_core=np.array(machine.in_core),
     )
-    return Lowered(shape, space)
+    return Lowered(structure, space, chains, shape, left_over)
 
 
 def leaf_index(tree: ResolvedTree, einsum: str) -> int:
@@ -111,15 +138,16 @@ def staged_loops(mapping: Mapping, tree: ResolvedTree) -> tuple[int, ...]:
 
 
 def keep_row(
-    structure: Structure, space: RankSpace, tiles: RowTable, keep: PlacedKeep, phase_of: list[int]
+    structure: Structure, chains: Chains, tiles: RowTable, keep: PlacedKeep, phase_of: list[int]
 ) -> tuple[int, ...]:
     """A tile's size, place, and the phases in which it must be there (all of them when phases overlap in time)."""
+    space = chains.space
     dims = space.parts_of_tensor(keep.tensor) - running_parts(structure, space, keep)
-    holder = holding_leaf(structure, keep)
+    holder = next(iter(chains.local_touches(keep)), None)
     if holder is None:
         row = tiles.first_visits(keep.loops, NOTHING, dims)
     else:
-        row = room_row(tiles, holder, keep.loops, dims)
+        row = room_row(tiles, holder.leaf, keep.loops, dims)
     phases = [phase_of[leaf.index] for leaf in structure.tree.leaves if keep.covers(leaf.index)]
     schedule = structure.mapping.schedule
     one_by_one = schedule.transfers == "per-phase" or schedule.kind == "sequential"
@@ -140,24 +168,10 @@ def running_parts(structure: Structure, space: RankSpace, keep: PlacedKeep) -> f
     )
 
 
-def holding_leaf(structure: Structure, keep: PlacedKeep) -> PlacedLeaf | None:
-    """An Einsum that lays a tile out over the elements that it lies beside (checked: all do so alike); None for a
-    shared memory.
-    """
-    array = structure.machine.array_of(keep.memory)
-    local = (leaf for leaf in structure.tree.leaves if leaf.array == array and keep.covers(leaf.index))
-    return next(
-        (x for x in local if keep.tensor not in x.forwarded and touches(structure.cascade, x, keep.tensor)), None
-    )
-
-
-def touches(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
-    einsum = cascade.einsum(leaf.einsum)
-    return any(access.tensor == tensor for access in (*einsum.loads, einsum.output))
-
-
 def walks(cascade: Cascade, leaf: PlacedLeaf, tensor: str, rank: str) -> bool:
-    return touches(cascade, leaf, tensor) and rank.lower() in cascade.einsum(leaf.einsum).variables
+    einsum = cascade.einsum(leaf.einsum)
+    touches = any(access.tensor == tensor for access in (*einsum.loads, einsum.output))
+    return touches and rank.lower() in einsum.variables
 
 
 def shares_steps(tree: ResolvedTree, leaves: list[PlacedLeaf], variable: str) -> bool:
@@ -180,7 +194,7 @@ class Columns(NamedTuple):
 
 def lower(structure: Structure, columns: Columns) -> Tables:
     """Tables for a batch of designs of one structure. ValueError when a tile is no whole number of at least 1."""
-    lowered = lower_structure(structure)
+    lowered = structure.lowered
     designs = columns.machine.clock_hz.size
     symbols = dict(columns.symbols)
     for rule in tiles_in_order(structure):
