@@ -60,6 +60,10 @@ class UnscheduledDesign:
         words = kept_words(self.tables)[0]
         return tuple(int(words[row]) for row in self.tables.shape.keeps[:, KeepColumn.ROW])
 
+    def register_words(self, leaf: PlacedLeaf, path: tuple[int, ...], parts: frozenset[int]) -> int:
+        """Words over these parts that an element of the leaf's array holds of one iteration of the loops of `path`."""
+        return self.walk.held_words(self.inside(path), leaf, leaf.loops[len(path) :], parts)
+
     def inside(self, loops: tuple[int, ...]) -> Extents:
         """Extents of a full tile inside these loops."""
         return self.walk.full_tile(self.walk.whole, loops)

@@ -11,6 +11,7 @@ from functools import cached_property
 from math import prod
 
 from einsums.nodes import Load
+from mappings.tree import PlacedKeep
 from sim.cycle.amounts import MachineRates, Sizer, latency_of_ways, ways_of
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.nest import Nest, nests_of
@@ -75,7 +76,7 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
     word_bytes = design.machine.architecture.word_bits / 8
     dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
-    tile_bytes = [design.walk.words(chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
+    tile_bytes = [held_words(design, k.keep, chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
     records = [records_of_tile(design, nest, k, least) for k in keeps]
     warnings: list[str] = []
     found: Chosen | None = None
@@ -133,7 +134,7 @@ def inner_room(design: CycleDesign, nest: Nest, order: Order, extents: Extents) 
         groups = {nest.slots[n].group for n in users}
         if keep.loops == around[: len(keep.loops)] or len(groups) < 2:
             continue
-        whole = design.walk.words(extents, chains.space.parts_of_tensor(keep.tensor))
+        whole = held_words(design, keep, extents, chains.space.parts_of_tensor(keep.tensor))
         lags = [order.lags[n] for n in users]
         needed = whole * (max(lags) - min(lags) + 1) * word_bytes
         free = design.room_bytes[keep.memory]
@@ -143,6 +144,14 @@ def inner_room(design: CycleDesign, nest: Nest, order: Order, extents: Extents) 
                 f"'{keep.tensor}' there: the Einsums that make and read it do not take turns"
             )
     return found
+
+
+def held_words(design: CycleDesign, keep: PlacedKeep, extents: Extents, parts: frozenset[int]) -> int:
+    """Words of a tile of these extents in its memory; beside the elements of an array, in one of them."""
+    local = design.chains.local_touches(keep)
+    leaf = local[0].leaf if local else None
+    inside = leaf.loops[len(keep.loops) :] if leaf else ()
+    return design.walk.held_words(extents, leaf, inside, parts)
 
 
 def running(design: CycleDesign, keep: NestKeep) -> frozenset[int]:

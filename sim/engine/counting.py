@@ -113,7 +113,8 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
 
     extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans
     and units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position],
-    ADVANCES where the tensor has the loop's rank, else STAYS, FIRST_ONLY or WALKS; runs: i8[row, run, 3]; loop_rank: i8[loop].
+    ADVANCES where the tensor has the loop's rank, else STAYS, FIRST_ONLY or WALKS; runs: i8[row, run, 3]; loop_rank:
+    i8[loop].
     """
     trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
     weight = np.zeros((2, MAX_DEPTH + 1))
