@@ -55,16 +55,24 @@ def random_device(seed: int) -> DramTiming:
         "tWTR_S": wtr,
         "tREFI": some(500, 900),
         "tRFC": some(10, 60),
-        "tRFC_pb": some(5, 30),
+        str(rng.choice(["tRFC_pb", "tRFC_sb"])): some(5, 30),
     }
     if rng.random() < 0.5:
         cycles |= {"tRREFD": some(1, 8), "tRP_ab": cycles["tRP"] + some(0, 4), "tPPD": some(0, 4)}
+    if rng.random() < 0.5:
+        del cycles["tRCD"]
+        cycles |= {"tRCDRD": rcd, "tRCDWR": some(1, rcd)}
+        cycles |= {"tPBR2PBR": some(1, 12), "tCCD_S_WR": ccd + some(0, 3)}
     if rng.random() < 0.5:
         cycles |= {"tDQSCK": some(0, 3), "tDQSS": some(0, 2), "tRC": cycles["tRAS"] + cycles["tRP"] + some(0, 6)}
     groups, banks = int(rng.choice([1, 2, 4])), int(rng.choice([1, 2, 4]))
     cycles["tREFI"] = max(cycles["tREFI"], 150 * groups * banks)  # refreshes of single banks leave time to work
     if groups > 1:
         cycles |= {"tRRD_L": rrd + some(0, 3), "tCCD_L": ccd + some(0, 3), "tWTR_L": wtr + some(0, 3)}
+        if rng.random() < 0.5:
+            cycles["tCCD_L_WR"] = max(cycles["tCCD_L"], cycles.get("tCCD_S_WR", 0)) + some(0, 4)
+        elif "tCCD_S_WR" in cycles:
+            cycles["tCCD_S_WR"] = min(cycles["tCCD_S_WR"], cycles["tCCD_L"])
     lengths = {kind: some(1, 3) for kind in ("activate", "precharge", "read", "write", "refresh")}
     return DramTiming.model_validate(
         {
@@ -80,6 +88,7 @@ def random_device(seed: int) -> DramTiming:
             "burst_cycles": burst,
             "command_bus": str(rng.choice(["shared", "split"])),
             "command_cycles": lengths,
+            "refresh": str(rng.choice(["all-bank", "per-bank" if "tRFC_pb" in cycles else "same-bank", "none"])),
             "timings": {name: {"cycles": value, "source": "test"} for name, value in cycles.items()},
             "source": "test",
         }
@@ -87,12 +96,9 @@ def random_device(seed: int) -> DramTiming:
 
 
 def random_controller(seed: int) -> DramController:
+    """Of any window, refreshing as the device's file says."""
     rng = np.random.default_rng([seed, 1])
-    return DramController(
-        window=int(rng.choice([1, 2, 3, 8, 16, 32])),
-        refresh=str(rng.choice(["all-bank", "per-bank", "none"])),
-        keep_trace=True,
-    )
+    return DramController(window=int(rng.choice([1, 2, 3, 8, 16, 32])), keep_trace=True)
 
 
 def random_requests(timing: DramTiming, seed: int, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

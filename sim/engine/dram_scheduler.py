@@ -3,8 +3,8 @@
 At every step the command that is legal soonest is issued; among those of one cycle a refresh first, then reads and
 writes of open rows, then activates and precharges, each oldest first (Rixner et al., ISCA 2000). A bank with requests
 of its open row asks for the oldest of them, another one for an activate or a precharge for its oldest request. A
-refresh that is due comes before everything: for all banks at once no other command is issued until it is, for one bank
-no other activate.
+refresh that is due comes before everything: for all banks at once no other command is issued until it is, for some of
+them no other activate.
 
 The distances between successive commands add up to the whole run, and each is charged to what the later command waited
 for. All mutable state lies in two tables: every array handed to a compiled function costs two reference counts.
@@ -51,10 +51,7 @@ from sim.engine.dram_columns import (
     READ_DONE,
     READY,
     REF_ALL,
-    REF_BANK,
     REFRESH,
-    REFRESH_ALL,
-    REFRESH_BANK,
     REFRESH_CYCLES,
     REFRESH_DUE,
     REFRESHED,
@@ -62,6 +59,7 @@ from sim.engine.dram_columns import (
     REQUEST,
     ROW,
     SERVED,
+    SHARES,
     SLOT_COLUMNS,
     STATE_ROW,
     WANTS,
@@ -134,11 +132,10 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
 
 @compiled
 def next_due(settings, refreshes):
-    """Cycle of the next refresh; those of single banks share the interval evenly."""
+    """Cycle of the next refresh; those of parts of the banks share the interval evenly."""
     if settings[REFRESH] == NO_REFRESH:
         return NEVER
-    shares = settings[BANKS] if settings[REFRESH] == REFRESH_BANK else 1
-    return (refreshes + 1) * settings[REFRESH_CYCLES] // shares
+    return (refreshes + 1) * settings[REFRESH_CYCLES] // settings[SHARES]
 
 
 @compiled
@@ -173,19 +170,21 @@ def move_on(places):
 @compiled
 def choose_refreshing(places, slots, settings):
     """As `choose`, while a refresh is pending: it goes first, and holds back what would keep it waiting."""
-    bank, kind = 0, REF_ALL
-    if settings[REFRESH] == REFRESH_BANK:
-        bank = places[places.shape[0] - STATE_ROW, REFRESHES] % settings[BANKS]
-        kind = REF_BANK if places[bank, OPEN_ROW] < 0 else PRE
-    else:
-        for other in range(settings[BANKS]):
-            if places[other, OPEN_ROW] >= 0:
-                kind = PRE_ALL
     now = places[places.shape[0] - STATE_ROW, NOW]
-    cycle = max(now, first_legal_cycle(places, settings, kind, bank))
-    if settings[REFRESH] == REFRESH_ALL:
+    kind, shares = settings[REFRESH], settings[SHARES]
+    first = places[places.shape[0] - STATE_ROW, REFRESHES] % shares
+    cycle, bank = NEVER, first
+    for other in range(first, settings[BANKS], shares):
+        if places[other, OPEN_ROW] >= 0:
+            kind = PRE_ALL if settings[REFRESH] == REF_ALL else PRE
+            closes = max(now, first_legal_cycle(places, settings, kind, other))
+            if closes < cycle:
+                cycle, bank = closes, other
+    if kind == settings[REFRESH]:
+        cycle = max(now, first_legal_cycle(places, settings, kind, bank))
+    if settings[REFRESH] == REF_ALL:
         return cycle, kind, bank, -1
-    other_cycle, other_kind, other_bank, slot = choose(places, slots, settings, bank)
+    other_cycle, other_kind, other_bank, slot = choose(places, slots, settings, first)
     if other_cycle < cycle:
         return other_cycle, other_kind, other_bank, slot
     return cycle, kind, bank, -1
@@ -195,8 +194,8 @@ def choose_refreshing(places, slots, settings):
 def choose(places, slots, settings, refreshing):
     """The next command, as (cycle, command, bank, slot); cycle NEVER if nothing waits.
 
-    refreshing: a bank to leave alone, and then no bank is activated; -1 if there is none. What a bank asks for is kept
-    (`dram_queue.ask`): branches that find it out here would be mispredicted at every step.
+    refreshing: the first of the banks to leave alone, and then no bank is activated; -1 if there is none. What a bank
+    asks for is kept (`dram_queue.ask`): branches that find it out here would be mispredicted at every step.
     """
     state, channel, bus = places.shape[0] - STATE_ROW, places.shape[0] - CHANNEL_ROW, places.shape[0] - BUS_ROW
     for kind in range(PRE_ALL):
@@ -213,7 +212,7 @@ def choose(places, slots, settings, refreshing):
             other = max(other, places[state, FLOORS + WRITE])
             if other < cycle or (other == cycle and slots[write, REQUEST] < slots[slot, REQUEST]):
                 cycle, kind, slot = other, WRITE, write
-        if cycle > best_cycle or (refreshing >= 0 and (bank == refreshing or kind == ACT)):
+        if cycle > best_cycle or (refreshing >= 0 and (kind == ACT or (bank - refreshing) % settings[SHARES] == 0)):
             continue
         rank = slots[slot, REQUEST] + (0 if kind in (READ, WRITE) else ROW_COMMAND)
         if cycle < best_cycle or rank < best_rank:

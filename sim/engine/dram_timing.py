@@ -28,7 +28,9 @@ from sim.engine.dram_columns import (
     OTHER_PLACES,
     PLACE_COLUMNS,
     READY,
+    REF_SAME,
     RING,
+    SAME_BANKS,
     SCOPE,
     STATE_ROW,
     WHY,
@@ -54,6 +56,10 @@ def first_legal_cycle(places, settings, kind, bank):
     column = READY + kind
     bus = places.shape[0] - BUS_ROW + settings[BUS_OF + kind]
     narrow = max(places[bank, column], places[places[bank, GROUP_PLACE], column])
+    if kind == REF_SAME:
+        per_group = settings[BANKS] // settings[GROUPS]
+        for other in range(bank % per_group, settings[BANKS], per_group):
+            narrow = max(narrow, places[other, column])
     return max(narrow, max(places[places.shape[0] - CHANNEL_ROW, column], places[bus, READY]))
 
 
@@ -63,6 +69,11 @@ def cause_of(places, settings, kind, bank, cycle, otherwise):
     group, channel = places[bank, GROUP_PLACE], places.shape[0] - CHANNEL_ROW
     if places[bank, READY + kind] == cycle:
         return places[bank, WHY + kind]
+    if kind == REF_SAME:
+        per_group = settings[BANKS] // settings[GROUPS]
+        for other in range(bank % per_group, settings[BANKS], per_group):
+            if places[other, READY + kind] == cycle:
+                return places[other, WHY + kind]
     if places[group, READY + kind] == cycle:
         return places[group, WHY + kind]
     if places[channel, READY + kind] == cycle:
@@ -96,9 +107,20 @@ def push(places, constraints, spans, settings, kind, bank, cycle):
             acts = places[state, ACTS]
             until = places[state, RING + acts % 4] + constraints[i, CYCLES] if acts >= 4 else 0
         following = constraints[i, FOLLOWING]
-        if until > places[place, READY + following]:
-            places[place, READY + following] = until
-            places[place, WHY + following] = constraints[i, CAUSE]
+        if scope == SAME_BANKS:
+            per_group = settings[BANKS] // settings[GROUPS]
+            for other in range(bank % per_group, settings[BANKS], per_group):
+                delay(places, other, following, until, constraints[i, CAUSE])
+        else:
+            delay(places, place, following, until, constraints[i, CAUSE])
+
+
+@compiled
+def delay(places, place, kind, until, cause):
+    """Let the place allow commands of that kind from `until` on at the earliest."""
+    if until > places[place, READY + kind]:
+        places[place, READY + kind] = until
+        places[place, WHY + kind] = cause
 
 
 @compiled
