@@ -79,8 +79,21 @@ class Channel:
         banks = set(range(first, self.rules.timing.banks, self.turns()))
         closing = [Candidate((REFRESH, bank), "PRE", bank, self.rows[bank], -1) for bank in sorted(banks & set(self.rows))]
         refresh = Candidate((REFRESH, first), "REFpb" if self.policy == "per-bank" else "REFsb", first, -1, -1)
-        others = [one for one in self.of_requests(banks) if one.kind != "ACT"]
+        last = self.last_activate(cycle, closing, refresh)
+        others = [one for one in self.of_requests(banks) if one.kind != "ACT" or cycle <= last]
         return [*(closing or [refresh]), *others]
+
+    def last_activate(self, cycle: int, closing: list[Candidate], refresh: Candidate) -> int:
+        """The last cycle in which an activate of another bank does not delay the refresh."""
+        cycles = self.rules.cycles
+        apart = max(cycles["tRRD_S"], cycles.get("tRRD_L", 0))
+        if closing:
+            return min(self.first_legal(one, cycle) for one in closing) + cycles["tRP"] - apart
+        return self.first_legal(refresh, cycle) - apart
+
+    def first_legal(self, one: Candidate, cycle: int) -> int:
+        needed = [first for earlier, _ in self.trace for _, first in self.rules.needed(earlier, one.kind, one.bank)]
+        return max([cycle, *needed])
 
     def of_requests(self, skipped: set[int]) -> list[Candidate]:
         found = []

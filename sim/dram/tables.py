@@ -15,6 +15,8 @@ from sim.engine.dram_columns import (
     ACT,
     BANK,
     BANKS,
+    BEFORE_CLOSING,
+    BEFORE_REFRESH,
     BUS_OF,
     CAUSES,
     CHANNEL,
@@ -69,6 +71,9 @@ def lower_dram(timing: DramTiming, controller: DramController) -> DramTables:
     settings[WRITE_DONE] = timing.write_latency_cycles + timing.burst_cycles
     settings[REFRESH], settings[SHARES] = _REFRESH[policy], _shares(timing, policy)
     settings[REFRESH_CYCLES] = timing.cycles_of("tREFI")
+    # A refresh waits for activates as an activate does, and for its banks to close.
+    apart = max(timing.cycles_of(name) for name in ("tRRD_S", "tRRD_L") if timing.given(name))
+    settings[BEFORE_REFRESH], settings[BEFORE_CLOSING] = apart, apart - timing.cycles_of("tRP")
     lengths = timing.command_cycles
     by_kind = {ACT: lengths.activate, PRE: lengths.precharge, PRE_ALL: lengths.precharge}
     by_kind |= {READ: lengths.read, WRITE: lengths.write}
@@ -94,10 +99,15 @@ def _check_refresh(timing: DramTiming, policy: str) -> None:
         raise ValueError(f"'{timing.name}' has no refresh of {what}: give it {needed}, or refresh all-bank")
     at, shares = timing.cycles_of, _shares(timing, policy)
     wrote = timing.write_latency_cycles + timing.burst_cycles + at("tWR")
-    late = max(at("tRAS"), at("tRTP"), wrote) + max(at("tRP"), at("tRP_ab"), at("tRC"))
+    # An activate or a column command just before the refresh is due keeps its row open, and then the row closes.
+    late = max(at("tRC"), max(at("tRAS"), at("tRTP"), wrote) + max(at("tRP"), at("tRP_ab")))
     # Banks that are refreshed together are closed one after the other.
     late += (1 if needed is None else timing.banks // shares) * max(at("tPPD"), timing.command_cycles.precharge)
-    busy = at("tRFC") if needed is None else max(at("tRREFD"), at("tPBR2PBR")) + at(needed) // shares
+    busy = at("tRFC") if needed is None else at("tRREFD") + at(needed) // shares
+    if needed is not None and at("tREFI") < shares * at("tPBR2PBR"):
+        raise ValueError(
+            f"'{timing.name}' has to refresh every {at('tREFI') // shares} cycles, but its refreshes are {at('tPBR2PBR')} apart"
+        )
     if at("tREFI") < 2 * shares * (late + busy):
         raise ValueError(
             f"'{timing.name}' has to refresh every {at('tREFI') // shares} cycles, and one refresh may hold requests up "

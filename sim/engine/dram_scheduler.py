@@ -4,7 +4,7 @@ At every step the command that is legal soonest is issued; among those of one cy
 writes of open rows, then activates and precharges, each oldest first (Rixner et al., ISCA 2000). A bank with requests
 of its open row asks for the oldest of them, another one for an activate or a precharge for its oldest request. A
 refresh that is due comes before everything: for all banks at once no other command is issued until it is, for some of
-them no other activate.
+them no activate that would delay it.
 
 The distances between successive commands add up to the whole run, and each is charged to what the later command waited
 for. All mutable state lies in two tables: every array handed to a compiled function costs two reference counts.
@@ -16,6 +16,8 @@ from sim.engine.dram_columns import (
     ACT,
     ARRIVAL,
     ARRIVES,
+    BEFORE_CLOSING,
+    BEFORE_REFRESH,
     AT,
     BANKS,
     BECAUSE,
@@ -96,7 +98,7 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
         if places[state, PENDING] == 1:
             cycle, kind, bank, slot = choose_refreshing(places, slots, settings)
         else:
-            cycle, kind, bank, slot = choose(places, slots, settings, -1)
+            cycle, kind, bank, slot = choose(places, slots, settings, -1, NEVER)
         if min(places[state, ARRIVES], places[state, DUE]) <= cycle:
             move_on(places)
             admit_arrived(requests, places, slots)
@@ -184,18 +186,20 @@ def choose_refreshing(places, slots, settings):
         cycle = max(now, first_legal_cycle(places, settings, kind, bank))
     if settings[REFRESH] == REF_ALL:
         return cycle, kind, bank, -1
-    other_cycle, other_kind, other_bank, slot = choose(places, slots, settings, first)
+    # An activate of another bank must not keep the refresh waiting.
+    until = cycle - (settings[BEFORE_REFRESH] if kind == settings[REFRESH] else settings[BEFORE_CLOSING])
+    other_cycle, other_kind, other_bank, slot = choose(places, slots, settings, first, until)
     if other_cycle < cycle:
         return other_cycle, other_kind, other_bank, slot
     return cycle, kind, bank, -1
 
 
 @compiled
-def choose(places, slots, settings, refreshing):
+def choose(places, slots, settings, refreshing, until):
     """The next command, as (cycle, command, bank, slot); cycle NEVER if nothing waits.
 
-    refreshing: the first of the banks to leave alone, and then no bank is activated; -1 if there is none. What a bank
-    asks for is kept (`dram_queue.ask`): branches that find it out here would be mispredicted at every step.
+    refreshing: the first of the banks to leave alone, -1 if there is none; others are then activated by `until` or not at
+    all. What a bank asks for is kept (`dram_queue.ask`): branches that find it out here would be mispredicted.
     """
     state, channel, bus = places.shape[0] - STATE_ROW, places.shape[0] - CHANNEL_ROW, places.shape[0] - BUS_ROW
     for kind in range(PRE_ALL):
@@ -212,7 +216,9 @@ def choose(places, slots, settings, refreshing):
             other = max(other, places[state, FLOORS + WRITE])
             if other < cycle or (other == cycle and slots[write, REQUEST] < slots[slot, REQUEST]):
                 cycle, kind, slot = other, WRITE, write
-        if cycle > best_cycle or (refreshing >= 0 and (kind == ACT or (bank - refreshing) % settings[SHARES] == 0)):
+        if cycle > best_cycle or (kind == ACT and cycle > until):
+            continue
+        if refreshing >= 0 and (bank - refreshing) % settings[SHARES] == 0:
             continue
         rank = slots[slot, REQUEST] + (0 if kind in (READ, WRITE) else ROW_COMMAND)
         if cycle < best_cycle or rank < best_rank:
