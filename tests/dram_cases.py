@@ -11,7 +11,10 @@ from sim.load import load_dram
 from tests.dram_oracle import Waiting
 from tests.dram_rules import Issued
 
-PRESETS = ("lpddr4-3200", "hbm2-2000", "hbm3-6400")
+PRESETS = (
+    "ddr4-3200", "ddr5-6400", "gddr6-14000", "hbm2-2000", "hbm2e-3200", "hbm3-6400", "hbm3e-9200", "hbm4-8000",
+    "lpddr4-3200", "lpddr5-6400", "lpddr5x-8533",
+)  # fmt: skip
 
 
 def changed(timing: DramTiming, top: dict[str, Any] | None = None, **cycles: int | None) -> DramTiming:
@@ -29,6 +32,24 @@ def changed(timing: DramTiming, top: dict[str, Any] | None = None, **cycles: int
 def one_bus(name: str) -> DramTiming:
     """A preset with one data bus."""
     return changed(load_dram(name), {"channels": 1, "pseudo_channels": 1})
+
+
+def giving(timing: DramTiming, rule: str) -> DramTiming:
+    """The device with that timing given; where it already is, the device itself."""
+    if timing.given(rule):
+        return timing
+    others: dict[str, int | None] = {
+        "tRFC_pb": {"tRFC_sb": None},
+        "tRFC_sb": {"tRFC_pb": None},
+        "tRCDRD": {"tRCD": None, "tRCDWR": timing.cycles_of("tRCDWR")},
+        "tRCDWR": {"tRCD": None, "tRCDRD": timing.cycles_of("tRCDRD")},
+    }.get(rule, {})
+    own = {"tRFC_pb": 100, "tRFC_sb": 100, "tRP_ab": timing.cycles_of("tRP") + 3, "tPBR2PBR": 60}
+    if rule not in own:
+        own[rule] = timing.cycles_of(rule) + (3 if rule.endswith("_WR") else 0)
+    if rule == "tCCD_S_WR" and timing.bank_groups > 1:
+        others["tCCD_L_WR"] = timing.cycles_of("tCCD_L_WR") + 3
+    return changed(timing, **others, **{rule: own[rule]})
 
 
 def random_device(seed: int) -> DramTiming:
