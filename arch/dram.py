@@ -168,7 +168,10 @@ class DramTiming(BaseModel):
             for name in sorted(OF_GROUPS & given):
                 yield ("timings", name), f"timing '{name}' is of bank groups, and there is one group only"
         if given >= {*REFRESH_TIMINGS.values()}:
-            yield ("timings", "tRFC_sb"), "a device refreshes single banks (tRFC_pb) or one of every group (tRFC_sb), not both"
+            yield (
+                ("timings", "tRFC_sb"),
+                "a device refreshes single banks (tRFC_pb) or one of every group (tRFC_sb), not both",
+            )
         needed = REFRESH_TIMINGS.get(self.refresh)
         if needed is not None and needed not in given:
             yield ("refresh",), f"refresh {self.refresh} needs the timing '{needed}', which is not given"

@@ -77,7 +77,9 @@ class Channel:
             return [Candidate((REFRESH, 0), "PREA" if self.rows else "REF", -1, -1, -1)]
         first = self.refreshes % self.turns()
         banks = set(range(first, self.rules.timing.banks, self.turns()))
-        closing = [Candidate((REFRESH, bank), "PRE", bank, self.rows[bank], -1) for bank in sorted(banks & set(self.rows))]
+        closing = [
+            Candidate((REFRESH, bank), "PRE", bank, self.rows[bank], -1) for bank in sorted(banks & set(self.rows))
+        ]
         refresh = Candidate((REFRESH, first), "REFpb" if self.policy == "per-bank" else "REFsb", first, -1, -1)
         last = self.last_activate(cycle, closing, refresh)
         others = [one for one in self.of_requests(banks) if one.kind != "ACT" or cycle <= last]

@@ -104,14 +104,12 @@ def _check_refresh(timing: DramTiming, policy: str) -> None:
     # Banks that are refreshed together are closed one after the other.
     late += (1 if needed is None else timing.banks // shares) * max(at("tPPD"), timing.command_cycles.precharge)
     busy = at("tRFC") if needed is None else at("tRREFD") + at(needed) // shares
+    every = f"'{timing.name}' has to refresh every {at('tREFI') // shares} cycles"
     if needed is not None and at("tREFI") < shares * at("tPBR2PBR"):
-        raise ValueError(
-            f"'{timing.name}' has to refresh every {at('tREFI') // shares} cycles, but its refreshes are {at('tPBR2PBR')} apart"
-        )
+        raise ValueError(f"{every}, but its refreshes are {at('tPBR2PBR')} apart")
     if at("tREFI") < 2 * shares * (late + busy):
         raise ValueError(
-            f"'{timing.name}' has to refresh every {at('tREFI') // shares} cycles, and one refresh may hold requests up "
-            f"for {late + busy}: expected at most half of the time"
+            f"{every}, and one refresh may hold requests up for {late + busy}: expected at most half of the time"
         )
 
 
@@ -177,7 +175,7 @@ def _refresh_constraints(timing: DramTiming) -> list[Constraint]:
 
 
 def _partial_refresh_constraints(timing: DramTiming, kind: int, where: int, name: str) -> list[Constraint]:
-    """Of a refresh of some banks, which lie `where`: those wait for it, and others start it as they would an activate."""
+    """Of a refresh of some banks, which lie `where`: to others it is what an activate is, and those wait for it."""
     at = timing.cycles_of
     apart = "tPBR2PBR" if timing.given("tPBR2PBR") else "tRREFD"
     found = [

@@ -16,11 +16,11 @@ from sim.engine.dram_columns import (
     ACT,
     ARRIVAL,
     ARRIVES,
-    BEFORE_CLOSING,
-    BEFORE_REFRESH,
     AT,
     BANKS,
     BECAUSE,
+    BEFORE_CLOSING,
+    BEFORE_REFRESH,
     BUS_OF,
     BUS_ROW,
     CHANNEL_ROW,
@@ -198,8 +198,8 @@ def choose_refreshing(places, slots, settings):
 def choose(places, slots, settings, refreshing, until):
     """The next command, as (cycle, command, bank, slot); cycle NEVER if nothing waits.
 
-    refreshing: the first of the banks to leave alone, -1 if there is none; others are then activated by `until` or not at
-    all. What a bank asks for is kept (`dram_queue.ask`): branches that find it out here would be mispredicted.
+    refreshing: the first of the banks to leave alone, -1 if there is none; until: the last cycle for an activate. What
+    a bank asks for is kept (`dram_queue.ask`): branches that find it out here would be mispredicted at every step.
     """
     state, channel, bus = places.shape[0] - STATE_ROW, places.shape[0] - CHANNEL_ROW, places.shape[0] - BUS_ROW
     for kind in range(PRE_ALL):
