@@ -5,7 +5,7 @@ import pytest
 
 from arch.dram import OF_GROUPS, REFRESH_TIMINGS, TIMINGS, DramController, DramTiming
 from sim.dram.requests import issue_commands, simulate_requests, stream_addresses
-from sim.engine.dram_columns import CAUSES
+from sim.engine.dram.columns import CAUSES
 from tests.dram_cases import PRESETS, changed, giving, one_bus, trace_of
 from tests.dram_rules import Issued, Rules, violations
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from arch.dram import REFRESH_TIMINGS, DramController, DramTiming
 from arch.names import nearest
-from sim.engine.dram_columns import (
+from sim.engine.dram.columns import (
     ACT,
     BANK,
     BANKS,
@@ -51,7 +51,7 @@ Constraint = tuple[int, int, int, int, str]  # earlier command, later command, s
 
 
 class DramTables(NamedTuple):
-    """What the engine reads: constraints: i8[constraint, 4]; spans: i8[kind + 1]; settings: i8[...] (dram_columns)."""
+    """What the engine reads: constraints: i8[constraint, 4]; spans: i8[kind + 1]; settings: i8[...] (engine.dram.columns)."""
 
     constraints: np.ndarray
     spans: np.ndarray
@@ -208,7 +208,7 @@ def _longest(constraints: list[Constraint]) -> list[Constraint]:
 
 
 def address_parts(timing: DramTiming, mapping: str) -> np.ndarray:
-    """The mapping as i8[part, (field, stride, size, weight)], for `engine.dram_address`; ValueError if it is wrong."""
+    """The mapping as i8[part, (field, stride, size, weight)], for `engine.dram.address`; ValueError if it is wrong."""
     sizes = dict(zip(FIELDS, _sizes(timing), strict=True))
     parts = [_parse_part(text, mapping) for text in reversed(mapping.split(":"))]
     given = dict.fromkeys(FIELDS, 1)

@@ -19,9 +19,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from einsums.types import Cascade
-from sim.document import read_document
 from sim.functional.inputs import InputSet
-from sim.structure import structure
+from sim.load.document import read_document
+from sim.load.structure import structure
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPUTATIONS = ROOT / "sim" / "catalog" / "references" / "computations.yaml"

@@ -13,8 +13,7 @@ import numpy as np
 
 from einsums.interpreter import interpret
 from einsums.types import Cascade
-from sim.experiment import Experiment
-from sim.flow import simulate
+from sim.design.experiment import Experiment
 from sim.functional.bounds import error_bounds
 from sim.functional.compare import Comparison, Subject, compare
 from sim.functional.exponential import EXACT, Exponential, exponentials_of
@@ -32,8 +31,9 @@ from sim.functional.references import (
     run_operators,
 )
 from sim.functional.sizes import check_points, reduced_experiment, sizes_of_cascade
-from sim.load import CATALOGS, load_cascade
-from sim.suggest import nearest
+from sim.load.nouns import CATALOGS, load_cascade
+from sim.load.suggest import nearest
+from sim.simulation.flow import simulate
 
 Arrays = dict[str, np.ndarray]
 BACKENDS = ("numpy", "torch", "triton")
