@@ -100,8 +100,11 @@ class DramResult:
         """The command trace of a channel; ValueError if the controller kept none."""
         if not self.traces:
             raise ValueError("no trace was kept: simulate with DramController(keep_trace=True)")
+        per_group = self.timing.banks_per_group
         return tuple(
-            DramCommand(cycle, COMMANDS[kind], bank, row, request, CAUSES[cause])
+            DramCommand(
+                cycle, COMMANDS[kind], bank % per_group if kind == REF_SAME else bank, row, request, CAUSES[cause]
+            )
             for cycle, kind, bank, row, request, cause in self.traces[channel].tolist()
         )
 

@@ -51,7 +51,7 @@ Constraint = tuple[int, int, int, int, str]  # earlier command, later command, s
 
 
 class DramTables(NamedTuple):
-    """What the engine reads: constraints: i8[constraint, 4]; spans: i8[kind + 1]; settings: i8[...] (engine.dram.columns)."""
+    """What the engine reads: constraints: i8[constraint, 4]; spans: i8[kind + 1]; settings: i8[...] (see `columns`)."""
 
     constraints: np.ndarray
     spans: np.ndarray

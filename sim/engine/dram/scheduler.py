@@ -53,6 +53,7 @@ from sim.engine.dram.columns import (
     READ_DONE,
     READY,
     REF_ALL,
+    REF_SAME,
     REFRESH,
     REFRESH_CYCLES,
     REFRESH_DUE,
@@ -72,7 +73,7 @@ from sim.engine.dram.columns import (
     WRITE_HIT,
 )
 from sim.engine.dram.queue import admit_arrived, close_row, open_row, remove_hit
-from sim.engine.dram.timing import cause_of, first_legal_cycle, idle_places, push
+from sim.engine.dram.timing import cause_of, first_legal_cycle, idle_places, last_to_allow, push, push_twins
 from sim.engine.jit import compiled
 
 ROW_COMMAND = 1 << 60  # added to a request's number: column commands go first
@@ -127,6 +128,8 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
         elif kind == PRE_ALL:
             close_all(places, settings)
         else:
+            if kind == REF_SAME:
+                push_twins(places, constraints, spans, settings, bank, cycle)
             counts[REFRESHED] += 1
             finish_refresh(places, settings)
     counts[LAST_COMMAND] = places[state, LAST]
@@ -183,6 +186,7 @@ def choose_refreshing(places, slots, settings):
             if closes < cycle:
                 cycle, bank = closes, other
     if kind == settings[REFRESH]:
+        bank = last_to_allow(places, settings, kind, first, shares)
         cycle = max(now, first_legal_cycle(places, settings, kind, bank))
     if settings[REFRESH] == REF_ALL:
         return cycle, kind, bank, -1
