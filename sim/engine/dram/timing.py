@@ -88,8 +88,8 @@ def cause_of(places, settings, kind, bank, cycle, otherwise):
 def push(places, constraints, spans, settings, kind, bank, cycle):
     """Delay what a command at `cycle` delays.
 
-    Of a refresh of a bank of every group `push_twins` does the rest: one more loop here, and this function is not inlined
-    any more, which costs a quarter of the speed.
+    Of a refresh of a bank of every group `push_twins` does the rest: with its loops in here, this function would not be
+    inlined, which costs a quarter of the speed.
     constraints: i8[constraint, column], sorted by the earlier command; spans: i8[kind + 1], first constraint of each.
     """
     channel, state = places.shape[0] - CHANNEL_ROW, places.shape[0] - STATE_ROW
