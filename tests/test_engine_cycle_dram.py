@@ -9,7 +9,6 @@ import pytest
 from arch.dram import DramTiming
 from sim.cycle.answer import design_of
 from sim.cycle.dram import seconds_per_byte
-from sim.cycle.nest import nests_of
 from sim.cycle.program import lower_nest
 from sim.cycle.state import Window, run
 from sim.design.assemble import load_experiment
@@ -37,11 +36,11 @@ def transfers_of_a_run(dram: str, clock: str) -> tuple[DramTiming, float, tuple[
     experiment = load_experiment("fusemax-binding", settings)
     tables = lower(experiment.structure, stack([experiment]))
     design = design_of(experiment, tables, evaluate(tables))
-    (nest,) = nests_of(experiment.mapping, experiment.tree, experiment.cascade)
-    lowered = lower_nest(design, nest, design.whole)
-    done = run(lowered.program, True, Window(0, 1 << 60, 1 << 16))
+    (nest,) = design.nests
+    named = lower_nest(design, nest, design.walk.whole)
+    done = run(named.program, True, Window(0, 1 << 60, 1 << 16))
     architecture = experiment.architecture
-    timing, root = architecture.root.timing, design.builder.machine.memories.index(architecture.root.name)
+    timing, root = architecture.root.timing, design.chains.machine.memories.index(architecture.root.name)
     assert timing is not None
     rows = [row for row in done.log.tolist() if row[col.LOG_KIND] >= col.TRANSFER_ROW and row[col.TRACK] == root]
     # All of them; nothing else takes as long.
