@@ -14,6 +14,7 @@ import numpy as np
 
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
+from sim.cycle.amounts import Machine, ported_memories
 from sim.cycle.extents import Extents, LoopTile, Walk
 from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import Evaluation, evaluate
@@ -60,6 +61,12 @@ class Design:
     extents: Extents
     tables: Tables
     evaluation: Evaluation
+
+    @cached_property
+    def machine(self) -> Machine:
+        """Its numbers, as the tile-level engine reads them."""
+        architecture = self.experiment.architecture
+        return Machine(architecture, self.tables.machine, ported_memories(architecture), {}, {})
 
     @cached_property
     def keep_words(self) -> tuple[int, ...]:

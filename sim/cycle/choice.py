@@ -83,7 +83,7 @@ def choose(design: Design, nest: Nest, parts: tuple[Variants, list[Sizer], list[
     least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
     keeps, _ = keeps_of(design.builder, nest)
     plan = Plan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
-    word_bytes = design.machine.architecture.word_bits / 8
+    word_bytes = design.machine.word_bytes
     dims = [design.builder.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
     tile_bytes = [design.walk.words(chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
     records = [records_of_tile(design, nest, k, least) for k in keeps]
@@ -136,7 +136,7 @@ def inner_room(design: Design, nest: Nest, order: Order, extents: Extents) -> li
     builder, found = design.builder, []
     index = {slot.leaf.index: n for n, slot in enumerate(nest.slots)}
     around = nest.outer + nest.loops
-    word_bytes = design.machine.architecture.word_bits / 8
+    word_bytes = design.machine.word_bytes
     for keep in builder.tree.keeps:
         touching = [t for t in builder.touches_of(keep.tensor) if keep.covers(t.leaf.index)]
         users = [index[t.leaf.index] for t in touching if t.leaf.index in index]

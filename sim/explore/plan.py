@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from arch.area import area_um2
 from arch.energy import Technology
 from einsums.model import Model
 from sim.design.assemble import Workpoint
 from sim.design.experiment import Experiment
-from sim.explore.parts import Blueprint, Part, part_of
+from sim.explore.parts import Blueprint
 from sim.explore.sweep import Axis, Sweep, Value
 from sim.explore.varied import Number
+from sim.lower.machine import Machines
+from sim.lower.parts import Part, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,7 @@ class Group:
     @property
     def area_um2(self) -> float:
         """Of the machine as the experiment has it."""
-        total = 0.0
-        for _, area in area_um2(self.experiment.architecture):
-            total += area
-        return total
+        return float(Machines.of([self.experiment.architecture]).total_area_um2[0])
 
 
 @dataclass(eq=False)

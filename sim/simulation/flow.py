@@ -11,7 +11,7 @@ from mappings.check import Problem
 from sim.cycle.answer import time_design
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
-from sim.engine.analytical import evaluate
+from sim.engine.analytical import evaluate, lasting
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
 from sim.load.problems import InputProblem
@@ -59,7 +59,10 @@ def with_cycles(result: SimulationResult, fast: bool = True) -> SimulationResult
     experiment = result.experiment
     tables = _lowered(experiment.structure, [experiment])
     try:
-        return timed_result(result, time_design(experiment, tables, evaluate(tables), fast))
+        evaluation = evaluate(tables)
+        timing = time_design(experiment, tables, evaluation, fast)
+        retimed = lasting(tables, evaluation, np.array([float(timing.cycles)]))
+        return timed_result(result, make_results([experiment], tables, retimed)[0], timing)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
 
