@@ -54,7 +54,7 @@ def compare_point(plan: Plan, chunk: Chunk, i: int, settings: dict[str, Any]) ->
         assert np.isnan(chunk.values[i]).all()
         return reason.kind
     if reason is None:
-        result = simulate(load_experiment(plan.sweep.experiment, settings))
+        result = simulate(load_experiment(plan.experiment, settings))
         for name, value in zip(value_names(plan), chunk.values[i].tolist(), strict=True):
             if not name.startswith("spilled"):
                 assert value == reported(result, name), (settings, name)
@@ -63,7 +63,7 @@ def compare_point(plan: Plan, chunk: Chunk, i: int, settings: dict[str, Any]) ->
         assert chunk.extrapolated[i].split() == beyond
         return "legal"
     with pytest.raises((IllegalMapping, InputError)) as refused:
-        simulate(load_experiment(plan.sweep.experiment, settings))
+        simulate(load_experiment(plan.experiment, settings))
     problems = refused.value.located() if isinstance(refused.value, IllegalMapping) else refused.value.problems
     said = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
     # Of a value that comes from outside, a single design says the path from the experiment on.
