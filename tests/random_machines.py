@@ -61,7 +61,7 @@ def random_machine(random: Random) -> dict[str, Any]:
     components: dict[str, Any] = {"DRAM": _memory(random) | {"bandwidth": f"{random.randint(1, 40)} GiB/s"}}
     parent = "DRAM"
     for level in range(random.randint(1, 4), 0, -1):
-        body = _memory(random) | {"parent": parent, "size": f"{random.choice([2, 12, 60, 512])} KiB"}
+        body = _memory(random) | {"parent": parent, "size": f"{random.choice([96, 700, 12288, 524288])} B"}
         components[f"L{level}"] = _priced_by_table(random, body)
         parent = f"L{level}"
     operations = {
