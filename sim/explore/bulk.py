@@ -212,7 +212,7 @@ class _Evaluation:
             texts = [f"does not meet '{constraint.condition}'"] * int(failing.sum())
             self._refuse(members[failing], f"constraint {constraint.name}", texts)
             alive &= ~failing
-        bound_by = [labels.resources[i] for i in found.resource_cycles.argmax(axis=1)]
+        bound_by = [labels.resources[i] for i in found.resource_cycles.argmax(axis=1).tolist()]
         self._keep(designs, bound_by, members, alive)
 
     def _keep(self, designs: Designs, bound_by: list[str], members: np.ndarray, alive: np.ndarray) -> None:
@@ -225,8 +225,9 @@ class _Evaluation:
         extrapolated = designs.extrapolated
         memories = [memory.name for memory in architecture.memories]
         has_some: list[bool] = np.any(extrapolated, axis=1).tolist()
+        positions = members.tolist()
         for d in np.flatnonzero(alive).tolist():
-            position = members[d]
+            position = positions[d]
             self.bound_by[position] = bound_by[d]
             if has_some[d]:
                 own = [memory for memory, is_out in zip(memories, extrapolated[d], strict=True) if is_out]

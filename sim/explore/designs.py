@@ -13,6 +13,7 @@ import numpy as np
 from arch.numbers import number_values
 from arch.types import Architecture
 from sim.design.assemble import rank_sizes
+from sim.design.experiment import shape_of
 from sim.explore.names import Names
 from sim.explore.parts import distinct_rows
 from sim.explore.plan import AxisColumn, Group, Plan
@@ -20,8 +21,9 @@ from sim.explore.varied import Number, varied_numbers
 from sim.load.document import plain_document
 from sim.load.problems import InputError
 from sim.lower.lowering import Columns, parsed
-from sim.lower.machine import CORES, Leaves, Machines, MachineShape, symbol_names
+from sim.lower.machine import CORES, Leaves, Machines, symbol_names
 from sim.lower.parts import Parts
+from sim.lower.same import Same
 
 
 class Refusal(NamedTuple):
@@ -172,7 +174,7 @@ class Designs:
     @cached_property
     def machines(self) -> Machines:
         """The machines of the designs; a component is made when it is asked for."""
-        return Machines(MachineShape.of(self.experiment.architecture), self.parts, self.machine_number)
+        return Machines(shape_of(Same(self.experiment.architecture)), self.parts, self.machine_number)
 
     def machine_number(self, key: str) -> np.ndarray:
         """A number of the machine itself, stored units, or how many cores it has: f8[design]."""

@@ -91,6 +91,7 @@ class Machines:
 
     def __init__(self, shape: MachineShape, parts: Callable[[str], Parts], own: Callable[[str], np.ndarray]) -> None:
         self.shape, self.parts, self.own = shape, parts, own
+        self._known: dict[str, np.ndarray] = {}
 
     @classmethod
     def of(cls, architectures: Sequence[Architecture]) -> Self:
@@ -110,12 +111,18 @@ class Machines:
     def instances(self, component: str) -> np.ndarray:
         """How many of it a core has: one for each element of its array, or one."""
         owner = self.shape.owner_of(component)
-        return np.ones(self.own(CORES).size) if owner is None else self.parts(owner).number("pes")
+        return self._once("one") if owner is None else self.parts(owner).number("pes")
 
     def cores_of(self, component: str) -> np.ndarray:
         """How many cores have it: all of them, or 1 for what they share."""
-        cores = self.own(CORES)
-        return cores if self.shape.is_in_core(component) else np.ones(cores.size)
+        return self._once(CORES) if self.shape.is_in_core(component) else self._once("one")
+
+    def _once(self, what: str) -> np.ndarray:
+        """How many cores there are, or one for each design: asked for by every component."""
+        if what not in self._known:
+            cores = self.own(CORES)
+            self._known |= {CORES: cores, "one": np.ones(cores.size)}
+        return self._known[what]
 
     def copies(self, component: str) -> np.ndarray:
         """How many of it the machine has."""

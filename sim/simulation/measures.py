@@ -32,7 +32,6 @@ class Measures(NamedTuple, Generic[Column]):
     write_bytes: Column
     footprint_bytes: Column
     spilled: Column  # [design, memory], fraction
-    tensor_bytes: Column  # [design, moved], as `Labels.moved`
     utilization: Column  # [design, leaf]
     array_utilization: Column  # [design, array]
     busy_cycles: Column  # [design, leaf]
@@ -87,8 +86,6 @@ def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
     array_of_leaf = leaves[:, LeafColumn.ARRAY]
     compute_pj = sum_by(found.compute_pj, array_of_leaf, arrays)
     beside = np.zeros((compute_pj.shape[0], 1))
-    kinds = list(map(_moves, flows))
-    kind_of = {kind: n for n, kind in enumerate(dict.fromkeys(kinds))}
     utilization = utilizations(tables, found)
     return Measures(
         latency_cycles=found.latency_cycles,
@@ -101,12 +98,18 @@ def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
         write_bytes=found.write_bytes,
         footprint_bytes=found.footprint_bytes,
         spilled=found.spilled,
-        tensor_bytes=sum_by(found.flow_bytes, np.array([kind_of[kind] for kind in kinds]), len(kind_of)),
         utilization=utilization,
         array_utilization=sum_by(utilization, array_of_leaf, arrays),
         busy_cycles=found.busy_cycles,
         resource_cycles=found.resource_cycles,
     )
+
+
+def moved_bytes(tables: Tables, found: Evaluation) -> np.ndarray:
+    """f8[design, moved], as `Labels.moved`: what sweeps do not ask for."""
+    kinds = list(map(_moves, tables.shape.flows))
+    place = {kind: n for n, kind in enumerate(dict.fromkeys(kinds))}
+    return sum_by(found.flow_bytes, np.array([place[kind] for kind in kinds]), len(place))
 
 
 def utilizations(tables: Tables, found: Evaluation) -> np.ndarray:

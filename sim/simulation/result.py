@@ -13,7 +13,7 @@ from typing import Any
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.tables import Tables
-from sim.simulation.measures import Labels, Measures, measures_of
+from sim.simulation.measures import Labels, Measures, measures_of, moved_bytes
 
 SCHEMA = "einfuse-result-1"
 LEAKAGE = "leakage"  # beside the Einsums: what no Einsum causes
@@ -107,7 +107,11 @@ def make_results(experiments: Sequence[Experiment], tables: Tables, evaluation: 
     structure = experiments[0].structure
     labels = Labels.of(structure.machine, structure.cascade, structure.tree, tables.shape.flows)
     rows = zip(*(column.tolist() for column in measures_of(tables, evaluation)), strict=True)
-    return [_make_result(experiment, labels, Measures(*row)) for experiment, row in zip(experiments, rows, strict=True)]
+    moved = moved_bytes(tables, evaluation).tolist()
+    return [
+        _make_result(experiment, labels, Measures(*row), own)
+        for experiment, row, own in zip(experiments, rows, moved, strict=True)
+    ]
 
 
 def added(parts: Iterable[float]) -> float:
@@ -115,7 +119,9 @@ def added(parts: Iterable[float]) -> float:
     return reduce(operator.add, parts, 0.0)
 
 
-def _make_result(experiment: Experiment, labels: Labels, row: Measures[Any]) -> SimulationResult:
+def _make_result(
+    experiment: Experiment, labels: Labels, row: Measures[Any], tensor_bytes: list[float]
+) -> SimulationResult:
     moved = zip(labels.memories, row.read_bytes, row.write_bytes, strict=True)
     area = dict(zip((*labels.memories, *labels.arrays), row.area_um2, strict=True))
     leakage = {name: value for name, value in zip(labels.charged, row.leakage_pj, strict=False) if value > 0}
@@ -129,7 +135,7 @@ def _make_result(experiment: Experiment, labels: Labels, row: Measures[Any]) -> 
         energy_by_einsum_pj=by_einsum | ({LEAKAGE: added(leakage.values())} if leakage else {}),
         area_by_component_um2={name: area[name] for name in labels.components},
         traffic_bytes={name: {"read": read, "write": write} for name, read, write in moved},
-        traffic_by_tensor_bytes=_traffic_by_tensor(experiment, labels, row.tensor_bytes),
+        traffic_by_tensor_bytes=_traffic_by_tensor(experiment, labels, tensor_bytes),
         utilization=dict(zip(labels.arrays, row.array_utilization, strict=True)),
         utilization_by_einsum=_by_array(labels, row.utilization),
         busy_cycles_by_einsum=dict(zip(labels.einsums, row.busy_cycles, strict=True)),
@@ -147,9 +153,9 @@ def _by_array(labels: Labels, values: list[float]) -> dict[str, dict[str, float]
     return found
 
 
-def _traffic_by_tensor(experiment: Experiment, labels: Labels, moved_bytes: list[float]) -> dict[str, Traffic]:
+def _traffic_by_tensor(experiment: Experiment, labels: Labels, tensor_bytes: list[float]) -> dict[str, Traffic]:
     traffic: dict[str, Traffic] = {tensor.name: {} for tensor in experiment.cascade.tensors}
-    for (tensor, memory, direction), value in zip(labels.moved, moved_bytes, strict=True):
+    for (tensor, memory, direction), value in zip(labels.moved, tensor_bytes, strict=True):
         traffic[tensor].setdefault(memory, {"read": 0.0, "write": 0.0})[direction] = value
     return traffic
 
