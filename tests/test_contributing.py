@@ -39,7 +39,7 @@ def documented_changes(title: str) -> list[tuple[str, str, str]]:
         (ROOT / "docs" / "contributing.md").read_text("utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
     )
     changes = []
-    for file, body in re.findall(r"^```diff (\S+)\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+    for file, body in re.findall(r"^```diff\n--- a/(\S+)\n\+\+\+ b/\S+\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
         lines = body.splitlines(keepends=True)
         before, after = ("".join(line[1:] for line in lines if line[0] in marks) for marks in (" -", " +"))
         changes.append((file, before, after))
