@@ -18,7 +18,7 @@ from sim.load.document import plain_document
 from sim.load.overrides import set_path
 from sim.load.problems import InputError
 from sim.load.structure import structure
-from sim.lower.parts import Part, Parts, part_of
+from sim.lower.parts import ComponentPart, Parts, part_of
 
 MOST_KEPT = 20_000  # parts of one component that are kept for the next chunk
 
@@ -32,7 +32,7 @@ class Blueprint:
     varied: tuple[Number, ...]
     technologies: Mapping[str, Technology]
     node_nm: float
-    kept: dict[tuple[float, ...], Part] = field(default_factory=dict)
+    kept: dict[tuple[float, ...], ComponentPart] = field(default_factory=dict)
 
     def parts(self, values: np.ndarray) -> Parts:
         """The parts for `values: f8[design, varied number]`, stored units."""
@@ -41,12 +41,12 @@ class Blueprint:
             self.kept.clear()
         return Parts([self.part(tuple(values[i].tolist())) for i in firsts], which)
 
-    def part(self, values: tuple[float, ...]) -> Part:
+    def part(self, values: tuple[float, ...]) -> ComponentPart:
         if values not in self.kept:
             self.kept[values] = self._make(values)
         return self.kept[values]
 
-    def _make(self, values: tuple[float, ...]) -> Part:
+    def _make(self, values: tuple[float, ...]) -> ComponentPart:
         body: Any = dict(self.body) | {"name": self.name}
         for number, value in zip(self.varied, values, strict=True):
             body = set_path(body, number.key, number.written(value))
@@ -58,9 +58,9 @@ class Blueprint:
         except InputError as error:
             place = f"$.architecture.components.{self.name}"
             said = [f"{place}{problem.path.removeprefix('$')}: {problem.message}" for problem in error.problems]
-            return Part(refusal="; ".join(said))
+            return ComponentPart(refusal="; ".join(said))
         except ValueError as error:
-            return Part(refusal=f"$.architecture.components.{self.name}: {error}")
+            return ComponentPart(refusal=f"$.architecture.components.{self.name}: {error}")
 
 
 def distinct_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

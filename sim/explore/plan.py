@@ -22,7 +22,7 @@ from sim.explore.parts import Blueprint
 from sim.explore.sweep import Axis, Sweep, Value
 from sim.explore.varied import Number
 from sim.lower.machine import Machines
-from sim.lower.parts import Part, part_of
+from sim.lower.parts import ComponentPart, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         self._blueprints: dict[tuple[int, str], Blueprint] = {}
-        self._parts: dict[tuple[int, str], Part] = {}
+        self._parts: dict[tuple[int, str], ComponentPart] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be found again."""
@@ -175,7 +175,7 @@ class Plan:
             self._blueprints[key] = Blueprint(component, group.bodies[component], varied, by_name, node_nm)
         return self._blueprints[key]
 
-    def base_part(self, group: Group, component: str) -> Part:
+    def base_part(self, group: Group, component: str) -> ComponentPart:
         """The component as the experiment has it."""
         key = (id(group), component)
         if key not in self._parts:

@@ -20,7 +20,7 @@ from arch.types import Architecture, Array, Memory
 from einsums.types import Cascade
 from mappings.tree import ResolvedTree
 from sim.engine.tables import MachineColumns
-from sim.lower.parts import Part, Parts, part_of
+from sim.lower.parts import ComponentPart, Parts, part_of
 from sim.lower.same import Same
 
 OF_MEMORY = {number.key: number for number in numbers_of(Memory)}
@@ -182,7 +182,7 @@ class Machines:
         """The machines as tables have them, with what a point of each leaf takes."""
         row_bytes, word_bytes = self._of_memories("row") / 8, self.own("word") / 8
         read_pj_per_byte = self._of_memories("read_energy") / row_bytes
-        costs = [self.parts(array).gather(partial(Part.cost_of, operators=names)) for array, names in leaves]
+        costs = [self.parts(array).gather(partial(ComponentPart.cost_of, operators=names)) for array, names in leaves]
         parts = (*self.shape.memories, *self.shape.arrays)
         leakage_w = [*(self.number(name, "leakage") for name in parts), self.own("leakage")]
         return MachineColumns(
@@ -217,7 +217,7 @@ class Machines:
 class _Numbers(NamedTuple):
     """All that is known of one machine."""
 
-    parts: dict[str, Part]
+    parts: dict[str, ComponentPart]
     own: dict[str, float]
 
 

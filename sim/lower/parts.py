@@ -11,7 +11,7 @@ from arch.types import Array, Component
 
 
 @dataclass(slots=True)
-class Part:
+class ComponentPart:
     """One form of a component; `refusal` says why there can be none such, which then has no numbers."""
 
     component: Component | None = None
@@ -31,20 +31,20 @@ class Part:
         return self.costs[operators]
 
 
-def part_of(component: Component) -> Part:
+def part_of(component: Component) -> ComponentPart:
     """The part of a component that exists, its technology resolved."""
-    return Part(component, number_values(component), dict(component.symbols))
+    return ComponentPart(component, number_values(component), dict(component.symbols))
 
 
 @dataclass(slots=True)
 class Parts:
     """A component over a batch. LookupError for what a refused part would have to tell."""
 
-    parts: list[Part]
+    parts: list[ComponentPart]
     which: np.ndarray  # i8[design], the part of each
     _columns: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def gather(self, value: Callable[[Part], Any]) -> np.ndarray:
+    def gather(self, value: Callable[[ComponentPart], Any]) -> np.ndarray:
         """`value` of every design's part: f8[design] (or [design, n] for tuples)."""
         return np.array([value(part) for part in self.parts], float)[self.which]
 

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from sim.cycle.answer import Timing
+from sim.cycle.answer import DesignTiming
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
 from sim.simulation.result import SimulationResult
 
 
-def timed_result(result: SimulationResult, retimed: SimulationResult, timing: Timing) -> SimulationResult:
+def timed_result(result: SimulationResult, retimed: SimulationResult, timing: DesignTiming) -> SimulationResult:
     """An analytical result, and the same over the latency of the cycle engine, with what else follows from its time."""
     slower = result.cycles / timing.cycles if timing.cycles else 1.0
     shares = {
@@ -26,7 +26,7 @@ def timed_result(result: SimulationResult, retimed: SimulationResult, timing: Ti
     )
 
 
-def resources(result: SimulationResult, timing: Timing) -> dict[str, float]:
+def resources(result: SimulationResult, timing: DesignTiming) -> dict[str, float]:
     """The latency by what the busiest array did, or waited for: its points, a memory, a drain, something else."""
     architecture = result.experiment.architecture
     computes = {array: timing.cycles - sum(lost.values()) for array, lost in timing.stalls.items()}
