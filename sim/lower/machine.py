@@ -180,7 +180,7 @@ class Machines:
     # --- all that engines read --------------------------------------------------------------------------------
     def columns(self, leaves: Leaves) -> MachineColumns:
         """The machines as tables have them, with what a point of each leaf takes."""
-        row_bytes, word_bytes = self._of_memories("row") / 8, self.own("word") / 8
+        row_bytes, word_bytes = self._of_memories("row") / 8, self.symbol("word_bytes")
         read_pj_per_byte = self._of_memories("read_energy") / row_bytes
         costs = [self.parts(array).gather(partial(ComponentPart.cost_of, operators=names)) for array, names in leaves]
         parts = (*self.shape.memories, *self.shape.arrays)
