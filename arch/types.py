@@ -7,32 +7,39 @@ All else is arithmetic on its own fields, in the order of the file.
 from collections.abc import Iterator
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from arch.components import Array, Drain, Memory, whole
+from arch.components import Array, Drain, Memory
 from arch.cores import Calibration, Cores
 from arch.fields import Problem, refuse_at, validated_by_name
 from arch.names import nearest
+from arch.numbers import MachineNumber, Numbered, symbols_of
 from arch.operation import FROZEN
-from arch.quantity import FrequencyHz, LengthNm, SizeBits
+from arch.quantity import FrequencyHz, LengthNm, PowerW, SizeBits
 
 __all__ = ["Architecture", "Array", "Component", "Drain", "Memory"]
 
 Component = Memory | Array
+CHIP = "chip"  # what results call the machine's own leakage
 _OfKind = Annotated[Component, Field(discriminator="kind")]
 _ComponentsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, _OfKind]), "component"))
 
 
-class Architecture(BaseModel):
+class Architecture(Numbered):
     """A machine: clock, word, technology node and the tree of its components, in file order."""
 
     model_config = FROZEN
 
     name: str
     description: str = ""
-    clock_hz: FrequencyHz = Field(alias="clock")
-    word_bits: SizeBits = Field(alias="word")
+    clock_hz: Annotated[FrequencyHz, MachineNumber(symbols=(("clock_hz", 1),), enters="time")] = Field(alias="clock")
+    word_bits: Annotated[
+        SizeBits, MachineNumber(symbols=(("word_bytes", 8), ("word_bits", 1)), enters="bytes of every tile")
+    ] = Field(alias="word")
     node_nm: LengthNm = Field(alias="node")
+    leakage_w: Annotated[
+        PowerW | None, MachineNumber(absent=0.0, is_quiet=True, enters="energy, all the time, beside the components'")
+    ] = Field(None, alias="leakage")
     components: Annotated[tuple[Memory | Array, ...], _ComponentsByName]
     cores: Cores | None = None
     calibration: Calibration | None = None
@@ -44,6 +51,9 @@ class Architecture(BaseModel):
         refuse_at(type(self).__name__, problems)
         refuse_at(type(self).__name__, [*self._iter_tree_problems(), *self._iter_instance_problems()])
         refuse_at(type(self).__name__, list(self._iter_core_problems()))
+        if self.leakage_w is not None and CHIP in {component.name for component in self.components}:
+            reason = f"a component is called '{CHIP}', as results call what leaks beside the components"
+            refuse_at(type(self).__name__, [(("leakage",), reason)])
         return self
 
     def _iter_parent_problems(self) -> Iterator[Problem]:
@@ -187,17 +197,7 @@ class Architecture(BaseModel):
         """Whether each core has that component for itself; a machine without cores shares everything."""
         return self.cores is not None and any(one.name == self.cores.memory for one in self.path(name))
 
-    def charged_instances(self, memory: Memory) -> int:
-        """For how many of them energy is charged."""
-        charged = memory.energy_instances
-        return self.instances(memory) if charged == "all" else charged
-
+    @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
-        """Every name an expression on it may read: `GLB.size_bytes`, `PE2D.rows`, `word_bytes`, and so on."""
-        own = (("word_bytes", self.word_bits / 8), ("word_bits", self.word_bits), ("clock_hz", self.clock_hz))
-        found = [(name, whole(value)) for name, value in own]
-        for component in self.components:
-            found += [(f"{component.name}.{name}", value) for name, value in component.symbols]
-            if isinstance(component, Memory) and component.size_bits is not None:
-                found.append((f"{component.name}.size_words", whole(component.size_bits // self.word_bits)))
-        return tuple(found)
+        """What formulas may read of the machine itself; its components have their own."""
+        return symbols_of(self)

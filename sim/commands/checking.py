@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from arch.dram import DramTiming
 from arch.energy import Technology
+from arch.numbers import numbers_of
 from arch.types import Architecture
 from einsums.model import Model
 from einsums.types import Cascade
@@ -58,7 +59,7 @@ COMMON = frozenset(("name", "description", "source", "base", "set"))
 # A mapping is tried with every rank this long: any size will do to make its choices.
 NOMINAL_SIZE = 4096
 # What every machine says of itself, beside the numbers of its components, which have a point in their names.
-MACHINE_WORDS = ("word_bytes", "word_bits", "clock_hz")
+MACHINE_WORDS = tuple(name for number in numbers_of(Architecture) for name, _ in number.symbols)
 
 
 class Checked(NamedTuple):

@@ -30,6 +30,7 @@ from sim.load.overrides import override_from
 from sim.load.problems import InputError, InputProblem
 from sim.load.suggest import near_or_all, nearest_name
 from sim.load.wording import show_value
+from sim.lower.machine import symbol_names
 
 PARTS = ("model", "architecture", "mapping", "cascade")
 FROM_OUTSIDE = "--set"  # where values come from that no file holds
@@ -202,7 +203,7 @@ def assemble(document: Document) -> Experiment:
         raise InputError(problems)
     labels = (("model", model.name), ("seq_len", point.seq_len), ("batch", point.batch))
     sizes = _gathered(problems, lambda: rank_sizes(document, cascade, model, point))
-    readable = {cascade.root_of(rank) for rank in cascade.leaf_ranks()} | dict(architecture.symbols()).keys()
+    readable = {cascade.root_of(rank) for rank in cascade.leaf_ranks()} | set(symbol_names(architecture))
     origin = Origin(_part(document, "mapping"), own_files(document))
     given = Given(document, origin, mapping, point.parameters, dict(labels), frozenset(readable))
     parameters = _gathered(problems, lambda: parameter_values(given))

@@ -27,6 +27,7 @@ from sim.load.problems import InputError, InputProblem
 from sim.load.suggest import near_or_all
 
 MOST_GROUPS = 20_000
+LEAKAGE = "architecture.leakage"
 
 
 def load_sweep(name_or_path: str) -> tuple[Document, Sweep]:
@@ -232,6 +233,7 @@ class _Planner:
         return [tuple(one[name] for name in names) for one in merged]
 
     def _group(self, document: Document, chosen: list[tuple[Axis, Value]]) -> Group:
+        document = self._with_leakage(document)
         try:
             experiment = bare(assemble(document))
         except InputError as error:
@@ -247,6 +249,13 @@ class _Planner:
         digest = bytes.fromhex(digest_of([experiment.hash, model.model_dump(), bodies, dumped]))
         changes = tuple((path, value) for axis, value in chosen for path in axis.path)
         return Group(experiment, model, point, dict(bodies), technologies, digest, changes)
+
+    def _with_leakage(self, document: Document) -> Document:
+        """A machine whose own leakage is varied has one, so that all of its points are charged for it."""
+        paths = {path for axis in self.sweep.axes for path in axis.path} | {s.path for s in self.sweep.derive}
+        if LEAKAGE not in {path.removeprefix("$.") for path in paths} or "leakage" in document.data["architecture"]:
+            return document
+        return changed(document, plain_document({LEAKAGE: "0 W"}, self.document.file))
 
     def _changed(self, base: Document, chosen: list[tuple[Axis, Value]]) -> Document:
         """The experiment with values of axes; what is wrong is said where the axis stands."""
@@ -283,9 +292,10 @@ class _Planner:
     # --- checks ---------------------------------------------------------------------------------------------
     def _metrics(self, groups: dict[tuple[int, ...], Group]) -> tuple[str, ...]:
         """What is recorded: as asked, or time, energy, area, the root's traffic and every array's utilization."""
-        common = set.intersection(*(set(metric_names(g.experiment.architecture)) for g in groups.values()))
-        first = next(iter(groups.values())).experiment.architecture
-        known = [name for name in metric_names(first) if name in common]
+        common = set.intersection(*(set(metric_names(g.experiment)) for g in groups.values()))
+        some = next(iter(groups.values())).experiment
+        first = some.architecture
+        known = [name for name in metric_names(some) if name in common]
         asked = self.sweep.record or (
             *("latency_s", "energy_pj", "area_um2", f"traffic_bytes.{first.root.name}"),
             *(f"utilization.{array.name}" for array in first.arrays),

@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from arch.area import area_um2
 from arch.energy import Technology
 from einsums.model import Model
 from sim.design.assemble import Workpoint
 from sim.design.experiment import Experiment
-from sim.explore.parts import Blueprint, Part, part_of
+from sim.explore.parts import Blueprint
 from sim.explore.sweep import Axis, Sweep, Value
 from sim.explore.varied import Number
+from sim.lower.machine import Machines
+from sim.lower.parts import ComponentPart, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +76,7 @@ class Group:
     @property
     def area_um2(self) -> float:
         """Of the machine as the experiment has it."""
-        total = 0.0
-        for _, area in area_um2(self.experiment.architecture):
-            total += area
-        return total
+        return float(Machines.of([self.experiment.architecture]).total_area_um2[0])
 
 
 @dataclass(eq=False)
@@ -98,7 +96,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         self._blueprints: dict[tuple[int, str], Blueprint] = {}
-        self._parts: dict[tuple[int, str], Part] = {}
+        self._parts: dict[tuple[int, str], ComponentPart] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be found again."""
@@ -177,7 +175,7 @@ class Plan:
             self._blueprints[key] = Blueprint(component, group.bodies[component], varied, by_name, node_nm)
         return self._blueprints[key]
 
-    def base_part(self, group: Group, component: str) -> Part:
+    def base_part(self, group: Group, component: str) -> ComponentPart:
         """The component as the experiment has it."""
         key = (id(group), component)
         if key not in self._parts:

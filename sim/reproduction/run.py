@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from arch.area import area_with_registers_um2
+from arch.area import with_registers
 from arch.expression import check_names, evaluate
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
@@ -17,7 +17,7 @@ from sim.load.document import Document
 from sim.load.nouns import build, read
 from sim.load.problems import InputError
 from sim.load.suggest import near_or_all
-from sim.lower.machine import point_operators
+from sim.lower.machine import Machines, point_operators
 from sim.reproduction.evaluation import Reproduction
 from sim.reproduction.parts import Accounting, Metric, Sweep
 from sim.reproduction.published import PublishedValue, load_published
@@ -205,7 +205,7 @@ def metric_value(metric: Metric, result: SimulationResult) -> float:
         case "utilization":
             return result.utilization[str(component)]
         case "area" if component is not None:
-            return dict(area_with_registers_um2(result.experiment.architecture))[component]
+            return with_registers(result.experiment.architecture, result.area_by_component_um2)[component]
         case "area":
             return result.area_um2
         case "energy" if component is None:
@@ -223,12 +223,13 @@ def operation_energy_pj(result: SimulationResult, array_name: str, operation: st
     experiment = result.experiment
     array = experiment.architecture.array(array_name)
     pj = array.energy_pj_of(operation)
+    elements = float(Machines.of([experiment.architecture]).number(array_name, "pes")[0])
     total = 0.0
     for einsum, share in result.utilization_by_einsum[array_name].items():
         actions = array.resolve(point_operators(experiment.cascade, einsum))
         count = sum(number * _parts(array.operation(action.name), operation) for action, number in actions)
         cycles = sum(number * array.cycles_of(action.name) for action, number in actions)
-        total += share * array.pes * result.cycles / cycles * count * pj
+        total += share * elements * result.cycles / cycles * count * pj
     return total
 
 

@@ -12,7 +12,7 @@ from mappings.check import Problem
 from sim.cycle.answer import design_of, time_design
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
-from sim.engine.analytical import Evaluation, evaluate
+from sim.engine.analytical import Evaluation, evaluate, lasting
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
 from sim.load.problems import InputProblem
@@ -63,7 +63,8 @@ def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResu
         timing = time_design(design_of(experiment, counted.tables, counted.evaluation), fast)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
-    return timed_result(counted.results()[0], timing)
+    retimed = lasting(counted.tables, counted.evaluation, np.array([float(timing.cycles)]))
+    return timed_result(counted.results()[0], counted._replace(evaluation=retimed).results()[0], timing)
 
 
 def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.explore.points import Point
+from sim.lower.machine import Machines
 from sim.report.reproduction.figure_data import Workload
 from sim.report.sweep.data import Axis, Held, Study
 from sim.report.sweep.slopes import experiment_at
@@ -147,13 +148,15 @@ def roof_of(label: str, result: SimulationResult) -> Roof | None:
     """The largest array's work against the outermost memory's traffic; None where either has no limit or no work."""
     machine = result.experiment.architecture
     root = machine.root
-    array = max(machine.arrays, key=lambda one: one.rows * one.columns)
-    peak = array.rows * array.columns * machine.clock_hz
+    array = max(machine.arrays, key=lambda one: one.pes)
+    numbers = Machines.of([machine])
+    peak = float(numbers.number(array.name, "pes")[0]) * machine.clock_hz
+    bytes_per_s = float(numbers.bandwidth_bytes_per_s(root.name)[0])
     moved = sum(result.traffic_bytes[root.name].values())
     reached = result.utilization[array.name] * peak
-    if root.bandwidth_bits_per_s is None or not moved or not reached:
+    if not np.isfinite(bytes_per_s) or not moved or not reached:
         return None
-    return Roof(label, reached * result.latency_s / moved, reached, peak, root.bandwidth_bits_per_s / 8)
+    return Roof(label, reached * result.latency_s / moved, reached, peak, bytes_per_s)
 
 
 def details_of(study: Study, rows: np.ndarray) -> dict[int, dict[str, float]]:

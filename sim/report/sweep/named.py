@@ -12,6 +12,8 @@ from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.load.nouns import CATALOGS
 from sim.load.problems import InputError
+from sim.lower.machine import machine_symbols
+from sim.lower.same import Same
 from sim.report.sweep.data import WORKLOAD, Study
 from sim.simulation.flow import IllegalMapping, simulate
 from sim.simulation.result import SimulationResult
@@ -46,7 +48,7 @@ def named_designs(study: Study) -> dict[str, Values]:
 def _values(study: Study, result: SimulationResult) -> Values:
     """Metrics of a result, and the objectives that are formulas over them."""
     values = dict(values_of(result))
-    known = {**dict(result.experiment.sizes), **dict(result.experiment.architecture.symbols()), **values}
+    known = {**dict(result.experiment.sizes), **dict(machine_symbols(Same(result.experiment.architecture))), **values}
     for objective in study.meta["objectives"]:
         formula = parse_expression(objective.get("formula", objective["label"]))
         if set(formula.names) <= known.keys():
@@ -90,6 +92,7 @@ def values_of(result: SimulationResult) -> Values:
         "area_um2": result.area_um2,
     }
     values |= {f"energy_pj.{name}": value for name, value in result.energy_by_component_pj.items()}
+    values |= {f"leakage_pj.{name}": value for name, value in result.leakage_by_component_pj.items()}
     values |= {f"area_um2.{name}": value for name, value in result.area_by_component_um2.items()}
     values |= {f"traffic_bytes.{name}": float(sum(both.values())) for name, both in result.traffic_bytes.items()}
     values |= {f"{way}_bytes.{name}": float(both[way]) for name, both in result.traffic_bytes.items() for way in both}

@@ -20,6 +20,8 @@ from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.explore.points import Point
 from sim.load.problems import InputError
+from sim.lower.machine import Machines, machine_symbols
+from sim.lower.same import Same
 from sim.report.sweep.data import Held, Slope, SlopeData, Study, buffer_axis, panel_values
 
 
@@ -59,7 +61,7 @@ def _least(needed: Demands, on_chip_bytes: np.ndarray) -> np.ndarray:
 
 def _demands(experiment: Experiment, analysis: PassAnalysis) -> Demands:
     cascade, sizes = experiment.cascade, dict(experiment.sizes)
-    word = experiment.architecture.word_bits / 8
+    word = dict(machine_symbols(Same(experiment.architecture)))["word_bytes"]
     batch = [rank for rank in cascade.batch if rank in sizes]
 
     def roots(tensor: str) -> set[str]:
@@ -136,18 +138,19 @@ def _slope(study: Study, label: str, rows: np.ndarray, traffic: str) -> Slope | 
         experiment = experiment_at(study.points.at(int(best)))
         if experiment is None:
             return None
-        size = experiment.architecture.memory(memory).size_bits
-        sizes.append((size or np.nan) / 8)
+        size_bytes = dict(machine_symbols(Same(experiment.architecture))).get(f"{memory}.size_bytes", np.nan)
+        sizes.append(size_bytes)
         least.append(float(values[best]))
         bound.append(float(least_traffic(experiment, np.array([on_chip_bytes(experiment)]))[0]))
     return Slope(label, np.array(sizes), np.array(least), np.array(bound))
 
 
 def on_chip_bytes(experiment: Experiment) -> float:
-    """All memory but the outermost; what is declared without a size passes data on and holds none."""
-    machine = experiment.architecture
-    inner = [memory for memory in machine.memories if memory.name != machine.root.name]
-    return sum((memory.size_bits or 0.0) / 8 * machine.instances(memory) for memory in inner)
+    """All memory but the outermost, of all cores; what is declared without a size passes data on and holds none."""
+    machines = Machines.of([experiment.architecture])
+    inner = [memory for memory in machines.shape.memories if memory != machines.shape.root]
+    held = [float((machines.capacity_bytes(memory) * machines.cores_of(memory))[0]) for memory in inner]
+    return sum(size for size in held if np.isfinite(size))
 
 
 def experiment_at(point: Point) -> Experiment | None:
