@@ -3,8 +3,9 @@
 from einsums.export import cascade_data
 from einsums.footprint import LiveFootprint
 from einsums.graph import (
-    build_graph,
+    Edge,
     consumers_of,
+    edges_of,
     iteration_groups,
     live_ranges,
     producer_of,
@@ -50,6 +51,7 @@ __all__ = [
     "Cascade",
     "CascadeError",
     "Const",
+    "Edge",
     "Einsum",
     "EinsumPass",
     "EinsumSyntaxError",
@@ -73,11 +75,11 @@ __all__ = [
     "Term",
     "Workload",
     "analyse_passes",
-    "build_graph",
     "cascade_data",
     "compulsory_traffic_words",
     "consumers_of",
     "count_passes",
+    "edges_of",
     "intensity",
     "interpret",
     "iteration_groups",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from einsums import analyse_passes, build_graph
+from einsums import analyse_passes, edges_of
 from sim.__main__ import app
 from sim.load.nouns import load_cascade
 from sim.load.taxonomy import load_taxonomy
@@ -97,8 +97,8 @@ def test_nodes_do_not_overlap_and_edges_run_forward(name: str) -> None:
     cascade = load_cascade(name)
     analysis = analyse_passes(cascade, "D" if name in ("layernorm", "encoder-layer") else "M")
     places = place_nodes(cascade, analysis)
-    for a, b, data in build_graph(cascade).edges(data=True):
-        assert data["carried"] or places[a].layer < places[b].layer
+    for edge in edges_of(cascade):
+        assert edge.is_carried or places[edge.source].layer < places[edge.reader].layer
     for layer in {place.layer for place in places.values()}:
         heights = sorted(place.y for place in places.values() if place.layer == layer)
         assert all(above - below > 0.25 for below, above in pairwise(heights))

@@ -56,7 +56,6 @@ DOORS = {
     "pydantic": ("einsums", "arch", "mappings", "sim"),
     "pydantic_core": ("einsums", "arch", "mappings", "sim"),  # the part of pydantic for custom types
     "numpy": ("einsums.interpreter*", "sim", "kernels"),
-    "networkx": ("einsums.graph",),
     "yaml": ("sim.load",),
     "numba": ("sim.engine",),
     "sqlite3": ("sim.explore.store", "sim.explore.export"),

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from mappings.check import Problem
-from sim.cycle.answer import time_design
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import evaluate
@@ -19,7 +18,6 @@ from sim.load.suggest import nearest
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Structure, lower
 from sim.simulation.result import SimulationResult, make_results
-from sim.simulation.timed import timed_result
 
 ENGINES = ("analytical", "cycle")
 
@@ -56,6 +54,9 @@ def with_cycles(result: SimulationResult, fast: bool = True) -> SimulationResult
 
     Without `fast` every cycle is gone through; the outcome is the same.
     """
+    from sim.cycle.answer import time_design  # nothing else needs its loops
+    from sim.simulation.timed import timed_result
+
     experiment = result.experiment
     tables = _lowered(experiment.structure, [experiment])
     try:
