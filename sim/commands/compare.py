@@ -1,9 +1,14 @@
-"""What `einfuse compare` does: read measured cases, predict each and say how well, draw it, or fit constants."""
+"""`einfuse compare`: read measured cases, predict each and say how well, draw it, or fit constants."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import typer
+
+from sim.commands.answering import answers, draw, tell
+from sim.commands.options import JsonForTables
 from sim.gpu.cases import Case, load_published, load_table
 from sim.gpu.compare import Compared, FamilyAgreement, by_family, compare
 from sim.gpu.device import Device, device_of
@@ -191,3 +196,26 @@ def _write(path: Path, option: str, content: bytes) -> None:
         path.write_bytes(content)
     except OSError as error:
         raise _problem(option, f"cannot write '{path}': {error.strerror}") from None
+
+
+@answers
+def compare_command(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="A measurement (.json), cases (.csv), or 'published'.")
+    ] = "published",
+    machine: Annotated[str | None, typer.Option(help="Predict for this machine in place of h100-sxm.")] = None,
+    as_json: JsonForTables = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw predicted against measured into an .svg or .png.")] = None,
+    fit: Annotated[Path | None, typer.Option(help="Fit the machine's constants; write them as a machine here.")] = None,
+) -> None:
+    """Predicted against measured time of GPU kernels, beside simpler models."""
+    if fit is not None:
+        tell(write_fit(machine or DEFAULT_MACHINE, fit))
+        return
+    comparison = compare_source(source, machine)
+    if plot is not None:
+        tell(write_plot(comparison, plot))
+    if as_json:
+        print(json.dumps(comparison_json(comparison), indent=2, allow_nan=False))
+        return
+    draw(heading(comparison), comparison_tables(comparison))

@@ -1,8 +1,12 @@
-"""The body of `einfuse plot`: finds out what a folder holds, and draws it."""
+"""`einfuse plot`: finds out what a folder holds, and draws it."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from sim.commands.answering import answers, tell
 from sim.explore.store import FILE
 from sim.load.problems import InputError, InputProblem
 from sim.report.reproduction.charts import write_reproduction_charts
@@ -31,3 +35,16 @@ def _why_not(folder: Path) -> str:
     names = " or ".join(f"'{path}'" for path in inside[:MOST_NAMED])
     near = f" (did you mean {names}?)" if inside else ""
     return f"{wanted}, found neither{near}"
+
+
+@answers
+def plot_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep or of a reproduction.")],
+) -> None:
+    """Draw what a sweep or a reproduction found, in its folder: charts as SVG and PNG, and one page.
+
+    Of a sweep: speedup and energy by workload, Pareto front, heat map, buffer size against traffic, breakdowns,
+    roofline; the page (index.html) holds its points too. Of a reproduction: speedup and energy, utilization,
+    Pareto front, roofline (charts.html).
+    """
+    tell(f"written: {plot_folder(folder, tell)}")

@@ -1,12 +1,17 @@
-"""What `einfuse trace` does: read which stretch of a run is wanted, write its trace, draw its waterfall, say
+"""`einfuse trace`: read which stretch of a run is wanted, write its trace, draw its waterfall, say
 what is in them.
 """
 
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import typer
+
+from sim.commands.answering import answers
+from sim.commands.options import Changes, ExperimentName, parse_changes
+from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.load.problems import InputError, InputProblem
 from sim.timeline.recorder import TooFewSpans, record_timeline
@@ -117,3 +122,20 @@ def summary(experiment: Experiment, timeline: Timeline, path: Path) -> str:
         more = "choose another one, or raise --max-events"
         lines.append(f"  the window goes on to cycle {timeline.wanted_last:,}: {more}")
     return "\n".join(lines)
+
+
+@answers
+def trace_command(
+    experiment: ExperimentName,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The trace, for Perfetto or chrome://tracing.")],
+    changes: Changes = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="START:LENGTH", help="100000:3000 (cycles), '50%:12 tiles'; all by default."),
+    ] = None,
+    max_events: Annotated[int, typer.Option(help="Stop after so many.")] = 20_000,
+    plot: Annotated[Path | None, typer.Option(help="Draw the waterfall of the window into an .svg or .png.")] = None,
+) -> None:
+    """Write what every array and memory does, cycle by cycle, as a timeline to look at."""
+    read_experiment = load_experiment(experiment, parse_changes(changes))
+    print(write_trace(read_experiment, Wishes(output, window, max_events, plot)))

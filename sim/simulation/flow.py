@@ -13,7 +13,7 @@ from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import evaluate
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
-from sim.load.problems import InputProblem
+from sim.load.problems import InputProblem, Refused
 from sim.load.suggest import nearest
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Structure, lower
@@ -22,7 +22,7 @@ from sim.simulation.result import SimulationResult, make_results
 ENGINES = ("analytical", "cycle")
 
 
-class IllegalMapping(Exception):  # noqa: N818 (the answer is no; nothing went wrong)
+class IllegalMapping(Refused):
     """The mapping cannot run: `problems` says why, all of it; its text has one line for each, with file and line."""
 
     def __init__(self, experiment: Experiment, problems: Sequence[Problem]) -> None:

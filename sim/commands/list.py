@@ -1,5 +1,10 @@
-"""What `einfuse list` does: every shipped document with one line about it."""
+"""`einfuse list`: every shipped document with one line about it."""
 
+from typing import Annotated
+
+import typer
+
+from sim.commands.answering import answers
 from sim.load.nouns import CATALOGS, read
 from sim.load.problems import InputError, InputProblem
 from sim.load.suggest import near_or_all
@@ -25,3 +30,11 @@ def describe(kind: str, name: str) -> str:
     data = read(kind, name).data
     text = data.get("description") or data.get("title") or data.get("source") or ""
     return " ".join(str(text).split())
+
+
+@answers
+def list_command(
+    kind: Annotated[str | None, typer.Argument(help="cascades, architectures, ...; all kinds by default.")] = None,
+) -> None:
+    """List what ships: experiments, sweeps, cascades, architectures, mappings, models, reproductions, ..."""
+    print(listing(kind))
