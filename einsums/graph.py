@@ -163,7 +163,7 @@ def _first_cycle(names: Iterable[str], edges: Collection[Pair]) -> tuple[str, ..
     start = next((name for name in names if name in reached.get(name, ())), None)
     if start is None:
         return ()
-    ways = [(start,)]
+    ways: list[tuple[str, ...]] = [(start,)]
     while True:
         if any((way[-1], start) in edges for way in ways):
             return next(way for way in ways if (way[-1], start) in edges)
