@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import answers, tell
+from sim.report.parts.files import make_folder
+from sim.report.reproduction.writing import write_reproduction
+from sim.reproduction.run import run_reproduction
 
 
 @answers
@@ -14,8 +17,8 @@ def reproduce_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; out/NAME by default.")] = None,
 ) -> None:
     """Reproduce a published evaluation: results.csv, figures and index.html, and the headline table."""
-    from sim.report.reproduction.writing import write_reproduction
-
-    written = write_reproduction(name, out or Path("out") / Path(name).stem, tell)
+    folder = out or Path("out") / Path(name).stem
+    make_folder(folder)  # what cannot be written is no surprise after the run
+    written = write_reproduction(run_reproduction(name, tell), folder, tell)
     print(written.headline)
     tell(f"written: {written.index}")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sim.reproduction.parts import Explanation
+from sim.reproduction.points import Run
 from sim.reproduction.published import PublishedValue
-from sim.reproduction.run import Run
 
 Verdict = Literal["equal", "explained", "unexplained"]
 

@@ -12,21 +12,26 @@ from typing import Any
 import numpy as np
 
 from sim.explore.points import Point, Points
-from sim.explore.second_stage import seconds_of
+from sim.explore.seconds import seconds_of
 from sim.report.parts.chart_files import ChartOf, chart_figures
 from sim.report.parts.html import folded, page
-from sim.report.sweep.breakdown import MOST_DETAILED, detailed_rows, details_of
+from sim.report.sweep.breakdown import details_of
 from sim.report.sweep.data import Study, measure, settled_measure
 from sim.report.sweep.page_script import SCRIPT, STYLE
+from sim.report.sweep.rows import MOST_DETAILED, detailed_rows, shown_rows
+from sim.simulation.result import SimulationResult
 
-MOST_POINTS = 100_000
 
-
-def sweep_page(study: Study, charts: Sequence[ChartOf], svg_by_chart: Mapping[str, str]) -> str:
-    """The whole page as text."""
+def sweep_page(
+    study: Study,
+    charts: Sequence[ChartOf],
+    svg_by_chart: Mapping[str, str],
+    results: Mapping[int, SimulationResult],
+) -> str:
+    """The whole page as text; `results` by row of the points, of those that are looked at closely."""
     meta, points = study.meta, study.points
     legal, front = int(points.is_legal.sum()), len(points.front)
-    kept = kept_rows(points)
+    kept = shown_rows(points)
     parts = [f"<style>{STYLE}</style>", f"<h1>{escape(meta['title'] or meta['sweep'])}</h1>"]
     parts.append(
         f'<p class="quiet">{escape(meta["sweep"])}: {len(points):,} points, {legal:,} legal, {front:,} on fronts. '
@@ -42,7 +47,7 @@ def sweep_page(study: Study, charts: Sequence[ChartOf], svg_by_chart: Mapping[st
         told = f"The {len(kept):,} points shown are the fronts and others evenly spread; all are in the store."
         parts.append(f"<p>{told}</p>")
     parts += [_refusals(points), _CONTROLS]
-    data = json.dumps(page_data(study, kept), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    data = json.dumps(page_data(study, kept, results), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     parts.append(f'<script type="application/json" id="data">{data}</script>\n<script>\n{SCRIPT}\n</script>')
     return page(meta["title"] or meta["sweep"], "\n".join(parts))
 
@@ -71,15 +76,7 @@ def _refusals(points: Points) -> str:
     return folded("Why points are not legal", f"<ul>{listed}</ul>")
 
 
-def kept_rows(points: Points) -> np.ndarray:
-    """Rows that the page holds, ascending: all, or the fronts and an even choice of the others."""
-    if len(points) <= MOST_POINTS:
-        return np.arange(len(points))
-    spread = np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.int64)
-    return np.union1d(spread, points.front)
-
-
-def page_data(study: Study, rows: np.ndarray) -> dict[str, Any]:
+def page_data(study: Study, rows: np.ndarray, results: Mapping[int, SimulationResult]) -> dict[str, Any]:
     """What the script reads: columns of the points, and their settings, each different text once."""
     points = study.points
     chosen = [points.at(int(row)) for row in rows]
@@ -102,7 +99,7 @@ def page_data(study: Study, rows: np.ndarray) -> dict[str, Any]:
     return {
         "columns": columns,
         "front": [int(int(row) in front) for row in rows],
-        "details": _components(study, rows),
+        "details": _components(study, rows, results),
         "yaml": _settings(chosen),
     }
 
@@ -125,9 +122,10 @@ def _second_stage(points: Points, chosen: Sequence[Point]) -> list[dict[str, Any
     return [{"name": f"{engine}.latency_s", "label": f"Time, {engine} engine (s)", "scale": 1.0, "values": times}]
 
 
-def _components(study: Study, rows: np.ndarray) -> dict[str, Any]:
+def _components(study: Study, rows: np.ndarray, results: Mapping[int, SimulationResult]) -> dict[str, Any]:
     """What each component takes, of the points that are looked at closely: names once, values by row of the page."""
-    found = details_of(study, detailed_rows(study, rows))
+    detailed = detailed_rows(study.points, rows).tolist()
+    found = {row: details_of(results[row]) for row in detailed if row in results}
     labels = sorted(dict.fromkeys(label for own in found.values() for label in own), key=_kind_of)
     values = {int(np.searchsorted(rows, row)): [own.get(label) for label in labels] for row, own in found.items()}
     return {"labels": labels, "values": values}
