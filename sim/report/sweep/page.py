@@ -1,7 +1,8 @@
 """The page of a sweep: its charts, and every point in a table that sorts, filters, and shows how to make a point again.
 
 One file without links to others. Points travel as columns of JSON, texts once each; the script beside them
-(`sweep_page_script`) fills the table, so that a page of many thousand points opens at once.
+(`assets/points.js`) fills the table, so that a page of many thousand points opens at once. `#point=17` in the address
+opens that point. A filter is words separated by blanks: `rows=256`, `buffer>=16`, or text that some column holds.
 """
 
 import json
@@ -14,10 +15,9 @@ import numpy as np
 from sim.explore.points import Point, Points
 from sim.explore.seconds import seconds_of
 from sim.report.parts.chart_files import ChartOf, chart_figures
-from sim.report.parts.html import folded, page
+from sim.report.parts.html import asset, folded, page
 from sim.report.sweep.breakdown import details_of
 from sim.report.sweep.data import Study, measure, settled_measure
-from sim.report.sweep.page_script import SCRIPT, STYLE
 from sim.report.sweep.rows import MOST_DETAILED, detailed_rows, shown_rows
 from sim.simulation.result import SimulationResult
 
@@ -32,7 +32,10 @@ def sweep_page(
     meta, points = study.meta, study.points
     legal, front = int(points.is_legal.sum()), len(points.front)
     kept = shown_rows(points)
-    parts = [f"<style>{STYLE}</style>", f"<h1>{escape(meta['title'] or meta['sweep'])}</h1>"]
+    parts = [
+        f"<style>{asset(__file__, 'points.css').template}</style>",
+        f"<h1>{escape(meta['title'] or meta['sweep'])}</h1>",
+    ]
     parts.append(
         f'<p class="quiet">{escape(meta["sweep"])}: {len(points):,} points, {legal:,} legal, {front:,} on fronts. '
         f"Starts from {escape(meta['experiment'])}; code {escape(meta['code'])}, "
@@ -46,22 +49,12 @@ def sweep_page(
     if len(kept) < len(points):
         told = f"The {len(kept):,} points shown are the fronts and others evenly spread; all are in the store."
         parts.append(f"<p>{told}</p>")
-    parts += [_refusals(points), _CONTROLS]
     data = json.dumps(page_data(study, kept, results), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    parts.append(f'<script type="application/json" id="data">{data}</script>\n<script>\n{SCRIPT}\n</script>')
-    return page(meta["title"] or meta["sweep"], "\n".join(parts))
-
-
-_CONTROLS = f"""<p>Hover over a row to see all of a point (★: on a front), with what each component takes (of up to
-{MOST_DETAILED} legal points, fronts first); click it to keep that open, with the YAML that makes it again.</p>
-<div id="controls"><input id="filter" type="search" placeholder="filter, such as rows=256 buffer>=16"
- aria-label="Filter"> <label><input type="checkbox" id="only-front"> fronts only</label>
-<label><input type="checkbox" id="only-legal"> legal only</label> <span id="count" class="quiet"></span></div>
-<div id="kept" hidden></div>
-<div class="wide"><table id="table"><thead></thead><tbody></tbody></table></div>
-<div id="pages"><button id="back">Back</button> <span id="where" class="quiet"></span>
-<button id="next">Next</button></div>
-<div id="hover" hidden></div>"""
+    table = asset(__file__, "points.html").substitute(
+        most_detailed=MOST_DETAILED, data=data, script=asset(__file__, "points.js").template
+    )
+    parts += [_refusals(points), table]
+    return page(title, "\n".join(parts))
 
 
 def _refusals(points: Points) -> str:
