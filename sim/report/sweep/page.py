@@ -32,10 +32,8 @@ def sweep_page(
     meta, points = study.meta, study.points
     legal, front = int(points.is_legal.sum()), len(points.front)
     kept = shown_rows(points)
-    parts = [
-        f"<style>{asset(__file__, 'points.css').template}</style>",
-        f"<h1>{escape(meta['title'] or meta['sweep'])}</h1>",
-    ]
+    style, title = asset(__file__, "points.css").template, meta["title"] or meta["sweep"]
+    parts = [f"<style>{style}</style>", f"<h1>{escape(title)}</h1>"]
     parts.append(
         f'<p class="quiet">{escape(meta["sweep"])}: {len(points):,} points, {legal:,} legal, {front:,} on fronts. '
         f"Starts from {escape(meta['experiment'])}; code {escape(meta['code'])}, "
