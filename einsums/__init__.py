@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from einsums.graph import (
-    Edge,
+    GraphEdge,
     consumers_of,
     edges_of,
     iteration_groups,
@@ -59,12 +59,12 @@ __all__ = [
     "Cascade",
     "CascadeError",
     "Const",
-    "Edge",
     "Einsum",
     "EinsumPass",
     "EinsumSyntaxError",
     "Expr",
     "ForcedPass",
+    "GraphEdge",
     "Index",
     "InitialValue",
     "LiveFootprint",

@@ -21,7 +21,7 @@ class Scoped(Protocol):
     def scope(self) -> Scope: ...
 
 
-class Edge(NamedTuple):
+class GraphEdge(NamedTuple):
     """An Einsum reads what another, or itself, writes."""
 
     source: str
@@ -32,19 +32,19 @@ class Edge(NamedTuple):
 Pair = tuple[str, str]
 
 
-def edges_of(cascade: Scoped) -> tuple[Edge, ...]:
+def edges_of(cascade: Scoped) -> tuple[GraphEdge, ...]:
     """Who reads whom, readers in file order; each pair once."""
     return _edges(cascade.scope)
 
 
-def _edges(scope: Scope) -> tuple[Edge, ...]:
+def _edges(scope: Scope) -> tuple[GraphEdge, ...]:
     written = {einsum.name for einsum in scope.einsums}
     edges = []
     for einsum in scope.einsums:
         for tensor in dict.fromkeys(access.tensor for access in einsum.loads if access.tensor in written):
             accesses = [access for access in einsum.loads if access.tensor == tensor]
             carried = all(_is_carried(scope, einsum, access) for access in accesses)
-            edges.append(Edge(tensor, einsum.name, carried))
+            edges.append(GraphEdge(tensor, einsum.name, carried))
     return tuple(edges)
 
 
@@ -83,7 +83,7 @@ def _groups(scope: Scope) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(_in_order(members[name], now)) for name in _in_order(members, between))
 
 
-def _components(scope: Scope, edges: Iterable[Edge]) -> tuple[tuple[str, ...], ...]:
+def _components(scope: Scope, edges: Iterable[GraphEdge]) -> tuple[tuple[str, ...], ...]:
     """Einsums that each depend on all others of their group; groups, and Einsums in them, in file order."""
     reached = _reached([(edge.source, edge.reader) for edge in edges])
     names = [einsum.name for einsum in scope.einsums]

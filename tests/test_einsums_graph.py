@@ -8,7 +8,7 @@ import yaml
 
 from einsums import (
     Cascade,
-    Edge,
+    GraphEdge,
     consumers_of,
     edges_of,
     iteration_groups,
@@ -34,7 +34,7 @@ def test_edges_of_one_pass_attention() -> None:
         ("RNV", "SPNV"),
     }
     # PRM reads both RM[m1] and RM[m1+1], so it waits for this step's value
-    assert Edge("RM", "PRM", False) in edges
+    assert GraphEdge("RM", "PRM", False) in edges
     assert {edge.source for edge in edges if edge.reader == "AV"} == {"RNV", "RD"}
     assert len(edges) == 18
 

@@ -14,13 +14,13 @@ from sim import InputError, load_experiment, simulate
 from sim.commands.plot import plot_folder, simulated_of
 from sim.report.parts.plots_panels import Panel, draw_panels
 from sim.report.parts.plots_roofline import draw_roofline
-from sim.report.parts.roofline import roof_of
 from sim.report.reproduction.charts import write_reproduction_charts
 from sim.report.reproduction.names import NAMES, names_of
 from sim.report.reproduction.plots_designs import draw_designs
 from sim.report.reproduction.results import ResultRow
 from sim.report.reproduction.results_read import RESULTS, read_results
 from sim.reproduction.run import load_reproduction
+from sim.simulation.roofline import roof_of
 from tests.small_design import run
 
 DESIGNS, MODELS, LENGTHS = ("slow", "fast"), ("BERT", "XLM"), (1024, 4096)

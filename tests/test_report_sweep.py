@@ -23,7 +23,6 @@ from sim.load.problems import InputError
 from sim.report.parts.plots_labels import place_labels
 from sim.report.parts.plots_roofline import draw_roofline
 from sim.report.parts.plots_style import colour_of
-from sim.report.parts.roofline import roof_of
 from sim.report.parts.units import fitted
 from sim.report.sweep.best import best_data
 from sim.report.sweep.breakdown import best_designs, compare_data
@@ -37,6 +36,7 @@ from sim.report.sweep.plots_bars import draw_breakdown, draw_compare
 from sim.report.sweep.plots_pareto import draw_pareto
 from sim.report.sweep.rows import detailed_rows
 from sim.report.sweep.slopes import slope_data
+from sim.simulation.roofline import roof_of
 
 MACHINE = "architecture.components"
 SWEEP = {

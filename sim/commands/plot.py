@@ -45,7 +45,7 @@ def look_closely(study: Study) -> Closely:
     )
 
 
-def simulated_of(results: Results) -> dict[reproduction_charts.Place, SimulationResult]:
+def simulated_of(results: Results) -> dict[reproduction_charts.DesignAt, SimulationResult]:
     """The results of the designs that the charts of a reproduction show in full."""
     found = {
         place: result_or_none(place.experiment, {"model": place.workload[0], "seq_len": place.workload[1]})

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from sim.report.parts.plots_style import BLACK, MARKS, WIDTH_INCHES, colour_of
-from sim.report.parts.roofline import Roof
+from sim.simulation.roofline import Roof
 
 MOST_FOR_FINE_TICKS = 2000  # a wider range has ticks at powers of ten alone
 

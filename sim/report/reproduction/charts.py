@@ -18,16 +18,16 @@ from sim.report.parts.files import write_file
 from sim.report.parts.html import page
 from sim.report.parts.plots_panels import Panel, draw_panels
 from sim.report.parts.plots_roofline import draw_roofline
-from sim.report.parts.roofline import roof_of
 from sim.report.parts.workloads import Workload, length_label
 from sim.report.reproduction.plots_designs import draw_designs
 from sim.report.reproduction.results_read import Results
 from sim.simulation.result import SimulationResult
+from sim.simulation.roofline import roof_of
 
 PAGE = "charts.html"
 
 
-class Place(NamedTuple):
+class DesignAt(NamedTuple):
     """A design of a kernel, at one workload: what a roofline shows."""
 
     kernel: str
@@ -36,13 +36,13 @@ class Place(NamedTuple):
     workload: Workload
 
 
-Simulated = Mapping[Place, SimulationResult]
+Simulated = Mapping[DesignAt, SimulationResult]
 
 
-def wanted_of(results: Results) -> tuple[Place, ...]:
+def wanted_of(results: Results) -> tuple[DesignAt, ...]:
     """The designs of which charts show more than the results hold, where the folder says what was run."""
     return tuple(
-        Place(kernel, design, experiment, _middle(results, kernel)[1])
+        DesignAt(kernel, design, experiment, _middle(results, kernel)[1])
         for kernel in results.kernels
         for design in results.designs
         if (experiment := results.experiment(kernel, design)) is not None

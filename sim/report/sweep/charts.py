@@ -11,7 +11,6 @@ from sim.load.problems import InputError, InputProblem
 from sim.report.parts.chart_files import ChartOf, write_pictures
 from sim.report.parts.files import write_file
 from sim.report.parts.plots_roofline import draw_roofline
-from sim.report.parts.roofline import roof_of
 from sim.report.sweep.best import best_data
 from sim.report.sweep.breakdown import Design, best_designs, compare_data
 from sim.report.sweep.closely import Closely
@@ -22,6 +21,7 @@ from sim.report.sweep.plots import draw_heat, draw_slopes
 from sim.report.sweep.plots_bars import draw_breakdown, draw_compare
 from sim.report.sweep.plots_pareto import draw_pareto
 from sim.report.sweep.slopes import slope_data
+from sim.simulation.roofline import roof_of
 
 PAGE = "index.html"
 SAME_AREA = 1.01  # largest ratio of areas that is called equal

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from arch.expression import evaluate, parse_expression
+from sim.explore.result_metrics import Values, objective_values
 from sim.explore.sweep import WORKLOAD
 from sim.report.sweep.data import Study
 from sim.simulation.result import SimulationResult
 
-Values = Mapping[str, float]
 START = "start"
 
 
@@ -34,35 +33,9 @@ def named_designs(
     if start is None:
         return {}
     is_itself = start_settings(study) == workload_settings(study)
-    results = {Path(study.meta["experiment"]).stem if is_itself else START: start, **shipped}
+    own_name = Path(study.meta["experiment"]).stem if is_itself else START
+    results = {own_name: start} | {name: result for name, result in shipped.items() if name != own_name}
     merged: dict[tuple[tuple[str, float], ...], list[str]] = {}
     for name, result in results.items():
-        merged.setdefault(tuple(sorted(_values(study, result).items())), []).append(name)
+        merged.setdefault(tuple(sorted(objective_values(result, study.meta["objectives"]).items())), []).append(name)
     return {", ".join(sorted(names, key=START.__eq__)): dict(values) for values, names in merged.items()}
-
-
-def _values(study: Study, result: SimulationResult) -> Values:
-    """Metrics of a result, and the objectives that are formulas over them."""
-    values = dict(values_of(result))
-    known = {**dict(result.experiment.sizes), **dict(result.experiment.architecture.symbols()), **values}
-    for objective in study.meta["objectives"]:
-        formula = parse_expression(objective.get("formula", objective["label"]))
-        if set(formula.names) <= known.keys():
-            values[objective["label"]] = float(evaluate(formula, known.__getitem__))
-    return values
-
-
-def values_of(result: SimulationResult) -> Values:
-    """The metrics that sweeps know by name."""
-    values = {
-        "latency_s": result.latency_s,
-        "cycles": float(result.cycles),
-        "energy_pj": result.energy_pj,
-        "area_um2": result.area_um2,
-    }
-    values |= {f"energy_pj.{name}": value for name, value in result.energy_by_component_pj.items()}
-    values |= {f"area_um2.{name}": value for name, value in result.area_by_component_um2.items()}
-    values |= {f"traffic_bytes.{name}": float(sum(both.values())) for name, both in result.traffic_bytes.items()}
-    values |= {f"{way}_bytes.{name}": float(both[way]) for name, both in result.traffic_bytes.items() for way in both}
-    values |= {f"utilization.{name}": value for name, value in result.utilization.items()}
-    return values
