@@ -10,12 +10,13 @@ from sim.binding.answer import Binding, bind
 from sim.binding.search import SearchOptions
 from sim.binding.types import ModuloSchedule
 from sim.commands.answering import DONE, NO, answers, draw, said
-from sim.commands.options import Changes, ExperimentName, JsonForTables, parse_changes
+from sim.commands.options import Changes, ExperimentName, JsonForTables, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
-from sim.load.problems import InputError, InputProblem
+from sim.load.problems import InputError
 from sim.report.design.binding_table import binding_heading, chart, part_tables
 from sim.report.design.simulation_table import TextTable
+from sim.report.parts.files import unwritable
 
 
 def find_binding(experiment: Experiment, interleave: int, effort: int, join: bool) -> Binding:
@@ -23,7 +24,7 @@ def find_binding(experiment: Experiment, interleave: int, effort: int, join: boo
     try:
         options = SearchOptions(interleave, effort)
     except ValueError as error:
-        raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
+        raise refused("einfuse", str(error)) from None
     return bind(experiment, options, join)
 
 
@@ -32,7 +33,7 @@ def write_mapping(binding: Binding, output: Path) -> None:
     try:
         output.write_text(binding.mapping_text(), encoding="utf-8")
     except OSError as error:
-        raise InputError([InputProblem(str(output), None, "", f"cannot be written ({error.strerror})")]) from None
+        raise unwritable(output, error) from None
 
 
 def show_binding(binding: Binding) -> list[tuple[str, tuple[TextTable, ...]]]:

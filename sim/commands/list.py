@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import answers
+from sim.commands.options import refused
 from sim.load.nouns import CATALOGS, read
-from sim.load.problems import InputError, InputProblem
 from sim.load.suggest import near_or_all
 
 
@@ -15,7 +15,7 @@ def listing(kind: str | None) -> str:
     kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
     if kind is not None and kind not in kinds:
         message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"
-        raise InputError([InputProblem("einfuse", None, "", message)])
+        raise refused("einfuse", message)
     lines = []
     for heading in kinds if kind is None else (kind,):
         lines += [f"{heading}:"] if kind is None else []

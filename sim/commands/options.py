@@ -1,5 +1,6 @@
 """Options that several commands have, and what is read from them."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,3 +29,16 @@ def parse_changes(texts: list[str] | None) -> dict[str, Any]:
     if problems:
         raise InputError(problems)
     return changes
+
+
+def refused(option: str, sentence: str) -> InputError:
+    """What is wrong with an option."""
+    return InputError([InputProblem(option, None, "", sentence)])
+
+
+def write_output(option: str, path: Path, content: bytes) -> None:
+    """The file that an option names; InputError where it cannot be written."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise refused(option, f"cannot write '{path}': {error.strerror}") from None

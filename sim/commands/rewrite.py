@@ -14,9 +14,10 @@ from einsums.export import cascade_data
 from einsums.rewriting import OperatorChange, Options, ReferenceSize, Rewriting, rewrite
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers
+from sim.commands.options import refused
 from sim.load.nouns import load_cascade
-from sim.load.problems import InputError, InputProblem
 from sim.load.suggest import near_or_all
+from sim.report.parts.files import unwritable
 
 FORMS = ("running", "stepwise", "partition")
 
@@ -26,11 +27,11 @@ def rewrite_cascade(name_or_path: str, passes: int, rank: str | None, choices: M
     cascade = load_cascade(name_or_path)
     form = choices.get("form", FORMS[0])
     if form not in FORMS:
-        raise _refused("--form", f"unknown form '{form}'{near_or_all(form, FORMS)}")
+        raise refused("--form", f"unknown form '{form}'{near_or_all(form, FORMS)}")
     try:
         return rewrite(cascade, passes, rank, Options(**choices))
     except ValueError as error:
-        raise _refused("--rank" if "rank" in str(error) else "--passes", str(error)) from None
+        raise refused("--rank" if "rank" in str(error) else "--passes", str(error)) from None
 
 
 def write_cascade(cascade: Cascade, path: Path) -> None:
@@ -38,11 +39,7 @@ def write_cascade(cascade: Cascade, path: Path) -> None:
     try:
         path.write_text(cascade_yaml(cascade), encoding="utf-8")
     except OSError as error:
-        raise InputError([InputProblem(str(path), None, "", f"cannot be written ({error.strerror})")]) from None
-
-
-def _refused(option: str, sentence: str) -> InputError:
-    return InputError([InputProblem(option, None, "", sentence)])
+        raise unwritable(path, error) from None
 
 
 # --- YAML ---------------------------------------------------------------------------------------------------

@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import answers, draw, tell
-from sim.commands.options import Changes, ExperimentName, JsonForTables, parse_changes
+from sim.commands.options import Changes, ExperimentName, JsonForTables, parse_changes, refused
 from sim.design.assemble import load_experiment
-from sim.load.problems import InputError, InputProblem
 from sim.report.design.simulation_table import heading, simulation_tables
 from sim.simulation.flow import check_engine, simulate
 
@@ -24,7 +23,7 @@ def simulate_command(
     try:
         check_engine(engine)
     except ValueError as error:
-        raise InputError([InputProblem("--engine", None, "", str(error))]) from None
+        raise refused("--engine", str(error)) from None
     result = simulate(load_experiment(experiment, parse_changes(changes)), engine)
     if as_json:
         print(json.dumps(result.to_json(), indent=2, allow_nan=False))

@@ -8,7 +8,7 @@ import typer
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers, draw
 from sim.commands.kinds import kind_of
-from sim.commands.options import JsonForTables, parse_changes
+from sim.commands.options import JsonForTables, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.functional.verification import Verification, VerifyOptions, verify
@@ -47,7 +47,7 @@ def run_verification(name: str, changes: dict[str, Any], wishes: Wishes) -> Veri
     except InputError:
         raise
     except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton could not do it
-        raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
+        raise refused("einfuse", str(error)) from None
 
 
 def show_verification(found: Verification) -> list[tuple[str, tuple[TextTable, ...]]]:
@@ -76,7 +76,7 @@ def is_cascade(name: str) -> bool:
         known = (*experiments, *cascades)
         message = f"no experiment or cascade called '{name}'{nearest(name, known)}"
         shipped = f"; shipped: {', '.join(experiments)}; and the cascades {', '.join(cascades)}"
-        raise InputError([InputProblem("einfuse", None, "", message + shipped)]) from None
+        raise refused("einfuse", message + shipped) from None
     return name not in experiments and path.is_file() and kind_of(read_document_once(path)) == "cascade"
 
 

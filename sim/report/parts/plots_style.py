@@ -48,7 +48,6 @@ Make = Callable[[], Canvas]
 class Picture(NamedTuple):
     """One drawn figure."""
 
-    name: str
     svg: str
     png: bytes
 
@@ -62,7 +61,7 @@ def render_canvas(name: str, title: str, make: Make) -> Picture:
         canvas.set_layout_engine("none")  # laid out once, above
         png = io.BytesIO()
         canvas.savefig(png, format="png", dpi=PNG_DPI, metadata={"Title": title})
-    return Picture(name, svg.getvalue(), png.getvalue())
+    return Picture(svg.getvalue(), png.getvalue())
 
 
 def colour_of(index: int) -> str:
