@@ -1,0 +1,85 @@
+"""How many files does a contribution touch? Each test makes one on a copy of the rooms, and uses it there."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sim import load_experiment, simulate
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("einsums", "arch", "mappings", "sim", "kernels")
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the rooms that can be changed."""
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def edited(path: Path, before: str, added: str) -> None:
+    """The only edit: text before the first place where `before` stands."""
+    text = path.read_text("utf-8")
+    assert before in text
+    path.write_text(text.replace(before, added + before, 1), "utf-8")
+
+
+def ran(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sim", *arguments]
+    return subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+
+
+def einfuse(checkout: Path, *arguments: str) -> str:
+    """What the changed command prints; it must succeed."""
+    done = ran(checkout, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def documented(heading: str) -> str:
+    """The code of a section of docs/contributing.md."""
+    text = (ROOT / "docs" / "contributing.md").read_text("utf-8")
+    section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    return code
+
+
+def test_a_command_is_a_module_and_a_name(checkout: Path) -> None:
+    (checkout / "sim" / "commands" / "power.py").write_text(documented("A command"), "utf-8")
+    edited(checkout / "sim" / "__main__.py", '    "check",\n', '    "power",\n')
+    result = simulate(load_experiment("fusemax-binding", seq_len=4096))
+    wanted = f"{result.energy_pj * 1e-12 / result.latency_s:.4g} W\n"
+    assert einfuse(checkout, "power", "fusemax-binding", "--set", "seq_len=4096") == wanted
+    assert re.search(
+        r"^  power +Mean power of one design point, in watts\.$", einfuse(checkout, "--help"), re.MULTILINE
+    )
+    wrong = ran(checkout, "power", "./none.yaml")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr) == (2, "", "none.yaml: no such file\n")
+
+
+RESULTS = """\
+figure,model,seq_len,design,kernel,metric,value,unit,einsum,accounting
+1,BERT,1024,slow,both,latency_s,8.0,s,,only
+1,BERT,1024,fast,both,latency_s,2.0,s,,only
+1,BERT,1024,slow,both,energy_pj,6.0,pJ,,only
+1,BERT,1024,fast,both,energy_pj,3.0,pJ,,only
+"""
+
+
+def test_a_chart_is_a_function_in_one_file(checkout: Path) -> None:
+    charts = checkout / "sim" / "report" / "reproduction" / "charts.py"
+    edited(charts, "# In the order of the page", documented("A chart") + "\n\n")
+    edited(charts, "_roof)\n", "_product, ")
+    folder = checkout / "out"
+    folder.mkdir()
+    (folder / "results.csv").write_text(RESULTS, "utf-8")
+    einfuse(checkout, "plot", "out")
+    page = (folder / "charts.html").read_text("utf-8")
+    assert "<b>both: energy times time.</b> Relative to slow; below 1 is better." in page
+    drawing = (folder / "figures" / "product-both.svg").read_text("utf-8")
+    assert "<!-- 1.00 -->" in drawing and "<!-- 0.12 -->" in drawing  # of 48 and 6
