@@ -83,3 +83,46 @@ def test_a_chart_is_a_function_in_one_file(checkout: Path) -> None:
     assert "<b>both: energy times time.</b> Relative to slow; below 1 is better." in page
     drawing = (folder / "figures" / "product-both.svg").read_text("utf-8")
     assert "<!-- 1.00 -->" in drawing and "<!-- 0.12 -->" in drawing  # of 48 and 6
+
+
+# `a @@ b`: the root of the sum of squares, as tightly binding as a sum, which for lengths grows with both.
+ROW = """\
+    Operator("hypot", 2, Notation("@@", 5, _L), "rsqrt", np.hypot, _FP64, _E.INCREASING, "torch.hypot", None),
+"""
+CASCADE = """\
+name: lengths
+ranks: {N: position}
+inputs: {X: [N]}
+outputs: [Z]
+einsums: |
+  A[n] = abs(X[n])
+  Y[n] = A[n] @@ 2 * A[n] @@ 1
+  Z[]  = Y[n] :: max(n)
+"""
+PROGRAM = """\
+import numpy as np
+from einsums import Workload, interpret, operation_counts
+from sim import load_cascade
+cascade = load_cascade("lengths.yaml")
+print(*cascade.einsums, sep="; ")
+counts = operation_counts(Workload.model_validate({"cascade": cascade, "bits": 64, "sizes": {"N": 3}}))
+print(*(f"{count.einsum} {count.operator} {count.count}" for count in counts), sep="; ")
+print(interpret(cascade, {"X": np.array([2.0, -1.0])})["Z"])
+"""
+
+
+def test_an_operator_is_one_row(checkout: Path) -> None:
+    """Parsed, printed, counted, interpreted, run in fp64 and bf16 within its bound, and run in torch."""
+    pytest.importorskip("torch")
+    edited(checkout / "einsums" / "operators.py", ")  # fmt: skip\n\nREDUCERS", ROW)
+    (checkout / "lengths.yaml").write_text(CASCADE)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    einsums, counts, value = done.stdout.splitlines()
+    assert einsums == "A[n] = abs(X[n]); Y[n] = A[n] @@ 2 * A[n] @@ 1; Z[] = Y[n] :: max(n)"
+    assert counts == "A abs 3; Y mul 3; Y hypot 6; Z max 3"
+    assert float(value) == pytest.approx((2**2 + 4**2 + 1**2) ** 0.5, rel=1e-15)
+    precisions = ("--precision", "fp64", "--precision", "bf16")
+    out = einfuse(checkout, "verify", "lengths.yaml", *precisions, "--backend", "torch")
+    # three tensors on five sets of inputs in two precisions, by the engine and by torch
+    assert "pass: 60 comparisons, " in out

@@ -5,7 +5,6 @@ import pytest
 
 from sim.cycle.answer import design_of
 from sim.cycle.dram import seconds_per_byte
-from sim.cycle.nest import nests_of
 from sim.cycle.program import lower_nest
 from sim.cycle.state import Window, run
 from sim.design.assemble import load_experiment
@@ -30,11 +29,11 @@ def test_a_run_bound_by_dram_takes_as_long_as_its_bursts(dram: str, clock: str) 
     experiment = load_experiment("fusemax-binding", settings)
     tables = lower(experiment.structure, stack([experiment]))
     design = design_of(experiment, tables, evaluate(tables))
-    (nest,) = nests_of(experiment.mapping, experiment.tree, experiment.cascade)
-    lowered = lower_nest(design, nest, design.whole)
-    done = run(lowered.program, True, Window(0, 1 << 60, 1 << 16))
+    (nest,) = design.nests
+    named = lower_nest(design, nest, design.walk.whole)
+    done = run(named.program, True, Window(0, 1 << 60, 1 << 16))
     architecture = experiment.architecture
-    timing, root = architecture.root.timing, design.builder.machine.memories.index(architecture.root.name)
+    timing, root = architecture.root.timing, design.chains.machine.memories.index(architecture.root.name)
     assert timing is not None
     rows = [row for row in done.log.tolist() if row[col.LOG_KIND] >= col.TRANSFER_ROW and row[col.TRACK] == root]
     assert (

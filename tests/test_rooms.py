@@ -24,7 +24,7 @@ ROOMS = ("einsums", "arch", "mappings", "sim", "kernels")
 # Room: the modules of other rooms that it may import.
 MAY_IMPORT = {
     "einsums": (),
-    "arch": (),
+    "arch": ("einsums.tokens",),  # formulas and Einsums are two languages made of the same words and signs
     "mappings": ("einsums", "arch"),
     "kernels": (),
     # Of the kernels what needs the standard library only: plans, and the files that measurements are.
@@ -67,7 +67,7 @@ SEES = {
         "sim.functional.compare",
         "sim.functional.exponential.polynomial_error",
         "sim.functional.precision",
-        "sim.functional.verification.Design",
+        "sim.functional.verification.VerifiedDesign",
         "sim.functional.verification.Verification",
         "sim.gpu.compare.Compared",
         "sim.load.problems",
@@ -87,7 +87,7 @@ SHARED = {"sim.report": "parts"}
 DOORS = {
     "pydantic": ("einsums", "arch", "mappings", "sim"),
     "pydantic_core": ("einsums", "arch", "mappings", "sim"),  # the part of pydantic for custom types
-    "numpy": ("einsums.interpreter*", "sim", "kernels"),
+    "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels"),
     "yaml": ("sim.load",),
     "numba": ("sim.engine",),
     "sqlite3": ("sim.explore.store", "sim.explore.export"),
@@ -103,8 +103,8 @@ LATE_DOORS = {
     # Libraries that are compared against where they are installed.
     **dict.fromkeys(("flash_attn", "fla"), ("kernels.bench",)),
 }
-# Modules shared by machines that have nothing else installed.
-STANDARD_LIBRARY_ONLY = ("kernels.plans", *(f"kernels.bench.{name}" for name in (
+# Modules shared by rooms, or by machines that have nothing else installed.
+STANDARD_LIBRARY_ONLY = ("einsums.tokens", "kernels.plans", *(f"kernels.bench.{name}" for name in (
     "schema", "structure", "checks", "cases", "work", "harness", "journal", "report", "grid", "choosing", "nvml",
 )))  # fmt: skip
 
@@ -129,6 +129,9 @@ DESIGN_NAMES = (
 )
 DESIGN_STRINGS = re.compile(r"flat([-_].*)?", re.IGNORECASE)
 ROOMS_WITHOUT_DESIGNS = ("einsums", "arch", "mappings", "sim")
+
+# Rooms of `sim` whose classes have names that no other class of the checkout has.
+ROOMS_WITH_OWN_NAMES = ("binding", "cycle", "functional", "lower", "systolic", "timeline")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -361,6 +364,19 @@ def check_late_door(module: Module) -> Iterator[str]:
             yield f"{module.name}: type checkers see {name} elsewhere than it is found"
 
 
+def iter_shared_names(modules: tuple[Module, ...]) -> Iterator[str]:
+    """Class names of these rooms that mean something else somewhere."""
+    homes: dict[str, list[str]] = {}
+    for module in modules:
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(module.name)
+    for name, places in homes.items():
+        is_own = any(is_under(place, tuple(f"sim.{room}" for room in ROOMS_WITH_OWN_NAMES)) for place in places)
+        if len(places) > 1 and is_own:
+            yield f"{name} is a class of {', '.join(places)}"
+
+
 RULES: dict[str, Callable[[Module], Iterator[str]]] = {
     "directions": check_directions,
     "floors": check_floors,
@@ -383,11 +399,17 @@ def test_checkout_keeps(rule: str) -> None:
     assert not complaints, "\n" + "\n".join(complaints)
 
 
+def test_class_names_mean_one_thing() -> None:
+    complaints = list(iter_shared_names(modules_of_checkout()))
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
 # ------------------------------------------------------------------------------- the rules can complain
 
 DEF6 = "def f(a, b, c, d, e, g): pass"
 BROKEN = [
     ("directions", "arch.types", "import einsums", "arch.types:1: arch may not import einsums"),
+    ("directions", "arch.types", "import einsums.parser", "arch.types:1: arch may not import einsums.parser"),
     ("directions", "einsums.types", "from sim.load.nouns import x", "einsums.types:1: einsums may not import sim.load.nouns.x"),
     ("directions", "mappings.types", "import sim", "mappings.types:1: mappings may not import sim"),
     ("directions", "kernels.plans", "import arch", "kernels.plans:1: kernels may not import arch"),
@@ -415,6 +437,7 @@ BROKEN = [
     ("doors", "sim.simulation.flow", "import pandas", "sim.simulation.flow:1: pandas has no door"),
     ("doors", "sim.simulation.flow", "import sqlite3", "sim.simulation.flow:1: sqlite3 enters elsewhere"),
     ("doors", "sim.simulation.flow", "import torch", "sim.simulation.flow:1: torch enters elsewhere"),
+    ("doors", "einsums.tokens", "import pydantic", "einsums.tokens:1: pydantic in a module of the standard library only"),
     ("doors", "kernels.plans", "import numpy", "kernels.plans:1: numpy in a module of the standard library only"),
     ("doors", "kernels.bench", "import pydantic", "kernels.bench:1: pydantic enters elsewhere"),
     (
@@ -447,6 +470,7 @@ BROKEN = [
 KEPT = [
     ("directions", "sim.simulation.flow", "import einsums, arch, mappings.types\nfrom kernels.plans import plan"),
     ("directions", "sim.verify", "def f():\n    from kernels.reference import attend"),
+    ("directions", "arch.expression", "from einsums.tokens import Token"),
     ("directions", "mappings.check", "from arch.types import Memory\nfrom mappings.types import Loop"),
     ("floors", "sim.lower.rows", "from sim.load.nouns import x\nfrom sim.lower.ranks import y\nimport mappings"),
     ("floors", "sim.__main__", "from sim.commands import simulate\nfrom sim import simulate"),
@@ -484,6 +508,15 @@ def test_rule_complains(rule: str, name: str, text: str, complaint: str) -> None
 @pytest.mark.parametrize(("rule", "name", "text"), KEPT)
 def test_rule_is_content(rule: str, name: str, text: str) -> None:
     assert list(RULES[rule](Module(name, text))) == []
+
+
+def test_shared_names_rule() -> None:
+    modules = (
+        Module("sim.cycle.nest", "class Nest: pass\nclass Slot: pass"),
+        Module("sim.gpu.cases", "class Case: pass\nclass Nest: pass"),
+        Module("mappings.types", "class Case: pass"),
+    )
+    assert list(iter_shared_names(modules)) == ["Nest is a class of sim.cycle.nest, sim.gpu.cases"]
 
 
 def test_packages_rule() -> None:
@@ -547,7 +580,7 @@ LOADS = {
         DRAWING | KERNELS | {"rich", "sqlite3", "networkx", "sim.explore", "sim.functional", "sim.cycle", "sim.gpu"},
         {"numba", "sim.simulation"},
     ),
-    "einfuse list": (DRAWING | KERNELS | {"numba", "numpy", "rich", "sim.design", "sim.engine"}, {"yaml"}),
+    "einfuse list": (DRAWING | KERNELS | {"numba", "rich", "sim.design", "sim.engine"}, {"yaml"}),
 }  # fmt: skip
 REPORT_LOADED = """
 import sys

@@ -66,7 +66,7 @@ def equals_of(cascade: str) -> tuple[str, ...]:
     return ()
 
 
-class Result(NamedTuple):
+class ReferenceResult(NamedTuple):
     """What an operator gave on one set of inputs: `kind` is exact, reference or kernel; axes as in the cascade."""
 
     inputs: str
@@ -103,7 +103,7 @@ def is_installed(backend: str) -> bool:
 
 def run_operators(
     cascade: Cascade, definition: str, sets: tuple[InputSet, ...], precision: str, backend: str
-) -> tuple[Backend, tuple[Result, ...]]:
+) -> tuple[Backend, tuple[ReferenceResult, ...]]:
     """The operators of what a cascade computes (`definition`) on the sets, in a process of its own.
 
     RuntimeError with its words if that fails. In Triton's interpreter, only the kernel closest to the cascade runs, and
@@ -125,15 +125,14 @@ def run_operators(
         "kernels": [],
         "kernel_sets": [one.name for one in sets],
     }
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("TRITON_INTERPRET", None)
+    environment = clean_environment()
     if backend == "triton":
         request["kernels"] = [operator.name for operator in operators]
         if not _has_gpu(environment):
             environment["TRITON_INTERPRET"] = "1"
             request |= {"kernels": _closest(cascade.name, operators), "kernel_sets": INTERPRETED_SETS}
     arrays = {f"{one.name}/{name}": array for one in sets for name, array in one.arrays.items()}
-    found = _run(request, arrays, environment)
+    found = run_process(request, arrays, environment)
     device = str(found.pop("device"))
     results = []
     for operator in operators:
@@ -143,8 +142,15 @@ def run_operators(
             inputs, kind, name = key.split("/")
             if name == operator.name:
                 placed = values.transpose(order)
-                results.append(Result(inputs, kind, name, operator.steps, operator.result.tensor, placed))
+                results.append(ReferenceResult(inputs, kind, name, operator.steps, operator.result.tensor, placed))
     return Backend(backend, device), tuple(results)
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment of the kernels' process: this checkout's rooms, and torch on a GPU where there is one."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("TRITON_INTERPRET", None)
+    return environment
 
 
 def _closest(cascade: str, operators: tuple[Any, ...]) -> list[str]:
@@ -155,9 +161,10 @@ def _closest(cascade: str, operators: tuple[Any, ...]) -> list[str]:
     return list(chosen.values())
 
 
-def _run(
+def run_process(
     request: dict[str, Any], arrays: Mapping[str, np.ndarray], environment: dict[str, str]
 ) -> dict[str, np.ndarray]:
+    """What the kernels' process answers to a request (`kernels.cascade_process`); RuntimeError with its last words."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "request.npz", Path(folder) / "result.npz"
         np.savez(source, allow_pickle=False, request=np.array(json.dumps(request)), **arrays)
