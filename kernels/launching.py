@@ -11,7 +11,9 @@ import torch
 import triton
 from torch import Tensor
 
+from kernels.options import AttentionOptions
 from kernels.plans.types import TARGETS, Dtype, LaunchPlan, Target
+from kernels.records import ScoreFactors
 
 DTYPE_NAMES: dict[torch.dtype, Dtype] = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 LOG2_E = 1.4426950408889634
@@ -78,9 +80,11 @@ def dtype_name(x: Tensor) -> Dtype:
     return DTYPE_NAMES[x.dtype]
 
 
-def strides_of(*tensors: Tensor) -> tuple[int, ...]:
-    """Strides of all ranks of all tensors, one after another."""
-    return tuple(stride for tensor in tensors for stride in tensor.stride())
+def factors_of(options: AttentionOptions, head_size: int) -> ScoreFactors:
+    scale = options.scale_for(head_size)
+    if options.softcap:
+        return ScoreFactors(options.softcap * LOG2_E, scale / options.softcap)
+    return ScoreFactors(scale * LOG2_E, 1.0)
 
 
 def has_tma_layout(x: Tensor) -> bool:

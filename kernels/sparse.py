@@ -7,64 +7,84 @@ the attention that follows. Time is in proportion to the listed blocks.
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from typing import Any, NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launching import LOG2_E as LOG2E
-from kernels.launching import Launch, dtype_name, run, runs_triton, strides_of, target_of
-from kernels.numerics import LN_2, load_rows, narrow, store_rows, wide
+from kernels.launching import LOG2_E, Launch, dtype_name, run, runs_triton, target_of
+from kernels.numerics import LN_2, load_rows, rows_of, store_rows, wide
+from kernels.online import attended, nothing_seen, see
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import BlockSparseProblem, require
 from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.records import view_of
 from kernels.reference.sparse import attend_blocks, mask_of_blocks
+
+
+class SparseTensors(NamedTuple):
+    """q, k, v, out: views; lse [B, H, Nq]; indices [B, H, blocks, most] and counts [B, H, blocks], int32."""
+
+    q: Any
+    k: Any
+    v: Any
+    out: Any
+    lse: Any
+    indices: Any
+    counts: Any
+
+
+class SparseShape(NamedTuple):
+    """group: query heads of a key-value head; most: entries of a list."""
+
+    heads: int
+    group: int
+    queries: int
+    keys: int
+    most: int
 
 
 @triton.jit
 def block_sparse_kernel(
-    tensors, strides, shape, factor,
+    tensors, shape, factor,
     BLOCK: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, IS_CAUSAL: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (q, k, v, out, lse, indices [B, H, blocks, most], counts [B, H, blocks]); strides of q, k, v, out;
-    shape = (heads, group, queries, keys, most)."""
-    q_base, k_base, v_base, out_base, lse_base, indices, counts = tensors
-    heads, group, queries, keys, most = shape
+    """One block of queries of one head. A block of keys that does not exist is not read: its scores are NaN, as are all
+    where a count is out of range."""
+    queries = shape.queries
+    keys = shape.keys
     block, head, batch = tl.program_id(0), tl.program_id(1), wide(tl.program_id(2))
-    line = (batch * heads + head) * tl.num_programs(0) + block
-    kv_head = wide(head // group)
-    k_base += batch * strides[4] + kv_head * strides[5]
-    v_base += batch * strides[8] + kv_head * strides[9]
+    line = (batch * shape.heads + head) * tl.num_programs(0) + block
+    k_rows = rows_of(tensors.k, batch, head // shape.group, 0)
+    v_rows = rows_of(tensors.v, batch, head // shape.group, 0)
     first_row = block * BLOCK
     rows = first_row + tl.arange(0, BLOCK)
-    q_base += batch * strides[0] + wide(head) * strides[1]
-    q = load_rows(q_base, first_row, (strides[2], strides[3]), queries, SIZE, BLOCK, WIDTH, True, False)
-    numerator = tl.zeros([BLOCK, WIDTH], tl.float32)
-    denominator = tl.zeros([BLOCK], tl.float32)
-    peak = tl.full([BLOCK], float("-inf"), tl.float32)
-    for entry in tl.range(0, tl.load(counts + line)):
-        start = tl.load(indices + line * most + entry) * BLOCK
-        k = load_rows(k_base, start, (strides[6], strides[7]), keys, SIZE, BLOCK, WIDTH, True, False)
-        v = load_rows(v_base, start, (strides[10], strides[11]), keys, SIZE, BLOCK, WIDTH, True, False)
+    q = load_rows(rows_of(tensors.q, batch, head, 0), first_row, queries, SIZE, BLOCK, WIDTH, True, False)
+    count = tl.load(tensors.counts + line)
+    listed = tl.minimum(count, shape.most)
+    running = nothing_seen(BLOCK, WIDTH)
+    for entry in tl.range(0, listed):
+        index = tl.load(tensors.indices + line * shape.most + entry)
+        is_there = (index >= 0) & (index < tl.cdiv(keys, BLOCK))
+        start = tl.where(is_there, index, 0) * BLOCK
+        limit = tl.where(is_there, keys, 0)
+        k = load_rows(k_rows, start, limit, SIZE, BLOCK, WIDTH, True, False)
+        v = load_rows(v_rows, start, limit, SIZE, BLOCK, WIDTH, True, False)
         columns = start + tl.arange(0, BLOCK)
         visible = (columns < keys)[None, :]
         if IS_CAUSAL:
             visible = visible & (columns[None, :] <= rows[:, None] + (keys - queries))
         scores = tl.where(visible, tl.dot(q, tl.trans(k), input_precision="ieee"), float("-inf"))
-        new_peak = tl.maximum(peak, tl.max(scores, 1) * factor)
-        shift = tl.where(new_peak == float("-inf"), 0.0, new_peak)
-        weights = tl.exp2(scores * factor - shift[:, None])
-        correction = tl.exp2(peak - shift)
-        denominator = denominator * correction + tl.sum(weights, 1)
-        numerator = numerator * correction[:, None]
-        numerator = tl.dot(narrow(weights, v_base.dtype.element_ty), v, numerator, input_precision="ieee")
-        peak = new_peak
-    is_empty = denominator == 0
-    safe = tl.where(is_empty, 1.0, denominator)
-    out_base += batch * strides[12] + wide(head) * strides[13]
-    store_rows(out_base, first_row, (strides[14], strides[15]), queries, numerator / safe[:, None], SIZE, BLOCK, WIDTH)
-    lse = tl.where(is_empty, float("-inf"), (peak + tl.log2(safe)) * LN_2)
-    tl.store(lse_base + (batch * heads + head) * queries + rows, lse, mask=rows < queries)
+        scores = tl.where(is_there, scores, float("nan"))
+        running = see(running, scores, v, factor, True, tensors.v.base.dtype.element_ty)
+    result = attended(running)
+    is_counted = (count >= 0) & (count <= shape.most)
+    out = tl.where(is_counted, result.out, float("nan"))
+    store_rows(rows_of(tensors.out, batch, head, 0), first_row, queries, out, SIZE, BLOCK, WIDTH)
+    lse = tl.where(is_counted, result.lse * LN_2, float("nan"))
+    tl.store(tensors.lse + (batch * shape.heads + head) * queries + rows, lse, mask=rows < queries)
 
 
 def block_sparse_launch(
@@ -95,10 +115,17 @@ def block_sparse_launch(
         block_sparse_kernel,
         plan,
         {
-            "tensors": (q, k, v, out, lse, indices.to(torch.int32).contiguous(), counts.to(torch.int32).contiguous()),
-            "strides": strides_of(q, k, v, out),
-            "shape": (q.shape[1], q.shape[1] // k.shape[1], q.shape[2], k.shape[2], indices.shape[-1]),
-            "factor": LOG2E * q.shape[3] ** -0.5,
+            "tensors": SparseTensors(
+                view_of(q),
+                view_of(k),
+                view_of(v),
+                view_of(out),
+                lse,
+                indices.to(torch.int32).contiguous(),
+                counts.to(torch.int32).contiguous(),
+            ),
+            "shape": SparseShape(q.shape[1], q.shape[1] // k.shape[1], q.shape[2], k.shape[2], indices.shape[-1]),
+            "factor": LOG2_E * q.shape[3] ** -0.5,
         },
         {
             "BLOCK": block_size,

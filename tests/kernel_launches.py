@@ -13,7 +13,7 @@ from kernels.decode import Cache, decode_launches
 from kernels.delta import delta_launches
 from kernels.launching import Launch
 from kernels.linear import linear_launches
-from kernels.norm_backward import norm_backward_launches
+from kernels.norm_backward import NormGradient, norm_backward_launches
 from kernels.options import AttentionOptions
 from kernels.plans import (
     TARGETS,
@@ -29,9 +29,10 @@ from kernels.plans import (
     plan,
 )
 from kernels.products import gemm_launch
-from kernels.rational import rational_backward_kernel, rational_kernel, rational_launch
+from kernels.rational import RationalGradientTensors, RationalTensors, rational_launch
+from kernels.records import QKV, Gates
 from kernels.recurrent import recurrent_launch
-from kernels.rows import norm_launch, softmax_launch
+from kernels.rows import NormTensors, norm_launch, softmax_launch
 from kernels.sparse import block_sparse_launch
 
 TARGET_BY_ARCHITECTURE = {"sm90": TARGETS["h100"], "sm80": TARGETS["a100"]}
@@ -63,7 +64,7 @@ def decode(architecture: str, size: int) -> list[Launch]:
     q, k, v = (torch.empty(4, heads, length, size, dtype=BF16) for heads, length in ((16, 1), (2, 4096), (2, 4096)))
     problem = DecodeProblem((4096,) * 4, 16, 2, 1, size, size, "bf16")
     plans = plan(problem, TARGET_BY_ARCHITECTURE[architecture])
-    return list(decode_launches(q, (k, v), Cache((4096,) * 4), FULL, plans)[0])
+    return list(decode_launches(QKV(q, k, v), Cache((4096,) * 4), FULL, plans)[0])
 
 
 def product(architecture: str) -> list[Launch]:
@@ -84,7 +85,7 @@ def gated_linear(architecture: str, size: int) -> list[Launch]:
     q, k, v = (meta(2, 4, 1024, size) for _ in range(3))
     gate = meta(2, 4, 1024, size, dtype=torch.float32)
     problem = LinearAttentionProblem(2, 4, 1024, size, size, "bf16", True)
-    return list(linear_launches((q, k, v), gate, None, plan(problem, TARGET_BY_ARCHITECTURE[architecture]))[0])
+    return list(linear_launches(QKV(q, k, v), gate, None, plan(problem, TARGET_BY_ARCHITECTURE[architecture]))[0])
 
 
 FULL, CAUSAL = AttentionOptions(), AttentionOptions(causal=True)
@@ -108,8 +109,8 @@ def along_rows(architecture: str, columns: int) -> list[Launch]:
     )
     return [
         softmax_launch(x, torch.empty_like(x), plan=softmax[0]),
-        norm_launch((x, weight, weight, torch.empty_like(x)), 1e-5, True, norm[0]),
-        *norm_backward_launches((x, weight, x), 1e-5, True, backward)[0],
+        norm_launch(NormTensors(x, weight, weight, torch.empty_like(x)), 1e-5, True, norm[0]),
+        *norm_backward_launches(NormGradient(x, weight, x), 1e-5, True, backward)[0],
     ]
 
 
@@ -121,8 +122,8 @@ def rationals(architecture: str) -> list[Launch]:
     )
     partial = meta(backward.grid[0] * backward.grid[1], 8, 10, dtype=torch.float32)
     return [
-        rational_launch(rational_kernel, forward, (x, above, below, x)),
-        rational_launch(rational_backward_kernel, backward, (x, above, below, x, x, partial)),
+        rational_launch(forward, RationalTensors(x, above, below, x)),
+        rational_launch(backward, RationalGradientTensors(x, above, below, x, x, partial)),
     ]
 
 
@@ -138,14 +139,18 @@ def token_by_token(architecture: str, size: int) -> list[Launch]:
     q, k, v = (meta(2, 4, 8, size) for _ in range(3))
     gate, beta = meta(2, 4, 8, dtype=torch.float32), meta(2, 4, 8, dtype=torch.float32)
     problem = RecurrentAttentionProblem(2, 4, 8, size, size, "bf16", False, True)
-    return [recurrent_launch((q, k, v), (gate, beta), None, plan(problem, TARGET_BY_ARCHITECTURE[architecture])[0])[0]]
+    return [
+        recurrent_launch(QKV(q, k, v), Gates(gate, beta), None, plan(problem, TARGET_BY_ARCHITECTURE[architecture])[0])[
+            0
+        ]
+    ]
 
 
 def delta_rule(architecture: str, size: int) -> list[Launch]:
     q, k, v = (meta(2, 4, 1024, size) for _ in range(3))
-    gates = (meta(2, 4, 1024, dtype=torch.float32), meta(2, 4, 1024, dtype=torch.float32))
+    gates = Gates(meta(2, 4, 1024, dtype=torch.float32), meta(2, 4, 1024, dtype=torch.float32))
     planned = plan(DeltaRuleProblem(2, 4, 1024, size, size, "bf16"), TARGET_BY_ARCHITECTURE[architecture])
-    return list(delta_launches((q, k, v), gates, None, planned)[0])
+    return list(delta_launches(QKV(q, k, v), gates, None, planned)[0])
 
 
 LAUNCHES: dict[str, Callable[[str], list[Launch]]] = {

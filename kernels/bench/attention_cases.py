@@ -26,6 +26,7 @@ from kernels.plans.configurations import configuration_of
 from kernels.plans.planning import plan
 from kernels.plans.problems import AttentionProblem, BlockSparseProblem, DecodeProblem, UnfusedAttentionProblem
 from kernels.plans.types import next_power_of_two
+from kernels.records import QKV
 from kernels.reference import attend, attend_backward, attend_blocks, attend_decode, mask_of_blocks
 from kernels.sparse import block_sparse_launch
 from kernels.unfused import unfused_launches
@@ -236,9 +237,8 @@ def decode_inputs(problem: DecodeProblem, device: torch.device, seed: int) -> In
 
 
 def own_decode(is_stream_k: bool, problem: DecodeProblem, inputs: Inputs) -> Prepared:
-    q, k, v = inputs
     cache = Cache(problem.lengths, is_stream_k=is_stream_k)
-    launches, out, _ = decode_launches(q, (k, v), cache, AttentionOptions())
+    launches, out, _ = decode_launches(QKV(*inputs), cache, AttentionOptions())
     return own(launches, (out,))
 
 
