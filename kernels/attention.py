@@ -16,6 +16,7 @@ import triton.language as tl
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from kernels.arguments import in_autocast
 from kernels.attention_backward import attention_backward
 from kernels.launching import (
     Launch,
@@ -269,6 +270,7 @@ def problem_flops(problem: AttentionProblem) -> int:
 
 def attention_with_lse(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = PLAIN) -> tuple[Tensor, Tensor]:
     """Output [B, H, Nq, Dv] and natural log-sum-exp [B, H, Nq]; both can be differentiated."""
+    q, k, v = in_autocast(q, k, v)
     check_attention(q, k, v, options)
     return attention_operator(q, k, v, options.sinks, options.pack(q.shape[3]))
 

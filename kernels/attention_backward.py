@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks, require_one_dtype
+from kernels.derivatives import gradients_of
 from kernels.launching import (
     Launch,
     dtype_name,
@@ -38,7 +40,7 @@ from kernels.numerics import (
     tanh,
     wide,
 )
-from kernels.options import AttentionOptions
+from kernels.options import AttentionOptions, check_attention
 from kernels.plans.attention import Band
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import AttentionProblem
@@ -225,6 +227,8 @@ def key_gradients_kernel(
     HAS_TAIL: tl.constexpr, HAS_SOFTCAP: tl.constexpr, USES_TMA: tl.constexpr,
 ):  # fmt: skip
     """dK and dV of one tile of keys; scale: of dS."""
+    q_view, grad_view = tensors.q, tensors.grad_out  # views stand before loops, see `kernels.records`
+    grad_k_view, grad_v_view = tensors.grad_k, tensors.grad_v
     place = _place_of(segments)
     queries = place.queries
     keys = place.keys
@@ -245,8 +249,8 @@ def key_gradients_kernel(
     for member in range(shape.group):
         head = kv_head * shape.group + member
         at = (place.batch * shape.heads + head) * shape.queries + place.query_start
-        q_rows = rows_of(tensors.q, place.batch, head, place.query_start)
-        grad_rows = rows_of(tensors.grad_out, place.batch, head, place.query_start)
+        q_rows = rows_of(q_view, place.batch, head, place.query_start)
+        grad_rows = rows_of(grad_view, place.batch, head, place.query_start)
         if USES_TMA:  # descriptors spare the registers that pointers of a whole tile would hold
             q_rows = described(q_rows, queries, HEAD_SIZE, BLOCK_N, BLOCK_D)
             grad_rows = described(grad_rows, queries, VALUE_SIZE, BLOCK_N, BLOCK_V)
@@ -262,8 +266,8 @@ def key_gradients_kernel(
             grads = _walk_queries(grads, kept, q_rows, grad_rows, of_rows, keys_at, ranges.inner_last, ranges.last,
                                   band, factors, True, HAS_RIGHT, HAS_LEFT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE,
                                   BLOCK_N, BLOCK_D, BLOCK_V, USES_TMA)  # fmt: skip
-    grad_k = rows_of(tensors.grad_k, place.batch, kv_head, place.key_start)
-    grad_v = rows_of(tensors.grad_v, place.batch, kv_head, place.key_start)
+    grad_k = rows_of(grad_k_view, place.batch, kv_head, place.key_start)
+    grad_v = rows_of(grad_v_view, place.batch, kv_head, place.key_start)
     store_rows(grad_k, first_key, keys, grads.k * scale, HEAD_SIZE, BLOCK_M, BLOCK_D)
     store_rows(grad_v, first_key, keys, grads.v, VALUE_SIZE, BLOCK_M, BLOCK_V)
 
@@ -374,14 +378,13 @@ def backward_launches(
         },
         {"BLOCK_M": plans[0].configuration.block_m, "VALUE_SIZE": sizes["VALUE_SIZE"], "BLOCK_V": sizes["BLOCK_V"]},
     )
-    inputs = [view_of(x) for x in (q, k, v, grad_out)]
-    grad_q, grad_k, grad_v = (view_of(x) for x in results)
+    of_q, of_k, of_v, of_grad, grad_q, grad_k, grad_v = (view_of(x) for x in (q, k, v, grad_out, *results))
     places = segment_tables(problem, q.device)
     keys_launch = Launch(
         key_gradients_kernel,
         plans[1],
         {
-            "tensors": KeyGradientTensors(*inputs, lse, delta, grad_k, grad_v),
+            "tensors": KeyGradientTensors(of_q, of_k, of_v, of_grad, lse, delta, grad_k, grad_v),
             **shared,
             "segments": places._replace(tiles=table_tensor(plans[1], q.device)),
         },
@@ -391,7 +394,7 @@ def backward_launches(
         query_gradients_kernel,
         plans[2],
         {
-            "tensors": QueryGradientTensors(*inputs, lse, delta, grad_q),
+            "tensors": QueryGradientTensors(of_q, of_k, of_v, of_grad, lse, delta, grad_q),
             **shared,
             "segments": places._replace(tiles=table_tensor(plans[2], q.device)),
         },
@@ -425,13 +428,20 @@ def attention_backward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """dQ, dK, dV, dSinks (empty without sinks) of saved = [q, k, v, out, lse] and gradients = [of out, of lse]."""
     options = AttentionOptions.unpack(numbers, sinks)
-    q, k, v, _, lse = saved
+    q, k, v, out, lse = saved
+    check_attention(q, k, v, options)
+    bind_ranks(
+        "q[B,H,Nq,D] v[B,Hkv,Nk,Dv] out[B,H,Nq,Dv] lse[B,H,Nq] grad_out[B,H,Nq,Dv] grad_lse[B,H,Nq]",
+        q, v, out, lse, *gradients,
+    )  # fmt: skip
+    require_one_dtype("q out grad_out", q, out, gradients[0])
     if not runs_triton(q):
         grad_q, grad_k, grad_v, grad_sinks = attend_backward(q, k, v, (gradients[0], gradients[1]), options)
         laid_out = [torch.empty_like(x).copy_(g) for x, g in ((q, grad_q), (k, grad_k), (v, grad_v))]
         return laid_out[0], laid_out[1], laid_out[2], lse.new_empty(0) if grad_sinks is None else grad_sinks
-    contiguous_lse_gradient = gradients[1].float().contiguous()
-    launches, results, delta = backward_launches(saved, [gradients[0], contiguous_lse_gradient], options)
+    grad_lse = gradients[1].float().contiguous()
+    saved = [q, k, v, out, lse.contiguous()]
+    launches, results, delta = backward_launches(saved, [gradients[0], grad_lse], options)
     run(*launches)
     if sinks is None:
         return results[0], results[1], results[2], lse.new_empty(0)
@@ -448,3 +458,23 @@ def _(
     q, k, v, _, lse = saved
     grad_sinks = lse.new_empty(0) if sinks is None else torch.empty_like(sinks)
     return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v), grad_sinks
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    (q, k, v, _, _), gradients, sinks, ctx.numbers = inputs
+    ctx.save_for_backward(q, k, v, *gradients, *([] if sinks is None else [sinks]))
+
+
+def _differentiate(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    """The output and the log-sum-exp are functions of q, k and v: what depends on them depends on those."""
+
+    def again(
+        q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, grad_lse: Tensor, sinks: Tensor | None = None
+    ) -> tuple[Tensor | None, ...]:
+        return attend_backward(q, k, v, (grad_out, grad_lse), AttentionOptions.unpack(ctx.numbers, sinks))
+
+    found = gradients_of(again, ctx.saved_tensors, gradients)
+    return [*found[:3], None, None], [*found[3:5]], found[5] if len(found) > 5 else None, None
+
+
+attention_backward.register_autograd(_differentiate, setup_context=_keep)

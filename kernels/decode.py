@@ -19,14 +19,26 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import (
+    Check,
+    bind_ranks,
+    check_numbers,
+    in_autocast,
+    is_read,
+    require_check,
+    require_groups,
+    require_one_dtype,
+    to_int32,
+    whole_numbers,
+)
 from kernels.launching import Launch, dtype_name, factors_of, run, runs_triton, target_of
 from kernels.numerics import LN_2, operand, stored, tanh, wide
 from kernels.online import attended, nothing_seen, see
-from kernels.options import PLAIN, AttentionOptions
+from kernels.options import PLAIN, AttentionOptions, require_head_sizes
 from kernels.plans.decode import Span
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import DecodeProblem, require
-from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.plans.types import LaunchPlan, ceil_div, next_power_of_two
 from kernels.records import QKV, view_of
 from kernels.reference.scaled import attend_decode, gather_pages
 
@@ -37,13 +49,20 @@ class Cache:
 
     lengths: keys of each sequence. table: of a paged cache, the page numbers int32 [B, pages of a sequence]; keys and
     values are then [pages, page size, Hkv, D], otherwise [B, Hkv, N, D]. splits: spans per (sequence, head), or
-    programs under stream-K; 0 lets the plan choose.
+    programs under stream-K; 0 lets the plan choose. check: of page numbers, see `kernels.arguments`; one that is out of
+    range and was not checked is not read, and the queries that see it become NaN.
     """
 
     lengths: tuple[int, ...]
     table: Tensor | None = None
     splits: int = 0
     is_stream_k: bool = False
+    check: Check = "host"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", whole_numbers("lengths of a cache", self.lengths))
+        require(self.splits >= 0, f"splits must be 0 (chosen by the plan) or positive, got {self.splits}")
+        require_check(self.check)
 
 
 class SplitTensors(NamedTuple):
@@ -175,6 +194,7 @@ def decode_merge_kernel(
     VALUE_SIZE: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_SPANS: tl.constexpr, HAS_SINKS: tl.constexpr,
 ):  # fmt: skip
     """One program per row of one (sequence, key-value head)."""
+    view = tensors.out
     row, pair = tl.program_id(0), tl.program_id(1)
     first, last = tl.load(tensors.first_spans + pair), tl.load(tensors.first_spans + pair + 1)
     group = shape.rows // shape.queries
@@ -206,7 +226,6 @@ def decode_merge_kernel(
     is_empty = denominator == 0
     safe = tl.where(is_empty, 1.0, denominator)
     batch, query = wide(pair // shape.kv_heads), wide(row % shape.queries)
-    view = tensors.out
     out_at = view.base + batch * view.batch + wide(head) * view.head + query * view.row
     result = stored(numerator / safe, view.base.dtype.element_ty)
     tl.store(out_at + columns.to(tl.int64) * view.column, result, mask=columns < VALUE_SIZE)
@@ -256,7 +275,7 @@ def decode_launches(
                 torch.tensor(spans, **integers),
                 torch.tensor(starts_of_runs([span.program for span in spans]), **integers),
                 torch.tensor(cache.lengths, **integers),
-                pages.to(**integers).contiguous(),
+                to_int32(pages, q.device),
             ),
         },
         constants,
@@ -292,10 +311,13 @@ def starts_of_runs(keys: Sequence[object]) -> list[int]:
 def decode_operator(
     tensors: list[Tensor], sinks: Tensor | None, table: Tensor | None, numbers: list[float], cut: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """tensors = [q, k, v]; cut = [splits, whether stream-K, lengths...]."""
+    """tensors = [q, k, v]; cut = [splits, whether stream-K, whether pages are checked on the device, lengths...]."""
     q, k, v = tensors
     options = AttentionOptions.unpack(numbers, sinks)
-    cache = Cache(tuple(cut[2:]), table, cut[0], bool(cut[1]))
+    splits, is_stream_k, is_read_back, *lengths = cut
+    cache = Cache(tuple(lengths), table, splits, bool(is_stream_k), "device" if is_read_back else "host")
+    if table is not None and is_read(table, cache.check):
+        check_pages(table, cache.lengths, k)
     if runs_triton(q):
         if table is not None:
             k, v = k.transpose(1, 2), v.transpose(1, 2)
@@ -306,6 +328,13 @@ def decode_operator(
         k, v = gather_pages(k, table), gather_pages(v, table)
     out, lse = attend_decode(q, k, v, cache.lengths, options)
     return out.contiguous(), lse
+
+
+def check_pages(table: Tensor, lengths: tuple[int, ...], cache: Tensor) -> None:
+    """Entries beyond a sequence's last key do not count."""
+    needed = torch.tensor([ceil_div(length, max(1, cache.shape[1])) for length in lengths], device=table.device)
+    counted = torch.arange(table.shape[1], device=table.device) < needed[:, None]
+    check_numbers("table", table, cache.shape[0], counted, "page")
 
 
 @decode_operator.register_fake
@@ -323,22 +352,32 @@ def attention_decode(
     """Output [B, H, Nq, Dv] and natural log-sum-exp [B, H, Nq] of q [B, H, Nq, D] over the cache; not
     differentiable."""
     require(not options.lengths, "decode takes the lengths of its cache, not those of a packed batch")
+    q, k, v = in_autocast(q, k, v)
+    held = "k[B,Hkv,N,D] v[B,Hkv,N,Dv]" if cache.table is None else "k[pages,N,Hkv,D] v[pages,N,Hkv,Dv]"
+    # The table may stay on the host, where its numbers are checked without waiting.
+    sizes = bind_ranks(f"q[B,H,Nq,D] {held} sinks[H]", q, k, v, options.sinks)
+    room = sizes["N"]
+    if cache.table is not None:
+        table = bind_ranks("table[B,P]:int", cache.table)
+        require(
+            table["B"] == sizes["B"],
+            f"expected table[B, P] with B = {sizes['B']} as in q, got shape {tuple(cache.table.shape)}",
+        )
+        require(
+            cache.table.device in (q.device, torch.device("cpu")),
+            f"expected the table on {q.device} as q is, or on the CPU, got {cache.table.device}",
+        )
+        room = table["P"] * sizes["N"]
+    require_one_dtype("q k v", q, k, v)
+    require_groups(sizes["H"], sizes["Hkv"])
+    require_head_sizes(sizes["D"], sizes["Dv"])
     require(
-        len(cache.lengths) == q.shape[0],
-        f"the cache has {len(cache.lengths)} lengths for a batch of {q.shape[0]} queries",
+        len(cache.lengths) == sizes["B"],
+        f"the cache has {len(cache.lengths)} lengths for a batch of {sizes['B']} queries",
     )
-    room = k.shape[2] if cache.table is None else cache.table.shape[1] * k.shape[1]
     require(
-        max(cache.lengths, default=0) <= room and min(cache.lengths, default=0) >= 0,
+        max(cache.lengths, default=0) <= room,
         f"lengths must be from 0 to the {room} keys that the cache holds, got {cache.lengths}",
     )
-    kv_heads = k.shape[1] if cache.table is None else k.shape[2]
-    require(
-        k.dtype == v.dtype == q.dtype
-        and k.shape[:3] == v.shape[:3]
-        and k.shape[3] == q.shape[3]
-        and q.shape[1] % kv_heads == 0,
-        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
-    )
-    cut = [cache.splits, int(cache.is_stream_k), *cache.lengths]
-    return decode_operator([q, k, v], options.sinks, cache.table, options.pack(q.shape[3]), cut)
+    cut = [cache.splits, int(cache.is_stream_k), int(cache.check == "device"), *cache.lengths]
+    return decode_operator([q, k, v], options.sinks, cache.table, options.pack(sizes["D"]), cut)

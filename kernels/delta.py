@@ -17,10 +17,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks, check_linear, in_autocast
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, load_rows, narrow, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
-from kernels.plans.problems import DeltaRuleProblem, require
+from kernels.plans.problems import DeltaRuleProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
 from kernels.records import QKV, Gates, Rows
 from kernels.reference.linear import gated_delta_rule as reference_forward
@@ -209,13 +210,7 @@ def gated_delta_rule(
     gate [B, H, T]: logarithms, at most 0; beta [B, H, T]: write strengths; keys should have norm at most one, or the
     state may grow; the scale is folded into q; not differentiable.
     """
-    q, k, v = qkv
-    require(
-        q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
-        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
-    )
-    require(
-        gate.shape == beta.shape == q.shape[:3],
-        f"expected log gates and betas of shape {tuple(q.shape[:3])}, got {tuple(gate.shape)} and {tuple(beta.shape)}",
-    )
-    return delta_operator(list(qkv), gate, beta, state)
+    q, k, v = in_autocast(*qkv)
+    check_linear(QKV(q, k, v), state)
+    bind_ranks("q[B,H,T,D] gate[B,H,T] beta[B,H,T]", q, gate, beta)
+    return delta_operator([q, k, v], gate, beta, state)

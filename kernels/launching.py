@@ -17,6 +17,7 @@ from kernels.records import ScoreFactors
 
 DTYPE_NAMES: dict[torch.dtype, Dtype] = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 LOG2_E = 1.4426950408889634
+MOST_ACROSS = 65_535  # programs along the second and third side of a grid (CUDA C++ programming guide)
 
 
 class Launch(NamedTuple):
@@ -31,14 +32,22 @@ class Launch(NamedTuple):
 def run(*launches: Launch) -> None:
     """Launches in order, on the current stream; a launch without programs is left out."""
     for launch in launches:
-        cut = launch.plan.configuration
-        if not all(launch.plan.grid):
-            continue
-        if cut.uses_tma and not is_interpreted():
-            triton.set_allocator(allocate_scratch)  # descriptors made on the device live in global scratch
-        launch.kernel[launch.plan.grid](
-            **launch.arguments, **launch.constants, num_warps=cut.warps, num_stages=cut.stages
-        )
+        across = max(launch.plan.grid[1:])
+        if across > MOST_ACROSS:
+            raise ValueError(
+                f"{launch.plan.operator} needs {across} programs along one side of its grid (heads, or heads of all "
+                f"sequences), a GPU takes {MOST_ACROSS}: split the batch"
+            )
+    for launch in launches:
+        if all(launch.plan.grid):
+            start(launch)
+
+
+def start(launch: Launch) -> None:
+    cut = launch.plan.configuration
+    if cut.uses_tma and not is_interpreted():
+        triton.set_allocator(allocate_scratch)  # descriptors made on the device live in global scratch
+    launch.kernel[launch.plan.grid](**launch.arguments, **launch.constants, num_warps=cut.warps, num_stages=cut.stages)
 
 
 def allocate_scratch(size: int, alignment: int, stream: int | None) -> Tensor:
@@ -88,11 +97,11 @@ def factors_of(options: AttentionOptions, head_size: int) -> ScoreFactors:
 
 
 def has_tma_layout(x: Tensor) -> bool:
-    """Last stride one, the others multiples of 16 bytes and not zero, the start aligned to 16 bytes."""
+    """Last stride one, the others multiples of 16 bytes and not zero, the start aligned to 16 bytes; not empty."""
     item = x.element_size()
     outer = (s for s, n in zip(x.stride()[:-1], x.shape[:-1], strict=True) if n > 1)
     is_aligned = x.is_meta or x.data_ptr() % 16 == 0
-    return x.stride(-1) == 1 and is_aligned and all(s > 0 and s * item % 16 == 0 for s in outer)
+    return x.numel() > 0 and x.stride(-1) == 1 and is_aligned and all(s > 0 and s * item % 16 == 0 for s in outer)
 
 
 def empty_output(q: Tensor, v: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import check_gate, check_linear, in_autocast
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, load_rows, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
@@ -266,12 +267,7 @@ def gated_linear_attention(
     gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; the scale is folded into q; differentiable
     with one gate per head.
     """
-    require(
-        q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
-        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
-    )
-    require(
-        tuple(gate.shape) in (tuple(q.shape), tuple(q.shape[:3])),
-        f"expected log gates of shape {tuple(q.shape[:3])} or {tuple(q.shape)}, got {tuple(gate.shape)}",
-    )
+    q, k, v = in_autocast(q, k, v)
+    check_linear(QKV(q, k, v), state)
+    check_gate(q, gate)
     return linear_operator([q, k, v], gate, state, False)

@@ -8,6 +8,7 @@ is read three times in blocks.
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,10 +16,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks
+from kernels.derivatives import gradients_of
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import operand, stored, wide
 from kernels.plans.planning import plan as plan_of
-from kernels.plans.problems import RowProblem
+from kernels.plans.problems import RowProblem, require
 from kernels.plans.types import LaunchPlan
 from kernels.records import line_of
 from kernels.reference.rows import norm_backward as reference_backward
@@ -179,6 +182,10 @@ def norm_backward(
     x: Tensor, weight: Tensor, gradient: Tensor, epsilon: float, is_centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dX, dWeight and dBias of layernorm (centred) or rmsnorm, whose last has no meaning there."""
+    bind_ranks("x[...,N] weight[N] gradient[...,N]", x, weight, gradient)
+    require(gradient.shape == x.shape, f"expected a gradient of shape {tuple(x.shape)}, got {tuple(gradient.shape)}")
+    if not x.numel():
+        return torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
     if not runs_triton(x):
         return reference_backward(x, weight, gradient, is_centred=is_centred, epsilon=epsilon)
     rows = x.contiguous().reshape(-1, x.shape[-1])
@@ -194,3 +201,16 @@ def norm_backward(
 @norm_backward.register_fake
 def _(x: Tensor, weight: Tensor, gradient: Tensor, epsilon: float, is_centred: bool) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device), torch.empty_like(weight), torch.empty_like(weight)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, weight, gradient, ctx.epsilon, ctx.is_centred = inputs
+    ctx.save_for_backward(x, weight, gradient)
+
+
+def _differentiate(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    again = partial(reference_backward, is_centred=ctx.is_centred, epsilon=ctx.epsilon)
+    return *gradients_of(again, ctx.saved_tensors, gradients), None, None
+
+
+norm_backward.register_autograd(_differentiate, setup_context=_keep)

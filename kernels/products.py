@@ -14,6 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks, in_autocast, require_one_dtype
 from kernels.launching import Launch, dtype_name, has_tma_layout, run, runs_triton, target_of
 from kernels.numerics import operand, pointers_of, rows_of, sigmoid, stored, tanh, wide
 from kernels.plans.planning import plan as plan_of
@@ -53,6 +54,7 @@ def gemm_kernel(
     HAS_BIAS: tl.constexpr, ACTIVATION: tl.constexpr, USES_TMA: tl.constexpr,
 ):  # fmt: skip
     """c = activation(alpha a b + bias)."""
+    a_view, b_view, c_view = tensors.a, tensors.b, tensors.c
     rows = shape.rows
     columns = shape.columns
     depth = shape.depth
@@ -66,8 +68,8 @@ def gemm_kernel(
         height = tl.minimum(row_tiles - first_row_tile, GROUP)
         row = (first_row_tile + tile % (GROUP * column_tiles) % height) * BLOCK_M
         column = tile % (GROUP * column_tiles) // height * BLOCK_N
-        a = rows_of(tensors.a, batch, head, 0)
-        b = rows_of(tensors.b, batch, matrix % shape.heads // shape.group, 0)
+        a = rows_of(a_view, batch, head, 0)
+        b = rows_of(b_view, batch, matrix % shape.heads // shape.group, 0)
         total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
         if USES_TMA:
             a_tiles = tl.make_tensor_descriptor(a.source, [rows, depth], [a.row, 1], [BLOCK_M, BLOCK_K])
@@ -84,7 +86,7 @@ def gemm_kernel(
         if HAS_BIAS:
             total += tl.load(tensors.bias + at, mask=at < columns, other=0.0).to(tl.float32)[None, :]
         total = _activate(total, ACTIVATION)
-        c = rows_of(tensors.c, batch, head, 0)
+        c = rows_of(c_view, batch, head, 0)
         from_column = Rows(c.source + wide(column) * c.column, c.row, c.column)
         mask = _is_inside(row, column, rows, columns, BLOCK_M, BLOCK_N)
         tl.store(pointers_of(from_column, row, BLOCK_M, BLOCK_N), stored(total, c.source.dtype.element_ty), mask=mask)
@@ -131,7 +133,7 @@ def gemm_launch(
         plan,
         {
             "tensors": ProductTensors(view_of(a), view_of(b), view_of(c), c if bias is None else bias),
-            "shape": ProductShape(*a.shape[:2], a.shape[1] // b.shape[1], a.shape[2], b.shape[3], a.shape[3]),
+            "shape": ProductShape(a.shape[0], a.shape[1], a.shape[1] // b.shape[1], a.shape[2], b.shape[3], a.shape[3]),
             "alpha": alpha,
         },
         {
@@ -148,7 +150,7 @@ def gemm_launch(
 
 @torch.library.custom_op("einfuse::gemm", mutates_args=())
 def gemm_operator(a: Tensor, b: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    if not runs_triton(a):
+    if not runs_triton(a) or a.shape[1] == 0:  # a product over nothing has no operand that could be described
         return reference_gemm(a, b, bias, activation)
     c = a.new_empty(a.shape[0], b.shape[1])
     run(
@@ -165,11 +167,12 @@ def _(a: Tensor, b: Tensor, bias: Tensor | None, activation: str) -> Tensor:
 
 
 def gemm(a: Tensor, b: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
-    """activation(a b + bias) of a [M, K], b [K, N], bias [N], any strides; not differentiable."""
-    require(
-        a.dim() == b.dim() == 2 and a.shape[1] == b.shape[0] and a.dtype == b.dtype,
-        f"expected a [M, K] and b [K, N] of one dtype, got {tuple(a.shape)} {a.dtype} and {tuple(b.shape)} {b.dtype}",
-    )
-    require(bias is None or tuple(bias.shape) == (b.shape[1],), f"expected a bias of {b.shape[1]} elements")
+    """activation(a b + bias) of a [M, K], b [K, N], bias [N], any strides; not differentiable.
+
+    The bias may have another dtype: sums are in fp32, or in fp64.
+    """
+    a, b = in_autocast(a, b)
+    bind_ranks("a[M,K] b[K,N] bias[N]", a, b, bias)
+    require_one_dtype("a b", a, b)
     require(activation in ACTIVATIONS, f"unknown activation '{activation}', expected one of {', '.join(ACTIVATIONS)}")
     return gemm_operator(a, b, bias, activation)

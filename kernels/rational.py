@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks
+from kernels.derivatives import gradients_of
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import operand, stored, wide
 from kernels.plans.planning import plan as plan_of
@@ -155,6 +157,8 @@ def rational_launch(plan: LaunchPlan, tensors: RationalTensors | RationalGradien
 
 @torch.library.custom_op("einfuse::group_rational", mutates_args=())
 def rational_operator(x: Tensor, numerator: Tensor, denominator: Tensor) -> Tensor:
+    if not x.numel():
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if not runs_triton(x):
         return reference_forward(x, numerator, denominator)
     source = x.contiguous()
@@ -174,6 +178,9 @@ def rational_backward(
     x: Tensor, numerator: Tensor, denominator: Tensor, gradient: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dX, dNumerator, dDenominator."""
+    check_rational(x, numerator, denominator, gradient)
+    if not x.numel():
+        return torch.empty_like(x), torch.zeros_like(numerator), torch.zeros_like(denominator)
     if not runs_triton(x):
         return reference_backward(x, numerator, denominator, gradient)
     source, groups = x.contiguous(), numerator.shape[0]
@@ -196,6 +203,17 @@ def _(x: Tensor, numerator: Tensor, denominator: Tensor, gradient: Tensor) -> tu
     return grad_x, torch.empty_like(numerator), torch.empty_like(denominator)
 
 
+def _keep_backward(ctx: Any, inputs: tuple[Tensor, ...], output: tuple[Tensor, ...]) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _differentiate_backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    return gradients_of(reference_backward, ctx.saved_tensors, gradients)
+
+
+rational_backward.register_autograd(_differentiate_backward, setup_context=_keep_backward)
+
+
 def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
     ctx.save_for_backward(*inputs)
 
@@ -208,15 +226,20 @@ rational_operator.register_autograd(_differentiate, setup_context=_keep)
 
 
 def group_rational(x: Tensor, numerator: Tensor, denominator: Tensor) -> Tensor:
-    """P(x) / Q(x) of x [rows, columns], numerator [groups, 6], denominator [groups, 4]; differentiable."""
-    require(x.dim() == 2, f"expected x [rows, columns], got {x.dim()} ranks")
-    groups = numerator.shape[0]
-    require(
-        tuple(numerator.shape) == (groups, NUMERATOR) and tuple(denominator.shape) == (groups, DENOMINATOR),
-        f"expected numerator [groups, 6] and denominator [groups, 4], got {tuple(numerator.shape)} and "
-        f"{tuple(denominator.shape)}",
-    )
-    require(
-        groups > 0 and x.shape[1] % groups == 0, f"columns must be a multiple of groups, got {x.shape[1]} and {groups}"
-    )
+    """P(x) / Q(x) of x [rows, columns], numerator [groups, 6], denominator [groups, 4]; differentiable, twice too.
+
+    Coefficients may have another dtype than x: all is computed in fp32, or in fp64 where x is.
+    """
+    check_rational(x, numerator, denominator)
     return rational_operator(x, numerator, denominator)
+
+
+def check_rational(x: Tensor, numerator: Tensor, denominator: Tensor, gradient: Tensor | None = None) -> None:
+    sizes = bind_ranks(
+        f"x[rows,columns] numerator[groups,{NUMERATOR}] denominator[groups,{DENOMINATOR}] gradient[rows,columns]",
+        x, numerator, denominator, gradient,
+    )  # fmt: skip
+    require(
+        sizes["groups"] > 0 and sizes["columns"] % sizes["groups"] == 0,
+        f"columns must be a multiple of groups, got {sizes['columns']} and {sizes['groups']}",
+    )

@@ -1,7 +1,8 @@
 """Records that kernels take, so that they read names and not positions; the launchers fill them.
 
 Triton takes a NamedTuple where it takes a tuple, nested or not, and inside a kernel one can be made and returned.
-Fields hold tensors and numbers on the side of the launcher, pointers and scalars on that of the kernel.
+Fields hold tensors and numbers on the side of the launcher, pointers and scalars on that of the kernel. A record within
+a record is taken out of it before the kernel's first loop: in Triton 3.6 it loses its strides of 1 in there.
 """
 
 from typing import Any, NamedTuple

@@ -14,10 +14,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks, check_gate, check_linear, in_autocast
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
-from kernels.plans.problems import RecurrentAttentionProblem, require
+from kernels.plans.problems import RecurrentAttentionProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
 from kernels.records import QKV, Gates
 from kernels.reference.linear import gated_delta_rule as reference_delta
@@ -137,17 +138,8 @@ def recurrent_linear_attention(
     gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; beta [B, H, T] asks for the delta rule (keys
     should have norm at most one, or the state may grow); the scale is folded into q; not differentiable.
     """
-    q, k, v = qkv
-    require(
-        q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
-        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
-    )
-    require(
-        tuple(gate.shape) in (tuple(q.shape), tuple(q.shape[:3])),
-        f"expected log gates of shape {tuple(q.shape[:3])} or {tuple(q.shape)}, got {tuple(gate.shape)}",
-    )
-    require(
-        beta is None or beta.shape == q.shape[:3],
-        f"expected betas of shape {tuple(q.shape[:3])}, got {() if beta is None else tuple(beta.shape)}",
-    )
-    return recurrent_operator(list(qkv), gate, beta, state)
+    q, k, v = in_autocast(*qkv)
+    check_linear(QKV(q, k, v), state)
+    check_gate(q, gate)
+    bind_ranks("q[B,H,T,D] beta[B,H,T]", q, beta)
+    return recurrent_operator([q, k, v], gate, beta, state)

@@ -13,6 +13,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks, out_of_autocast
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.norm_backward import norm_backward
 from kernels.numerics import LOG2_E, operand, stored, wide
@@ -21,6 +22,7 @@ from kernels.plans.problems import RowProblem, require
 from kernels.plans.types import LaunchPlan
 from kernels.records import line_of
 from kernels.reference import rows as reference
+from kernels.reference.scaled import widen
 
 
 class SoftmaxTensors(NamedTuple):
@@ -189,8 +191,9 @@ def as_rows(x: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("einfuse::softmax", mutates_args=())
-def softmax(x: Tensor) -> Tensor:
-    """Over the last rank."""
+def softmax_operator(x: Tensor) -> Tensor:
+    if not x.numel():
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if not runs_triton(x):
         return reference.softmax(x)
     source = as_rows(x)
@@ -199,25 +202,33 @@ def softmax(x: Tensor) -> Tensor:
     return target.reshape(x.shape)
 
 
-@softmax.register_fake
+@softmax_operator.register_fake
 def _(x: Tensor) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 def _differentiate_softmax(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
     (y,) = ctx.saved_tensors
-    wide_y, wide_gradient = y.float(), gradient.float()
+    wide_y, wide_gradient = widen(y), widen(gradient)
     return (wide_y * (wide_gradient - (wide_y * wide_gradient).sum(-1, keepdim=True))).to(y.dtype)
 
 
-softmax.register_autograd(
+softmax_operator.register_autograd(
     _differentiate_softmax, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(output)
 )
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Over the last rank; differentiable, twice too."""
+    bind_ranks("x[...,N]", x)
+    return softmax_operator(out_of_autocast(x))
 
 
 @torch.library.custom_op("einfuse::norm", mutates_args=())
 def norm_operator(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
     """Layernorm with a bias, rmsnorm without."""
+    if not x.numel():
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if not runs_triton(x):
         if bias is None:
             return reference.rmsnorm(x, weight, epsilon=epsilon)
@@ -253,12 +264,21 @@ norm_operator.register_autograd(_differentiate_norm, setup_context=_keep_norm)
 
 
 def layernorm(x: Tensor, weight: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last rank; differentiable."""
-    require(weight.shape == bias.shape == x.shape[-1:], f"weight and bias must have {x.shape[-1]} elements")
-    return norm_operator(x, weight, bias, epsilon)
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last rank; differentiable, twice too.
+
+    Weight and bias may have another dtype than x: all is computed in fp32, or in fp64 where x is.
+    """
+    bind_ranks("x[...,N] weight[N] bias[N]", x, weight, bias)
+    require_epsilon(epsilon)
+    return norm_operator(out_of_autocast(x), weight, bias, epsilon)
 
 
 def rmsnorm(x: Tensor, weight: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    """x / sqrt(mean(x^2) + epsilon) * weight over the last rank; differentiable."""
-    require(weight.shape == x.shape[-1:], f"weight must have {x.shape[-1]} elements")
-    return norm_operator(x, weight, None, epsilon)
+    """x / sqrt(mean(x^2) + epsilon) * weight over the last rank; as layernorm."""
+    bind_ranks("x[...,N] weight[N]", x, weight)
+    require_epsilon(epsilon)
+    return norm_operator(out_of_autocast(x), weight, None, epsilon)
+
+
+def require_epsilon(epsilon: float) -> None:
+    require(epsilon >= 0, f"epsilon must be at least 0, got {epsilon}")

@@ -7,6 +7,7 @@ the attention that follows. Time is in proportion to the listed blocks.
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -14,13 +15,25 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import (
+    Check,
+    bind_ranks,
+    check_numbers,
+    in_autocast,
+    is_read,
+    require_check,
+    require_groups,
+    require_one_dtype,
+    to_int32,
+)
 from kernels.launching import LOG2_E, Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LN_2, load_rows, rows_of, store_rows, wide
 from kernels.online import attended, nothing_seen, see
+from kernels.options import require_head_sizes
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import BlockSparseProblem, require
-from kernels.plans.types import LaunchPlan, next_power_of_two
-from kernels.records import view_of
+from kernels.plans.types import LaunchPlan, ceil_div, next_power_of_two
+from kernels.records import QKV, view_of
 from kernels.reference.sparse import attend_blocks, mask_of_blocks
 
 
@@ -53,6 +66,7 @@ def block_sparse_kernel(
 ):  # fmt: skip
     """One block of queries of one head. A block of keys that does not exist is not read: its scores are NaN, as are all
     where a count is out of range."""
+    out_view = tensors.out
     queries = shape.queries
     keys = shape.keys
     block, head, batch = tl.program_id(0), tl.program_id(1), wide(tl.program_id(2))
@@ -82,20 +96,36 @@ def block_sparse_kernel(
     result = attended(running)
     is_counted = (count >= 0) & (count <= shape.most)
     out = tl.where(is_counted, result.out, float("nan"))
-    store_rows(rows_of(tensors.out, batch, head, 0), first_row, queries, out, SIZE, BLOCK, WIDTH)
+    store_rows(rows_of(out_view, batch, head, 0), first_row, queries, out, SIZE, BLOCK, WIDTH)
     lse = tl.where(is_counted, result.lse * LN_2, float("nan"))
     tl.store(tensors.lse + (batch * shape.heads + head) * queries + rows, lse, mask=rows < queries)
 
 
+@dataclass(frozen=True, eq=False)
+class KeyBlocks:
+    """Which blocks of keys each block of queries sees.
+
+    indices [B, H, blocks of queries, most], int32 or int64: of each list the first `counts` [B, H, blocks of queries]
+    count, and are distinct. size: rows of a block, of queries and of keys: 16, 32, 64 or 128. check: of these numbers,
+    see `kernels.arguments`; where one is out of range and was not checked, nothing is read and the rows become NaN.
+    """
+
+    indices: Tensor
+    counts: Tensor
+    size: int = 64
+    check: Check = "host"
+
+    def __post_init__(self) -> None:
+        require(self.size in (16, 32, 64, 128), f"blocks of 16, 32, 64 or 128 are supported, got {self.size}")
+        require_check(self.check)
+
+
 def block_sparse_launch(
-    qkv: tuple[Tensor, Tensor, Tensor], blocks: tuple[Tensor, Tensor], block_size: int, is_causal: bool,
-    plan: LaunchPlan | None = None,
-) -> tuple[Launch, Tensor, Tensor]:  # fmt: skip
-    """blocks = (indices, counts). Without a plan, one whose tiles assume full lists: counting would wait for the
-    device."""
+    qkv: QKV, blocks: KeyBlocks, is_causal: bool, plan: LaunchPlan | None = None
+) -> tuple[Launch, Tensor, Tensor]:
+    """Without a plan, one whose tiles assume full lists: counting would wait for the device."""
     q, k, v = qkv
-    indices, counts = blocks
-    listed = (indices.shape[-1],) * counts.numel()
+    most = blocks.indices.shape[-1]
     problem = BlockSparseProblem(
         q.shape[0],
         q.shape[1],
@@ -104,9 +134,9 @@ def block_sparse_launch(
         k.shape[2],
         q.shape[3],
         dtype_name(q),
-        block_size,
+        blocks.size,
         is_causal,
-        listed,
+        (most,) * blocks.counts.numel(),
     )
     plan = plan or plan_of(problem, target_of(q))[0]
     out = torch.empty_like(q)
@@ -121,14 +151,14 @@ def block_sparse_launch(
                 view_of(v),
                 view_of(out),
                 lse,
-                indices.to(torch.int32).contiguous(),
-                counts.to(torch.int32).contiguous(),
+                to_int32(blocks.indices, q.device),
+                to_int32(blocks.counts, q.device),
             ),
-            "shape": SparseShape(q.shape[1], q.shape[1] // k.shape[1], q.shape[2], k.shape[2], indices.shape[-1]),
+            "shape": SparseShape(q.shape[1], q.shape[1] // k.shape[1], q.shape[2], k.shape[2], most),
             "factor": LOG2_E * q.shape[3] ** -0.5,
         },
         {
-            "BLOCK": block_size,
+            "BLOCK": blocks.size,
             "SIZE": q.shape[3],
             "WIDTH": next_power_of_two(q.shape[3], 16),
             "IS_CAUSAL": is_causal,
@@ -139,47 +169,63 @@ def block_sparse_launch(
 
 @torch.library.custom_op("einfuse::block_sparse_attention", mutates_args=())
 def block_sparse_operator(
-    qkv: list[Tensor], indices: Tensor, counts: Tensor, block_size: int, is_causal: bool
+    qkv: list[Tensor], lists: list[Tensor], block_size: int, is_causal: bool, is_read_back: bool
 ) -> tuple[Tensor, Tensor]:
+    """lists = [indices, counts]; is_read_back: they are checked on the device too."""
     q, k, v = qkv
+    blocks = KeyBlocks(lists[0], lists[1], block_size, "device" if is_read_back else "host")
+    if is_read(blocks.counts, blocks.check):
+        check_lists(blocks, k.shape[2])
     if runs_triton(q):
-        launch, out, lse = block_sparse_launch((q, k, v), (indices, counts), block_size, is_causal)
+        launch, out, lse = block_sparse_launch(QKV(q, k, v), blocks, is_causal)
         run(launch)
         return out, lse
-    mask = mask_of_blocks(indices, counts, (q.shape[2], k.shape[2]), block_size)
+    mask = mask_of_blocks(blocks.indices, blocks.counts, (q.shape[2], k.shape[2]), block_size)
     out, lse = attend_blocks(q, k, v, mask, is_causal)
     return torch.empty_like(q).copy_(out), lse
 
 
+def check_lists(blocks: KeyBlocks, keys: int) -> None:
+    """Counts within their lists; entries that count exist, and are distinct."""
+    indices, counts = blocks.indices, blocks.counts
+    most = indices.shape[-1]
+    everything = torch.ones_like(counts, dtype=torch.bool)
+    check_numbers("counts", counts, most + 1, everything, "a count of")
+    counted = torch.arange(most, device=indices.device) < counts[..., None]
+    check_numbers("indices", indices, ceil_div(keys, blocks.size), counted, "block")
+    # Entries that do not count become distinct numbers below all blocks.
+    beside = -1 - torch.arange(most, device=indices.device)
+    ordered = torch.where(counted, indices.long(), beside).sort(-1).values
+    repeated = (ordered[..., 1:] == ordered[..., :-1]).nonzero()
+    if repeated.numel():
+        *place, entry = repeated[0].tolist()
+        raise ValueError(f"indices{place} lists block {int(ordered[(*place, entry)])} more than once")
+
+
 @block_sparse_operator.register_fake
-def _(qkv: list[Tensor], indices: Tensor, counts: Tensor, block_size: int, is_causal: bool) -> tuple[Tensor, Tensor]:
+def _(
+    qkv: list[Tensor], lists: list[Tensor], block_size: int, is_causal: bool, is_read_back: bool
+) -> tuple[Tensor, Tensor]:
     q = qkv[0]
     lse_dtype = torch.float64 if q.dtype == torch.float64 else torch.float32
     return torch.empty_like(q), q.new_empty(q.shape[:3], dtype=lse_dtype)
 
 
 def block_sparse_attention(
-    qkv: tuple[Tensor, Tensor, Tensor],
-    indices: Tensor,
-    counts: Tensor,
-    *,
-    block_size: int = 64,
-    is_causal: bool = False,
+    q: Tensor, k: Tensor, v: Tensor, blocks: KeyBlocks, *, is_causal: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Output and natural log-sum-exp of qkv = (q [B, H, Nq, D], k and v [B, Hkv, Nk, D]); not differentiable.
-
-    indices [B, H, blocks of queries, most]: key blocks, the first counts [B, H, blocks of queries] of each list count.
-    Entries must be distinct; the scale is 1/sqrt(D).
-    """
-    q, k, v = qkv
-    blocks = -(-q.shape[2] // block_size)
+    """Output and natural log-sum-exp of q [B, H, Nq, D], k and v [B, Hkv, Nk, D], over the listed blocks; the scale is
+    1/sqrt(D); not differentiable."""
+    q, k, v = in_autocast(q, k, v)
+    sizes = bind_ranks("q[B,H,Nq,D] k[B,Hkv,Nk,D] v[B,Hkv,Nk,D]", q, k, v)
+    require_one_dtype("q k v", q, k, v)
+    require_groups(sizes["H"], sizes["Hkv"])
+    require_head_sizes(sizes["D"], sizes["D"])
+    bind_ranks("q[B,H,Nq,D] counts[B,H,blocks]:int indices[B,H,blocks,most]:int", q, blocks.counts, blocks.indices)
+    count = ceil_div(sizes["Nq"], blocks.size)
     require(
-        k.shape == v.shape and q.shape[3] == k.shape[3],
-        "block-sparse attention takes k and v of one shape, q of their head size",
+        blocks.counts.shape[2] == count,
+        f"expected lists for {count} blocks of {blocks.size} queries, got counts of shape {tuple(blocks.counts.shape)}",
     )
-    require(
-        tuple(counts.shape) == (*q.shape[:2], blocks) and indices.shape[:3] == counts.shape,
-        f"expected counts {(*q.shape[:2], blocks)} and indices of these ranks, "
-        f"got {tuple(counts.shape)} and {tuple(indices.shape)}",
-    )
-    return block_sparse_operator(list(qkv), indices, counts, block_size, is_causal)
+    lists = [blocks.indices, blocks.counts]
+    return block_sparse_operator([q, k, v], lists, blocks.size, is_causal, blocks.check == "device")

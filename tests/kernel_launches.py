@@ -33,7 +33,7 @@ from kernels.rational import RationalGradientTensors, RationalTensors, rational_
 from kernels.records import QKV, Gates
 from kernels.recurrent import recurrent_launch
 from kernels.rows import NormTensors, norm_launch, softmax_launch
-from kernels.sparse import block_sparse_launch
+from kernels.sparse import KeyBlocks, block_sparse_launch
 
 TARGET_BY_ARCHITECTURE = {"sm90": TARGETS["h100"], "sm80": TARGETS["a100"]}
 BF16 = torch.bfloat16
@@ -78,7 +78,7 @@ def blocks(architecture: str, size: int) -> list[Launch]:
     indices, counts = (meta(*shape, dtype=torch.int32) for shape in ((1, 8, 16, 4), (1, 8, 16)))
     problem = BlockSparseProblem(1, 8, 2, 1024, 1024, size, "bf16", 64, True, (4,) * 128)
     planned = plan(problem, TARGET_BY_ARCHITECTURE[architecture])[0]
-    return [block_sparse_launch((q, k, v), (indices, counts), 64, True, planned)[0]]
+    return [block_sparse_launch(QKV(q, k, v), KeyBlocks(indices, counts, 64), True, planned)[0]]
 
 
 def gated_linear(architecture: str, size: int) -> list[Launch]:

@@ -129,7 +129,7 @@ def scaled(prepared, inputs):
 
 
 def silent(prepared, inputs):
-    return (prepared.launches[0].arguments["tensors"][3],)  # the output as it was before the launch
+    return (prepared.launches[0].arguments["tensors"].out.base,)  # the output as it was before the launch
 
 
 @pytest.mark.parametrize(("spoil", "error"), [(scaled, "0.02"), (silent, "inf")])

@@ -95,3 +95,5 @@ def test_is_deterministic_and_well_formed():
     first, second = attention_backward(*arguments), attention_backward(*arguments)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     torch.library.opcheck(attention_backward, arguments)
+    q.requires_grad_()
+    torch.library.opcheck(attention_backward, (*arguments[:2], tensor(2), arguments[3]))

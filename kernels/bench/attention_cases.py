@@ -28,7 +28,7 @@ from kernels.plans.problems import AttentionProblem, BlockSparseProblem, DecodeP
 from kernels.plans.types import next_power_of_two
 from kernels.records import QKV
 from kernels.reference import attend, attend_backward, attend_blocks, attend_decode, mask_of_blocks
-from kernels.sparse import block_sparse_launch
+from kernels.sparse import KeyBlocks, block_sparse_launch
 from kernels.unfused import unfused_launches
 
 MOST_MATH_LENGTH = 1024  # torch's unfused backend holds all scores
@@ -289,7 +289,8 @@ def sparse_inputs(problem: BlockSparseProblem, device: torch.device, seed: int) 
 
 def own_sparse(problem: BlockSparseProblem, inputs: Inputs) -> Prepared:
     q, k, v, indices, counts = inputs
-    launch, out, _ = block_sparse_launch((q, k, v), (indices, counts), problem.block_size, problem.is_causal)
+    blocks = KeyBlocks(indices, counts, problem.block_size)
+    launch, out, _ = block_sparse_launch(QKV(q, k, v), blocks, problem.is_causal)
     return own((launch,), (out,))
 
 

@@ -283,10 +283,13 @@ def own_rational(problem: RationalProblem, inputs: Inputs) -> Prepared:
     plan = rational_plan(x, problem.groups, problem.is_backward)
     result = torch.empty_like(x)
     if not problem.is_backward:
-        return own((rational_launch(plan, RationalTensors(*inputs, result)),), (result,))
+        x, above, below = inputs
+        return own((rational_launch(plan, RationalTensors(x, above, below, result)),), (result,))
+    x, above, below, gradient = inputs
     programs = plan.grid[0] * plan.grid[1]
     partial_sums = torch.empty(programs, problem.groups, COEFFICIENTS, dtype=torch.float32, device=x.device)
-    made = own((rational_launch(plan, RationalGradientTensors(*inputs, result, partial_sums)),), (result,))
+    tensors = RationalGradientTensors(x, above, below, gradient, result, partial_sums)
+    made = own((rational_launch(plan, tensors),), (result,))
     signs = inputs[2].sign()
 
     def call() -> tuple[Tensor, ...]:
