@@ -67,9 +67,10 @@ def _bind(name: str, ranks: list[str], x: Tensor, sizes: dict[str, int], origins
         expected = int(rank) if rank.isdigit() else sizes.setdefault(rank, size)
         origins.setdefault(rank, name)
         if size != expected:
-            broken.append("" if rank.isdigit() else f" with {rank} = {expected} as in {origins[rank]}")
+            broken.append("" if rank.isdigit() else f"{rank} = {expected} as in {origins[rank]}")
     if broken:
-        raise ValueError(f"expected {shown}{' and'.join(dict.fromkeys(broken))}, got shape {tuple(x.shape)}")
+        reason = " and ".join(filter(None, broken))
+        raise ValueError(f"expected {shown}{reason and ' with ' + reason}, got shape {tuple(x.shape)}")
 
 
 def require_one_dtype(names: str, *tensors: Tensor) -> None:

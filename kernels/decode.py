@@ -316,7 +316,7 @@ def decode_operator(
     options = AttentionOptions.unpack(numbers, sinks)
     splits, is_stream_k, is_read_back, *lengths = cut
     cache = Cache(tuple(lengths), table, splits, bool(is_stream_k), "device" if is_read_back else "host")
-    if table is not None and is_read(table, cache.check):
+    if table is not None and (is_read(table, cache.check) or not runs_triton(q)):
         check_pages(table, cache.lengths, k)
     if runs_triton(q):
         if table is not None:
@@ -325,7 +325,7 @@ def decode_operator(
         run(*launches)
         return out, lse
     if table is not None:
-        k, v = gather_pages(k, table), gather_pages(v, table)
+        k, v = gather_pages(k, table.to(k.device)), gather_pages(v, table.to(v.device))
     out, lse = attend_decode(q, k, v, cache.lengths, options)
     return out.contiguous(), lse
 

@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.arguments import bind_ranks, check_linear, in_autocast
-from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.launching import Launch, contiguous_copy, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, load_rows, narrow, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import DeltaRuleProblem
@@ -186,7 +186,7 @@ def delta_operator(qkv: list[Tensor], gate: Tensor, beta: Tensor, state: Tensor 
     q, k, v = qkv
     if not runs_triton(q):
         out, final = reference_forward(q, k, v, (gate, beta), state)
-        return out.contiguous(), final.contiguous()
+        return contiguous_copy(out), contiguous_copy(final)
     initial = None if state is None else state.float().contiguous()
     gates = Gates(gate.float().contiguous(), beta.float().contiguous())
     launches, out, final = delta_launches(QKV(q.contiguous(), k.contiguous(), v.contiguous()), gates, initial)

@@ -15,17 +15,19 @@ def gradients_of(
 ) -> tuple[Tensor | None, ...]:
     """For each input the gradient of the reference's outputs, or None where it needs none.
 
-    Where a third derivative was asked for, autograd goes through these in turn.
+    One input may be made from another, as dO is from q where a loss is squared: what is wanted are partial derivatives.
+    So each input stands behind a view of its own. Where a third derivative was asked for, autograd goes through these.
     """
     is_kept = torch.is_grad_enabled()
     with torch.enable_grad():
-        outputs = reference(*inputs)
+        views = [x.view_as(x) for x in inputs]
+        outputs = reference(*views)
         pairs = [
             (output, gradient.to(output.dtype))
             for output, gradient in zip(outputs, gradients, strict=False)
             if output is not None and gradient is not None and output.requires_grad
         ]
-        wanted = [x for x in inputs if x.requires_grad]
+        wanted = [x for x in views if x.requires_grad]
         if not pairs or not wanted:
             return (None,) * len(inputs)
         found = torch.autograd.grad(
@@ -36,4 +38,4 @@ def gradients_of(
             allow_unused=True,
         )
     by_place = iter(found)
-    return tuple(next(by_place) if x.requires_grad else None for x in inputs)
+    return tuple(next(by_place) if x.requires_grad else None for x in views)

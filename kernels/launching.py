@@ -110,6 +110,11 @@ def empty_output(q: Tensor, v: Tensor) -> Tensor:
     return torch.empty_like(q) if q.shape[-1] == v.shape[-1] else q.new_empty(*q.shape[:-1], v.shape[-1])
 
 
+def contiguous_copy(x: Tensor) -> Tensor:
+    """Of a reference's result, which over no tokens is what went in; an operator's output is no input."""
+    return x.clone(memory_format=torch.contiguous_format)
+
+
 def starts_of(lengths: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
     """Where each sequence of a packed batch starts: int32 [2, sequences + 1], of queries and of keys."""
     counts = torch.tensor(lengths, dtype=torch.int32).reshape(-1, 2).T

@@ -17,7 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.arguments import check_gate, check_linear, in_autocast
-from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.launching import Launch, contiguous_copy, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, load_rows, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import LinearAttentionProblem, require
@@ -206,7 +206,7 @@ def linear_operator(qkv: list[Tensor], gate: Tensor, state: Tensor | None, keeps
     if not runs_triton(q):
         wide = [x.float() if keeps_fp32 and x.element_size() == 2 else x for x in (q, k, v)]
         out, final = reference_forward(wide[0], wide[1], wide[2], gate, state)
-        return out.contiguous(), final.contiguous()
+        return contiguous_copy(out), contiguous_copy(final)
     whole = QKV(q.contiguous(), k.contiguous(), v.contiguous())
     initial = None if state is None else state.float().contiguous()
     out_dtype = torch.float32 if keeps_fp32 else q.dtype

@@ -15,7 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from kernels.arguments import bind_ranks, check_gate, check_linear, in_autocast
-from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.launching import Launch, contiguous_copy, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import RecurrentAttentionProblem
@@ -119,7 +119,7 @@ def recurrent_operator(
         out, final = reference_forward(q, k, v, gate, state)
     else:
         out, final = reference_delta(q, k, v, (gate, beta), state)
-    return out.contiguous(), final.contiguous()
+    return contiguous_copy(out), contiguous_copy(final)
 
 
 @recurrent_operator.register_fake

@@ -174,7 +174,7 @@ def block_sparse_operator(
     """lists = [indices, counts]; is_read_back: they are checked on the device too."""
     q, k, v = qkv
     blocks = KeyBlocks(lists[0], lists[1], block_size, "device" if is_read_back else "host")
-    if is_read(blocks.counts, blocks.check):
+    if is_read(blocks.counts, blocks.check) or not runs_triton(q):
         check_lists(blocks, k.shape[2])
     if runs_triton(q):
         launch, out, lse = block_sparse_launch(QKV(q, k, v), blocks, is_causal)
