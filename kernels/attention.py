@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from kernels.arguments import in_autocast
-from kernels.attention_backward import attention_backward
+from kernels.attention_gradients import attention_backward
 from kernels.launching import (
     Launch,
     dtype_name,
@@ -37,7 +37,7 @@ from kernels.plans.attention import Band, count_visible
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import AttentionProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
-from kernels.records import view_of
+from kernels.records import Stretch, view_of
 from kernels.reference.scaled import attend
 
 
@@ -73,13 +73,13 @@ class Packing(NamedTuple):
 
 @triton.jit
 def _walk_keys(
-    running, q, k_rows, v_rows, rows, first, last, band, factors,
+    running, q, k_rows, v_rows, rows, stretch, band, factors,
     MASKED: tl.constexpr, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
     HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr, USES_TMA: tl.constexpr, IS_SPECIALISED: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Keys first..last in steps of BLOCK_N; running: what came before; DTYPE: of the operands."""
-    for start in tl.range(first, last, BLOCK_N, warp_specialize=IS_SPECIALISED):
+    """Keys of a stretch in steps of BLOCK_N; running: what came before; DTYPE: of the operands."""
+    for start in tl.range(stretch.first, stretch.last, BLOCK_N, warp_specialize=IS_SPECIALISED):
         k = load_rows(k_rows, start, band.limit, HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, USES_TMA)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee")
         if HAS_SOFTCAP:
@@ -132,17 +132,20 @@ def attention_forward_kernel(
     band = Band(keys - queries, shape.left, shape.right, keys)
     last_row = tl.minimum(first_row + BLOCK_M, queries) - 1
     ranges = ranges_of(first_row, last_row, band, HAS_LEFT, HAS_RIGHT, BLOCK_N)
+    left_edge = Stretch(ranges.first, ranges.inner_first)
+    interior = Stretch(ranges.inner_first, ranges.inner_last)
+    right_edge = Stretch(ranges.inner_last, ranges.last)
     dtype = tensors.v.base.dtype.element_ty
     running = nothing_seen(BLOCK_M, BLOCK_V)
     if HAS_LEFT:
-        running = _walk_keys(running, q, k_rows, v_rows, rows, ranges.first, ranges.inner_first, band, factors, True,
+        running = _walk_keys(running, q, k_rows, v_rows, rows, left_edge, band, factors, True,
                              HAS_LEFT, HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
                              USES_TMA, False, dtype)  # fmt: skip
-    running = _walk_keys(running, q, k_rows, v_rows, rows, ranges.inner_first, ranges.inner_last, band, factors, False,
+    running = _walk_keys(running, q, k_rows, v_rows, rows, interior, band, factors, False,
                          False, False, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
                          USES_TMA, IS_SPECIALISED, dtype)  # fmt: skip
     if HAS_RIGHT or HAS_TAIL:
-        running = _walk_keys(running, q, k_rows, v_rows, rows, ranges.inner_last, ranges.last, band, factors, True,
+        running = _walk_keys(running, q, k_rows, v_rows, rows, right_edge, band, factors, True,
                              HAS_LEFT, HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
                              USES_TMA, False, dtype)  # fmt: skip
     if HAS_SINKS:

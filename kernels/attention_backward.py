@@ -15,16 +15,11 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.arguments import bind_ranks, require_one_dtype
-from kernels.derivatives import gradients_of
 from kernels.launching import (
     Launch,
     dtype_name,
     factors_of,
     has_tma_layout,
-    run,
-    runs_triton,
-    starts_of,
     table_tensor,
     target_of,
 )
@@ -40,13 +35,13 @@ from kernels.numerics import (
     tanh,
     wide,
 )
-from kernels.options import AttentionOptions, check_attention
+from kernels.options import AttentionOptions
 from kernels.plans.attention import Band
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import AttentionProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
-from kernels.records import view_of
-from kernels.reference.scaled import attend_backward
+from kernels.records import Stretch, view_of
+from kernels.segments import place_of, segment_tables
 
 
 class DeltaTensors(NamedTuple):
@@ -93,28 +88,6 @@ class GradientShape(NamedTuple):
     right: int
 
 
-class Segments(NamedTuple):
-    """int32. tiles: (sequence, block) of each program; of each sequence its first query, first key, batch index, and
-    (queries, keys)."""
-
-    tiles: Any
-    query_starts: Any
-    key_starts: Any
-    batches: Any
-    lengths: Any
-
-
-class Place(NamedTuple):
-    """Where a program works: the sequence's batch index, starts and lengths, and the program's block of it."""
-
-    batch: Any
-    query_start: Any
-    key_start: Any
-    queries: Any
-    keys: Any
-    block: Any
-
-
 class Fixed(NamedTuple):
     """Of the tile that stays, or of the one that streams: the two operands of S and dP, rows of q and dO or of k and
     v."""
@@ -158,19 +131,6 @@ def delta_kernel(tensors, heads, queries, BLOCK_M: tl.constexpr, VALUE_SIZE: tl.
 
 
 @triton.jit
-def _place_of(segments):
-    sequence = tl.load(segments.tiles + 2 * tl.program_id(0))
-    return Place(
-        wide(tl.load(segments.batches + sequence)),
-        wide(tl.load(segments.query_starts + sequence)),
-        wide(tl.load(segments.key_starts + sequence)),
-        tl.load(segments.lengths + 2 * sequence),
-        tl.load(segments.lengths + 2 * sequence + 1),
-        tl.load(segments.tiles + 2 * tl.program_id(0) + 1),
-    )
-
-
-@triton.jit
 def _pair_gradients(left, right, of_rows, visible, factors, MASKED: tl.constexpr, HAS_SOFTCAP: tl.constexpr):
     """[queries, keys] of left = (q, dO), right = (k, v), or transposed with the two exchanged; of_rows come as a column
     or a row accordingly."""
@@ -198,23 +158,22 @@ def _load_row_values(lse_base, delta_base, start, queries, BLOCK: tl.constexpr):
 
 @triton.jit
 def _walk_queries(
-    grads, kept, q_rows, grad_rows, of_rows, keys_at, first, last, band, factors,
+    grads, kept, q_rows, grad_rows, of_rows, keys_at, stretch, band, factors,
     MASKED: tl.constexpr, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
     HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_V: tl.constexpr, USES_TMA: tl.constexpr,
+    BLOCK_V: tl.constexpr, USES_TMA: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Queries first..last against one tile of keys, kept; grads: KeyGradients so far; of_rows: pointers. band: of keys
+    """Queries of a stretch against one tile of keys, kept; grads: KeyGradients so far; of_rows: pointers. band: of keys
     over queries."""
-    dtype = kept.score.dtype
-    for start in tl.range(first, last, BLOCK_N):
+    for start in tl.range(stretch.first, stretch.last, BLOCK_N):
         q = load_rows(q_rows, start, band.limit, HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, USES_TMA)
         grad_out = load_rows(grad_rows, start, band.limit, VALUE_SIZE, BLOCK_N, BLOCK_V, MASKED, USES_TMA)
         values = _load_row_values(of_rows.lse, of_rows.delta, start, band.limit, BLOCK_N)
         visible = is_visible(keys_at, start + tl.arange(0, BLOCK_N), band, HAS_LEFT, HAS_RIGHT)
         in_row = RowValues(values.lse[None, :], values.delta[None, :])
         pair = _pair_gradients(kept, Fixed(q, grad_out), in_row, visible, factors, MASKED, HAS_SOFTCAP)
-        grad_v = tl.dot(narrow(pair.weights, dtype), grad_out, grads.v, input_precision="ieee")
-        grad_k = tl.dot(narrow(pair.scores, dtype), q, grads.k, input_precision="ieee")
+        grad_v = tl.dot(narrow(pair.weights, DTYPE), grad_out, grads.v, input_precision="ieee")
+        grad_k = tl.dot(narrow(pair.scores, DTYPE), q, grads.k, input_precision="ieee")
         grads = KeyGradients(grad_k, grad_v)
     return grads
 
@@ -229,7 +188,8 @@ def key_gradients_kernel(
     """dK and dV of one tile of keys; scale: of dS."""
     q_view, grad_view = tensors.q, tensors.grad_out  # views stand before loops, see `kernels.records`
     grad_k_view, grad_v_view = tensors.grad_k, tensors.grad_v
-    place = _place_of(segments)
+    dtype = tensors.q.base.dtype.element_ty
+    place = place_of(segments)
     queries = place.queries
     keys = place.keys
     first_key = place.block * BLOCK_M
@@ -245,6 +205,9 @@ def key_gradients_kernel(
     band = Band(queries - keys, shape.right, shape.left, queries)
     last_key = tl.minimum(first_key + BLOCK_M, keys) - 1
     ranges = ranges_of(first_key, last_key, band, HAS_RIGHT, HAS_LEFT, BLOCK_N)
+    left_edge = Stretch(ranges.first, ranges.inner_first)
+    interior = Stretch(ranges.inner_first, ranges.inner_last)
+    right_edge = Stretch(ranges.inner_last, ranges.last)
     grads = KeyGradients(tl.zeros([BLOCK_M, BLOCK_D], tl.float32), tl.zeros([BLOCK_M, BLOCK_V], tl.float32))
     for member in range(shape.group):
         head = kv_head * shape.group + member
@@ -256,16 +219,16 @@ def key_gradients_kernel(
             grad_rows = described(grad_rows, queries, VALUE_SIZE, BLOCK_N, BLOCK_V)
         of_rows = RowValues(tensors.lse + at, tensors.delta + at)
         if HAS_RIGHT:
-            grads = _walk_queries(grads, kept, q_rows, grad_rows, of_rows, keys_at, ranges.first, ranges.inner_first,
+            grads = _walk_queries(grads, kept, q_rows, grad_rows, of_rows, keys_at, left_edge,
                                   band, factors, True, HAS_RIGHT, HAS_LEFT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE,
-                                  BLOCK_N, BLOCK_D, BLOCK_V, USES_TMA)  # fmt: skip
-        grads = _walk_queries(grads, kept, q_rows, grad_rows, of_rows, keys_at, ranges.inner_first, ranges.inner_last,
+                                  BLOCK_N, BLOCK_D, BLOCK_V, USES_TMA, dtype)  # fmt: skip
+        grads = _walk_queries(grads, kept, q_rows, grad_rows, of_rows, keys_at, interior,
                               band, factors, False, False, False, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE,
-                              BLOCK_N, BLOCK_D, BLOCK_V, USES_TMA)  # fmt: skip
+                              BLOCK_N, BLOCK_D, BLOCK_V, USES_TMA, dtype)  # fmt: skip
         if HAS_LEFT or HAS_TAIL:
-            grads = _walk_queries(grads, kept, q_rows, grad_rows, of_rows, keys_at, ranges.inner_last, ranges.last,
+            grads = _walk_queries(grads, kept, q_rows, grad_rows, of_rows, keys_at, right_edge,
                                   band, factors, True, HAS_RIGHT, HAS_LEFT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE,
-                                  BLOCK_N, BLOCK_D, BLOCK_V, USES_TMA)  # fmt: skip
+                                  BLOCK_N, BLOCK_D, BLOCK_V, USES_TMA, dtype)  # fmt: skip
     grad_k = rows_of(grad_k_view, place.batch, kv_head, place.key_start)
     grad_v = rows_of(grad_v_view, place.batch, kv_head, place.key_start)
     store_rows(grad_k, first_key, keys, grads.k * scale, HEAD_SIZE, BLOCK_M, BLOCK_D)
@@ -274,19 +237,18 @@ def key_gradients_kernel(
 
 @triton.jit
 def _walk_keys(
-    grad_q, kept, of_rows, k_rows, v_rows, rows, first, last, band, factors,
+    grad_q, kept, of_rows, k_rows, v_rows, rows, stretch, band, factors,
     MASKED: tl.constexpr, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
     HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_V: tl.constexpr,
+    BLOCK_V: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Keys first..last against one tile of queries, kept; of_rows: values, as columns."""
-    dtype = kept.score.dtype
-    for start in tl.range(first, last, BLOCK_N):
+    """Keys of a stretch against one tile of queries, kept; of_rows: values, as columns."""
+    for start in tl.range(stretch.first, stretch.last, BLOCK_N):
         k = load_rows(k_rows, start, band.limit, HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, False)
         v = load_rows(v_rows, start, band.limit, VALUE_SIZE, BLOCK_N, BLOCK_V, MASKED, False)
         visible = is_visible(rows, start + tl.arange(0, BLOCK_N), band, HAS_LEFT, HAS_RIGHT)
         pair = _pair_gradients(kept, Fixed(k, v), of_rows, visible, factors, MASKED, HAS_SOFTCAP)
-        grad_q = tl.dot(narrow(pair.scores, dtype), k, grad_q, input_precision="ieee")
+        grad_q = tl.dot(narrow(pair.scores, DTYPE), k, grad_q, input_precision="ieee")
     return grad_q
 
 
@@ -298,7 +260,8 @@ def query_gradients_kernel(
     HAS_TAIL: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
 ):  # fmt: skip
     """dQ of one tile of queries; scale: of dS."""
-    place = _place_of(segments)
+    dtype = tensors.q.base.dtype.element_ty
+    place = place_of(segments)
     queries = place.queries
     keys = place.keys
     first_row = place.block * BLOCK_M
@@ -319,18 +282,21 @@ def query_gradients_kernel(
     band = Band(keys - queries, shape.left, shape.right, keys)
     last_row = tl.minimum(first_row + BLOCK_M, queries) - 1
     ranges = ranges_of(first_row, last_row, band, HAS_LEFT, HAS_RIGHT, BLOCK_N)
+    left_edge = Stretch(ranges.first, ranges.inner_first)
+    interior = Stretch(ranges.inner_first, ranges.inner_last)
+    right_edge = Stretch(ranges.inner_last, ranges.last)
     grad_q = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
     if HAS_LEFT:
-        grad_q = _walk_keys(grad_q, kept, of_rows, k_rows, v_rows, rows, ranges.first, ranges.inner_first, band,
+        grad_q = _walk_keys(grad_q, kept, of_rows, k_rows, v_rows, rows, left_edge, band,
                             factors, True, HAS_LEFT, HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D,
-                            BLOCK_V)  # fmt: skip
-    grad_q = _walk_keys(grad_q, kept, of_rows, k_rows, v_rows, rows, ranges.inner_first, ranges.inner_last, band,
+                            BLOCK_V, dtype)  # fmt: skip
+    grad_q = _walk_keys(grad_q, kept, of_rows, k_rows, v_rows, rows, interior, band,
                         factors, False, False, False, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D,
-                        BLOCK_V)  # fmt: skip
+                        BLOCK_V, dtype)  # fmt: skip
     if HAS_RIGHT or HAS_TAIL:
-        grad_q = _walk_keys(grad_q, kept, of_rows, k_rows, v_rows, rows, ranges.inner_last, ranges.last, band,
+        grad_q = _walk_keys(grad_q, kept, of_rows, k_rows, v_rows, rows, right_edge, band,
                             factors, True, HAS_LEFT, HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D,
-                            BLOCK_V)  # fmt: skip
+                            BLOCK_V, dtype)  # fmt: skip
     target = rows_of(tensors.grad_q, place.batch, head, place.query_start)
     store_rows(target, first_row, queries, grad_q * scale, HEAD_SIZE, BLOCK_M, BLOCK_D)
 
@@ -409,72 +375,3 @@ def blocks_of(plan: LaunchPlan, problem: AttentionProblem) -> dict[str, int]:
     streamed = problem.queries if plan.operator == "attention_bwd_dkv" else problem.keys
     has_tail = bool(problem.lengths) or streamed % cut.block_n != 0
     return {"BLOCK_M": cut.block_m, "BLOCK_N": cut.block_n, "HAS_TAIL": has_tail}
-
-
-def segment_tables(problem: AttentionProblem, device: torch.device) -> Segments:
-    """Without the tiles, which are those of a launch."""
-    segments = torch.tensor(problem.segments, dtype=torch.int32).reshape(-1, 2).to(device)
-    count = len(problem.segments)
-    zeros = torch.zeros(count, dtype=torch.int32, device=device)
-    if problem.lengths:
-        starts = starts_of(problem.lengths, device)
-        return Segments(None, starts[0], starts[1], zeros, segments)
-    return Segments(None, zeros, zeros, torch.arange(count, dtype=torch.int32, device=device), segments)
-
-
-@torch.library.custom_op("einfuse::attention_backward", mutates_args=())
-def attention_backward(
-    saved: list[Tensor], gradients: list[Tensor], sinks: Tensor | None, numbers: list[float]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """dQ, dK, dV, dSinks (empty without sinks) of saved = [q, k, v, out, lse] and gradients = [of out, of lse]."""
-    options = AttentionOptions.unpack(numbers, sinks)
-    q, k, v, out, lse = saved
-    check_attention(q, k, v, options)
-    bind_ranks(
-        "q[B,H,Nq,D] v[B,Hkv,Nk,Dv] out[B,H,Nq,Dv] lse[B,H,Nq] grad_out[B,H,Nq,Dv] grad_lse[B,H,Nq]",
-        q, v, out, lse, *gradients,
-    )  # fmt: skip
-    require_one_dtype("q out grad_out", q, out, gradients[0])
-    if not runs_triton(q):
-        grad_q, grad_k, grad_v, grad_sinks = attend_backward(q, k, v, (gradients[0], gradients[1]), options)
-        laid_out = [torch.empty_like(x).copy_(g) for x, g in ((q, grad_q), (k, grad_k), (v, grad_v))]
-        return laid_out[0], laid_out[1], laid_out[2], lse.new_empty(0) if grad_sinks is None else grad_sinks
-    grad_lse = gradients[1].float().contiguous()
-    saved = [q, k, v, out, lse.contiguous()]
-    launches, results, delta = backward_launches(saved, [gradients[0], grad_lse], options)
-    run(*launches)
-    if sinks is None:
-        return results[0], results[1], results[2], lse.new_empty(0)
-    # The sink is one more column: dS = P (0 - delta).
-    weight = torch.exp(sinks.float()[None, :, None] - lse)
-    grad_sinks = -(weight * delta).sum((0, 2)).to(sinks.dtype)
-    return results[0], results[1], results[2], grad_sinks
-
-
-@attention_backward.register_fake
-def _(
-    saved: list[Tensor], gradients: list[Tensor], sinks: Tensor | None, numbers: list[float]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    q, k, v, _, lse = saved
-    grad_sinks = lse.new_empty(0) if sinks is None else torch.empty_like(sinks)
-    return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v), grad_sinks
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    (q, k, v, _, _), gradients, sinks, ctx.numbers = inputs
-    ctx.save_for_backward(q, k, v, *gradients, *([] if sinks is None else [sinks]))
-
-
-def _differentiate(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-    """The output and the log-sum-exp are functions of q, k and v: what depends on them depends on those."""
-
-    def again(
-        q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, grad_lse: Tensor, sinks: Tensor | None = None
-    ) -> tuple[Tensor | None, ...]:
-        return attend_backward(q, k, v, (grad_out, grad_lse), AttentionOptions.unpack(ctx.numbers, sinks))
-
-    found = gradients_of(again, ctx.saved_tensors, gradients)
-    return [*found[:3], None, None], [*found[3:5]], found[5] if len(found) > 5 else None, None
-
-
-attention_backward.register_autograd(_differentiate, setup_context=_keep)

@@ -59,6 +59,13 @@ class Rows(NamedTuple):
     column: int
 
 
+class Stretch(NamedTuple):
+    """Rows first..last of the other side, which a walk visits block by block."""
+
+    first: Any
+    last: Any
+
+
 class ScoreFactors(NamedTuple):
     """From products q k to logits in the domain of base 2: `outer` times the product, or with a softcap times
     tanh(`inner` times the product)."""

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from kernels import launching, reference
 from kernels.attention import attention, attention_with_lse
-from kernels.attention_backward import attention_backward
+from kernels.attention_gradients import attention_backward
 from kernels.ceilings import copy_launch, exp2_throughput, stream_copy
 from kernels.decode import Cache, attention_decode
 from kernels.delta import gated_delta_rule

@@ -10,7 +10,7 @@ from tests.kernel_device import DTYPES, assert_close, chooser, doubled, odd_layo
 pytest.importorskip("triton")
 
 from kernels.attention import attention_with_lse
-from kernels.attention_backward import attention_backward
+from kernels.attention_gradients import attention_backward
 from kernels.options import AttentionOptions
 from kernels.reference import attend_backward
 

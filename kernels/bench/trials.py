@@ -19,7 +19,8 @@ from kernels.decode import Cache, decode_launches
 from kernels.launching import run
 from kernels.options import AttentionOptions
 from kernels.plans.configurations import Row
-from kernels.plans.planning import Problem, plan
+from kernels.plans.planning import plan
+from kernels.plans.problems import Problem
 from kernels.plans.types import Configuration, LaunchPlan, Target
 from kernels.products import gemm_launch
 from kernels.records import QKV
