@@ -10,9 +10,9 @@ from typing import Literal, get_args
 from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmProblem, StreamProblem
 from kernels.plans.problems import UNLIMITED, Problem
 from kernels.plans.types import ITEM_BYTES, Dtype
-from sim.load import read_table
-from sim.problems import InputError, InputProblem
-from sim.suggest import near_or_all
+from sim.load.nouns import read_table
+from sim.load.problems import InputError, InputProblem
+from sim.load.suggest import near_or_all
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "kernels" / "published"
 Role = Literal["calibration", "held-out"]
