@@ -24,6 +24,7 @@ from kernels.launching import (
     empty_output,
     factors_of,
     has_tma_layout,
+    require_reach,
     run,
     runs_triton,
     starts_of,
@@ -182,6 +183,7 @@ def forward_launch(
     q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, plan: LaunchPlan | None = None
 ) -> tuple[Launch, Tensor, Tensor]:
     """The launch, the output and the log-sum-exp that it fills; without a plan, the one for the tensors' device."""
+    require_reach(q=q, k=k, v=v)
     problem = problem_of(q, k, v, options)
     plan = plan or plan_of(problem, target_of(q))[0]
     cut = plan.configuration

@@ -20,6 +20,7 @@ from kernels.launching import (
     dtype_name,
     factors_of,
     has_tma_layout,
+    require_reach,
     table_tensor,
     target_of,
 )
@@ -310,6 +311,7 @@ def backward_launches(
     """The three launches of saved = [q, k, v, out, lse], gradients = [of out, of lse]; [dQ, dK, dV] and delta."""
     q, k, v, out, lse = saved
     grad_out, grad_lse = gradients
+    require_reach(q=q, k=k, v=v, out=out, grad_out=grad_out)
     left, right = options.bounds
     problem = AttentionProblem(
         q.shape[0], q.shape[1], k.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3], dtype_name(q), left, right,

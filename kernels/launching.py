@@ -17,6 +17,7 @@ from kernels.records import ScoreFactors
 
 DTYPE_NAMES: dict[torch.dtype, Dtype] = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 LOG2_E = 1.4426950408889634
+MOST_APART = 1 << 23  # elements between neighbours: offsets within a tile of 256 are of 32 bits
 MOST_ACROSS = 65_535  # programs along the second and third side of a grid (CUDA C++ programming guide)
 
 
@@ -102,6 +103,17 @@ def has_tma_layout(x: Tensor) -> bool:
     outer = (s for s, n in zip(x.stride()[:-1], x.shape[:-1], strict=True) if n > 1)
     is_aligned = x.is_meta or x.data_ptr() % 16 == 0
     return x.numel() > 0 and x.stride(-1) == 1 and is_aligned and all(s > 0 and s * item % 16 == 0 for s in outer)
+
+
+def require_reach(**tensors: Tensor) -> None:
+    """ValueError where neighbours of the last two ranks lie so far apart that a tile of 256 reaches 2^31 elements."""
+    for name, x in tensors.items():
+        apart = max((s for s, n in zip(x.stride()[-2:], x.shape[-2:], strict=True) if n > 1), default=0)
+        if apart >= MOST_APART:
+            raise ValueError(
+                f"neighbours of {name} lie {apart} elements apart, a kernel takes less than {MOST_APART}: pass "
+                f"{name}.contiguous()"
+            )
 
 
 def empty_output(q: Tensor, v: Tensor) -> Tensor:

@@ -129,9 +129,10 @@ def described(rows, limit, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.co
 
 
 @triton.jit
-def pointers_of(rows, start, BLOCK: tl.constexpr, WIDTH: tl.constexpr):
-    """Of a tile of rows start..start + BLOCK. Offsets are of 64 bits: a tile may reach further than 2^31 elements."""
-    down, across = tl.arange(0, BLOCK).to(tl.int64), tl.arange(0, WIDTH).to(tl.int64)
+def pointers_of(rows, start, BLOCK: tl.constexpr, WIDTH: tl.constexpr, OFFSET: tl.constexpr):
+    """Of a tile of rows start..start + BLOCK. OFFSET: the type of offsets within the tile; 32 bits take fewer
+    registers, and are enough where `launching.require_reach` holds."""
+    down, across = tl.arange(0, BLOCK).to(OFFSET), tl.arange(0, WIDTH).to(OFFSET)
     base = rows.source + wide(start) * rows.row
     return base + down[:, None] * rows.row + across[None, :] * rows.column
 
@@ -143,7 +144,7 @@ def load_rows(rows, start, limit, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH
     if USES_TMA:
         tile = rows.source.load([start, 0])
     else:
-        pointers = pointers_of(rows, start, BLOCK, WIDTH)
+        pointers = pointers_of(rows, start, BLOCK, WIDTH, tl.int32)
         if CHECKED or SIZE != WIDTH:
             mask = (tl.arange(0, BLOCK) < limit - start)[:, None] & (tl.arange(0, WIDTH) < SIZE)[None, :]
             tile = tl.load(pointers, mask=mask, other=0.0)
@@ -156,4 +157,4 @@ def load_rows(rows, start, limit, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH
 def store_rows(rows, start, limit, tile, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr):
     """The counterpart of load_rows: fp32 in, rounded to the element type of the target."""
     mask = (tl.arange(0, BLOCK) < limit - start)[:, None] & (tl.arange(0, WIDTH) < SIZE)[None, :]
-    tl.store(pointers_of(rows, start, BLOCK, WIDTH), stored(tile, rows.source.dtype.element_ty), mask=mask)
+    tl.store(pointers_of(rows, start, BLOCK, WIDTH, tl.int32), stored(tile, rows.source.dtype.element_ty), mask=mask)

@@ -89,7 +89,11 @@ def gemm_kernel(
         c = rows_of(c_view, batch, head, 0)
         from_column = Rows(c.source + wide(column) * c.column, c.row, c.column)
         mask = _is_inside(row, column, rows, columns, BLOCK_M, BLOCK_N)
-        tl.store(pointers_of(from_column, row, BLOCK_M, BLOCK_N), stored(total, c.source.dtype.element_ty), mask=mask)
+        tl.store(
+            pointers_of(from_column, row, BLOCK_M, BLOCK_N, tl.int64),
+            stored(total, c.source.dtype.element_ty),
+            mask=mask,
+        )
 
 
 @triton.jit
@@ -102,7 +106,7 @@ def _load_part(matrix, row, column, rows, columns, ROWS: tl.constexpr, COLUMNS: 
     """[ROWS, COLUMNS] from a position, zero beyond the limits."""
     from_column = Rows(matrix.source + wide(column) * matrix.column, matrix.row, matrix.column)
     mask = _is_inside(row, column, rows, columns, ROWS, COLUMNS)
-    return operand(tl.load(pointers_of(from_column, row, ROWS, COLUMNS), mask=mask, other=0.0))
+    return operand(tl.load(pointers_of(from_column, row, ROWS, COLUMNS, tl.int64), mask=mask, other=0.0))
 
 
 @triton.jit

@@ -26,7 +26,7 @@ from kernels.arguments import (
     require_one_dtype,
     to_int32,
 )
-from kernels.launching import LOG2_E, Launch, dtype_name, run, runs_triton, target_of
+from kernels.launching import LOG2_E, Launch, dtype_name, require_reach, run, runs_triton, target_of
 from kernels.numerics import LN_2, load_rows, rows_of, store_rows, wide
 from kernels.online import attended, nothing_seen, see
 from kernels.options import require_head_sizes
@@ -125,6 +125,7 @@ def block_sparse_launch(
 ) -> tuple[Launch, Tensor, Tensor]:
     """Without a plan, one whose tiles assume full lists: counting would wait for the device."""
     q, k, v = qkv
+    require_reach(q=q, k=k, v=v)
     most = blocks.indices.shape[-1]
     problem = BlockSparseProblem(
         q.shape[0],

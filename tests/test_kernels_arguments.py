@@ -14,7 +14,7 @@ pytest.importorskip("triton")
 from torch.nn import functional
 
 from kernels import launching, reference
-from kernels.attention import attention, attention_with_lse
+from kernels.attention import attention, attention_with_lse, forward_launch
 from kernels.attention_gradients import attention_backward
 from kernels.ceilings import copy_launch, exp2_throughput, stream_copy
 from kernels.decode import Cache, attention_decode
@@ -222,6 +222,16 @@ def test_too_many_programs_are_refused():
     assert str(caught.value) == (
         "stream_copy needs 65536 programs along one side of its grid (heads, or heads of all sequences), a GPU takes "
         "65535: split the batch"
+    )
+
+
+def test_rows_out_of_reach_are_refused():
+    """Offsets within a tile are of 32 bits, so a tile of 256 rows may not reach 2^31 elements."""
+    q = torch.empty_strided((1, 1, 3, 16), (1 << 26, 1 << 26, 1 << 23, 1), device="meta")
+    with pytest.raises(ValueError) as caught:
+        forward_launch(q, q[:, :, :1], q[:, :, :1], AttentionOptions())
+    assert str(caught.value) == (
+        "neighbours of q lie 8388608 elements apart, a kernel takes less than 8388608: pass q.contiguous()"
     )
 
 
