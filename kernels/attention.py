@@ -38,7 +38,7 @@ from kernels.plans.attention import Band, count_visible
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import AttentionProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
-from kernels.records import Stretch, view_of
+from kernels.records import BlockRange, view_of
 from kernels.reference.scaled import attend
 
 
@@ -133,9 +133,9 @@ def attention_forward_kernel(
     band = Band(keys - queries, shape.left, shape.right, keys)
     last_row = tl.minimum(first_row + BLOCK_M, queries) - 1
     ranges = ranges_of(first_row, last_row, band, HAS_LEFT, HAS_RIGHT, BLOCK_N)
-    left_edge = Stretch(ranges.first, ranges.inner_first)
-    interior = Stretch(ranges.inner_first, ranges.inner_last)
-    right_edge = Stretch(ranges.inner_last, ranges.last)
+    left_edge = BlockRange(ranges.first, ranges.inner_first)
+    interior = BlockRange(ranges.inner_first, ranges.inner_last)
+    right_edge = BlockRange(ranges.inner_last, ranges.last)
     dtype = tensors.v.base.dtype.element_ty
     running = nothing_seen(BLOCK_M, BLOCK_V)
     if HAS_LEFT:

@@ -41,7 +41,7 @@ from kernels.plans.attention import Band
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import AttentionProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
-from kernels.records import Stretch, view_of
+from kernels.records import BlockRange, view_of
 from kernels.segments import place_of, segment_tables
 
 
@@ -206,9 +206,9 @@ def key_gradients_kernel(
     band = Band(queries - keys, shape.right, shape.left, queries)
     last_key = tl.minimum(first_key + BLOCK_M, keys) - 1
     ranges = ranges_of(first_key, last_key, band, HAS_RIGHT, HAS_LEFT, BLOCK_N)
-    left_edge = Stretch(ranges.first, ranges.inner_first)
-    interior = Stretch(ranges.inner_first, ranges.inner_last)
-    right_edge = Stretch(ranges.inner_last, ranges.last)
+    left_edge = BlockRange(ranges.first, ranges.inner_first)
+    interior = BlockRange(ranges.inner_first, ranges.inner_last)
+    right_edge = BlockRange(ranges.inner_last, ranges.last)
     grads = KeyGradients(tl.zeros([BLOCK_M, BLOCK_D], tl.float32), tl.zeros([BLOCK_M, BLOCK_V], tl.float32))
     for member in range(shape.group):
         head = kv_head * shape.group + member
@@ -283,9 +283,9 @@ def query_gradients_kernel(
     band = Band(keys - queries, shape.left, shape.right, keys)
     last_row = tl.minimum(first_row + BLOCK_M, queries) - 1
     ranges = ranges_of(first_row, last_row, band, HAS_LEFT, HAS_RIGHT, BLOCK_N)
-    left_edge = Stretch(ranges.first, ranges.inner_first)
-    interior = Stretch(ranges.inner_first, ranges.inner_last)
-    right_edge = Stretch(ranges.inner_last, ranges.last)
+    left_edge = BlockRange(ranges.first, ranges.inner_first)
+    interior = BlockRange(ranges.inner_first, ranges.inner_last)
+    right_edge = BlockRange(ranges.inner_last, ranges.last)
     grad_q = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
     if HAS_LEFT:
         grad_q = _walk_keys(grad_q, kept, of_rows, k_rows, v_rows, rows, left_edge, band,

@@ -35,7 +35,7 @@ from kernels.launching import Launch, dtype_name, factors_of, run, runs_triton, 
 from kernels.numerics import LN_2, operand, stored, tanh, wide
 from kernels.online import attended, nothing_seen, see
 from kernels.options import PLAIN, AttentionOptions, require_head_sizes
-from kernels.plans.decode import Span
+from kernels.plans.decode import CacheSpan
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import DecodeProblem, require
 from kernels.plans.types import LaunchPlan, ceil_div, next_power_of_two
@@ -119,7 +119,7 @@ class MergeShape(NamedTuple):
 @triton.jit
 def _load_span(spans, index):
     at = spans + 5 * index
-    return Span(tl.load(at), tl.load(at + 1), wide(tl.load(at + 2)), tl.load(at + 3), tl.load(at + 4))
+    return CacheSpan(tl.load(at), tl.load(at + 1), wide(tl.load(at + 2)), tl.load(at + 3), tl.load(at + 4))
 
 
 @triton.jit
@@ -245,7 +245,7 @@ def decode_launches(
         cache.splits, cache.is_stream_k, 0 if cache.table is None else k.shape[2], options.softcap > 0,
     )  # fmt: skip
     split, merge = plans or plan_of(problem, target_of(q))
-    spans = [Span(*row) for row in split.table]
+    spans = [CacheSpan(*row) for row in split.table]
     partial_out = torch.empty(len(spans), problem.rows, problem.value_size, dtype=torch.float32, device=q.device)
     partial_lse = torch.empty(len(spans), problem.rows, dtype=torch.float32, device=q.device)
     out = q.new_empty(*q.shape[:3], v.shape[3])

@@ -27,7 +27,7 @@ from kernels.reference.products import gemm as reference_gemm
 ACTIVATIONS = ("none", "relu", "silu", "gelu")
 
 
-class ProductTensors(NamedTuple):
+class GemmTensors(NamedTuple):
     """a, b, c: views; bias [columns]."""
 
     a: Any
@@ -36,7 +36,7 @@ class ProductTensors(NamedTuple):
     bias: Any
 
 
-class ProductShape(NamedTuple):
+class GemmShape(NamedTuple):
     """group: heads of a for one of b."""
 
     batch: int
@@ -136,8 +136,8 @@ def gemm_launch(
         gemm_kernel,
         plan,
         {
-            "tensors": ProductTensors(view_of(a), view_of(b), view_of(c), c if bias is None else bias),
-            "shape": ProductShape(a.shape[0], a.shape[1], a.shape[1] // b.shape[1], a.shape[2], b.shape[3], a.shape[3]),
+            "tensors": GemmTensors(view_of(a), view_of(b), view_of(c), c if bias is None else bias),
+            "shape": GemmShape(a.shape[0], a.shape[1], a.shape[1] // b.shape[1], a.shape[2], b.shape[3], a.shape[3]),
             "alpha": alpha,
         },
         {

@@ -62,7 +62,7 @@ class Coefficients(NamedTuple):
     c4: Any
 
 
-class Places(NamedTuple):
+class TilePlaces(NamedTuple):
     """Offsets and mask of the tile of a program."""
 
     at: Any
@@ -93,7 +93,7 @@ def _places(rows, width, stride, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     inside = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     column = tl.program_id(2) * width + inside
-    return Places(
+    return TilePlaces(
         row.to(tl.int64)[:, None] * stride + column[None, :], (row < rows)[:, None] & (inside < width)[None, :]
     )
 

@@ -59,7 +59,7 @@ class Rows(NamedTuple):
     column: int
 
 
-class Stretch(NamedTuple):
+class BlockRange(NamedTuple):
     """Rows first..last of the other side, which a walk visits block by block."""
 
     first: Any

@@ -35,7 +35,7 @@ class Line(NamedTuple):
     last: int
 
 
-class Span(NamedTuple):
+class CacheSpan(NamedTuple):
     """Keys first_key..last_key of one sequence and key-value head, for one program; a row of the table."""
 
     program: int
@@ -76,36 +76,36 @@ def choose_splits(problem: DecodeProblem, target: Target, block: int) -> int:
     return max(1, min(ceil_div(2 * target.sm_count, max(1, pairs)), longest // 2, 128))
 
 
-def split_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[Span, ...]:
+def split_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[CacheSpan, ...]:
     splits = problem.splits or choose_splits(problem, target, block)
-    spans: list[Span] = []
+    spans: list[CacheSpan] = []
     for line in iter_lines(problem, block):
         length = problem.lengths[line.sequence]
         per_split = ceil_div(max(1, line.last - line.first), splits)
         for start in range(line.first, max(line.last, line.first + 1), per_split):
             end = min(start + per_split, line.last) * block
-            spans.append(Span(len(spans), line.sequence, line.head, start * block, min(end, length)))
+            spans.append(CacheSpan(len(spans), line.sequence, line.head, start * block, min(end, length)))
     return tuple(spans)
 
 
-def stream_k_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[Span, ...]:
+def stream_k_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[CacheSpan, ...]:
     lines = iter_lines(problem, block)
     total = sum(line.last - line.first for line in lines)
     programs = max(1, min(problem.splits or 2 * target.sm_count, total))
-    spans: list[Span] = []
+    spans: list[CacheSpan] = []
     position = 0  # key tiles before the current one, over all lines
     for line in lines:
         length = problem.lengths[line.sequence]
         start = line.first
         if start == line.last:  # nothing to read: an empty span still states that the result is zero
             program = spans[-1].program if spans else 0
-            spans.append(Span(program, line.sequence, line.head, start * block, start * block))
+            spans.append(CacheSpan(program, line.sequence, line.head, start * block, start * block))
         while start < line.last:
             program = position * programs // total
             # The first position that belongs to the next program.
             boundary = ceil_div((program + 1) * total, programs)
             end = min(line.last, start + boundary - position)
-            spans.append(Span(program, line.sequence, line.head, start * block, min(end * block, length)))
+            spans.append(CacheSpan(program, line.sequence, line.head, start * block, min(end * block, length)))
             position += end - start
             start = end
     return tuple(spans)
