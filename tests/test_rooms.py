@@ -87,7 +87,7 @@ SHARED = {"sim.report": "parts"}
 DOORS = {
     "pydantic": ("einsums", "arch", "mappings", "sim"),
     "pydantic_core": ("einsums", "arch", "mappings", "sim"),  # the part of pydantic for custom types
-    "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels"),
+    "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels.cascade_process", "kernels.elementwise"),
     "yaml": ("sim.load",),
     "numba": ("sim.engine",),
     "sqlite3": ("sim.explore.store", "sim.explore.export"),
@@ -391,6 +391,20 @@ RULES: dict[str, Callable[[Module], Iterator[str]]] = {
 }
 
 
+def test_the_benchmark_starts_on_a_bare_gpu_machine() -> None:
+    """Every module of it: from outside only torch and triton, and inside functions what it compares against."""
+    modules = [module for module in modules_of_checkout() if is_under(module.name, ("kernels.bench",))]
+    assert {path.stem for path in (ROOT / "kernels/bench").glob("*.py")} == {
+        "__init__" if module.is_package else module.name.rpartition(".")[2] for module in modules
+    }
+    packages = {
+        (name.partition(".")[0], is_late) for module in modules for name, _, is_late in iter_imports(module.tree)
+    }
+    outside = {(name, is_late) for name, is_late in packages if name not in (*sys.stdlib_module_names, "kernels")}
+    assert {name for name, is_late in outside if not is_late} == {"torch"}
+    assert {name for name, is_late in outside if is_late} == {"torch", "triton", "flash_attn", "fla"}
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_checkout_keeps(rule: str) -> None:
     modules = modules_of_checkout()
@@ -440,6 +454,8 @@ BROKEN = [
     ("doors", "einsums.tokens", "import pydantic", "einsums.tokens:1: pydantic in a module of the standard library only"),
     ("doors", "kernels.plans", "import numpy", "kernels.plans:1: numpy in a module of the standard library only"),
     ("doors", "kernels.bench", "import pydantic", "kernels.bench:1: pydantic enters elsewhere"),
+    ("doors", "kernels.bench.trials", "import numpy", "kernels.bench.trials:1: numpy enters elsewhere"),
+    ("doors", "kernels.bench.harness", "import torch", "kernels.bench.harness:1: torch in a module of the standard library only"),
     (
         "doors",
         "sim.explore.search",
