@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.graph import iteration_groups
-from einsums.interpreter import MEANING_BY_OPERATOR
+from einsums.interpreter import MEANING_BY_OPERATOR, real_numbers
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load
 from einsums.operators import REDUCER_BY_NAME
 from einsums.types import Cascade
@@ -80,7 +80,8 @@ def execute(
 ) -> dict[str, Array]:
     """Every tensor the program writes, batch axes first, shaped as `einsums.interpret` gives them.
 
-    `inputs`: arrays over the batch ranks and whole ranks in declared order; they are rounded to words first.
+    `inputs`: arrays over the batch ranks and whole ranks in declared order; they are rounded to words first, as initial
+    values are. ValueError for an input that holds anything but real numbers.
     """
     machine = _Machine(program, inputs, arithmetic, side_by_side)
     with np.errstate(all="ignore"):
@@ -119,7 +120,7 @@ class _Machine:
         self.whole: Box = {rank.lower(): (0, program.size(rank.lower())) for rank in self.cascade.leaf_ranks()}
         wide = self.precision.wide
         self.tensors: dict[str, Array] = {
-            tensor.name: self.precision.word(np.asarray(inputs[tensor.name], dtype=wide))
+            tensor.name: self.precision.word(real_numbers(tensor.name, inputs[tensor.name]).astype(wide))
             for tensor in self.cascade.inputs
         }
         for einsum in self.cascade.einsums:
@@ -139,7 +140,7 @@ class _Machine:
         shape = tuple(workload.size(rank) + (rank == iterative) for rank in ranks)
         array = np.full(shape, np.nan, dtype=self.precision.wide)
         if iterative is not None:
-            np.moveaxis(array, ranks.index(iterative), 0)[0] = self.cascade.initial_value(name)
+            np.moveaxis(array, ranks.index(iterative), 0)[0] = self.precision.start(self.cascade.initial_value(name))
         return array
 
     # --- loops ----------------------------------------------------------------------------------------------
@@ -280,7 +281,8 @@ class _Machine:
         """Fold all reduced points of a step into `total`, group by group."""
         einsum = self.cascade.einsum(leaf.einsum)
         assert einsum.reduction is not None
-        fold, identity = FOLDS[einsum.reduction.operator], _identity(einsum)
+        operator = einsum.reduction.operator
+        fold, identity = FOLDS[operator], _identity(einsum)
         rows = self.values(leaf, points)
         exists = points.exists
         at_once = max(1, MOST_POINTS_AT_ONCE // max(1, total.size))
@@ -291,12 +293,18 @@ class _Machine:
             for start in range(first, first + group, at_once):
                 stop = min(first + group, start + at_once)
                 part = rows(start, stop)
-                if einsum.reduction.operator == "or":
+                if operator == "or":
                     part = (part != 0).astype(total.dtype)
                 if exists is not None:
                     part = np.where(exists[start:stop] if len(exists) > 1 else exists, part, identity)
-                fold_in_order(fold, np.broadcast_to(part, (stop - start, *total.shape)), target)
-            if target is not total:
+                part = np.broadcast_to(part, (stop - start, *total.shape))
+                if operator == "mul":
+                    multiply_in_order(part, target)
+                else:
+                    fold_in_order(fold, part, target)
+            if target is not total and operator == "mul":
+                multiply_in_order(target[None], total)
+            elif target is not total:
                 fold(total, target, out=total)
             first += group
 
@@ -338,6 +346,12 @@ def fold_in_order(fold: np.ufunc, rows: Array, total: Array) -> None:
         return
     for row in rows:
         fold(total, row, out=total)
+
+
+def multiply_in_order(rows: Array, total: Array) -> None:
+    """The same for products, which keep the rule 0 * inf = 0."""
+    for row in rows:
+        total[...] = MEANING_BY_OPERATOR["mul"](total, row)
 
 
 def _identity(einsum: Einsum) -> float:
