@@ -2,7 +2,7 @@
 
 A derived cascade is right if it gives what the original gives wherever that is finite. The inputs are large, tiny,
 equal, far from zero, zero, ordered, with one huge element, with -inf, at an odd size, with tiles that divide it, do
-not, are one element or more than all. The difference allowed at each element is
+not, are one element or more than all, inside the domains that inputs declare. The difference allowed at each element is
 
     2^-52 * 8 * (n + 8) * (|y| + sensitivity),    sensitivity = max |y' - y| / d   over random signs of d = 2^-40,
 
@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from einsums.domains import allows_infinity, allows_zero, moved_inside
 from einsums.interpreter import interpret
 from einsums.nodes import Access, Call, Einsum, Index, Load, Noun, Tensor
 from einsums.scope import recomposition
@@ -238,11 +239,14 @@ def iter_trials(cascade: Cascade, rank: str) -> Iterator[Trial]:
         yield Trial(name, _made(cascade, rank, number, make))
     for tensor in cascade.inputs:
         if rank in tensor.ranks:
+            domain = cascade.domain_of(tensor.name)
             inputs = {n: np.abs(v) for n, v in _made(cascade, rank, len(_RECIPES), _normal).items()}
-            yield Trial(f"-inf in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf)))
-            yield Trial(f"masked by {tensor.name}", _mask_by(cascade, rank, inputs, tensor.name))
+            if allows_infinity(domain):
+                yield Trial(f"-inf in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf)))
+                yield Trial(f"masked by {tensor.name}", _mask_by(cascade, rank, inputs, tensor.name))
             inputs = _made(cascade, rank, len(_RECIPES) + 1, _normal)
-            yield Trial(f"0 in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, 0.0)))
+            if allows_zero(domain):
+                yield Trial(f"0 in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, 0.0)))
             yield Trial(f"{tensor.name} far from zero", inputs | {tensor.name: inputs[tensor.name] + 1e8})
 
 
@@ -259,7 +263,7 @@ def _mask_by(cascade: Cascade, rank: str, inputs: Arrays, name: str) -> Arrays:
     """-inf in one input, and 0 at the same places in the others, as a mask or a one-hot target has it."""
     made = dict(inputs)
     for tensor in cascade.inputs:
-        if rank in tensor.ranks:
+        if rank in tensor.ranks and (tensor.name == name or allows_zero(cascade.domain_of(tensor.name))):
             value = -np.inf if tensor.name == name else 0.0
             made |= _masked(cascade, rank, inputs, (tensor.name, value))
     return made
@@ -278,7 +282,7 @@ def _made(cascade: Cascade, rank: str, seed: int, make: Recipe) -> Arrays:
         value = make(drawn, axis)
         if not tensor.ranks:  # a number alone is a constant such as the epsilon of a norm: positive, often small
             value = np.abs(drawn) * (1.0 if seed % 2 else 1e-6)
-        inputs[tensor.name] = np.asarray(value, dtype=np.float64)
+        inputs[tensor.name] = np.asarray(moved_inside(value, cascade.domain_of(tensor.name)), dtype=np.float64)
     return inputs
 
 

@@ -74,7 +74,7 @@ class Builder:
         by_name = {shift.target.name: shift for shift in shifts}
         lower = [access.tensor for shift in shifts for _, access in shift.lower]
         needed = closure_of(self.flow, [*by_name, *lower])
-        for name in self.flow.order:
+        for name in self.lower_first(shifts):
             if name not in needed or self.flow.has_rank(name):
                 continue
             found = self.draft.einsums[name]
@@ -88,6 +88,24 @@ class Builder:
             self.rescale_elements()
         else:
             self.read_last_values()
+
+    def lower_first(self, shifts: list[Shift]) -> list[str]:
+        """All Einsums, producers first, and before a sum that is corrected by lower ones those."""
+        lower = {shift.target.name: [access.tensor for _, access in shift.lower] for shift in shifts}
+        seen, done = set[str](), list[str]()
+
+        def visit(name: str) -> None:
+            if name in seen:
+                return
+            seen.add(name)
+            before = {load.tensor for load in self.flow.einsums[name].loads}
+            for other in (*(n for n in self.flow.order if n in before), *lower.get(name, ())):
+                visit(other)
+            done.append(name)
+
+        for name in self.flow.order:
+            visit(name)
+        return done
 
     # --- accesses ------------------------------------------------------------------------------------------------
     def stepped(self, name: str, indices: tuple[Index, ...], step: Index) -> Access:
@@ -241,9 +259,11 @@ class Builder:
 
     def corrections(self, shift: Shift) -> list[Expr]:
         found: list[Expr] = []
-        if shift.exponents:
-            change = expression([*self.under(shift.exponents, "old", -1.0), *self.under(shift.exponents, "new", 1.0)])
-            found.append(self.correction(shift, Call(operator="exp", arguments=(change,))))
+        for base in dict.fromkeys(exponent.base for exponent in shift.exponents):
+            terms = tuple(exponent.term for exponent in shift.exponents if exponent.base == base)
+            change = expression([*self.under(terms, "old", -1.0), *self.under(terms, "new", 1.0)])
+            power = ("exp", (change,)) if base is None else ("pow", (base, change))
+            found.append(self.correction(shift, Call(operator=power[0], arguments=power[1])))
         for factor in shift.ratios:
             pair = (self.version(factor.expr, "new"), self.version(factor.expr, "old"))
             below = pair[0] if factor.divides else pair[1]

@@ -243,9 +243,7 @@ def _run(design: Design, precision: Precision, given: InputSet, is_first: bool) 
 
 def started(cascade: Cascade, precision: Precision) -> Cascade:
     """The cascade with initial values that the precision holds: like its inputs, they are words."""
-    initial = tuple(
-        InitialValue(tensor=item.tensor, value=precision.start(item.value)) for item in cascade.initial
-    )
+    initial = tuple(InitialValue(tensor=item.tensor, value=precision.start(item.value)) for item in cascade.initial)
     if initial == cascade.initial:
         return cascade
     return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | {"initial": initial})

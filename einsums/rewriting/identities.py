@@ -1,0 +1,261 @@
+"""Identities between map operators that set a reduced value free: one function in another spelling.
+
+    exp(u + n log s)  = exp(u) * s^n              log(exp(u) / s)   = u - log s
+    sqrt(x * g)       = sqrt(x) * sqrt(g)         |x * g|           = |x| * |g|          (x * g)^c = x^c * g^c
+    sign(x * g)       = sign(x) * sign(g)         relu(x * g)       = relu(x) * g        g >= 0
+    max(x * g, y * g) = max(x, y) * g   g >= 0    select(c, x*g, 0) = select(c, x, 0) * g
+
+g, s and t wait for a reduction over the rank and do not change along it. Most hold for all real numbers, some where a
+logarithm or a root exists on both sides only; what they do at the ends of the range, the numerical check tells. An
+identity is applied where it takes something late off; whatever it does not concern stays as it was written.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+from einsums.nodes import Call, Const, Expr, Load
+from einsums.rewriting.algebra import Factor, Product, expression, is_whole_power, simplified, sum_of_products
+from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.signs import sign_of, signs_of
+from einsums.rewriting.translation import Movements
+
+_LOGARITHM = {"log": 1.0, "log2": math.log2(math.e)}  # of e
+_HOMOGENEOUS = ("abs", "sign", "sqrt", "rsqrt", "relu", "pow")
+
+
+Joined = Callable[..., Call]
+
+
+class _Parted(NamedTuple):
+    """A product in three: exponents of its exponentials, late factors free of the rank, and the rest."""
+
+    exponents: tuple[Product, ...]
+    late: tuple[Factor, ...]
+    rest: Product
+
+
+class Identities:
+    """The identities over a draft as it stands, late with respect to a rank."""
+
+    def __init__(self, draft: Draft, flow: Flow) -> None:
+        self.draft, self.flow = draft, flow
+        self.signs = signs_of(draft)
+        self.movements = Movements(draft)
+
+    def applied(self, expr: Expr) -> Expr:
+        """The expression with every identity applied that takes something late off, innermost first."""
+        if not isinstance(expr, Call):
+            return expr
+        new = Call(operator=expr.operator, arguments=tuple(map(self.applied, expr.arguments)))
+        if not self.flow.is_late(new):
+            return new
+        return self.of_call(new)
+
+    def of_call(self, expr: Call) -> Expr:
+        """One operator, whose arguments are done."""
+        match expr.operator:
+            case "log" | "log2":
+                return self.logarithm(expr)
+            case "exp":
+                return self.exponential(expr)
+            case "select":
+                return self.selection(expr)
+            case "max" | "min":
+                return self.extremum(expr)
+            case operator if operator in _HOMOGENEOUS:
+                return self.homogeneous(expr)
+        return expr
+
+    # --- looking inside ------------------------------------------------------------------------------------------
+    def opened(self, expr: Expr) -> Expr | None:
+        """The definition of a late pointwise value; sums stay whole."""
+        if not isinstance(expr, Load) or not self.flow.is_late(expr):
+            return None
+        found = self.draft.definition(expr.access)
+        return found.expr if found is not None else None
+
+    def opened_element(self, expr: Expr) -> Expr | None:
+        """The same for values that walk the rank alone."""
+        return self.opened(expr) if self.flow.walks(expr) else None
+
+    def is_free(self, expr: Expr) -> bool:
+        """True for what is late and does not change along the rank."""
+        return self.flow.is_late(expr) and not self.flow.walks(expr)
+
+    def parted(self, expr: Expr) -> _Parted | None:
+        """The one product that an expression is; None for a sum."""
+        products = sum_of_products(expr, self.opened_element)
+        if len(products) != 1:
+            return None
+        exponents, late, rest = list[Product](), list[Factor](), list[Factor]()
+        whole = simplified(products[0])
+        for factor in whole.factors:
+            match factor.expr:
+                case Call(operator="exp", arguments=(argument,)) if self.flow.is_late(argument):
+                    exponents += _terms(argument, -1.0 if factor.divides else 1.0)
+                case _ if self.is_free(factor.expr):
+                    late.append(factor)
+                case _:
+                    rest.append(factor)
+        return _Parted(tuple(exponents), tuple(late), Product(whole.coefficient, tuple(rest)))
+
+    # --- logarithm, exponential ----------------------------------------------------------------------------------
+    def logarithm(self, expr: Call) -> Expr:
+        """log(exp(u) * w * s / t) = u + log w + log s - log t."""
+        parts = self.parted(expr.arguments[0])
+        if parts is None or parts.rest.coefficient <= 0 or not (parts.exponents or parts.late):
+            return expr
+        has_rest = bool(parts.rest.factors) or parts.rest.coefficient != 1
+        if not parts.exponents and not has_rest:
+            return expr
+        terms = [term.scaled(_LOGARITHM[expr.operator]) for term in parts.exponents]
+        if has_rest:
+            terms.append(_one(Call(operator=expr.operator, arguments=(expression([parts.rest]),))))
+        for divides, sign in ((False, 1.0), (True, -1.0)):
+            same = [Factor(factor.expr) for factor in parts.late if factor.divides == divides]
+            if same:
+                whole = expression([Product(1.0, tuple(same))])
+                terms.append(_one(Call(operator=expr.operator, arguments=(whole,))).scaled(sign))
+        return expression(terms)
+
+    def exponential(self, expr: Call) -> Expr:
+        """exp(u + n log s) = exp(u) * s^n, n whole or a half of one."""
+        terms = sum_of_products(expr.arguments[0], lambda part: self.opened_sum(part))
+        factors, kept = list[Factor](), list[Product]()
+        for term in terms:
+            power = _power_of_logarithm(term)
+            if power is None:
+                kept.append(term)
+            else:
+                factors += power
+        if not factors:
+            return expr
+        first = [Factor(Call(operator="exp", arguments=(expression(kept),)))] if kept else []
+        return expression([Product(1.0, (*first, *factors))])
+
+    def opened_sum(self, expr: Expr) -> Expr | None:
+        """A late value whose definition is a sum or a logarithm."""
+        found = self.opened(expr)
+        if isinstance(found, Call) and found.operator in ("add", "sub", "neg", "log"):
+            return found
+        if isinstance(found, Load):
+            return self.opened_sum(found)
+        return None if isinstance(expr, Load) else expr
+
+    # --- functions of a product ----------------------------------------------------------------------------------
+    def homogeneous(self, expr: Call) -> Expr:
+        """f(w * g) = f(w) * f(g)."""
+        rest = expr.arguments[1:]
+        if expr.operator == "pow" and not (isinstance(rest[0], Const) and not is_whole_power(rest[0].value)):
+            return expr
+        parts = self.parted(expr.arguments[0])
+        if parts is None or parts.exponents or not parts.late or not parts.rest.factors:
+            return expr
+        if expr.operator == "relu" and any(sign_of(f.expr, self.signs).negative for f in parts.late):
+            return expr
+
+        def of(argument: Expr) -> Expr:
+            return Call(operator=expr.operator, arguments=(argument, *rest))
+
+        late = [f if expr.operator == "relu" else Factor(of(f.expr), f.divides) for f in parts.late]
+        return expression(
+            [Product(1.0, (Factor(_root_of_square(expr.operator, parts.rest) or of(expression([parts.rest]))), *late))]
+        )
+
+    def selection(self, expr: Call) -> Expr:
+        """select(c, x * g, y * g) = select(c, x, y) * g; 0 is a multiple of everything."""
+        chosen, *branches = expr.arguments
+        return self.common_factors(expr, branches, lambda *rest: Call(operator="select", arguments=(chosen, *rest)))
+
+    def extremum(self, expr: Call) -> Expr:
+        """max(x * g, y * g) = max(x, y) * g for g nowhere negative."""
+        return self.common_factors(
+            expr, list(expr.arguments), lambda *rest: Call(operator=expr.operator, arguments=rest), needs_sign=True
+        )
+
+    def common_factors(self, expr: Call, branches: list[Expr], joined: Joined, needs_sign: bool = False) -> Expr:
+        """Late factors that all branches have, taken out of them."""
+        parts = [self.parted(branch) for branch in branches if not _is_zero(branch)]
+        found = [part for part in parts if part is not None and not part.exponents]
+        if len(found) < len(parts) or not found:
+            return expr
+        shared = [
+            factor
+            for factor in found[0].late
+            if all(factor in part.late for part in found)
+            and not (needs_sign and sign_of(factor.expr, self.signs).negative)
+        ]
+        if not shared:
+            return expr
+        remaining = iter(
+            expression([part.rest.times(Product(1.0, tuple(f for f in part.late if f not in shared)))])
+            for part in found
+        )
+        inner = joined(*(branch if _is_zero(branch) else next(remaining) for branch in branches))
+        return expression([Product(1.0, (Factor(inner), *shared))])
+
+    # --- sums ----------------------------------------------------------------------------------------------------
+    def still_and_moving(self, expr: Expr) -> tuple[list[Product], list[Product]]:
+        """The terms of a sum: late ones free of the rank that do not move with an input, and the others."""
+        terms = sum_of_products(expr, self.opened_terms)
+        still = [term for term in terms if self.is_still(term)]
+        return still, [term for term in terms if term not in still]
+
+    def opened_terms(self, expr: Expr) -> Expr | None:
+        """A late value whose definition is a sum."""
+        found = self.opened(expr)
+        return found if isinstance(found, Call) and found.operator in ("add", "sub", "neg") else None
+
+    def is_still(self, term: Product) -> bool:
+        """True for a late term that is free of the rank and does not move."""
+        is_free = all(not self.flow.walks(factor.expr) for factor in term.factors)
+        is_late = any(self.flow.is_late(factor.expr) for factor in term.factors)
+        return is_free and is_late and self.movements.of_term(term) == {}
+
+    def components(self, terms: list[Product]) -> list[list[Product]]:
+        """Terms that move with the same origins, together; those that do not move, by themselves."""
+        groups: list[tuple[set[str], list[Product]]] = []
+        for term in terms:
+            origins = set(self.movements.of_term(term))
+            joined = [group for group in groups if group[0] & origins]
+            groups = [group for group in groups if group not in joined]
+            groups.append((origins.union(*(g[0] for g in joined)), [*(t for g in joined for t in g[1]), term]))
+        return [group for _, group in groups]
+
+
+def _terms(expr: Expr, sign: float) -> list[Product]:
+    """The terms of a sum, nothing opened."""
+    return [term.scaled(sign) for term in sum_of_products(expr, lambda part: None)]
+
+
+def _one(expr: Expr) -> Product:
+    return Product(1.0, (Factor(expr),))
+
+
+def _is_zero(expr: Expr) -> bool:
+    return isinstance(expr, Const) and expr.value == 0
+
+
+def _power_of_logarithm(term: Product) -> list[Factor] | None:
+    """The factors that exp(n log s) is; None for any other term, or an n that is no half of a whole number."""
+    match term.factors:
+        case (Factor(expr=Call(operator="log", arguments=(base,)), divides=False),) if (
+            2 * term.coefficient
+        ).is_integer():
+            half = term.coefficient % 1 != 0
+            whole = int(abs(term.coefficient))
+            factors = [Factor(base, term.coefficient < 0)] * whole
+            root = Factor(Call(operator="sqrt", arguments=(base,)), term.coefficient < 0)
+            return [*factors, root] if half else factors
+    return None
+
+
+def _root_of_square(operator: str, inside: Product) -> Expr | None:
+    """|x| for sqrt(x * x)."""
+    match inside.factors:
+        case (first, second) if (
+            operator == "sqrt" and first == second and not first.divides and inside.coefficient == 1
+        ):
+            return Call(operator="abs", arguments=(first.expr,))
+    return None
