@@ -27,6 +27,7 @@ from einsums.rewriting.homomorphism import (
     binomial_terms,
     dependence_of,
 )
+from einsums.rewriting.identities import factored
 from einsums.rewriting.naming import element_name, local_name, stem_of
 from einsums.rewriting.nouns import Form
 
@@ -261,7 +262,7 @@ class Builder:
         found: list[Expr] = []
         for base in dict.fromkeys(exponent.base for exponent in shift.exponents):
             terms = tuple(exponent.term for exponent in shift.exponents if exponent.base == base)
-            change = expression([*self.under(terms, "old", -1.0), *self.under(terms, "new", 1.0)])
+            change = factored(expression([*self.under(terms, "old", -1.0), *self.under(terms, "new", 1.0)]))
             power = ("exp", (change,)) if base is None else ("pow", (base, change))
             found.append(self.correction(shift, Call(operator=power[0], arguments=power[1])))
         for factor in shift.ratios:
@@ -281,7 +282,7 @@ class Builder:
     def difference(self, shift: Shift, centre: Expr) -> Expr:
         """g' - g of a power."""
         terms = sum_of_products(centre, lambda expr: None)
-        change = expression([*self.under(terms, "old", -1.0), *self.under(terms, "new", 1.0)])
+        change = factored(expression([*self.under(terms, "old", -1.0), *self.under(terms, "new", 1.0)]))
         return self.correction(shift, change, f"D{self.letter}")
 
     @property

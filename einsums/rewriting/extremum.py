@@ -29,7 +29,7 @@ from einsums.rewriting.signs import Sign, sign_of, signs_of
 RISING = frozenset(
     ("exp", "log", "log2", "sqrt", "sigmoid", "tanh", "softplus", "relu", "sign", "round", "floor", "ceil")
 )
-FALLING = frozenset(("rsqrt",))
+FALLING = frozenset(("neg", "rsqrt"))
 _OTHER = {"max": "min", "min": "max"}
 
 
@@ -71,30 +71,25 @@ def _of(what: _Extremum, expr: Expr, reducer: str) -> Expr:
     match expr:
         case Load():
             found = what.draft.definition(expr.access)
-            if found is None:
-                raise NotMonotoneError(str(expr))
-            return _of(what, found.expr, reducer)
-        case Call(operator="neg", arguments=(inner,)):
-            return Call(operator="neg", arguments=(_of(what, inner, _OTHER[reducer]),))
+            if found is not None:
+                return _of(what, found.expr, reducer)
         case Call(operator="add" | "sub"):
             return _of_sum(what, expr, reducer)
         case Call(operator="mul" | "div"):
             return _of_product(what, expr, reducer)
-        case Call(operator="max" | "min", arguments=(left, right)):
-            if (
-                expr.operator == reducer
-                or not reduced & set(variables_of(left))
-                or not reduced & set(variables_of(right))
-            ):
-                return Call(operator=expr.operator, arguments=(_of(what, left, reducer), _of(what, right, reducer)))
-        case Call(operator="clamp", arguments=(inner, low, high)):
-            if not reduced & {*variables_of(low), *variables_of(high)}:
-                return Call(operator="clamp", arguments=(_of(what, inner, reducer), low, high))
         case Call(operator="abs", arguments=(inner,)):
             return _of_magnitude(what, inner, reducer)
         case Call(arguments=(inner,)) if expr.operator in RISING | FALLING:
             inside = reducer if expr.operator in RISING else _OTHER[reducer]
             return Call(operator=expr.operator, arguments=(_of(what, inner, inside),))
+        case Call(operator="max" | "min" | "clamp", arguments=arguments):
+            walking = [argument for argument in arguments if reduced & set(variables_of(argument))]
+            if (
+                expr.operator == reducer
+                or walking == [arguments[0]]
+                or (expr.operator != "clamp" and len(walking) == 1)
+            ):
+                return Call(operator=expr.operator, arguments=tuple(_of(what, a, reducer) for a in arguments))
     raise NotMonotoneError(str(expr))
 
 

@@ -7,8 +7,9 @@ the two values alone:
     f = (x + g)^n       S_n(g') = sum_k binomial(n, k) * S_k(g) * (g' - g)^(n - k), and products of several such powers
     f = g or 1/g        S(g') = S(g) * g'/g, where g is not zero
 
-A choice select(c, f, 0) between f and nothing is carried over as f. The second line with n = 2 and g the negative mean is the merging formula of Chan, Golub and LeVeque (1979), since then
-S_1 vanishes; with tiles of one element it is Welford's (1962). Anything else is refused with the dependence named.
+A choice select(c, f, 0) between f and nothing is carried over as f. The second line with n = 2 and g the negative mean
+is the merging formula of Chan, Golub and LeVeque (1979), since then S_1 vanishes; with tiles of one element it is
+Welford's (1962). Anything else is refused with the dependence named.
 """
 
 from itertools import product

@@ -2,8 +2,10 @@
 
     exp(u + n log s)  = exp(u) * s^n              log(exp(u) / s)   = u - log s
     sqrt(x * g)       = sqrt(x) * sqrt(g)         |x * g|           = |x| * |g|          (x * g)^c = x^c * g^c
+    exp(u)^c          = exp(c * u)                roots and magnitudes alike
     sign(x * g)       = sign(x) * sign(g)         relu(x * g)       = relu(x) * g        g >= 0
     max(x * g, y * g) = max(x, y) * g   g >= 0    select(c, x*g, 0) = select(c, x, 0) * g
+    x * c - g * c     = (x - g) * c
 
 g, s and t wait for a reduction over the rank and do not change along it. Most hold for all real numbers, some where a
 logarithm or a root exists on both sides only; what they do at the ends of the range, the numerical check tells. An
@@ -63,6 +65,8 @@ class Identities:
                 return self.selection(expr)
             case "max" | "min":
                 return self.extremum(expr)
+            case "add" | "sub":
+                return factored(expr)
             case operator if operator in _HOMOGENEOUS:
                 return self.homogeneous(expr)
         return expr
@@ -150,7 +154,11 @@ class Identities:
         if expr.operator == "pow" and not (isinstance(rest[0], Const) and not is_whole_power(rest[0].value)):
             return expr
         parts = self.parted(expr.arguments[0])
-        if parts is None or parts.exponents or not parts.late or not parts.rest.factors:
+        power = _exponent_of(expr)
+        if parts is None or (parts.exponents and power is None) or not (parts.exponents or parts.late):
+            return expr
+        has_rest = bool(parts.rest.factors) or parts.rest.coefficient != 1
+        if not parts.exponents and not has_rest:
             return expr
         if expr.operator == "relu" and any(sign_of(f.expr, self.signs).negative for f in parts.late):
             return expr
@@ -158,10 +166,14 @@ class Identities:
         def of(argument: Expr) -> Expr:
             return Call(operator=expr.operator, arguments=(argument, *rest))
 
-        late = [f if expr.operator == "relu" else Factor(of(f.expr), f.divides) for f in parts.late]
-        return expression(
-            [Product(1.0, (Factor(_root_of_square(expr.operator, parts.rest) or of(expression([parts.rest]))), *late))]
-        )
+        factors = [f if expr.operator == "relu" else Factor(of(f.expr), f.divides) for f in parts.late]
+        if has_rest:
+            square = _root_of_square(expr.operator, parts.rest)
+            factors.insert(0, Factor(of(expression([parts.rest])) if square is None else square))
+        if parts.exponents and power is not None:
+            exponent = expression([term.scaled(power) for term in parts.exponents])
+            factors.insert(0, Factor(Call(operator="exp", arguments=(exponent,))))
+        return expression([Product(1.0, tuple(factors))])
 
     def selection(self, expr: Call) -> Expr:
         """select(c, x * g, y * g) = select(c, x, y) * g; 0 is a multiple of everything."""
@@ -204,6 +216,8 @@ class Identities:
 
     def opened_terms(self, expr: Expr) -> Expr | None:
         """A late value whose definition is a sum."""
+        if not isinstance(expr, Load):
+            return expr
         found = self.opened(expr)
         return found if isinstance(found, Call) and found.operator in ("add", "sub", "neg") else None
 
@@ -222,6 +236,29 @@ class Identities:
             groups = [group for group in groups if group not in joined]
             groups.append((origins.union(*(g[0] for g in joined)), [*(t for g in joined for t in g[1]), term]))
         return [group for _, group in groups]
+
+
+def factored(expr: Expr) -> Expr:
+    """A sum whose terms all have a factor, or a constant but 1, as that times a sum."""
+    terms = [simplified(term) for term in sum_of_products(expr, lambda part: None)]
+    if len(terms) < 2:
+        return expr
+    shared = list(terms[0].factors)
+    for term in terms[1:]:
+        shared = [factor for factor in dict.fromkeys(shared) if factor in term.factors]
+    scales = {abs(term.coefficient) for term in terms}
+    scale = scales.pop() if len(scales) == 1 else 1.0
+    if not shared and scale == 1:
+        return expr
+    rest = expression([Product(term.coefficient / scale, _without(term.factors, shared)) for term in terms])
+    return expression([Product(scale, (Factor(rest), *shared))])
+
+
+def _without(factors: tuple[Factor, ...], gone: list[Factor]) -> tuple[Factor, ...]:
+    kept = list(factors)
+    for factor in gone:
+        kept.remove(factor)
+    return tuple(kept)
 
 
 def _terms(expr: Expr, sign: float) -> list[Product]:
@@ -248,6 +285,16 @@ def _power_of_logarithm(term: Product) -> list[Factor] | None:
             factors = [Factor(base, term.coefficient < 0)] * whole
             root = Factor(Call(operator="sqrt", arguments=(base,)), term.coefficient < 0)
             return [*factors, root] if half else factors
+    return None
+
+
+def _exponent_of(expr: Call) -> float | None:
+    """The power that a function of a positive number is: 1/2 for a root, 1 for its magnitude."""
+    match expr:
+        case Call(operator="pow", arguments=(_, Const(value=power))):
+            return power
+        case Call(operator="sqrt" | "rsqrt" | "abs" as name):
+            return {"sqrt": 0.5, "rsqrt": -0.5, "abs": 1.0}[name]
     return None
 
 

@@ -41,11 +41,16 @@ def normalise(draft: Draft, rank: str) -> None:
     for target in Flow(draft, rank).late_reductions():
         _take_apart(draft, rank, target)
     _hoist(draft, rank)
-    tidy(draft)
+    tidy(draft, rank)
 
 
-def tidy(draft: Draft) -> None:
+def tidy(draft: Draft, rank: str) -> None:
     """Nothing that no output needs, nothing twice, no value that its only reader could compute in fewer operations."""
+    draft.prune()
+    flow = Flow(draft, rank)
+    for name in flow.order:
+        if name in flow.late and not flow.walks(draft.einsums[name].expr) and name not in draft.initial:
+            _replace(draft, name, _shortened(Identities(draft, flow).applied(draft.einsums[name].expr)))
     draft.prune()
     share(draft)
     _join_values(draft)
@@ -147,8 +152,7 @@ def _as_tensor(draft: Draft, expr: Expr, near: Einsum, name: str) -> Load:
     known = _known(draft, expr)
     if known is not None:
         return known
-    variables = [v for v in near.variables if v in variables_of(expr)]
-    output = access(draft.fresh(name), variables)
+    output = access(draft.fresh(name), variables_of(expr))
     draft.put(Einsum(output=output, expr=expr), near.name)
     return Load(access=output)
 
@@ -236,6 +240,17 @@ def _join_values(draft: Draft) -> None:
         if not same or found.reduction is not None or reader.reduction is not None or found.output not in reader.loads:
             continue
         whole = substituted(reader.expr, {Load(access=found.output): found.expr})
-        short = expression(sum_of_products(whole, lambda _: None))
+        short = _shortened(whole)
         if _size(short) < _size(found.expr) + _size(reader.expr):
             _replace(draft, reader.name, short)
+
+
+def _shortened(expr: Expr) -> Expr:
+    """The expression with terms and factors that cancel gone, from the inside out."""
+    if not isinstance(expr, Call):
+        return expr
+    inner = Call(operator=expr.operator, arguments=tuple(map(_shortened, expr.arguments)))
+    if inner.operator in ("add", "sub", "mul", "div", "neg"):
+        short = expression(sum_of_products(inner, lambda _: None))
+        return short if _size(short) < _size(inner) else inner
+    return Const(value=1.0) if inner == Call(operator="exp", arguments=(Const(value=0.0),)) else inner

@@ -7,11 +7,12 @@ itself is kept only if a later step builds on it.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from einsums.interpreter_trials import Comparison, compare
+from einsums.interpreter_trials import Comparison, Trials
 from einsums.passes import analyse_passes, count_passes
 from einsums.problems import nearest
 from einsums.rewriting.deferral import defer
@@ -96,6 +97,11 @@ class _Search:
         self.steps: list[Step] = []
         self.refusals: dict[str, Refusal] = {}
         self.comparison: Comparison | None = None
+
+    @cached_property
+    def trials(self) -> Trials:
+        """The original on every trial."""
+        return Trials(self.task.original, self.task.rank)
 
     def run(self) -> Rewriting:
         """Steps until the wanted passes are reached or nothing is accepted."""
@@ -190,7 +196,7 @@ class _Search:
         """The comparison with the original; None, and a refusal, where they differ."""
         divisors = candidate.divisors if self.task.options.conditional else ()
         try:
-            found = compare(self.task.original, candidate.cascade, self.task.rank, divisors)
+            found = self.trials.compare(candidate.cascade, divisors)
         except ValueError as error:  # a size the trials use does not fit an index of the cascade
             self.refuse(candidate.identity, f"it cannot be tried: {error}")
             return None
@@ -256,7 +262,7 @@ def _deferred(base: Draft, rank: str, expand: bool) -> Iterator[Candidate]:
     while defer(draft, rank, expand):
         changed = True
     if changed:
-        tidy(draft)
+        tidy(draft, rank)
         identity, caveat = (EXPANSION, _EXPANSION_CAVEAT) if expand else (DEFERRAL, _DEFERRAL_CAVEAT)
         yield Candidate(draft.cascade(), identity, caveat, tuple(dict.fromkeys(draft.touched)))
 
@@ -284,7 +290,7 @@ def _iterated(base: Draft, search: _Search, guard: bool) -> Iterator[Candidate]:
     partition = draft.partition(task.rank)
     over = " x ".join(partition.parts) if partition else f"{task.rank}, one element a step"
     kind = f"iteration ({form} over {over}{', infinite parts masked' if guard else ''}): "
-    tidy(draft)
+    tidy(draft, task.rank)
     touched = tuple(dict.fromkeys(draft.touched))
     yield Candidate(draft.cascade(), kind + "; ".join(identities), "; ".join(caveats), touched, done.divisors)
 
