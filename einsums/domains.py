@@ -3,11 +3,6 @@
 A rewrite need not keep what a cascade gives outside, and inputs that are drawn to try a cascade stay inside.
 """
 
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
-
 # Each word, with what holds for it; an input without a word may be any number, and infinite.
 MEANING_BY_DOMAIN = {
     "finite": "neither infinite nor NaN",
@@ -24,11 +19,3 @@ def allows_zero(domain: str | None) -> bool:
 def allows_infinity(domain: str | None) -> bool:
     """Whether an input of this domain may be infinite."""
     return domain is None
-
-
-def moved_inside(values: NDArray[Any], domain: str | None) -> NDArray[Any]:
-    """Finite numbers drawn for an input, moved into its domain: magnitudes, and 1 for 0 where that is outside."""
-    if domain not in ("positive", "non-negative"):
-        return values
-    magnitudes = np.abs(values)
-    return magnitudes if allows_zero(domain) else np.where(magnitudes == 0, 1.0, magnitudes)

@@ -6,9 +6,9 @@ not, are one element or more than all, inside the domains that inputs declare. T
 
     2^-52 * 8 * (n + 8) * (|y| + sensitivity),    sensitivity = max |y' - y| / d   over random signs of d = 2^-40,
 
-n being the size of the rank and y' the original with every element of its inputs, and of every operator on
-the way, scaled by 1 + d or 1 - d (Monte Carlo arithmetic, Parker 1997): what rounding may do to the original itself in n
-steps. A derivation that loses more digits than the original fails; an ill-conditioned problem does not fail a good one.
+n being the size of the rank and y' the original with every element of its inputs, and of every operator on the way,
+scaled by 1 + d or 1 - d (Monte Carlo arithmetic, Parker 1997): what rounding may do to the original itself in n steps.
+A derivation that loses more digits than the original fails; an ill-conditioned problem does not fail a good one.
 """
 
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
+from einsums.interpreter_inputs import RANK_SIZE, Arrays, Trial, iter_trials, trial_sizes
+from einsums.interpreter_sensitivity import Sensitivity
 from einsums.nodes import Noun
-from einsums.sensitivity import Sensitivity
-from einsums.trial_inputs import RANK_SIZE, Arrays, Trial, iter_trials, trial_sizes
 from einsums.types import Cascade
 
 TILES = (1, 4, 5, 13, 16)

@@ -262,7 +262,7 @@ class Builder:
         found: list[Expr] = []
         for base in dict.fromkeys(exponent.base for exponent in shift.exponents):
             terms = tuple(exponent.term for exponent in shift.exponents if exponent.base == base)
-            change = factored(expression([*self.under(terms, "old", -1.0), *self.under(terms, "new", 1.0)]))
+            change = self.change(terms)
             power = ("exp", (change,)) if base is None else ("pow", (base, change))
             found.append(self.correction(shift, Call(operator=power[0], arguments=power[1])))
         for factor in shift.ratios:
@@ -273,17 +273,23 @@ class Builder:
             found.append(self.correction(shift, ratio))
         return found
 
-    def under(self, products: tuple[Product, ...], which: str, sign: float) -> list[Product]:
-        return [
-            Product(sign * p.coefficient, tuple(Factor(self.version(f.expr, which), f.divides) for f in p.factors))
-            for p in products
+    def change(self, terms: tuple[Product, ...]) -> Expr:
+        """What terms change by from the old values to the new, each by itself, so that large values cancel exactly."""
+        changes = [
+            factored(expression([self.under(term, "old").scaled(-1.0), self.under(term, "new")])) for term in terms
         ]
+        whole = changes[0]
+        for other in changes[1:]:
+            whole = Call(operator="add", arguments=(whole, other))
+        return whole
+
+    def under(self, term: Product, which: str) -> Product:
+        return Product(term.coefficient, tuple(Factor(self.version(f.expr, which), f.divides) for f in term.factors))
 
     def difference(self, shift: Shift, centre: Expr) -> Expr:
         """g' - g of a power."""
         terms = sum_of_products(centre, lambda expr: None)
-        change = factored(expression([*self.under(terms, "old", -1.0), *self.under(terms, "new", 1.0)]))
-        return self.correction(shift, change, f"D{self.letter}")
+        return self.correction(shift, self.change(terms), f"D{self.letter}")
 
     @property
     def letter(self) -> str:

@@ -91,10 +91,20 @@ def _apply_to_sum(draft: Draft, moves: _Moves, reducer: str) -> bool:
         if local is None:
             return False
         kept_factor = (Factor(local),) if local != _NOTHING else ()
-        parts.append(
-            _gathered(draft, moves, Product(product.coefficient, tuple(moved))).times(Product(1.0, kept_factor))
-        )
-    draft.put(einsum(moves.target.output, expression(parts)))
+        outside = _gathered(draft, moves, Product(product.coefficient, tuple(moved)))
+        parts.append(Product(1.0, kept_factor).times(outside))
+    return _put_result(draft, moves.target, expression(parts))
+
+
+def _put_result(draft: Draft, target: Einsum, expr: Expr) -> bool:
+    """What has become of a reduction; a number goes to its readers, as no Einsum may be one."""
+    if set(target.output.variables) <= set(variables_of(expr)) and not isinstance(expr, Const):
+        draft.put(einsum(target.output, expr))
+        return True
+    if not isinstance(expr, Const) or target.name in draft.source.outputs:
+        return False
+    draft.redirect(lambda read: expr if read.tensor == target.name else Load(access=read), list(draft.einsums))
+    draft.drop(target.name)
     return True
 
 
@@ -110,7 +120,7 @@ def _gathered(draft: Draft, moves: _Moves, moved: Product) -> Product:
     whole = simplified(whole)
     expr = expression([whole])
     output = moves.target.output.variables
-    if not whole.factors or set(variables_of(expr)) == set(output) or _is_single(whole):
+    if not whole.factors or not set(variables_of(expr)) < set(output) or _is_single(whole):
         return whole
     sign = -1.0 if whole.coefficient < 0 else 1.0
     divides = abs(whole.coefficient) == 1 and all(factor.divides for factor in whole.factors)

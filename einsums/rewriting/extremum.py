@@ -24,7 +24,7 @@ from einsums.rewriting.algebra import (
     variables_of,
 )
 from einsums.rewriting.draft import Draft, Flow
-from einsums.rewriting.signs import Sign, sign_of, signs_of
+from einsums.rewriting.signs import Sign, Signs
 
 RISING = frozenset(
     ("exp", "log", "log2", "sqrt", "sigmoid", "tanh", "softplus", "relu", "sign", "round", "floor", "ceil")
@@ -43,7 +43,7 @@ class _Extremum(NamedTuple):
     draft: Draft
     flow: Flow
     target: Einsum
-    signs: dict[str, Sign]
+    signs: Signs
 
 
 def move_extremum_inside(draft: Draft, flow: Flow, target: Einsum) -> bool:
@@ -51,7 +51,7 @@ def move_extremum_inside(draft: Draft, flow: Flow, target: Einsum) -> bool:
     assert target.reduction is not None
     tried = draft.copy()
     try:
-        expr = _of(_Extremum(tried, flow, target, signs_of(draft)), target.expr, target.reduction.operator)
+        expr = _of(_Extremum(tried, flow, target, Signs(draft)), target.expr, target.reduction.operator)
     except NotMonotoneError:
         return False
     if set(variables_of(expr)) != set(target.output.variables):
@@ -139,7 +139,7 @@ def _of_product(what: _Extremum, expr: Expr, reducer: str) -> Expr:
     kept = [factor for factor in whole.factors if factor not in out]
     sign = Sign(whole.coefficient < 0, whole.coefficient > 0)
     for factor in out:
-        sign = sign.times(sign_of(factor.expr, what.signs))
+        sign = sign.times(what.signs.of(factor.expr))
     if not sign.is_known:
         raise NotMonotoneError(str(expr))
     inside = _OTHER[reducer] if sign.negative else reducer
@@ -155,7 +155,7 @@ def _of_factors(what: _Extremum, kept: list[Factor], reducer: str) -> tuple[Fact
     if any(other != first for other in others):
         raise NotMonotoneError(str(inside))
     base, is_even = first.expr, len(kept) % 2 == 0
-    sign = sign_of(base, what.signs)
+    sign = what.signs.of(base)
     if is_even and sign.negative:
         base = Call(operator="abs", arguments=(base,))
     if first.divides and sign.negative and not is_even:
@@ -178,7 +178,7 @@ def _opened(what: _Extremum, expr: Expr) -> Expr | None:
 
 
 def _of_magnitude(what: _Extremum, inner: Expr, reducer: str) -> Expr:
-    sign = sign_of(inner, what.signs)
+    sign = what.signs.of(inner)
     if not sign.negative:
         return _of(what, inner, reducer)
     if not sign.positive:

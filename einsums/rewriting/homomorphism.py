@@ -253,8 +253,11 @@ def _early_and_late(draft: Draft, flow: Flow, target: Einsum, difference: Expr) 
 def _lower_sum(draft: Draft, target: Einsum, weight: tuple[Factor, ...], differences: list[Expr]) -> Access:
     """The weights times some of the differences, summed over the variables that `target` reduces."""
     factors = [Factor(_as_tensor(draft, f.expr), f.divides) for f in (*weight, *map(Factor, differences))]
-    if len(factors) == 1 and factors[0].expr in differences:  # a sum may not have terms that lack its variable
-        factors = [Factor(_element(draft, target, factors[0].expr))]
+    # a difference is computed once; and a sum may not have terms that lack its variable
+    elements = {
+        expr: _element(draft, target, expr) for expr in dict.fromkeys(f.expr for f in factors) if expr in differences
+    }
+    factors = [Factor(elements.get(f.expr, f.expr), f.divides) for f in factors]
     expr = expression([Product(1.0, tuple(factors))])
     if not factors:
         number = count_of(draft, target.reduced_variables, target)
@@ -274,6 +277,9 @@ def _lower_sum(draft: Draft, target: Einsum, weight: tuple[Factor, ...], differe
 
 def _element(draft: Draft, target: Einsum, expr: Expr) -> Load:
     """A difference as a tensor of its own."""
+    known = _as_tensor(draft, expr)
+    if isinstance(known, Load):
+        return known
     present = variables_of(expr)
     indices = [place for place in target.output.indices if set(place.variables) <= set(present)]
     reduced = [index(name) for name in target.reduced_variables if name in present]

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from einsums.nodes import Call, Const, Expr, Load
 from einsums.rewriting.algebra import Factor, Product, expression, is_whole_power, simplified, sum_of_products
 from einsums.rewriting.draft import Draft, Flow
-from einsums.rewriting.signs import sign_of, signs_of
+from einsums.rewriting.signs import Signs
 from einsums.rewriting.translation import Movements
 
 _LOGARITHM = {"log": 1.0, "log2": math.log2(math.e)}  # of e
@@ -42,7 +42,7 @@ class Identities:
 
     def __init__(self, draft: Draft, flow: Flow) -> None:
         self.draft, self.flow = draft, flow
-        self.signs = signs_of(draft)
+        self.signs = Signs(draft)
         self.movements = Movements(draft)
 
     def applied(self, expr: Expr) -> Expr:
@@ -113,7 +113,9 @@ class Identities:
         has_rest = bool(parts.rest.factors) or parts.rest.coefficient != 1
         if not parts.exponents and not has_rest:
             return expr
-        terms = [term.scaled(_LOGARITHM[expr.operator]) for term in parts.exponents]
+        scale = _LOGARITHM[expr.operator]
+        whole = [Product(scale, (Factor(expression(parts.exponents)),))]
+        terms = list(parts.exponents) if scale == 1 else whole if parts.exponents else []
         if has_rest:
             terms.append(_one(Call(operator=expr.operator, arguments=(expression([parts.rest]),))))
         for divides, sign in ((False, 1.0), (True, -1.0)):
@@ -160,20 +162,24 @@ class Identities:
         has_rest = bool(parts.rest.factors) or parts.rest.coefficient != 1
         if not parts.exponents and not has_rest:
             return expr
-        if expr.operator == "relu" and any(sign_of(f.expr, self.signs).negative for f in parts.late):
+        if expr.operator == "relu" and any(self.signs.of(f.expr).negative for f in parts.late):
             return expr
 
         def of(argument: Expr) -> Expr:
             return Call(operator=expr.operator, arguments=(argument, *rest))
 
-        factors = [f if expr.operator == "relu" else Factor(of(f.expr), f.divides) for f in parts.late]
+        factors = [f if self.is_fixed(expr.operator, f.expr) else Factor(of(f.expr), f.divides) for f in parts.late]
         if has_rest:
             square = _root_of_square(expr.operator, parts.rest)
             factors.insert(0, Factor(of(expression([parts.rest])) if square is None else square))
         if parts.exponents and power is not None:
-            exponent = expression([term.scaled(power) for term in parts.exponents])
+            exponent = factored(expression([term.scaled(power) for term in parts.exponents]))
             factors.insert(0, Factor(Call(operator="exp", arguments=(exponent,))))
         return expression([Product(1.0, tuple(factors))])
+
+    def is_fixed(self, operator: str, expr: Expr) -> bool:
+        """True where the function of a value is the value."""
+        return operator in ("relu", "abs") and not self.signs.of(expr).negative
 
     def selection(self, expr: Call) -> Expr:
         """select(c, x * g, y * g) = select(c, x, y) * g; 0 is a multiple of everything."""
@@ -181,7 +187,10 @@ class Identities:
         return self.common_factors(expr, branches, lambda *rest: Call(operator="select", arguments=(chosen, *rest)))
 
     def extremum(self, expr: Call) -> Expr:
-        """max(x * g, y * g) = max(x, y) * g for g nowhere negative."""
+        """max(x * g, y * g) = max(x, y) * g for g nowhere negative; max(x, 0) is relu(x)."""
+        other = [branch for branch in expr.arguments if not _is_zero(branch)]
+        if expr.operator == "max" and len(other) == 1:
+            return self.homogeneous(Call(operator="relu", arguments=tuple(other)))
         return self.common_factors(
             expr, list(expr.arguments), lambda *rest: Call(operator=expr.operator, arguments=rest), needs_sign=True
         )
@@ -195,8 +204,7 @@ class Identities:
         shared = [
             factor
             for factor in found[0].late
-            if all(factor in part.late for part in found)
-            and not (needs_sign and sign_of(factor.expr, self.signs).negative)
+            if all(factor in part.late for part in found) and not (needs_sign and self.signs.of(factor.expr).negative)
         ]
         if not shared:
             return expr
@@ -226,6 +234,14 @@ class Identities:
         is_free = all(not self.flow.walks(factor.expr) for factor in term.factors)
         is_late = any(self.flow.is_late(factor.expr) for factor in term.factors)
         return is_free and is_late and self.movements.of_term(term) == {}
+
+    def is_product_of_the_rank(self, term: Product) -> bool:
+        """True for a term that is a late product along the rank, such as exp(x - g) / s: no difference can be taken of it."""
+        (first, *others) = term.factors or (Factor(Const(value=0.0)),)
+        if others or first.divides or not (self.flow.is_late(first.expr) and self.flow.walks(first.expr)):
+            return bool(others) and self.flow.is_late(expression([term])) and self.flow.walks(expression([term]))
+        inside = self.parted(first.expr)
+        return inside is not None and bool(inside.exponents or inside.late)
 
     def components(self, terms: list[Product]) -> list[list[Product]]:
         """Terms that move with the same origins, together; those that do not move, by themselves."""

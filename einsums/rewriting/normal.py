@@ -8,12 +8,15 @@ computed once, and so is what stands twice. Sums are taken apart only at terms t
 from collections import Counter
 from itertools import product as every_choice
 
+from pydantic import ValidationError
+
 from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads, iter_operators
 from einsums.rewriting.algebra import (
     LONGEST_PRODUCT,
     Factor,
     Product,
     access,
+    einsum,
     expression,
     index,
     is_whole_power,
@@ -23,6 +26,7 @@ from einsums.rewriting.algebra import (
     sum_of_products,
     variables_of,
 )
+from einsums.rewriting.deferral import count_of
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.identities import Identities
 
@@ -52,15 +56,22 @@ def tidy(draft: Draft, rank: str) -> None:
         if name in flow.late and not flow.walks(draft.einsums[name].expr) and name not in draft.initial:
             _replace(draft, name, _shortened(Identities(draft, flow).applied(draft.einsums[name].expr)))
     draft.prune()
+    _hoist_functions(draft)
     share(draft)
     _join_values(draft)
     draft.prune()
 
 
 def _replace(draft: Draft, name: str, expr: Expr) -> None:
+    """A new expression for an Einsum; a sum whose terms may not be summed as they stand becomes a tensor first."""
     old = draft.einsums[name]
-    if expr != old.expr and set(variables_of(expr)) == set(variables_of(old.expr)):
+    if expr == old.expr or set(variables_of(expr)) != set(variables_of(old.expr)):
+        return
+    try:
         draft.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+    except ValidationError:
+        load = _as_tensor(draft, expr, old, f"C{name}")
+        draft.put(Einsum(output=old.output, expr=load, reduction=old.reduction))
 
 
 # --- powers ---------------------------------------------------------------------------------------------------------
@@ -98,26 +109,19 @@ def _factors(expr: Expr) -> list[Expr]:
 
 # --- sums inside products -------------------------------------------------------------------------------------------
 def _take_apart(draft: Draft, rank: str, target: Einsum) -> None:
-    """a * (u + t) = a * u + a * t in a sum, for late terms t that do not move with an input."""
+    """a * (u + t) = a * u + a * t in a sum, for late terms t that do not move with an input, or that are products of the
+    rank themselves."""
     if target.reduction is None or target.reduction.operator not in ("add", "mean"):
         return
     identities = Identities(draft, Flow(draft, rank))
     found = draft.einsums[target.name].expr
-    result, changed = list[Product](), False
-    whole, rest = identities.still_and_moving(found)
-    if whole and rest and identities.flow.is_late(expression(rest)) and len(rest) > 1 and _are_plain(rest):
-        _replace(draft, target.name, expression([*_grouped(draft, identities, rest, target), *whole]))
+    still, moving = identities.still_and_moving(found)
+    if still and moving and _split_off(draft, identities, target, (still, moving)):
         return
+    result, changed = list[Product](), False
     for term in sum_of_products(found, identities.opened_element):
-        choices: list[list[Product]] = []
-        for factor in term.factors:
-            still, moving = identities.still_and_moving(factor.expr)
-            if factor.divides or not still or not moving or len(term.factors) == 1:
-                choices.append([Product(1.0, (factor,))])
-                continue
-            changed = True
-            moved = expression(_grouped(draft, identities, moving, target))
-            choices.append([Product(1.0, (Factor(moved),)), *still])
+        choices = [_choices(draft, identities, term, factor, target) for factor in term.factors]
+        changed |= any(len(choice) > 1 for choice in choices)
         for chosen in every_choice(*choices):
             combined = Product(term.coefficient, ())
             for part in chosen:
@@ -127,9 +131,46 @@ def _take_apart(draft: Draft, rank: str, target: Einsum) -> None:
         _replace(draft, target.name, expression(result))
 
 
-def _are_plain(terms: list[Product]) -> bool:
-    """True for terms that are single values, none a product."""
-    return all(len(term.factors) == 1 and not term.factors[0].divides for term in terms)
+def _choices(draft: Draft, identities: Identities, term: Product, factor: Factor, target: Einsum) -> list[Product]:
+    """The parts into which one factor of a term is taken."""
+    still, moving = identities.still_and_moving(factor.expr)
+    if factor.divides or len(term.factors) == 1 or not moving:
+        return [Product(1.0, (factor,))]
+    mixed = [part for part in moving if identities.is_product_of_the_rank(part)]
+    moving = [part for part in moving if part not in mixed]
+    if len(still) + len(mixed) + bool(moving) < 2:
+        return [Product(1.0, (factor,))]
+    rest = [Product(1.0, (Factor(expression(_grouped(draft, identities, moving, target))),))] if moving else []
+    return [*rest, *still, *mixed]
+
+
+def _split_off(
+    draft: Draft, identities: Identities, target: Einsum, terms: tuple[list[Product], list[Product]]
+) -> bool:
+    """sum (u + t) = sum u + n t, for terms t that do not change along any summed variable; False where that is not so."""
+    still, moving = terms
+    reduced = target.reduced_variables
+    rest = expression(_grouped(draft, identities, moving, target))
+    free = not set(reduced) & {name for term in still for factor in term.factors for name in variables_of(factor.expr)}
+    number = (
+        None if target.reduction is None or target.reduction.operator == "mean" else count_of(draft, reduced, target)
+    )
+    is_sum = target.reduction is not None and target.reduction.operator == "add"
+    if not free or not set(reduced) <= set(variables_of(rest)) or (is_sum and number is None):
+        return False
+    ranks = [name for name in target.output.variables if name in variables_of(rest)]
+    try:
+        inner = einsum(access(draft.fresh(f"S{target.name}"), ranks), rest, "add" if is_sum else "mean")
+    except ValidationError:
+        load = _as_tensor(draft, rest, target, f"C{target.name}")
+        inner = einsum(access(draft.fresh(f"S{target.name}"), ranks), load, "add" if is_sum else "mean")
+    total = Product(1.0, (Factor(Load(access=access(draft.reuse(inner, target.name), ranks))),))
+    count = () if number is None else (Factor(number),)
+    whole = expression([total, *(term.times(Product(1.0, count)) for term in still)])
+    if set(variables_of(whole)) != set(target.output.variables):
+        return False
+    draft.put(Einsum(output=target.output, expr=whole))
+    return True
 
 
 def _grouped(draft: Draft, identities: Identities, terms: list[Product], target: Einsum) -> list[Product]:
@@ -189,6 +230,25 @@ def _outermost_free(flow: Flow, expr: Expr) -> list[Expr]:
     return list(dict.fromkeys(part for argument in expr.arguments for part in _outermost_free(flow, argument)))
 
 
+def _hoist_functions(draft: Draft) -> None:
+    """Functions and sums that lack a variable of their Einsum, as Einsums of their own."""
+    for name, found in list(draft.einsums.items()):
+        new = {
+            part: _as_tensor(draft, part, found, f"U{name}")
+            for part in _outermost_lacking(found.expr, set(found.variables))
+            if _can_be_shared(draft, part)
+        }
+        _replace(draft, name, substituted(found.expr, dict(new)))
+
+
+def _outermost_lacking(expr: Expr, variables: set[str]) -> list[Expr]:
+    if not isinstance(expr, Call):
+        return []
+    if expr.operator not in ("mul", "div", "neg") and set(variables_of(expr)) < variables:
+        return [expr]
+    return list(dict.fromkeys(part for argument in expr.arguments for part in _outermost_lacking(argument, variables)))
+
+
 def share(draft: Draft) -> None:
     """What stands more than once, and is no running value, becomes one Einsum."""
     while True:
@@ -197,7 +257,7 @@ def share(draft: Draft) -> None:
         for found in draft.einsums.values():
             for part in iter_parts(found.expr):
                 if isinstance(part, Call) and _can_be_shared(draft, part):
-                    counts[part] += 1
+                    counts[part] += 1 + _is_power_of(found.expr, part)
                     first.setdefault(part, found)
         repeated = [part for part, count in counts.items() if count > 1]
         done = max(repeated, key=_size, default=None)
@@ -217,6 +277,13 @@ def _share(draft: Draft, part: Expr, near: Einsum) -> bool:
             draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))
             changed = True
     return changed
+
+
+def _is_power_of(expr: Expr, base: Expr) -> bool:
+    """True where a whole power of the base stands in the expression: it is a product of it with itself."""
+    return any(
+        isinstance(part, Call) and part.operator == "pow" and part.arguments[0] == base for part in iter_parts(expr)
+    )
 
 
 def _can_be_shared(draft: Draft, part: Expr) -> bool:
@@ -241,8 +308,14 @@ def _join_values(draft: Draft) -> None:
             continue
         whole = substituted(reader.expr, {Load(access=found.output): found.expr})
         short = _shortened(whole)
-        if _size(short) < _size(found.expr) + _size(reader.expr):
+        before = _size(found.expr) + _size(reader.expr)
+        if _size(short) < before or (_size(short) == before and _roots(short) != _roots(whole)):
             _replace(draft, reader.name, short)
+
+
+def _roots(expr: Expr) -> list[str]:
+    """Roots of an expression: where as many operators can write it, 1/sqrt is rsqrt."""
+    return [name for name in iter_operators(expr) if name in ("sqrt", "rsqrt")]
 
 
 def _shortened(expr: Expr) -> Expr:
@@ -252,5 +325,6 @@ def _shortened(expr: Expr) -> Expr:
     inner = Call(operator=expr.operator, arguments=tuple(map(_shortened, expr.arguments)))
     if inner.operator in ("add", "sub", "mul", "div", "neg"):
         short = expression(sum_of_products(inner, lambda _: None))
-        return short if _size(short) < _size(inner) else inner
+        is_shorter = _size(short) < _size(inner) or (_size(short) == _size(inner) and _roots(short) != _roots(inner))
+        return short if is_shorter else inner
     return Const(value=1.0) if inner == Call(operator="exp", arguments=(Const(value=0.0),)) else inner

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from einsums.interpreter_inputs import infinite_trials
 from einsums.interpreter_trials import Comparison, Trials
 from einsums.passes import analyse_passes, count_passes
 from einsums.problems import nearest
@@ -202,8 +203,17 @@ class _Search:
             return None
         if found.is_equal:
             return found
-        self.refuse(candidate.identity, str(found.counterexample or "no finite value of it could be compared"))
+        self.refuse(candidate.identity, self.difference(found))
         return None
+
+    def difference(self, found: Comparison) -> str:
+        """Where the cascades differ; if only where an input is infinite, what would say that it never is."""
+        if found.counterexample is None:
+            return "no finite value of it could be compared"
+        case = found.counterexample.case
+        names = [tensor.name for tensor in self.task.original.inputs if case in infinite_trials(tensor.name)]
+        hint = f"; if {names[0]} is never infinite, declare domain: {{{names[0]}: finite}}" if names else ""
+        return f"{found.counterexample}{hint}"
 
     def step(self, candidate: Candidate, comparison: Comparison) -> Step:
         rank, options = self.task.rank, self.task.options

@@ -43,42 +43,62 @@ _NEVER_NEGATIVE |= frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
 _ODD = frozenset(("tanh", "sign", "round"))  # of the sign of their argument
 
 
-def signs_of(draft: Draft) -> dict[str, Sign]:
-    """The sign of every tensor."""
-    domains = {item.tensor: item.values for item in draft.source.domains}
-    signs = {
-        tensor.name: UP if domains.get(tensor.name) in ("positive", "non-negative") else ANY
-        for tensor in draft.source.inputs
-    }
-    changed = True
-    while changed:
-        changed = False
-        for einsum in draft.einsums.values():
-            found = _of_einsum(einsum, signs, draft.initial.get(einsum.name, 0.0))
-            changed |= found != signs.get(einsum.name, NONE)
-            signs[einsum.name] = found
-    return signs
+class Signs:
+    """The sign of every tensor of a draft as it stands, and of expressions over them."""
 
+    def __init__(self, draft: Draft) -> None:
+        self.einsums = dict(draft.einsums)
+        domains = {item.tensor: item.values for item in draft.source.domains}
+        self.known = {
+            tensor.name: UP if domains.get(tensor.name) in ("positive", "non-negative") else ANY
+            for tensor in draft.source.inputs
+        }
+        changed = True
+        while changed:
+            changed = False
+            for einsum in self.einsums.values():
+                found = self._of_einsum(einsum, draft.initial.get(einsum.name, 0.0))
+                changed |= found != self.known.get(einsum.name, NONE)
+                self.known[einsum.name] = found
 
-def _of_einsum(einsum: Einsum, signs: dict[str, Sign], initial: float) -> Sign:
-    value = sign_of(einsum.expr, signs).or_(Sign(initial < 0, initial > 0))
-    if einsum.reduction is not None and einsum.reduction.operator == "or":
-        return UP
-    if einsum.reduction is not None and einsum.reduction.operator == "mul":
-        return ANY if value.negative else UP  # of none it is 1
-    return value
+    def _of_einsum(self, einsum: Einsum, initial: float) -> Sign:
+        value = self.of(einsum.expr).or_(Sign(initial < 0, initial > 0))
+        if einsum.reduction is not None and einsum.reduction.operator == "or":
+            return UP
+        if einsum.reduction is not None and einsum.reduction.operator == "mul":
+            return ANY if value.negative else UP  # of none it is 1
+        return value
 
+    def of(self, expr: Expr) -> Sign:
+        """The sign of an expression; a tensor of which nothing is known yet has none."""
+        match expr:
+            case Const(value=value):
+                return Sign(value < 0, value > 0)
+            case Load():
+                return self.known.get(expr.access.tensor, NONE)
+        assert isinstance(expr, Call)
+        if expr.operator == "sub":
+            order = self.order(*expr.arguments)
+            if order:
+                return UP if order > 0 else DOWN
+        return _of_call(expr, [self.of(argument) for argument in expr.arguments])
 
-def sign_of(expr: Expr, signs: dict[str, Sign]) -> Sign:
-    """The sign of an expression, from those of tensors; a tensor that is not there has none yet."""
-    match expr:
-        case Const(value=value):
-            return Sign(value < 0, value > 0)
-        case Load():
-            return signs.get(expr.access.tensor, NONE)
-    assert isinstance(expr, Call)
-    arguments = [sign_of(argument, signs) for argument in expr.arguments]
-    return _of_call(expr, arguments)
+    def order(self, left: Expr, right: Expr) -> int:
+        """1 where the left is never the smaller because it is an extremum of what the right is taken from, -1 where the
+        right is, 0 where neither is known: the least, an element or a mean, the greatest."""
+        (one, place), (other, place_of_other) = self._of_what(left), self._of_what(right)
+        for of, where, value, of_value, sign in ((one, place, right, other, 1), (other, place_of_other, left, one, -1)):
+            if of is not None and of in (value, of_value):
+                return where * sign
+        return 0
+
+    def _of_what(self, expr: Expr) -> tuple[Expr | None, int]:
+        """What a tensor is a reduction of, and where it lies: 1 a maximum, -1 a minimum, 0 a mean."""
+        found = self.einsums.get(expr.access.tensor) if isinstance(expr, Load) else None
+        if found is None or found.reduction is None or expr != Load(access=found.output):
+            return None, 0
+        places = {"max": 1, "min": -1, "mean": 0}
+        return (found.expr if found.reduction.operator in places else None), places.get(found.reduction.operator, 0)
 
 
 def _of_call(expr: Call, signs: list[Sign]) -> Sign:

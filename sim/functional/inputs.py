@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from einsums.domains import moved_inside
+from einsums.interpreter_inputs import moved_inside
 from einsums.nodes import Call, Einsum, Load
 from einsums.types import Cascade
 from einsums.workload import Workload

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from einsums.domains import allows_infinity, allows_zero, moved_inside
+from einsums.domains import allows_infinity, allows_zero
 from einsums.types import Cascade
 
 Arrays = dict[str, NDArray[np.float64]]
@@ -32,6 +32,11 @@ def trial_sizes(cascade: Cascade, rank: str) -> dict[str, int]:
     return sizes | {rank: RANK_SIZE} | dict.fromkeys(cascade.batch, 1)
 
 
+def infinite_trials(tensor: str) -> tuple[str, str]:
+    """Names of the trials in which an input is infinite."""
+    return f"-inf in {tensor}", f"masked by {tensor}"
+
+
 def iter_trials(cascade: Cascade, rank: str) -> Iterator[Trial]:
     """Adversarial inputs of a cascade, one axis for each rank and no batch axes; always the same."""
     for number, (name, make) in enumerate(_RECIPES.items()):
@@ -41,12 +46,21 @@ def iter_trials(cascade: Cascade, rank: str) -> Iterator[Trial]:
             domain = cascade.domain_of(tensor.name)
             inputs = {n: np.abs(v) for n, v in _made(cascade, rank, len(_RECIPES), _normal).items()}
             if allows_infinity(domain):
-                yield Trial(f"-inf in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf)))
-                yield Trial(f"masked by {tensor.name}", _mask_by(cascade, rank, inputs, tensor.name))
+                alone, with_zeros = infinite_trials(tensor.name)
+                yield Trial(alone, inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf)))
+                yield Trial(with_zeros, _mask_by(cascade, rank, inputs, tensor.name))
             inputs = _made(cascade, rank, len(_RECIPES) + 1, _normal)
             if allows_zero(domain):
                 yield Trial(f"0 in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, 0.0)))
             yield Trial(f"{tensor.name} far from zero", inputs | {tensor.name: inputs[tensor.name] + 1e8})
+
+
+def moved_inside(values: NDArray[np.float64], domain: str | None) -> NDArray[np.float64]:
+    """Finite numbers drawn for an input, moved into its domain: magnitudes, and 1 for 0 where that is outside."""
+    if domain not in ("positive", "non-negative"):
+        return values
+    magnitudes = np.abs(values)
+    return magnitudes if allows_zero(domain) else np.where(magnitudes == 0, 1.0, magnitudes)
 
 
 def _masked(cascade: Cascade, rank: str, inputs: Arrays, fill: tuple[str, float]) -> Arrays:
