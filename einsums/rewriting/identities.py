@@ -236,7 +236,7 @@ class Identities:
         return is_free and is_late and self.movements.of_term(term) == {}
 
     def is_product_of_the_rank(self, term: Product) -> bool:
-        """True for a term that is a late product along the rank, such as exp(x - g) / s: no difference can be taken of it."""
+        """True for a late product along the rank, such as exp(x - g) / s, which is no side of a difference."""
         (first, *others) = term.factors or (Factor(Const(value=0.0)),)
         if others or first.divides or not (self.flow.is_late(first.expr) and self.flow.walks(first.expr)):
             return bool(others) and self.flow.is_late(expression([term])) and self.flow.walks(expression([term]))
