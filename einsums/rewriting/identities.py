@@ -114,8 +114,9 @@ class Identities:
         if not parts.exponents and not has_rest:
             return expr
         scale = _LOGARITHM[expr.operator]
-        whole = [Product(scale, (Factor(expression(parts.exponents)),))]
-        terms = list(parts.exponents) if scale == 1 else whole if parts.exponents else []
+        terms = list(parts.exponents)
+        if terms and scale != 1:
+            terms = [Product(scale, (Factor(expression(terms)),))]
         if has_rest:
             terms.append(_one(Call(operator=expr.operator, arguments=(expression([parts.rest]),))))
         for divides, sign in ((False, 1.0), (True, -1.0)):

@@ -109,8 +109,7 @@ def _factors(expr: Expr) -> list[Expr]:
 
 # --- sums inside products -------------------------------------------------------------------------------------------
 def _take_apart(draft: Draft, rank: str, target: Einsum) -> None:
-    """a * (u + t) = a * u + a * t in a sum, for late terms t that do not move with an input, or that are products of the
-    rank themselves."""
+    """a * (u + t) = a * u + a * t in a sum, for late terms t that do not move, or are products of the rank themselves."""
     if target.reduction is None or target.reduction.operator not in ("add", "mean"):
         return
     identities = Identities(draft, Flow(draft, rank))
@@ -147,7 +146,7 @@ def _choices(draft: Draft, identities: Identities, term: Product, factor: Factor
 def _split_off(
     draft: Draft, identities: Identities, target: Einsum, terms: tuple[list[Product], list[Product]]
 ) -> bool:
-    """sum (u + t) = sum u + n t, for terms t that do not change along any summed variable; False where that is not so."""
+    """sum (u + t) = sum u + n t, for terms t that do not change along a summed variable; False where that is not so."""
     still, moving = terms
     reduced = target.reduced_variables
     rest = expression(_grouped(draft, identities, moving, target))

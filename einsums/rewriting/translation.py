@@ -54,7 +54,6 @@ class Movements:
             case Call():
                 still = all(self.of(argument) == {} for argument in expr.arguments)
                 return {} if still else None
-        return None
 
     def of_term(self, product: Product) -> Movement:
         """How a term of a sum moves; an unknown one by itself."""
