@@ -109,7 +109,7 @@ def _factors(expr: Expr) -> list[Expr]:
 
 # --- sums inside products -------------------------------------------------------------------------------------------
 def _take_apart(draft: Draft, rank: str, target: Einsum) -> None:
-    """a * (u + t) = a * u + a * t in a sum, for late terms t that do not move, or are products of the rank themselves."""
+    """a * (u + t) = a * u + a * t in a sum, for late terms t that do not move, or are products along the rank."""
     if target.reduction is None or target.reduction.operator not in ("add", "mean"):
         return
     identities = Identities(draft, Flow(draft, rank))
