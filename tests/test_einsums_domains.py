@@ -28,7 +28,7 @@ def declared(domain: Any) -> dict[str, Any]:
     [
         ({"A": "finit"}, "unknown domain 'finit' of A (did you mean 'finite'?)"),
         ({"A": "even"}, "unknown domain 'even' of A (known: finite, positive, non-negative)"),
-        ({"AB": "finite"}, "domain lists 'AB', which is no input (did you mean 'A'?)"),
+        ({"AA": "finite"}, "domain lists 'AA', which is no input (did you mean 'A'?)"),
         ({"Y": "positive"}, "domain lists 'Y', which is no input (known: A, B)"),
     ],
 )
