@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-from sim.assemble import load_experiment
 from sim.cycle.answer import Timing, time_design
+from sim.design.assemble import load_experiment
+from sim.design.experiment import stack
 from sim.engine.analytical import evaluate
-from sim.experiment import stack
-from sim.lower import lower
+from sim.lower.lowering import lower
 
 ROOT = Path(__file__).resolve().parents[1]
 DESIGNS = ("unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding")

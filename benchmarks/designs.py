@@ -11,10 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from sim import Experiment, load_experiment, simulate_all
+from sim.design.experiment import stack
 from sim.engine.analytical import count_rows, evaluate
-from sim.experiment import stack
-from sim.lower import Columns, lower
-from sim.machine import MachineColumns
+from sim.engine.tables import MachineColumns
+from sim.lower.lowering import Columns, lower
 
 NAMES = ("unfused", "flat", "fusemax-binding")
 

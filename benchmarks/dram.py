@@ -14,7 +14,7 @@ import numpy as np
 
 from arch.dram import DramController, DramTiming
 from sim.dram.requests import DramResult, simulate_requests
-from sim.load import CATALOGS, load_dram
+from sim.load.nouns import CATALOGS, load_dram
 
 ROOT = Path(__file__).resolve().parents[1]
 WINDOWS = (1, 32, 64)

@@ -6,10 +6,10 @@ Run it after a change of the model or of its constants and paste its output over
 from collections.abc import Iterator
 from dataclasses import replace
 
+from sim.commands.compare import PUBLISHED, Comparison, compare_source
 from sim.gpu.compare import Compared
 from sim.gpu.fit import FITTED, scaled
 from sim.gpu.predict import predict, total_s
-from sim.report.compare_command import PUBLISHED, Comparison, compare_source
 
 WITHOUT_LENGTHS = ("attention_decode", "gemm", "stream_copy")
 LENGTHS = ("512", "1k", "2k", "4k", "8k", "16k")

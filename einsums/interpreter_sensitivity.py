@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
 from einsums.nodes import Access, Call, Einsum, Expr, Index, Load, Tensor, Term, iter_loads
+from einsums.operators import OPERATOR_BY_NAME, Rounding
 from einsums.scope import recomposition
 from einsums.types import Cascade
 
@@ -78,12 +79,11 @@ class _Scales:
 
 
 _PASSING = frozenset(("mul", "div", "neg"))  # what scales an argument scales the result
-_EXACT = frozenset(("neg", "abs", "sign", "max", "min", "relu", "clamp", "select", "round", "floor", "ceil", "not"))
-_EXACT |= frozenset(("lt", "le", "gt", "ge", "eq", "ne", "and", "or"))
 
 
 def _is_rounded(expr: Expr) -> bool:
-    return isinstance(expr, Call) and expr.operator not in _EXACT
+    exact = (Rounding.EXACT, Rounding.CHOOSES)
+    return isinstance(expr, Call) and OPERATOR_BY_NAME[expr.operator].rounding not in exact
 
 
 def _is_product_of_tensors(expr: Expr) -> bool:

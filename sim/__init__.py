@@ -5,15 +5,15 @@ for many at once. Reports read results only.
 """
 
 from sim import _own_rooms  # noqa: F401 (first: it refuses strangers)
-from sim.assemble import load_experiment
-from sim.experiment import Experiment
+from sim.design.assemble import load_experiment
+from sim.design.experiment import Experiment
 from sim.explore.run import Options as SweepOptions
 from sim.explore.run import SweepResult, sweep
-from sim.flow import IllegalMapping, simulate, simulate_all
 from sim.functional.verification import Verification, VerifyOptions, verify
-from sim.load import load_architecture, load_cascade, load_mapping, load_model
-from sim.problems import InputError
-from sim.result import SimulationResult
+from sim.load.nouns import load_architecture, load_cascade, load_mapping, load_model
+from sim.load.problems import InputError
+from sim.simulation.flow import IllegalMapping, simulate, simulate_all
+from sim.simulation.result import SimulationResult
 
 __all__ = [
     "Experiment",

@@ -8,8 +8,8 @@ from typing import Any
 
 from arch.types import Architecture
 from mappings.types import Mapping
-from sim.assemble import load_experiment
-from sim.experiment import Experiment
+from sim.design.assemble import load_experiment
+from sim.design.experiment import Experiment
 from tests.random_mappings import random_experiment
 
 # The stages that a search finds for one-pass attention on a 2D and a 1D array.

@@ -7,7 +7,7 @@ import numpy as np
 
 from arch.dram import DramController, DramTiming
 from sim.dram.requests import DramResult
-from sim.load import load_dram
+from sim.load.nouns import load_dram
 from tests.dram_oracle import Waiting
 from tests.dram_rules import Issued
 

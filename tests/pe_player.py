@@ -17,7 +17,7 @@ from sim.cycle.extents import Extents
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.program import Lowered
 from sim.cycle.state import Run
-from sim.engine import cycle_columns as col
+from sim.engine.cycle import columns as col
 from sim.systolic.program import NOTHING, WEST, ZERO, Issue, OperatorSlots, Place, SystolicArray, Task, Tile
 from sim.systolic.runner import ArrayRun, run_program
 from sim.systolic.tasks import (

@@ -18,7 +18,7 @@ from einsums.graph import consumers_of
 from einsums.operators import OPERATORS, REDUCERS
 from einsums.types import Cascade, Einsum
 from mappings.types import Mapping
-from sim.experiment import Experiment
+from sim.design.experiment import Experiment
 
 CATALOG = Path(__file__).parents[1] / "einsums" / "catalog"
 SHIPPED = (

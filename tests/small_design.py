@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sim.__main__ import app
-from sim.load import CATALOGS
+from sim.load.nouns import CATALOGS
 
 CASCADE = """\
 name: scaled

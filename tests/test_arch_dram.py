@@ -8,8 +8,8 @@ import yaml
 from pydantic import ValidationError
 
 from arch.dram import GROUP_TIMINGS, REQUIRED_TIMINGS, TIMINGS, DramTiming, Timing
-from sim.load import CATALOGS, load_dram
-from sim.problems import InputError
+from sim.load.nouns import CATALOGS, load_dram
+from sim.load.problems import InputError
 from tests.dram_cases import PRESETS, changed, one_bus
 
 

@@ -10,7 +10,7 @@ import arch
 from arch import Architecture, area_um2
 from kernels.plans import TARGETS
 from sim.gpu.device import device_of
-from sim.load import load_architecture
+from sim.load.nouns import load_architecture
 
 GPUS = ("h100-sxm", "h200-sxm", "h100-pcie", "a100-sxm", "h20")
 H100 = Path(arch.__file__).parent / "catalog" / "h100-sxm.yaml"

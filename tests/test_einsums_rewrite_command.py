@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from einsums import count_passes, interpret
 from sim.__main__ import app
-from sim.load import load_cascade
-from sim.rewriting import cascade_yaml
+from sim.commands.rewrite import cascade_yaml
+from sim.load.nouns import load_cascade
 
 
 def run(*arguments: str) -> tuple[int, str, str]:

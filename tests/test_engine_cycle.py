@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from sim.assemble import load_experiment
 from sim.cycle.answer import Timing, time_design
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.lags import Edge, Rule, Timed, least_lags
+from sim.design.assemble import load_experiment
+from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import Evaluation, evaluate
-from sim.experiment import Experiment, stack
-from sim.flow import IllegalMapping, simulate, simulate_all, with_cycles
-from sim.load import load_dram
-from sim.lower import lower
-from sim.tables import Tables
+from sim.engine.tables import Tables
+from sim.load.nouns import load_dram
+from sim.lower.lowering import lower
+from sim.simulation.flow import IllegalMapping, simulate, simulate_all, with_cycles
 from tests.cycle_designs import ONE_PASS_STAGES, small_design, timed_experiment
 
 DESIGNS = ("unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding")

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from sim.assemble import load_experiment
 from sim.cycle.answer import design_of
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import nests_of
 from sim.cycle.program import lower_nest
 from sim.cycle.state import Window, run
+from sim.design.assemble import load_experiment
+from sim.design.experiment import stack
 from sim.dram.requests import simulate_requests
-from sim.engine import cycle_columns as col
 from sim.engine.analytical import evaluate
-from sim.experiment import stack
-from sim.lower import lower
+from sim.engine.cycle import columns as col
+from sim.lower.lowering import lower
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 
 from einsums import interpret
-from sim.assemble import load_experiment
 from sim.cycle.answer import design_of
 from sim.cycle.choice import full_chain
 from sim.cycle.nest import nests_of
 from sim.cycle.program import lower_nest
 from sim.cycle.state import Window, run
-from sim.engine import cycle_columns as col
+from sim.design.assemble import load_experiment
+from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import evaluate
-from sim.experiment import Experiment, stack
-from sim.lower import lower
+from sim.engine.cycle import columns as col
+from sim.lower.lowering import lower
 from sim.systolic.product import Shape, product_cycles
 from sim.systolic.program import SystolicArray
 from sim.systolic.runner import ArrayRun

@@ -12,7 +12,7 @@ import pytest
 
 from arch.dram import DramController, DramTiming
 from sim.dram.requests import DramResult, simulate_requests
-from sim.engine.dram_columns import CAUSES
+from sim.engine.dram.columns import CAUSES
 from tests.dram_cases import changed, random_controller, random_device, random_requests, trace_of, waiting_of
 from tests.dram_oracle import run
 from tests.dram_rules import Rules, refreshes_per_bank, violations

@@ -6,8 +6,8 @@ import pytest
 from arch.dram import DramController
 from sim.dram.requests import issue_commands, simulate_requests, stream_addresses
 from sim.dram.tables import address_parts
-from sim.engine.dram_address import decode
-from sim.load import load_dram
+from sim.engine.dram.address import decode
+from sim.load.nouns import load_dram
 from tests.dram_cases import PRESETS, changed, one_bus, trace_of
 from tests.dram_rules import Rules, violations
 

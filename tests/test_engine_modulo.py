@@ -11,7 +11,7 @@ import pytest
 
 from sim.binding.search import SearchOptions, bounds_of, find_schedule
 from sim.binding.types import COMPUTE, Dependency, Placement, Reader, Resource, Task, TaskGraph, Use, Value
-from sim.engine.modulo_time import in_flight
+from sim.engine.binding.time import in_flight
 from tests.binding_checker import broken, conflicts, every_schedule, held, overfull, words
 
 ROOT = Path(__file__).resolve().parent.parent

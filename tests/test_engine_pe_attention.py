@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from einsums import interpret
-from sim.load import load_cascade
+from sim.load.nouns import load_cascade
 from sim.systolic.program import NOTHING, WEST, ZERO, Issue, Place, SystolicArray, Task, Tile, Words
 from sim.systolic.runner import ArrayRun, run_program
 from sim.systolic.tasks import (

@@ -12,7 +12,7 @@ from sim.explore.bulk import Chunk, evaluate_points, value_names
 from sim.explore.load_sweep import load_plan
 from sim.explore.plan import Plan
 from sim.explore.search import random_points
-from sim.result import SimulationResult
+from sim.simulation.result import SimulationResult
 from tests.small_sweep import MACHINE, SWEEP, plan_of
 
 

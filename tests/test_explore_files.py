@@ -8,7 +8,7 @@ import pytest
 from sim import InputError, SweepOptions, sweep
 from sim.explore.load_sweep import load_plan, load_sweep
 from sim.explore.sweep import LogRange, Range
-from sim.load import CATALOGS
+from sim.load.nouns import CATALOGS
 from tests.small_sweep import MACHINE, SWEEP, plan_of, write_sweep
 
 AXES = SWEEP["axes"]

@@ -14,10 +14,10 @@ from arch.cores import Calibration
 from kernels.bench import schema
 from kernels.plans import TARGETS, AttentionProblem, plan
 from sim.__main__ import app
+from sim.commands.compare import compare_source, load_device
 from sim.gpu.cases import PUBLISHED, load_published
 from sim.gpu.fit import FITTED, calibration_error, fit, scaled
 from sim.gpu.predict import predict, total_s
-from sim.report.compare_command import compare_source, load_device
 from tests.bench_samples import sample_measurement
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,7 +145,7 @@ def run(*arguments):
 
 
 def test_json_is_one_document(comparison, monkeypatch):
-    monkeypatch.setattr("sim.report.compare_command.compare_source", lambda *_: comparison)
+    monkeypatch.setattr("sim.commands.compare.compare_source", lambda *_: comparison)
     result = run("--json")
     assert result.exit_code == 0
     document = json.loads(result.stdout)
@@ -158,7 +158,7 @@ def test_json_is_one_document(comparison, monkeypatch):
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_plot(comparison, monkeypatch, tmp_path, suffix):
-    monkeypatch.setattr("sim.report.compare_command.compare_source", lambda *_: comparison)
+    monkeypatch.setattr("sim.commands.compare.compare_source", lambda *_: comparison)
     paths = [tmp_path / f"{name}.{suffix}" for name in "ab"]
     for path in paths:
         assert run("--plot", path).exit_code == 0
@@ -249,7 +249,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, monkeypatch, text, message):
 def test_mistakes_of_the_command(comparison, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     if "--plot" in arguments:
-        monkeypatch.setattr("sim.report.compare_command.compare_source", lambda *_: comparison)
+        monkeypatch.setattr("sim.commands.compare.compare_source", lambda *_: comparison)
     result = run(*arguments)
     assert (result.exit_code, result.stderr.strip()) == (2, message)
 
@@ -272,7 +272,7 @@ def test_a_fit_is_written_as_a_machine(monkeypatch, tmp_path):
     from sim.gpu.fit import Fit
 
     device = load_device("h100-sxm")
-    monkeypatch.setattr("sim.report.compare_command.fit", lambda *_: Fit(device.calibration, 0.03))
+    monkeypatch.setattr("sim.commands.compare.fit", lambda *_: Fit(device.calibration, 0.03))
     path = tmp_path / "fitted.yaml"
     result = run("--fit", path)
     assert result.exit_code == 0

@@ -19,7 +19,7 @@ from sim.gpu.predict import predict, total_s
 from sim.gpu.prepared import prepare
 from sim.gpu.statistics import agreement, kendall, pearson
 from sim.gpu.traffic import traffic_of
-from sim.load import load_architecture
+from sim.load.nouns import load_architecture
 
 H100 = device_of(load_architecture("h100-sxm"))
 

@@ -6,7 +6,7 @@ import pytest
 
 from mappings import Mapping, Problem, check_mapping, resolve_tree
 from sim import IllegalMapping, load_architecture, load_cascade, load_experiment, load_mapping, simulate
-from sim.load import CATALOGS
+from sim.load.nouns import CATALOGS
 from tests.small_design import run, shipped_names_hidden, write_design
 
 EXPERIMENT, MODEL, MACHINE, MAPPING = "experiment.yaml", "model.yaml", "machine.yaml", "mapping.yaml"

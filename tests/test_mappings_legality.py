@@ -11,7 +11,7 @@ from mappings.check import check_mapping
 from mappings.tree import resolve_tree
 from mappings.types import Mapping
 from sim import Experiment, IllegalMapping, load_experiment, simulate
-from sim.load import load_architecture, load_cascade
+from sim.load.nouns import load_architecture, load_cascade
 from tests.by_hand import experiment_of, small_machine
 
 CATALOG = Path(__file__).parents[1] / "arch" / "catalog"

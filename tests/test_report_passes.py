@@ -10,11 +10,11 @@ from typer.testing import CliRunner
 
 from einsums import analyse_passes, build_graph
 from sim.__main__ import app
-from sim.load import load_cascade
-from sim.load_taxonomy import load_taxonomy
-from sim.report.passes_text import passes_text
-from sim.report.plots_cascade import place_nodes
-from sim.report.taxonomy import taxonomy_table
+from sim.load.nouns import load_cascade
+from sim.load.taxonomy import load_taxonomy
+from sim.report.design.passes_text import passes_text
+from sim.report.design.plots_cascade import place_nodes
+from sim.report.design.taxonomy import taxonomy_table
 
 DOCS = Path(__file__).parents[1] / "docs" / "passes.md"
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from sim import InputError, load_experiment, simulate
-from sim.report.plot_command import plot_folder
-from sim.report.plots_designs import draw_designs
-from sim.report.plots_panels import Panel, draw_panels
-from sim.report.plots_sweep_bars import draw_roofline
-from sim.report.reproduction_charts import write_reproduction_charts
-from sim.report.reproduction_names import NAMES, names_of
-from sim.report.results import ResultRow
-from sim.report.results_read import RESULTS, read_results
-from sim.report.sweep_breakdown import roof_of
-from sim.reproduce import load_reproduction
+from sim.commands.plot import plot_folder
+from sim.report.parts.plots_panels import Panel, draw_panels
+from sim.report.reproduction.charts import write_reproduction_charts
+from sim.report.reproduction.names import NAMES, names_of
+from sim.report.reproduction.results import ResultRow
+from sim.report.reproduction.results_read import RESULTS, read_results
+from sim.report.sweep.breakdown import roof_of
+from sim.report.sweep.plots_bars import draw_roofline
+from sim.report.sweep.plots_designs import draw_designs
+from sim.reproduction.run import load_reproduction
 from tests.small_design import run
 
 DESIGNS, MODELS, LENGTHS = ("slow", "fast"), ("BERT", "XLM"), (1024, 4096)

@@ -19,22 +19,22 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
 
-from sim.load import CATALOGS
-from sim.problems import InputError
-from sim.report import reproduction as report
-from sim.report.accountings import growths
-from sim.report.figure_data import bar_data, curve_data, length_label, stack_data
-from sim.report.files import write_file
-from sim.report.headline import headline_rows, shown, shown_difference, shown_published
-from sim.report.html import reproduction_page
-from sim.report.html_parts import inline_svg, number, percent, table
-from sim.report.plots import draw, render
-from sim.report.plots_bars import DESIGN_COLOURS, PART_COLOURS, lay_out
-from sim.report.reproduction import write_reproduction
-from sim.report.results import results_csv
-from sim.report.tables import headline_table
-from sim.reproduce import Run, run_reproduction
-from sim.reproduction_parts import Bars, Curve, Stacks
+from sim.load.nouns import CATALOGS
+from sim.load.problems import InputError
+from sim.report.parts.files import write_file
+from sim.report.parts.html import inline_svg, number, percent, table
+from sim.report.parts.plots_bars import DESIGN_COLOURS, PART_COLOURS, lay_out
+from sim.report.reproduction import writing as report
+from sim.report.reproduction.accountings import growths
+from sim.report.reproduction.figure_data import bar_data, curve_data, length_label, stack_data
+from sim.report.reproduction.headline import headline_rows, shown, shown_difference, shown_published
+from sim.report.reproduction.page import reproduction_page
+from sim.report.reproduction.plots import draw, render
+from sim.report.reproduction.results import results_csv
+from sim.report.reproduction.tables import headline_table
+from sim.report.reproduction.writing import write_reproduction
+from sim.reproduction.parts import Bars, Curve, Stacks
+from sim.reproduction.run import Run, run_reproduction
 
 DESIGNS = ("unfused", "flat", "cascade", "architecture", "binding")
 MODELS = ("BERT", "TrXL", "T5", "XLM")
@@ -352,7 +352,7 @@ def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     written = write_reproduction(paper, tmp_path / "here", said.append)
     # Another process, another hash seed.
     program = (
-        "import sys; from pathlib import Path; from sim.report.reproduction import write_reproduction as write; "
+        "import sys; from pathlib import Path; from sim.report.reproduction.writing import write_reproduction as write; "
         "write(sys.argv[1], Path(sys.argv[2]), lambda message: None)"
     )
     root = Path(__file__).resolve().parents[1]
@@ -427,7 +427,7 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_run(
 
 
 def test_the_reproduction_can_be_loaded_without_matplotlib() -> None:
-    program = "import sys, sim.reproduce, sim.report; print('matplotlib' in sys.modules)"
+    program = "import sys, sim.reproduction.run, sim.report; print('matplotlib' in sys.modules)"
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     done = subprocess.run(

@@ -15,20 +15,20 @@ from matplotlib.figure import Figure as Canvas
 from sim import load_experiment, simulate
 from sim.explore.points import read_points
 from sim.explore.run import sweep
-from sim.load import CATALOGS
-from sim.problems import InputError
-from sim.report.plots_labels import place_labels
-from sim.report.plots_pareto import draw_pareto
-from sim.report.plots_sweep import colour_of, draw_heat, draw_slopes
-from sim.report.plots_sweep_bars import draw_breakdown, draw_compare, draw_roofline
-from sim.report.sweep_best import best_data
-from sim.report.sweep_breakdown import best_designs, compare_data, detailed_rows, roof_of
-from sim.report.sweep_charts import charts_of, write_charts
-from sim.report.sweep_data import Study, heat_data, measure, pareto_data, settled_measure
-from sim.report.sweep_named import named_designs
-from sim.report.sweep_page import sweep_page
-from sim.report.sweep_slopes import experiment_at, least_traffic, on_chip_bytes, slope_data
-from sim.report.units import fitted
+from sim.load.nouns import CATALOGS
+from sim.load.problems import InputError
+from sim.report.parts.plots_labels import place_labels
+from sim.report.parts.units import fitted
+from sim.report.sweep.best import best_data
+from sim.report.sweep.breakdown import best_designs, compare_data, detailed_rows, roof_of
+from sim.report.sweep.charts import charts_of, write_charts
+from sim.report.sweep.data import Study, heat_data, measure, pareto_data, settled_measure
+from sim.report.sweep.named import named_designs
+from sim.report.sweep.page import sweep_page
+from sim.report.sweep.plots import colour_of, draw_heat, draw_slopes
+from sim.report.sweep.plots_bars import draw_breakdown, draw_compare, draw_roofline
+from sim.report.sweep.plots_pareto import draw_pareto
+from sim.report.sweep.slopes import experiment_at, least_traffic, on_chip_bytes, slope_data
 
 MACHINE = "architecture.components"
 SWEEP = {
@@ -300,7 +300,7 @@ def test_page_has_the_breakdown_of_legal_designs(folder: Path, study: Study) -> 
 
 
 def test_a_page_of_too_many_points_holds_the_fronts_and_says_so(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.report.sweep_page.MOST_POINTS", 20)
+    monkeypatch.setattr("sim.report.sweep.page.MOST_POINTS", 20)
     page = sweep_page(study, [], {})
     data = data_of(page)
     numbers = data["columns"][0]["values"]
@@ -315,7 +315,7 @@ def test_a_page_of_too_many_points_holds_the_fronts_and_says_so(study: Study, mo
 def test_fronts_are_looked_at_closely_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, front = np.arange(len(study.points)), study.points.front
     for most in (2, front.size + 5):
-        monkeypatch.setattr("sim.report.sweep_breakdown.MOST_DETAILED", most)
+        monkeypatch.setattr("sim.report.sweep.breakdown.MOST_DETAILED", most)
         found = detailed_rows(study, rows)
         assert found.size == most and study.points.is_legal[found].all()
         assert np.intersect1d(found, front).size == min(most, front.size)

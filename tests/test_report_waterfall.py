@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sim.assemble import load_experiment
-from sim.engine.cycle_columns import CAUSES
-from sim.report.plots_waterfall import COLOUR_BY_CAUSE, render_waterfall
-from sim.report.waterfall import MOST_EPOCHS, WAITS, epochs_of, waterfall_of
+from sim.design.assemble import load_experiment
+from sim.engine.cycle.columns import CAUSES
+from sim.report.design.plots_waterfall import COLOUR_BY_CAUSE, render_waterfall
+from sim.report.design.waterfall import MOST_EPOCHS, WAITS, epochs_of, waterfall_of
 from sim.timeline.recorder import record_timeline
 from sim.timeline.trace import COLOUR_BY_CAUSE as COLOUR_IN_TRACE
 from sim.timeline.types import Stretch

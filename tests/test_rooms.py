@@ -23,7 +23,7 @@ ROOMS = ("einsums", "arch", "mappings", "sim", "kernels")
 # Room: the modules of other rooms that it may import.
 MAY_IMPORT = {
     "einsums": (),
-    "arch": (),
+    "arch": ("einsums.tokens",),  # formulas and Einsums are two languages made of the same words and signs
     "mappings": ("einsums", "arch"),
     "kernels": (),
     # Of the kernels what needs the standard library only: plans, and the files that measurements are.
@@ -32,18 +32,37 @@ MAY_IMPORT = {
 # Room: what it may also import, but only inside the function that needs it.
 MAY_IMPORT_LATE = {"sim": ("kernels",)}
 
+# The floors of `sim`, from the ground up: a room imports rooms below its own floor, and itself. The door (`sim` alone)
+# and the entry stand on the roof.
+FLOORS = (
+    ("_own_rooms",),
+    ("engine",),
+    ("dram",),
+    ("load",),
+    ("lower",),
+    ("design",),
+    ("cycle", "systolic", "gpu"),
+    ("simulation",),
+    ("explore", "functional", "binding", "timeline", "reproduction"),
+    ("report",),
+    ("commands",),
+    ("__init__",),
+    ("__main__",),
+)
+FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
 # Package: the modules through which it enters (a name covers what is below it).
 DOORS = {
     "pydantic": ("einsums", "arch", "mappings", "sim"),
     "pydantic_core": ("einsums", "arch", "mappings", "sim"),  # the part of pydantic for custom types
-    "numpy": ("einsums.interpreter*", "sim", "kernels"),
+    "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels"),
     "networkx": ("einsums.graph",),
-    "yaml": ("sim.load*", "sim.document", "sim.scalars"),
+    "yaml": ("sim.load",),
     "numba": ("sim.engine",),
     "sqlite3": ("sim.explore.store", "sim.explore.export"),
-    "matplotlib": ("sim.report.plots*",),
+    "matplotlib": ("sim.report.*.plots*",),
     "typer": ("sim.__main__", "sim.commands"),
-    "rich": ("sim.commands.answering", "sim.report.tables", "sim.explore.progress"),
+    "rich": ("sim.commands.answering", "sim.report.reproduction.tables", "sim.explore.progress"),
     "torch": ("kernels",),
     "triton": ("kernels",),
 }
@@ -53,8 +72,8 @@ LATE_DOORS = {
     # Libraries that are compared against where they are installed.
     **dict.fromkeys(("flash_attn", "fla"), ("kernels.bench",)),
 }
-# Modules shared by machines that have nothing else installed.
-STANDARD_LIBRARY_ONLY = ("kernels.plans", *(f"kernels.bench.{name}" for name in (
+# Modules shared by rooms, or by machines that have nothing else installed.
+STANDARD_LIBRARY_ONLY = ("einsums.tokens", "kernels.plans", *(f"kernels.bench.{name}" for name in (
     "schema", "structure", "checks", "cases", "work", "harness", "journal", "report", "grid", "choosing", "nvml",
 )))  # fmt: skip
 
@@ -146,6 +165,28 @@ def check_directions(module: Module) -> Iterator[str]:
                 yield f"{module.name}:{line}: {module.room} may not import {name}"
             elif not is_late:
                 yield f"{module.name}:{line}: {name} is imported outside the function that needs it"
+
+
+def room_of_sim(name: str, is_module: bool) -> str:
+    """The room of `sim` that a dotted name lies in; what is taken from the door lies in `__init__`."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and (is_module or parts[1] in FLOOR_OF) else "__init__"
+
+
+def check_floors(module: Module) -> Iterator[str]:
+    """Imports inside `sim` go down; a module of its root that is no room is a complaint too."""
+    if module.room != "sim":
+        return
+    room = room_of_sim(module.name, is_module=True)
+    if room not in FLOOR_OF:
+        yield f"{module.name}: the root of sim holds the door, the entry and its guard, got '{room}'"
+        return
+    for name, line, _ in iter_imports(module.tree):
+        if name.partition(".")[0] != "sim":
+            continue
+        other = room_of_sim(name, is_module=False)
+        if other != room and FLOOR_OF[other] >= FLOOR_OF[room]:
+            yield f"{module.name}:{line}: {room} imports {other}, which is not below it"
 
 
 def check_doors(module: Module) -> Iterator[str]:
@@ -244,6 +285,7 @@ def check_packages(module: Module) -> Iterator[str]:
 
 RULES: dict[str, Callable[[Module], Iterator[str]]] = {
     "directions": check_directions,
+    "floors": check_floors,
     "doors": check_doors,
     "module-size": check_module_size,
     "functions": check_functions,
@@ -267,23 +309,29 @@ def test_checkout_keeps(rule: str) -> None:
 DEF6 = "def f(a, b, c, d, e, g): pass"
 BROKEN = [
     ("directions", "arch.types", "import einsums", "arch.types:1: arch may not import einsums"),
-    ("directions", "einsums.types", "from sim.load import x", "einsums.types:1: einsums may not import sim.load.x"),
+    ("directions", "arch.types", "import einsums.parser", "arch.types:1: arch may not import einsums.parser"),
+    ("directions", "einsums.types", "from sim.load.nouns import x", "einsums.types:1: einsums may not import sim.load.nouns.x"),
     ("directions", "mappings.types", "import sim", "mappings.types:1: mappings may not import sim"),
     ("directions", "kernels.plans", "import arch", "kernels.plans:1: kernels may not import arch"),
-    ("directions", "sim.flow", "from . import load", "sim.flow:1: relative import"),
-    ("directions", "sim.flow", "import tests.oracle", "sim.flow:1: a room imports tests"),
+    ("directions", "sim.simulation.flow", "from . import load", "sim.simulation.flow:1: relative import"),
+    ("directions", "sim.simulation.flow", "import tests.oracle", "sim.simulation.flow:1: a room imports tests"),
     (
         "directions",
         "sim.verify",
         "from kernels.reference import attend",
         "sim.verify:1: kernels.reference.attend is imported outside the function that needs it",
     ),
+    ("floors", "sim.load.nouns", "from sim.lower.rows import x", "sim.load.nouns:1: load imports lower, which is not below it"),
+    ("floors", "sim.cycle.nest", "import sim.gpu.device", "sim.cycle.nest:1: cycle imports gpu, which is not below it"),
+    ("floors", "sim.report.parts.units", "from sim import simulate", "sim.report.parts.units:1: report imports __init__, which is not below it"),
+    ("floors", "sim.flow", "x = 1", "sim.flow: the root of sim holds the door, the entry and its guard, got 'flow'"),
     ("doors", "einsums.types", "import numpy as np", "einsums.types:1: numpy enters elsewhere"),
-    ("doors", "sim.flow", "import yaml", "sim.flow:1: yaml enters elsewhere"),
-    ("doors", "sim.flow", "def f():\n    from numba import njit", "sim.flow:2: numba enters elsewhere"),
-    ("doors", "sim.flow", "import pandas", "sim.flow:1: pandas has no door"),
-    ("doors", "sim.flow", "import sqlite3", "sim.flow:1: sqlite3 enters elsewhere"),
-    ("doors", "sim.flow", "import torch", "sim.flow:1: torch enters elsewhere"),
+    ("doors", "sim.simulation.flow", "import yaml", "sim.simulation.flow:1: yaml enters elsewhere"),
+    ("doors", "sim.simulation.flow", "def f():\n    from numba import njit", "sim.simulation.flow:2: numba enters elsewhere"),
+    ("doors", "sim.simulation.flow", "import pandas", "sim.simulation.flow:1: pandas has no door"),
+    ("doors", "sim.simulation.flow", "import sqlite3", "sim.simulation.flow:1: sqlite3 enters elsewhere"),
+    ("doors", "sim.simulation.flow", "import torch", "sim.simulation.flow:1: torch enters elsewhere"),
+    ("doors", "einsums.tokens", "import pydantic", "einsums.tokens:1: pydantic in a module of the standard library only"),
     ("doors", "kernels.plans", "import numpy", "kernels.plans:1: numpy in a module of the standard library only"),
     ("doors", "kernels.bench", "import pydantic", "kernels.bench:1: pydantic enters elsewhere"),
     (
@@ -292,47 +340,51 @@ BROKEN = [
         "import optuna",
         "sim.explore.search:1: optuna is imported outside the function that needs it",
     ),
-    ("module-size", "sim.flow", "\n" * 401, "sim.flow: 401 lines, at most 400"),
-    ("functions", "sim.flow", "def f():\n" + "    x = 1\n" * 80, "sim.flow:1: f has 81 lines, at most 80"),
-    ("functions", "sim.flow", DEF6, "sim.flow:1: f has 6 parameters, at most 5"),
-    ("functions", "sim.flow", "class A:\n    def f(self, a, b, c, d, e, *g): pass", "sim.flow:2: f has 6 parameters, at most 5"),
+    ("module-size", "sim.simulation.flow", "\n" * 401, "sim.simulation.flow: 401 lines, at most 400"),
+    ("functions", "sim.simulation.flow", "def f():\n" + "    x = 1\n" * 80, "sim.simulation.flow:1: f has 81 lines, at most 80"),
+    ("functions", "sim.simulation.flow", DEF6, "sim.simulation.flow:1: f has 6 parameters, at most 5"),
+    ("functions", "sim.simulation.flow", "class A:\n    def f(self, a, b, c, d, e, *g): pass", "sim.simulation.flow:2: f has 6 parameters, at most 5"),
     (
         "functions",
         "sim.engine.cycle",
         "@compiled\ndef f(a, b, c, d, e, g, h, i, j): pass",
         "sim.engine.cycle:2: f has 9 parameters, at most 8",
     ),
-    ("calls", "sim.flow", "print(1)", "sim.flow:1: print"),
-    ("calls", "sim.report.plots", "eval('1')", "sim.report.plots:1: eval"),
+    ("calls", "sim.simulation.flow", "print(1)", "sim.simulation.flow:1: print"),
+    ("calls", "sim.report.reproduction.plots", "eval('1')", "sim.report.reproduction.plots:1: eval"),
     ("calls", "arch.types", "def f():\n    exec('1')", "arch.types:2: exec"),
-    ("designs", "sim.flow", "# as FuseMax does", "sim.flow:1: names the design FuseMax"),
-    ("designs", "sim.flow", "fuse_max = 1", "sim.flow:1: names the design fuse_max"),
+    ("designs", "sim.simulation.flow", "# as FuseMax does", "sim.simulation.flow:1: names the design FuseMax"),
+    ("designs", "sim.simulation.flow", "fuse_max = 1", "sim.simulation.flow:1: names the design fuse_max"),
     ("designs", "mappings.check", "# the FLAT way", "mappings.check:1: names the design FLAT"),
     ("designs", "arch.types", "# see flat-edge", "arch.types:1: names the design flat-edge"),
-    ("designs", "sim.flow", "x = name == 'flat'", "sim.flow:1: names the design flat"),
-    ("docstring", "sim.flow", "x = 1", "sim.flow: no docstring"),
+    ("designs", "sim.simulation.flow", "x = name == 'flat'", "sim.simulation.flow:1: names the design flat"),
+    ("docstring", "sim.simulation.flow", "x = 1", "sim.simulation.flow: no docstring"),
 ]  # fmt: skip
 
 KEPT = [
-    ("directions", "sim.flow", "import einsums, arch, mappings.types\nfrom kernels.plans import plan"),
+    ("directions", "sim.simulation.flow", "import einsums, arch, mappings.types\nfrom kernels.plans import plan"),
     ("directions", "sim.verify", "def f():\n    from kernels.reference import attend"),
+    ("directions", "arch.expression", "from einsums.tokens import Token"),
     ("directions", "mappings.check", "from arch.types import Memory\nfrom mappings.types import Loop"),
+    ("floors", "sim.lower.rows", "from sim.load.nouns import x\nfrom sim.lower.ranks import y\nimport mappings"),
+    ("floors", "sim.__main__", "from sim.commands import designs\nfrom sim import simulate"),
+    ("floors", "mappings.check", "x = 1"),
     ("doors", "einsums.interpreter", "import numpy as np\nimport math"),
     ("doors", "sim.engine.cycle", "from numba import njit"),
-    ("doors", "sim.load_mapping", "import yaml"),
+    ("doors", "sim.load.text", "import yaml"),
     ("doors", "sim.explore.search", "def f():\n    import optuna"),
     ("doors", "kernels.plans", "from dataclasses import dataclass"),
-    ("module-size", "sim.flow", "\n" * 400),
-    ("functions", "sim.flow", "def f():\n" + "    x = 1\n" * 79),
-    ("functions", "sim.flow", "class A:\n    def f(self, a, b, c, d, e): pass"),
+    ("module-size", "sim.simulation.flow", "\n" * 400),
+    ("functions", "sim.simulation.flow", "def f():\n" + "    x = 1\n" * 79),
+    ("functions", "sim.simulation.flow", "class A:\n    def f(self, a, b, c, d, e): pass"),
     ("functions", "sim.engine.cycle", "@compiled\ndef f(a, b, c, d, e, g, h, i): pass"),
     ("functions", "kernels.flash", f"@triton.jit\n{DEF6}"),
     ("functions", "sim.commands.designs", f"@answers\n{DEF6}"),
-    ("calls", "sim.report.tables", "print(1)"),
-    ("calls", "sim.flow", "table.print(1); model.eval()"),
-    ("designs", "sim.flow", "x = a.flat[0] + flatten(a)  # Nayak et al., MICRO 2024; flat arrays"),
+    ("calls", "sim.report.reproduction.tables", "print(1)"),
+    ("calls", "sim.simulation.flow", "table.print(1); model.eval()"),
+    ("designs", "sim.simulation.flow", "x = a.flat[0] + flatten(a)  # Nayak et al., MICRO 2024; flat arrays"),
     ("designs", "kernels.plans", "# FLAT"),
-    ("docstring", "sim.flow", '"""Says what it is for."""'),
+    ("docstring", "sim.simulation.flow", '"""Says what it is for."""'),
 ]
 
 
@@ -347,7 +399,7 @@ def test_rule_is_content(rule: str, name: str, text: str) -> None:
 
 
 def test_packages_rule() -> None:
-    text = '"""Doc."""\n\nfrom sim.flow import simulate\nx = 1\n__all__ = ["simulate"]\n'
+    text = '"""Doc."""\n\nfrom sim.simulation.flow import simulate\nx = 1\n__all__ = ["simulate"]\n'
     assert list(check_packages(Module("sim", text, True, ("flow",)))) == ["sim:4: more than a docstring and re-exports"]
     hiding = '"""Doc."""\nfrom sim.simulate import simulate\n'
     assert list(check_packages(Module("sim", hiding, True, ("simulate",)))) == [

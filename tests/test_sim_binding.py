@@ -14,7 +14,7 @@ from sim.binding.answer import bind
 from sim.binding.graph import task_graphs
 from sim.binding.search import SearchOptions
 from sim.binding.types import COMPUTE, LOAD, UNLOAD
-from sim.flow import IllegalMapping
+from sim.simulation.flow import IllegalMapping
 from tests.binding_checker import broken, conflicts, held, overfull
 
 QUICK = SearchOptions(effort=400_000)

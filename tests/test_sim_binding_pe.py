@@ -15,7 +15,7 @@ from sim import load_experiment
 from sim.binding.graph import task_graphs
 from sim.binding.search import SearchOptions, find_schedule
 from sim.binding.types import Dependency, ModuloSchedule, TaskGraph
-from sim.load import load_cascade
+from sim.load.nouns import load_cascade
 from tests.test_engine_pe_attention import Clock, Sizes, attention_inputs, run_attention
 
 OPTIONS = SearchOptions(effort=2_000_000)

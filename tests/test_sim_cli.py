@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from sim import load_experiment, simulate
-from sim.checking import NOUNS, kind_of
-from sim.document import parse_document
-from sim.load import CATALOGS
+from sim.commands.checking import NOUNS, kind_of
+from sim.load.document import parse_document
+from sim.load.nouns import CATALOGS
 from tests.small_design import FILES, heed_interrupts, run, write_design
 
 ROOT = Path(__file__).resolve().parents[1]

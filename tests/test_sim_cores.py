@@ -2,8 +2,8 @@
 
 import pytest
 
-from sim.assemble import load_experiment
-from sim.flow import IllegalMapping, simulate
+from sim.design.assemble import load_experiment
+from sim.simulation.flow import IllegalMapping, simulate
 
 H100_CORES = 132
 TILES = 16 * 16384 // 128  # heads x tiles of queries of attention-h100

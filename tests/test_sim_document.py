@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sim.document import Document, parse_document, parse_set, read_document
-from sim.problems import InputError, InputProblem, format_path
+from sim.load.document import Document, parse_document, parse_set, read_document
+from sim.load.problems import InputError, InputProblem, format_path
 
 
 def error_of(text: str) -> str:

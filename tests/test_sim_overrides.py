@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from sim.catalogs import Catalog
-from sim.document import Document, parse_document, read_document
-from sim.overrides import override, resolve_base, set_path
-from sim.problems import InputError
-from sim.structure import structure
-from sim.suggest import near_or_all, nearest
+from sim.load.catalogs import Catalog
+from sim.load.document import Document, parse_document, read_document
+from sim.load.overrides import override, resolve_base, set_path
+from sim.load.problems import InputError
+from sim.load.structure import structure
+from sim.load.suggest import near_or_all, nearest
 
 DATA = {
     "components": {"GLB": {"size": 1, "row": 2}},

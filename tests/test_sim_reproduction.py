@@ -10,11 +10,11 @@ from statistics import fmean
 import pytest
 
 from sim import load_experiment, simulate
-from sim.load import CATALOGS
-from sim.problems import InputError
-from sim.report.comparison import compare, unused_explanations
-from sim.report.headline import headline_rows, iter_subsets
-from sim.reproduce import Run, metric_value, operation_energy_pj, run_reproduction
+from sim.load.nouns import CATALOGS
+from sim.load.problems import InputError
+from sim.report.reproduction.comparison import compare, unused_explanations
+from sim.report.reproduction.headline import headline_rows, iter_subsets
+from sim.reproduction.run import Run, metric_value, operation_energy_pj, run_reproduction
 
 FOLDER = CATALOGS["reproduction"].folder
 MODELS = {"BERT": (12, 64), "TrXL": (16, 64), "T5": (8, 64), "XLM": (16, 128)}

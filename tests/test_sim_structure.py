@@ -14,9 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from sim.document import parse_document, plain_document
-from sim.problems import InputError
-from sim.structure import structure
+from sim.load.document import parse_document, plain_document
+from sim.load.problems import InputError
+from sim.load.structure import structure
 
 
 class Noun(BaseModel):

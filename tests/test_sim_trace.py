@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
-from sim.assemble import load_experiment
-from sim.flow import IllegalMapping, simulate
-from sim.report.trace_command import dump, parse_window
+from sim.commands.trace import dump, parse_window
+from sim.design.assemble import load_experiment
+from sim.simulation.flow import IllegalMapping, simulate
 from sim.timeline.recorder import record_timeline
 from sim.timeline.trace import COLOUR_BY_CAUSE, trace_document
 from sim.timeline.types import Span, Stretch, Timeline

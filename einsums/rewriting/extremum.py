@@ -13,7 +13,7 @@ and the same with max and min exchanged, but for the last. Rounding is monotone,
 from typing import NamedTuple
 
 from einsums.nodes import Call, Einsum, Expr, Load
-from einsums.operators import REDUCER_BY_NAME
+from einsums.operators import OPERATORS, REDUCER_BY_NAME, ErrorRule
 from einsums.rewriting.algebra import (
     Factor,
     Product,
@@ -26,10 +26,8 @@ from einsums.rewriting.algebra import (
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.signs import Sign, Signs
 
-RISING = frozenset(
-    ("exp", "log", "log2", "sqrt", "sigmoid", "tanh", "softplus", "relu", "sign", "round", "floor", "ceil")
-)
-FALLING = frozenset(("neg", "rsqrt"))
+RISING = frozenset(row.name for row in OPERATORS if row.error is ErrorRule.INCREASING and row.arity == 1)
+FALLING = frozenset(row.name for row in OPERATORS if row.error is ErrorRule.DECREASING and row.arity == 1) | {"neg"}
 _OTHER = {"max": "min", "min": "max"}
 
 

@@ -40,7 +40,7 @@ class Sign(NamedTuple):
 ANY, UP, DOWN, NONE = Sign(True, True), Sign(False, True), Sign(True, False), Sign()
 _NEVER_NEGATIVE = frozenset(("exp", "abs", "sqrt", "rsqrt", "sigmoid", "softplus", "relu", "and", "or", "not"))
 _NEVER_NEGATIVE |= frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
-_ODD = frozenset(("tanh", "sign", "round"))  # of the sign of their argument
+_ODD = frozenset(("erf", "tanh", "sign", "round"))  # of the sign of their argument
 
 
 class Signs:

@@ -15,8 +15,8 @@ from sim.binding.graph import task_graphs
 from sim.binding.search import SearchOptions, find_schedule
 from sim.binding.stages import stages_in_order
 from sim.binding.types import ModuloSchedule
-from sim.experiment import Experiment
-from sim.load_text import yaml_text
+from sim.design.experiment import Experiment
+from sim.load.text import yaml_text
 
 SCHEMA = "einfuse-binding-1"
 

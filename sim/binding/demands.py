@@ -17,7 +17,7 @@ from sim.binding.nest import Design, Group
 from sim.binding.types import COMPUTE, LOAD, UNLOAD, Resource, Task, Use
 from sim.cycle.amounts import Way, ported_memories, tensors_of, ways_of
 from sim.engine.columns import FlowColumn
-from sim.flows import Touch
+from sim.lower.flows import Touch
 
 COLUMN_LINKS, ROW_LINKS = "links down the columns", "links along the rows"
 

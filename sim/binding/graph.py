@@ -15,8 +15,8 @@ from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.binding.demands import Demands, own_pieces, pieces_of, whole_pieces
 from sim.binding.nest import Design, Group, design_of, groups_of
 from sim.binding.types import Dependency, Reader, TaskGraph, Value
-from sim.experiment import Experiment
-from sim.flows import Touch
+from sim.design.experiment import Experiment
+from sim.lower.flows import Touch
 
 
 @dataclass

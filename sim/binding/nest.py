@@ -15,16 +15,16 @@ import numpy as np
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.cycle.extents import Extents, LoopTile, Walk
+from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import Evaluation, evaluate
 from sim.engine.columns import KeepColumn
 from sim.engine.counting import first_tile_words
-from sim.experiment import Experiment, stack
-from sim.fit import size_problems
-from sim.flow import IllegalMapping
-from sim.flows import FlowBuilder
-from sim.lower import lower, lower_structure
-from sim.rows import RowTable
-from sim.tables import Tables
+from sim.engine.tables import Tables
+from sim.lower.fit import size_problems
+from sim.lower.flows import FlowBuilder
+from sim.lower.lowering import lower, lower_structure
+from sim.lower.rows import RowTable
+from sim.simulation.flow import IllegalMapping
 
 
 @dataclass(frozen=True)

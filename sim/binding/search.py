@@ -2,8 +2,8 @@
 
 Lower bounds come from every resource (what one tile takes of it, over its capacity) and from every cycle of
 dependencies (its latency over its distance). From the largest of them upward, each interval is searched
-(`sim.engine.modulo`) until one has a schedule; the next search among its schedules looks for the fewest words in
-flight, then the fewest stages. An interval below the answer is excluded when its search ended within its budget; if
+(`sim.engine.binding.search`) until one has a schedule; the next search among its schedules looks for the fewest words
+in flight, then the fewest stages. An interval below the answer is excluded when its search ended within its budget; if
 not, it is the gap.
 """
 
@@ -16,11 +16,11 @@ from math import ceil, gcd, prod
 import numpy as np
 
 from sim.binding.types import Bound, ModuloSchedule, Placement, TaskGraph
-from sim.engine import modulo_columns as col
-from sim.engine.modulo import search
-from sim.engine.modulo_cost import count_pieces, sum_words
-from sim.engine.modulo_rows import floor_pieces
-from sim.engine.modulo_time import cycle_interval, longest_paths
+from sim.engine.binding import columns as col
+from sim.engine.binding.cost import count_pieces, sum_words
+from sim.engine.binding.rows import floor_pieces
+from sim.engine.binding.search import search
+from sim.engine.binding.time import cycle_interval, longest_paths
 
 LONGEST_INTERVAL = 1 << 16  # offsets are tried cycle by cycle
 MOST_STRIDE_CHOICES = 256

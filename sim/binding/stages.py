@@ -16,8 +16,8 @@ import numpy as np
 from mappings.tree import ResolvedTree
 from sim.binding.search import SearchOptions, tables_of
 from sim.binding.types import COMPUTE, Dependency, ModuloSchedule, Task, TaskGraph
-from sim.engine.modulo_cost import count_pieces, shift_stages, sum_words, too_full
-from sim.engine.modulo_time import settle_stages
+from sim.engine.binding.cost import count_pieces, shift_stages, sum_words, too_full
+from sim.engine.binding.time import settle_stages
 
 MOST_TRIALS = 1 << 16
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import typer
 
-from sim.document import parse_set
-from sim.flow import IllegalMapping
-from sim.problems import InputError, InputProblem
+from sim.load.document import parse_set
+from sim.load.problems import InputError, InputProblem
+from sim.simulation.flow import IllegalMapping
 
 DONE, NO, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 # Results that are read by a program or kept in a file are not wrapped to a terminal's width.

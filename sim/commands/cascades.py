@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import DONE, NO, answers, tell
-from sim.load import load_cascade
+from sim.load.nouns import load_cascade
 
 
 @answers
@@ -18,7 +18,7 @@ def passes_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the cascade's graph by pass into an .svg or .png.")] = None,
 ) -> None:
     """How often a cascade must traverse a rank, whatever the mapping, and why."""
-    from sim.report.passes_text import passes_document, passes_text, plot_passes
+    from sim.report.design.passes_text import passes_document, passes_text, plot_passes
 
     read_cascade = load_cascade(cascade)
     document = passes_document(read_cascade, rank)
@@ -40,7 +40,7 @@ def rewrite_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> int:
     """Derive a cascade with fewer passes, with the identities used and a numerical check."""
-    from sim.rewriting import rewrite_cascade, rewriting_json, rewriting_text, write_cascade
+    from sim.commands.rewrite import rewrite_cascade, rewriting_json, rewriting_text, write_cascade
 
     found = rewrite_cascade(cascade, passes, rank, {"form": form, "conditional": conditional})
     if output is not None:

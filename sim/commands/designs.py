@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from sim.assemble import load_experiment
 from sim.commands.answering import BAD_INPUT, DONE, NO, answers, draw, parse_changes, said, tell
-from sim.flow import check_engine, simulate
-from sim.load import load_architecture
-from sim.problems import InputError, InputProblem
+from sim.design.assemble import load_experiment
+from sim.load.nouns import load_architecture
+from sim.load.problems import InputError, InputProblem
+from sim.simulation.flow import check_engine, simulate
 
 
 @answers
@@ -32,7 +32,7 @@ def simulate_command(
     if as_json:
         print(json.dumps(result.to_json(), indent=2, allow_nan=False))
         return
-    from sim.report.simulation_table import heading, simulation_tables
+    from sim.report.design.simulation_table import heading, simulation_tables
 
     draw(heading(result), simulation_tables(result))
     for warning in result.warnings:
@@ -45,7 +45,7 @@ def reproduce_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; out/NAME by default.")] = None,
 ) -> None:
     """Reproduce a published evaluation: results.csv, figures and index.html, and the headline table."""
-    from sim.report.reproduction import write_reproduction
+    from sim.report.reproduction.writing import write_reproduction
 
     written = write_reproduction(name, out or Path("out") / Path(name).stem, tell)
     print(written.headline)
@@ -60,7 +60,7 @@ def check_command(
     ] = None,
 ) -> int:
     """Check files of any kind; all problems of all files at once."""
-    from sim.checking import check_file
+    from sim.commands.checking import check_file
 
     machine = load_architecture(architecture) if architecture else None
     checked = [check_file(path, machine) for path in files]
@@ -91,7 +91,7 @@ def trace_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the waterfall of the window into an .svg or .png.")] = None,
 ) -> None:
     """Write what every array and memory does, cycle by cycle, as a timeline to look at."""
-    from sim.report.trace_command import Wishes, write_trace
+    from sim.commands.trace import Wishes, write_trace
 
     read_experiment = load_experiment(experiment, parse_changes(changes or []))
     print(write_trace(read_experiment, Wishes(output, window, max_events, plot)))
@@ -111,7 +111,7 @@ def bind_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
 ) -> int:
     """Find when each Einsum runs: the shortest interval at which tiles can follow each other, with its proof."""
-    from sim.report.binding_command import find_binding, show_binding, write_mapping
+    from sim.commands.bind import find_binding, show_binding, write_mapping
 
     design = load_experiment(experiment, parse_changes(changes or []))
     try:
@@ -145,7 +145,7 @@ def verify_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of tables.")] = False,
 ) -> int:
     """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
-    from sim.report.verify_command import Wishes, run_verification, show_verification
+    from sim.commands.verify import Wishes, run_verification, show_verification
 
     wishes = Wishes(tuple(precision or ()), exponential, backend, seed, against)
     found = run_verification(name, parse_changes(changes or []), wishes)
@@ -161,6 +161,6 @@ def list_command(
     kind: Annotated[str | None, typer.Argument(help="cascades, architectures, ...; all kinds by default.")] = None,
 ) -> None:
     """List what ships: experiments, sweeps, cascades, architectures, mappings, models, reproductions, ..."""
-    from sim.report.list_command import listing
+    from sim.commands.listing import listing
 
     print(listing(kind))

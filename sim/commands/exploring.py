@@ -26,7 +26,7 @@ def sweep_command(
     the Pareto fronts as front.csv, their hypervolumes as fronts.csv. Then `einfuse plot DIR` draws them.
     Shipped sweeps: `einfuse list sweeps`.
     """
-    from sim.explore.command import run_command
+    from sim.commands.sweep import run_command
     from sim.explore.run import Options
 
     options = Options(executor, scheduler, workers, resume, fresh, parquet)
@@ -46,6 +46,6 @@ def plot_command(
     roofline; the page (index.html) holds its points too. Of a reproduction: speedup and energy, utilization,
     Pareto front, roofline (charts.html).
     """
-    from sim.report.plot_command import plot_folder
+    from sim.commands.plot import plot_folder
 
     tell(f"written: {plot_folder(folder, tell)}")

@@ -30,7 +30,7 @@ def compare_command(
     fit: Annotated[Path | None, typer.Option(help="Fit the machine's constants; write them as a machine here.")] = None,
 ) -> None:
     """Predicted against measured time of GPU kernels, beside simpler models."""
-    from sim.report import compare_command as body
+    from sim.commands import compare as body
 
     if fit is not None:
         tell(body.write_fit(machine or body.DEFAULT_MACHINE, fit))

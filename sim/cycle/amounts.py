@@ -25,7 +25,7 @@ from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.extents import Extents, Walk
 from sim.cycle.nest import Slot
-from sim.flows import FlowBuilder, Touch
+from sim.lower.flows import FlowBuilder, Touch
 
 
 @dataclass(frozen=True, slots=True)

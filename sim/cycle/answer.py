@@ -2,7 +2,7 @@
 really happens.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -13,15 +13,14 @@ from sim.cycle.keeps import keeps_of, traffic_of
 from sim.cycle.nest import Nest, nests_of
 from sim.cycle.program import Design, Lowered, lower_nest
 from sim.cycle.state import Run, run
+from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
-from sim.engine.cycle_columns import CAUSES, OFF_CHIP
-from sim.experiment import Experiment
-from sim.flows import FlowBuilder
-from sim.lower import Structure
-from sim.ranks import rank_space
-from sim.result import SimulationResult
-from sim.rows import RowTable
-from sim.tables import Tables
+from sim.engine.cycle.columns import CAUSES, OFF_CHIP
+from sim.engine.tables import Tables
+from sim.lower.flows import FlowBuilder
+from sim.lower.lowering import Structure
+from sim.lower.ranks import rank_space
+from sim.lower.rows import RowTable
 
 
 @dataclass(frozen=True)
@@ -147,37 +146,3 @@ def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> Timing
     for array in arrays:
         stalls[array][CAUSES[OFF_CHIP]] += between
     return Timing(cycles, stalls, busy, served, tuple(runs), tuple(warnings))
-
-
-def timed_result(result: SimulationResult, timing: Timing) -> SimulationResult:
-    """An analytical result with the time, and what follows from it, of the cycle engine."""
-    slower = result.cycles / timing.cycles if timing.cycles else 1.0
-    shares = {
-        array: {einsum: share * slower for einsum, share in parts.items()}
-        for array, parts in result.utilization_by_einsum.items()
-    }
-    return replace(
-        result,
-        engine="cycle",
-        cycles=float(timing.cycles),
-        latency_s=timing.cycles / result.experiment.architecture.clock_hz,
-        utilization={array: sum(parts.values()) for array, parts in shares.items()},
-        utilization_by_einsum=shares,
-        busy_cycles_by_einsum={name: float(spent) for name, spent in timing.busy.items()},
-        cycles_by_resource=resources(result, timing),
-        warnings=(*result.warnings, *timing.warnings),
-        stall_cycles=timing.stalls,
-    )
-
-
-def resources(result: SimulationResult, timing: Timing) -> dict[str, float]:
-    """The latency by what the busiest array did, or waited for: its points, a memory, a drain, something else."""
-    architecture = result.experiment.architecture
-    computes = {array: timing.cycles - sum(lost.values()) for array, lost in timing.stalls.items()}
-    busiest = max(computes, key=computes.__getitem__)
-    found = dict.fromkeys(result.cycles_by_resource, 0.0)
-    found[busiest] = float(computes[busiest])
-    for cause, lost in timing.stalls[busiest].items():
-        name = architecture.root.name if cause == CAUSES[OFF_CHIP] else cause
-        found[name] = found.get(name, 0.0) + lost
-    return found

@@ -15,7 +15,7 @@ from sim.cycle.extents import Extents, Variants, Walk
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.nest import Nest
 from sim.cycle.order import Need, Order, Plan
-from sim.flows import FlowBuilder
+from sim.lower.flows import FlowBuilder
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.ranks import RankSpace
+from sim.lower.ranks import RankSpace
 
 Extents = tuple[int, ...]
 

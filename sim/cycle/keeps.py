@@ -11,7 +11,7 @@ from fractions import Fraction
 from mappings.tree import PlacedKeep
 from sim.cycle.amounts import Machine, Way
 from sim.cycle.nest import Nest, Slot
-from sim.flows import FlowBuilder, Touch
+from sim.lower.flows import FlowBuilder, Touch
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class NestKeep:
 
 
 def traffic_of(builder: FlowBuilder, keep: PlacedKeep) -> tuple[Traffic, ...]:
-    """What crosses the border of a kept tile, as `sim.flows` counts it."""
+    """What crosses the border of a kept tile, as `sim.lower.flows` counts it."""
     touches = builder.touches_of(keep.tensor)
     inside = [t for t in touches if keep.covers(t.leaf.index)]
     if not inside:

@@ -11,7 +11,7 @@ from mappings.tree import PlacedLeaf, ResolvedTree
 from sim.cycle.amounts import Amount
 from sim.cycle.lags import Edge, Rule, Timed, comes_before, least_lags
 from sim.cycle.nest import Nest, Slot
-from sim.flows import FlowBuilder
+from sim.lower.flows import FlowBuilder
 
 
 @dataclass(frozen=True, slots=True)

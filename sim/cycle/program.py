@@ -17,7 +17,7 @@ from sim.cycle.keeps import NestKeep, Traffic
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.order import Need, Order, needs_of, with_equal_repetitions
 from sim.cycle.state import Program
-from sim.engine import cycle_columns as col
+from sim.engine.cycle import columns as col
 
 SKEW_STEPS = 8  # steps by which arrays without barriers may be apart
 

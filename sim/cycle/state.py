@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.engine import cycle_columns as col
-from sim.engine.cycle_loop import run_program
+from sim.engine.cycle import columns as col
+from sim.engine.cycle.loop import run_program
 
 PENDING_SLOTS = 1024
 HISTORY_SLOTS = 24

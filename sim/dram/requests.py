@@ -14,8 +14,8 @@ from arch.dram import DramController, DramTiming
 from arch.names import nearest
 from arch.quantity import format_quantity
 from sim.dram.tables import DramTables, address_parts, lower_dram
-from sim.engine.dram_address import decode
-from sim.engine.dram_columns import (
+from sim.engine.dram.address import decode
+from sim.engine.dram.columns import (
     CAUSES,
     COMMANDS,
     COMMANDS_ISSUED,
@@ -29,8 +29,8 @@ from sim.engine.dram_columns import (
     REFRESHED,
     TRACE_COLUMNS,
 )
-from sim.engine.dram_scheduler import schedule
-from sim.engine.dram_timing import play
+from sim.engine.dram.scheduler import schedule
+from sim.engine.dram.timing import play
 
 _LAST_CYCLE = 1 << 40  # silence is walked through refresh by refresh: a later arrival would take minutes
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from arch.dram import DramController, DramTiming
 from arch.names import nearest
-from sim.engine.dram_columns import (
+from sim.engine.dram.columns import (
     ACT,
     BANK,
     BANKS,

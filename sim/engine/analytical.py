@@ -20,7 +20,7 @@ import numpy as np
 from sim.engine.columns import FlowColumn, KeepColumn, LeafColumn
 from sim.engine.counting import count_words, first_tile_words
 from sim.engine.moving import add_by_group, move_bytes
-from sim.tables import Tables
+from sim.engine.tables import Tables
 
 
 class Evaluation(NamedTuple):

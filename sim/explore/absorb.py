@@ -12,7 +12,7 @@ import numpy as np
 from arch.components import Memory
 from arch.energy import Technology, area_curve
 from arch.expression import Expression, evaluate
-from sim.functions import VECTOR_FUNCTIONS
+from sim.lower.functions import VECTOR_FUNCTIONS
 
 LARGEST = 2.0**50  # bits, entries or elements: no component is larger
 AreaAt = Callable[[np.ndarray], np.ndarray]

@@ -13,19 +13,19 @@ import numpy as np
 
 from mappings.check import Problem
 from mappings.tree import ResolvedTree
-from sim.diagnosis import number_problems
+from sim.design.diagnosis import number_problems
+from sim.design.experiment import conditions_of, problems_of, shape_of, structure_of, tree_of
+from sim.design.same import Same
 from sim.engine.analytical import Evaluation, evaluate
-from sim.experiment import conditions_of, problems_of, shape_of, structure_of, tree_of
+from sim.engine.tables import Tables
 from sim.explore.designs import Designs, Refusal
 from sim.explore.equal_area import absorbed
 from sim.explore.metrics import ENGINE, define_metrics, resources_of
 from sim.explore.names import Names
 from sim.explore.plan import Group, Plan
 from sim.explore.sweep import Constraint
-from sim.fit import size_problems
-from sim.lower import Columns, Structure, column, inner_parts, lower, lower_structure, parsed, tiles_in_order
-from sim.same import Same
-from sim.tables import Tables
+from sim.lower.fit import size_problems
+from sim.lower.lowering import Columns, Structure, column, inner_parts, lower, lower_structure, parsed, tiles_in_order
 
 LEGAL = 0
 

@@ -9,16 +9,16 @@ import numpy as np
 
 from arch.components import Memory
 from arch.expression import Expression, check_names
-from sim.document import Document
-from sim.experiment import Experiment
+from sim.design.experiment import Experiment
 from sim.explore.absorb import depends_on_size
 from sim.explore.designs import Designs
 from sim.explore.equal_area import absorbed
 from sim.explore.metrics import ENGINE, metric_names
 from sim.explore.plan import Group, Plan
 from sim.explore.varied import Number
-from sim.problems import InputProblem
-from sim.suggest import near_or_all
+from sim.load.document import Document
+from sim.load.problems import InputProblem
+from sim.load.suggest import near_or_all
 
 Location = tuple[str | int, ...]
 # Columns that every row of results has (`sim/explore/store.py`, `export.py`).

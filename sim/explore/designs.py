@@ -11,16 +11,17 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from arch.components import Memory
-from sim.assemble import rank_sizes
-from sim.document import plain_document
+from sim.design.assemble import rank_sizes
+from sim.engine.tables import MachineColumns
 from sim.explore import parts as numbers_of
 from sim.explore.names import Names
 from sim.explore.parts import Part, Parts, distinct_rows
 from sim.explore.plan import AxisColumn, Group, Plan
 from sim.explore.varied import Number
-from sim.lower import Columns, parsed
-from sim.machine import MachineColumns, point_operators
-from sim.problems import InputError
+from sim.load.document import plain_document
+from sim.load.problems import InputError
+from sim.lower.lowering import Columns, parsed
+from sim.lower.machine import point_operators
 
 
 class Refusal(NamedTuple):
@@ -332,7 +333,7 @@ class Designs:
         return MachineColumns._make(columns)
 
     def _memory_columns(self, memory: Memory) -> tuple[np.ndarray, ...]:
-        """Capacity, bandwidth, and pJ per byte of reads, writes and drains: as `sim.machine.machine_row` has them."""
+        """Capacity, bandwidth, and pJ per byte of reads, writes and drains: as `lower.machine.machine_row` has them."""
         numbers = self.parts(memory.name).gather(lambda part: part.numbers)
         instances = self.instances(memory)
         charged = numbers[:, numbers_of.CHARGED]

@@ -20,7 +20,7 @@ import numpy as np
 
 from sim.explore.bulk import Chunk, evaluate_points
 from sim.explore.plan import Plan
-from sim.problems import InputError, InputProblem
+from sim.load.problems import InputError, InputProblem
 
 RETRIES = 3  # of a chunk whose worker is lost
 

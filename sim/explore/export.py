@@ -13,7 +13,7 @@ from typing import Any
 
 from sim.explore.second_stage import Second
 from sim.explore.store import OWN, quoted, read_only, said
-from sim.problems import InputError, InputProblem
+from sim.load.problems import InputError, InputProblem
 
 FIRST = ("point", "hash", "version", "reason_kind", "reason", "bound_by", "extrapolated")
 

@@ -14,17 +14,17 @@ import numpy as np
 
 from arch.quantity import parse_quantity
 from einsums.model import Model
-from sim.assemble import Workpoint, assemble, changed, lay_out
-from sim.document import Document, Place, plain_document
+from sim.design.assemble import Workpoint, assemble, changed, lay_out
+from sim.design.settings import Setting
 from sim.explore.check_plan import iter_problems
 from sim.explore.metrics import metric_names
 from sim.explore.plan import AxisColumn, Derived, Group, Held, Plan, bare, digest_of
 from sim.explore.sweep import BASE, Axis, Sweep, Value
 from sim.explore.varied import Number, number_at
-from sim.load import CATALOGS, build, load_technology, read, read_document_once
-from sim.problems import InputError, InputProblem
-from sim.reproduction_parts import Setting
-from sim.suggest import near_or_all
+from sim.load.document import Document, Place, plain_document
+from sim.load.nouns import CATALOGS, build, load_technology, read, read_document_once
+from sim.load.problems import InputError, InputProblem
+from sim.load.suggest import near_or_all
 
 MOST_GROUPS = 20_000
 

@@ -10,9 +10,9 @@ import numpy as np
 from arch.types import Architecture
 from sim.engine.analytical import Evaluation, sum_by
 from sim.engine.columns import LeafColumn
+from sim.engine.tables import Tables
 from sim.explore.names import Names
-from sim.result import utilizations
-from sim.tables import Tables
+from sim.simulation.result import utilizations
 
 # Quantities that only an engine gives; the others follow from the machine.
 OF_RUN = ("latency_s", "cycles", "energy_pj", "traffic_bytes", "read_bytes", "write_bytes")

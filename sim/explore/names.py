@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from arch.expression import Expression, check_names, evaluate
-from sim.functions import VECTOR_FUNCTIONS
+from sim.lower.functions import VECTOR_FUNCTIONS
 
 
 class Names:

@@ -13,11 +13,11 @@ import numpy as np
 
 from arch.energy import Technology, price_memory
 from arch.types import Array, Component, Memory
-from sim.document import plain_document
 from sim.explore.varied import Number
-from sim.overrides import set_path
-from sim.problems import InputError
-from sim.structure import structure
+from sim.load.document import plain_document
+from sim.load.overrides import set_path
+from sim.load.problems import InputError
+from sim.load.structure import structure
 
 MOST_KEPT = 20_000  # parts of one component that are kept for the next chunk
 

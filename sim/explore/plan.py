@@ -17,8 +17,8 @@ import numpy as np
 from arch.area import area_um2
 from arch.energy import Technology
 from einsums.model import Model
-from sim.assemble import Workpoint
-from sim.experiment import Experiment
+from sim.design.assemble import Workpoint
+from sim.design.experiment import Experiment
 from sim.explore.parts import Blueprint, Part, part_of
 from sim.explore.sweep import Axis, Sweep, Value
 from sim.explore.varied import Number

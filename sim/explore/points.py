@@ -15,7 +15,7 @@ import numpy as np
 from arch.quantity import Dimension, exact_quantity
 from sim.explore.pareto import fronts_of
 from sim.explore.store import FILE, OWN, SCHEMA, Contents, read_only, said, second_stage_of
-from sim.problems import InputError, InputProblem
+from sim.load.problems import InputError, InputProblem
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,8 @@ from sim.explore.search import check_sampler, search
 from sim.explore.second_stage import Progress, Second, look_again
 from sim.explore.store import FILE, Store, is_blank
 from sim.explore.watch import Silent, Watcher
-from sim.flow import check_engine
-from sim.problems import InputError, InputProblem
+from sim.load.problems import InputError, InputProblem
+from sim.simulation.flow import check_engine
 
 CHUNK = 8192
 SMALL = 4 * CHUNK  # sweeps that are done before a second process has started

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim.explore.sweep import Search, Sweep
-from sim.problems import InputError, InputProblem
+from sim.load.problems import InputError, InputProblem
 
 # From points (i8[point], any order) to f8[point, objective], minimized; inf for a point that is out.
 Evaluate = Callable[[np.ndarray], np.ndarray]

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sim.assemble import load_experiment
-from sim.experiment import Experiment
+from sim.design.assemble import load_experiment
+from sim.design.experiment import Experiment
 from sim.explore.plan import Plan
 from sim.explore.points import Point, Points
 from sim.explore.store import Store
 from sim.explore.watch import Watcher
-from sim.flow import IllegalMapping, simulate
+from sim.simulation.flow import IllegalMapping, simulate
 
 REFUSED = "refused"  # key of an answer that is a reason
 

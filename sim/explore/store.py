@@ -19,7 +19,7 @@ import numpy as np
 from sim.explore.bulk import LEGAL, Chunk, Reason, value_names
 from sim.explore.plan import Plan, digest_of
 from sim.explore.versions import code_version
-from sim.problems import InputError, InputProblem
+from sim.load.problems import InputError, InputProblem
 
 SCHEMA = "einfuse-sweep-1"
 FILE = "sweep.sqlite"

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("einsums", "arch", "mappings", "sim")
 # What only shows results changes none of them.
-WITHOUT = ("sim/report/", "sim/__main__.py", "sim/commands/", "sim/explore/progress.py", "sim/explore/command.py")
+WITHOUT = ("sim/report/", "sim/__main__.py", "sim/commands/", "sim/explore/progress.py", "sim/commands/sweep.py")
 
 
 @cache

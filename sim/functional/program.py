@@ -10,9 +10,9 @@ from arch.expression import SCALAR_FUNCTIONS, evaluate
 from einsums.graph import iteration_groups
 from einsums.types import Cascade
 from einsums.workload import Workload
-from sim.experiment import Experiment
+from sim.design.experiment import Experiment
 from sim.functional.places import Home, homes_of
-from sim.lower import parsed
+from sim.lower.lowering import parsed
 
 
 @dataclass(frozen=True, slots=True)

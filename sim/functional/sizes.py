@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from einsums.types import Cascade
 from einsums.workload import Workload, points
-from sim.experiment import Experiment
+from sim.design.experiment import Experiment
 from sim.functional.inputs import long_rank, weighed_inputs
 from sim.functional.program import program_of_experiment
 

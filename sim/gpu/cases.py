@@ -11,9 +11,9 @@ from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmPr
 from kernels.plans.planning import Problem
 from kernels.plans.problems import UNLIMITED
 from kernels.plans.types import ITEM_BYTES, Dtype
-from sim.load import read_table
-from sim.problems import InputError, InputProblem
-from sim.suggest import near_or_all
+from sim.load.nouns import read_table
+from sim.load.problems import InputError, InputProblem
+from sim.load.suggest import near_or_all
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "kernels" / "published"
 Role = Literal["calibration", "held-out"]

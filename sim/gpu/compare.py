@@ -8,7 +8,7 @@ from sim.gpu.cases import Case
 from sim.gpu.device import Device
 from sim.gpu.predict import predict, total_s
 from sim.gpu.statistics import Agreement, agreement
-from sim.problems import InputError, InputProblem
+from sim.load.problems import InputError, InputProblem
 
 
 @dataclass(frozen=True, slots=True)

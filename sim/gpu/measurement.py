@@ -7,7 +7,7 @@ from kernels.bench.structure import DocumentError
 from kernels.plans import Configuration
 from kernels.plans.problems import AttentionProblem
 from sim.gpu.cases import Case
-from sim.problems import InputError, InputProblem
+from sim.load.problems import InputError, InputProblem
 
 # Family: names of implementations in measurement files, and in the table of implementations. Others have no plan.
 LIBRARIES = {"cublas": "library", "torch-copy": "library"}

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sim.engine import pe_columns as col
+from sim.engine.systolic import columns as col
 
 OPERATORS = ("move", "macc", "multiply", "add", "subtract", "max", "divide", "exp", "subtract-exp")
 SIDES = ("top", "left", "below", "sideways")

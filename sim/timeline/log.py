@@ -8,7 +8,7 @@ import numpy as np
 
 from sim.cycle.program import Lowered
 from sim.cycle.state import Window, run
-from sim.engine import cycle_columns as col
+from sim.engine.cycle import columns as col
 
 PROBE_ROWS = 4096
 PROBE_STEPS = 4  # steps of the schedule that a probe looks at

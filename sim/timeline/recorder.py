@@ -1,6 +1,6 @@
 """What happens in a window of a run: the cycle engine's log of it, with the names of the design.
 
-The window may lie anywhere: stretches that repeat are skipped on the way to it (`sim.engine.cycle_skip`), so
+The window may lie anywhere: stretches that repeat are skipped on the way to it (`sim.engine.cycle.skip`), so
 that the middle of a run of a million million cycles is as near as its beginning.
 """
 
@@ -10,11 +10,11 @@ from mappings.check import Problem
 from sim.cycle.answer import Timing, design_of, time_design
 from sim.cycle.nest import nests_of
 from sim.cycle.program import Design
+from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import evaluate
-from sim.engine.cycle_columns import ARRAYS, CAUSES, IDLE, LATENCY, OFF_CHIP, SERVERS
-from sim.experiment import Experiment, stack
-from sim.flow import IllegalMapping, simulate_all
-from sim.lower import lower
+from sim.engine.cycle.columns import ARRAYS, CAUSES, IDLE, LATENCY, OFF_CHIP, SERVERS
+from sim.lower.lowering import lower
+from sim.simulation.flow import IllegalMapping, simulate_all
 from sim.timeline.log import log_of, start_of_tile
 from sim.timeline.runs import Piece, Sequence
 from sim.timeline.spans import Reading

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from sim.cycle.answer import NestRun
 from sim.cycle.extents import Extents, Walk
 from sim.cycle.nest import Nest
-from sim.engine import cycle_columns as col
+from sim.engine.cycle import columns as col
 
 
 class Amount(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sim.cycle.program import Design
-from sim.engine import cycle_columns as col
+from sim.engine.cycle import columns as col
 from sim.timeline.runs import Piece
 from sim.timeline.types import Coordinate, Kind, Span
 

@@ -1,0 +1,221 @@
+"""What `check` does: is this file a cascade, a machine, a mapping ... and is everything in it right?
+
+The kind of a file shows in its keys: the noun that knows most of them is what was meant, so that a misspelt key does
+not hide the kind. A mapping is tried on its cascade and on a machine that has its arrays and memories; an experiment is
+carried out, because only numbers tell whether tiles fit.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+
+from arch.dram import DramTiming
+from arch.energy import Technology
+from arch.types import Architecture
+from einsums.model import Model
+from einsums.types import Cascade
+from mappings.check import Problem, check_mapping
+from mappings.tree import resolve_tree
+from mappings.types import Mapping
+from sim.design.assemble import PARTS, Workpoint, assemble, lay_out
+from sim.design.diagnosis import Origin, expression_problems, placed
+from sim.design.experiment import Experiment
+from sim.explore.load_sweep import make_plan
+from sim.explore.sweep import Sweep
+from sim.load.document import Document
+from sim.load.nouns import (
+    CATALOGS,
+    build,
+    build_architecture,
+    load_architecture,
+    read,
+    read_document_once,
+    resolved,
+)
+from sim.load.problems import InputError, InputProblem
+from sim.load.suggest import nearest_name
+from sim.lower.lowering import parsed
+from sim.reproduction.evaluation import Reproduction
+from sim.reproduction.run import run_reproduction
+from sim.simulation.flow import IllegalMapping, simulate
+
+NOUNS: dict[str, type[BaseModel]] = {
+    "cascade": Cascade,
+    "architecture": Architecture,
+    "mapping": Mapping,
+    "model": Model,
+    "technology": Technology,
+    "timing": DramTiming,
+    "experiment": Workpoint,
+    "reproduction": Reproduction,
+    "sweep": Sweep,
+}
+# Keys that every kind has say nothing.
+COMMON = frozenset(("name", "description", "source", "base", "set"))
+# A mapping is tried with every rank this long: any size will do to make its choices.
+NOMINAL_SIZE = 4096
+# What every machine says of itself, beside the numbers of its components, which have a point in their names.
+MACHINE_WORDS = ("word_bytes", "word_bits", "clock_hz")
+
+
+class Checked(NamedTuple):
+    """What was found in one file: of which kind it is (empty where that does not show), and its problems."""
+
+    file: str
+    kind: str
+    name: str
+    problems: tuple[InputProblem, ...]
+    is_readable: bool
+
+
+def check_file(path: Path, machine: Architecture | None = None) -> Checked:
+    """All problems of one file; mappings are tried on `machine`, or else on the shipped machines."""
+    file = str(path)
+    try:
+        document = read_document_once(path)
+    except InputError as error:
+        return Checked(file, "", "", error.problems, path.is_file())
+    kind = kind_of(document)
+    if not kind:
+        keys = ", ".join(sorted(set(document.data) - COMMON)) or "none of its own"
+        message = f"cannot tell what this describes: expected the keys of one of {', '.join(NOUNS)}, got {keys}"
+        return Checked(file, "", "", (InputProblem(file, None, "", message),), True)
+    try:
+        problems = tuple(_check(kind, document, path, machine))
+    except InputError as error:
+        problems = error.problems
+    return Checked(file, kind, str(document.data.get("name", path.stem)), problems, True)
+
+
+def _check(kind: str, document: Document, path: Path, machine: Architecture | None) -> Iterable[InputProblem]:
+    match kind:
+        case "experiment":
+            return _located(lambda: simulate(assemble(lay_out(document))))
+        case "mapping":
+            return mapping_problems(resolved(kind, document), machine)
+        case "architecture":
+            build_architecture(resolved(kind, document))
+        case "reproduction":
+            return _located(lambda: run_reproduction(f"./{path}" if path.name == str(path) else str(path)))
+        case "sweep":
+            whole = resolved(kind, document)
+            make_plan(whole, build(whole, Sweep))
+        case _:
+            build(resolved(kind, document), NOUNS[kind])
+    return ()
+
+
+# --- which kind ---------------------------------------------------------------------------------------------
+def kind_of(document: Document) -> str:
+    """The kind whose keys the document uses most, or nothing; with a base, among the kinds that its base may be of."""
+    data = document.data
+    changes = data.get("set")
+    heads = [str(key).partition(".")[0] for key in (*data, *(changes if isinstance(changes, dict) else ()))]
+    own = set(heads) - COMMON
+    scores = {kind: len(own & keys_of(kind)) for kind in NOUNS}
+    of_base = _kinds_of_base(document) if "base" in data else ()
+    # Of equals the one whose keys the others may be, misspelt.
+    near = {kind: sum(bool(nearest_name(key, keys_of(kind))) for key in own) for kind in of_base}
+    best = max(of_base or NOUNS, key=lambda kind: (scores[kind], near.get(kind, 0)))
+    return best if scores[best] or of_base else ""
+
+
+def keys_of(kind: str) -> frozenset[str]:
+    """The keys of a kind that do not stand in every file."""
+    fields = NOUNS[kind].model_fields.items()
+    keys = {field.alias or name for name, field in fields}
+    return frozenset(keys | set(PARTS if kind == "experiment" else ())) - COMMON
+
+
+def _kinds_of_base(document: Document) -> tuple[str, ...]:
+    """Kinds of which something of that name ships; of a path, the kind of the document there."""
+    name, found = str(document.data["base"]), []
+    for kind, catalog in CATALOGS.items():
+        try:
+            path = catalog.find(name, Path(document.file).parent)
+            base = read_document_once(path)
+        except ValueError:
+            continue
+        if name in catalog.names():
+            found.append(kind)
+        elif "base" not in base.data:
+            found.append(kind_of(base) or kind)
+    return tuple(kind for kind in dict.fromkeys(found) if kind in NOUNS)
+
+
+# --- the kinds that more is asked of ------------------------------------------------------------------------
+def _located(simulate_it: Callable[[], Any]) -> tuple[InputProblem, ...]:
+    """Why what `simulate_it` runs is illegal; capacities show only when it runs."""
+    try:
+        simulate_it()
+    except IllegalMapping as error:
+        return error.located()
+    return ()
+
+
+def mapping_problems(document: Document, machine: Architecture | None) -> tuple[InputProblem, ...]:
+    """Why a mapping is illegal for its cascade, on the machine named or on every shipped machine that might do.
+
+    Where no shipped machine has all its arrays and memories, it is checked against the cascade alone.
+    """
+    mapping = build(document, Mapping)
+    origin = Origin(document)
+    try:
+        cascade = build(read("cascade", mapping.cascade, Path(document.place(("cascade",)).file).parent), Cascade)
+    except InputError as error:
+        if any(problem.file == "einfuse" for problem in error.problems):
+            raise InputError(origin.locate(Problem("cascade", p.message)) for p in error.problems) from None
+        raise
+    machines = [machine] if machine else _machines_for(mapping)
+    tries = [_tried(partial(problems_on, mapping, cascade, one)) for one in machines]
+    tries = tries or [_tried(partial(problems_alone, mapping, cascade))]
+    return tuple(origin.locate(problem) for problem in min(tries, key=len))
+
+
+def _tried(check: Callable[[], tuple[Problem, ...]]) -> tuple[Problem, ...]:
+    try:
+        return check()
+    except ValueError as error:
+        return (placed(error),)
+
+
+def problems_on(mapping: Mapping, cascade: Cascade, machine: Architecture) -> tuple[Problem, ...]:
+    """Problems with the default choices, then those that a single other choice would bring."""
+    sizes = tuple(dict.fromkeys((cascade.root_of(rank), NOMINAL_SIZE) for rank in cascade.leaf_ranks()))
+    defaults = {parameter.name: parameter.default for parameter in mapping.parameters}
+
+    def problems(choices: dict[str, str]) -> tuple[Problem, ...]:
+        return Experiment(mapping.name, cascade, machine, mapping, sizes, tuple(choices.items())).problems
+
+    found = dict.fromkeys(problems(defaults))
+    for parameter in mapping.parameters:
+        for value in parameter.values:
+            chosen = f" (where {parameter.name} is '{value}')"
+            for problem in _tried(partial(problems, defaults | {parameter.name: value})):
+                if problem not in found:
+                    found.setdefault(Problem(problem.path, problem.message + chosen))
+    return tuple(found)
+
+
+def problems_alone(mapping: Mapping, cascade: Cascade) -> tuple[Problem, ...]:
+    """Problems that show without a machine, with the default choices and every condition met."""
+    defaults = {parameter.name: parameter.default for parameter in mapping.parameters}
+    tree = resolve_tree(mapping, lambda name: defaults.get(name, ""), lambda condition: True)
+    texts = [loop.tile for loop in tree.loops] + [rule.expression for rule in mapping.tiles]
+    of_machine = {name for text in texts for name in parsed(text).names if "." in name} | set(MACHINE_WORDS)
+    return check_mapping(mapping, tree, cascade, None) + expression_problems(mapping, tree, cascade, of_machine)
+
+
+def _machines_for(mapping: Mapping) -> list[Architecture]:
+    """The shipped machines that have every array and memory of the mapping."""
+    defaults = {parameter.name: parameter.default for parameter in mapping.parameters}
+    try:
+        tree = resolve_tree(mapping, lambda name: defaults.get(name, ""), lambda condition: True)
+    except ValueError:  # the tries will say so
+        return [load_architecture(name) for name in CATALOGS["architecture"].names()]
+    wanted = {leaf.array for leaf in tree.leaves} | {keep.memory for keep in tree.keeps}
+    machines = (load_architecture(name) for name in CATALOGS["architecture"].names())
+    return [m for m in machines if wanted <= {component.name for component in m.components}]

@@ -1,0 +1,193 @@
+"""What `einfuse compare` does: read measured cases, predict each and say how well, draw it, or fit constants."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sim.gpu.cases import Case, load_published, load_table
+from sim.gpu.compare import Compared, FamilyAgreement, by_family, compare
+from sim.gpu.device import Device, device_of
+from sim.gpu.fit import Fit, fit
+from sim.gpu.measurement import load_measurement
+from sim.gpu.statistics import Agreement
+from sim.load.nouns import load_architecture
+from sim.load.problems import InputError, InputProblem
+from sim.report.design.simulation_table import TextTable
+
+PUBLISHED = "published"
+DEFAULT_MACHINE = "h100-sxm"
+TABLE_SUFFIX = ".csv"
+SCHEMA = "einfuse.compare/1"
+
+
+class Comparison(NamedTuple):
+    """Everything that a comparison says."""
+
+    source: str
+    devices: tuple[Device, ...]
+    compared: tuple[Compared, ...]
+    families: tuple[FamilyAgreement, ...]
+
+
+def compare_source(source: str, machine: str | None) -> Comparison:
+    """`published`, a table of cases like it, or a measurement file. A machine that is named takes the place of the
+    default one."""
+    if source == PUBLISHED or source.endswith(TABLE_SUFFIX):
+        cases = load_published() if source == PUBLISHED else load_table(Path(source))
+        cases = tuple(_on(case, machine) for case in cases) if machine else cases
+    else:
+        cases = load_measurement(Path(source), machine or DEFAULT_MACHINE)
+    devices = {name: load_device(name) for name in dict.fromkeys(case.machine for case in cases)}
+    compared = compare(cases, devices)
+    return Comparison(source, tuple(devices.values()), compared, by_family(compared))
+
+
+def _on(case: Case, machine: str) -> Case:
+    return replace(case, machine=machine) if case.machine == DEFAULT_MACHINE else case
+
+
+def load_device(name: str) -> Device:
+    """A machine that kernels can be timed on; InputError for any other."""
+    machine = load_architecture(name)
+    try:
+        return device_of(machine)
+    except ValueError as error:
+        raise InputError([InputProblem("--machine", None, "", str(error))]) from None
+
+
+def comparison_tables(comparison: Comparison) -> tuple[TextTable, ...]:
+    return (family_table(comparison), row_table(comparison))
+
+
+def heading(comparison: Comparison) -> str:
+    machines = ", ".join(device.name for device in comparison.devices)
+    return f"{len(comparison.compared)} cases ({comparison.source}) on {machines}; errors are of time"
+
+
+def family_table(comparison: Comparison) -> TextTable:
+    """Mean and largest error of ours, correlations, and the mean error of each baseline."""
+    names = [name for name, _ in comparison.families[0].baselines]
+    rows = [
+        (
+            f"{one.family}, {one.role}",
+            str(one.ours.cases),
+            _percent(one.ours.mean_error),
+            _percent(one.ours.max_error),
+            _two(one.ours.pearson),
+            _two(one.ours.kendall),
+            *(f"{_percent(found.mean_error)} / {_percent(found.max_error)}" for _, found in one.baselines),
+        )
+        for one in comparison.families
+    ]
+    header = ("family", "cases", "mean", "max", "Pearson", "Kendall", *names)
+    return TextTable("Error by family (baselines: mean / max)", header, tuple(rows))
+
+
+def row_table(comparison: Comparison) -> TextTable:
+    rows = tuple(
+        (
+            one.case.name + (" *" if one.case.role == "calibration" else ""),
+            f"{one.case.measured_s * 1e6:,.1f}",
+            f"{one.predicted_s * 1e6:,.1f}",
+            f"{one.error:+.1%}",
+            one.bound_by,
+        )
+        for one in comparison.compared
+    )
+    return TextTable("Cases (* calibration)", ("case", "measured us", "predicted us", "error", "bound by"), rows)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def _two(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """The same as one document; keys are stable."""
+    return {
+        "schema": SCHEMA,
+        "source": comparison.source,
+        "machines": [
+            {"name": device.name, "calibration": device.calibration.model_dump()} for device in comparison.devices
+        ],
+        "families": [
+            {
+                "family": one.family,
+                "role": one.role,
+                **_agreement_json(one.ours),
+                "baselines": {name: _agreement_json(found) for name, found in one.baselines},
+            }
+            for one in comparison.families
+        ],
+        "cases": [
+            {
+                "case": one.case.name,
+                "family": one.case.family,
+                "role": one.case.role,
+                "machine": one.case.machine,
+                "implementation": one.case.implementation,
+                "measured_s": one.case.measured_s,
+                "predicted_s": one.predicted_s,
+                "error": one.error,
+                "bound_by": one.bound_by,
+                "baselines_s": dict(one.baseline_s),
+                "source": one.case.source,
+            }
+            for one in comparison.compared
+        ],
+    }
+
+
+def _agreement_json(found: Agreement) -> dict[str, Any]:
+    return found._asdict()
+
+
+def write_plot(comparison: Comparison, path: Path) -> str:
+    """Draw the comparison; InputError for a file that is no drawing or cannot be written."""
+    if path.suffix.lower() not in (".svg", ".png"):
+        raise _problem("--plot", f"a drawing is a .svg or .png file, got '{path.name}'")
+    from sim.report.design.plots_compare import render_comparison  # loads matplotlib
+
+    _write(path, "--plot", render_comparison(comparison.compared, path.suffix.lower().removeprefix(".")))
+    return f"drawn: {len(comparison.compared)} cases in {path}"
+
+
+def write_fit(machine: str, path: Path) -> str:
+    """Fit the constants of a machine to its published calibration cases and write a machine that has them."""
+    device = load_device(machine)
+    try:
+        found = fit(load_published(), device)
+    except ValueError as error:
+        raise _problem("--fit", str(error)) from None
+    _write(path, "--fit", fit_text(machine, path.stem, found).encode())
+    return f"written: {path}, root mean square of log(predicted / measured) {found.error:.4f}"
+
+
+def fit_text(base: str, name: str, found: Fit) -> str:
+    """A machine file: its base with other constants, to four digits."""
+    constants = found.calibration
+    return (
+        f"name: {name}\n"
+        f"base: {base}\n"
+        "source: Constants fitted by `einfuse compare --fit` to the cases of role calibration in kernels/published\n"
+        "set:\n"
+        f"  calibration.tensor_rate: {constants.tensor_rate:.4g}\n"
+        f"  calibration.synchronous_rate: {constants.synchronous_rate:.4g}\n"
+        f"  calibration.step_latency: {constants.step_latency_cycles:.4g}\n"
+        f"  calibration.tile_latency: {constants.tile_latency_s * 1e9:.4g} ns\n"
+        f"  calibration.memory_rate: {constants.memory_rate:.4g}\n"
+    )
+
+
+def _problem(option: str, sentence: str) -> InputError:
+    return InputError([InputProblem(option, None, "", sentence)])
+
+
+def _write(path: Path, option: str, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise _problem(option, f"cannot write '{path}': {error.strerror}") from None

@@ -1,0 +1,27 @@
+"""What `einfuse list` does: every shipped document with one line about it."""
+
+from sim.load.nouns import CATALOGS, read
+from sim.load.problems import InputError, InputProblem
+from sim.load.suggest import near_or_all
+
+
+def listing(kind: str | None) -> str:
+    """The documents of a kind such as `cascades`, or of all kinds below headings. InputError for an unknown kind."""
+    kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
+    if kind is not None and kind not in kinds:
+        message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"
+        raise InputError([InputProblem("einfuse", None, "", message)])
+    lines = []
+    for heading in kinds if kind is None else (kind,):
+        lines += [f"{heading}:"] if kind is None else []
+        names = CATALOGS[kinds[heading]].names()
+        width = max(map(len, names), default=0)
+        lines += [f"{'  ' * (kind is None)}{name:{width}}  {describe(kinds[heading], name)}" for name in names]
+    return "\n".join(lines)
+
+
+def describe(kind: str, name: str) -> str:
+    """One line about a shipped document, by what it says of itself."""
+    data = read(kind, name).data
+    text = data.get("description") or data.get("title") or data.get("source") or ""
+    return " ".join(str(text).split())

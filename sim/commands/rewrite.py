@@ -1,0 +1,137 @@
+"""Rewriting for a user: a shipped cascade or a file in, a derived cascade as YAML and a report in sentences out.
+
+The derivation and its checks are `einsums.rewriting`; here are the files, the text and the JSON around it.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from einsums.export import cascade_data
+from einsums.rewriting import OperatorChange, Options, ReferenceSize, Rewriting, rewrite
+from einsums.types import Cascade
+from sim.load.nouns import load_cascade
+from sim.load.problems import InputError, InputProblem
+from sim.load.suggest import near_or_all
+
+FORMS = ("running", "stepwise", "partition")
+
+
+def rewrite_cascade(name_or_path: str, passes: int, rank: str | None, choices: Mapping[str, Any]) -> Rewriting:
+    """Derive a cascade with at most `passes` passes; `choices` are fields of `Options`. InputError for bad input."""
+    cascade = load_cascade(name_or_path)
+    form = choices.get("form", FORMS[0])
+    if form not in FORMS:
+        raise _refused("--form", f"unknown form '{form}'{near_or_all(form, FORMS)}")
+    try:
+        return rewrite(cascade, passes, rank, Options(**choices))
+    except ValueError as error:
+        raise _refused("--rank" if "rank" in str(error) else "--passes", str(error)) from None
+
+
+def write_cascade(cascade: Cascade, path: Path) -> None:
+    """Write a cascade as YAML; InputError where the file cannot be written."""
+    try:
+        path.write_text(cascade_yaml(cascade), encoding="utf-8")
+    except OSError as error:
+        raise InputError([InputProblem(str(path), None, "", f"cannot be written ({error.strerror})")]) from None
+
+
+def _refused(option: str, sentence: str) -> InputError:
+    return InputError([InputProblem(option, None, "", sentence)])
+
+
+# --- YAML ---------------------------------------------------------------------------------------------------
+def cascade_yaml(cascade: Cascade) -> str:
+    """A cascade as the YAML text from which it is read."""
+    lines = []
+    for key, value in cascade_data(cascade).items():
+        if key == "einsums":
+            lines += ["einsums: |", *(f"  {line}" for line in value.splitlines())]
+        else:
+            lines.append(f"{key}: {_flow(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Any) -> str:
+    """One line of YAML; JSON's quoting is YAML's."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(str, value)) + "]"
+        case str() if value in ("inf", "-inf"):
+            return value
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case float():
+            return f"{value:.17e}" if float(f"{value:e}") != value else f"{value:.1e}"
+    return str(value)
+
+
+# --- report -------------------------------------------------------------------------------------------------
+def rewriting_text(found: Rewriting) -> str:
+    """What was done: passes, each step with its identity, caveat and operations, refusals, the derived cascade."""
+    lines = [
+        f"{found.original.name}: {_passes(found.passes_before)} over {found.rank}, "
+        f"{'now ' if found.steps else 'still '}{_passes(found.passes)} (wanted: at most {found.wanted})"
+    ]
+    for number, step in enumerate(found.steps, start=1):
+        lines += [
+            "",
+            f"{number}. {step.identity}",
+            f"   passes      {step.passes_before} -> {step.passes_after}",
+            f"   Einsums     {', '.join(step.einsums)}",
+            f"   caveat      {step.caveat}",
+            f"   operations  {_changes(step.operations)}",
+            f"   checked     {_checked(step.comparison)}",
+        ]
+    for refusal in found.refusals:
+        lines += ["", f"refused: {refusal.identity}", f"   {refusal.reason}"]
+    if found.reason:
+        lines += ["", found.reason]
+    if found.steps:
+        lines += ["", f"operations in all at {_sizes(found.reference)}:", f"   {_changes(found.operations)}"]
+        lines += ["", cascade_yaml(found.cascade).rstrip()]
+    return "\n".join(lines)
+
+
+def _passes(count: int) -> str:
+    return f"{count} pass" if count == 1 else f"{count} passes"
+
+
+def _changes(operations: tuple[OperatorChange, ...]) -> str:
+    changed = [f"{row.operator} {row.before:,} -> {row.after:,}" for row in operations if row.before != row.after]
+    return ", ".join(changed) or "the same"
+
+
+def _checked(comparison: Any) -> str:
+    outside = f", {comparison.outside} runs outside its condition left out" if comparison.outside else ""
+    return (
+        f"{comparison.runs} runs, {comparison.values} values, largest difference {comparison.largest:.1%} "
+        f"of what rounding allows{outside}"
+    )
+
+
+def _sizes(sizes: tuple[ReferenceSize, ...]) -> str:
+    return ", ".join(f"{item.rank} = {item.size}" for item in sizes)
+
+
+def rewriting_json(found: Rewriting) -> dict[str, Any]:
+    """The same as one JSON document; `derived` is the cascade as a user writes it."""
+    return {
+        "cascade": found.original.name,
+        "rank": found.rank,
+        "wanted": found.wanted,
+        "passes_before": found.passes_before,
+        "passes": found.passes,
+        "reached": found.is_reached,
+        "steps": [step.model_dump(mode="json") for step in found.steps],
+        "refusals": [refusal.model_dump(mode="json") for refusal in found.refusals],
+        "reason": found.reason,
+        "reference": {item.rank: item.size for item in found.reference},
+        "operations": [row.model_dump(mode="json") for row in found.operations],
+        "comparison": found.comparison.model_dump(mode="json") if found.comparison else None,
+        "derived": cascade_data(found.cascade),
+    }

@@ -1,0 +1,119 @@
+"""What `einfuse trace` does: read which stretch of a run is wanted, write its trace, draw its waterfall, say
+what is in them.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sim.design.experiment import Experiment
+from sim.load.problems import InputError, InputProblem
+from sim.timeline.recorder import TooFewSpans, record_timeline
+from sim.timeline.trace import trace_document
+from sim.timeline.types import Stretch, Timeline
+
+WINDOW = re.compile(r"(?P<start>\d+(?:\.\d+)?%|\d+):(?P<length>\d+) ?(?P<unit>cycles?|tiles?)?")
+EXAMPLES = "'100000:3000' (cycles), '650:12 tiles' or '50%:12 tiles'"
+
+
+class Wishes(NamedTuple):
+    """What to write, and of which stretch."""
+
+    output: Path
+    window: str | None
+    most_events: int
+    plot: Path | None
+
+
+def parse_window(text: str | None) -> Stretch:
+    """START:LENGTH, in cycles unless it says tiles; START may be a share of the run. ValueError for anything
+    else.
+    """
+    if text is None:
+        return Stretch()
+    found = WINDOW.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"expected START:LENGTH such as {EXAMPLES}, got '{text}'")
+    start, unit = found["start"], "tiles" if (found["unit"] or "").startswith("tile") else "cycles"
+    is_share = start.endswith("%")
+    position = float(start[:-1]) if is_share else int(start)
+    return Stretch(position, int(found["length"]), "tiles" if unit == "tiles" else "cycles", is_share)
+
+
+def write_trace(experiment: Experiment, wishes: Wishes) -> str:
+    """Write the files and say what they show. InputError for a window that is none, and for files that cannot
+    be.
+    """
+    if wishes.plot is not None and wishes.plot.suffix.lower() not in (".svg", ".png"):
+        raise _problem("--plot", f"a drawing is a .svg or .png file, got '{wishes.plot.name}'")
+    try:
+        timeline = record_timeline(experiment, parse_window(wishes.window), wishes.most_events)
+    except TooFewSpans as error:
+        raise _problem("--max-events", str(error)) from None
+    except ValueError as error:
+        raise _problem("--window", str(error)) from None
+    _write(wishes.output, "--output", dump(trace_document(timeline, about(experiment))))
+    said = [summary(experiment, timeline, wishes.output)]
+    if wishes.plot is not None:
+        from sim.report.design.plots_waterfall import render_waterfall  # loads matplotlib
+        from sim.report.design.waterfall import waterfall_of
+
+        labels = ", ".join(str(value) for _, value in experiment.labels)
+        waterfall = waterfall_of(timeline, f"{experiment.name} ({labels})")
+        _write(wishes.plot, "--plot", render_waterfall(waterfall, wishes.plot.suffix.lower().removeprefix(".")))
+        said.append(f"drawn: {waterfall.said} in {wishes.plot}")
+    return "\n".join(said)
+
+
+def _problem(option: str, sentence: str) -> InputError:
+    return InputError([InputProblem(option, None, "", sentence)])
+
+
+def _write(path: Path, option: str, content: bytes) -> None:
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise _problem(option, f"cannot write '{path}': {error.strerror}") from None
+
+
+def about(experiment: Experiment) -> dict[str, Any]:
+    """What a trace is of, for its metadata."""
+    return {
+        "experiment": experiment.name,
+        "cascade": experiment.cascade.name,
+        "architecture": experiment.architecture.name,
+        "mapping": experiment.mapping.name,
+        "labels": {name: str(value) for name, value in experiment.labels},
+        "hash": experiment.hash,
+        "clock_hz": experiment.architecture.clock_hz,
+    }
+
+
+def dump(document: dict[str, Any]) -> bytes:
+    """JSON with one event a line."""
+    events = ",\n".join(json.dumps(event, separators=(",", ":"), allow_nan=False) for event in document["traceEvents"])
+    rest = json.dumps({key: value for key, value in document.items() if key != "traceEvents"}, allow_nan=False)
+    return f'{{"traceEvents":[\n{events}\n],\n{rest[1:]}\n'.encode()
+
+
+def summary(experiment: Experiment, timeline: Timeline, path: Path) -> str:
+    """What was written, and what each array does in it."""
+    shown = f"cycles {timeline.first:,} to {timeline.last:,} of {timeline.cycles:,}"
+    lines = [f"{experiment.name}: {shown}, {len(timeline.spans):,} events, in {path}"]
+    for array in timeline.arrays:
+        issued = timeline.on(array, "points")
+        busy = sum(span.cycles - span.port_cycles for span in issued)
+        lost: dict[str, int] = {}
+        for span in timeline.on(array, "stall"):
+            lost[span.name] = lost.get(span.name, 0) + span.cycles
+        if any(span.port_cycles for span in issued):
+            lost["port"] = lost.get("port", 0) + sum(span.port_cycles for span in issued)
+        whole = max(timeline.last - timeline.first, 1)
+        parts = [f"issues {busy / whole:.1%}"]
+        parts += [f"{cause} {n / whole:.1%}" for cause, n in sorted(lost.items(), key=lambda item: -item[1])]
+        lines.append(f"  {array}: {', '.join(parts)}")
+    if not timeline.is_complete:
+        more = "choose another one, or raise --max-events"
+        lines.append(f"  the window goes on to cycle {timeline.wanted_last:,}: {more}")
+    return "\n".join(lines)

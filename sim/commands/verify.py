@@ -1,0 +1,92 @@
+"""What `einfuse verify` does: find what is meant, run it, show how far it is off, and decide."""
+
+from typing import Any, NamedTuple
+
+from einsums.types import Cascade
+from sim.commands.checking import kind_of
+from sim.design.assemble import load_experiment
+from sim.design.experiment import Experiment
+from sim.functional.verification import Verification, VerifyOptions, verify
+from sim.load.nouns import CATALOGS, load_cascade, read_document_once
+from sim.load.problems import InputError, InputProblem
+from sim.load.suggest import near_or_all, nearest
+from sim.report.design.simulation_table import TextTable
+from sim.report.design.verify_table import verdict, verification_heading, verification_tables
+
+LARGEST = 1 << 20
+
+
+class Wishes(NamedTuple):
+    """What the command line asks for, as it is written."""
+
+    precisions: tuple[str, ...]
+    exponential: str | None
+    backend: str
+    seed: int
+    against: str | None
+
+
+def run_verification(name: str, changes: dict[str, Any], wishes: Wishes) -> Verification:
+    """Load and verify. InputError for anything that cannot be meant, IllegalMapping for a mapping that cannot run."""
+    subject, sizes = load_subject(name, changes)
+    try:
+        options = VerifyOptions(
+            precisions=wishes.precisions,
+            exponential=wishes.exponential,
+            backend=wishes.backend,
+            seed=wishes.seed,
+            against=wishes.against,
+            sizes=sizes,
+        )
+        return verify(subject, options)
+    except InputError:
+        raise
+    except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton could not do it
+        raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
+
+
+def show_verification(found: Verification) -> list[tuple[str, tuple[TextTable, ...]]]:
+    """Titles with their tables: what was run, how far it is off, the verdict."""
+    return [(verification_heading(found) + "\n", verification_tables(found)), (verdict(found), ())]
+
+
+def load_subject(name: str, changes: dict[str, Any]) -> tuple[Experiment | Cascade, tuple[tuple[str, int], ...]]:
+    """The experiment or cascade of a name or path, and the sizes of ranks that are given and run as they are."""
+    if is_cascade(name):
+        cascade = load_cascade(name)
+        return cascade, cascade_sizes(cascade, changes)
+    experiment = load_experiment(name, changes)
+    given = [path.removeprefix("$.").removeprefix("ranks.") for path in changes if "ranks." in path]
+    return experiment, tuple((rank, size) for rank, size in experiment.sizes if rank in given)
+
+
+def is_cascade(name: str) -> bool:
+    """Whether a name is that of a cascade: a shipped one that is no experiment, or a file with a cascade's keys."""
+    experiments, cascades = CATALOGS["experiment"].names(), CATALOGS["cascade"].names()
+    try:
+        path = CATALOGS["experiment"].find(name)
+    except ValueError:
+        if name in cascades:
+            return True
+        known = (*experiments, *cascades)
+        message = f"no experiment or cascade called '{name}'{nearest(name, known)}"
+        shipped = f"; shipped: {', '.join(experiments)}; and the cascades {', '.join(cascades)}"
+        raise InputError([InputProblem("einfuse", None, "", message + shipped)]) from None
+    return name not in experiments and path.is_file() and kind_of(read_document_once(path)) == "cascade"
+
+
+def cascade_sizes(cascade: Cascade, changes: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    """`--set` of a bare cascade: sizes of its ranks and of inner parts."""
+    known = [cascade.root_of(rank) for rank in cascade.leaf_ranks()]
+    known += [part for partition in cascade.partitions for part in partition.inner]
+    problems = []
+    for rank, size in changes.items():
+        if rank not in known:
+            message = f"'{cascade.name}' has no rank '{rank}' to set{near_or_all(rank, dict.fromkeys(known))}"
+            problems.append(InputProblem("--set", None, f"$.{rank}", message))
+        elif isinstance(size, bool) or not isinstance(size, int) or not 1 <= size <= LARGEST:
+            message = f"expected a whole number from 1 to {LARGEST}, got '{size}'"
+            problems.append(InputProblem("--set", None, f"$.{rank}", message))
+    if problems:
+        raise InputError(problems)
+    return tuple(changes.items())

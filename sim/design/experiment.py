@@ -1,0 +1,209 @@
+"""One design point: a workload on a machine under a mapping, with every choice made."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+
+from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate
+from arch.types import Architecture
+from einsums.types import Cascade
+from mappings.check import Problem, check_mapping
+from mappings.tree import ResolvedTree, resolve_tree
+from mappings.types import Mapping
+from sim.design.diagnosis import (
+    Origin,
+    expression_problems,
+    iter_conditions,
+    number_problems,
+    rules_of,
+    solve,
+)
+from sim.design.same import Same
+from sim.load.suggest import near_or_all
+from sim.lower.lowering import Columns, Structure, parsed
+from sim.lower.machine import MachineShape, machine_row, stack_machines
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A cascade with sizes, a machine, a mapping and the values of its parameters. `sizes` are those of root ranks."""
+
+    name: str
+    cascade: Cascade
+    architecture: Architecture
+    mapping: Mapping
+    sizes: tuple[tuple[str, int], ...]
+    parameters: tuple[tuple[str, str], ...]  # all of the mapping's
+    labels: tuple[tuple[str, Any], ...] = ()  # model, seq_len, batch, for reports
+    origin: Origin | None = field(default=None, compare=False, repr=False)  # where its mapping was written
+
+    @cached_property
+    def resolved(self) -> dict[str, Any]:
+        """The inputs in full, as plain data: what a result depends on."""
+        return {
+            "name": self.name,
+            **dict(self.labels),
+            "ranks": dict(self.sizes),
+            "parameters": dict(self.parameters),
+            "cascade": _dumped(Same(self.cascade)),
+            "architecture": _dumped(Same(self.architecture)),
+            "mapping": _dumped(Same(self.mapping)),
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """Of the inputs in full: equal for equal designs, whatever file they came from."""
+        text = json.dumps(self.resolved, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def choices(self) -> dict[str, str]:
+        """Values of the categorical parameters."""
+        categorical = {p.name for p in self.mapping.parameters if p.values}
+        return {name: value for name, value in self.parameters if name in categorical}
+
+    @cached_property
+    def given_symbols(self) -> dict[str, float]:
+        """The numbers that expressions start from: rank sizes, the machine, parameters."""
+        given = dict(self.sizes) | dict(machine_symbols(Same(self.architecture)))
+        numeric = [(name, text) for name, text in self.parameters if name not in self.choices]
+        if all(_is_number(text) for _, text in numeric):
+            return given | {name: float(text) for name, text in numeric}
+        return given | {name: self.symbols[name] for name, _ in numeric}
+
+    @cached_property
+    def symbols(self) -> dict[str, Any]:
+        """Every name that the mapping's expressions may read, tiles included. ValueError for one that cannot be had."""
+        symbols, problems = solve(rules_of(self.mapping, self._numeric), self._known)
+        if problems:
+            raise ValueError(f"$.{problems[0].path}: {problems[0].message}")
+        return symbols
+
+    @property
+    def _known(self) -> dict[str, Any]:
+        return dict(self.sizes) | dict(machine_symbols(Same(self.architecture))) | self.choices
+
+    @property
+    def _numeric(self) -> list[tuple[str, str]]:
+        return [(name, text) for name, text in self.parameters if name not in self.choices]
+
+    @cached_property
+    def tree(self) -> ResolvedTree:
+        """The fusion tree with its choices made; ValueError for a choice that leads nowhere."""
+        conditions = tuple((text, self._holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
+        return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions)
+
+    def _holds(self, path: str, condition: str) -> bool:
+        expression = parsed(condition)
+        known = self.choices if set(expression.names) <= self.choices.keys() else self.symbols
+        try:
+            check_names(expression, known)
+            return bool(evaluate(expression, known.__getitem__, SCALAR_FUNCTIONS))
+        except ValueError as error:
+            raise ValueError(f"$.{path}: {error}") from None
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """Why the mapping is illegal here, as far as structure tells."""
+        return problems_of(Same(self.mapping), Same(self.tree), Same(self.cascade), Same(self.architecture))
+
+    def number_problems(self) -> tuple[Problem, ...]:
+        """Expressions of the mapping whose value no engine can use: asked when one has refused."""
+        return number_problems(self.mapping, self.tree, self.cascade, self._numeric, self._known)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """What this design shares with others that can be evaluated in one call; the same object for all of them."""
+        shape = shape_of(Same(self.architecture))
+        return structure_of(Same(self.cascade), Same(self.mapping), Same(self.tree), shape)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal()
+
+
+@lru_cache(maxsize=1024)
+def _dumped(noun: Same[Any]) -> Any:
+    return _finite(noun.noun.model_dump(mode="json"))
+
+
+def _finite(data: Any) -> Any:
+    """Plain data that JSON can say: an infinite number (an initial value of a maximum) becomes its text."""
+    match data:
+        case dict():
+            return {key: _finite(value) for key, value in data.items()}
+        case list():
+            return [_finite(value) for value in data]
+        case float() if not math.isfinite(data):
+            return str(data)
+        case _:
+            return data
+
+
+@lru_cache(maxsize=4096)
+def machine_symbols(architecture: Same[Architecture]) -> tuple[tuple[str, float], ...]:
+    return architecture.noun.symbols()
+
+
+@lru_cache(maxsize=4096)
+def shape_of(architecture: Same[Architecture]) -> MachineShape:
+    return MachineShape.of(architecture.noun)
+
+
+@lru_cache(maxsize=1024)
+def structure_of(
+    cascade: Same[Cascade], mapping: Same[Mapping], tree: Same[ResolvedTree], machine: MachineShape
+) -> Structure:
+    return Structure(cascade.noun, mapping.noun, tree.noun, machine)
+
+
+@lru_cache(maxsize=1024)
+def conditions_of(mapping: Same[Mapping]) -> tuple[tuple[str, str], ...]:
+    """Every different condition that the mapping decides on, with the path where it stands first."""
+    paths = {text: path for path, text in reversed([*iter_conditions(mapping.noun)])}
+    return tuple((path, text) for text, path in paths.items())
+
+
+@lru_cache(maxsize=4096)
+def tree_of(
+    mapping: Same[Mapping], choices: tuple[tuple[str, str], ...], conditions: tuple[tuple[str, bool], ...]
+) -> ResolvedTree:
+    """The mapping's tree under these choices; the same object for the same choices."""
+    values, holds = dict(choices), dict(conditions)
+
+    def choice(parameter: str) -> str:
+        if parameter not in values:
+            raise ValueError(f"no parameter with values is called '{parameter}'{near_or_all(parameter, values)}")
+        return values[parameter]
+
+    return resolve_tree(mapping.noun, choice, lambda condition: condition is None or holds[condition])
+
+
+@lru_cache(maxsize=4096)
+def problems_of(
+    mapping: Same[Mapping], tree: Same[ResolvedTree], cascade: Same[Cascade], architecture: Same[Architecture]
+) -> tuple[Problem, ...]:
+    """Structural problems, and names that no expression of the mapping can read."""
+    found = check_mapping(mapping.noun, tree.noun, cascade.noun, architecture.noun)
+    names = [name for name, _ in machine_symbols(architecture)]
+    return found + expression_problems(mapping.noun, tree.noun, cascade.noun, names)
+
+
+@lru_cache(maxsize=4096)
+def _machine_row(
+    architecture: Same[Architecture], cascade: Same[Cascade], tree: Same[ResolvedTree]
+) -> tuple[tuple[float, ...], ...]:
+    return machine_row(architecture.noun, cascade.noun, tree.noun)
+
+
+def stack(experiments: list[Experiment]) -> Columns:
+    """Columns over designs of one structure."""
+    given = [experiment.given_symbols for experiment in experiments]
+    symbols = {name: np.array([values[name] for values in given], float) for name in given[0]}
+    rows = [_machine_row(Same(e.architecture), Same(e.cascade), Same(e.tree)) for e in experiments]
+    return Columns(symbols, stack_machines(rows))

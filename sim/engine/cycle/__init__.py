@@ -1,0 +1,1 @@
+"""Compiled loops of the cycle engine, tile by tile."""

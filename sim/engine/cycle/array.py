@@ -1,0 +1,348 @@
+"""An array at work: it finds its next op in the static order of its lane, issues its folds, and hands on what
+it made.
+
+The order is: steps; within a step the groups of the lane; within a group its repetitions; within a
+repetition its ops. At step n an op works on record n - lag, so that Einsums of different lags work on tiles
+of different age.
+"""
+
+from sim.engine.cycle.columns import (
+    ALONE,
+    AMOUNTS,
+    ARRAY_STATE,
+    ASKED,
+    ASKED_SLOTS,
+    AVAILABLE,
+    BOUNDARY,
+    BUSY,
+    CHAIN,
+    CYCLES,
+    DEPTH,
+    DEPTH_OF,
+    DRAIN_CYCLES,
+    DRAINS,
+    DRAINS_ASKED,
+    ENDED,
+    ENDED_AVAILABLE,
+    FAILURE,
+    FINISHED,
+    FOLD,
+    FOLDS,
+    FRONT,
+    GROUPS,
+    GUARD,
+    IN_RECORD,
+    IN_STAGE,
+    INNER_LAG,
+    ISSUED,
+    KEEP,
+    KEEP_DEPTH,
+    KEEP_TABLE,
+    KIND,
+    LAG,
+    LANES,
+    LATENCY,
+    LEFT,
+    LINK_IN,
+    LINK_OUT,
+    MAX_LAG,
+    MEMBER,
+    MOVES,
+    NEXT_RECORD,
+    NOW,
+    OP,
+    OP_ROW,
+    OP_TABLE,
+    OUT_STAGE,
+    OVERFLOW,
+    PENDING,
+    PENDING_SLOTS,
+    PER_KEEP,
+    PER_OP,
+    POINT_STAGE,
+    POINTS,
+    PORT,
+    POSITION,
+    QUEUE,
+    READ_SERVER,
+    READS_DONE,
+    RECORD,
+    RECORD_INDEX,
+    RECORD_VARIANT,
+    RECORDS,
+    RELEASED,
+    RELEASES,
+    REPEAT,
+    REPEATS,
+    RUNNING,
+    SHARES,
+    SINCE,
+    STAGE,
+    STALLS,
+    STARTED,
+    STATE,
+    STEPS,
+    STREAM_STAGE,
+    STRETCH,
+    TRIPS,
+    USE_FIRST,
+    USE_LAST,
+    USES,
+    VARIANT,
+    WAIT,
+    WAITING,
+    WINDOW,
+    WRITE_CYCLES,
+    WRITE_SERVER,
+    WRITE_SLOTS,
+    WRITER,
+    WRITES,
+    WRITES_DONE,
+    WRITES_SENT,
+)
+from sim.engine.cycle.log import note
+from sim.engine.cycle.records import ends_tile, generate
+from sim.engine.cycle.tables import at, at1, at3, row, row3
+from sim.engine.jit import compiled
+
+
+@compiled
+def is_guarded_at(m, op, index, variant):
+    """Whether an op leaves this record out: it runs only in the last iteration of some loops."""
+    for loop in range(m[DEPTH]):
+        if m[at(m, GUARD, op, loop)] == 1 and index[loop] != m[at(m, TRIPS, variant[loop], loop)] - 1:
+            return True
+    return False
+
+
+@compiled
+def deliver(m, op, is_last):
+    """A repetition's result can be used from now on."""
+    m[at(m, PER_OP, op, ENDED_AVAILABLE)] += 1
+    m[at(m, PER_OP, op, AVAILABLE)] += is_last
+
+
+@compiled
+def hand_on(m, op, time, is_last):
+    """A repetition's result can be used from `time` on; in the order in which they were made."""
+    head, count = m[at(m, QUEUE, op, 0)], m[at(m, QUEUE, op, 1)]
+    slots = m[PENDING_SLOTS]
+    if count == 0 and time <= m[NOW]:
+        deliver(m, op, is_last)
+        return
+    if count == slots:
+        m[FAILURE] = OVERFLOW
+        return
+    if count > 0:
+        time = max(time, m[at3(m, PENDING, op, (head + count - 1) % slots, 0)])
+    m[at3(m, PENDING, op, (head + count) % slots, 0)] = time
+    m[at3(m, PENDING, op, (head + count) % slots, 1)] = is_last
+    m[at(m, QUEUE, op, 1)] += 1
+
+
+@compiled
+def deliver_due(m, op):
+    """Results whose time has come; whether there were any."""
+    any_due = False
+    while m[at(m, QUEUE, op, 1)] > 0 and m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 0)] <= m[NOW]:
+        deliver(m, op, m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 1)])
+        m[at(m, QUEUE, op, 0)] = (m[at(m, QUEUE, op, 0)] + 1) % m[PENDING_SLOTS]
+        m[at(m, QUEUE, op, 1)] -= 1
+        any_due = True
+    return any_due
+
+
+@compiled
+def release_tiles(m, op, record):
+    """An op has used the tiles of a record up: the last user of a tile frees it, its writer has it drained."""
+    slot = record % m[WINDOW]
+    index, variant = row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)
+    for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
+        keep = m[at(m, USES, n, KEEP)]
+        if not ends_tile(m, keep, index, variant):
+            continue
+        m[at1(m, RELEASED, m[at(m, USES, n, RELEASES)])] += 1
+        if m[at(m, KEEP_TABLE, keep, DRAINS)] == 1 and m[at(m, KEEP_TABLE, keep, WRITER)] == op:
+            entry = row3(m, ASKED, keep, m[at(m, PER_KEEP, keep, DRAINS_ASKED)] % ASKED_SLOTS)
+            entry[0] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_CYCLES)]
+            entry[1] = record
+            entry[2] = m[NOW] + m[at(m, OP_TABLE, op, LATENCY)]
+            m[at(m, PER_KEEP, keep, DRAINS_ASKED)] += 1
+
+
+@compiled
+def pass_record(m, op, record):
+    """An op is done with a record in which it has nothing to do."""
+    m[at(m, PER_OP, op, ISSUED)] = record + 1
+    hand_on(m, op, m[NOW], 1)
+    m[at(m, PER_OP, op, ENDED_AVAILABLE)] -= 1  # no repetition of its own
+    release_tiles(m, op, record)
+
+
+@compiled
+def has_turn(m, array, op, record):
+    """Whether an op has something to do at the array's place in the order."""
+    slot = record % m[WINDOW]
+    if is_guarded_at(m, op, row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)):
+        if m[at(m, ARRAY_STATE, array, REPEAT)] == 0:
+            pass_record(m, op, record)
+        return False
+    repeat = m[at(m, ARRAY_STATE, array, REPEAT)] - m[at(m, OP_TABLE, op, INNER_LAG)]
+    variant = m[at(m, RECORD_VARIANT, slot, m[at(m, OP_TABLE, op, DEPTH_OF)])]
+    return 0 <= repeat < m[at3(m, AMOUNTS, variant, op, REPEATS)]
+
+
+@compiled
+def group_repeats(m, group, step):
+    """Repetitions of a group in a step, until its last op is through."""
+    most = 0
+    for op in range(m[at(m, GROUPS, group, 0)], m[at(m, GROUPS, group, 1)]):
+        record = step - m[at(m, OP_TABLE, op, LAG)]
+        if 0 <= record < m[RECORDS]:
+            slot = record % m[WINDOW]
+            variant = m[at(m, RECORD_VARIANT, slot, m[at(m, OP_TABLE, op, DEPTH_OF)])]
+            most = max(most, m[at3(m, AMOUNTS, variant, op, REPEATS)] + m[at(m, OP_TABLE, op, INNER_LAG)])
+    return most
+
+
+@compiled
+def locate(m, array):
+    """Move an array to its next op that has something to do, or to its end."""
+    a = row(m, ARRAY_STATE, array)
+    a[STATE] = WAITING
+    while True:
+        step = m[at1(m, STEPS, array)]
+        if step >= m[RECORDS] + m[MAX_LAG]:
+            a[STATE] = FINISHED
+            return
+        generate(m, step)
+        group = m[at(m, LANES, array, a[POSITION])]
+        if group < 0:
+            m[at1(m, STEPS, array)] += 1
+            a[POSITION], a[REPEAT], a[MEMBER] = 0, 0, 0
+            if array == 0:
+                m[BOUNDARY] = 1
+                m[FRONT] += 1
+            continue
+        op = m[at(m, GROUPS, group, 0)] + a[MEMBER]
+        if op >= m[at(m, GROUPS, group, 1)]:
+            a[MEMBER] = 0
+            a[REPEAT] += 1
+            if a[REPEAT] >= group_repeats(m, group, step):
+                a[POSITION] += 1
+                a[REPEAT] = 0
+            continue
+        record = step - m[at(m, OP_TABLE, op, LAG)]
+        if 0 <= record < m[RECORDS] and has_turn(m, array, op, record):
+            a[OP], a[RECORD] = op, record
+            a[VARIANT] = m[at(m, RECORD_VARIANT, record % m[WINDOW], m[at(m, OP_TABLE, op, DEPTH_OF)])]
+            return
+        a[MEMBER] += 1
+
+
+@compiled
+def begin(m, array):
+    """Start the op that an array stands at."""
+    a = row(m, ARRAY_STATE, array)
+    op = a[OP]
+    a[STATE], a[STAGE], a[FOLD], a[LEFT], a[SINCE] = RUNNING, IN_STAGE - 1, 0, 0, m[NOW]
+    if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0:
+        entry = row3(m, WRITES, op, m[at(m, PER_OP, op, STARTED)] % WRITE_SLOTS)
+        entry[0] = m[at3(m, AMOUNTS, a[VARIANT], op, WRITE_CYCLES)]
+        entry[1] = a[RECORD]
+        entry[2] = 1 if is_last_repeat(m, a) else 0
+    m[at(m, PER_OP, op, STARTED)] += 1
+    shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
+    if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):
+        # The first word of a fold is only moved to its register: the operator is free for the chain of the one before.
+        hand_on(m, op, m[NOW] + 1 + m[at(m, OP_TABLE, op, LATENCY)], 1 if is_first else 0)
+
+
+@compiled
+def passes_chain_on(m, a):
+    """Whether another repetition begins with the chain of this one."""
+    shares = m[at(m, OP_TABLE, a[OP], SHARES)]
+    if shares == ALONE:
+        return False
+    return not (is_last_repeat(m, a) and (shares == IN_RECORD or a[RECORD] == m[RECORDS] - 1))
+
+
+@compiled
+def is_last_repeat(m, a):
+    return a[REPEAT] - m[at(m, OP_TABLE, a[OP], INNER_LAG)] == m[at3(m, AMOUNTS, a[VARIANT], a[OP], REPEATS)] - 1
+
+
+@compiled
+def proceed(m, array):
+    """Go on to the next stage that takes time; whether the array's op, or its stage, changed."""
+    a = row(m, ARRAY_STATE, array)
+    op = a[OP]
+    amount = row3(m, AMOUNTS, a[VARIANT], op)
+    if a[STAGE] == STREAM_STAGE:
+        if m[at(m, PER_OP, op, READS_DONE)] < m[at(m, PER_OP, op, STARTED)]:
+            return False
+        finish(m, array)
+        return True
+    while a[LEFT] == 0:
+        a[STAGE] += 1
+        if a[STAGE] == IN_STAGE:
+            a[LEFT] = amount[LINK_IN]
+        elif a[STAGE] == POINT_STAGE:
+            a[LEFT] = amount[POINTS] * amount[CYCLES]
+        elif a[STAGE] == OUT_STAGE:
+            a[LEFT] = amount[LINK_OUT]
+            if amount[CHAIN] == 1 and a[FOLD] + 1 == amount[FOLDS] and not passes_chain_on(m, a):
+                a[LEFT] += 1
+        elif a[FOLD] + 1 < amount[FOLDS]:
+            a[FOLD] += 1
+            a[STAGE] = IN_STAGE - 1
+        elif (
+            m[at(m, OP_TABLE, op, READ_SERVER)] >= 0
+            and m[at(m, PER_OP, op, READS_DONE)] < m[at(m, PER_OP, op, STARTED)]
+        ):
+            return True  # waits in STREAM_STAGE
+        else:
+            finish(m, array)
+            return True
+    return True
+
+
+@compiled
+def finish(m, array):
+    """The issue of an op is over: hand its result on, free what it used, find what comes next."""
+    a = row(m, ARRAY_STATE, array)
+    op, record = a[OP], a[RECORD]
+    is_last = 1 if is_last_repeat(m, a) else 0
+    note(m, OP_ROW, array, op, record, a[SINCE])
+    m[at(m, PER_OP, op, ENDED)] += 1
+    stretch = m[at3(m, AMOUNTS, a[VARIANT], op, STRETCH)]
+    m[at(m, PER_OP, op, BUSY)] -= stretch
+    m[at(m, STALLS, array, PORT)] += stretch
+    if is_last == 1:
+        m[at(m, PER_OP, op, ISSUED)] = record + 1
+        release_tiles(m, op, record)
+    if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0:
+        confirm_writes(m, op)
+    elif not passes_chain_on(m, a):
+        hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)], is_last)
+    a[MEMBER] += 1
+    locate(m, array)
+
+
+@compiled
+def confirm_writes(m, op):
+    """Streamed results that have been made and sent are there for others."""
+    while m[at(m, PER_OP, op, WRITES_DONE)] < min(m[at(m, PER_OP, op, WRITES_SENT)], m[at(m, PER_OP, op, ENDED)]):
+        entry = row3(m, WRITES, op, m[at(m, PER_OP, op, WRITES_DONE)] % WRITE_SLOTS)
+        m[at(m, PER_OP, op, WRITES_DONE)] += 1
+        hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)], entry[2])
+
+
+@compiled
+def skip_wait(m, array):
+    """A wait is over: on to the op after it."""
+    assert m[at(m, OP_TABLE, m[at(m, ARRAY_STATE, array, OP)], KIND)] == WAIT
+    m[at(m, PER_OP, m[at(m, ARRAY_STATE, array, OP)], ISSUED)] = m[at(m, ARRAY_STATE, array, RECORD)] + 1
+    m[at(m, PER_OP, m[at(m, ARRAY_STATE, array, OP)], AVAILABLE)] = m[at(m, ARRAY_STATE, array, RECORD)] + 1
+    m[at(m, ARRAY_STATE, array, MEMBER)] += 1
+    locate(m, array)

@@ -1,0 +1,323 @@
+"""The tile-level engine: discrete events at cycle resolution over the whole mapped cascade.
+
+Arrays issue their ops in a static order and wait where something is missing (`cycle_ready`); memories serve
+transfers one after the other (`cycle_server`); the ports of a memory are shared cycle by cycle, arrays
+first, in the order of the tables. Between two events nothing changes, so time goes on in one step; where
+nobody competes for ports, whole ops are one step. A run ends when every array is through, every transfer is
+over and every result has left.
+"""
+
+from sim.engine.cycle.array import begin, deliver_due, locate, proceed, skip_wait
+from sim.engine.cycle.columns import (
+    AMOUNTS,
+    ARRAY_STATE,
+    ARRAYS,
+    ASKED,
+    ASKED_SLOTS,
+    BOUNDARY,
+    BUSY,
+    CAUSE,
+    CYCLES,
+    DEADLOCK,
+    DEMAND,
+    EVENTS,
+    FAILURE,
+    FINISHED,
+    GRANTED,
+    IDLE,
+    JOB,
+    KEEP_TABLE,
+    KEEPS,
+    KIND,
+    LEFT,
+    LINK,
+    MOVING,
+    NEVER,
+    NO_FAILURE,
+    NO_JOB,
+    NOW,
+    OFF_CHIP,
+    OP,
+    OP_TABLE,
+    OPS,
+    PENDING,
+    PER_KEEP,
+    PER_OP,
+    POINT_STAGE,
+    PORT,
+    PORT_A,
+    PORTED,
+    PORTS,
+    QUEUE,
+    READ_SERVER,
+    ROW_ACCESSES,
+    RUNNING,
+    SERVED,
+    SERVER_STATE,
+    SERVERS,
+    SERVES,
+    SITE_INDEX,
+    SITE_VARIANT,
+    STAGE,
+    STALLS,
+    STATE,
+    STREAM_STAGE,
+    TIME_LEFT,
+    VARIANT,
+    WAIT,
+    WAITING,
+    WHICH,
+)
+from sim.engine.cycle.log import note_stall
+from sim.engine.cycle.ready import cause_of, obstacle
+from sim.engine.cycle.records import descend
+from sim.engine.cycle.server import end_transfer, first_read, take_up
+from sim.engine.cycle.skip import fast_forward
+from sim.engine.cycle.tables import at, at1, at3, at4, row
+from sim.engine.jit import compiled
+
+
+@compiled
+def run_program(m, fast):
+    """Run a program from its beginning to its end; with `fast`, repeating stretches are skipped exactly.
+
+    m: i8[number], as made by `sim.cycle.state`; the outcome is in its counters and in `m[FAILURE]`.
+    """
+    prepare(m)
+    while m[FAILURE] == NO_FAILURE:
+        settle(m)
+        if m[BOUNDARY] == 1:
+            m[BOUNDARY] = 0
+            if fast:
+                fast_forward(m)
+        duration = until_next_event(m)
+        if duration == NEVER:
+            if not is_over(m):
+                m[FAILURE] = DEADLOCK
+            return
+        pass_time(m, duration)
+
+
+@compiled
+def prepare(m):
+    """Everything at its first iteration."""
+    for site in range(m[KEEPS] + m[OPS]):
+        descend(m, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site), 0)
+    for op in range(m[OPS]):
+        if m[at(m, OP_TABLE, op, READ_SERVER)] >= 0:
+            first_read(m, op)
+    for array in range(m[ARRAYS]):
+        locate(m, array)
+
+
+@compiled
+def is_over(m):
+    """Whether every array is through; a server with nothing to do is through."""
+    left = 0
+    for array in range(m[ARRAYS]):
+        left += m[at(m, ARRAY_STATE, array, STATE)] != FINISHED
+    return left == 0
+
+
+@compiled
+def settle(m):
+    """Everything that happens at this moment, until nothing more does."""
+    changed = True
+    while changed and m[FAILURE] == NO_FAILURE:
+        changed = False
+        for op in range(m[OPS]):
+            if m[at(m, QUEUE, op, 1)] > 0 and deliver_due(m, op):
+                changed = True
+        for server in range(m[SERVERS]):
+            while m[at(m, SERVER_STATE, server, SERVES)] == 1:
+                if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB and m[at(m, SERVER_STATE, server, TIME_LEFT)] == 0:
+                    end_transfer(m, server)
+                    changed = True
+                elif not take_up(m, server):
+                    break
+        for array in range(m[ARRAYS]):
+            changed = turn(m, array) or changed
+
+
+@compiled
+def turn(m, array):
+    """Let an array go on at this moment; whether it did."""
+    a = row(m, ARRAY_STATE, array)
+    changed = False
+    while m[FAILURE] == NO_FAILURE:
+        if a[STATE] == RUNNING and a[LEFT] == 0:
+            m[EVENTS] += 1
+            if not proceed(m, array):
+                return changed
+            changed = True
+        elif a[STATE] == WAITING:
+            a[CAUSE] = obstacle(m, array)
+            if a[CAUSE] != -1:
+                return changed
+            changed = True
+            if m[at(m, OP_TABLE, a[OP], KIND)] == WAIT:
+                skip_wait(m, array)
+            else:
+                begin(m, array)
+        else:
+            return changed
+    return changed
+
+
+@compiled
+def clear(m):
+    """No port is taken."""
+    for memory in range(m[PORTED]):
+        m[at1(m, DEMAND, memory)] = 0
+
+
+@compiled
+def demands(m, array, memory):
+    """Row accesses that an array makes at the start of each slot of its stage."""
+    a = row(m, ARRAY_STATE, array)
+    return m[at4(m, ROW_ACCESSES, a[VARIANT], a[OP], a[STAGE], memory)]
+
+
+@compiled
+def slot_cycles(m, array):
+    a = row(m, ARRAY_STATE, array)
+    return m[at3(m, AMOUNTS, a[VARIANT], a[OP], CYCLES)] if a[STAGE] == POINT_STAGE else 1
+
+
+@compiled
+def server_port(m, server, side):
+    """Ported memory on one side of the transfer under way, -1: none. Streams pass by the memories between."""
+    if m[at(m, SERVER_STATE, server, JOB)] > 2:
+        return -1
+    return m[at(m, KEEP_TABLE, m[at(m, SERVER_STATE, server, WHICH)], PORT_A + side)]
+
+
+@compiled
+def nobody_competes(m):
+    """Whether everything that runs fits the ports together, whatever the cycle."""
+    clear(m)
+    for array in range(m[ARRAYS]):
+        if m[at(m, ARRAY_STATE, array, STATE)] == RUNNING and m[at(m, ARRAY_STATE, array, LEFT)] > 0:
+            for memory in range(m[PORTED]):
+                m[at1(m, DEMAND, memory)] += demands(m, array, memory)
+    for server in range(m[SERVERS]):
+        if m[at(m, SERVER_STATE, server, JOB)] == NO_JOB:
+            continue
+        for side in range(2):
+            port = server_port(m, server, side)
+            if port >= 0:
+                m[at1(m, DEMAND, port)] += 1
+    excess = 0
+    for memory in range(m[PORTED]):
+        excess += max(0, m[at1(m, DEMAND, memory)] - m[at1(m, PORTS, memory)])
+    return excess == 0
+
+
+@compiled
+def grant(m, array):
+    """Give an array its ports of this cycle, or none of them; cycles until its demand may change, NEVER if
+    refused.
+    """
+    a = row(m, ARRAY_STATE, array)
+    cycles = slot_cycles(m, array)
+    a[GRANTED] = 1
+    if a[LEFT] % cycles != 0:
+        return a[LEFT] % cycles
+    wants = False
+    for memory in range(m[PORTED]):
+        rows = demands(m, array, memory)
+        wants = wants or rows > 0
+        if m[at1(m, DEMAND, memory)] + rows > m[at1(m, PORTS, memory)]:
+            a[GRANTED] = 0
+            return NEVER
+    for memory in range(m[PORTED]):
+        m[at1(m, DEMAND, memory)] += demands(m, array, memory)
+    return 1 if wants and cycles > 1 else a[LEFT]
+
+
+@compiled
+def grant_server(m, server):
+    """The same for a transfer, which takes one port on either side."""
+    job = row(m, SERVER_STATE, server)
+    job[MOVING] = 1
+    for side in range(2):
+        port = server_port(m, server, side)
+        if port >= 0 and m[at1(m, DEMAND, port)] >= m[at1(m, PORTS, port)]:
+            job[MOVING] = 0
+            return NEVER
+    for side in range(2):
+        port = server_port(m, server, side)
+        if port >= 0:
+            m[at1(m, DEMAND, port)] += 1
+    return job[TIME_LEFT]
+
+
+@compiled
+def until_next_event(m):
+    """Share out the ports; cycles until something may change, NEVER if nothing will."""
+    duration = NEVER
+    for op in range(m[OPS]):
+        if m[at(m, QUEUE, op, 1)] > 0:
+            duration = min(duration, m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 0)] - m[NOW])
+    for keep in range(m[KEEPS]):
+        duration = min(duration, until_drain(m, keep))
+    free = nobody_competes(m)
+    if not free:
+        clear(m)
+    for array in range(m[ARRAYS]):
+        a = row(m, ARRAY_STATE, array)
+        if a[STATE] != RUNNING or a[LEFT] == 0:
+            continue
+        a[GRANTED] = 1
+        duration = min(duration, a[LEFT] if free else grant(m, array))
+    for server in range(m[SERVERS]):
+        if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB:
+            m[at(m, SERVER_STATE, server, MOVING)] = 1
+            duration = min(duration, m[at(m, SERVER_STATE, server, TIME_LEFT)] if free else grant_server(m, server))
+    return duration
+
+
+@compiled
+def until_drain(m, keep):
+    """Cycles until a finished tile may leave; NEVER if it may already or there is none."""
+    begun = m[at(m, PER_KEEP, keep, 5)]
+    if begun >= m[at(m, PER_KEEP, keep, 4)]:
+        return NEVER
+    due = m[at3(m, ASKED, keep, begun % ASKED_SLOTS, 2)] - m[NOW]
+    return due if due > 0 else NEVER
+
+
+@compiled
+def pass_time(m, duration):
+    """Let time go on; every array computes or stalls for a cause."""
+    for array in range(m[ARRAYS]):
+        a = row(m, ARRAY_STATE, array)
+        cause = stall_cause(m, array)
+        if cause >= 0:
+            m[at(m, STALLS, array, cause)] += duration
+            note_stall(m, array, cause, duration)
+        else:
+            m[at(m, PER_OP, a[OP], BUSY)] += duration
+        if a[STATE] == RUNNING and a[LEFT] > 0 and a[GRANTED] == 1:
+            a[LEFT] -= duration
+    for server in range(m[SERVERS]):
+        job = row(m, SERVER_STATE, server)
+        if job[JOB] != NO_JOB and job[MOVING] == 1:
+            job[TIME_LEFT] -= duration
+            m[at(m, SERVED, server, job[JOB] - 1)] += duration
+    m[NOW] += duration
+
+
+@compiled
+def stall_cause(m, array):
+    """Why an array does not compute in these cycles; -1: it does."""
+    a = row(m, ARRAY_STATE, array)
+    if a[STATE] == FINISHED:
+        return IDLE
+    if a[STATE] == WAITING:
+        return cause_of(m, array)
+    if a[STAGE] == STREAM_STAGE:
+        return OFF_CHIP
+    if a[GRANTED] == 0:
+        return PORT
+    return -1 if a[STAGE] == POINT_STAGE else LINK

@@ -1,0 +1,181 @@
+"""What may begin: the conditions under which an array may issue an op, and a tile may be replaced.
+
+Each answers with the cause of the wait, so that stalls are attributed where they are decided.
+"""
+
+from sim.engine.cycle.columns import (
+    ARRAY_STATE,
+    ARRAYS,
+    AVAILABLE,
+    BARRIER,
+    BUFFER,
+    CARRIED,
+    CAUSE,
+    COPIES,
+    DEP_FIRST,
+    DEP_KIND,
+    DEP_LAST,
+    DEPENDENCY,
+    DEPS,
+    DEPTH,
+    DRAIN,
+    DRAINED,
+    DRAINS,
+    ENDED,
+    ENDED_AVAILABLE,
+    FILL_CAUSE,
+    FILLED,
+    FINISHED,
+    FIRST_USER,
+    GROUP,
+    IN_PLACE,
+    INSIDE,
+    ISSUED,
+    KEEP,
+    KEEP_TABLE,
+    KEEPS,
+    KIND,
+    LAST_USER,
+    LOOP,
+    NEEDS_FILL,
+    NEEDS_ROOM,
+    OFF_CHIP,
+    OP,
+    OP_TABLE,
+    PER_KEEP,
+    PER_OP,
+    PHASE,
+    PRODUCER,
+    RECORD,
+    RECORD_INDEX,
+    RECORD_ORDINAL,
+    RECORD_VARIANT,
+    RELEASED,
+    RUNNING,
+    SKEW,
+    STARTED,
+    STATE,
+    STEPS,
+    TRIPS,
+    USE_FIRST,
+    USE_LAST,
+    USES,
+    WAIT,
+    WINDOW,
+    WRITE_SERVER,
+    WRITES_DONE,
+)
+from sim.engine.cycle.tables import at, at1
+from sim.engine.jit import compiled
+
+
+@compiled
+def has_room(m, keep, ordinal):
+    """Whether the tiles whose place tile `ordinal` takes have been used up, and drained where they must be."""
+    before = ordinal + 1 - m[at(m, KEEP_TABLE, keep, COPIES)]
+    if before <= 0:
+        return True
+    group = m[at(m, KEEP_TABLE, keep, GROUP)]
+    for other in range(m[KEEPS]):
+        if other != keep and (group < 0 or m[at(m, KEEP_TABLE, other, GROUP)] != group):
+            continue
+        for user in range(m[at(m, KEEP_TABLE, other, FIRST_USER)], m[at(m, KEEP_TABLE, other, LAST_USER)]):
+            if m[at1(m, RELEASED, user)] < before:
+                return False
+        if m[at(m, KEEP_TABLE, other, DRAINS)] == 1 and m[at(m, PER_KEEP, other, DRAINED)] < before:
+            return False
+    return True
+
+
+@compiled
+def held_back(m, array):
+    """Array that another one must wait for: at a barrier, or because it is too far behind; -1: none."""
+    step, phase = m[at1(m, STEPS, array)], m[at(m, OP_TABLE, m[at(m, ARRAY_STATE, array, OP)], PHASE)]
+    for other in range(m[ARRAYS]):
+        if other == array or m[at(m, ARRAY_STATE, other, STATE)] == FINISHED:
+            continue
+        if m[BARRIER] == 1:
+            its_step, its_phase = m[at1(m, STEPS, other)], m[at(m, OP_TABLE, m[at(m, ARRAY_STATE, other, OP)], PHASE)]
+            if its_step < step or (its_step == step and its_phase < phase):
+                return other
+        elif step - m[at1(m, STEPS, other)] > m[SKEW]:
+            return other
+    return -1
+
+
+@compiled
+def missing_result(m, op, record, slot):
+    """Cause of the wait for the results that an op reads, -1: they are there."""
+    for n in range(m[at(m, OP_TABLE, op, DEP_FIRST)], m[at(m, OP_TABLE, op, DEP_LAST)]):
+        producer, kind, loop = m[at(m, DEPS, n, PRODUCER)], m[at(m, DEPS, n, DEP_KIND)], m[at(m, DEPS, n, LOOP)]
+        if kind == INSIDE:
+            wanted, there, made = (
+                m[at(m, PER_OP, op, STARTED)],
+                m[at(m, PER_OP, producer, ENDED_AVAILABLE)],
+                m[at(m, PER_OP, producer, ENDED)],
+            )
+        else:
+            distance = 0
+            if kind == CARRIED:
+                if m[at(m, RECORD_INDEX, slot, loop)] == 0:
+                    continue
+                distance = 1
+                for inner in range(loop + 1, m[DEPTH]):
+                    distance *= m[at(m, TRIPS, m[at(m, RECORD_VARIANT, slot, inner)], inner)]
+            wanted, there, made = (
+                record - distance,
+                m[at(m, PER_OP, producer, AVAILABLE)],
+                m[at(m, PER_OP, producer, ISSUED)],
+            )
+        if m[at(m, DEPS, n, IN_PLACE)] == 1:
+            there = made
+        if there <= wanted:
+            return DRAIN if made > wanted else DEPENDENCY
+    return -1
+
+
+@compiled
+def missing_tile(m, op, slot):
+    """Cause of the wait for the kept tiles that an op touches, -1: they are there."""
+    for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
+        keep = m[at(m, USES, n, KEEP)]
+        ordinal = m[at(m, RECORD_ORDINAL, slot, keep)]
+        if m[at(m, USES, n, NEEDS_FILL)] == 1 and m[at(m, PER_KEEP, keep, FILLED)] <= ordinal:
+            return m[at(m, KEEP_TABLE, keep, FILL_CAUSE)]
+        if m[at(m, USES, n, NEEDS_ROOM)] == 1 and not has_room(m, keep, ordinal):
+            return BUFFER
+    return -1
+
+
+@compiled
+def obstacle(m, array):
+    """Cause of an array's wait before its next op; -1: it may issue; -2 - other: it waits for another array."""
+    op, record = m[at(m, ARRAY_STATE, array, OP)], m[at(m, ARRAY_STATE, array, RECORD)]
+    other = held_back(m, array)
+    if other >= 0:
+        return -2 - other
+    slot = record % m[WINDOW]
+    cause = missing_result(m, op, record, slot)
+    if cause >= 0:
+        return DRAIN if m[at(m, OP_TABLE, op, KIND)] == WAIT else cause
+    cause = missing_tile(m, op, slot)
+    if cause >= 0:
+        return cause
+    if (
+        m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0
+        and m[at(m, PER_OP, op, STARTED)] - m[at(m, PER_OP, op, WRITES_DONE)] >= 2
+    ):
+        return OFF_CHIP
+    return -1
+
+
+@compiled
+def cause_of(m, array):
+    """The cause of a waiting array's stall: its own, or that of the array it waits for."""
+    cause = m[at(m, ARRAY_STATE, array, CAUSE)]
+    while cause <= -2:
+        other = -2 - cause
+        if m[at(m, ARRAY_STATE, other, STATE)] == RUNNING:
+            return DEPENDENCY
+        cause = m[at(m, ARRAY_STATE, other, CAUSE)]
+    return cause

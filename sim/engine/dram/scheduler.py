@@ -1,0 +1,235 @@
+"""One DRAM channel, request by request: open rows, first-ready first-come-first-served, refresh, from event to event.
+
+At every step the command that is legal soonest is issued; among those of one cycle a refresh first, then reads and
+writes of open rows, then activates and precharges, each oldest first (Rixner et al., ISCA 2000). A bank with requests
+of its open row asks for the oldest of them, another one for an activate or a precharge for its oldest request. A
+refresh that is due comes before everything: for all banks at once no other command is issued until it is, for one bank
+no other activate.
+
+The distances between successive commands add up to the whole run, and each is charged to what the later command waited
+for. All mutable state lies in two tables: every array handed to a compiled function costs two reference counts.
+"""
+
+import numpy as np
+
+from sim.engine.dram.columns import (
+    ACT,
+    ARRIVAL,
+    ARRIVES,
+    AT,
+    BANKS,
+    BECAUSE,
+    BUS_OF,
+    BUS_ROW,
+    CHANNEL_ROW,
+    COMMANDS_ISSUED,
+    CONFLICT,
+    CONFLICTS,
+    DUE,
+    FLOORS,
+    FOR_REQUEST,
+    GROUP_PLACE,
+    HITS,
+    IN_BANK,
+    IN_ROW,
+    KIND,
+    LAST,
+    LAST_COMMAND,
+    LIST,
+    LISTED_BANKS,
+    MISSES,
+    NEVER,
+    NEXT,
+    NO_REFRESH,
+    NOW,
+    OPEN_ROW,
+    OPENED_AS,
+    PENDING,
+    PRE,
+    PRE_ALL,
+    READ,
+    READ_DONE,
+    READY,
+    REF_ALL,
+    REF_BANK,
+    REFRESH,
+    REFRESH_ALL,
+    REFRESH_BANK,
+    REFRESH_CYCLES,
+    REFRESH_DUE,
+    REFRESHED,
+    REFRESHES,
+    REQUEST,
+    ROW,
+    SERVED,
+    SLOT_COLUMNS,
+    STATE_ROW,
+    WANTS,
+    WANTS_FOR,
+    WINDOW,
+    WRITE,
+    WRITE_DONE,
+    WRITE_HIT,
+)
+from sim.engine.dram.queue import admit_arrived, close_row, open_row, remove_hit
+from sim.engine.dram.timing import cause_of, first_legal_cycle, idle_places, push
+from sim.engine.jit import compiled
+
+ROW_COMMAND = 1 << 60  # added to a request's number: column commands go first
+
+
+@compiled
+def schedule(requests, constraints, spans, settings, finish, counts, waits, trace):
+    """Serve the requests of one channel.
+
+    requests: i8[request, (arrival cycle, bank, row, is write)], arrivals never decrease; constraints: i8[constraint,
+    column], spans: i8[kind + 1] and settings: i8[...] are those of `dram_columns`. Fills finish: i8[request], cycle
+    after the last beat; counts: i8[place]; waits: i8[kind, cause], cycles; trace: i8[command, column], while it has
+    rows.
+    """
+    places = idle_places(settings)
+    state = places.shape[0] - STATE_ROW
+    slots = np.full((settings[WINDOW], SLOT_COLUMNS), -1, np.int64)
+    for slot in range(settings[WINDOW] - 1):
+        slots[slot, NEXT] = slot + 1
+    places[state, DUE] = next_due(settings, 0)
+    admit_arrived(requests, places, slots)
+    while places[state, SERVED] < requests.shape[0]:
+        if places[state, PENDING] == 1:
+            cycle, kind, bank, slot = choose_refreshing(places, slots, settings)
+        else:
+            cycle, kind, bank, slot = choose(places, slots, settings, -1)
+        if min(places[state, ARRIVES], places[state, DUE]) <= cycle:
+            move_on(places)
+            admit_arrived(requests, places, slots)
+            continue
+        cause = cause_of(places, settings, kind, bank, cycle, REFRESH_DUE if slot < 0 else ARRIVAL)
+        waits[kind, cause] += cycle - places[state, LAST]
+        places[state, LAST] = cycle
+        places[state, NOW] = cycle
+        if counts[COMMANDS_ISSUED] < trace.shape[0]:
+            write_down(places, slots, trace, counts[COMMANDS_ISSUED], (cycle, kind, bank, slot, cause))
+        counts[COMMANDS_ISSUED] += 1
+        push(places, constraints, spans, settings, kind, bank, cycle)
+        if kind in (READ, WRITE):
+            finish[slots[slot, REQUEST]] = cycle + (settings[READ_DONE] if kind == READ else settings[WRITE_DONE])
+            counts[places[bank, OPENED_AS]] += 1
+            places[bank, OPENED_AS] = HITS
+            places[state, SERVED] += 1
+            remove_hit(places, slots, bank, slot)
+            admit_arrived(requests, places, slots)
+        elif kind == ACT:
+            places[bank, OPENED_AS] = CONFLICTS if places[bank, CONFLICT] == 1 else MISSES
+            open_row(places, slots, bank, slots[slot, ROW])
+        elif kind == PRE:
+            close_row(places, bank)
+            places[bank, CONFLICT] = 1 if slot >= 0 else 0
+        elif kind == PRE_ALL:
+            close_all(places, settings)
+        else:
+            counts[REFRESHED] += 1
+            finish_refresh(places, settings)
+    counts[LAST_COMMAND] = places[state, LAST]
+
+
+@compiled
+def next_due(settings, refreshes):
+    """Cycle of the next refresh; those of single banks share the interval evenly."""
+    if settings[REFRESH] == NO_REFRESH:
+        return NEVER
+    shares = settings[BANKS] if settings[REFRESH] == REFRESH_BANK else 1
+    return (refreshes + 1) * settings[REFRESH_CYCLES] // shares
+
+
+@compiled
+def finish_refresh(places, settings):
+    """A refresh was issued: the next one is due by the clock, however late this one was."""
+    state = places.shape[0] - STATE_ROW
+    places[state, PENDING] = 0
+    places[state, REFRESHES] += 1
+    places[state, DUE] = next_due(settings, places[state, REFRESHES])
+
+
+@compiled
+def close_all(places, settings):
+    """After a precharge of all banks; a refresh asked for it, so no request pays for a conflict."""
+    for bank in range(settings[BANKS]):
+        close_row(places, bank)
+        places[bank, CONFLICT] = 0
+
+
+@compiled
+def move_on(places):
+    """Go on to the next arrival or due refresh, whichever comes first; a pending refresh has no next one."""
+    state = places.shape[0] - STATE_ROW
+    event = places[state, ARRIVES]
+    if places[state, DUE] <= event:
+        event = places[state, DUE]
+        places[state, PENDING] = 1
+        places[state, DUE] = NEVER
+    places[state, NOW] = max(places[state, NOW], event)
+
+
+@compiled
+def choose_refreshing(places, slots, settings):
+    """As `choose`, while a refresh is pending: it goes first, and holds back what would keep it waiting."""
+    bank, kind = 0, REF_ALL
+    if settings[REFRESH] == REFRESH_BANK:
+        bank = places[places.shape[0] - STATE_ROW, REFRESHES] % settings[BANKS]
+        kind = REF_BANK if places[bank, OPEN_ROW] < 0 else PRE
+    else:
+        for other in range(settings[BANKS]):
+            if places[other, OPEN_ROW] >= 0:
+                kind = PRE_ALL
+    now = places[places.shape[0] - STATE_ROW, NOW]
+    cycle = max(now, first_legal_cycle(places, settings, kind, bank))
+    if settings[REFRESH] == REFRESH_ALL:
+        return cycle, kind, bank, -1
+    other_cycle, other_kind, other_bank, slot = choose(places, slots, settings, bank)
+    if other_cycle < cycle:
+        return other_cycle, other_kind, other_bank, slot
+    return cycle, kind, bank, -1
+
+
+@compiled
+def choose(places, slots, settings, refreshing):
+    """The next command, as (cycle, command, bank, slot); cycle NEVER if nothing waits.
+
+    refreshing: a bank to leave alone, and then no bank is activated; -1 if there is none. What a bank asks for is kept
+    (`dram_queue.ask`): branches that find it out here would be mispredicted at every step.
+    """
+    state, channel, bus = places.shape[0] - STATE_ROW, places.shape[0] - CHANNEL_ROW, places.shape[0] - BUS_ROW
+    for kind in range(PRE_ALL):
+        floor = max(places[state, NOW], places[bus + settings[BUS_OF + kind], READY])
+        places[state, FLOORS + kind] = max(floor, places[channel, READY + kind])
+    best_cycle, best_kind, best_bank, best_slot, best_rank = NEVER, ACT, 0, -1, NEVER
+    for i in range(places[state, LISTED_BANKS]):
+        bank = places[i, LIST]
+        group, kind, slot = places[bank, GROUP_PLACE], places[bank, WANTS], places[bank, WANTS_FOR]
+        cycle = max(places[state, FLOORS + kind], max(places[bank, READY + kind], places[group, READY + kind]))
+        write = places[bank, WRITE_HIT]
+        if kind == READ and write >= 0:
+            other = max(places[bank, READY + WRITE], places[group, READY + WRITE])
+            other = max(other, places[state, FLOORS + WRITE])
+            if other < cycle or (other == cycle and slots[write, REQUEST] < slots[slot, REQUEST]):
+                cycle, kind, slot = other, WRITE, write
+        if cycle > best_cycle or (refreshing >= 0 and (bank == refreshing or kind == ACT)):
+            continue
+        rank = slots[slot, REQUEST] + (0 if kind in (READ, WRITE) else ROW_COMMAND)
+        if cycle < best_cycle or rank < best_rank:
+            best_cycle, best_kind, best_bank, best_slot, best_rank = cycle, kind, bank, slot, rank
+    return best_cycle, best_kind, best_bank, best_slot
+
+
+@compiled
+def write_down(places, slots, trace, row, command):
+    """The command as a row of the trace; -1 where it has no bank, row or request."""
+    cycle, kind, bank, slot, cause = command
+    trace[row, AT], trace[row, KIND], trace[row, BECAUSE] = cycle, kind, cause
+    trace[row, IN_BANK] = -1 if kind in (PRE_ALL, REF_ALL) else bank
+    trace[row, FOR_REQUEST] = slots[slot, REQUEST] if slot >= 0 else -1
+    trace[row, IN_ROW] = -1
+    if kind == PRE:
+        trace[row, IN_ROW] = places[bank, OPEN_ROW]
+    elif slot >= 0:
+        trace[row, IN_ROW] = slots[slot, ROW]

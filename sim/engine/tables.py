@@ -1,0 +1,67 @@
+"""What an engine is given: tables of integers that a batch of designs shares, and columns of numbers that differ.
+
+Names have become numbers. All arrays are read-only by convention of the engines, which never write to their input.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class MachineColumns(NamedTuple):
+    """Numbers of the machines of a batch, f8[design, memory | array | einsum]."""
+
+    capacity_bytes: np.ndarray  # of all instances of a core together; inf when unbounded
+    bandwidth_bytes_per_s: np.ndarray  # inf when not a limit
+    read_pj_per_byte: np.ndarray  # charged instances only
+    write_pj_per_byte: np.ndarray
+    drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
+    rows: np.ndarray
+    columns: np.ndarray
+    drain_cycles: np.ndarray
+    cycles_per_point: np.ndarray
+    pj_per_point: np.ndarray
+    clock_hz: np.ndarray  # f8[design]
+    word_bytes: np.ndarray  # f8[design]
+    cores: np.ndarray  # f8[design]
+
+
+class RowTables(NamedTuple):
+    """paths, relevant: i8[row, position]; runs: i8[row, run, (rank, span, unit)]; loop_rank: i8[loop]; -1 ends a list.
+
+    relevant: what an iteration of the loop does to the tile, see `engine/counting.py`.
+    """
+
+    paths: np.ndarray
+    relevant: np.ndarray
+    runs: np.ndarray
+    loop_rank: np.ndarray
+
+
+class Shape(NamedTuple):
+    """What all designs of a batch share."""
+
+    rows: RowTables  # questions about words fetched, steps and points
+    tiles: RowTables  # questions about the first tile of a kept tensor
+    flows: np.ndarray  # i8[flow, FlowColumn]
+    keeps: np.ndarray  # i8[keep, KeepColumn]
+    leaves: np.ndarray  # i8[leaf, LeafColumn]
+    drains: np.ndarray  # i8[phase], leaf whose result drains in this phase; -1: the phase runs Einsums
+    parents: np.ndarray  # i8[memory], -1 for the root
+    spills: np.ndarray  # bool[memory]
+    per_phase: bool  # whether memory time hides behind its own phase only
+    stages: int  # of a pipelined schedule; 0: not pipelined
+    trips_row: int  # row that counts the iterations of the pipelined loops
+    dealt_row: int  # row that counts the iterations that are dealt to cores
+    in_core: np.ndarray  # bool[memory], whether every core has one of its own
+
+
+class Tables(NamedTuple):
+    """One batch of designs of one shape."""
+
+    shape: Shape
+    extents: np.ndarray  # i8[design, root rank], elements
+    loop_tiles: np.ndarray  # i8[design, loop], elements
+    sizes: np.ndarray  # i8[design, column], elements
+    reserved_bytes: np.ndarray  # f8[design, memory]
+    machine: MachineColumns

@@ -1,0 +1,1 @@
+"""From YAML to nouns: documents, structure, scalars, names, overrides, catalogs."""

@@ -1,0 +1,34 @@
+"""The documents that ship: files in a folder, found by bare name; or the user's own, found by path."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sim.load.suggest import nearest
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The shipped documents of one kind ("cascade", "architecture", ...)."""
+
+    folder: Path
+    kind: str
+
+    def names(self) -> tuple[str, ...]:
+        """The bare names that ship, sorted."""
+        return tuple(sorted(path.stem for path in self.folder.glob("*.yaml")))
+
+    def find(self, name_or_path: str, beside: Path | None = None) -> Path:
+        """The file of a shipped name, or the path itself; ValueError for a name that does not ship.
+
+        A path is anything with a folder or a YAML suffix; `beside` is where a relative one starts from.
+        """
+        if Path(name_or_path).name != name_or_path or name_or_path.endswith(_SUFFIXES):
+            return (beside or Path()) / Path(name_or_path).expanduser()
+        shipped = self.names()
+        if name_or_path in shipped:
+            return self.folder / f"{name_or_path}.yaml"
+        near = nearest(name_or_path, shipped)
+        known = ", ".join(shipped) or "none"
+        raise ValueError(f"no {self.kind} called '{name_or_path}'{near}; shipped: {known}")

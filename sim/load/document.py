@@ -1,0 +1,271 @@
+"""YAML text to plain data that remembers where each value was written.
+
+A document is composed once into YAML nodes; one walk over them makes the data, keeps a tree of places beside
+it, and refuses what YAML 1.1 silently reads as something else (`1e9` as text, `010` as 8, `no` as false,
+`12:30` as 750, the last of two equal keys). This module knows no noun: `sim.load.structure` turns data into one.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sim.load.problems import InputError, InputProblem, format_path
+from sim.load.scalars import MERGE_TAG, PLAIN_TAGS, short_tag, trap_in_key, trap_in_value
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# More than any sensible input, less than aliases of aliases can demand.
+_MOST_VALUES = 200_000
+_DEEPEST = 1_000
+TOO_DEEP = "the values are nested too deeply"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value was written: file, line (that of its key where it has one), and what is inside it."""
+
+    file: str
+    line: int | None = None
+    text_line: int | None = None  # of a block of text (`|`): the line of its first line
+    children: Mapping[str | int, "Place"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain data (mappings, lists, scalars) from `file`, and the place of every value in it."""
+
+    data: Any
+    file: str
+    places: Place
+
+    def place(self, path: Iterable[str | int]) -> Place:
+        """The place of the value at `path`, or of the innermost enclosing value that has one."""
+        place = self.places
+        for part in path:
+            if part not in place.children:
+                break
+            place = place.children[part]
+        return place
+
+    def problem(self, path: tuple[str | int, ...], message: str) -> InputProblem:
+        """A problem with the value at `path`."""
+        place = self.place(path)
+        return InputProblem(place.file, place.line, format_path(path), message)
+
+
+def plain_document(data: Any, file: str) -> Document:
+    """Data that was never text, under a name for messages such as `--set`."""
+    return Document(data, file, Place(file))
+
+
+def read_document(path: Path) -> Document:
+    """The YAML file at `path`; InputError with every problem of its text."""
+    file = str(path)
+    document = parse_document(_read_text(path), file)
+    if document.data is None:
+        raise InputError([InputProblem(file, None, "", "the file is empty")])
+    if not isinstance(document.data, dict):
+        found = "a list" if isinstance(document.data, list) else f"'{document.data}'"
+        message = f"expected keys and values at the top level, got {found}"
+        raise InputError([InputProblem(file, document.places.line, "$", message)])
+    return document
+
+
+def parse_document(text: str, file: str) -> Document:
+    """YAML text, under the name of its file for messages; InputError with every problem."""
+    try:
+        if _is_nested_beyond_reason(text):
+            raise RecursionError
+        root = yaml.compose(text, Loader=_Loader)
+        if root is None:
+            raise InputError([InputProblem(file, None, "", "the file is empty")])
+        walk = _Walk(file)
+        data, place = walk.visit(root, (), root.start_mark.line + 1)
+    except yaml.YAMLError as error:
+        if "maximum nesting depth" in str(error):  # PyYAML's own limit, from 6.0.4 on
+            raise InputError([InputProblem(file, None, "", TOO_DEEP)]) from None
+        raise InputError([_syntax_problem(error, text, file)]) from None
+    except RecursionError:
+        raise InputError([InputProblem(file, None, "", TOO_DEEP)]) from None
+    if walk.problems:
+        raise InputError(walk.problems)
+    return Document(data, file, place)
+
+
+def _is_nested_beyond_reason(text: str) -> bool:
+    """Whether composing the text would overrun the stack of the YAML library, which then ends the whole program."""
+    if sum(text.count(opening) for opening in ("[", "{", "- ", "? ")) < _DEEPEST:
+        return False
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            return True
+    return False
+
+
+def parse_set(text: str) -> tuple[str, Any]:
+    """The path and the value of `a.b=8 MiB`; the value is read as it would be in a file."""
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise InputError([InputProblem("--set", None, "", f"expected key=value, got '{text}'")])
+    if not value.strip():
+        message = f"expected a value after '{path}=' (write null for none)"
+        raise InputError([InputProblem("--set", None, "", message)])
+    try:
+        return path, parse_document(value, "--set").data
+    except InputError as error:
+        found = (InputProblem("--set", None, f"$.{path}{p.path[1:]}", p.message) for p in error.problems)
+        raise InputError(found) from None
+
+
+def _read_text(path: Path) -> str:
+    """The text of a file; what keeps it from being read is one sentence."""
+    file = str(path)
+    try:
+        raw = path.read_bytes()
+        return raw.decode("utf-8-sig")
+    except FileNotFoundError:
+        message = f"no such file{_near_file(path)}"
+    except IsADirectoryError:
+        message = "expected a YAML file, got a folder"
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        message = f"expected UTF-8 text, got the byte 0x{raw[error.start]:02x}"
+        raise InputError([InputProblem(file, line, "", message)]) from None
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        message = f"cannot be read ({getattr(error, 'strerror', None) or error})"
+    raise InputError([InputProblem(file, None, "", message)])
+
+
+def _near_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f" (there is no folder '{path.parent}')"
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+    except OSError:
+        return ""
+    # The extension is the same for all and would make every name look near.
+    matches = difflib.get_close_matches(path.stem, {Path(name).stem for name in names}, n=1)
+    near = next((name for name in sorted(names) if matches and Path(name).stem == matches[0]), None)
+    return f" (did you mean '{path.parent / near}'?)" if near else ""
+
+
+def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> InputProblem:
+    """PyYAML's complaint in one line, with the likely remedy."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    context = getattr(error, "context", None)
+    message = f"not valid YAML: {context + ', ' if context else ''}{problem}"
+    if mark is None:
+        return InputProblem(file, None, "", message)
+    lines = text.splitlines() or [""]
+    line = lines[min(mark.line, len(lines) - 1)]
+    if "\t" in line[: len(line) - len(line.lstrip())]:
+        message = "not valid YAML: indent with spaces, not tabs"
+    elif "cannot start any token" in problem:
+        seen = line[mark.column : mark.column + 1]
+        message = f"not valid YAML: put text that begins with '{seen}' in quotes"
+    elif "mapping values are not allowed" in problem:
+        message = "not valid YAML: put text that contains ': ' in quotes"
+    return InputProblem(file, min(mark.line + 1, len(lines)), "", f"{message} (column {mark.column + 1})")
+
+
+class _Walk:
+    """One pass over YAML nodes: data and places come back, problems gather."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.problems: list[InputProblem] = []
+        self.values = 0
+        self.open: set[int] = set()
+        self.constructor = yaml.constructor.SafeConstructor()
+
+    def visit(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, Place]:
+        """The value of a node whose key stands on `line`."""
+        self.values += 1
+        if self.values > _MOST_VALUES:
+            message = f"the aliases expand to more than {_MOST_VALUES} values"
+            raise InputError([InputProblem(self.file, line, "", message)])
+        if id(node) in self.open:
+            self._report(path, line, "an alias contains itself")
+        elif node.tag not in PLAIN_TAGS:
+            message = f"the tag {short_tag(node.tag)} is not allowed: files are plain data"
+            self._report(path, line, trap_in_value(node) or message)
+        elif isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path, line)
+        elif isinstance(node, yaml.SequenceNode):
+            return self._sequence(node, path, line)
+        elif isinstance(node, yaml.ScalarNode):
+            return self._scalar(node, path, line)
+        return None, Place(self.file, line)
+
+    def _scalar(self, node: yaml.ScalarNode, path: tuple[str | int, ...], line: int) -> tuple[Any, Place]:
+        if (trap := trap_in_value(node)) is not None:
+            self._report(path, node.start_mark.line + 1, trap)
+            return None, Place(self.file, line)
+        try:
+            value = self.constructor.construct_object(node)
+        except (ValueError, KeyError, IndexError):  # an explicit tag that the text does not fit
+            self._report(path, line, f"expected {short_tag(node.tag)}, got '{node.value}'")
+            return None, Place(self.file, line)
+        block = node.style in ("|", ">")
+        return value, Place(self.file, line, node.start_mark.line + 2 if block else None)
+
+    def _sequence(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, Place]:
+        self.open.add(id(node))
+        data: list[Any] = []
+        children: dict[str | int, Place] = {}
+        for index, item in enumerate(node.value):
+            value, children[index] = self.visit(item, (*path, index), item.start_mark.line + 1)
+            data.append(value)
+        self.open.discard(id(node))
+        return data, Place(self.file, line, None, children)
+
+    def _mapping(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, Place]:
+        self.open.add(id(node))
+        data: dict[str, Any] = {}
+        children: dict[str | int, Place] = {}
+        merged: list[tuple[dict[str, Any], Place]] = []
+        for key_node, value_node in node.value:
+            key_line = key_node.start_mark.line + 1
+            if key_node.tag == MERGE_TAG:
+                merged += self._merged(value_node, path, key_line)
+                continue
+            key = self._key(key_node, path, children)
+            value, place = self.visit(value_node, (*path, key), key_line)
+            data.setdefault(key, value)
+            children.setdefault(key, place)
+        for values, place in merged:
+            data = data | {key: value for key, value in values.items() if key not in data}
+            children = {**place.children, **children}
+        self.open.discard(id(node))
+        return data, Place(self.file, line, None, children)
+
+    def _key(self, node: yaml.Node, path: tuple[str | int, ...], earlier: Mapping[str | int, Place]) -> str:
+        """The text of a key, with a report where it is no text or stands twice."""
+        line = node.start_mark.line + 1
+        if not isinstance(node, yaml.ScalarNode):
+            self._report(path, line, "expected text as a key, got a list or a mapping")
+            return "?"
+        key = str(node.value)
+        if (trap := trap_in_key(node)) is not None:
+            self._report(path, line, trap)
+        elif key in earlier:
+            self._report((*path, key), line, f"the key '{key}' stands already on line {earlier[key].line}")
+        return key
+
+    def _merged(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> list[tuple[dict[str, Any], Place]]:
+        """The mappings that `<<` names, nearest first."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if not all(isinstance(source, yaml.MappingNode) for source in sources):
+            self._report(path, line, "expected a mapping, or a list of mappings, after '<<'")
+            return []
+        return [self.visit(source, path, line) for source in sources]
+
+    def _report(self, path: tuple[str | int, ...], line: int, message: str) -> None:
+        self.problems.append(InputProblem(self.file, line, format_path(path), message))

@@ -1,0 +1,164 @@
+"""From names and paths to nouns: cascades, models, machines, mappings, technologies, DRAM timings.
+
+A document may have a `base` and change parts of it with `set`; positions survive, so that every error names the file,
+line and path where the wrong value was written. Documents that were read and nouns that were built are kept while their
+files and text stay the same.
+"""
+
+import csv
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from arch.dram import DramTiming
+from arch.energy import Technology, resolve_technology
+from arch.types import Architecture
+from einsums.model import Model
+from einsums.types import Cascade
+from mappings.types import Mapping
+from sim.load.catalogs import Catalog
+from sim.load.document import Document, read_document
+from sim.load.overrides import lay_in, resolve_base
+from sim.load.problems import InputError, InputProblem
+from sim.load.structure import structure
+
+_ROOT = Path(__file__).resolve().parents[2]
+CATALOGS = {
+    "cascade": Catalog(_ROOT / "einsums" / "catalog", "cascade"),
+    "model": Catalog(_ROOT / "einsums" / "catalog" / "models", "model"),
+    "architecture": Catalog(_ROOT / "arch" / "catalog", "architecture"),
+    "technology": Catalog(_ROOT / "arch" / "catalog" / "technologies", "technology"),
+    "timing": Catalog(_ROOT / "arch" / "catalog" / "dram", "DRAM timing"),
+    "mapping": Catalog(_ROOT / "mappings" / "catalog", "mapping"),
+    "experiment": Catalog(_ROOT / "sim" / "catalog" / "experiments", "experiment"),
+    "reproduction": Catalog(_ROOT / "sim" / "catalog" / "reproductions", "reproduction"),
+    "sweep": Catalog(_ROOT / "sim" / "catalog" / "sweeps", "sweep"),
+}
+
+Noun = TypeVar("Noun", bound=BaseModel)
+_OF_MEMORY = re.compile(r"memory '([^']*)': ")
+
+
+def read(kind: str, name_or_path: str, beside: Path | None = None) -> Document:
+    """The document of a shipped name or a path, its base resolved; InputError for anything wrong with its text."""
+    try:
+        path = CATALOGS[kind].find(name_or_path, beside)
+    except ValueError as error:
+        raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
+    return resolved(kind, read_document_once(path))
+
+
+def with_timings(document: Document, inside: tuple[str, ...] = ()) -> Document:
+    """A machine's document, found under the keys `inside`, with the DRAM timings that its memories name laid in."""
+    components = document.data
+    for key in (*inside, "components"):
+        components = components.get(key) if isinstance(components, dict) else None
+    for name, component in components.items() if isinstance(components, dict) else ():
+        wanted = component.get("timing") if isinstance(component, dict) else None
+        if isinstance(wanted, str):
+            steps = (*inside, "components", name, "timing")
+            try:
+                path = CATALOGS["timing"].find(wanted, Path(document.place(steps).file).parent)
+            except ValueError as error:
+                raise InputError([document.problem(steps, str(error))]) from None
+            document = lay_in(document, steps, resolved("timing", read_document_once(path)))
+    return document
+
+
+def resolved(kind: str, document: Document) -> Document:
+    """The document with its base and changes applied; bases are looked for beside it and in the catalog."""
+
+    def find(name: str) -> Document:
+        return read_document_once(CATALOGS[kind].find(name, Path(document.file).parent))
+
+    whole = resolve_base(document, find)
+    return with_timings(whole) if kind == "architecture" else whole
+
+
+def read_document_once(path: Path) -> Document:
+    """As `read_document`, kept while the file stays the same."""
+    try:
+        stamp = path.stat()
+    except OSError:
+        return read_document(path)
+    return _read_stamped(path, (stamp.st_mtime_ns, stamp.st_size, stamp.st_dev, stamp.st_ino))
+
+
+@lru_cache(maxsize=256)
+def _read_stamped(path: Path, _stamp: tuple[int, ...]) -> Document:
+    return read_document(path)
+
+
+def build(document: Document, noun: type[Noun]) -> Noun:
+    """The noun of a document; InputError with all of its problems."""
+    return structure(document, noun)
+
+
+def build_architecture(document: Document) -> Architecture:
+    """A machine with every memory priced."""
+    machine = structure(document, Architecture)
+    try:
+        return resolve_technology(machine, _technologies(machine))
+    except InputError:
+        raise
+    except ValueError as error:
+        # The sentence begins with the memory, whose technology is then what is wrong.
+        named = _OF_MEMORY.match(str(error))
+        path = ("components", named[1], "technology") if named else ()
+        raise InputError([document.problem(path, str(error))]) from None
+
+
+def _technologies(machine: Architecture) -> list[Technology]:
+    shipped = CATALOGS["technology"].names()
+    wanted = {memory.technology for memory in machine.memories if memory.technology is not None}
+    return [load_technology(name) for name in sorted(wanted) if name in shipped] or [
+        load_technology(name) for name in shipped
+    ]
+
+
+@lru_cache(maxsize=64)
+def load_technology(name_or_path: str) -> Technology:
+    """A table of memory energies and areas."""
+    return build(read("technology", name_or_path), Technology)
+
+
+def load_dram(name_or_path: str, beside: Path | None = None) -> DramTiming:
+    """A DRAM system by catalog name or path; InputError for anything wrong with it."""
+    return build(read("timing", name_or_path, beside), DramTiming)
+
+
+def load_cascade(name_or_path: str, beside: Path | None = None) -> Cascade:
+    """A cascade by catalog name or path; InputError for anything wrong with it."""
+    return build(read("cascade", name_or_path, beside), Cascade)
+
+
+def load_model(name_or_path: str) -> Model:
+    """The dimensions of a model by catalog name or path."""
+    return build(read("model", name_or_path), Model)
+
+
+def load_architecture(name_or_path: str) -> Architecture:
+    """A machine by catalog name or path, its memories priced."""
+    return build_architecture(read("architecture", name_or_path))
+
+
+def load_mapping(name_or_path: str) -> Mapping:
+    """A mapping by catalog name or path; whether it is legal shows when it meets a cascade and a machine."""
+    return build(read("mapping", name_or_path), Mapping)
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file; InputError when it cannot be read or a row is short."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError([InputProblem(str(path), None, "", f"cannot be read as a table ({reason})")]) from None
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InputError([InputProblem(str(path), number, "", "the row has not as many values as the header")])
+    return rows

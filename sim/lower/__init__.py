@@ -1,0 +1,1 @@
+"""From nouns to the tables that engines read, once for each structure."""

@@ -1,0 +1,220 @@
+"""From nouns to tables: names end here.
+
+What depends on structure alone (cascade, fusion tree, shape of the machine, schedule) is lowered once and kept; numbers
+are columns over a batch of designs, evaluated for all of them at once.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from arch.expression import Expression, evaluate, parse_expression
+from einsums.types import Cascade
+from mappings.cores import dealt_loops
+from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from mappings.types import Mapping, TileRule
+from sim.engine.tables import MachineColumns, Shape, Tables
+from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
+from sim.lower.functions import VECTOR_FUNCTIONS
+from sim.lower.machine import MachineShape
+from sim.lower.ranks import RankSpace, rank_space
+from sim.lower.rows import NOTHING, RowTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Structure:
+    """Everything that a batch of designs has in common. One object stands for all designs of a structure."""
+
+    cascade: Cascade
+    mapping: Mapping
+    tree: ResolvedTree
+    machine: MachineShape
+
+
+class Lowered(NamedTuple):
+    shape: Shape
+    space: RankSpace
+
+
+@lru_cache(maxsize=256)
+def lower_structure(structure: Structure) -> Lowered:
+    """Tables of integers for one structure."""
+    cascade, mapping, tree, machine = structure.cascade, structure.mapping, structure.tree, structure.machine
+    space = rank_space(cascade)
+    rows = RowTable(space, tree)
+    spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
+    flows = FlowBuilder(cascade, tree, machine, space, rows, spilling).build()
+    phase_of, drains = number_phases(mapping, tree)
+    leaves = [
+        (
+            points_row(rows, leaf),
+            rows.row(leaf.loops, space.parts_of_einsum(leaf.einsum) | recomputed_parts(space, tree, leaf), NOTHING),
+            machine.array(leaf.array),
+            phase_of[leaf.index],
+        )
+        for leaf in tree.leaves
+    ]
+    dealt_row = rows.row(dealt_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
+    trips_row = rows.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
+    tiles = RowTable(space, tree)
+    keeps = [keep_row(structure, space, tiles, keep, phase_of) for keep in tree.keeps]
+    parents = [-1 if parent is None else machine.memory(parent) for parent in machine.parents]
+    shape = Shape(
+        rows=rows.tables(),
+        tiles=tiles.tables(),
+        flows=np.array(flows, np.int64).reshape(-1, len(flows[0])),
+        keeps=np.array(keeps, np.int64).reshape(-1, 6),
+        leaves=np.array(leaves, np.int64),
+        drains=np.array([-1 if name is None else leaf_index(tree, name) for name in drains], np.int64),
+        parents=np.array(parents, np.int64),
+        spills=np.array([m in spilling for m in machine.memories]),
+        per_phase=mapping.schedule.transfers == "per-phase",
+        stages=1 + max((s.stage for s in mapping.schedule.stages), default=-1),
+        trips_row=trips_row,
+        dealt_row=dealt_row,
+        in_core=np.array(machine.in_core),
+    )
+    return Lowered(shape, space)
+
+
+def leaf_index(tree: ResolvedTree, einsum: str) -> int:
+    leaf = tree.leaf_of(einsum)
+    assert leaf is not None, "checked"
+    return leaf.index
+
+
+def number_phases(mapping: Mapping, tree: ResolvedTree) -> tuple[list[int], list[str | None]]:
+    """The phase of every leaf, and for every phase the Einsum that drains in it."""
+    schedule = mapping.schedule
+    if schedule.kind == "sequential":
+        return [leaf.index for leaf in tree.leaves], [None] * len(tree.leaves)
+    if schedule.kind == "pipelined":
+        staged = {stage.einsum for stage in schedule.stages}
+        others = [leaf.einsum for leaf in tree.leaves if leaf.einsum not in staged]
+        phases = [0 if leaf.einsum in staged else 1 + others.index(leaf.einsum) for leaf in tree.leaves]
+        return phases, [None] * (1 + len(others))
+    phase_of_einsum = {
+        einsum: number
+        for number, phase in enumerate(schedule.phases)
+        for lane in phase.lanes
+        for einsum in lane.einsums
+    }
+    return [phase_of_einsum[leaf.einsum] for leaf in tree.leaves], [phase.drain for phase in schedule.phases]
+
+
+def staged_loops(mapping: Mapping, tree: ResolvedTree) -> tuple[int, ...]:
+    """The loops of which one trip is a step of the pipeline; none where nothing has a stage."""
+    return tree.step_loops(frozenset(stage.einsum for stage in mapping.schedule.stages))
+
+
+def keep_row(
+    structure: Structure, space: RankSpace, tiles: RowTable, keep: PlacedKeep, phase_of: list[int]
+) -> tuple[int, ...]:
+    """A tile's size, place, and the phases in which it must be there (all of them when phases overlap in time)."""
+    dims = space.parts_of_tensor(keep.tensor) - running_parts(structure, space, keep)
+    row = tiles.row(keep.loops, NOTHING, dims)
+    phases = [phase_of[leaf.index] for leaf in structure.tree.leaves if keep.covers(leaf.index)]
+    schedule = structure.mapping.schedule
+    one_by_one = schedule.transfers == "per-phase" or schedule.kind == "sequential"
+    span = (min(phases), max(phases)) if one_by_one else (0, max(phase_of) + len(schedule.phases))
+    return (row, structure.machine.memory(keep.memory), keep.copies, keep.share_group, *span)
+
+
+def running_parts(structure: Structure, space: RankSpace, keep: PlacedKeep) -> frozenset[int]:
+    """Iterative ranks along which only the running value lives: all Einsums that touch it share the loop, step by
+    step.
+    """
+    cascade, tree = structure.cascade, structure.tree
+    ranks = {rank for tensor, rank in cascade.iterative if tensor == keep.tensor}
+    return frozenset(
+        space.part(rank)
+        for rank in ranks
+        if shares_steps(tree, [leaf for leaf in tree.leaves if walks(cascade, leaf, keep.tensor, rank)], rank.lower())
+    )
+
+
+def walks(cascade: Cascade, leaf: PlacedLeaf, tensor: str, rank: str) -> bool:
+    einsum = cascade.einsum(leaf.einsum)
+    touches = any(access.tensor == tensor for access in (*einsum.loads, einsum.output))
+    return touches and rank.lower() in einsum.variables
+
+
+def shares_steps(tree: ResolvedTree, leaves: list[PlacedLeaf], variable: str) -> bool:
+    """Whether these leaves advance a variable together, one coordinate at a time."""
+    shared = {
+        tuple(i for i in leaf.loops if tree.loops[i].variable == variable and tree.loops[i].tile == "1")
+        for leaf in leaves
+    }
+    return len(shared) == 1 and shared != {()}
+
+
+class Columns(NamedTuple):
+    """The numbers of a batch: `symbols` holds f8[design] (or one number for all) under every name expressions may
+    read.
+    """
+
+    symbols: dict[str, np.ndarray]
+    machine: MachineColumns
+
+
+def lower(structure: Structure, columns: Columns) -> Tables:
+    """Tables for a batch of designs of one structure. ValueError when a tile is no whole number of at least 1."""
+    lowered = lower_structure(structure)
+    designs = columns.machine.clock_hz.size
+    symbols = dict(columns.symbols)
+    for rule in tiles_in_order(structure):
+        symbols[rule.symbol] = column(rule.expression, symbols, designs)
+    space = lowered.space
+    extents = np.stack([whole(root, symbols[root], designs) for root in space.roots], axis=1)
+    sizes = space.size_columns({name: whole(name, symbols[name], designs) for name in inner_parts(space)}, designs)
+    loops = structure.tree.loops
+    loop_tiles = np.empty((designs, len(loops)), np.int64)
+    for loop in loops:
+        unit = sizes[:, space.parts[space.part_of_variable(loop.variable)].unit]
+        loop_tiles[:, loop.index] = whole(loop.tile, column(loop.tile, symbols, designs), designs) * unit
+    reserved = np.zeros((designs, len(structure.machine.memories)))
+    for reservation in structure.tree.reservations:
+        words = column(reservation.words, symbols, designs)
+        reserved[:, structure.machine.memory(reservation.memory)] += words * columns.machine.word_bytes
+    return Tables(lowered.shape, extents, loop_tiles, sizes, reserved, columns.machine)
+
+
+def tiles_in_order(structure: Structure) -> list[TileRule]:
+    """The tile rules, each after those it reads."""
+    rules = list(structure.mapping.tiles)
+    pending = {rule.symbol for rule in rules}
+    ordered: list[TileRule] = []
+    while rules:
+        ready = [rule for rule in rules if not pending & set(parsed(rule.expression).names)]
+        assert ready, "checked"
+        ordered += ready
+        pending -= {rule.symbol for rule in ready}
+        rules = [rule for rule in rules if rule not in ready]
+    return ordered
+
+
+def inner_parts(space: RankSpace) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(rank for ranks in space.products for rank in ranks))
+
+
+@lru_cache(maxsize=4096)
+def parsed(text: str) -> Expression:
+    return parse_expression(text)
+
+
+def column(text: str, symbols: dict[str, np.ndarray], designs: int) -> np.ndarray:
+    """An expression's value for every design: f8[design]."""
+    with np.errstate(all="ignore"):
+        value = evaluate(parsed(text), symbols.__getitem__, VECTOR_FUNCTIONS)
+    return np.broadcast_to(np.asarray(value, float), (designs,))
+
+
+def whole(text: str, values: np.ndarray, designs: int) -> np.ndarray:
+    """i8[design] from f8; ValueError for the first value that is no whole number of at least 1."""
+    values = np.broadcast_to(np.asarray(values, float), (designs,))
+    wrong = ~(np.isfinite(values) & (values >= 1) & (values == np.floor(values)) & (values < 2.0**62))
+    if wrong.any():
+        raise ValueError(f"'{text}' is {values[wrong][0]:g} where a whole number of at least 1 is needed")
+    return values.astype(np.int64)

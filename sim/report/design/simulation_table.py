@@ -1,0 +1,121 @@
+"""One simulated design point as tables of text: the answer, then what each array, memory and Einsum has to do
+with it.
+
+Tables are plain tuples of cells, so that whoever shows them (a terminal, a page) draws them in its own way.
+"""
+
+from typing import NamedTuple
+
+from arch.quantity import format_quantity
+from sim.simulation.result import SimulationResult
+
+
+class TextTable(NamedTuple):
+    """A titled table; the first column is text, the others are numbers with their units."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def simulation_tables(result: SimulationResult) -> tuple[TextTable, ...]:
+    """The tables of one result, the most asked first."""
+    tables = (summary_table(result), array_table(result), memory_table(result), einsum_table(result))
+    return (*tables, stall_table(result)) if result.stall_cycles else tables
+
+
+def heading(result: SimulationResult) -> str:
+    """What was simulated, in one line."""
+    experiment = result.experiment
+    labels = ", ".join(f"{name} {value}" for name, value in experiment.labels)
+    where = f"on {experiment.architecture.name}, mapped as {experiment.mapping.name}"
+    return f"{experiment.name}: {experiment.cascade.name} ({labels}) {where}; {result.engine} engine"
+
+
+def summary_table(result: SimulationResult) -> TextTable:
+    """Time, what sets it, energy and area."""
+    machine = result.experiment.architecture
+    clock = format_quantity(machine.clock_hz, "frequency")
+    rows = (
+        ("time", format_quantity(result.latency_s, "time"), f"{result.cycles:,.0f} cycles at {clock}"),
+        ("bound by", result.bound_by, _share(result)),
+        ("energy", format_quantity(result.energy_pj, "energy"), _mean_power(result)),
+        ("area", format_quantity(result.area_um2, "area"), f"{machine.node_nm:g} nm"),
+    )
+    return TextTable("Answer", ("", "", ""), rows)
+
+
+def _share(result: SimulationResult) -> str:
+    whole = sum(result.cycles_by_resource.values())
+    share = result.cycles_by_resource[result.bound_by] / whole if whole else 0.0
+    return f"for {share:.1%} of the time"
+
+
+def _mean_power(result: SimulationResult) -> str:
+    watts = result.energy_pj * 1e-12 / result.latency_s if result.latency_s else 0.0
+    return f"{watts:.4g} W on average"
+
+
+def array_table(result: SimulationResult) -> TextTable:
+    """Size, use and energy of every array."""
+    rows = tuple(
+        (
+            array.name,
+            f"{array.rows} x {array.columns}",
+            f"{result.utilization[array.name]:.2%}",
+            format_quantity(result.energy_by_component_pj[array.name], "energy"),
+        )
+        for array in result.experiment.architecture.arrays
+    )
+    return TextTable("Arrays", ("array", "elements", "utilization", "energy"), rows)
+
+
+def memory_table(result: SimulationResult) -> TextTable:
+    """Traffic, largest footprint and energy of every memory; the footprint counts all instances together."""
+    rows = tuple(
+        (
+            memory.name,
+            _bytes(result.traffic_bytes[memory.name]["read"]),
+            _bytes(result.traffic_bytes[memory.name]["write"]),
+            _bytes(result.footprint_bytes[memory.name]),
+            format_quantity(result.energy_by_component_pj[memory.name], "energy"),
+        )
+        for memory in result.experiment.architecture.memories
+    )
+    return TextTable("Memories", ("memory", "read", "written", "held", "energy"), rows)
+
+
+def einsum_table(result: SimulationResult) -> TextTable:
+    """Where each Einsum runs, for how long, and what it costs with its share of the traffic."""
+    rows = tuple(
+        (
+            leaf.einsum,
+            leaf.array,
+            f"{result.busy_cycles_by_einsum[leaf.einsum]:,.0f}",
+            f"{result.utilization_by_einsum[leaf.array][leaf.einsum]:.2%}",
+            format_quantity(result.energy_by_einsum_pj[leaf.einsum], "energy"),
+        )
+        for leaf in result.experiment.tree.leaves
+    )
+    return TextTable("Einsums", ("Einsum", "array", "busy cycles", "utilization", "energy"), rows)
+
+
+def stall_table(result: SimulationResult) -> TextTable:
+    """Cycles of every array by what it did: issued points, or waited, by cause. Causes that nothing waited
+    for are left out.
+    """
+    lost = result.stall_cycles
+    causes = list(dict.fromkeys(cause for row in lost.values() for cause, cycles in row.items() if cycles))
+    rows = []
+    for array, cycles in lost.items():
+        counts = [result.cycles - sum(cycles.values()), *(cycles.get(cause, 0) for cause in causes)]
+        rows.append((array, *(_part(count, result.cycles) for count in counts)))
+    return TextTable("Where the cycles went", ("array", "issues", *causes), tuple(rows))
+
+
+def _part(cycles: float, whole: float) -> str:
+    return f"{cycles:,.0f} ({cycles / whole:.1%})" if cycles else "-"
+
+
+def _bytes(value: float) -> str:
+    return format_quantity(value * 8, "size") if value else "0 B"

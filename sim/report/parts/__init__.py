@@ -1,0 +1,1 @@
+"""What all reports are made of: files, units, HTML, bars and labels."""

@@ -1,0 +1,140 @@
+"""Charts of a reproduction's folder beyond the figures of the paper: speedup, energy, utilization, Pareto, roofline.
+
+All numbers are those of `results.csv`, under its first accounting; what the roofline needs besides comes from
+`simulate` on the experiments that the folder names.
+"""
+
+from collections.abc import Callable, Iterator
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from sim.design.assemble import load_experiment
+from sim.explore.pareto import front_of
+from sim.load.problems import InputError, InputProblem
+from sim.report.parts.chart_files import ChartOf, chart_figures, write_pictures
+from sim.report.parts.files import write_file
+from sim.report.parts.html import page
+from sim.report.parts.plots_panels import Panel, draw_panels
+from sim.report.reproduction.figure_data import Workload, length_label
+from sim.report.reproduction.results_read import Results, read_results
+from sim.report.sweep.breakdown import Roof, roof_of
+from sim.report.sweep.plots_bars import draw_roofline
+from sim.report.sweep.plots_designs import draw_designs
+from sim.simulation.flow import IllegalMapping, simulate
+
+PAGE = "charts.html"
+
+
+def write_reproduction_charts(folder: Path, tell: Callable[[str], None]) -> Path:
+    """Charts and a page of them beside the results; the path of the page. InputError for a folder that is none."""
+    results = read_results(folder)
+    charts = [chart for kernel in results.kernels for chart in _iter_charts(results, kernel)]
+    if not charts:
+        message = "holds no time, energy or utilization that every design has: nothing to draw"
+        raise InputError([InputProblem(str(folder), None, "", message)])
+    svg_by_chart = write_pictures(folder, charts, tell)
+    title = str(results.names.get("title", folder.resolve().name))
+    parts = [f"<h1>{escape(title)}: charts</h1>", '<p class="quiet">From <code>results.csv</code>.</p>']
+    return write_file(folder / PAGE, page(title, "\n".join([*parts, *chart_figures(charts, svg_by_chart)])).encode())
+
+
+def _iter_charts(results: Results, kernel: str) -> Iterator[ChartOf]:
+    found = (_compare(results, kernel), _utilization(results, kernel), _pareto(results, kernel), _roof(results, kernel))
+    yield from (chart for chart in found if chart is not None)
+
+
+def _labels(results: Results) -> tuple[str, ...]:
+    return tuple(results.label("designs", design) for design in results.designs)
+
+
+def _first(results: Results, kernel: str, unit: str) -> np.ndarray | None:
+    """f8[workload, design] of the first metric in a unit."""
+    metric = next(iter(results.metrics(kernel, unit)), None)
+    return None if metric is None else results.table(kernel, metric)
+
+
+def _compare(results: Results, kernel: str) -> ChartOf | None:
+    time, energy, area = (_first(results, kernel, unit) for unit in ("s", "pJ", "um2"))
+    if time is None or energy is None or len(results.designs) < 2:
+        return None
+    labels, name = _labels(results), results.label("kernels", kernel)
+    panels = (Panel("Speedup", time[:, :1] / time), Panel("Energy, relative", energy / energy[:, :1]))
+    seen = f"Relative to {labels[0]}; above 1 is faster, below 1 takes less energy. Means are geometric."
+    if area is not None:
+        seen += f" Chips of {area.min() * 1e-8:.3g} to {area.max() * 1e-8:.3g} cm²."
+    workloads = results.workloads(kernel)
+    return ChartOf(
+        f"speedup-energy-{kernel}", f"{name}: speedup and energy", seen, lambda: draw_panels(labels, workloads, panels)
+    )
+
+
+def _utilization(results: Results, kernel: str) -> ChartOf | None:
+    metrics = results.metrics(kernel, "fraction")
+    tables = [table for metric in metrics if (table := results.table(kernel, metric)) is not None]
+    if not tables:
+        return None
+    panels = tuple(
+        Panel(results.label("metrics", metric).replace(" of the ", "\nof the "), table, is_share=True)
+        for metric, table in zip(metrics, tables, strict=True)
+    )
+    name, workloads = results.label("kernels", kernel), results.workloads(kernel)
+    seen = "Share of the time in which elements of an array are busy. Means are arithmetic."
+    return ChartOf(
+        f"utilization-{kernel}",
+        f"{name}: utilization",
+        seen,
+        lambda: draw_panels(_labels(results), workloads, panels),
+    )
+
+
+def _middle(results: Results, kernel: str) -> tuple[int, Workload]:
+    """The middle length of the middle model: its place among the workloads, and it."""
+    workloads = results.workloads(kernel)
+    models = tuple(dict.fromkeys(model for model, _ in workloads))
+    own = [i for i, (model, _) in enumerate(workloads) if model == models[len(models) // 2]]
+    place = own[len(own) // 2]
+    return place, workloads[place]
+
+
+def _pareto(results: Results, kernel: str) -> ChartOf | None:
+    time, energy = (_first(results, kernel, unit) for unit in ("s", "pJ"))
+    if time is None or energy is None or len(results.designs) < 2:
+        return None
+    place, (model, length) = _middle(results, kernel)
+    x, y = time[place], energy[place] * 1e-12
+    front = front_of(np.stack([x, y], axis=1))
+    seen = f"Every design and their front, at {model}, {length_label(length)}, the middle workload."
+    name = results.label("kernels", kernel)
+    return ChartOf(
+        f"pareto-{kernel}", f"{name}: time against energy", seen, lambda: draw_designs(_labels(results), x, y, front)
+    )
+
+
+def _roof(results: Results, kernel: str) -> ChartOf | None:
+    _, (model, length) = _middle(results, kernel)
+    roofs = []
+    for design in results.designs:
+        roof = _roof_of(results, kernel, design, (model, length))
+        if roof is not None:
+            roofs.append(roof)
+    if not roofs:
+        return None
+    seen = (
+        f"At {model}, {length_label(length)}, the middle workload. Slope: bandwidth of the outermost memory; "
+        "flat: every element of the largest array busy."
+    )
+    name = results.label("kernels", kernel)
+    return ChartOf(f"roofline-{kernel}", f"{name}: roofline", seen, lambda: draw_roofline(tuple(roofs)))
+
+
+def _roof_of(results: Results, kernel: str, design: str, workload: Workload) -> Roof | None:
+    name = results.experiment(kernel, design)
+    if name is None:
+        return None
+    try:
+        result = simulate(load_experiment(name, {"model": workload[0], "seq_len": workload[1]}))
+    except (InputError, IllegalMapping):
+        return None
+    return roof_of(results.label("designs", design), result)

@@ -1,0 +1,191 @@
+"""The best designs of a sweep looked at closely: speedup and energy at equal area, what energy and time go to, roofs.
+
+Series that differ in what runs (mappings, cascades) are compared on one machine, all axes that change it held. What a
+sweep does not record comes from `simulate` on the same points, which says the same to the last bit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.explore.points import Point
+from sim.report.reproduction.figure_data import Workload
+from sim.report.sweep.data import Axis, Held, Study
+from sim.report.sweep.slopes import experiment_at
+from sim.simulation.flow import IllegalMapping, simulate, simulate_all
+from sim.simulation.result import SimulationResult
+
+MOST_DESIGNS, MOST_WORKLOADS, MOST_DETAILED = 12, 16, 1000
+
+
+@dataclass(frozen=True, slots=True)
+class CompareData:
+    """Best designs of each series at each workload, relative to those of the first series."""
+
+    series: tuple[str, ...]
+    workloads: tuple[Workload, ...]
+    speedup: np.ndarray  # f8[workload, series]; nan: no legal design
+    energy: np.ndarray
+    area_ratios: tuple[float, float]  # least and largest, to the first series; nan: area is not known
+    held: Held
+
+
+@dataclass(frozen=True, slots=True)
+class Design:
+    """One design that is looked at closely."""
+
+    label: str
+    point: Point
+    result: SimulationResult
+
+
+def machine_axes(study: Study) -> tuple[Axis, ...]:
+    """Axes of more than one value that are neither workload nor series."""
+    return tuple(a for a in study.axes if not a.is_workload and a != study.series and len(a.values) > 1)
+
+
+def is_of_one_machine(study: Study) -> bool:
+    """Whether series differ in what runs (mapping, cascade), not in the machine."""
+    paths = study.series.paths if study.series else ()
+    return bool(paths) and not any(path.startswith("architecture") for path in paths)
+
+
+def compare_data(study: Study) -> CompareData | None:
+    """None unless axes set mappings or cascades (the series) and workloads, and time and energy are known."""
+    series, values = study.series, study.points.contents.values
+    if series is None or not is_of_one_machine(study) or not study.workload_axes:
+        return None
+    if not {"latency_s", "energy_pj"} <= set(values):
+        return None
+    held: Held = tuple((axis.name, axis.middle) for axis in machine_axes(study))
+    rows = np.flatnonzero(study.where(held) & study.points.is_legal)
+    workloads = workloads_of(study)
+    time, energy, area = (np.full((len(workloads), len(series.values)), np.nan) for _ in range(3))
+    for row in rows:
+        point = study.points.at(int(row))
+        place = workloads.get(workload_of(study, point))
+        if place is None:
+            continue
+        s = series.values.index(point.axis(series.name))
+        if not point.value("latency_s") >= time[place, s]:
+            time[place, s], energy[place, s] = point.value("latency_s"), point.value("energy_pj")
+            area[place, s] = dict(point.values).get("area_um2", np.nan)
+    known = ~np.isnan(time).any(axis=1)
+    if not known.any():
+        return None
+    kept = tuple(workload for workload, place in workloads.items() if known[place])
+    speedup, relative = (time[:, :1] / time)[known], (energy / energy[:, :1])[known]
+    labels = tuple(series.shown(value) for value in series.values)
+    return CompareData(labels, kept, speedup, relative, ratios_of(area[known]), held)
+
+
+def ratios_of(area: np.ndarray) -> tuple[float, float]:
+    """The least and the largest ratio of `area: f8[workload, series]` to the first series."""
+    ratios = area / area[:, :1]
+    return float(ratios.min()), float(ratios.max())
+
+
+def workload_of(study: Study, point: Point) -> Workload:
+    """Model and length; a batch that varies is part of the model's name."""
+    settings = dict(point.settings)
+    varies = [axis for axis in study.workload_axes if axis.paths == ("batch",)]
+    model = str(settings.get("model", "")) + "".join(f", batch {point.axis(axis.name)}" for axis in varies)
+    return model, int(settings.get("seq_len", 0))
+
+
+def workloads_of(study: Study) -> dict[Workload, int]:
+    """Every workload's place, by model and then by length; an even choice where there are many."""
+    kind = np.zeros(len(study.points), np.int64)
+    for axis in study.workload_axes:
+        kind = kind * len(axis.values) + study.index(axis.name)
+    firsts = np.sort(np.unique(kind, return_index=True)[1])
+    found = dict.fromkeys(workload_of(study, study.points.at(i)) for i in firsts.tolist())
+    models = list(dict.fromkeys(model for model, _ in found))
+    ordered = sorted(found, key=lambda workload: (models.index(workload[0]), workload[1]))
+    places = np.unique(np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_WORKLOADS)).round().astype(int))
+    return {ordered[place]: i for i, place in enumerate(places)}
+
+
+def best_designs(study: Study) -> tuple[tuple[Design, ...], Held]:
+    """For each series the design with the best first objective, ties by the next; and what is held.
+
+    Series that run on one machine are compared on it; else axes are free, but those whose values are not compared.
+    """
+    axes = machine_axes(study) if is_of_one_machine(study) else [a for a in study.per_axes if a != study.series]
+    held: Held = tuple((axis.name, axis.middle) for axis in (*study.workload_axes, *axes))
+    worth = study.points.objectives
+    chosen = study.where(held) & study.points.is_legal & ~np.isnan(worth).any(axis=1)
+    axis = study.series
+    groups = [("best", chosen)]
+    if axis is not None:
+        index = study.index(axis.name)
+        groups = [(axis.shown(value), chosen & (index == i)) for i, value in enumerate(axis.values)]
+    designs = []
+    for label, own in groups[:MOST_DESIGNS]:
+        rows = np.flatnonzero(own)
+        if not rows.size:
+            continue
+        point = study.points.at(int(rows[np.lexsort(worth[rows].T[::-1])[0]]))
+        experiment = experiment_at(point)
+        if experiment is not None:
+            designs.append(Design(label, point, simulate(experiment)))
+    return tuple(designs), held
+
+
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """One design under the roofs of its machine."""
+
+    label: str
+    intensity: float  # element-cycles of the arrays for each byte of the outermost memory
+    reached: float  # element-cycles a second
+    peak: float
+    bandwidth_bytes_per_s: float
+
+
+def roof_of(label: str, result: SimulationResult) -> Roof | None:
+    """The largest array's work against the outermost memory's traffic; None where either has no limit or no work."""
+    machine = result.experiment.architecture
+    root = machine.root
+    array = max(machine.arrays, key=lambda one: one.rows * one.columns)
+    peak = array.rows * array.columns * machine.clock_hz
+    moved = sum(result.traffic_bytes[root.name].values())
+    reached = result.utilization[array.name] * peak
+    if root.bandwidth_bits_per_s is None or not moved or not reached:
+        return None
+    return Roof(label, reached * result.latency_s / moved, reached, peak, root.bandwidth_bits_per_s / 8)
+
+
+def details_of(study: Study, rows: np.ndarray) -> dict[int, dict[str, float]]:
+    """By row, what `simulate` says of each component of these designs; without those whose files are not at hand."""
+    found = [(row, experiment_at(study.points.at(row))) for row in rows.tolist()]
+    there = [(row, experiment) for row, experiment in found if experiment is not None]
+    try:
+        results = simulate_all([experiment for _, experiment in there])
+    except IllegalMapping:  # other code than that which found the points
+        return {}
+    return {row: _details(result) for (row, _), result in zip(there, results, strict=True)}
+
+
+def detailed_rows(study: Study, rows: np.ndarray) -> np.ndarray:
+    """Which of these rows are looked at closely: fronts first, then other legal points, evenly chosen where many."""
+    front = np.intersect1d(study.points.front, rows)
+    others = np.setdiff1d(rows[study.points.is_legal[rows]], front)
+    front = _evenly(front, MOST_DETAILED)
+    return np.sort(np.concatenate([front, _evenly(others, MOST_DETAILED - front.size)]))
+
+
+def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    return rows[np.unique(np.linspace(0, rows.size - 1, min(rows.size, most)).round().astype(int))]
+
+
+def _details(result: SimulationResult) -> dict[str, float]:
+    energy = [(f"{name} energy (J)", value * 1e-12) for name, value in result.energy_by_component_pj.items()]
+    traffic = [(f"{name} traffic (GB)", sum(both.values()) * 1e-9) for name, both in result.traffic_bytes.items()]
+    area = [(f"{name} area (mm²)", value * 1e-6) for name, value in result.area_by_component_um2.items()]
+    busy = [
+        (f"{array} busy with {einsum} (share)", share)
+        for array, by_einsum in result.utilization_by_einsum.items()
+        for einsum, share in by_einsum.items()
+    ]
+    return {label: value for label, value in (*energy, *traffic, *busy, *area) if value}

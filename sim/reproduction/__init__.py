@@ -1,0 +1,1 @@
+"""A published evaluation as data: what it compares, how it is run, what was published."""

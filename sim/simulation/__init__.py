@@ -1,0 +1,1 @@
+"""The flow from a design to a result, and what a result says."""

@@ -1,0 +1,41 @@
+"""The result of the cycle engine: what the analytical engine counts, with the time in which it really happens."""
+
+from dataclasses import replace
+
+from sim.cycle.answer import Timing
+from sim.engine.cycle.columns import CAUSES, OFF_CHIP
+from sim.simulation.result import SimulationResult
+
+
+def timed_result(result: SimulationResult, timing: Timing) -> SimulationResult:
+    """An analytical result with the time, and what follows from it, of the cycle engine."""
+    slower = result.cycles / timing.cycles if timing.cycles else 1.0
+    shares = {
+        array: {einsum: share * slower for einsum, share in parts.items()}
+        for array, parts in result.utilization_by_einsum.items()
+    }
+    return replace(
+        result,
+        engine="cycle",
+        cycles=float(timing.cycles),
+        latency_s=timing.cycles / result.experiment.architecture.clock_hz,
+        utilization={array: sum(parts.values()) for array, parts in shares.items()},
+        utilization_by_einsum=shares,
+        busy_cycles_by_einsum={name: float(spent) for name, spent in timing.busy.items()},
+        cycles_by_resource=resources(result, timing),
+        warnings=(*result.warnings, *timing.warnings),
+        stall_cycles=timing.stalls,
+    )
+
+
+def resources(result: SimulationResult, timing: Timing) -> dict[str, float]:
+    """The latency by what the busiest array did, or waited for: its points, a memory, a drain, something else."""
+    architecture = result.experiment.architecture
+    computes = {array: timing.cycles - sum(lost.values()) for array, lost in timing.stalls.items()}
+    busiest = max(computes, key=computes.__getitem__)
+    found = dict.fromkeys(result.cycles_by_resource, 0.0)
+    found[busiest] = float(computes[busiest])
+    for cause, lost in timing.stalls[busiest].items():
+        name = architecture.root.name if cause == CAUSES[OFF_CHIP] else cause
+        found[name] = found.get(name, 0.0) + lost
+    return found

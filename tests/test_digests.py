@@ -1,0 +1,22 @@
+"""What ships computes the same bytes as when the digests were recorded (tests/digests.py)."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.digests import ENGINES, REPRODUCTION, SWEEPS, experiments, recorded, reproduced, simulated, swept
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", sorted(set(experiments())))
+def test_experiment(name: str, engine: str) -> None:
+    assert simulated(name, engine) == recorded()[f"simulate {name} {engine}"]
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_sweep(name: str, tmp_path: Path) -> None:
+    assert swept(name, tmp_path / "out") == recorded()[f"sweep {name}"]
+
+
+def test_reproduction(tmp_path: Path) -> None:
+    assert reproduced(tmp_path / "out") == recorded()[f"reproduce {REPRODUCTION}"]
