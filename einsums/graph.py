@@ -76,6 +76,8 @@ def _groups(scope: Scope) -> tuple[tuple[str, ...], ...]:
 
 def _inner_order(graph: nx.DiGraph, members: frozenset[str], place: dict[str, int]) -> tuple[str, ...]:
     """Order within one step: producers of this step's values first."""
+    if len(members) == 1:
+        return tuple(members)
     within = nx.DiGraph()
     within.add_nodes_from(members)
     within.add_edges_from((a, b) for a, b, data in graph.edges(data=True) if {a, b} <= members and not data["carried"])

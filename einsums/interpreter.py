@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from einsums.graph import iteration_groups
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
 from einsums.problems import listed, nearest
@@ -69,7 +68,7 @@ def interpret(
     workload = _workload(cascade, tensors, dict(sizes or {}))
     machine = _Machine(workload, tensors, _batch_shape(cascade, tensors))
     with np.errstate(all="ignore"):
-        for group in iteration_groups(cascade):
+        for group in cascade.groups:
             machine.run(group)
     return {einsum.name: machine.tensors[einsum.name] for einsum in cascade.einsums}
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from einsums import accesses, declarations
+from einsums.graph import iteration_groups
 from einsums.nodes import (
     Access,
     Call,
@@ -149,6 +150,11 @@ class Cascade(Noun):
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor: inputs, then those the Einsums write, in file order."""
         return tuple(self.scope.tensor_by_name.values())
+
+    @cached_property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Einsum names in an order in which they can run, those of an iteration together."""
+        return iteration_groups(self)
 
     @property
     def iterative(self) -> tuple[tuple[str, str], ...]:
