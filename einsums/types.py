@@ -10,7 +10,7 @@ import math
 from functools import cached_property
 from typing import Any
 
-from pydantic import Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from einsums import accesses, declarations
 from einsums.graph import iteration_groups
@@ -58,6 +58,8 @@ __all__ = [
 
 class Cascade(Noun):
     """Einsums with their declarations; once constructed, accesses fit, no cycle is left, iterations start."""
+
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # an initial value of -inf is a number
 
     name: str
     description: str = ""
@@ -130,7 +132,7 @@ class Cascade(Noun):
 
     @model_serializer(mode="wrap")
     def _said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Fields without a domain that says nothing, so that the hash of what was declared before it stays."""
+        """Fields without domains where there are none, so that the hash of a cascade without them stays."""
         data: dict[str, Any] = whole(self)
         return data if self.domains else {key: value for key, value in data.items() if key != "domains"}
 

@@ -26,7 +26,9 @@ from einsums.rewriting.algebra import (
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.signs import Sign, Signs
 
-RISING = frozenset(row.name for row in OPERATORS if row.error is ErrorRule.INCREASING and row.arity == 1)
+RISING = frozenset(
+    row.name for row in OPERATORS if row.error in (ErrorRule.INCREASING, ErrorRule.EXPONENTIAL) and row.arity == 1
+)
 FALLING = frozenset(row.name for row in OPERATORS if row.error is ErrorRule.DECREASING and row.arity == 1) | {"neg"}
 _OTHER = {"max": "min", "min": "max"}
 
