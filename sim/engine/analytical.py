@@ -20,7 +20,7 @@ import numpy as np
 from sim.engine.columns import FlowColumn, KeepColumn, LeafColumn
 from sim.engine.counting import count_words, first_tile_words
 from sim.engine.moving import add_by_group, move_bytes
-from sim.engine.tables import Tables
+from sim.engine.tables import RowTables, Tables
 
 
 class Evaluation(NamedTuple):
@@ -84,6 +84,13 @@ def count_rows(tables: Tables) -> np.ndarray:
     return counts
 
 
+def first_tiles(tables: Tables, rows: RowTables) -> np.ndarray:
+    """Words of the first, and largest, tile at the place of every row: f8[design, row]."""
+    words = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
+    first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, words)
+    return words
+
+
 def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """Columns of `values: f8[design, n]` added up by `group: i8[n]` (-1: left out), in order."""
     sums = np.zeros((values.shape[0], groups))
@@ -93,10 +100,8 @@ def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
 
 def footprints(tables: Tables) -> np.ndarray:
     """Bytes each memory must hold at once: the largest sum over phases of the tiles that must be there."""
-    rows, keeps = tables.shape.tiles, tables.shape.keeps
-    words = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
-    first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, words)
-    tile_bytes = words * tables.machine.word_bytes[:, None]
+    keeps = tables.shape.keeps
+    tile_bytes = first_tiles(tables, tables.shape.tiles) * tables.machine.word_bytes[:, None]
     needed = np.zeros_like(tables.reserved_bytes)
     for present in present_keeps(tables):
         held = np.zeros_like(needed)

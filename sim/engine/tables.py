@@ -43,6 +43,7 @@ class Shape(NamedTuple):
 
     rows: RowTables  # questions about words fetched, steps and points
     tiles: RowTables  # questions about the first tile of a kept tensor
+    left: RowTables  # questions about what the loops of an Einsum leave of one of its variables
     flows: np.ndarray  # i8[flow, FlowColumn]
     keeps: np.ndarray  # i8[keep, KeepColumn]
     leaves: np.ndarray  # i8[leaf, LeafColumn]
