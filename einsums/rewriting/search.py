@@ -40,6 +40,7 @@ _NORMAL_CAVEAT = "the same function, rounded in another order"
 _DEFERRAL_CAVEAT = (
     "scaled once, after the sum: fewer roundings; the sum may overflow or underflow where scaled terms do not"
 )
+_EXTREMUM_CAVEAT = "none: rounding is monotone, so the extremum is the same to the last digit"
 _EXPANSION_CAVEAT = "terms cancel: rounding grows with the square of |mean| / deviation"
 
 
@@ -274,6 +275,9 @@ def _deferred(base: Draft, rank: str, expand: bool) -> Iterator[Candidate]:
     if changed:
         tidy(draft, rank)
         identity, caveat = (EXPANSION, _EXPANSION_CAVEAT) if expand else (DEFERRAL, _DEFERRAL_CAVEAT)
+        moved = [found for found in Flow(base, rank).late_reductions() if draft.einsums.get(found.name) != found]
+        if all(found.reduction is not None and found.reduction.operator in ("max", "min") for found in moved):
+            caveat = _EXTREMUM_CAVEAT
         yield Candidate(draft.cascade(), identity, caveat, tuple(dict.fromkeys(draft.touched)))
 
 
