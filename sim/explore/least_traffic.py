@@ -84,6 +84,11 @@ def _demands(experiment: Experiment, analysis: PassAnalysis) -> Demands:
     )
 
 
+def size_bytes(experiment: Experiment, memory: str) -> float:
+    """Size of one such memory; nan for an unbounded one."""
+    return float(dict(machine_symbols(Same(experiment.architecture))).get(f"{memory}.size_bytes", np.nan))
+
+
 def on_chip_bytes(experiment: Experiment) -> float:
     """All memory but the outermost, of all cores; what is declared without a size passes data on and holds none."""
     machines = Machines.of([experiment.architecture])

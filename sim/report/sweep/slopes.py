@@ -5,9 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.explore.least_traffic import least_traffic, on_chip_bytes
-from sim.lower.machine import machine_symbols
-from sim.lower.same import Same
+from sim.explore.least_traffic import least_traffic, on_chip_bytes, size_bytes
 from sim.report.sweep.data import Held, Slope, SlopeData, Study, buffer_axis, panel_values, series_of
 from sim.simulation.result import SimulationResult
 
@@ -91,8 +89,7 @@ def _iter_series(study: Study, held: Held, traffic: str) -> Iterator[_Series]:
 def _slope(study: Study, chosen: _Chosen, series: _Series, results: Mapping[int, SimulationResult]) -> Slope:
     """The least traffic of the chosen points at each size, and the bound of their cascade."""
     experiments = [results[row].experiment for row in series.rows]
-    symbols = [dict(machine_symbols(Same(experiment.architecture))) for experiment in experiments]
-    sizes_bytes = [known.get(f"{chosen.memory}.size_bytes", np.nan) for known in symbols]
+    sizes_bytes = [size_bytes(experiment, chosen.memory) for experiment in experiments]
     bounds = [least_traffic(experiment, np.array([on_chip_bytes(experiment)]))[0] for experiment in experiments]
     moved = study.points.column(chosen.traffic)[list(series.rows)]
     return Slope(series.label, np.array(sizes_bytes), moved, np.array(bounds))
