@@ -12,10 +12,10 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_valid
 
 from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
-from arch.names import nearest
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
+from einsums.names import nearest
 
 _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from arch.names import nearest
+from einsums.names import nearest
 
 Dimension = Literal["size", "bandwidth", "frequency", "energy", "power", "area", "time", "length"]
 

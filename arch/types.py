@@ -11,11 +11,11 @@ from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from arch.components import Array, Drain, Memory
 from arch.cores import Calibration, Cores
-from arch.fields import Problem, refuse_at, validated_by_name
-from arch.names import nearest
+from arch.fields import LocatedProblem, refuse_at, validated_by_name
 from arch.numbers import MachineNumber, Numbered, symbols_of
 from arch.operation import FROZEN
 from arch.quantity import FrequencyHz, LengthNm, PowerW, SizeBits
+from einsums.names import nearest
 
 __all__ = ["Architecture", "Array", "Component", "Drain", "Memory"]
 
@@ -56,12 +56,12 @@ class Architecture(Numbered):
             refuse_at(type(self).__name__, [(("leakage",), reason)])
         return self
 
-    def _iter_parent_problems(self) -> Iterator[Problem]:
+    def _iter_parent_problems(self) -> Iterator[LocatedProblem]:
         for component in self.components:
             if component.parent is not None:
                 yield from self._iter_memory_problems(component, "parent", component.parent)
 
-    def _iter_register_problems(self) -> Iterator[Problem]:
+    def _iter_register_problems(self) -> Iterator[LocatedProblem]:
         arrays = {array.name for array in self.arrays}
         for array in self.arrays:
             yield from self._iter_memory_problems(array, "registers", array.registers)
@@ -70,7 +70,7 @@ class Architecture(Numbered):
                 reason = nearest(memory.per_pe_of, arrays)
                 yield ("components", memory.name, "per_pe_of"), f"unknown array '{memory.per_pe_of}'{reason}"
 
-    def _iter_memory_problems(self, component: Component, key: str, name: str) -> Iterator[Problem]:
+    def _iter_memory_problems(self, component: Component, key: str, name: str) -> Iterator[LocatedProblem]:
         """Why `name` is no memory, at that key of the component."""
         memories = {memory.name for memory in self.memories}
         location = ("components", component.name, key)
@@ -79,7 +79,7 @@ class Architecture(Numbered):
         elif name not in memories:
             yield location, f"unknown memory '{name}'{nearest(name, memories)}"
 
-    def _iter_tree_problems(self) -> Iterator[Problem]:
+    def _iter_tree_problems(self) -> Iterator[LocatedProblem]:
         roots = [memory.name for memory in self.memories if memory.parent is None]
         if len(roots) != 1:
             found = " and ".join(f"'{name}'" for name in roots) or "none"
@@ -104,7 +104,7 @@ class Architecture(Numbered):
                 return names
         return []
 
-    def _iter_instance_problems(self) -> Iterator[Problem]:
+    def _iter_instance_problems(self) -> Iterator[LocatedProblem]:
         for array in self.arrays:
             registers = self.memory(array.registers)
             if registers.per_pe_of != array.name:
@@ -118,7 +118,7 @@ class Architecture(Numbered):
                 location = ("components", memory.name, "energy_instances")
                 yield location, f"expected 'all' or at most {most}, got {charged}"
 
-    def _iter_core_problems(self) -> Iterator[Problem]:
+    def _iter_core_problems(self) -> Iterator[LocatedProblem]:
         if self.cores is None:
             return
         memories, arrays = ({one.name for one in group} for group in (self.memories, self.arrays))

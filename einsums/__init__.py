@@ -33,7 +33,7 @@ from einsums.nodes import (
     Term,
 )
 from einsums.parser import parse, parse_einsum
-from einsums.problems import CascadeError, EinsumSyntaxError, Problem
+from einsums.problems import CascadeError, CascadeProblem, EinsumSyntaxError
 from einsums.types import Cascade
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ __all__ = [
     "Call",
     "Cascade",
     "CascadeError",
+    "CascadeProblem",
     "Const",
     "Einsum",
     "EinsumPass",
@@ -73,7 +74,6 @@ __all__ = [
     "OperationCount",
     "Partition",
     "PassAnalysis",
-    "Problem",
     "Rank",
     "RankSize",
     "Reduction",

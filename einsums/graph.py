@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from einsums.nodes import Access, Einsum
-from einsums.problems import Problem
+from einsums.problems import CascadeProblem
 from einsums.scope import Scope
 
 
@@ -143,7 +143,7 @@ def live_ranges(cascade: Scoped, order: tuple[str, ...]) -> tuple[tuple[str, int
 
 
 # --- cycles -------------------------------------------------------------------------------------------------
-def cycle_problems(scope: Scope) -> Iterator[Problem]:
+def cycle_problems(scope: Scope) -> Iterator[CascadeProblem]:
     """Cycles that are no iteration, each named once."""
     edges = _edges(scope)
     line = {einsum.name: einsum.line for einsum in scope.einsums}
@@ -152,7 +152,7 @@ def cycle_problems(scope: Scope) -> Iterator[Problem]:
         cycle = _first_cycle(members, [(edge.source, edge.reader) for edge in inside if not edge.is_carried])
         if cycle:
             path = " -> ".join((*cycle, cycle[0]))
-            yield Problem(f"the Einsums depend on each other in a cycle: {path}", line[cycle[0]])
+            yield CascadeProblem(f"the Einsums depend on each other in a cycle: {path}", line[cycle[0]])
         elif inside:
             yield from _iteration_problems(scope, frozenset(members))
 
@@ -170,13 +170,13 @@ def _first_cycle(names: Iterable[str], edges: Collection[Pair]) -> tuple[str, ..
         ways = [(*way, reader) for way in ways for source, reader in edges if source == way[-1] and reader not in way]
 
 
-def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[Problem]:
+def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[CascadeProblem]:
     """Einsums that step together need one iterative rank for all, and read each other at the same step."""
     einsums = [einsum for einsum in scope.einsums if einsum.name in members]
     ranks = list(dict.fromkeys(scope.iterative_rank[e.name] for e in einsums if e.name in scope.iterative_rank))
     names = ", ".join(einsum.name for einsum in einsums)
     if len(ranks) > 1:
-        yield Problem(
+        yield CascadeProblem(
             f"{names} depend on each other and iterate over several ranks ({', '.join(ranks)})",
             einsums[0].line,
         )
@@ -185,11 +185,11 @@ def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[Probl
         if ranks[0].lower() not in einsum.output.variables:
             message = f"{einsum.name} is part of the iteration of {names} over {ranks[0]}"
             missing = f"has no {ranks[0].lower()} on its left"
-            yield Problem(f"{message} but {missing}: it would need values of later steps", einsum.line)
+            yield CascadeProblem(f"{message} but {missing}: it would need values of later steps", einsum.line)
         for access in einsum.loads:
             if access.tensor in members and _leaves_step(scope, access, ranks[0]):
                 message = f"{einsum.name} is part of the iteration of {names} over {ranks[0]} and reads {access}"
-                yield Problem(f"{message}, which may be of a later step", einsum.line)
+                yield CascadeProblem(f"{message}, which may be of a later step", einsum.line)
 
 
 def _leaves_step(scope: Scope, access: Access, rank: str) -> bool:

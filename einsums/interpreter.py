@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from einsums.names import near_or_all
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
-from einsums.problems import listed, nearest
+from einsums.problems import listed
 from einsums.types import Cascade
 from einsums.workload import Workload
 
@@ -78,7 +79,7 @@ def _checked_inputs(cascade: Cascade, inputs: Mapping[str, np.ndarray]) -> dict[
     names = [tensor.name for tensor in cascade.inputs]
     for name in inputs:
         if name not in names:
-            raise ValueError(f"{cascade.name} has no input '{name}'{nearest(name, names)}")
+            raise ValueError(f"{cascade.name} has no input '{name}'{near_or_all(name, names)}")
     missing = [name for name in names if name not in inputs]
     if missing:
         raise ValueError(f"{cascade.name} needs the input {listed(missing)}")

@@ -18,7 +18,7 @@ RANK_SIZE = 13
 _OTHER_SIZES = (3, 2, 4, 2)
 
 
-class Trial(NamedTuple):
+class TrialInputs(NamedTuple):
     """Inputs of a name."""
 
     name: str
@@ -37,22 +37,22 @@ def infinite_trials(tensor: str) -> tuple[str, str]:
     return f"-inf in {tensor}", f"masked by {tensor}"
 
 
-def iter_trials(cascade: Cascade, rank: str) -> Iterator[Trial]:
+def iter_trials(cascade: Cascade, rank: str) -> Iterator[TrialInputs]:
     """Adversarial inputs of a cascade, one axis for each rank and no batch axes; always the same."""
     for number, (name, make) in enumerate(_RECIPES.items()):
-        yield Trial(name, _made(cascade, rank, number, make))
+        yield TrialInputs(name, _made(cascade, rank, number, make))
     for tensor in cascade.inputs:
         if rank in tensor.ranks:
             domain = cascade.domain_of(tensor.name)
             inputs = {n: np.abs(v) for n, v in _made(cascade, rank, len(_RECIPES), _normal).items()}
             if allows_infinity(domain):
                 alone, with_zeros = infinite_trials(tensor.name)
-                yield Trial(alone, inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf)))
-                yield Trial(with_zeros, _mask_by(cascade, rank, inputs, tensor.name))
+                yield TrialInputs(alone, inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf)))
+                yield TrialInputs(with_zeros, _mask_by(cascade, rank, inputs, tensor.name))
             inputs = _made(cascade, rank, len(_RECIPES) + 1, _normal)
             if allows_zero(domain):
-                yield Trial(f"0 in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, 0.0)))
-            yield Trial(f"{tensor.name} far from zero", inputs | {tensor.name: inputs[tensor.name] + 1e8})
+                yield TrialInputs(f"0 in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, 0.0)))
+            yield TrialInputs(f"{tensor.name} far from zero", inputs | {tensor.name: inputs[tensor.name] + 1e8})
 
 
 def moved_inside(values: NDArray[np.float64], domain: str | None) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
-from einsums.interpreter_inputs import RANK_SIZE, Arrays, Trial, iter_trials, trial_sizes
+from einsums.interpreter_inputs import RANK_SIZE, Arrays, TrialInputs, iter_trials, trial_sizes
 from einsums.interpreter_sensitivity import Sensitivity
 from einsums.nodes import Noun
 from einsums.types import Cascade
@@ -46,7 +46,7 @@ class Counterexample(Noun):
         )
 
 
-class Comparison(Noun):
+class TrialComparison(Noun):
     """How two cascades compare: runs, values compared, the largest difference as a fraction of what is allowed.
 
     `outside` counts runs left out because a divisor that must not be zero was.
@@ -64,7 +64,7 @@ class Comparison(Noun):
         return self.counterexample is None and self.values > 0
 
 
-def compare(original: Cascade, derived: Cascade, rank: str, divisors: tuple[str, ...] = ()) -> Comparison:
+def compare(original: Cascade, derived: Cascade, rank: str, divisors: tuple[str, ...] = ()) -> TrialComparison:
     """Run both on every trial and tile; the first difference ends it. Runs where a divisor is zero do not count."""
     return Trials(original, rank).compare(derived, divisors)
 
@@ -87,7 +87,7 @@ class Trials:
         self.moves: dict[str, Arrays] = {}
         self.known: dict[tuple[str, tuple[tuple[str, int], ...]], _Expected] = {}
 
-    def expected(self, trial: Trial, tile: dict[str, int]) -> _Expected:
+    def expected(self, trial: TrialInputs, tile: dict[str, int]) -> _Expected:
         """What the original gives, with its parts at some sizes; its sensitivity at the first that it is asked for."""
         own = {part: size for part, size in tile.items() if part in _parts(self.original)}
         key = (trial.name, tuple(sorted(own.items())))
@@ -99,7 +99,7 @@ class Trials:
             self.known[key] = _Expected(outputs, self.moves[trial.name])
         return self.known[key]
 
-    def compare(self, derived: Cascade, divisors: tuple[str, ...] = ()) -> Comparison:
+    def compare(self, derived: Cascade, divisors: tuple[str, ...] = ()) -> TrialComparison:
         """Run a derived cascade on every trial and tile; the first difference ends it."""
         runs = values = outside = 0
         largest = 0.0
@@ -115,8 +115,10 @@ class Trials:
                 count, worst, differs = _difference(self.expected(trial, tile), found, (trial.name, sizes))
                 values, largest = values + count, max(largest, worst)
                 if differs is not None:
-                    return Comparison(runs=runs, values=values, largest=worst, outside=outside, counterexample=differs)
-        return Comparison(runs=runs, values=values, largest=largest, outside=outside)
+                    return TrialComparison(
+                        runs=runs, values=values, largest=worst, outside=outside, counterexample=differs
+                    )
+        return TrialComparison(runs=runs, values=values, largest=largest, outside=outside)
 
 
 def _parts(cascade: Cascade) -> set[str]:

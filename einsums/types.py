@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, Validatio
 
 from einsums import accesses, declarations
 from einsums.graph import iteration_groups
+from einsums.names import near_or_all
 from einsums.nodes import (
     Access,
     Call,
@@ -33,7 +34,7 @@ from einsums.nodes import (
     Term,
 )
 from einsums.parser import parse
-from einsums.problems import nearest, raise_problems
+from einsums.problems import raise_problems
 from einsums.scope import Declarations, Scope
 
 __all__ = [
@@ -239,5 +240,5 @@ def _number(value: Any) -> Any:
 
 def _named(name: str, known: dict[str, Any], kind: str) -> Any:
     if name not in known:
-        raise ValueError(f"no {kind} is called '{name}'{nearest(name, known)}")
+        raise ValueError(f"no {kind} is called '{name}'{near_or_all(name, known)}")
     return known[name]

@@ -14,8 +14,7 @@ from sim import _own_rooms  # noqa: F401 (first: it refuses strangers)
 if TYPE_CHECKING:
     from sim.design.assemble import load_experiment
     from sim.design.experiment import Experiment
-    from sim.explore.run import Options as SweepOptions
-    from sim.explore.run import SweepResult, sweep
+    from sim.explore.run import SweepOptions, SweepResult, sweep
     from sim.functional.verification import Verification, VerifyOptions, verify
     from sim.load.nouns import load_architecture, load_cascade, load_mapping, load_model
     from sim.load.problems import InputError
@@ -48,7 +47,7 @@ _PLACES = {
     "IllegalMapping": ("sim.simulation.flow", "IllegalMapping"),
     "InputError": ("sim.load.problems", "InputError"),
     "SimulationResult": ("sim.simulation.result", "SimulationResult"),
-    "SweepOptions": ("sim.explore.run", "Options"),
+    "SweepOptions": ("sim.explore.run", "SweepOptions"),
     "SweepResult": ("sim.explore.run", "SweepResult"),
     "Verification": ("sim.functional.verification", "Verification"),
     "VerifyOptions": ("sim.functional.verification", "VerifyOptions"),

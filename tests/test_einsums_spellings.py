@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from einsums import Cascade, count_passes, interpret, rewrite
-from einsums.rewriting import Options, Rewriting
+from einsums.rewriting import RewriteOptions, Rewriting
 
 SOFTMAX = "GM[p] = X[d,p] :: max(d); SN[d,p] = exp(X[d,p] - GM[p]); SD[p] = SN[d,p]\n"
 SECOND = "GY[p] = Y[d,p] :: max(d); TN[d,p] = exp(Y[d,p] - GY[p]); TD[p] = TN[d,p]\n"
@@ -164,7 +164,7 @@ def test_spellings_of_one_function_take_equal_passes_at_equal_cost(what: str) ->
 def test_divergence_of_two_softmaxes_in_one_pass(form: str) -> None:
     """Against plain numpy, with scores far from zero and masked ones in the first tiles."""
     inputs, _, (text, *_) = SPELLINGS["divergence of two softmaxes"]
-    derived = rewrite(written(inputs, text), 1, "D", Options(form=form)).cascade  # type: ignore[arg-type]
+    derived = rewrite(written(inputs, text), 1, "D", RewriteOptions(form=form)).cascade  # type: ignore[arg-type]
     assert count_passes(derived, "D") == 1
     x, y = np.random.default_rng(4).normal(size=(2, 13, 3)) * 5 + 1e6
     x[:5] = -np.inf  # their probability is 0, and the divergence that of the others

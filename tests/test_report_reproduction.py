@@ -35,7 +35,7 @@ from sim.report.reproduction.results import results_csv
 from sim.report.reproduction.tables import headline_table
 from sim.report.reproduction.writing import write_reproduction
 from sim.reproduction.parts import Bars, Curve, Stacks
-from sim.reproduction.points import Run
+from sim.reproduction.points import ReproductionRun
 from sim.reproduction.run import run_reproduction
 from tests.small_design import run as command
 
@@ -45,12 +45,12 @@ LENGTHS = (1024, 4096, 16384, 65536, 262144, 1048576)
 
 
 @pytest.fixture(scope="module")
-def run() -> Run:
+def run() -> ReproductionRun:
     return run_reproduction("fusemax")
 
 
 @pytest.fixture(scope="module")
-def rows(run: Run) -> list[dict[str, str]]:
+def rows(run: ReproductionRun) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(results_csv(run))))
 
 
@@ -92,7 +92,7 @@ def test_results_hold_every_point_once(rows: list[dict[str, str]]) -> None:
         assert sweep == [(f"binding-{side}", metric) for metric in metrics for side in sides]
 
 
-def test_results_are_exact(run: Run, rows: list[dict[str, str]]) -> None:
+def test_results_are_exact(run: ReproductionRun, rows: list[dict[str, str]]) -> None:
     units = {"latency_s": "s", "energy_pj": "pJ", "traffic_bytes": "bytes", "area_um2": "um2"}
     for row in rows:
         assert row["unit"] == units.get(row["metric"], "fraction")
@@ -118,7 +118,7 @@ def test_shares_of_einsums_add_up_to_the_utilization(rows: list[dict[str, str]])
 # ------------------------------------------------------------------------------------------------ figures
 
 
-def test_every_figure_draws_every_value(run: Run) -> None:
+def test_every_figure_draws_every_value(run: ReproductionRun) -> None:
     for figure in run.reproduction.figures:
         canvas = draw(run, figure, "published")
         match figure:
@@ -149,7 +149,7 @@ def test_every_figure_draws_every_value(run: Run) -> None:
                 assert len(published.get_ydata()) == 6
 
 
-def test_a_speedup_divides_the_other_way_than_a_ratio(run: Run) -> None:
+def test_a_speedup_divides_the_other_way_than_a_ratio(run: ReproductionRun) -> None:
     by_name = {figure.name: figure for figure in run.reproduction.figures}
     speedup, energy = by_name["7"], by_name["8"]
     assert isinstance(speedup, Bars)
@@ -174,7 +174,7 @@ def test_clusters_do_not_overlap() -> None:
     assert layout.models[0][2] < layout.models[1][1]
 
 
-def test_figures_are_whole_images_and_always_the_same(run: Run) -> None:
+def test_figures_are_whole_images_and_always_the_same(run: ReproductionRun) -> None:
     figure = run.reproduction.figures[0]
     first, second = (render(run, figure, "published") for _ in range(2))
     assert first == second
@@ -184,7 +184,7 @@ def test_figures_are_whole_images_and_always_the_same(run: Run) -> None:
     assert "dc:date" not in first.svg
 
 
-def test_texts_of_a_figure_do_not_overlap(run: Run) -> None:
+def test_texts_of_a_figure_do_not_overlap(run: ReproductionRun) -> None:
     for figure in run.reproduction.figures:
         canvas = draw(run, figure, "published")
         renderer = FigureCanvasAgg(canvas).get_renderer()
@@ -244,7 +244,7 @@ class Links(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_is_one_closed_file(run: Run) -> None:
+def test_page_is_one_closed_file(run: ReproductionRun) -> None:
     figures = run.reproduction.figures
     page = reproduction_page(run, {f.name: render(run, f, "published").svg for f in figures})
     links = Links()
@@ -265,10 +265,10 @@ def test_page_is_one_closed_file(run: Run) -> None:
     assert "<p>Attention energy relative to FLAT: 79.4% becomes <b>84.0%</b>.</p>" in page
 
 
-def test_page_escapes_what_the_file_says(run: Run) -> None:
+def test_page_escapes_what_the_file_says(run: ReproductionRun) -> None:
     evil = run.reproduction.model_copy(update={"title": "<script>alert(1)</script> & more"})
     svg = '<?xml version="1.0"?><svg width="1" height="1"></svg>'
-    page = reproduction_page(Run(evil, run.points, run.published), {f.name: svg for f in evil.figures})
+    page = reproduction_page(ReproductionRun(evil, run.points, run.published), {f.name: svg for f in evil.figures})
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
 
@@ -297,7 +297,7 @@ def test_numbers_are_short_and_differences_signed() -> None:
 # ------------------------------------------------------------------------------------------ headline, growth
 
 
-def test_headline_numbers_are_shown_as_published(run: Run) -> None:
+def test_headline_numbers_are_shown_as_published(run: ReproductionRun) -> None:
     row = headline_rows(run)[0]
     assert (shown_published(row.headline), shown(row.headline, 6.7226, 1), shown_difference(row)) == (
         "6.7x",
@@ -309,7 +309,7 @@ def test_headline_numbers_are_shown_as_published(run: Run) -> None:
     assert shown(bound.headline, 0.61, 1) == "61.0%"
 
 
-def test_headline_table_names_every_number_and_both_accountings(run: Run) -> None:
+def test_headline_table_names_every_number_and_both_accountings(run: ReproductionRun) -> None:
     lines = headline_table(run).splitlines()
     assert lines[1].split() == ["published", "ours", "difference", "complete"]
     assert len(lines) == 2 + 12 + 1
@@ -318,7 +318,7 @@ def test_headline_table_names_every_number_and_both_accountings(run: Run) -> Non
     assert lines[-1] == "* does not round to the published number; the page says why"
 
 
-def test_growth_is_of_energy_alone(run: Run) -> None:
+def test_growth_is_of_energy_alone(run: ReproductionRun) -> None:
     found = growths(run)
     assert {growth.metric for growth in found if growth.changes} == {"energy_pj"}
     assert len(found) == (7 + 7 + 3) * 5

@@ -13,18 +13,18 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from einsums.interpreter_inputs import infinite_trials
-from einsums.interpreter_trials import Comparison, Trials
+from einsums.interpreter_trials import TrialComparison, Trials
+from einsums.names import near_or_all
 from einsums.passes import analyse_passes, count_passes
-from einsums.problems import nearest
 from einsums.rewriting.deferral import defer
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.iteration import iterate
 from einsums.rewriting.normal import normalise, tidy
 from einsums.rewriting.nouns import (
     OperatorChange,
-    Options,
     ReferenceSize,
     Refusal,
+    RewriteOptions,
     Rewriting,
     Step,
 )
@@ -58,10 +58,10 @@ class _Task(NamedTuple):
     original: Cascade
     rank: str
     wanted: int
-    options: Options
+    options: RewriteOptions
 
 
-def rewrite(cascade: Cascade, passes: int, rank: str | None = None, options: Options | None = None) -> Rewriting:
+def rewrite(cascade: Cascade, passes: int, rank: str | None = None, options: RewriteOptions | None = None) -> Rewriting:
     """Derive a cascade that makes at most `passes` passes over `rank`, by default the rank with the most passes.
 
     ValueError for an unknown rank or fewer than one pass. If no identity leads there, the answer holds what could be
@@ -70,7 +70,7 @@ def rewrite(cascade: Cascade, passes: int, rank: str | None = None, options: Opt
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
         raise ValueError(f"passes must be an integer of at least 1 (every element is visited once), found {passes!r}")
     chosen = _known_rank(cascade, rank)
-    task = _Task(cascade, chosen, passes, options or Options())
+    task = _Task(cascade, chosen, passes, options or RewriteOptions())
     return _Search(task).run()
 
 
@@ -80,7 +80,7 @@ def _known_rank(cascade: Cascade, rank: str | None) -> str:
         return max(names, key=lambda name: (count_passes(cascade, name), _is_walked(cascade, name)))
     root = cascade.root_of(rank)
     if root not in names:
-        raise ValueError(f"no rank in {cascade.name} is called '{rank}'{nearest(rank, names)}")
+        raise ValueError(f"no rank in {cascade.name} is called '{rank}'{near_or_all(rank, names)}")
     return root
 
 
@@ -98,7 +98,7 @@ class _Search:
         self.passes = self.passes_at_first = count_passes(task.original, task.rank)
         self.steps: list[Step] = []
         self.refusals: dict[str, Refusal] = {}
-        self.comparison: Comparison | None = None
+        self.comparison: TrialComparison | None = None
 
     @cached_property
     def trials(self) -> Trials:
@@ -194,7 +194,7 @@ class _Search:
         self.passes = count_passes(self.reached, self.task.rank)
         return True
 
-    def compared(self, candidate: Candidate) -> Comparison | None:
+    def compared(self, candidate: Candidate) -> TrialComparison | None:
         """The comparison with the original; None, and a refusal, where they differ."""
         divisors = candidate.divisors if self.task.options.conditional else ()
         try:
@@ -207,7 +207,7 @@ class _Search:
         self.refuse(candidate.identity, self.difference(found))
         return None
 
-    def difference(self, found: Comparison) -> str:
+    def difference(self, found: TrialComparison) -> str:
         """Where the cascades differ; if only where an input is infinite, what would say that it never is."""
         if found.counterexample is None:
             return "no finite value of it could be compared"
@@ -216,7 +216,7 @@ class _Search:
         hint = f"; if {names[0]} is never infinite, declare domain: {{{names[0]}: finite}}" if names else ""
         return f"{found.counterexample}{hint}"
 
-    def step(self, candidate: Candidate, comparison: Comparison) -> Step:
+    def step(self, candidate: Candidate, comparison: TrialComparison) -> Step:
         rank, options = self.task.rank, self.task.options
         kept = {einsum.name for einsum in candidate.cascade.einsums}
         return Step(
@@ -310,7 +310,7 @@ def _iterated(base: Draft, search: _Search, guard: bool) -> Iterator[Candidate]:
 
 
 # --- operations ----------------------------------------------------------------------------------------------
-def reference_sizes(cascade: Cascade, rank: str, options: Options) -> tuple[ReferenceSize, ...]:
+def reference_sizes(cascade: Cascade, rank: str, options: RewriteOptions) -> tuple[ReferenceSize, ...]:
     """Sizes at which operations are counted: the rank 4096 in tiles of 256, others 64, batch ranks 1."""
     given = {item.rank: item.size for item in options.sizes}
     names = [item.name for item in cascade.ranks if item.name not in cascade.batch]
@@ -322,7 +322,9 @@ def reference_sizes(cascade: Cascade, rank: str, options: Options) -> tuple[Refe
     return tuple(ReferenceSize(rank=name, size=given.get(name, size)) for name, size in sizes.items())
 
 
-def operation_changes(before: Cascade, after: Cascade, rank: str, options: Options) -> tuple[OperatorChange, ...]:
+def operation_changes(
+    before: Cascade, after: Cascade, rank: str, options: RewriteOptions
+) -> tuple[OperatorChange, ...]:
     """Executions of each operator in both, sorted by operator; empty where the sizes do not fit the indices."""
     try:
         old, new = _operations(before, rank, options), _operations(after, rank, options)
@@ -333,7 +335,7 @@ def operation_changes(before: Cascade, after: Cascade, rank: str, options: Optio
     )
 
 
-def _operations(cascade: Cascade, rank: str, options: Options) -> dict[str, int]:
+def _operations(cascade: Cascade, rank: str, options: RewriteOptions) -> dict[str, int]:
     sizes = {item.rank: item.size for item in reference_sizes(cascade, rank, options)}
     counts: dict[str, int] = {}
     workload = Workload.model_validate({"cascade": cascade, "bits": 16, "sizes": sizes})

@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from kernels.attention import forward_launch
 from kernels.attention_backward import backward_launches
-from kernels.bench.contenders import FamilyOfCases, Inputs, Prepared, Sample, own, random, require_meant
+from kernels.bench.contenders import FamilyOfCases, Inputs, Prepared, ProblemSample, own, random, require_meant
 from kernels.decode import Cache, decode_launches
 from kernels.launching import starts_of, target_of
 from kernels.options import AttentionOptions
@@ -56,14 +56,14 @@ def attention_inputs(problem: AttentionProblem, device: torch.device, seed: int)
     return tuple(made)
 
 
-def last_group(problem: Any, inputs: Inputs) -> Sample:
+def last_group(problem: Any, inputs: Inputs) -> ProblemSample:
     """The last sequence's last key-value head and its query heads: an offset that overflows shows there."""
     group = problem.heads // problem.kv_heads
 
     def cut(x: Tensor) -> Tensor:
         return x[-1:, -group:] if x.shape[1] == problem.heads else x[-1:, -1:]
 
-    return Sample(problem, tuple(map(cut, inputs)), cut)
+    return ProblemSample(problem, tuple(map(cut, inputs)), cut)
 
 
 # ------------------------------------------------------------------------------------------------ forward
@@ -247,7 +247,7 @@ def decode_reference(problem: DecodeProblem, inputs: Inputs) -> tuple[Tensor, ..
     return (attend_decode(q, k, v, problem.lengths)[0],)
 
 
-def last_sequence(problem: DecodeProblem, inputs: Inputs) -> Sample:
+def last_sequence(problem: DecodeProblem, inputs: Inputs) -> ProblemSample:
     part = last_group(problem, inputs)
     return part._replace(problem=replace(problem, lengths=problem.lengths[-1:]))
 

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from kernels import reference
-from kernels.bench.contenders import FamilyOfCases, Inputs, NotMeantError, Prepared, Sample, own, random, require_meant
+from kernels.bench.contenders import (
+    FamilyOfCases,
+    Inputs,
+    NotMeantError,
+    Prepared,
+    ProblemSample,
+    own,
+    random,
+    require_meant,
+)
 from kernels.ceilings import copy_launch, exp2_launch
 from kernels.delta import delta_launches
 from kernels.linear import linear_launches
@@ -35,13 +44,13 @@ SAMPLE_ROWS = 64
 COEFFICIENTS = 10  # of a rational: six above, four below
 
 
-def last_rows(problem: Any, inputs: Inputs) -> Sample:
+def last_rows(problem: Any, inputs: Inputs) -> ProblemSample:
     """The last rows of the first input; the others are shared by all rows."""
 
     def cut(x: Tensor) -> Tensor:
         return x[-SAMPLE_ROWS:]
 
-    return Sample(problem, (cut(inputs[0]), *inputs[1:]), cut)
+    return ProblemSample(problem, (cut(inputs[0]), *inputs[1:]), cut)
 
 
 # ------------------------------------------------------------------------------------------------ products
@@ -176,8 +185,8 @@ def linear_reference(problem: LinearProblem, inputs: Inputs) -> tuple[Tensor, ..
     return reference.gated_linear_attention(q, k, v, gate, state)
 
 
-def last_head(problem: LinearProblem, inputs: Inputs) -> Sample:
-    return Sample(problem, tuple(x[-1:, -1:] for x in inputs), lambda x: x[-1:, -1:])
+def last_head(problem: LinearProblem, inputs: Inputs) -> ProblemSample:
+    return ProblemSample(problem, tuple(x[-1:, -1:] for x in inputs), lambda x: x[-1:, -1:])
 
 
 def fla(problem: LinearProblem, inputs: Inputs) -> Prepared:
@@ -306,10 +315,10 @@ def rational_reference(problem: RationalProblem, inputs: Inputs) -> tuple[Tensor
     return (reference.group_rational(*inputs),)
 
 
-def rational_sample(problem: RationalProblem, inputs: Inputs) -> Sample:
+def rational_sample(problem: RationalProblem, inputs: Inputs) -> ProblemSample:
     """Of the backward no part stands alone: coefficients sum over all rows, so all of it is compared."""
     if problem.is_backward:
-        return Sample(problem, inputs, lambda x: x)
+        return ProblemSample(problem, inputs, lambda x: x)
     return last_rows(problem, inputs)
 
 

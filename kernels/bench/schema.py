@@ -114,7 +114,7 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class CaseTiming:
     median_s: float
     p20_s: float
     p80_s: float
@@ -167,8 +167,8 @@ class Result:
     implementation: str
     is_own: bool
     method: Method
-    timing: Timing  # over all repetitions
-    passes: tuple[Timing, ...]  # each of the passes, minutes or seconds apart
+    timing: CaseTiming  # over all repetitions
+    passes: tuple[CaseTiming, ...]  # each of the passes, minutes or seconds apart
     tflop_per_s: float
     gb_per_s: float
     launches: tuple[LaunchRecord, ...] = ()  # of own kernels

@@ -26,7 +26,7 @@ from kernels.plans.types import (
 )
 
 
-class Line(NamedTuple):
+class DecodeLine(NamedTuple):
     """Key tiles first..last of one sequence and key-value head."""
 
     sequence: int
@@ -59,13 +59,13 @@ def last_visible_key(problem: DecodeProblem, length: int) -> int:
     return length if problem.right < 0 else max(0, min(length, length + problem.right))
 
 
-def iter_lines(problem: DecodeProblem, block: int) -> list[Line]:
+def iter_lines(problem: DecodeProblem, block: int) -> list[DecodeLine]:
     """In the order of sequence and head."""
-    lines: list[Line] = []
+    lines: list[DecodeLine] = []
     for sequence, length in enumerate(problem.lengths):
         first = first_visible_key(problem, length) // block
         last = ceil_div(last_visible_key(problem, length), block)
-        lines += [Line(sequence, head, first, max(last, first)) for head in range(problem.kv_heads)]
+        lines += [DecodeLine(sequence, head, first, max(last, first)) for head in range(problem.kv_heads)]
     return lines
 
 

@@ -9,9 +9,9 @@ import typer
 
 from sim.commands.answering import answers, draw, tell
 from sim.commands.options import JsonForTables, refused, write_output
-from sim.gpu.cases import Case, load_published, load_table
-from sim.gpu.compare import Compared, FamilyAgreement, by_family, compare
-from sim.gpu.device import Device, device_of
+from sim.gpu.cases import GpuCase, load_published, load_table
+from sim.gpu.compare import ComparedCase, FamilyAgreement, by_family, compare
+from sim.gpu.device import GpuDevice, device_of
 from sim.gpu.fit import Fit, fit
 from sim.gpu.measurement import load_measurement
 from sim.gpu.statistics import Agreement
@@ -24,16 +24,16 @@ TABLE_SUFFIX = ".csv"
 SCHEMA = "einfuse.compare/1"
 
 
-class Comparison(NamedTuple):
+class GpuComparison(NamedTuple):
     """Everything that a comparison says."""
 
     source: str
-    devices: tuple[Device, ...]
-    compared: tuple[Compared, ...]
+    devices: tuple[GpuDevice, ...]
+    compared: tuple[ComparedCase, ...]
     families: tuple[FamilyAgreement, ...]
 
 
-def compare_source(source: str, machine: str | None) -> Comparison:
+def compare_source(source: str, machine: str | None) -> GpuComparison:
     """`published`, a table of cases like it, or a measurement file. A machine that is named takes the place of the
     default one."""
     if source == PUBLISHED or source.endswith(TABLE_SUFFIX):
@@ -43,14 +43,14 @@ def compare_source(source: str, machine: str | None) -> Comparison:
         cases = load_measurement(Path(source), machine or DEFAULT_MACHINE)
     devices = {name: load_device(name) for name in dict.fromkeys(case.machine for case in cases)}
     compared = compare(cases, devices)
-    return Comparison(source, tuple(devices.values()), compared, by_family(compared))
+    return GpuComparison(source, tuple(devices.values()), compared, by_family(compared))
 
 
-def _on(case: Case, machine: str) -> Case:
+def _on(case: GpuCase, machine: str) -> GpuCase:
     return replace(case, machine=machine) if case.machine == DEFAULT_MACHINE else case
 
 
-def load_device(name: str) -> Device:
+def load_device(name: str) -> GpuDevice:
     """A machine that kernels can be timed on; InputError for any other."""
     machine = load_architecture(name)
     try:
@@ -59,16 +59,16 @@ def load_device(name: str) -> Device:
         raise refused("--machine", str(error)) from None
 
 
-def comparison_tables(comparison: Comparison) -> tuple[TextTable, ...]:
+def comparison_tables(comparison: GpuComparison) -> tuple[TextTable, ...]:
     return (family_table(comparison), row_table(comparison))
 
 
-def heading(comparison: Comparison) -> str:
+def heading(comparison: GpuComparison) -> str:
     machines = ", ".join(device.name for device in comparison.devices)
     return f"{len(comparison.compared)} cases ({comparison.source}) on {machines}; errors are of time"
 
 
-def family_table(comparison: Comparison) -> TextTable:
+def family_table(comparison: GpuComparison) -> TextTable:
     """Mean and largest error of ours, correlations, and the mean error of each baseline."""
     names = [name for name, _ in comparison.families[0].baselines]
     rows = [
@@ -87,7 +87,7 @@ def family_table(comparison: Comparison) -> TextTable:
     return TextTable("Error by family (baselines: mean / max)", header, tuple(rows))
 
 
-def row_table(comparison: Comparison) -> TextTable:
+def row_table(comparison: GpuComparison) -> TextTable:
     rows = tuple(
         (
             one.case.name + (" *" if one.case.role == "calibration" else ""),
@@ -109,7 +109,7 @@ def _two(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: GpuComparison) -> dict[str, Any]:
     """The same as one document; keys are stable."""
     return {
         "schema": SCHEMA,
@@ -149,7 +149,7 @@ def _agreement_json(found: Agreement) -> dict[str, Any]:
     return found._asdict()
 
 
-def write_plot(comparison: Comparison, path: Path) -> str:
+def write_plot(comparison: GpuComparison, path: Path) -> str:
     """Draw the comparison; InputError for a file that is no drawing or cannot be written."""
     if path.suffix.lower() not in (".svg", ".png"):
         raise refused("--plot", f"a drawing is a .svg or .png file, got '{path.name}'")

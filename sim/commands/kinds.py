@@ -11,13 +11,13 @@ from arch.dram import DramTiming
 from arch.energy import Technology
 from arch.types import Architecture
 from einsums.model import Model
+from einsums.names import nearest_name
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim.design.assemble import PARTS, Workpoint
 from sim.explore.sweep import Sweep
 from sim.load.document import Document
 from sim.load.nouns import CATALOGS, read_document_once
-from sim.load.suggest import nearest_name
 from sim.reproduction.evaluation import Reproduction
 
 NOUNS: dict[str, type[BaseModel]] = {

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import typer
 
+from einsums.names import near_or_all
 from sim.commands.answering import answers
 from sim.commands.options import refused
 from sim.load.nouns import CATALOGS, read
-from sim.load.suggest import near_or_all
 
 
 def listing(kind: str | None) -> str:

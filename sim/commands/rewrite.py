@@ -11,12 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from einsums.export import cascade_data
-from einsums.rewriting import OperatorChange, Options, ReferenceSize, Rewriting, rewrite
+from einsums.names import near_or_all
+from einsums.rewriting import OperatorChange, ReferenceSize, RewriteOptions, Rewriting, rewrite
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers
 from sim.commands.options import refused
 from sim.load.nouns import load_cascade
-from sim.load.suggest import near_or_all
 from sim.report.parts.files import unwritable
 
 FORMS = ("running", "stepwise", "partition")
@@ -29,7 +29,7 @@ def rewrite_cascade(name_or_path: str, passes: int, rank: str | None, choices: M
     if form not in FORMS:
         raise refused("--form", f"unknown form '{form}'{near_or_all(form, FORMS)}")
     try:
-        return rewrite(cascade, passes, rank, Options(**choices))
+        return rewrite(cascade, passes, rank, RewriteOptions(**choices))
     except ValueError as error:
         raise refused("--rank" if "rank" in str(error) else "--passes", str(error)) from None
 

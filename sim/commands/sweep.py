@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import DONE, INTERRUPTED, NO, answers, tell
-from sim.explore.run import Options, SweepResult, sweep
+from sim.explore.run import SweepOptions, SweepResult, sweep
 from sim.explore.store import FILE, count_finished
 
 
-def run_sweep(name: str, folder: Path, options: Options) -> tuple[int, str]:
+def run_sweep(name: str, folder: Path, options: SweepOptions) -> tuple[int, str]:
     """Exit status and the summary for stdout; progress and reasons go to stderr."""
     try:
         result = sweep(name, folder, options)
@@ -49,7 +49,7 @@ def sweep_command(
     the Pareto fronts as front.csv, their hypervolumes as fronts.csv. Then `einfuse plot DIR` draws them.
     Shipped sweeps: `einfuse list sweeps`.
     """
-    options = Options(executor, scheduler, workers, resume, fresh, parquet)
+    options = SweepOptions(executor, scheduler, workers, resume, fresh, parquet)
     status, summary = run_sweep(name, out, options)
     if summary:
         print(summary)

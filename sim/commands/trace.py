@@ -21,7 +21,7 @@ WINDOW = re.compile(r"(?P<start>\d+(?:\.\d+)?%|\d+):(?P<length>\d+) ?(?P<unit>cy
 EXAMPLES = "'100000:3000' (cycles), '650:12 tiles' or '50%:12 tiles'"
 
 
-class Wishes(NamedTuple):
+class TraceOptions(NamedTuple):
     """What to write, and of which stretch."""
 
     output: Path
@@ -45,7 +45,7 @@ def parse_window(text: str | None) -> Stretch:
     return Stretch(position, int(found["length"]), "tiles" if unit == "tiles" else "cycles", is_share)
 
 
-def write_trace(experiment: Experiment, wishes: Wishes) -> str:
+def write_trace(experiment: Experiment, wishes: TraceOptions) -> str:
     """Write the files and say what they show. InputError for a window that is none, and for files that cannot
     be.
     """
@@ -126,4 +126,4 @@ def trace_command(
 ) -> None:
     """Write what every array and memory does, cycle by cycle, as a timeline to look at."""
     read_experiment = load_experiment(experiment, parse_changes(changes))
-    print(write_trace(read_experiment, Wishes(output, window, max_events, plot)))
+    print(write_trace(read_experiment, TraceOptions(output, window, max_events, plot)))

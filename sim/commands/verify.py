@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from einsums.names import near_or_all, nearest
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers, draw
 from sim.commands.kinds import kind_of
@@ -14,14 +15,13 @@ from sim.design.experiment import Experiment
 from sim.functional.verification import Verification, VerifyOptions, verify
 from sim.load.nouns import CATALOGS, load_cascade, read_document_once
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all, nearest
 from sim.report.design.simulation_table import TextTable
 from sim.report.design.verify_table import verdict, verification_heading, verification_tables
 
 LARGEST = 1 << 20
 
 
-class Wishes(NamedTuple):
+class VerifyCommandOptions(NamedTuple):
     """What the command line asks for, as it is written."""
 
     precisions: tuple[str, ...]
@@ -31,7 +31,7 @@ class Wishes(NamedTuple):
     against: str | None
 
 
-def run_verification(name: str, changes: dict[str, Any], wishes: Wishes) -> Verification:
+def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOptions) -> Verification:
     """Load and verify. InputError for anything that cannot be meant, IllegalMapping for a mapping that cannot run."""
     subject, sizes = load_subject(name, changes)
     try:
@@ -112,7 +112,7 @@ def verify_command(
     as_json: JsonForTables = False,
 ) -> int:
     """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
-    wishes = Wishes(tuple(precision or ()), exponential, backend, seed, against)
+    wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, seed, against)
     found = run_verification(name, parse_changes(changes), wishes)
     if as_json:
         print(json.dumps(found.to_json(), indent=2, allow_nan=False))

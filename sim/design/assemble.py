@@ -19,16 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate, parse_expression
 from arch.types import Architecture
 from einsums.model import Model
+from einsums.names import near_or_all, nearest_name
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim.design.diagnosis import Origin, placed
 from sim.design.experiment import Experiment
 from sim.design.parameters import Given, parameter_values
-from sim.load.document import Document, Place, plain_document
+from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.nouns import CATALOGS, build, build_architecture, read_document_once, resolved, with_timings
 from sim.load.overrides import override_from
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all, nearest_name
 from sim.load.wording import show_value
 from sim.lower.machine import symbol_names
 
@@ -245,7 +245,7 @@ def own_files(document: Document) -> frozenset[str]:
 
 
 def _part(document: Document, part: str) -> Document:
-    place = document.places.children.get(part, Place(document.file))
+    place = document.places.children.get(part, DocumentPlace(document.file))
     return Document(document.data[part], place.file, place)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate
 from arch.types import Architecture
+from einsums.names import near_or_all
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
 from mappings.tree import ResolvedTree, resolve_tree
@@ -23,7 +24,6 @@ from sim.design.diagnosis import (
     rules_of,
     solve,
 )
-from sim.load.suggest import near_or_all
 from sim.lower.lowering import Columns, Structure, parsed
 from sim.lower.machine import Machines, MachineShape, leaves_of, machine_symbols
 from sim.lower.same import Same

@@ -17,7 +17,7 @@ from sim.design.diagnosis import number_problems
 from sim.design.experiment import conditions_of, problems_of, shape_of, structure_of, tree_of
 from sim.engine.analytical import evaluate
 from sim.engine.tables import Tables
-from sim.explore.designs import Designs, Refusal
+from sim.explore.designs import Designs, RefusedPoints
 from sim.explore.equal_area import absorbed
 from sim.explore.metrics import ENGINE, define_metrics
 from sim.explore.names import Names
@@ -129,7 +129,7 @@ class _Evaluation:
             except (ValueError, LookupError):  # it reads what a refused component does not have
                 continue
 
-    def _constraint_refusal(self, names: Names, size: int) -> Refusal | None:
+    def _constraint_refusal(self, names: Names, size: int) -> RefusedPoints | None:
         """The first of the constraints that need no engine that some points do not meet."""
         for constraint in self.plan.sweep.constraints:
             if not _is_early(constraint):
@@ -137,7 +137,7 @@ class _Evaluation:
             met = _spread(names.evaluate(constraint.condition), size) != 0
             if not met.all():
                 texts = [f"does not meet '{constraint.condition}'"] * int((~met).sum())
-                return Refusal(~met, f"constraint {constraint.name}", texts)
+                return RefusedPoints(~met, f"constraint {constraint.name}", texts)
         return None
 
     def _split_by_tree(self, group: Group, members: np.ndarray) -> list[tuple[ResolvedTree, np.ndarray]]:

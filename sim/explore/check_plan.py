@@ -9,16 +9,16 @@ import numpy as np
 
 from arch.components import Memory
 from arch.expression import Expression, check_names
+from einsums.names import near_or_all
 from sim.design.experiment import Experiment
 from sim.explore.absorb import depends_on_size
 from sim.explore.designs import Designs
 from sim.explore.equal_area import absorbed
 from sim.explore.metrics import ENGINE, metric_names
 from sim.explore.plan import Group, Plan
-from sim.explore.varied import Number
+from sim.explore.varied import VariedNumber
 from sim.load.document import Document
 from sim.load.problems import InputProblem
-from sim.load.suggest import near_or_all
 from sim.lower.machine import symbol_names
 
 Location = tuple[str | int, ...]
@@ -72,7 +72,7 @@ def _iter_absent(plan: Plan) -> Iterator[tuple[Location, str]]:
                 break
 
 
-def _absence(number: Number, group: Group) -> str:
+def _absence(number: VariedNumber, group: Group) -> str:
     """Why a group has no such number; empty where it has."""
     experiment = group.experiment
     if number.owner == "component" and number.component not in group.bodies:
@@ -88,7 +88,7 @@ def _absence(number: Number, group: Group) -> str:
     return ""
 
 
-def _place_of(plan: Plan, number: Number) -> Location:
+def _place_of(plan: Plan, number: VariedNumber) -> Location:
     for column in plan.columns:
         if number in [own for own, _ in column.numbers]:
             return ("axes", column.name, "path")

@@ -17,7 +17,7 @@ from sim.design.experiment import shape_of
 from sim.explore.names import Names
 from sim.explore.parts import distinct_rows
 from sim.explore.plan import AxisColumn, Group, Plan
-from sim.explore.varied import Number, varied_numbers
+from sim.explore.varied import VariedNumber, varied_numbers
 from sim.load.document import plain_document
 from sim.load.problems import InputError
 from sim.lower.lowering import Columns, parsed
@@ -26,7 +26,7 @@ from sim.lower.parts import Parts
 from sim.lower.same import Same
 
 
-class Refusal(NamedTuple):
+class RefusedPoints(NamedTuple):
     """Designs (mask over the batch) that fall out, a kind to count them by, and the sentence for each of them."""
 
     mask: np.ndarray
@@ -85,7 +85,7 @@ class Designs:
     def _size_of(self, rank: str) -> np.ndarray:
         return self.sizes[rank]
 
-    def column(self, number: Number) -> np.ndarray | None:
+    def column(self, number: VariedNumber) -> np.ndarray | None:
         """Stored units of a varied number: f8[design]; None where nothing varies it."""
         for column in self.plan.columns:
             for own, values in column.numbers:
@@ -99,7 +99,7 @@ class Designs:
             return self.absorbed
         return None
 
-    def varied_column(self, number: Number) -> np.ndarray:
+    def varied_column(self, number: VariedNumber) -> np.ndarray:
         """As `column`, of a number that is varied."""
         found = self.column(number)
         assert found is not None
@@ -119,7 +119,7 @@ class Designs:
         return np.full(self.size, float(getattr(self.group.point, key))) if varied is None else varied
 
     @cached_property
-    def _sized(self) -> tuple[dict[str, np.ndarray], Refusal | None]:
+    def _sized(self) -> tuple[dict[str, np.ndarray], RefusedPoints | None]:
         """Root ranks' sizes, by the rules of the cascade, once for each different workload."""
         own = [number for number in self.plan.numbers if number.owner == "workload"]
         roots = [rank for rank, _ in self.experiment.sizes]
@@ -135,7 +135,7 @@ class Designs:
         columns = np.array(rows, float)[which]
         return {rank: columns[:, i] for i, rank in enumerate(roots)}, _refusal("input", said, which)
 
-    def _sizes_at(self, own: list[Number], values: np.ndarray) -> tuple[dict[str, int], str]:
+    def _sizes_at(self, own: list[VariedNumber], values: np.ndarray) -> tuple[dict[str, int], str]:
         given = {number.key: number.written(value) for number, value in zip(own, values.tolist(), strict=True)}
         ranks = dict(self.group.point.ranks)
         ranks |= {key.partition(".")[2]: value for key, value in given.items() if key.startswith("ranks.")}
@@ -194,11 +194,11 @@ class Designs:
         return self._absorb(self)
 
     # --- what cannot be ---------------------------------------------------------------------------------------
-    def refusals(self) -> Refusal | None:
+    def refusals(self) -> RefusedPoints | None:
         """The first reason that makes any design fall out."""
         return self._sized[1] or self._machine_refusal() or self._held_refusal() or self._component_refusal()
 
-    def _machine_refusal(self) -> Refusal | None:
+    def _machine_refusal(self) -> RefusedPoints | None:
         """Numbers of the machine itself, in the words in which its file would be refused."""
         for number in self.plan.numbers:
             if number.owner == "machine":
@@ -208,7 +208,7 @@ class Designs:
                     return _refusal("input", said, which)
         return None
 
-    def _held_refusal(self) -> Refusal | None:
+    def _held_refusal(self) -> RefusedPoints | None:
         held = self.plan.held
         if held is None:
             return None
@@ -220,12 +220,12 @@ class Designs:
             return None
         target = np.broadcast_to(np.asarray(self.names[held.axis], float), (self.size,))
         text = "area is held at {:.6g} um2, which leaves no room for one step of '{}'"
-        return Refusal(mask, "area", [text.format(area, held.number.path) for area in target[mask]])
+        return RefusedPoints(mask, "area", [text.format(area, held.number.path) for area in target[mask]])
 
-    def _component_refusal(self) -> Refusal | None:
+    def _component_refusal(self) -> RefusedPoints | None:
         return self.refused_parts() or self._instance_refusal()
 
-    def refused_parts(self, except_for: str = "") -> Refusal | None:
+    def refused_parts(self, except_for: str = "") -> RefusedPoints | None:
         """Designs with a component that there cannot be; everything that is wrong with each."""
         varied = {number.component for number in self.plan.numbers if number.owner == "component"} - {except_for}
         names = [c.name for c in self.experiment.architecture.components if c.name in varied]
@@ -236,7 +236,7 @@ class Designs:
         texts = ["; ".join(filter(None, said)) for said in zip(*sentences, strict=True)]
         return _refusal("input", texts, np.arange(self.size))
 
-    def _instance_refusal(self) -> Refusal | None:
+    def _instance_refusal(self) -> RefusedPoints | None:
         """Memories charged for more instances than there are."""
         for memory in self.experiment.architecture.memories:
             if memory.energy_instances == "all":
@@ -246,7 +246,9 @@ class Designs:
             if mask.any():
                 place = f"$.architecture.components.{memory.name}.energy_instances"
                 text = "{}: expected 'all' or at most {:g}, got {}"
-                return Refusal(mask, "input", [text.format(place, n, memory.energy_instances) for n in most[mask]])
+                return RefusedPoints(
+                    mask, "input", [text.format(place, n, memory.energy_instances) for n in most[mask]]
+                )
         return None
 
     # --- what engines read ------------------------------------------------------------------------------------
@@ -301,7 +303,7 @@ class Designs:
         return np.stack([self.parts(m.name).number("extrapolated") > 0 for m in memories], axis=1)
 
 
-def _refused(number: Number, value: float) -> str:
+def _refused(number: VariedNumber, value: float) -> str:
     """Why a machine file may not hold that value; empty where it may."""
     quantity = varied_numbers(Architecture)[number.key].quantity
     assert quantity is not None, "numbers of a machine itself have units"
@@ -312,10 +314,10 @@ def _refused(number: Number, value: float) -> str:
     return ""
 
 
-def _refusal(kind: str, said: list[str], which: np.ndarray) -> Refusal | None:
+def _refusal(kind: str, said: list[str], which: np.ndarray) -> RefusedPoints | None:
     """The designs whose sentence is not empty."""
     if not any(said):
         return None
     refused = np.array([bool(text) for text in said])
     mask = refused[which]
-    return Refusal(mask, kind, [said[i] for i in which[mask]])
+    return RefusedPoints(mask, kind, [said[i] for i in which[mask]])

@@ -23,7 +23,7 @@ from sim.lower.same import Same
 
 
 @dataclass(frozen=True, slots=True)
-class Demands:
+class TrafficDemands:
     """Bytes of one element of the batch: what a cascade moves at least, by why it moves."""
 
     batch: int
@@ -45,7 +45,7 @@ def _analyses(cascade: Cascade) -> list[PassAnalysis]:
     return [analyse_passes(cascade, rank) for rank in ranks] or [analyse_passes(cascade, cascade.ranks[0].name)]
 
 
-def _least(needed: Demands, on_chip_bytes: np.ndarray) -> np.ndarray:
+def _least(needed: TrafficDemands, on_chip_bytes: np.ndarray) -> np.ndarray:
     room = np.maximum(on_chip_bytes, 1.0)
     lowest = np.maximum(1.0, needed.state / room)
     candidates = [lowest, *(np.maximum(lowest, fiber / room) for fiber in needed.revisited)]
@@ -56,7 +56,7 @@ def _least(needed: Demands, on_chip_bytes: np.ndarray) -> np.ndarray:
     return needed.batch * (needed.rest + np.min(totals, axis=0))
 
 
-def _demands(experiment: Experiment, analysis: PassAnalysis) -> Demands:
+def _demands(experiment: Experiment, analysis: PassAnalysis) -> TrafficDemands:
     cascade, sizes = experiment.cascade, dict(experiment.sizes)
     word = dict(machine_symbols(Same(experiment.architecture)))["word_bytes"]
     batch = [rank for rank in cascade.batch if rank in sizes]
@@ -75,7 +75,7 @@ def _demands(experiment: Experiment, analysis: PassAnalysis) -> Demands:
     resident = [name for name in outside if roots(name) & queries and analysis.rank not in roots(name)]
     intermediate = {einsum.output.tensor for einsum in cascade.einsums}
     revisited = [[n for n in forced.revisits if n in intermediate] for forced in analysis.forced_by]
-    return Demands(
+    return TrafficDemands(
         prod(sizes[rank] for rank in batch),
         sum(size(roots(name)) for name in outside if name not in along),
         sum(size(roots(name)) for name in along),

@@ -13,7 +13,7 @@ import numpy as np
 
 from arch.energy import Technology, price_memory
 from arch.types import Array, Memory
-from sim.explore.varied import Number
+from sim.explore.varied import VariedNumber
 from sim.load.document import plain_document
 from sim.load.overrides import set_path
 from sim.load.problems import InputError
@@ -29,7 +29,7 @@ class Blueprint:
 
     name: str
     body: Mapping[str, Any]
-    varied: tuple[Number, ...]
+    varied: tuple[VariedNumber, ...]
     technologies: Mapping[str, Technology]
     node_nm: float
     kept: dict[tuple[float, ...], ComponentPart] = field(default_factory=dict)

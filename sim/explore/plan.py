@@ -20,7 +20,7 @@ from sim.design.assemble import Workpoint
 from sim.design.experiment import Experiment
 from sim.explore.parts import Blueprint
 from sim.explore.sweep import Axis, Sweep, Value
-from sim.explore.varied import Number
+from sim.explore.varied import VariedNumber
 from sim.lower.machine import Machines
 from sim.lower.parts import ComponentPart, part_of
 
@@ -32,7 +32,7 @@ class AxisColumn:
     axis: Axis
     written: tuple[Value, ...]  # as results name them
     values: np.ndarray | None  # f8[value]: as formulas read them; None: text
-    numbers: tuple[tuple[Number, np.ndarray], ...] = ()  # what it sets, in stored units
+    numbers: tuple[tuple[VariedNumber, np.ndarray], ...] = ()  # what it sets, in stored units
 
     @property
     def name(self) -> str:
@@ -48,7 +48,7 @@ class AxisColumn:
 class Derived:
     """A number that a formula gives; `factor` turns the formula's value into stored units."""
 
-    number: Number
+    number: VariedNumber
     factor: float
 
 
@@ -57,7 +57,7 @@ class Held:
     """An axis of total areas: the number that absorbs the difference, and the steps it comes in, stored units."""
 
     axis: str
-    number: Number
+    number: VariedNumber
     step: float
 
 
@@ -107,7 +107,7 @@ class Plan:
         self.__post_init__()
 
     @property
-    def numbers(self) -> tuple[Number, ...]:
+    def numbers(self) -> tuple[VariedNumber, ...]:
         """Every number that designs of a group differ in."""
         own = [number for column in self.columns for number, _ in column.numbers]
         own += [derived.number for derived in self.derived]

@@ -17,7 +17,7 @@ Owner = Literal["workload", "machine", "component", "parameter"]
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class VariedNumber:
     """A number at a path: what it belongs to, the rest of the path inside that, its dimension (None: a number)."""
 
     path: str
@@ -52,22 +52,22 @@ def varied_numbers(noun: type[Numbered]) -> dict[str, MachineNumber]:
     return {number.key: number for number in numbers_of(noun) if number.is_varied}
 
 
-def number_at(path: str, experiment: Mapping[str, Any], categorical: frozenset[str]) -> Number | None:
+def number_at(path: str, experiment: Mapping[str, Any], categorical: frozenset[str]) -> VariedNumber | None:
     """The number at a path of a laid-out experiment, None where the path holds none; `categorical`: parameters."""
     head, _, rest = path.removeprefix("$.").partition(".")
     if head in _WORKLOAD and not rest:
-        return Number(path, "workload", "", head, None)
+        return VariedNumber(path, "workload", "", head, None)
     if head == "ranks" and rest:
-        return Number(path, "workload", "", path, None)
+        return VariedNumber(path, "workload", "", path, None)
     if head == "parameters" and rest and rest not in categorical:
-        return Number(path, "parameter", "", rest, None)
+        return VariedNumber(path, "parameter", "", rest, None)
     return _machine_number(path, rest, experiment.get("architecture")) if head == "architecture" else None
 
 
-def _machine_number(path: str, inside: str, architecture: Any) -> Number | None:
+def _machine_number(path: str, inside: str, architecture: Any) -> VariedNumber | None:
     own = varied_numbers(Architecture)
     if inside in own:
-        return Number(path, "machine", "", inside, own[inside].dimension)
+        return VariedNumber(path, "machine", "", inside, own[inside].dimension)
     steps = inside.split(".")
     bodies = architecture.get("components") if isinstance(architecture, dict) else None
     if len(steps) < 3 or steps[0] != "components" or not isinstance(bodies, dict):
@@ -77,10 +77,10 @@ def _machine_number(path: str, inside: str, architecture: Any) -> Number | None:
         return None
     keys = varied_numbers(Memory if body.get("kind") == "memory" else Array)
     if len(steps) == 3 and steps[2] in keys:
-        return Number(path, "component", steps[1], steps[2], keys[steps[2]].dimension)
+        return VariedNumber(path, "component", steps[1], steps[2], keys[steps[2]].dimension)
     operations: Any = body.get("operations")
     keys = varied_numbers(Operation)
     is_inside = len(steps) == 5 and steps[2] == "operations" and isinstance(operations, dict)
     if is_inside and steps[3] in operations and steps[4] in keys:
-        return Number(path, "component", steps[1], ".".join(steps[2:]), keys[steps[4]].dimension)
+        return VariedNumber(path, "component", steps[1], ".".join(steps[2:]), keys[steps[4]].dimension)
     return None

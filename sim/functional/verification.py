@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from einsums.interpreter import interpret
+from einsums.names import nearest
 from einsums.types import Cascade, InitialValue
 from sim.design.experiment import Experiment
 from sim.functional.bounds import FUNCTION_UNITS, error_bounds
@@ -33,7 +34,6 @@ from sim.functional.references import (
 )
 from sim.functional.sizes import check_points, reduced_experiment, sizes_of_cascade
 from sim.load.nouns import CATALOGS, load_cascade
-from sim.load.suggest import nearest
 from sim.simulation.flow import simulate
 
 Arrays = dict[str, np.ndarray]

@@ -14,7 +14,7 @@ WITHOUT_FP8 = ("sm80",)
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class GpuDevice:
     """Rates are of one core and cycle where they say so, of the whole machine otherwise; nothing is calibrated in
     them."""
 
@@ -54,7 +54,7 @@ class Device:
         return TENSOR_SPEED[dtype]
 
 
-def device_of(machine: Architecture) -> Device:
+def device_of(machine: Architecture) -> GpuDevice:
     """ValueError for a machine that has no cores, or was never calibrated."""
     cores, calibration = machine.cores, machine.calibration
     if cores is None or calibration is None:
@@ -66,7 +66,7 @@ def device_of(machine: Architecture) -> Device:
     cache = core_memory.parent or machine.root.name
     pipes = {role: machine.array(name) for role, name in cores.pipes}
     numbers = Machines.of([machine])
-    return Device(
+    return GpuDevice(
         name=machine.name,
         target=Target(
             name=machine.name,

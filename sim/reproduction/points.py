@@ -8,7 +8,7 @@ from sim.reproduction.published import PublishedValue
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class EvaluatedPoint:
     """One design of one kernel at one workload under one accounting; `axis_value` where it is part of a sweep."""
 
     accounting: str
@@ -35,20 +35,20 @@ class Point:
         return dict(dict(self.by_einsum)[metric])
 
 
-class Run:
+class ReproductionRun:
     """All points of a reproduction, and what was published."""
 
     def __init__(
-        self, reproduction: Reproduction, points: tuple[Point, ...], published: tuple[PublishedValue, ...]
+        self, reproduction: Reproduction, points: tuple[EvaluatedPoint, ...], published: tuple[PublishedValue, ...]
     ) -> None:
         self.reproduction, self.points, self.published = reproduction, points, published
         self._by_key = {point.key: point for point in points}
 
-    def point(self, accounting: str, kernel: str, design: str, workload: tuple[str, int]) -> Point:
+    def point(self, accounting: str, kernel: str, design: str, workload: tuple[str, int]) -> EvaluatedPoint:
         """The point at a (model, sequence length)."""
         return self._by_key[(accounting, kernel, design, *workload, "", None)]
 
-    def sweep_points(self, accounting: str, sweep: str) -> tuple[Point, ...]:
+    def sweep_points(self, accounting: str, sweep: str) -> tuple[EvaluatedPoint, ...]:
         """The points of a sweep, in the order of its axis."""
         return tuple(p for p in self.points if p.sweep == sweep and p.accounting == accounting)
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from arch.area import with_registers
 from arch.expression import check_names, evaluate
+from einsums.names import near_or_all
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.design.settings import Setting
 from sim.load.document import Document
 from sim.load.nouns import build, read
 from sim.load.problems import InputError
-from sim.load.suggest import near_or_all
 from sim.lower.machine import Machines, point_operators
 from sim.reproduction.evaluation import Reproduction
-from sim.reproduction.parts import Accounting, Metric, Sweep
-from sim.reproduction.points import Point, Run
+from sim.reproduction.parts import Accounting, Metric, ReproductionSweep
+from sim.reproduction.points import EvaluatedPoint, ReproductionRun
 from sim.reproduction.published import load_published
 from sim.simulation.flow import simulate_all
 from sim.simulation.result import SimulationResult
@@ -33,20 +33,20 @@ def load_reproduction(name_or_path: str) -> tuple[Document, Reproduction]:
     return document, build(document, Reproduction)
 
 
-def run_reproduction(name_or_path: str, progress: Progress = lambda message: None) -> Run:
+def run_reproduction(name_or_path: str, progress: Progress = lambda message: None) -> ReproductionRun:
     """Every point of a reproduction; InputError for a wrong file, IllegalMapping for a point that cannot run."""
     document, reproduction = load_reproduction(name_or_path)
     published = load_published(document, reproduction)
     accountings = reproduction.accountings
     plans = [(accounting, _Planner(document, reproduction, accounting).plan()) for accounting in accountings]
-    points: list[Point] = []
+    points: list[EvaluatedPoint] = []
     for accounting, plan in plans:
         progress(f"{accounting.label}: {len(plan)} points")
         results = simulate_all([experiment for _, experiment in plan])
         pairs = zip(plan, results, strict=True)
         simulated = [_measured(reproduction, point, result) for (point, _), result in pairs]
         points += simulated + list(_iter_sums(reproduction, simulated))
-    return Run(reproduction, tuple(points), published)
+    return ReproductionRun(reproduction, tuple(points), published)
 
 
 class _Planner:
@@ -58,7 +58,7 @@ class _Planner:
         self.exchanged: set[str] = set()
         self.machine_of: dict[str, str] = {}  # the machine that an experiment names
 
-    def plan(self) -> list[tuple[Point, Experiment]]:
+    def plan(self) -> list[tuple[EvaluatedPoint, Experiment]]:
         """Every point with what it runs."""
         planned = [*self._iter_kernels(), *self._iter_sweeps()]
         for name in self.machines:
@@ -69,28 +69,30 @@ class _Planner:
                 raise InputError([self.document.problem(path, message)])
         return planned
 
-    def _iter_kernels(self) -> Iterator[tuple[Point, Experiment]]:
+    def _iter_kernels(self) -> Iterator[tuple[EvaluatedPoint, Experiment]]:
         for kernel in self.reproduction.kernels:
             for pair in kernel.experiments:
                 path = ("kernels", kernel.name, "experiments", pair.name)
                 for model in self.reproduction.models:
                     for length in self.reproduction.lengths:
                         place = (self.accounting.name, kernel.name, pair.name, model, length)
-                        point = Point(*place, experiment=pair.value)
+                        point = EvaluatedPoint(*place, experiment=pair.value)
                         yield point, self._load(point, {}, path)
 
-    def _iter_sweeps(self) -> Iterator[tuple[Point, Experiment]]:
+    def _iter_sweeps(self) -> Iterator[tuple[EvaluatedPoint, Experiment]]:
         for sweep in self.reproduction.sweeps:
             experiments = {pair.name: pair.value for pair in self.reproduction.kernel(sweep.kernel).experiments}
             path = ("sweeps", sweep.name)
             for value in sweep.axis.values:
                 workload = (sweep.model, sweep.seq_len, sweep.name, value)
-                point = Point(self.accounting.name, sweep.kernel, sweep.design, *workload, experiments[sweep.design])
+                point = EvaluatedPoint(
+                    self.accounting.name, sweep.kernel, sweep.design, *workload, experiments[sweep.design]
+                )
                 names = self._names(sweep, self._load(point, {}, path), value)
                 changes = self._values(sweep.settings, names, (*path, "set"))
                 yield point, self._load(point, changes, path)
 
-    def _load(self, point: Point, changes: Mapping[str, Any], path: tuple[str, ...]) -> Experiment:
+    def _load(self, point: EvaluatedPoint, changes: Mapping[str, Any], path: tuple[str, ...]) -> Experiment:
         """The experiment on the accounting's machine; what is wrong with its name is said where the name stands."""
         workload = {"model": point.model, "seq_len": point.seq_len}
         try:
@@ -107,7 +109,7 @@ class _Planner:
             moved = [self.document.problem(path, problem.message) for problem in dict.fromkeys(placeless)]
             raise InputError(moved or error.problems) from None
 
-    def _names(self, sweep: Sweep, base: Experiment, value: int) -> dict[str, Any]:
+    def _names(self, sweep: ReproductionSweep, base: Experiment, value: int) -> dict[str, Any]:
         """What the formulas of a sweep may read: sizes of ranks, the axis, and the names under `where`."""
         names: dict[str, Any] = {**dict(base.sizes), sweep.axis.name: value}
         for setting in sweep.where:
@@ -131,7 +133,7 @@ class _Planner:
         return value if setting.unit is None else f"{value} {setting.unit}"
 
 
-def _measured(reproduction: Reproduction, point: Point, result: SimulationResult) -> Point:
+def _measured(reproduction: Reproduction, point: EvaluatedPoint, result: SimulationResult) -> EvaluatedPoint:
     """The point with the values of its metrics."""
     values = tuple((metric.name, metric_value(metric, result)) for metric in reproduction.metrics)
     by_einsum = tuple(
@@ -140,7 +142,7 @@ def _measured(reproduction: Reproduction, point: Point, result: SimulationResult
         if metric.quantity == "utilization"
     )
     place = (point.accounting, point.kernel, point.design, point.model, point.seq_len, point.sweep, point.axis_value)
-    return Point(*place, point.experiment, result.experiment.hash, values, by_einsum, result.warnings)
+    return EvaluatedPoint(*place, point.experiment, result.experiment.hash, values, by_einsum, result.warnings)
 
 
 def metric_value(metric: Metric, result: SimulationResult) -> float:
@@ -189,7 +191,7 @@ def _parts(action: Any, operation: str) -> float:
     return float(sum(part.count for part in action.made_of if part.operation == operation))
 
 
-def _iter_sums(reproduction: Reproduction, points: list[Point]) -> Iterator[Point]:
+def _iter_sums(reproduction: Reproduction, points: list[EvaluatedPoint]) -> Iterator[EvaluatedPoint]:
     """The points of kernels that are sums."""
     by_key = {point.key: point for point in points}
     for kernel in reproduction.kernels:
@@ -200,4 +202,4 @@ def _iter_sums(reproduction: Reproduction, points: list[Point]) -> Iterator[Poin
             place = (first.design, first.model, first.seq_len)
             parts = [by_key[(first.accounting, part, *place, "", None)] for part in kernel.sum_of]
             values = tuple((m.name, sum(part.value(m.name) for part in parts)) for m in metrics)
-            yield Point(first.accounting, kernel.name, *place, values=values)
+            yield EvaluatedPoint(first.accounting, kernel.name, *place, values=values)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from einsums.names import nearest
 from mappings.check import Problem
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
@@ -15,7 +16,6 @@ from sim.engine.analytical import Evaluation, evaluate, lasting
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
 from sim.load.problems import InputProblem, Refused
-from sim.load.suggest import nearest
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Structure, lower
 from sim.simulation.result import SimulationResult, make_results

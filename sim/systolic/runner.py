@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from einsums.names import near_or_all
 from sim.engine.systolic import columns as col
 from sim.engine.systolic.array import run_array
-from sim.load.suggest import near_or_all
 from sim.systolic.program import (
     ALONG,
     NORTH,

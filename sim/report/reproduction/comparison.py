@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sim.reproduction.parts import Explanation
-from sim.reproduction.points import Run
+from sim.reproduction.points import ReproductionRun
 from sim.reproduction.published import PublishedValue
 
 Verdict = Literal["equal", "explained", "unexplained"]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedPoint:
     """A published value and ours."""
 
     published: PublishedValue
@@ -26,24 +26,24 @@ class Compared:
         return self.ours / self.published.value - 1 if self.published.value else self.ours
 
 
-def compare(run: Run) -> tuple[Compared, ...]:
+def compare(run: ReproductionRun) -> tuple[ComparedPoint, ...]:
     """Every published value beside ours under the first accounting, in the order of the published tables."""
     return tuple(_compared(run, value) for value in run.published)
 
 
-def _compared(run: Run, published: PublishedValue) -> Compared:
+def _compared(run: ReproductionRun, published: PublishedValue) -> ComparedPoint:
     metric = run.reproduction.metric(published.metric)
     ours = _ours(run, published)
-    bare = Compared(published, ours, metric.unit, "equal", "")
+    bare = ComparedPoint(published, ours, metric.unit, "equal", "")
     if abs(bare.difference) <= metric.tolerance:
         return bare
     for explanation in run.reproduction.explanations:
         if _explains(explanation, published):
-            return Compared(published, ours, metric.unit, "explained", explanation.reason)
-    return Compared(published, ours, metric.unit, "unexplained", "")
+            return ComparedPoint(published, ours, metric.unit, "explained", explanation.reason)
+    return ComparedPoint(published, ours, metric.unit, "unexplained", "")
 
 
-def _ours(run: Run, published: PublishedValue) -> float:
+def _ours(run: ReproductionRun, published: PublishedValue) -> float:
     accounting = run.reproduction.accountings[0].name
     if published.sweep:
         points = run.sweep_points(accounting, published.sweep)

@@ -6,7 +6,7 @@ from statistics import fmean
 
 from sim.report.parts.workloads import Workload
 from sim.reproduction.parts import Bars, Curve, Stacks
-from sim.reproduction.points import Run
+from sim.reproduction.points import ReproductionRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class CurveData:
     published: tuple[tuple[float, float], ...]
 
 
-def bar_data(run: Run, figure: Bars, accounting: str) -> BarData:
+def bar_data(run: ReproductionRun, figure: Bars, accounting: str) -> BarData:
     """Values as drawn: divided by, or dividing, those of the design that the figure compares with."""
     designs = tuple(design.name for design in run.reproduction.designs)
     found = {
@@ -71,7 +71,7 @@ def _compared(figure: Bars, designs: tuple[str, ...], values: Sequence[float | N
     return tuple(None if value is None else base / value if is_speedup else value / base for value in values)
 
 
-def stack_data(run: Run, figure: Stacks, accounting: str) -> StackData:
+def stack_data(run: ReproductionRun, figure: Stacks, accounting: str) -> StackData:
     """Shares of every Einsum; those of designs that lack one are zero."""
     found = {
         (workload, design): run.point(accounting, figure.kernel, design, workload).values_by_einsum(figure.metric)
@@ -89,7 +89,7 @@ def stack_data(run: Run, figure: Stacks, accounting: str) -> StackData:
     return StackData(figure.designs, run.workloads, parts, rows, means)
 
 
-def curve_data(run: Run, figure: Curve, accounting: str) -> CurveData:
+def curve_data(run: ReproductionRun, figure: Curve, accounting: str) -> CurveData:
     """Both metrics along the axis."""
     points = run.sweep_points(accounting, figure.sweep)
     sweep = run.reproduction.sweep(figure.sweep)

@@ -8,10 +8,10 @@ from sim.report.reproduction.figure_data import bar_data, curve_data, stack_data
 from sim.report.reproduction.plots_bars import draw_bars, draw_stacks
 from sim.report.reproduction.plots_curve import draw_curve
 from sim.reproduction.parts import Bars, Curve, Figure, Stacks
-from sim.reproduction.points import Run
+from sim.reproduction.points import ReproductionRun
 
 
-def draw(run: Run, figure: Figure, accounting: str) -> Canvas:
+def draw(run: ReproductionRun, figure: Figure, accounting: str) -> Canvas:
     """A figure of a reproduction, under one accounting."""
     labels = {design.name: design.label for design in run.reproduction.designs}
     with matplotlib.rc_context(STYLE):
@@ -24,6 +24,6 @@ def draw(run: Run, figure: Figure, accounting: str) -> Canvas:
                 return draw_curve(figure, curve_data(run, figure, accounting))
 
 
-def render(run: Run, figure: Figure, accounting: str) -> Picture:
+def render(run: ReproductionRun, figure: Figure, accounting: str) -> Picture:
     """A figure as an SVG document and a PNG of 300 dots an inch."""
     return render_canvas(figure.name, figure.title, lambda: draw(run, figure, accounting))

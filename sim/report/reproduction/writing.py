@@ -15,7 +15,7 @@ from sim.report.reproduction.page import reproduction_page
 from sim.report.reproduction.plots import render
 from sim.report.reproduction.results import results_csv
 from sim.report.reproduction.tables import headline_table
-from sim.reproduction.points import Run
+from sim.reproduction.points import ReproductionRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class WrittenReproduction:
     files: tuple[Path, ...]
 
 
-def write_reproduction(run: Run, out: Path, tell: Callable[[str], None]) -> WrittenReproduction:
+def write_reproduction(run: ReproductionRun, out: Path, tell: Callable[[str], None]) -> WrittenReproduction:
     """Writes what a reproduction found into a folder; InputError for a folder that cannot be written."""
     files = _files(run, tell)
     written = tuple(write_file(out / path, content) for path, content in files.items())
     return WrittenReproduction(out / "index.html", headline_table(run), written)
 
 
-def _files(run: Run, tell: Callable[[str], None]) -> dict[str, bytes]:
+def _files(run: ReproductionRun, tell: Callable[[str], None]) -> dict[str, bytes]:
     """Every file's content by its path in the folder; the page comes last, when all it speaks of is there."""
     files = {"results.csv": results_csv(run).encode(), NAMES: json.dumps(names_of(run.reproduction), indent=1).encode()}
     svg_by_figure = {}

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.explore.points import Point
 from sim.report.parts.workloads import Workload
-from sim.report.sweep.data import Axis, Held, Study
+from sim.report.sweep.data import Held, Study, StudyAxis
 from sim.simulation.result import SimulationResult
 
 MOST_DESIGNS, MOST_WORKLOADS = 12, 16
@@ -30,7 +30,7 @@ class CompareData:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class ShownDesign:
     """One design that is looked at closely."""
 
     label: str
@@ -38,7 +38,7 @@ class Design:
     result: SimulationResult
 
 
-def machine_axes(study: Study) -> tuple[Axis, ...]:
+def machine_axes(study: Study) -> tuple[StudyAxis, ...]:
     """Axes of more than one value that are neither workload nor series."""
     return tuple(a for a in study.axes if not a.is_workload and a != study.series and len(a.values) > 1)
 
@@ -127,10 +127,10 @@ def best_rows(study: Study) -> tuple[tuple[tuple[str, int], ...], Held]:
     return tuple(found), held
 
 
-def best_designs(study: Study, results: Mapping[int, SimulationResult]) -> tuple[tuple[Design, ...], Held]:
+def best_designs(study: Study, results: Mapping[int, SimulationResult]) -> tuple[tuple[ShownDesign, ...], Held]:
     """The designs of `best_rows` whose results are known."""
     rows, held = best_rows(study)
-    return tuple(Design(label, study.points.at(row), results[row]) for label, row in rows if row in results), held
+    return tuple(ShownDesign(label, study.points.at(row), results[row]) for label, row in rows if row in results), held
 
 
 def details_of(result: SimulationResult) -> dict[str, float]:

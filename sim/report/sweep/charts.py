@@ -12,7 +12,7 @@ from sim.report.parts.chart_files import ChartOf, write_pictures
 from sim.report.parts.files import write_file
 from sim.report.parts.plots_roofline import draw_roofline
 from sim.report.sweep.best import best_data
-from sim.report.sweep.breakdown import Design, best_designs, compare_data
+from sim.report.sweep.breakdown import ShownDesign, best_designs, compare_data
 from sim.report.sweep.closely import Closely
 from sim.report.sweep.data import Held, Study, heat_data, pareto_data
 from sim.report.sweep.named import named_designs
@@ -84,7 +84,7 @@ def _roofline(study: Study, closely: Closely) -> ChartOf | None:
     return ChartOf("roofline", "Roofline", seen, lambda: draw_roofline(roofs))
 
 
-def _which(study: Study, designs: tuple[Design, ...], held: Held) -> str:
+def _which(study: Study, designs: tuple[ShownDesign, ...], held: Held) -> str:
     """Which designs are looked at closely."""
     best = _inside(study.objectives[0].label.partition(" (")[0])
     points = ", ".join(str(design.point.point) for design in designs)

@@ -53,7 +53,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class StudyAxis:
     """An axis of the sweep: its values in their order, and how they are written."""
 
     name: str
@@ -95,9 +95,9 @@ class Study:
         return self.points.contents.meta
 
     @cached_property
-    def axes(self) -> tuple[Axis, ...]:
+    def axes(self) -> tuple[StudyAxis, ...]:
         return tuple(
-            Axis(
+            StudyAxis(
                 a["name"],
                 a["label"] or _words(a["name"]),
                 tuple(a["values"]),
@@ -109,16 +109,16 @@ class Study:
         )
 
     @cached_property
-    def workload_axes(self) -> tuple[Axis, ...]:
+    def workload_axes(self) -> tuple[StudyAxis, ...]:
         return tuple(axis for axis in self.axes if axis.is_workload and len(axis.values) > 1)
 
     @cached_property
-    def per_axes(self) -> tuple[Axis, ...]:
+    def per_axes(self) -> tuple[StudyAxis, ...]:
         """Axes that are no workload and are not compared over."""
         return tuple(a for a in self.axes if a.name in self.meta["per"] and not a.is_workload and len(a.values) > 1)
 
     @cached_property
-    def series(self) -> Axis | None:
+    def series(self) -> StudyAxis | None:
         """The axis that colours tell apart: one of words, or one whose values are not compared."""
         others = [a for a in self.axes if not a.is_workload and 1 < len(a.values) <= MOST_SERIES]
         texts = [axis for axis in others if axis.is_text and not axis.unit]
@@ -132,7 +132,7 @@ class Study:
         """-1 where the objective of that name is maximized."""
         return next((one["sign"] for one in self.meta["objectives"] if one["label"] == name), 1)
 
-    def axis(self, name: str) -> Axis:
+    def axis(self, name: str) -> StudyAxis:
         return next(axis for axis in self.axes if axis.name == name)
 
     def values(self, one: Measure) -> np.ndarray:
@@ -268,8 +268,8 @@ def joint_front(data: ParetoData, study: Study) -> tuple[np.ndarray, np.ndarray]
 class HeatData:
     """The best of a measure for each pair of values of two axes, a panel for each series."""
 
-    across: Axis
-    up: Axis
+    across: StudyAxis
+    up: StudyAxis
     shown: Measure
     panels: tuple[tuple[str, np.ndarray], ...]  # title, f8[up, across]; nan: no legal point
     held: Held
@@ -322,7 +322,7 @@ class SlopeData:
     held: Held
 
 
-def buffer_axis(study: Study) -> tuple[Axis, str] | None:
+def buffer_axis(study: Study) -> tuple[StudyAxis, str] | None:
     """The axis of a memory's size, and the memory."""
     for axis in study.axes:
         for path in axis.paths:

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from sim.report.parts.plots_panels import Panel, draw_panels
 from sim.report.parts.plots_style import PART_COLOURS, WIDTH_INCHES
 from sim.report.parts.units import fitted
-from sim.report.sweep.breakdown import CompareData, Design
+from sim.report.sweep.breakdown import CompareData, ShownDesign
 
 HATCHES = ("", "///", "...", "xxx")
 
@@ -19,7 +19,7 @@ def draw_compare(data: CompareData) -> Canvas:
     return draw_panels(data.series, data.workloads, panels)
 
 
-def draw_breakdown(designs: tuple[Design, ...]) -> Canvas:
+def draw_breakdown(designs: tuple[ShownDesign, ...]) -> Canvas:
     """Energy by component on the left, the busy share of each array by Einsum on the right."""
     canvas = Canvas(figsize=(WIDTH_INCHES, 0.9 + 0.62 * len(designs)), layout="constrained")
     left, right = canvas.subplots(1, 2)
