@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from einsums.nodes import Partition, Rank, SizeRule, Tensor
+from einsums.domains import MEANING_BY_DOMAIN
+from einsums.nodes import Domain, Partition, Rank, SizeRule, Tensor
 from einsums.problems import Problem, listed, nearest
 
 _RANK = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -97,6 +98,16 @@ def _unbatched(unbatched: tuple[str, ...], before: Mapping[str, Any]) -> Iterato
             yield Problem(f"unbatched lists '{name}', which is no input{nearest(name, names)}")
 
 
+def _domains(domains: tuple[Domain, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+    names = [tensor.name for tensor in before.get("inputs", ())]
+    for item in domains:
+        if "inputs" in before and item.tensor not in names:
+            yield Problem(f"domain lists '{item.tensor}', which is no input{nearest(item.tensor, names)}")
+        if item.values not in MEANING_BY_DOMAIN:
+            known = nearest(item.values, MEANING_BY_DOMAIN) or f" (known: {listed(MEANING_BY_DOMAIN)})"
+            yield Problem(f"unknown domain '{item.values}' of {item.tensor}{known}")
+
+
 def _outputs(outputs: tuple[str, ...], _: Mapping[str, Any]) -> Iterator[Problem]:
     if not outputs:
         yield Problem("a cascade needs at least one output")
@@ -124,6 +135,7 @@ CHECK_BY_FIELD: dict[str, Check] = {
     "batch": _batch,
     "inputs": _inputs,
     "unbatched": _unbatched,
+    "domains": _domains,
     "outputs": _outputs,
     "sizes": _sizes,
 }

@@ -32,10 +32,15 @@ def edited(path: Path, before: str, added: str) -> None:
     path.write_text(text.replace(before, added + before, 1), "utf-8")
 
 
-def einfuse(checkout: Path, *arguments: str) -> str:
-    """What the changed command prints; it must succeed. Loops run as they are: compiling a copy takes longer."""
+def ran(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The changed command, run. Loops run as they are: compiling a copy takes longer."""
     command, plain = [sys.executable, "-m", "sim", *arguments], {**os.environ, "NUMBA_DISABLE_JIT": "1"}
-    done = subprocess.run(command, cwd=checkout, env=plain, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=checkout, env=plain, capture_output=True, text=True, check=False)
+
+
+def einfuse(checkout: Path, *arguments: str) -> str:
+    """What the changed command prints; it must succeed."""
+    done = ran(checkout, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -99,6 +104,50 @@ def test_a_number_of_a_memory_is_a_row_and_a_formula(checkout: Path) -> None:
         after["energy_by_component_pj"]["GLB"],
     ]
     assert float(points[1]["energy_pj"]) == after["energy_pj"]
+
+
+def documented(heading: str) -> str:
+    """The code of a section of docs/contributing.md."""
+    text = (ROOT / "docs" / "contributing.md").read_text("utf-8")
+    section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    return code
+
+
+def test_a_command_is_a_module_and_a_name(checkout: Path) -> None:
+    (checkout / "sim" / "commands" / "power.py").write_text(documented("A command"), "utf-8")
+    edited(checkout / "sim" / "__main__.py", '    "check",\n', '    "power",\n')
+    result = simulate(load_experiment("fusemax-binding", seq_len=4096))
+    wanted = f"{result.energy_pj * 1e-12 / result.latency_s:.4g} W\n"
+    assert einfuse(checkout, "power", "fusemax-binding", "--set", "seq_len=4096") == wanted
+    assert re.search(
+        r"^  power +Mean power of one design point, in watts\.$", einfuse(checkout, "--help"), re.MULTILINE
+    )
+    wrong = ran(checkout, "power", "./none.yaml")
+    assert (wrong.returncode, wrong.stdout, wrong.stderr) == (2, "", "none.yaml: no such file\n")
+
+
+RESULTS = """\
+figure,model,seq_len,design,kernel,metric,value,unit,einsum,accounting
+1,BERT,1024,slow,both,latency_s,8.0,s,,only
+1,BERT,1024,fast,both,latency_s,2.0,s,,only
+1,BERT,1024,slow,both,energy_pj,6.0,pJ,,only
+1,BERT,1024,fast,both,energy_pj,3.0,pJ,,only
+"""
+
+
+def test_a_chart_is_a_function_in_one_file(checkout: Path) -> None:
+    charts = checkout / "sim" / "report" / "reproduction" / "charts.py"
+    edited(charts, "# In the order of the page", documented("A chart") + "\n\n")
+    edited(charts, "_roof)\n", "_product, ")
+    folder = checkout / "out"
+    folder.mkdir()
+    (folder / "results.csv").write_text(RESULTS, "utf-8")
+    einfuse(checkout, "plot", "out")
+    page = (folder / "charts.html").read_text("utf-8")
+    assert "<b>both: energy times time.</b> Relative to slow; below 1 is better." in page
+    drawing = (folder / "figures" / "product-both.svg").read_text("utf-8")
+    assert "<!-- 1.00 -->" in drawing and "<!-- 0.12 -->" in drawing  # of 48 and 6
 
 
 # `a @@ b`: the root of the sum of squares, as tightly binding as a sum, which for lengths grows with both.

@@ -21,12 +21,13 @@ from matplotlib.container import BarContainer
 
 from sim.load.nouns import CATALOGS
 from sim.load.problems import InputError
-from sim.report.parts.files import write_file
+from sim.report.parts.files import make_folder, write_file
 from sim.report.parts.html import inline_svg, number, percent, table
-from sim.report.parts.plots_bars import DESIGN_COLOURS, PART_COLOURS, lay_out
-from sim.report.reproduction import writing as report
+from sim.report.parts.plots_bars import lay_out
+from sim.report.parts.plots_style import DESIGN_COLOURS, PART_COLOURS
+from sim.report.parts.workloads import length_label
 from sim.report.reproduction.accountings import growths
-from sim.report.reproduction.figure_data import bar_data, curve_data, length_label, stack_data
+from sim.report.reproduction.figure_data import bar_data, curve_data, stack_data
 from sim.report.reproduction.headline import headline_rows, shown, shown_difference, shown_published
 from sim.report.reproduction.page import reproduction_page
 from sim.report.reproduction.plots import draw, render
@@ -34,7 +35,9 @@ from sim.report.reproduction.results import results_csv
 from sim.report.reproduction.tables import headline_table
 from sim.report.reproduction.writing import write_reproduction
 from sim.reproduction.parts import Bars, Curve, Stacks
-from sim.reproduction.run import Run, run_reproduction
+from sim.reproduction.points import Run
+from sim.reproduction.run import run_reproduction
+from tests.small_design import run as command
 
 DESIGNS = ("unfused", "flat", "cascade", "architecture", "binding")
 MODELS = ("BERT", "TrXL", "T5", "XLM")
@@ -349,11 +352,11 @@ def with_one_figure_of_each_kind(tmp_path: Path) -> Path:
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     said: list[str] = []
     paper = str(with_one_figure_of_each_kind(tmp_path))
-    written = write_reproduction(paper, tmp_path / "here", said.append)
+    written = write_reproduction(run_reproduction(paper, said.append), tmp_path / "here", said.append)
     # Another process, another hash seed.
     program = (
-        "import sys; from pathlib import Path; from sim.report.reproduction.writing import write_reproduction as write; "
-        "write(sys.argv[1], Path(sys.argv[2]), lambda message: None)"
+        "import sys; from pathlib import Path; from sim.report.reproduction.writing import write_reproduction as write\n"
+        "from sim.reproduction.run import run_reproduction as run; write(run(sys.argv[1]), Path(sys.argv[2]), str)"
     )
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "7"}
@@ -389,7 +392,7 @@ figures:
 
 def test_another_description_without_headline_sweeps_or_published_values(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL, "utf-8")
-    written = write_reproduction(str(tmp_path / "small.yaml"), tmp_path / "out", lambda message: None)
+    written = write_reproduction(run_reproduction(str(tmp_path / "small.yaml")), tmp_path / "out", str)
     with (tmp_path / "out" / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["seq_len"], row["design"], row["accounting"]) for row in rows] == [
@@ -417,13 +420,12 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out").write_text("a file")
-    monkeypatch.setattr(report, "run_reproduction", lambda *_: pytest.fail("the run began"))
     with pytest.raises(InputError) as caught:
-        write_reproduction("fusemax", tmp_path / "out", lambda message: None)
-    assert str(caught.value) == f"{tmp_path / 'out'}: cannot be written (File exists)"
-    with pytest.raises(InputError) as caught:
-        write_reproduction("fusemax", tmp_path / "out" / "deeper", lambda message: None)
+        make_folder(tmp_path / "out" / "deeper")
     assert str(caught.value) == f"{tmp_path / 'out' / 'deeper'}: cannot be written (Not a directory)"
+    monkeypatch.setattr("sim.commands.reproduce.run_reproduction", lambda *_: pytest.fail("the run began"))
+    refused = (2, "", f"{tmp_path / 'out'}: cannot be written (File exists)\n")
+    assert command(["reproduce", "fusemax", "--out", str(tmp_path / "out")]) == refused
 
 
 def test_the_reproduction_can_be_loaded_without_matplotlib() -> None:

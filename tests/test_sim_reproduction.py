@@ -3,6 +3,7 @@
 import csv
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -12,13 +13,29 @@ import pytest
 from sim import load_experiment, simulate
 from sim.load.nouns import CATALOGS
 from sim.load.problems import InputError
-from sim.report.reproduction.comparison import compare, unused_explanations
+from sim.report.reproduction.comparison import compare
 from sim.report.reproduction.headline import headline_rows, iter_subsets
-from sim.reproduction.run import Run, metric_value, operation_energy_pj, run_reproduction
+from sim.reproduction.parts import Explanation
+from sim.reproduction.points import Run
+from sim.reproduction.run import metric_value, operation_energy_pj, run_reproduction
 
 FOLDER = CATALOGS["reproduction"].folder
 MODELS = {"BERT": (12, 64), "TrXL": (16, 64), "T5": (8, 64), "XLM": (16, 128)}
 LENGTHS = (1024, 4096, 16384, 65536, 262144, 1048576)
+
+
+def unused_explanations(run: Run) -> Iterator[tuple[Explanation, str, int]]:
+    """Explanations of points that do not differ: each with the design and length that need none."""
+    used = {
+        (c.published.kernel, c.published.metric, c.published.design, c.published.seq_len)
+        for c in compare(run)
+        if c.verdict == "explained"
+    }
+    for explanation in run.reproduction.explanations:
+        for design in explanation.designs:
+            for length in explanation.lengths:
+                if (explanation.kernel, explanation.metric, design, length) not in used:
+                    yield explanation, design, length
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,19 @@ itself is kept only if a later step builds on it.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from einsums.interpreter_trials import Comparison, compare
+from einsums.interpreter_inputs import infinite_trials
+from einsums.interpreter_trials import Comparison, Trials
 from einsums.passes import analyse_passes, count_passes
 from einsums.problems import nearest
 from einsums.rewriting.deferral import defer
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.iteration import iterate
+from einsums.rewriting.normal import normalise, tidy
 from einsums.rewriting.nouns import (
     OperatorChange,
     Options,
@@ -32,9 +35,12 @@ from einsums.workload import Workload, operation_counts
 _REDUCED_SIZE, _TILE_SIZE, _OTHER_SIZE = 4096, 256, 64
 DEFERRAL = "deferral: a factor or term that does not change along the reduced rank moves out of the reduction"
 EXPANSION = "expansion: sum (x - g)^2 = sum x^2 - 2 g sum x + n g^2, then deferral"
+NORMAL_FORM = "normal form: late values leave powers, logarithms, exponentials and roots; nothing is computed twice"
+_NORMAL_CAVEAT = "the same function, rounded in another order"
 _DEFERRAL_CAVEAT = (
     "scaled once, after the sum: fewer roundings; the sum may overflow or underflow where scaled terms do not"
 )
+_EXTREMUM_CAVEAT = "none: rounding is monotone, so the extremum is the same to the last digit"
 _EXPANSION_CAVEAT = "terms cancel: rounding grows with the square of |mean| / deviation"
 
 
@@ -94,6 +100,11 @@ class _Search:
         self.refusals: dict[str, Refusal] = {}
         self.comparison: Comparison | None = None
 
+    @cached_property
+    def trials(self) -> Trials:
+        """The original on every trial."""
+        return Trials(self.task.original, self.task.rank)
+
     def run(self) -> Rewriting:
         """Steps until the wanted passes are reached or nothing is accepted."""
         while self.passes > self.task.wanted and self.advance():
@@ -131,9 +142,28 @@ class _Search:
         return False
 
     def advance_from(self, given: frozenset[str]) -> bool:
-        """The same for the passes after those whose reductions are given."""
-        pending: list[Candidate] = []
-        base = self.reached
+        """The same for the passes after those whose reductions are given, in normal form first."""
+        normal = self.normal_form(given)
+        if normal is not None and self.advance_with([normal], given):
+            return True
+        return self.advance_with([], given)
+
+    def normal_form(self, given: frozenset[str]) -> Candidate | None:
+        """The cascade reached so far in normal form; None if it is."""
+        draft = Draft(self.reached, given)
+        normalise(draft, self.task.rank)
+        found = draft.cascade()
+        if found == self.reached:
+            return None
+        touched = tuple(dict.fromkeys(name for name in draft.touched if name in draft.einsums))
+        return Candidate(found, NORMAL_FORM, _NORMAL_CAVEAT, touched)
+
+    def advance_with(self, pending: list[Candidate], given: frozenset[str]) -> bool:
+        """The same, starting from candidates that save nothing by themselves."""
+        if pending and count_passes(pending[-1].cascade, self.task.rank) < self.passes:
+            return self.accept(pending)
+        start = pending
+        base = pending[-1].cascade if pending else self.reached
         for identity in self.task.options.identities:
             for candidate in self.candidates(identity, Draft(base, given)):
                 passes = count_passes(candidate.cascade, self.task.rank)
@@ -141,7 +171,7 @@ class _Search:
                     if self.accept([*pending, candidate]):
                         return True
                 elif identity == "deferral" and candidate.cascade != base:
-                    pending, base = [candidate], candidate.cascade
+                    pending, base = [*start, candidate], candidate.cascade
         return False
 
     def candidates(self, identity: str, base: Draft) -> list[Candidate]:
@@ -154,22 +184,37 @@ class _Search:
 
     def accept(self, chain: list[Candidate]) -> bool:
         """Take over the last of a chain if it computes what the original does."""
-        last = chain[-1]
-        divisors = last.divisors if self.task.options.conditional else ()
-        try:
-            found = compare(self.task.original, last.cascade, self.task.rank, divisors)
-        except ValueError as error:  # a size the trials use does not fit an index of the cascade
-            self.refuse(last.identity, f"it cannot be tried: {error}")
+        found = [self.compared(candidate) for candidate in reversed(chain)]  # the last is the likeliest to fail
+        if not all(comparison is not None for comparison in found):
             return False
-        if not found.is_equal:
-            self.refuse(last.identity, str(found.counterexample or "no finite value of it could be compared"))
-            return False
-        for candidate in chain:
-            self.steps.append(self.step(candidate, found))
-            self.reached = candidate.cascade
-        self.passes = count_passes(last.cascade, self.task.rank)
-        self.comparison = found
+        for candidate, comparison in zip(chain, reversed(found), strict=True):
+            assert comparison is not None
+            self.steps.append(self.step(candidate, comparison))
+            self.reached, self.comparison = candidate.cascade, comparison
+        self.passes = count_passes(self.reached, self.task.rank)
         return True
+
+    def compared(self, candidate: Candidate) -> Comparison | None:
+        """The comparison with the original; None, and a refusal, where they differ."""
+        divisors = candidate.divisors if self.task.options.conditional else ()
+        try:
+            found = self.trials.compare(candidate.cascade, divisors)
+        except ValueError as error:  # a size the trials use does not fit an index of the cascade
+            self.refuse(candidate.identity, f"it cannot be tried: {error}")
+            return None
+        if found.is_equal:
+            return found
+        self.refuse(candidate.identity, self.difference(found))
+        return None
+
+    def difference(self, found: Comparison) -> str:
+        """Where the cascades differ; if only where an input is infinite, what would say that it never is."""
+        if found.counterexample is None:
+            return "no finite value of it could be compared"
+        case = found.counterexample.case
+        names = [tensor.name for tensor in self.task.original.inputs if case in infinite_trials(tensor.name)]
+        hint = f"; if {names[0]} is never infinite, declare domain: {{{names[0]}: finite}}" if names else ""
+        return f"{found.counterexample}{hint}"
 
     def step(self, candidate: Candidate, comparison: Comparison) -> Step:
         rank, options = self.task.rank, self.task.options
@@ -228,7 +273,11 @@ def _deferred(base: Draft, rank: str, expand: bool) -> Iterator[Candidate]:
     while defer(draft, rank, expand):
         changed = True
     if changed:
+        tidy(draft, rank)
         identity, caveat = (EXPANSION, _EXPANSION_CAVEAT) if expand else (DEFERRAL, _DEFERRAL_CAVEAT)
+        moved = [found for found in Flow(base, rank).late_reductions() if draft.einsums.get(found.name) != found]
+        if all(found.reduction is not None and found.reduction.operator in ("max", "min") for found in moved):
+            caveat = _EXTREMUM_CAVEAT
         yield Candidate(draft.cascade(), identity, caveat, tuple(dict.fromkeys(draft.touched)))
 
 
@@ -255,6 +304,7 @@ def _iterated(base: Draft, search: _Search, guard: bool) -> Iterator[Candidate]:
     partition = draft.partition(task.rank)
     over = " x ".join(partition.parts) if partition else f"{task.rank}, one element a step"
     kind = f"iteration ({form} over {over}{', infinite parts masked' if guard else ''}): "
+    tidy(draft, task.rank)
     touched = tuple(dict.fromkeys(draft.touched))
     yield Candidate(draft.cascade(), kind + "; ".join(identities), "; ".join(caveats), touched, done.divisors)
 

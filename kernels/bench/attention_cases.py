@@ -26,8 +26,9 @@ from kernels.plans.configurations import configuration_of
 from kernels.plans.planning import plan
 from kernels.plans.problems import AttentionProblem, BlockSparseProblem, DecodeProblem, UnfusedAttentionProblem
 from kernels.plans.types import next_power_of_two
+from kernels.records import QKV
 from kernels.reference import attend, attend_backward, attend_blocks, attend_decode, mask_of_blocks
-from kernels.sparse import block_sparse_launch
+from kernels.sparse import KeyBlocks, block_sparse_launch
 from kernels.unfused import unfused_launches
 
 MOST_MATH_LENGTH = 1024  # torch's unfused backend holds all scores
@@ -236,9 +237,8 @@ def decode_inputs(problem: DecodeProblem, device: torch.device, seed: int) -> In
 
 
 def own_decode(is_stream_k: bool, problem: DecodeProblem, inputs: Inputs) -> Prepared:
-    q, k, v = inputs
     cache = Cache(problem.lengths, is_stream_k=is_stream_k)
-    launches, out, _ = decode_launches(q, (k, v), cache, AttentionOptions())
+    launches, out, _ = decode_launches(QKV(*inputs), cache, AttentionOptions())
     return own(launches, (out,))
 
 
@@ -289,7 +289,8 @@ def sparse_inputs(problem: BlockSparseProblem, device: torch.device, seed: int) 
 
 def own_sparse(problem: BlockSparseProblem, inputs: Inputs) -> Prepared:
     q, k, v, indices, counts = inputs
-    launch, out, _ = block_sparse_launch((q, k, v), (indices, counts), problem.block_size, problem.is_causal)
+    blocks = KeyBlocks(indices, counts, problem.block_size)
+    launch, out, _ = block_sparse_launch(QKV(q, k, v), blocks, problem.is_causal)
     return own((launch,), (out,))
 
 

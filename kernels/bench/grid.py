@@ -11,8 +11,7 @@ from itertools import product
 from kernels.plans.attention import plan_forward, plan_key_gradients, plan_query_gradients
 from kernels.plans.configurations import ANY, FULL, HALF, TABLE, Row
 from kernels.plans.decode import plan_decode
-from kernels.plans.planning import Problem
-from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem
+from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem, Problem
 from kernels.plans.products import plan_gemm
 from kernels.plans.types import Configuration, Dtype, LaunchPlan, Target
 

@@ -21,7 +21,7 @@ from kernels.bench.schema import (
     Result,
     Timing,
 )
-from kernels.plans.planning import Problem
+from kernels.plans.problems import Problem
 
 PASSES = 2
 PASS_S = 0.1  # of each contender in each pass

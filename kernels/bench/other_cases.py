@@ -26,9 +26,10 @@ from kernels.plans.problems import (
     StreamProblem,
 )
 from kernels.products import gemm_launch
-from kernels.rational import rational_backward_kernel, rational_kernel, rational_launch, rational_plan
+from kernels.rational import RationalGradientTensors, RationalTensors, rational_launch, rational_plan
+from kernels.records import QKV, Gates
 from kernels.recurrent import recurrent_launch
-from kernels.rows import norm_launch, softmax_launch
+from kernels.rows import NormTensors, norm_launch, softmax_launch
 
 SAMPLE_ROWS = 64
 COEFFICIENTS = 10  # of a rational: six above, four below
@@ -151,14 +152,15 @@ def linear_inputs(problem: LinearProblem, device: torch.device, seed: int) -> In
 
 def own_linear(problem: LinearProblem, inputs: Inputs) -> Prepared:
     q, k, v, gate, *more = inputs
+    qkv = QKV(q, k, v)
     if isinstance(problem, RecurrentAttentionProblem):
         beta = more[0] if problem.has_delta else None
-        launch, out, final = recurrent_launch((q, k, v), (gate, beta), more[1])
+        launch, out, final = recurrent_launch(qkv, Gates(gate, beta), more[1])
         return own((launch,), (out, final))
     if isinstance(problem, DeltaRuleProblem):
-        launches, out, _ = delta_launches((q, k, v), (gate, more[0]), None)
+        launches, out, _ = delta_launches(qkv, Gates(gate, more[0]), None)
     else:
-        launches, out, _ = linear_launches((q, k, v), gate, None)
+        launches, out, _ = linear_launches(qkv, gate, None)
     return own(launches, (out,))
 
 
@@ -234,7 +236,7 @@ def own_rows(problem: RowProblem, inputs: Inputs) -> Prepared:
     if problem.operator == "softmax":
         return own((softmax_launch(x, target),), (target,))
     is_centred = problem.operator == "layernorm"
-    return own((norm_launch((x, weights[0], weights[-1], target), 1e-5, is_centred),), (target,))
+    return own((norm_launch(NormTensors(x, weights[0], weights[-1], target), 1e-5, is_centred),), (target,))
 
 
 def row_reference(problem: RowProblem, inputs: Inputs) -> tuple[Tensor, ...]:
@@ -281,10 +283,13 @@ def own_rational(problem: RationalProblem, inputs: Inputs) -> Prepared:
     plan = rational_plan(x, problem.groups, problem.is_backward)
     result = torch.empty_like(x)
     if not problem.is_backward:
-        return own((rational_launch(rational_kernel, plan, (*inputs, result)),), (result,))
+        x, above, below = inputs
+        return own((rational_launch(plan, RationalTensors(x, above, below, result)),), (result,))
+    x, above, below, gradient = inputs
     programs = plan.grid[0] * plan.grid[1]
     partial_sums = torch.empty(programs, problem.groups, COEFFICIENTS, dtype=torch.float32, device=x.device)
-    made = own((rational_launch(rational_backward_kernel, plan, (*inputs, result, partial_sums)),), (result,))
+    tensors = RationalGradientTensors(x, above, below, gradient, result, partial_sums)
+    made = own((rational_launch(plan, tensors),), (result,))
     signs = inputs[2].sign()
 
     def call() -> tuple[Tensor, ...]:

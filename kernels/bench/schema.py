@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from kernels.bench.structure import Complaint, DocumentError, from_document, parse_json, to_document
-from kernels.plans.planning import Problem
-from kernels.plans.problems import UnfusedAttentionProblem
+from kernels.plans.problems import Problem, UnfusedAttentionProblem
 from kernels.plans.types import Architecture, Configuration, Dtype, LaunchPlan, Target
 
 SCHEMA: Literal["einfuse.measurement/1"] = "einfuse.measurement/1"

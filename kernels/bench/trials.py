@@ -19,9 +19,11 @@ from kernels.decode import Cache, decode_launches
 from kernels.launching import run
 from kernels.options import AttentionOptions
 from kernels.plans.configurations import Row
-from kernels.plans.planning import Problem, plan
+from kernels.plans.planning import plan
+from kernels.plans.problems import Problem
 from kernels.plans.types import Configuration, LaunchPlan, Target
 from kernels.products import gemm_launch
+from kernels.records import QKV
 
 FAMILY_BY_OPERATOR: dict[str, FamilyOfCases] = {
     "attention_fwd": FORWARD,
@@ -44,8 +46,7 @@ def prepare(row: Row, problem: Any, inputs: Inputs, plans: tuple[LaunchPlan, ...
             launch, out, _ = forward_launch(q, k, v, options_of(problem), plans[0])
             return own((launch,), (out,)), slice(0, 1)
         case "attention_decode":
-            q, k, v = inputs
-            launches, out, _ = decode_launches(q, (k, v), Cache(problem.lengths), AttentionOptions(), plans)
+            launches, out, _ = decode_launches(QKV(*inputs), Cache(problem.lengths), AttentionOptions(), plans)
             return own(launches, (out,)), slice(0, 2)
         case "gemm":
             a, b = inputs

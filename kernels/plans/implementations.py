@@ -11,8 +11,8 @@ from typing import NamedTuple
 from kernels.plans.attention import plan_forward
 from kernels.plans.decode import plan_decode
 from kernels.plans.joint_backward import plan_joint_backward
-from kernels.plans.planning import Problem, plan
-from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem, StreamProblem
+from kernels.plans.planning import plan
+from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem, Problem, StreamProblem
 from kernels.plans.products import plan_gemm
 from kernels.plans.types import Architecture, Configuration, LaunchPlan, Target
 
@@ -135,24 +135,25 @@ def plan_as(
         return plan(problem, target, is_backward)
     match problem:
         case GemmProblem():
-            return (plan_gemm(problem, target, published_configuration(implementation, "gemm", target, (1, False))),)
+            return (plan_gemm(problem, target, published_configuration(implementation, "gemm", target)),)
         case StreamProblem() if implementation in STREAMS_AS_OURS:
             return plan(problem, target)
         case AttentionProblem():
             is_masked = problem.left >= 0 or problem.right >= 0
             size = max(problem.head_size, problem.value_size)
             operator = "attention_bwd" if is_backward else "attention_fwd"
-            cut = published_configuration(implementation, operator, target, (size, is_masked))
+            cut = published_configuration(implementation, operator, target, size, is_masked)
             return plan_joint_backward(problem, target, cut) if is_backward else (plan_forward(problem, target, cut),)
         case DecodeProblem():
-            cut = published_configuration(implementation, "attention_decode", target, (problem.head_size, False))
+            cut = published_configuration(implementation, "attention_decode", target, problem.head_size)
             return plan_decode(problem, target, cut)
     raise ValueError(f"the table has no implementation '{implementation}' of a {type(problem).__name__}")
 
 
-def published_configuration(implementation: str, operator: str, target: Target, key: tuple[int, bool]) -> Configuration:
-    """The first row that fits; `key` is head size and whether there is a mask."""
-    head_size, is_masked = key
+def published_configuration(
+    implementation: str, operator: str, target: Target, head_size: int = 1, is_masked: bool = False
+) -> Configuration:
+    """The first row that fits."""
     for row in TABLE:
         if (
             implementation in row.implementations

@@ -1,9 +1,14 @@
-"""What `einfuse compare` does: read measured cases, predict each and say how well, draw it, or fit constants."""
+"""`einfuse compare`: read measured cases, predict each and say how well, draw it, or fit constants."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import typer
+
+from sim.commands.answering import answers, draw, tell
+from sim.commands.options import JsonForTables, refused, write_output
 from sim.gpu.cases import Case, load_published, load_table
 from sim.gpu.compare import Compared, FamilyAgreement, by_family, compare
 from sim.gpu.device import Device, device_of
@@ -11,7 +16,6 @@ from sim.gpu.fit import Fit, fit
 from sim.gpu.measurement import load_measurement
 from sim.gpu.statistics import Agreement
 from sim.load.nouns import load_architecture
-from sim.load.problems import InputError, InputProblem
 from sim.report.design.simulation_table import TextTable
 
 PUBLISHED = "published"
@@ -52,7 +56,7 @@ def load_device(name: str) -> Device:
     try:
         return device_of(machine)
     except ValueError as error:
-        raise InputError([InputProblem("--machine", None, "", str(error))]) from None
+        raise refused("--machine", str(error)) from None
 
 
 def comparison_tables(comparison: Comparison) -> tuple[TextTable, ...]:
@@ -148,10 +152,10 @@ def _agreement_json(found: Agreement) -> dict[str, Any]:
 def write_plot(comparison: Comparison, path: Path) -> str:
     """Draw the comparison; InputError for a file that is no drawing or cannot be written."""
     if path.suffix.lower() not in (".svg", ".png"):
-        raise _problem("--plot", f"a drawing is a .svg or .png file, got '{path.name}'")
+        raise refused("--plot", f"a drawing is a .svg or .png file, got '{path.name}'")
     from sim.report.design.plots_compare import render_comparison  # loads matplotlib
 
-    _write(path, "--plot", render_comparison(comparison.compared, path.suffix.lower().removeprefix(".")))
+    write_output("--plot", path, render_comparison(comparison.compared, path.suffix.lower().removeprefix(".")))
     return f"drawn: {len(comparison.compared)} cases in {path}"
 
 
@@ -161,8 +165,8 @@ def write_fit(machine: str, path: Path) -> str:
     try:
         found = fit(load_published(), device)
     except ValueError as error:
-        raise _problem("--fit", str(error)) from None
-    _write(path, "--fit", fit_text(machine, path.stem, found).encode())
+        raise refused("--fit", str(error)) from None
+    write_output("--fit", path, fit_text(machine, path.stem, found).encode())
     return f"written: {path}, root mean square of log(predicted / measured) {found.error:.4f}"
 
 
@@ -182,12 +186,24 @@ def fit_text(base: str, name: str, found: Fit) -> str:
     )
 
 
-def _problem(option: str, sentence: str) -> InputError:
-    return InputError([InputProblem(option, None, "", sentence)])
-
-
-def _write(path: Path, option: str, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise _problem(option, f"cannot write '{path}': {error.strerror}") from None
+@answers
+def compare_command(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="A measurement (.json), cases (.csv), or 'published'.")
+    ] = "published",
+    machine: Annotated[str | None, typer.Option(help="Predict for this machine in place of h100-sxm.")] = None,
+    as_json: JsonForTables = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw predicted against measured into an .svg or .png.")] = None,
+    fit: Annotated[Path | None, typer.Option(help="Fit the machine's constants; write them as a machine here.")] = None,
+) -> None:
+    """Predicted against measured time of GPU kernels, beside simpler models."""
+    if fit is not None:
+        tell(write_fit(machine or DEFAULT_MACHINE, fit))
+        return
+    comparison = compare_source(source, machine)
+    if plot is not None:
+        tell(write_plot(comparison, plot))
+    if as_json:
+        print(json.dumps(comparison_json(comparison), indent=2, allow_nan=False))
+        return
+    draw(heading(comparison), comparison_tables(comparison))

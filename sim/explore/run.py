@@ -25,7 +25,8 @@ from sim.explore.pareto import fronts_of, hypervolume
 from sim.explore.plan import Plan
 from sim.explore.points import Point, Points, read_points
 from sim.explore.search import check_sampler, search
-from sim.explore.second_stage import Progress, Second, look_again
+from sim.explore.second_stage import Progress, look_again
+from sim.explore.seconds import Second
 from sim.explore.store import FILE, Store, is_blank
 from sim.explore.watch import Silent, Watcher
 from sim.load.problems import InputError, InputProblem

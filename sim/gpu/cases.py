@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmProblem, StreamProblem
-from kernels.plans.planning import Problem
-from kernels.plans.problems import UNLIMITED
+from kernels.plans.problems import UNLIMITED, Problem
 from kernels.plans.types import ITEM_BYTES, Dtype
 from sim.load.nouns import read_table
 from sim.load.problems import InputError, InputProblem

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.plans import UnfusedAttentionProblem
-from kernels.plans.planning import Problem
+from kernels.plans.problems import Problem
 from sim.engine.tile_schedule import list_schedule
 from sim.gpu.cases import Case
 from sim.gpu.device import Device

@@ -11,7 +11,7 @@ import numpy as np
 from kernels.plans import AttentionProblem, Configuration, GemmProblem, LaunchPlan, Target, Tile
 from kernels.plans.attention import plan_forward
 from kernels.plans.implementations import plan_as
-from kernels.plans.planning import Problem
+from kernels.plans.problems import Problem
 from kernels.plans.products import plan_gemm
 from sim.gpu.traffic import Traffic, traffic_of
 

@@ -9,23 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 from mappings.check import Problem
-from sim.cycle.answer import design_of, time_design
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import Evaluation, evaluate, lasting
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
-from sim.load.problems import InputProblem
+from sim.load.problems import InputProblem, Refused
 from sim.load.suggest import nearest
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Structure, lower
 from sim.simulation.result import SimulationResult, make_results
-from sim.simulation.timed import timed_result
 
 ENGINES = ("analytical", "cycle")
 
 
-class IllegalMapping(Exception):  # noqa: N818 (the answer is no; nothing went wrong)
+class IllegalMapping(Refused):
     """The mapping cannot run: `problems` says why, all of it; its text has one line for each, with file and line."""
 
     def __init__(self, experiment: Experiment, problems: Sequence[Problem]) -> None:
@@ -58,6 +56,9 @@ def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResu
 
     Without `fast` every cycle is gone through; the outcome is the same.
     """
+    from sim.cycle.answer import design_of, time_design  # nothing else needs its loops
+    from sim.simulation.timed import timed_result
+
     counted = count(experiment)
     try:
         timing = time_design(design_of(experiment, counted.tables, counted.evaluation), fast)

@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Line
 
-from einsums import Cascade, PassAnalysis, analyse_passes, build_graph, topological_order
+from einsums import Cascade, PassAnalysis, analyse_passes, edges_of, topological_order
 
 # Okabe and Ito (2008): told apart with any colour vision. Light enough for black text, in this order.
 PASS_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
@@ -116,14 +116,14 @@ def _ways(cascade: Cascade, layer: Mapping[str, int]) -> list[tuple[str, ...]]:
 
 def _layers(cascade: Cascade, analysis: PassAnalysis) -> dict[str, int]:
     """Inputs stand just before their first reader; a later pass begins to the right of the pass before."""
-    graph = build_graph(cascade)
+    now = [edge for edge in edges_of(cascade) if not edge.is_carried]
     layer: dict[str, int] = {}
     start = 1
     for number in range(1, max(1, analysis.passes) + 1):
         for name in topological_order(cascade):
             if analysis.pass_of(name) == number:
-                now = [a for a, _, data in graph.in_edges(name, data=True) if not data["carried"] and a in layer]
-                layer[name] = max([start, *(1 + layer[source] for source in now)])
+                before = [layer[edge.source] for edge in now if edge.reader == name and edge.source in layer]
+                layer[name] = max([start, *(1 + place for place in before)])
         start = 1 + max(layer.values(), default=0)
     for tensor in cascade.inputs:
         readers = [e.name for e in cascade.einsums if any(a.tensor == tensor.name for a in e.loads)]
@@ -150,16 +150,15 @@ def _draw_bands(axes: Axes, analysis: PassAnalysis, places: Mapping[str, Place],
 
 
 def _draw_edges(axes: Axes, cascade: Cascade, analysis: PassAnalysis, places: Mapping[str, Place]) -> None:
-    graph = build_graph(cascade)
+    carried = {(edge.source, edge.reader) for edge in edges_of(cascade) if edge.is_carried}
     barriers = _barriers(analysis)
     for reader, sources in _sources(cascade).items():
         for source in sources:
-            carried = graph.has_edge(source, reader) and graph.edges[source, reader]["carried"]
             a, b = places[source], places[reader]
             between = [places[f"{source}{_WAY}{reader}{_WAY}{n}"] for n in range(a.layer + 1, b.layer)]
             gap = HALF + (OUTLINE if reader in barriers else 0.0)
             path = _forward([a, *between, b], gap) if a.layer < b.layer else _backward(a, b)
-            _draw_edge(axes, path, source in barriers, carried)
+            _draw_edge(axes, path, source in barriers, (source, reader) in carried)
 
 
 def _forward(stops: list[Place], gap: float) -> Line:
@@ -236,7 +235,7 @@ def _draw_legend(axes: Axes, cascade: Cascade, analysis: PassAnalysis) -> None:
     if analysis.passes > 1:
         label = "complete only after a whole pass (barrier)"
         marks.append(Line2D([], [], color=BARRIER_COLOUR, linewidth=1.4, label=label))
-    if any(data["carried"] for *_, data in build_graph(cascade).edges(data=True)):
+    if any(edge.is_carried for edge in edges_of(cascade)):
         marks.append(Line2D([], [], color=EDGE_COLOUR, linestyle=":", linewidth=0.9, label="from the step before"))
     axes.legend(
         handles=marks,

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from kernels.plans import AttentionProblem
 from sim.gpu.compare import Compared
-from sim.report.reproduction.plots import PNG_DPI, STYLE
+from sim.report.parts.plots_style import PNG_DPI, STYLE
 
 BANDS = ((0.25, "#f0f0f0"), (0.10, "#dcdcdc"))  # widest first
 # Okabe and Ito (2008), in the order in which families and implementations come.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import fmean
 
-from sim.reproduction.run import Run
+from sim.reproduction.points import Run
 
 ROUNDING = 1e-9
 

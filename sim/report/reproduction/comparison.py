@@ -1,12 +1,11 @@
 """Ours against published, point by point: the difference, and the reason where it exceeds the metric's tolerance."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from sim.reproduction.parts import Explanation
+from sim.reproduction.points import Run
 from sim.reproduction.published import PublishedValue
-from sim.reproduction.run import Run
 
 Verdict = Literal["equal", "explained", "unexplained"]
 
@@ -68,17 +67,3 @@ def _explains(explanation: Explanation, published: PublishedValue) -> bool:
         and published.design in explanation.designs
         and published.seq_len in explanation.lengths
     )
-
-
-def unused_explanations(run: Run) -> Iterator[tuple[Explanation, str, int]]:
-    """Explanations of points that do not differ: each with the design and length that need none."""
-    used = {
-        (c.published.kernel, c.published.metric, c.published.design, c.published.seq_len)
-        for c in compare(run)
-        if c.verdict == "explained"
-    }
-    for explanation in run.reproduction.explanations:
-        for design in explanation.designs:
-            for length in explanation.lengths:
-                if (explanation.kernel, explanation.metric, design, length) not in used:
-                    yield explanation, design, length

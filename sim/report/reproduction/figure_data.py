@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from sim.report.parts.workloads import Workload
 from sim.reproduction.parts import Bars, Curve, Stacks
-from sim.reproduction.run import Run
-
-Workload = tuple[str, int]
+from sim.reproduction.points import Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +99,3 @@ def curve_data(run: Run, figure: Curve, accounting: str) -> CurveData:
     published = tuple((a, b) for a, b in both if a is not None and b is not None)
     shown = tuple(sweep.axis.shown.replace("{}", str(value)) for value in sweep.axis.values)
     return CurveData(run.reproduction.design(sweep.design).label, sweep.axis.label, shown, x, y, published)
-
-
-def length_label(length: int) -> str:
-    """16384 as 16K, 1048576 as 1M."""
-    for unit, factor in (("M", 2**20), ("K", 2**10)):
-        if length >= factor and length % factor == 0:
-            return f"{length // factor}{unit}"
-    return str(length)

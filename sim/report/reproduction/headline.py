@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from sim.reproduction.parts import Headline
-from sim.reproduction.run import Run
+from sim.reproduction.points import Run
 
 Key = tuple[str, str, str, str, int]  # kernel, metric, design, model, length
 

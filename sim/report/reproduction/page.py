@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from sim.report.parts.html import Cell, folded, inline_svg, page, percent, table
+from sim.report.parts.workloads import length_label
 from sim.report.reproduction.accountings import Growth, growths
 from sim.report.reproduction.comparison import Compared, compare
-from sim.report.reproduction.figure_data import bar_data, curve_data, length_label, stack_data
+from sim.report.reproduction.figure_data import bar_data, curve_data, stack_data
 from sim.report.reproduction.headline import (
     HeadlineRow,
     headline_rows,
@@ -19,7 +20,7 @@ from sim.report.reproduction.headline import (
     shown_published,
 )
 from sim.reproduction.parts import Bars, Curve, Figure, Stacks
-from sim.reproduction.run import Run
+from sim.reproduction.points import Run
 
 
 def reproduction_page(run: Run, svg_by_figure: Mapping[str, str]) -> str:

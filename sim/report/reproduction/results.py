@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sim.reproduction.parts import Bars, Curve, Figure, Stacks
-from sim.reproduction.run import Point, Run
+from sim.reproduction.points import Point, Run
 
 
 class ResultRow(NamedTuple):

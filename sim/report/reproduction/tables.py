@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim.report.reproduction.headline import headline_rows, shown, shown_difference, shown_published
-from sim.reproduction.run import Run
+from sim.reproduction.points import Run
 
 
 def headline_table(run: Run, width: int = 110) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from sim.explore.pareto import front_of
 from sim.explore.points import Points
 from sim.explore.sweep import BASE
-from sim.report.reproduction.figure_data import length_label
+from sim.report.parts.workloads import length_label
 
 WORKLOAD = ("model", "seq_len", "batch")
 SIZE_PATH = re.compile(r"architecture\.components\.(\w+)\.(?:size|depth)")
@@ -229,7 +229,7 @@ def pareto_data(study: Study, named: Mapping[str, Mapping[str, float]]) -> Paret
     if not chosen.any():
         return None
     is_joint = study.series is None or study.series.name not in study.meta["per"]
-    clouds = tuple(_cloud(study, label, rows, (across, up)) for label, rows in _series(study, chosen) if rows.any())
+    clouds = tuple(_cloud(study, label, rows, (across, up)) for label, rows in series_of(study, chosen) if rows.any())
     places = [
         (name, values[across.name] * across.scale, values[up.name] * up.scale)
         for name, values in named.items()
@@ -238,7 +238,8 @@ def pareto_data(study: Study, named: Mapping[str, Mapping[str, float]]) -> Paret
     return ParetoData(across, up, clouds, tuple(places), is_joint, held)
 
 
-def _series(study: Study, chosen: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def series_of(study: Study, chosen: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Chosen points (bool[point]) by series, each with its label; all of them where no axis tells series apart."""
     axis = study.series
     if axis is None:
         return [("designs", chosen)]
@@ -287,7 +288,7 @@ def heat_data(study: Study) -> HeatData | None:
     shown = study.objectives[0]
     chosen = study.where(held) & study.points.is_legal
     is_split = study.series is not None and study.series not in (across, up)
-    panels = _series(study, chosen) if is_split else [("", chosen)]
+    panels = series_of(study, chosen) if is_split else [("", chosen)]
     worth = study.values(shown) * study.sign(shown.name)
     places = study.index(up.name), study.index(across.name)
     grids = []
