@@ -1,58 +1,64 @@
 """What each resource has taken in every cycle of the interval: the reservation table of a modulo schedule."""
 
-from sim.engine.binding.columns import AMOUNT, CAPACITY, CYCLES, RESOURCE, SLOTS, USE_CYCLES, USE_TASK
+import numpy as np
+
+from sim.engine.binding.records import PLACE, Board
 from sim.engine.jit import compiled
 
-OFFSET, PLACED_STRIDE = 0, 1  # columns of `places: i8[task, column]`; a stride of 0: not placed yet
+
+@compiled
+def empty_board(tasks, resources, interval):
+    """A board of so many tasks and resources on which nothing is placed; `far` is for `longest_paths` to fill."""
+    far, taken = np.empty((tasks, tasks), np.int64), np.zeros((resources, interval), np.int64)
+    return Board(interval, far, np.zeros(tasks, PLACE), taken)
 
 
 @compiled
-def hold(tasks, uses, places, taken, what):
-    """Add (sign 1) or take away (-1) what a placed task holds in `taken: i8[resource, cycle]`; what: (task, sign)."""
-    task, sign = what
-    interval = taken.shape[1]
-    for u in range(uses.shape[0]):
-        if uses[u, USE_TASK] == task:
-            for k in range(tasks[task, SLOTS]):
-                for c in range(uses[u, USE_CYCLES]):
-                    cycle = (places[task, OFFSET] + k * places[task, PLACED_STRIDE] + c) % interval
-                    taken[uses[u, RESOURCE], cycle] += sign * uses[u, AMOUNT]
+def hold(graph, board, task, sign):
+    """Add (sign 1) or take away (-1) what a placed task holds in `board.taken`."""
+    place, slots = board.places[task], graph.tasks[task].slots
+    for u in range(graph.uses.shape[0]):
+        use = graph.uses[u]
+        if use.task == task:
+            for k in range(slots):
+                for c in range(use.cycles):
+                    cycle = (place.offset + k * place.stride + c) % board.interval
+                    board.taken[use.resource, cycle] += sign * use.amount
 
 
 @compiled
-def fits(tasks, uses, limits, taken, what):
-    """Whether a task at an offset and stride finds every resource free; what: (task, offset, stride).
+def fits(graph, board, task, offset, stride):
+    """Whether a task at an offset and stride, in cycles, finds every resource free.
 
     A task may get into its own way: then the cycles that it takes twice count twice.
     """
-    task, offset, stride = what
-    interval, slots = taken.shape[1], tasks[task, SLOTS]
-    longest = (slots - 1) * stride + tasks[task, CYCLES]
-    for u in range(uses.shape[0]):
-        if uses[u, USE_TASK] != task:
+    interval, slots = board.interval, graph.tasks[task].slots
+    longest = (slots - 1) * stride + graph.tasks[task].cycles
+    for u in range(graph.uses.shape[0]):
+        use = graph.uses[u]
+        if use.task != task:
             continue
-        resource, amount = uses[u, RESOURCE], uses[u, AMOUNT]
-        room = limits[CAPACITY, resource]
+        room = graph.capacity[use.resource]
         for k in range(slots):
-            for c in range(uses[u, USE_CYCLES]):
+            for c in range(use.cycles):
                 cycle = (offset + k * stride + c) % interval
-                need = amount
+                need = use.amount
                 if longest > interval:
-                    need = amount * own_turns(tasks, uses[u], stride, interval, k * stride + c)
-                if taken[resource, cycle] + need > room:
+                    need = use.amount * own_turns(use, slots, stride, interval, k * stride + c)
+                if board.taken[use.resource, cycle] + need > room:
                     return False
     return True
 
 
 @compiled
-def touches(tasks, uses, taken, what):
-    """Whether a task would stand next to others on all that both hold; what: (task, offset, stride)."""
-    task, offset, stride = what
-    interval, near = taken.shape[1], False
-    for u in range(uses.shape[0]):
-        row = taken[uses[u, RESOURCE]]
-        if uses[u, USE_TASK] == task and is_used(row):
-            end = offset + (tasks[task, SLOTS] - 1) * stride + uses[u, USE_CYCLES]
+def touches(graph, board, task, offset, stride):
+    """Whether a task at an offset and stride would stand next to others on all that both hold."""
+    interval, near = board.interval, False
+    for u in range(graph.uses.shape[0]):
+        use = graph.uses[u]
+        row = board.taken[use.resource]
+        if use.task == task and is_used(row):
+            end = offset + (graph.tasks[task].slots - 1) * stride + use.cycles
             if row[(offset - 1) % interval] == 0 and row[end % interval] == 0:
                 return False
             near = True
@@ -60,11 +66,11 @@ def touches(tasks, uses, taken, what):
 
 
 @compiled
-def own_turns(tasks, use, stride, interval, when):
+def own_turns(use, slots, stride, interval, when):
     """How often a task longer than the interval holds a resource in the cycle `when` after its start, any tile."""
     turns = 0
-    for k in range(tasks[use[USE_TASK], SLOTS]):
-        for c in range(use[USE_CYCLES]):
+    for k in range(slots):
+        for c in range(use.cycles):
             if (k * stride + c - when) % interval == 0:
                 turns += 1
     return turns
@@ -72,11 +78,11 @@ def own_turns(tasks, use, stride, interval, when):
 
 @compiled
 def share(uses, one, other):
-    """Whether two tasks hold a resource in common."""
+    """Whether two tasks hold a resource in common; uses: Use[use]."""
     for u in range(uses.shape[0]):
-        if uses[u, USE_TASK] == one:
+        if uses[u].task == one:
             for v in range(uses.shape[0]):
-                if uses[v, USE_TASK] == other and uses[v, RESOURCE] == uses[u, RESOURCE]:
+                if uses[v].task == other and uses[v].resource == uses[u].resource:
                     return True
     return False
 
