@@ -99,7 +99,7 @@ def bounds_of(graph: TaskGraph) -> tuple[Bound, ...]:
         if total > 0
     ]
     tables = tables_of(graph, SearchOptions(interleave=1))
-    cycles = cycle_interval(tables.graph, 1, LONGEST_INTERVAL)
+    cycles = cycle_interval(tables.graph.tasks, tables.graph.edges, 1, LONGEST_INTERVAL)
     if cycles > LONGEST_INTERVAL:
         raise ValueError("the dependencies contradict each other: at no interval is every value made before it is read")
     found.append(Bound(int(cycles), "dependencies"))
@@ -328,7 +328,7 @@ def proof_of(interval: int, bound: Bound, undecided: list[int]) -> str:
 def pieces_in_flight(tables: _Tables, interval: int, places: np.ndarray) -> np.ndarray:
     """i8[reading], pieces of every value that a schedule, Place[task], holds at once."""
     pieces = np.zeros(len(tables.graph.readings), np.int64)
-    count_pieces(tables.graph, places, interval, pieces)
+    count_pieces(tables.graph.tasks, tables.graph.readings, places, interval, pieces)
     return pieces
 
 
@@ -336,7 +336,7 @@ def full_memory(tables: _Tables, room: dict[str, int], interval: int) -> str | N
     """Which memory is too small for what any two tasks by themselves must have in flight, if one is."""
     graph = tables.graph
     board = empty_board(len(graph.tasks), len(graph.capacity), interval)
-    longest_paths(graph, interval, board.far)
+    longest_paths(graph.tasks, graph.edges, interval, board.far)
     words = dict.fromkeys(tables.memories, 0)
     pieces: dict[int, int] = {}
     for reading in graph.readings:

@@ -90,11 +90,11 @@ def _trials(
         # A task that begins after the interval is over belongs to the step of its array all the same.
         moved = places.copy()
         moved["offset"] += np.array(late)[number]
-        if not settle_stages(rows, moved, interval):
+        if not settle_stages(rows.tasks, rows.edges, moved, interval):
             continue
-        shift_stages(rows, moved, interval, pieces)
-        count_pieces(rows, moved, interval, pieces)
-        if not too_full(rows, pieces):
+        shift_stages(rows.tasks, rows.edges, rows.readings, moved, interval, pieces)
+        count_pieces(rows.tasks, rows.readings, moved, interval, pieces)
+        if not too_full(rows.readings, rows.room, pieces):
             found = moved["stage"] - moved["stage"].min()
             yield int(found.max()) + 1, int(sum_words(rows.readings, pieces)), tuple(found.tolist())
 

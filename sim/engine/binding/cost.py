@@ -27,29 +27,28 @@ def sum_words(readings, pieces):
 
 
 @compiled
-def too_full(graph, pieces):
-    """Whether some memory cannot hold these pieces: i8[reading]."""
-    for memory in range(graph.room.shape[0]):
+def too_full(readings, room, pieces):
+    """Whether some memory cannot hold these pieces: i8[reading]; room: i8[memory], words."""
+    for memory in range(room.shape[0]):
         held = 0
         most = 0
-        for v in range(graph.readings.shape[0]):
+        for v in range(readings.shape[0]):
             most = max(most, pieces[v])
-            if ends_value(graph.readings, v):
-                if graph.readings[v].memory == memory:
-                    held += most * graph.readings[v].words
+            if ends_value(readings, v):
+                if readings[v].memory == memory:
+                    held += most * readings[v].words
                 most = 0
-        if held > graph.room[memory]:
+        if held > room[memory]:
             return True
     return False
 
 
 @compiled
-def count_pieces(graph, places, interval, pieces):
+def count_pieces(tasks, readings, places, interval, pieces):
     """Fill `pieces: i8[reading]` for a whole schedule, `places: Place[task]`; all rows of a value get what it needs.
 
     A value with several readers is freed piece by piece by the slowest: the latest first piece, the longest step.
     """
-    tasks, readings = graph.tasks, graph.readings
     v = 0
     while v < readings.shape[0]:
         maker = places[readings[v].maker]
@@ -76,56 +75,56 @@ def settle(graph, board, answer, best):
 
     best: Place[task], of the best schedule, its first stage 0.
     """
-    places, n = board.places, graph.tasks.shape[0]
-    pieces = np.empty(graph.readings.shape[0], np.int64)
-    if not settle_stages(graph, places, board.interval):
+    tasks, edges, readings, places, interval = graph.tasks, graph.edges, graph.readings, board.places, board.interval
+    pieces = np.empty(readings.shape[0], np.int64)
+    if not settle_stages(tasks, edges, places, interval):
         return 0
-    shift_stages(graph, places, board.interval, pieces)
-    count_pieces(graph, places, board.interval, pieces)
-    if too_full(graph, pieces):
+    shift_stages(tasks, edges, readings, places, interval, pieces)
+    count_pieces(tasks, readings, places, interval, pieces)
+    if too_full(readings, graph.room, pieces):
         return UNLIMITED
-    words, first, last = sum_words(graph.readings, pieces), places[0].stage, places[0].stage
-    for i in range(n):
+    words, first, last = sum_words(readings, pieces), places[0].stage, places[0].stage
+    for i in range(places.shape[0]):
         first, last = min(first, places[i].stage), max(last, places[i].stage)
     span = last - first + 1
     if answer.found and (words, span) >= (answer.best_words, answer.best_stages):
         return words
     answer.found, answer.best_words, answer.best_stages = 1, words, span
-    for i in range(n):
+    for i in range(places.shape[0]):
         best[i] = places[i]
         best[i].stage -= first
     return words
 
 
 @compiled
-def shift_stages(graph, places, interval, pieces):
+def shift_stages(tasks, edges, readings, places, interval, pieces):
     """Move tasks to later stages, without delaying their readers, and back, where fewer words are held.
 
     Changes the stages of `places: Place[task]`; pieces: i8[reading], scratch. Later first, also where it costs nothing:
     a chain of tasks that waits for another chain moves up to it task by task.
     """
-    count_pieces(graph, places, interval, pieces)
-    words = sum_words(graph.readings, pieces)
+    count_pieces(tasks, readings, places, interval, pieces)
+    words = sum_words(readings, pieces)
     for turn in range(4):
         later = turn % 2 == 0
         sign = 1 if later else -1
         order = by_start(places, interval)
         for position in range(places.shape[0]):
             i = order[places.shape[0] - 1 - position] if later else order[position]
-            free = room_to_move(graph, places, interval, i, later)
+            free = room_to_move(tasks, edges, places, interval, i, later)
             old = places[i].stage
             # What is held is convex in the stage of one task: all the way if that is no loss, else while it gains.
             places[i].stage = old + sign * free
-            count_pieces(graph, places, interval, pieces)
-            found = sum_words(graph.readings, pieces)
+            count_pieces(tasks, readings, places, interval, pieces)
+            found = sum_words(readings, pieces)
             if found < words or (found == words and later):
                 words = found
                 continue
             places[i].stage = old
             for _ in range(free):
                 places[i].stage += sign
-                count_pieces(graph, places, interval, pieces)
-                found = sum_words(graph.readings, pieces)
+                count_pieces(tasks, readings, places, interval, pieces)
+                found = sum_words(readings, pieces)
                 if found >= words:
                     places[i].stage -= sign
                     break
@@ -147,13 +146,13 @@ def by_start(places, interval):
 
 
 @compiled
-def room_to_move(graph, places, interval, task, later):
+def room_to_move(tasks, edges, places, interval, task, later):
     """Stages by which a task may start later (or earlier) with all others where they are; 0 without a limit."""
     room = 1 << 40
-    for e in range(graph.edges.shape[0]):
-        edge = graph.edges[e]
+    for e in range(edges.shape[0]):
+        edge = edges[e]
         i, j = edge.producer, edge.consumer
         if i == j or (i if later else j) != task:
             continue
-        room = min(room, places[j].stage - places[i].stage - stage_step(edge, graph.tasks, places, interval))
+        room = min(room, places[j].stage - places[i].stage - stage_step(edge, tasks, places, interval))
     return 0 if room == 1 << 40 else room

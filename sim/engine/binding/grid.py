@@ -14,51 +14,55 @@ def empty_board(tasks, resources, interval):
 
 
 @compiled
-def hold(graph, board, task, sign):
-    """Add (sign 1) or take away (-1) what a placed task holds in `board.taken`."""
-    place, slots = board.places[task], graph.tasks[task].slots
-    for u in range(graph.uses.shape[0]):
-        use = graph.uses[u]
+def hold(tasks, uses, places, taken, task, sign):
+    """Add (sign 1) or take away (-1) what a placed task holds in `taken: i8[resource, cycle]`.
+
+    tasks: Task[task]; uses: Use[use]; places: Place[task]; task: number.
+    """
+    place, slots, interval = places[task], tasks[task].slots, taken.shape[1]
+    for u in range(uses.shape[0]):
+        use = uses[u]
         if use.task == task:
             for k in range(slots):
                 for c in range(use.cycles):
-                    cycle = (place.offset + k * place.stride + c) % board.interval
-                    board.taken[use.resource, cycle] += sign * use.amount
+                    cycle = (place.offset + k * place.stride + c) % interval
+                    taken[use.resource, cycle] += sign * use.amount
 
 
 @compiled
-def fits(graph, board, task, offset, stride):
+def fits(tasks, uses, capacity, taken, task, offset, stride):
     """Whether a task at an offset and stride, in cycles, finds every resource free.
 
-    A task may get into its own way: then the cycles that it takes twice count twice.
+    A task may get into its own way: then the cycles that it takes twice count twice. capacity: i8[resource], units;
+    otherwise as `hold`.
     """
-    interval, slots = board.interval, graph.tasks[task].slots
-    longest = (slots - 1) * stride + graph.tasks[task].cycles
-    for u in range(graph.uses.shape[0]):
-        use = graph.uses[u]
+    interval, slots = taken.shape[1], tasks[task].slots
+    longest = (slots - 1) * stride + tasks[task].cycles
+    for u in range(uses.shape[0]):
+        use = uses[u]
         if use.task != task:
             continue
-        room = graph.capacity[use.resource]
+        room = capacity[use.resource]
         for k in range(slots):
             for c in range(use.cycles):
                 cycle = (offset + k * stride + c) % interval
                 need = use.amount
                 if longest > interval:
                     need = use.amount * own_turns(use, slots, stride, interval, k * stride + c)
-                if board.taken[use.resource, cycle] + need > room:
+                if taken[use.resource, cycle] + need > room:
                     return False
     return True
 
 
 @compiled
-def touches(graph, board, task, offset, stride):
-    """Whether a task at an offset and stride would stand next to others on all that both hold."""
-    interval, near = board.interval, False
-    for u in range(graph.uses.shape[0]):
-        use = graph.uses[u]
-        row = board.taken[use.resource]
+def touches(tasks, uses, taken, task, offset, stride):
+    """Whether a task at an offset and stride would stand next to others on all that both hold; tables as in `hold`."""
+    interval, near = taken.shape[1], False
+    for u in range(uses.shape[0]):
+        use = uses[u]
+        row = taken[use.resource]
         if use.task == task and is_used(row):
-            end = offset + (graph.tasks[task].slots - 1) * stride + use.cycles
+            end = offset + (tasks[task].slots - 1) * stride + use.cycles
             if row[(offset - 1) % interval] == 0 and row[end % interval] == 0:
                 return False
             near = True

@@ -32,7 +32,7 @@ class Use(NamedTuple):
 
 
 class Edge(NamedTuple):
-    """A dependency: piece k + shift of the consumer waits for piece k of the producer, `distance` iterations earlier."""
+    """A dependency: piece k + shift of the consumer waits for piece k of the producer `distance` iterations before."""
 
     producer: int  # number of a task
     consumer: int

@@ -17,7 +17,7 @@ from sim.engine.binding.cost import settle, sum_words, too_full
 from sim.engine.binding.grid import empty_board, fits, hold, touches
 from sim.engine.binding.pieces import floor_pieces, pieces_beside
 from sim.engine.binding.records import NO_PATH, Levels
-from sim.engine.binding.time import edge_weight, longest_paths
+from sim.engine.binding.time import closest, edge_weight, longest_paths
 from sim.engine.jit import compiled
 
 NO_CANDIDATE = 1 << 62
@@ -29,10 +29,11 @@ def search(graph, order, question, answer, best):
 
     graph: Graph; order: i8[level], the tasks as they are placed; question: Question; answer: Answer, updated.
     """
-    n, interval = graph.tasks.shape[0], question.interval
+    tasks, uses, readings, interval = graph.tasks, graph.uses, graph.readings, question.interval
+    n = tasks.shape[0]
     board = empty_board(n, graph.capacity.shape[0], interval)
     levels = first_levels(graph, board, order, answer)
-    width = levels.keys.shape[1]
+    places, taken, keys, at, width = board.places, board.taken, levels.keys, levels.at, levels.keys.shape[1]
     level, is_new = 0 if width else -1, True
     answer.exhausted = 1
     while level >= 0:
@@ -40,31 +41,31 @@ def search(graph, order, question, answer, best):
             answer.exhausted = 0
             return
         if is_new:
-            levels.at[level], is_new = 0, False
+            at[level], is_new = 0, False
             find_candidates(graph, board, levels, level, question.compact, answer)
         task = order[level]
-        place = board.places[task]
+        place = places[task]
         if place.stride:
-            hold(graph, board, task, -1)
+            hold(tasks, uses, places, taken, task, -1)
             place.stride = 0
-        key = levels.keys[level, levels.at[level]] if levels.at[level] < width else NO_CANDIDATE
-        levels.at[level] += 1
+        key = keys[level, at[level]] if at[level] < width else NO_CANDIDATE
+        at[level] += 1
         if key == NO_CANDIDATE:
             level -= 1
             continue
         answer.nodes += 1
         pick = key % width
         place.offset = pick % interval
-        place.stride = (1 + pick // interval) * graph.tasks[task].cycles
+        place.stride = (1 + pick // interval) * tasks[task].cycles
         note_pieces(graph, board, levels, level)
-        if beaten(answer, sum_words(graph.readings, levels.pieces[level + 1]), levels.span[level + 1]):
+        if beaten(answer, sum_words(readings, levels.pieces[level + 1]), levels.span[level + 1]):
             place.stride = 0
             continue
-        hold(graph, board, task, 1)
+        hold(tasks, uses, places, taken, task, 1)
         if level < n - 1:
             level, is_new = level + 1, True
             continue
-        least = sum_words(graph.readings, levels.pieces[n])
+        least = sum_words(readings, levels.pieces[n])
         if settle(graph, board, answer, best) > least:
             answer.open_words = min(answer.open_words, least)
         if answer.found and (question.first_only or is_least(answer)):
@@ -79,7 +80,7 @@ def first_levels(graph, board, order, answer):
     """
     n = graph.tasks.shape[0]
     pieces, slowest = np.empty((n + 1, graph.readings.shape[0]), np.int64), 0
-    if longest_paths(graph, board.interval, board.far):
+    if longest_paths(graph.tasks, graph.edges, board.interval, board.far):
         longest = 0
         for i in range(n):
             for j in range(n):
@@ -88,7 +89,7 @@ def first_levels(graph, board, order, answer):
             pieces[0, v] = floor_pieces(graph.readings[v], graph, board)
         answer.least_words = sum_words(graph.readings, pieces[0])
         answer.least_stages = 1 + longest // board.interval
-        if not too_full(graph, pieces[0]):
+        if not too_full(graph.readings, graph.room, pieces[0]):
             slowest = slowest_stride(graph.tasks)
     keys = np.empty((n, board.interval * slowest), np.int64)
     return Levels(order, keys, np.zeros(n, np.int64), pieces, np.zeros(n + 1, np.int64))
@@ -126,24 +127,25 @@ def find_candidates(graph, board, levels, level, compact, answer):
     A key orders by words, then by the cycles for which values are held, then by place; compact: by whether others
     stand beside it instead of words.
     """
+    tasks, uses, readings, capacity, taken = graph.tasks, graph.uses, graph.readings, graph.capacity, board.taken
     number, interval, width, found = levels.order[level], board.interval, levels.keys.shape[1], 0
-    task, place, best, pieces = graph.tasks[number], board.places[number], levels.keys[level], levels.pieces[level + 1]
+    task, place, best, pieces = tasks[number], board.places[number], levels.keys[level], levels.pieces[level + 1]
     best[:] = NO_CANDIDATE
     for option in range(task.fastest - 1, task.slowest):
         stride = (option + 1) * task.cycles
-        if not dependencies_alone(graph, number, stride, interval):
+        if not dependencies_alone(tasks, graph.edges, number, stride, interval):
             continue
         for offset in range(interval if level else 1):
-            if not fits(graph, board, number, offset, stride):
+            if not fits(tasks, uses, capacity, taken, number, offset, stride):
                 continue
             place.offset, place.stride = offset, stride
             apart = distance_sum(graph, board, levels.order, level)
             if apart >= 0:
                 note_pieces(graph, board, levels, level)
-                words = sum_words(graph.readings, pieces)
-                if not too_full(graph, pieces) and not beaten(answer, words, levels.span[level + 1]):
+                words = sum_words(readings, pieces)
+                if not too_full(readings, graph.room, pieces) and not beaten(answer, words, levels.span[level + 1]):
                     if compact:
-                        words = 0 if level == 0 or touches(graph, board, number, offset, stride) else 1
+                        words = 0 if level == 0 or touches(tasks, uses, taken, number, offset, stride) else 1
                     rank = min(words, 1 << 26) * (1 << 16) + min(apart, (1 << 16) - 1)
                     best[found] = rank * width + option * interval + offset
                     found += 1
@@ -168,38 +170,37 @@ def sort_first(keys, count):
 
 
 @compiled
-def dependencies_alone(graph, task, stride, interval):
+def dependencies_alone(tasks, edges, task, stride, interval):
     """Whether what a task needs of its own earlier iterations comes in time."""
-    for e in range(graph.edges.shape[0]):
-        edge = graph.edges[e]
+    for e in range(edges.shape[0]):
+        edge = edges[e]
         is_own = edge.producer == task and edge.consumer == task
-        if is_own and edge_weight(edge, graph.tasks, stride, stride) > edge.distance * interval:
+        if is_own and edge_weight(edge, tasks, stride, stride) > edge.distance * interval:
             return False
     return True
 
 
 @compiled
-def least_apart(graph, board, i, j):
-    """Least start of task j after task i that their offsets allow, cycles."""
-    first, second = board.places[i], board.places[j]
-    least = board.far[i, j]
-    for e in range(graph.edges.shape[0]):
-        edge = graph.edges[e]
-        if edge.producer == i and edge.consumer == j:
-            weight = edge_weight(edge, graph.tasks, first.stride, second.stride)
-            least = max(least, weight - edge.distance * board.interval)
-    return least + (second.offset - first.offset - least) % board.interval
+def least_apart(tasks, edges, far, places, i, j, interval):
+    """Least start of task j after task i that their offsets allow, cycles.
+
+    tasks: Task[task]; edges: Edge[edge]; far: i8[task, task], cycles; places: Place[task].
+    """
+    first, second = places[i], places[j]
+    least = max(far[i, j], closest(tasks, edges, i, j, first.stride, second.stride, interval))
+    return least + (second.offset - first.offset - least) % interval
 
 
 @compiled
 def distance_sum(graph, board, order, level):
     """Cycles between the task of a level and placed ones tied to it by dependencies; -1 if they contradict it."""
+    tasks, edges, far, places, interval = graph.tasks, graph.edges, board.far, board.places, board.interval
     task, total = order[level], 0
     for before in range(level):
         other = order[before]
-        there, back = board.far[other, task] > NO_PATH, board.far[task, other] > NO_PATH
-        ahead = least_apart(graph, board, other, task) if there else 0
-        behind = least_apart(graph, board, task, other) if back else 0
+        there, back = far[other, task] > NO_PATH, far[task, other] > NO_PATH
+        ahead = least_apart(tasks, edges, far, places, other, task, interval) if there else 0
+        behind = least_apart(tasks, edges, far, places, task, other, interval) if back else 0
         if there and back and ahead + behind > 0:
             return -1
         total += max(ahead, 0) + max(behind, 0)
@@ -209,16 +210,17 @@ def distance_sum(graph, board, order, level):
 @compiled
 def note_pieces(graph, board, levels, level):
     """Fill the next level of `pieces` and `span` with what must be in flight once a level's task is placed."""
-    task, before, pieces = levels.order[level], levels.pieces[level], levels.pieces[level + 1]
-    span = levels.span[level]
-    for v in range(graph.readings.shape[0]):
-        reading = graph.readings[v]
+    tasks, edges, readings = graph.tasks, graph.edges, graph.readings
+    interval, far, places = board.interval, board.far, board.places
+    task, before, pieces, span = levels.order[level], levels.pieces[level], levels.pieces[level + 1], levels.span[level]
+    for v in range(readings.shape[0]):
+        reading = readings[v]
         pieces[v] = before[v]
-        maker, reader = board.places[reading.maker], board.places[reading.reader]
+        maker, reader = places[reading.maker], places[reading.reader]
         both = maker.stride > 0 and reader.stride > 0
         if both and (reading.maker == task or reading.reader == task):
-            apart = least_apart(graph, board, reading.maker, reading.reader)
-            needed = pieces_beside(reading, graph.tasks, maker.stride, reader.stride, apart, board.interval)
+            apart = least_apart(tasks, edges, far, places, reading.maker, reading.reader, interval)
+            needed = pieces_beside(reading, tasks, maker.stride, reader.stride, apart, interval)
             pieces[v] = max(pieces[v], needed)
-            span = max(span, 1 + (apart + maker.offset - reader.offset) // board.interval)
+            span = max(span, 1 + (apart + maker.offset - reader.offset) // interval)
     levels.span[level + 1] = span

@@ -42,18 +42,33 @@ def least_weight(edge, tasks):
 
 
 @compiled
-def longest_paths(graph, interval, far):
+def closest(tasks, edges, i, j, first_stride, second_stride, interval):
+    """Least start of task j after task i, in cycles, by the edges between them at these strides; NO_PATH without any.
+
+    tasks: Task[task]; edges: Edge[edge].
+    """
+    least = NO_PATH
+    for e in range(edges.shape[0]):
+        edge = edges[e]
+        if edge.producer == i and edge.consumer == j:
+            weight = edge_weight(edge, tasks, first_stride, second_stride)
+            least = max(least, weight - edge.distance * interval)
+    return least
+
+
+@compiled
+def longest_paths(tasks, edges, interval, far):
     """Fill `far: i8[task, task], cycles` with the least difference of starts, NO_PATH where nothing binds a pair.
 
     Returns whether the dependencies can be met: no cycle of them has a positive length.
     """
-    n = graph.tasks.shape[0]
+    n = tasks.shape[0]
     far[:] = NO_PATH
     for i in range(n):
         far[i, i] = 0
-    for e in range(graph.edges.shape[0]):
-        edge = graph.edges[e]
-        weight = least_weight(edge, graph.tasks)
+    for e in range(edges.shape[0]):
+        edge = edges[e]
+        weight = least_weight(edge, tasks)
         if weight > NO_PATH:
             i, j = edge.producer, edge.consumer
             far[i, j] = max(far[i, j], weight - edge.distance * interval)
@@ -118,19 +133,19 @@ def in_flight(reading, tasks, maker_stride, freed, step, interval):
 
 
 @compiled
-def settle_stages(graph, places, interval):
+def settle_stages(tasks, edges, places, interval):
     """Set the stages of `places: Place[task]` to the least ones for their offsets and strides.
 
     Returns False when the dependencies contradict each other.
     """
-    n = graph.tasks.shape[0]
+    n = tasks.shape[0]
     for i in range(n):
         places[i].stage = 0
     for _ in range(n + 1):
         changed = False
-        for e in range(graph.edges.shape[0]):
-            edge = graph.edges[e]
-            least = places[edge.producer].stage + stage_step(edge, graph.tasks, places, interval)
+        for e in range(edges.shape[0]):
+            edge = edges[e]
+            least = places[edge.producer].stage + stage_step(edge, tasks, places, interval)
             if least > places[edge.consumer].stage:
                 places[edge.consumer].stage = least
                 changed = True
@@ -150,11 +165,11 @@ def stage_step(edge, tasks, places, interval):
 
 
 @compiled
-def cycle_interval(graph, low, high):
+def cycle_interval(tasks, edges, low, high):
     """The least interval from `low` to `high` at which no cycle of dependencies is too long; else high + 1."""
-    far = np.empty((graph.tasks.shape[0], graph.tasks.shape[0]), np.int64)
+    far = np.empty((tasks.shape[0], tasks.shape[0]), np.int64)
     # A cycle of negative total distance asks for a short interval, so that the answers need not be monotone: try each.
     for interval in range(low, high + 1):
-        if longest_paths(graph, interval, far):
+        if longest_paths(tasks, edges, interval, far):
             return interval
     return high + 1
