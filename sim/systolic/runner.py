@@ -216,7 +216,7 @@ def stream_table(tasks: Sequence[Task]) -> np.ndarray:
                 start=task.issue.start,
                 stride=task.issue.stride,
                 skew=stream.skew,
-                count=task.tile.steps,
+                steps=task.tile.steps,
                 lanes={"left": task.tile.rows, "sideways": 1}.get(stream.side, task.tile.cols),
                 base=stream.words.base,
                 step_words=stream.words.step_words,

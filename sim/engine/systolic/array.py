@@ -68,7 +68,7 @@ def inject(stream, now, tags, values, memory, stamps, log):
     since = now.cycle - stream.start
     for lane in range(stream.lanes):
         age = since - lane * stream.skew
-        if age < 0 or age % stream.stride != 0 or age // stream.stride >= stream.count:
+        if age < 0 or age % stream.stride != 0 or age // stream.stride >= stream.steps:
             continue
         step = age // stream.stride
         word = stream.base + step * stream.step_words + lane * stream.lane_words
@@ -85,7 +85,7 @@ def inject(stream, now, tags, values, memory, stamps, log):
             note(log, WORD_EARLY, now)
         if put(values, tags, row, col, link, memory[word], tag):
             note(log, LINK_TAKEN, now)
-    return since < (stream.lanes - 1) * stream.skew + (stream.count - 1) * stream.stride
+    return since < (stream.lanes - 1) * stream.skew + (stream.steps - 1) * stream.stride
 
 
 @compiled

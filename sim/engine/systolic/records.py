@@ -42,7 +42,7 @@ class Stream(NamedTuple):
     start: int  # cycle in which lane 0 gets step 0
     stride: int  # cycles from step to step
     skew: int  # cycles from lane to lane
-    count: int  # steps
+    steps: int
     lanes: int
     base: int  # word
     step_words: int

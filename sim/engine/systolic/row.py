@@ -1,7 +1,7 @@
 """The common case in one loop: PEs of a row that run one more step of a product, with nothing in the way.
 
 What a call costs is what its arrays weigh, so the loop over columns stays in one function. Anything but the
-common case is left untouched for the careful way of `pe_array.visit`; both give the same answer, which a
+common case is left untouched for the careful way of `array.visit`; both give the same answer, which a
 test holds them to.
 """
 
@@ -54,7 +54,7 @@ def flow_row(tasks, now, first, tags, values, file, pes, log):
     """Run the PEs of a row from column `first` leftwards; the column that needs the careful way, or -1 at
     the end.
 
-    Arrays as in `pe_cell.fire`; tags: i8[link, row, col], tags[0, row, -1] counts the row's tokens. The row
+    Arrays as in `cell.fire`; tags: i8[link, row, col], tags[0, row, -1] counts the row's tokens. The row
     is not the bottom one, and columns have one link.
     """
     cycle, row = now.cycle, now.row
