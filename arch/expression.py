@@ -2,25 +2,25 @@
 
 One small language serves area formulas, tile sizes, workload sizes and sweeps:
 
-    or, and, not, == != < <= > >= (not chained), + -, * / // %, unary -, ** (right to left), calls, ( )
+    or, and, not, == != < <= > >= (not chained), + -, * / // %, unary -, ** or ^ (right to left), calls, ( )
 
-with Python's precedence. `GLB.size_bytes` is one name; `16 MiB` is a literal in bytes; 'onchip' is a text
-to compare; `1e6` is a whole number. Arithmetic uses Python's operators, everything else (comparisons and
-logic included) goes through a table of functions, so the same tree evaluates numpy arrays when the caller
-passes vectorised functions. Both sides of `and`, `or` and `choose` are always evaluated, because arrays
-cannot be evaluated lazily.
+with Python's precedence; `^` is another spelling of `**`, as in Einsums. `GLB.size_bytes` is one name; `16 MiB`
+is a literal in bytes; 'onchip' is a text to compare; `1e6` is a whole number. Arithmetic uses Python's operators,
+everything else (comparisons and logic included) goes through a table of functions, so the same tree evaluates numpy
+arrays when the caller passes vectorised functions. Both sides of `and`, `or` and `choose` are always evaluated,
+because arrays cannot be evaluated lazily.
 """
 
 import operator
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 from arch.functions import ARITIES, SCALAR_FUNCTIONS
 from arch.names import nearest
 from arch.quantity import dimension_of_unit, size_units_bytes
+from einsums.tokens import POWER, Cursor, Token, Tokenizer, UnknownCharacterError
 
 __all__ = [
     "SCALAR_FUNCTIONS",
@@ -36,18 +36,12 @@ __all__ = [
 
 # Bounds on what a user may write, far above any formula: they keep the recursion and the integers small.
 _LONGEST_TEXT = 1000
-_DEEPEST_NESTING = 40
 _MOST_TOKENS = 250
 _LARGEST_POWER_BITS = 4096
 
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _KEYWORDS = ("and", "or", "not")
-_TOKEN = re.compile(
-    r"(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-    r"|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"
-    r"|(?P<text>'[^']*'|\"[^\"]*\")"
-    r"|(?P<symbol>\*\*|//|==|!=|<=|>=|[-+*/%<>(),])"
-)
+_TOKENIZER = Tokenizer((*_COMPARISONS, *POWER, "//", *"+-*/%(),"), dotted_names=True, quoted_texts=True)
 
 
 @dataclass(frozen=True)
@@ -107,81 +101,45 @@ def _iter_names(node: Node) -> Iterator[str]:
                 yield from _iter_names(argument)
 
 
-class _Token(NamedTuple):
-    kind: str  # number, name, text, symbol, end
-    text: str
-    column: int  # from 1
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens = []
-    position = 0
-    while position < len(text):
-        if text[position].isspace():
-            position += 1
-            continue
-        match = _TOKEN.match(text, position)
-        if match is None:
-            found = "a text that is not closed" if text[position] in "'\"" else f"'{text[position]}'"
-            raise ValueError(f"unexpected {found} at column {position + 1} of '{text}'")
-        tokens.append(_Token(str(match.lastgroup), match.group(), position + 1))
-        position = match.end()
+def _tokens(text: str) -> list[Token]:
+    try:
+        tokens = _TOKENIZER.tokens(text)
+    except UnknownCharacterError as error:
+        found = "a text that is not closed" if error.character in "'\"" else f"'{error.character}'"
+        raise ValueError(f"unexpected {found} at column {error.column} of '{text}'") from None
     if len(tokens) > _MOST_TOKENS:
         raise ValueError(f"expected an expression of at most {_MOST_TOKENS} words, got {len(tokens)}")
-    return [*tokens, _Token("end", "the end", len(text) + 1)]
+    return tokens
 
 
 def _whole(value: Fraction) -> int | float:
     return int(value) if value.denominator == 1 else float(value)
 
 
-class _Parser:
+class _Parser(Cursor):
     """Recursive descent over the tokens of one text; each method parses one level of precedence."""
 
+    deepest_nesting = 40
+
     def __init__(self, text: str) -> None:
+        super().__init__(_tokens(text), Token("end", "the end", len(text) + 1))
         self.text = text
-        self.tokens = _tokens(text)
-        self.position = 0
-        self.nesting = 0
 
-    @property
-    def next(self) -> _Token:
-        return self.tokens[self.position]
-
-    def take(self) -> _Token:
-        self.position += 1
-        return self.tokens[self.position - 1]
-
-    def take_if(self, *symbols: str) -> str | None:
-        if self.next.kind in ("symbol", "name") and self.next.text in symbols:
-            return self.take().text
-        return None
-
-    def fail(self, problem: str, token: _Token) -> ValueError:
-        return ValueError(f"{problem} at column {token.column} of '{self.text}'")
+    def error(self, problem: str, token: Token | None = None) -> ValueError:
+        return ValueError(f"{problem} at column {(token or self.token).column} of '{self.text}'")
 
     def unexpected(self, expected: str) -> ValueError:
-        found = self.next.text if self.next.kind == "end" else f"'{self.next.text}'"
-        return self.fail(f"expected {expected}, got {found}", self.next)
+        return self.error(f"expected {expected}, got {self.found}")
 
     def parse(self) -> Node:
         node = self.disjunction()
-        if self.next.kind != "end":
+        if self.token.kind != "end":
             raise self.unexpected("an operator or the end")
-        return node
-
-    def nested(self, parse_inner: Callable[[], Node]) -> Node:
-        """Runs one more level of recursion, within bounds."""
-        self.nesting += 1
-        if self.nesting > _DEEPEST_NESTING:
-            raise self.fail(f"more than {_DEEPEST_NESTING} levels of nesting", self.next)
-        node = parse_inner()
-        self.nesting -= 1
         return node
 
     def left_to_right(self, symbols: Mapping[str, str], operand: Callable[[], Node]) -> Node:
         node = operand()
-        while symbol := self.take_if(*symbols):
+        while symbol := self.take(*symbols):
             node = Call(symbols[symbol], (node, operand()))
         return node
 
@@ -192,18 +150,18 @@ class _Parser:
         return self.left_to_right({"and": "and"}, self.negation)
 
     def negation(self) -> Node:
-        if self.take_if("not"):
+        if self.take("not"):
             return Call("not", (self.nested(self.negation),))
         return self.comparison()
 
     def comparison(self) -> Node:
         left = self.sum()
-        symbol = self.take_if(*_COMPARISONS)
-        if symbol is None:
+        symbol = self.take(*_COMPARISONS)
+        if not symbol:
             return left
         node = Call(_COMPARISONS[symbol], (left, self.sum()))
-        if self.next.text in _COMPARISONS:
-            raise self.fail("comparisons cannot be chained (use 'and')", self.next)
+        if self.token.text in _COMPARISONS:
+            raise self.error("comparisons cannot be chained (use 'and')", self.token)
         return node
 
     def sum(self) -> Node:
@@ -213,43 +171,43 @@ class _Parser:
         return self.left_to_right({"*": "*", "/": "/", "//": "//", "%": "%"}, self.signed)
 
     def signed(self) -> Node:
-        if self.take_if("-"):
+        if self.take("-"):
             return Call("neg", (self.nested(self.signed),))
-        if self.take_if("+"):
+        if self.take("+"):
             return self.nested(self.signed)
         return self.power()
 
     def power(self) -> Node:
         base = self.primary()
-        if self.take_if("**"):
+        if self.take(*POWER):
             return Call("**", (base, self.nested(self.signed)))  # binds tighter than a minus on its left only
         return base
 
     def primary(self) -> Node:
-        token = self.next
+        token = self.token
         if token.kind == "number":
             return self.number()
         if token.kind == "text":
-            return Text(self.take().text[1:-1])
+            return Text(self.advance().text[1:-1])
         if token.kind == "name" and token.text not in _KEYWORDS:
             return self.name_or_call()
-        if self.take_if("("):
+        if self.take("("):
             node = self.nested(self.disjunction)
             self.close(token)
             return node
         raise self.unexpected("a number, a name or '('")
 
-    def close(self, opening: _Token) -> None:
-        if not self.take_if(")"):
+    def close(self, opening: Token) -> None:
+        if not self.take(")"):
             raise self.unexpected(f"')' for the '(' at column {opening.column}")
 
     def number(self) -> Node:
-        token = self.take()
+        token = self.advance()
         mantissa, _, exponent = token.text.lower().partition("e")
         if len(exponent) > 4:
-            raise self.fail(f"number '{token.text}' is too large", token)
+            raise self.error(f"number '{token.text}' is too large", token)
         exact = Fraction(token.text)
-        if self.next.kind == "name" and self.next.text not in _KEYWORDS:
+        if self.token.kind == "name" and self.token.text not in _KEYWORDS:
             return Number(_whole(exact * self.size_unit_bytes()))
         is_whole = exact.denominator == 1 and "." not in mantissa and len(str(exact.numerator)) <= 18
         if is_whole or (exponent and exact.denominator == 1 and exact < 10**18):
@@ -257,39 +215,39 @@ class _Parser:
         try:
             return Number(float(exact))
         except OverflowError as error:
-            raise self.fail(f"number '{token.text}' is too large", token) from error
+            raise self.error(f"number '{token.text}' is too large", token) from error
 
     def size_unit_bytes(self) -> Fraction:
-        token = self.take()
+        token = self.advance()
         units = size_units_bytes()
         if token.text in units:
             return units[token.text]
         dimension = dimension_of_unit(token.text)
         reason = f", which is the unit of {dimension}" if dimension else nearest(token.text, units)
-        raise self.fail(f"expected an operator or a size unit, got '{token.text}'{reason}", token)
+        raise self.error(f"expected an operator or a size unit, got '{token.text}'{reason}", token)
 
     def name_or_call(self) -> Node:
-        token = self.take()
-        opening = self.next
-        if not self.take_if("("):
+        token = self.advance()
+        opening = self.token
+        if not self.take("("):
             return Name(token.text)
         if token.text not in ARITIES:
-            raise self.fail(f"unknown function '{token.text}'{nearest(token.text, ARITIES)}", token)
+            raise self.error(f"unknown function '{token.text}'{nearest(token.text, ARITIES)}", token)
         arguments: list[Node] = []
-        if self.next.text != ")":
+        if self.token.text != ")":
             arguments.append(self.nested(self.disjunction))
-            while self.take_if(","):
+            while self.take(","):
                 arguments.append(self.nested(self.disjunction))
         self.close(opening)
         self.check_arity(token, len(arguments))
         return Call(token.text, tuple(arguments))
 
-    def check_arity(self, token: _Token, count: int) -> None:
+    def check_arity(self, token: Token, count: int) -> None:
         least, most = ARITIES[token.text]
         if least <= count and (most is None or count <= most):
             return
         wanted = f"at least {least}" if most is None else str(least)
-        raise self.fail(f"'{token.text}' takes {wanted} argument{'s' * (least != 1)}, got {count},", token)
+        raise self.error(f"'{token.text}' takes {wanted} argument{'s' * (least != 1)}, got {count},", token)
 
 
 def parse_expression(source: Any) -> Expression:

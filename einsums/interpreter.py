@@ -4,17 +4,12 @@ For each Einsum, every tensor is gathered over the iteration space, the expressi
 points that do not exist (beyond the end of a ragged partition) become the identity of the reduction, and the
 rest is reduced and placed. Einsums that form an iteration advance together, one step at a time.
 
-Two conventions complete float arithmetic. They follow from reading a zero as an absent value, so that
-products are taken on the intersection of their operands (EDGE notation; Nayak et al., MICRO 2024): **0 * inf
-= 0** and **0 / 0 = 0**. They define the first step of a running quotient such as `RZ[k] * (RY[k+1] / RY[k])`,
-whose old value is 0 and whose old divisor is 0. Any other division by zero is an infinity and NaN stays NaN.
+What an operator computes is in the table of `operators.py`, with two conventions: 0 * inf = 0 and 0 / 0 = 0.
 Coordinates of a result that do not exist hold NaN; an iterative value passes a step that does not exist
-unchanged. `round` rounds halves to even; comparisons and logic give 0 or 1 and read every non-zero value as
-true.
+unchanged.
 """
 
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,77 +18,13 @@ from pydantic import ValidationError
 
 from einsums.graph import iteration_groups
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load
-from einsums.operators import REDUCER_BY_NAME
+from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
 from einsums.problems import listed, nearest
 from einsums.types import Cascade
 from einsums.workload import Workload
 
 Array = NDArray[np.float64]
 Coordinates = NDArray[np.int64]
-
-
-def _multiply(a: Array, b: Array) -> Array:
-    absent = ((a == 0) & np.isinf(b)) | (np.isinf(a) & (b == 0))
-    return np.where(absent, 0.0, a * b)
-
-
-def _divide(a: Array, b: Array) -> Array:
-    return np.where((a == 0) & (b == 0), 0.0, a / b)
-
-
-def _sigmoid(x: Array) -> Array:
-    return np.exp(-np.logaddexp(0.0, -x))
-
-
-MEANING_BY_OPERATOR: dict[str, Callable[..., Any]] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": _multiply,
-    "div": _divide,
-    "pow": np.power,
-    "neg": np.negative,
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-    "and": np.logical_and,
-    "or": np.logical_or,
-    "not": np.logical_not,
-    "max": np.maximum,
-    "min": np.minimum,
-    "clamp": lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    "relu": lambda x: np.maximum(x, 0.0),
-    "abs": np.abs,
-    "sign": np.sign,
-    "select": lambda chosen, a, b: np.where(chosen != 0, a, b),
-    "exp": np.exp,
-    "log": np.log,
-    "log2": np.log2,
-    "softplus": lambda x: np.logaddexp(0.0, x),
-    "sqrt": np.sqrt,
-    "rsqrt": lambda x: 1.0 / np.sqrt(x),
-    "gelu": lambda x: 0.5 * x * (1.0 + np.vectorize(math.erf, otypes=[np.float64])(x / math.sqrt(2.0))),
-    "silu": lambda x: x * _sigmoid(x),
-    "sigmoid": _sigmoid,
-    "tanh": np.tanh,
-    "cos": np.cos,
-    "sin": np.sin,
-    "round": np.round,
-    "floor": np.floor,
-    "ceil": np.ceil,
-}
-
-# `mean` is a sum, divided by the number of existing points afterwards.
-FOLD_BY_REDUCER: dict[str, Callable[..., Any]] = {
-    "add": np.sum,
-    "mean": np.sum,
-    "mul": np.prod,
-    "max": np.max,
-    "min": np.min,
-    "or": lambda values, axis: np.any(values != 0, axis=axis).astype(np.float64),
-}
 
 
 class _Space(NamedTuple):
@@ -250,12 +181,14 @@ class _Machine:
         if einsum.reduction is None:
             return value
         lead = value.shape[: value.ndim - len(space.variables)]
-        identity = REDUCER_BY_NAME[einsum.reduction.operator].identity
-        value = np.where(space.exists, np.broadcast_to(value, lead + space.exists.shape), identity)
+        reducer = REDUCER_BY_NAME[einsum.reduction.operator]
+        if reducer.name == "or":
+            value = (value != 0).astype(np.float64)
+        value = np.where(space.exists, np.broadcast_to(value, lead + space.exists.shape), reducer.identity)
         kept = len(space.variables)
         axes = tuple(place - kept for place, name in enumerate(space.variables) if name in einsum.reduced_variables)
-        total = FOLD_BY_REDUCER[einsum.reduction.operator](value, axis=axes)
-        if einsum.reduction.operator == "mean":
+        total = np.asarray(reducer.fold.reduce(value, axis=axes), dtype=np.float64)
+        if reducer.name == "mean":
             total = total / space.exists.sum(axis=axes)
         return total
 
@@ -315,7 +248,7 @@ class _Machine:
                 return self.load(expr.access, space)
             case Call():
                 arguments = [self.value(argument, space) for argument in expr.arguments]
-                return np.asarray(MEANING_BY_OPERATOR[expr.operator](*arguments), dtype=np.float64)
+                return np.asarray(OPERATOR_BY_NAME[expr.operator].meaning(*arguments), dtype=np.float64)
 
     def load(self, access: Access, space: _Space) -> Array:
         """A tensor gathered over the space: batch axes, then one axis for each variable."""

@@ -11,7 +11,7 @@ from typing import Any, Union
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from einsums.operators import CALL_PRECEDENCE, OPERATOR_BY_NAME, PRECEDENCE, REDUCER_BY_NAME
+from einsums.operators import CALL_PRECEDENCE, OPERATOR_BY_NAME, REDUCER_BY_NAME, Grouping
 
 
 class Noun(BaseModel):
@@ -157,16 +157,15 @@ class Call(Noun):
         return self
 
     def __str__(self) -> str:
-        symbol = OPERATOR_BY_NAME[self.operator].symbol
-        if not symbol:
+        notation = OPERATOR_BY_NAME[self.operator].notation
+        if notation is None:
             return f"{self.operator}({', '.join(map(str, self.arguments))})"
-        own = PRECEDENCE[self.operator]
+        symbol, own, grouping = notation
         if len(self.arguments) == 1:
             gap = " " if symbol.isalpha() else ""
             return f"{symbol}{gap}{_grouped(self.arguments[0], own)}"
-        # `a - b - c` groups to the left and `a ^ b ^ c` to the right; comparisons do not chain
-        left_floor = own + (self.operator == "pow" or own == PRECEDENCE["lt"])
-        right_floor = own + (self.operator != "pow")
+        left_floor = own + (grouping is not Grouping.LEFT)
+        right_floor = own + (grouping is not Grouping.RIGHT)
         return f"{_grouped(self.arguments[0], left_floor)} {symbol} {_grouped(self.arguments[1], right_floor)}"
 
 
@@ -180,11 +179,12 @@ def _arguments(count: int) -> str:
 
 def _grouped(expr: Expr, floor: int) -> str:
     """Text of an operand, in parentheses if it binds less tightly than its place needs."""
-    binding = CALL_PRECEDENCE
-    if isinstance(expr, Call) and OPERATOR_BY_NAME[expr.operator].symbol:
-        binding = PRECEDENCE[expr.operator]
+    notation = None
+    if isinstance(expr, Call):
+        notation = OPERATOR_BY_NAME[expr.operator].notation
     elif isinstance(expr, Const) and expr.value < 0:
-        binding = PRECEDENCE["neg"]
+        notation = OPERATOR_BY_NAME["neg"].notation
+    binding = notation.precedence if notation else CALL_PRECEDENCE
     return f"({expr})" if binding < floor else str(expr)
 
 

@@ -1,47 +1,41 @@
 """Text to Einsums, by recursive descent written by hand.
 
-    statement  := access '=' expr [ '::' reducer '(' variable {',' variable} ')' ]        separated by ';' or
-    a new line access     := TENSOR '[' [ index {',' index} ] ']' index      := RANK | item {('+' | '-') item}
-    item := factor {'*' factor}, factor := integer | variable | RANK expr       := usual precedence: or, and,
-    not, comparison, + -, * /, unary -, ^; calls f(a, b); numbers; accesses
+    statement := access '=' expr [ '::' reducer '(' variable {',' variable} ')' ]    separated by ';' or a new line
+    access    := TENSOR '[' [ index {',' index} ] ']'
+    index     := RANK | item {('+' | '-') item};  item := factor {'*' factor};  factor := integer | variable | RANK
+    expr      := symbols by the precedence of their operators; calls f(a, b); numbers; accesses; ( )
 
 `#` starts a comment. A variable absent on the left is summed unless `::` names another reducer; a named
 reducer must name exactly the absent variables. (It may not name some and leave others to the sum: a maximum
 of sums is not a sum of maxima, so the order would matter.)
 """
 
-import re
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from pydantic import ValidationError
 
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Reduction, Term, iter_loads
 from einsums.operators import (
     FUNCTION_BY_NAME,
-    OPERATOR_BY_NAME,
+    OPERATORS,
     REDUCER_BY_KEYWORD,
     UNSUPPORTED_REDUCERS,
+    Grouping,
+    Notation,
 )
 from einsums.problems import EinsumSyntaxError, nearest
+from einsums.tokens import POWER, Cursor, Token, Tokenizer, UnknownCharacterError
 
-_TOKEN = re.compile(
-    r"(?P<space>[ \t]+)|(?P<comment>\#.*)"
-    r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
-    r"|(?P<symbol>::|//|<=|>=|==|!=|[\[\]()=,;+\-*/^<>%])"
+# By symbol: the name of the operator and how it is written, before its argument or between its two.
+_PREFIX = {o.notation.symbol: (o.name, o.notation) for o in OPERATORS if o.notation and o.arity == 1}
+_INFIX = {o.notation.symbol: (o.name, o.notation) for o in OPERATORS if o.notation and o.arity == 2}
+_INFIX |= {spelling: _INFIX[power] for power in POWER if power in _INFIX for spelling in POWER}
+_NOT_IN_AN_INDEX = ("//", "%", "/", *POWER)
+_TOKENIZER = Tokenizer(
+    {sign for sign in (*_PREFIX, *_INFIX, *_NOT_IN_AN_INDEX, *"[]()=,;", "::") if not sign.isalpha()}, comments=True
 )
-_BINARY = {
-    operator.symbol: operator.name for operator in OPERATOR_BY_NAME.values() if operator.symbol and operator.arity == 2
-}
-_LEVELS: tuple[tuple[str, ...], ...] = (("+", "-"), ("*", "/"))
 # Bounds the depth of an expression, so that no walk over it can exhaust Python's stack.
 _MOST_TOKENS = 600
-_COMPARISONS = ("<", "<=", ">", ">=", "==", "!=")
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    column: int
 
 
 def parse(text: str) -> tuple[Einsum, ...]:
@@ -65,56 +59,35 @@ def parse_einsum(text: str) -> Einsum:
     return einsums[0]
 
 
-def _tokenize(source: str, line: int) -> list[_Token]:
-    tokens: list[_Token] = []
-    position = 0
-    while position < len(source):
-        found = _TOKEN.match(source, position)
-        if found is None:
-            message = f"column {position + 1}: unexpected character '{source[position]}'"
-            raise EinsumSyntaxError(message, line, position + 1)
-        if found.lastgroup not in ("space", "comment"):
-            tokens.append(_Token(str(found.lastgroup), found.group(), position + 1))
-        position = found.end()
-    return tokens
+def _tokenize(source: str, line: int) -> list[Token]:
+    try:
+        return _TOKENIZER.tokens(source)
+    except UnknownCharacterError as error:
+        raise EinsumSyntaxError(f"column {error.column}: {error}", line, error.column) from None
 
 
-class _Statement:
+class _Statement(Cursor):
     """The tokens of one Einsum and a position among them."""
 
-    def __init__(self, tokens: list[_Token], source: str, line: int) -> None:
+    deepest_nesting = 90
+
+    def __init__(self, tokens: list[Token], source: str, line: int) -> None:
         last = tokens[-1]
         end = last.column + len(last.text)
+        super().__init__(tokens, Token("end", "the end of the Einsum", end))
         self.text = source[tokens[0].column - 1 : end - 1]
         self.line = line
         self.start = tokens[0].column
-        self.tokens = [*tokens, _Token("end", "", end)]
-        self.position = 0
 
-    # --- tokens ---------------------------------------------------------------------------------------------
-    @property
-    def token(self) -> _Token:
-        return self.tokens[self.position]
-
-    def advance(self) -> _Token:
-        token = self.token
-        self.position += 1
-        return token
-
-    def take(self, text: str) -> bool:
-        """Step over the symbol if it is next."""
-        if self.token.kind != "end" and self.token.text == text:
-            self.position += 1
-            return True
-        return False
-
-    def fail(self, message: str, token: _Token | None = None) -> NoReturn:
+    def error(self, problem: str, token: Token | None = None) -> EinsumSyntaxError:
         column = (token or self.token).column
-        raise EinsumSyntaxError(f"column {column}: {message}", self.line, column)
+        return EinsumSyntaxError(f"column {column}: {problem}", self.line, column)
+
+    def fail(self, problem: str, token: Token | None = None) -> NoReturn:
+        raise self.error(problem, token)
 
     def expected(self, what: str) -> NoReturn:
-        found = f"'{self.token.text}'" if self.token.kind != "end" else "the end of the Einsum"
-        self.fail(f"expected {what}, found {found}")
+        self.fail(f"expected {what}, found {self.found}")
 
     def need(self, text: str, where: str) -> None:
         if not self.take(text):
@@ -124,12 +97,6 @@ class _Statement:
     def einsum(self) -> Einsum:
         if len(self.tokens) > _MOST_TOKENS:
             self.fail(f"an Einsum of more than {_MOST_TOKENS} words and signs; split it into several")
-        try:
-            return self.whole()
-        except RecursionError:
-            self.fail("parentheses are nested too deeply", self.tokens[0])
-
-    def whole(self) -> Einsum:
         if self.token.text == "(":
             self.fail("several outputs, written (A[i], B[i]) = .., are not supported")
         output = self.access("the tensor that the Einsum writes, such as QK[m,p]")
@@ -200,7 +167,7 @@ class _Statement:
             if self.token.text not in ("+", "-"):
                 break
             sign = 1 if self.advance().text == "+" else -1
-        if self.token.text in ("//", "%", "/"):
+        if self.token.text in _NOT_IN_AN_INDEX:
             self.fail(f"'{self.token.text}' in an index is not supported; an index sums rank variables and integers")
         terms = [term for term in terms if term.scale]  # p - p
         ends = [term for term in terms if not term.variable]
@@ -237,60 +204,42 @@ class _Statement:
         return Term(variable=variable, scale=scale, scale_ranks=tuple(ranks)), 0
 
     # --- expressions ----------------------------------------------------------------------------------------
-    def expr(self) -> Expr:
-        left = self.conjunction()
-        while self.take("or"):
-            left = Call(operator="or", arguments=(left, self.conjunction()))
+    def expr(self, floor: int = 0) -> Expr:
+        """Operands joined by symbols that bind at least as tightly as `floor`."""
+        left = self.operand(floor)
+        while (found := _INFIX.get(self.token.text)) and found[1].precedence >= floor:
+            operator, (_, own, grouping) = found
+            self.advance()
+            if grouping is Grouping.RIGHT:
+                # one below its own precedence, so that an exponent may have a sign: 2 ^ -1
+                right = self.nested(lambda: self.expr(own - 1))  # noqa: B023 (called at once)
+            else:
+                right = self.expr(own + 1)
+            left = Call(operator=operator, arguments=(left, right))
+            if grouping is Grouping.NONE and self.is_as_tight(found[1]):
+                self.fail("comparisons do not chain; use 'and' or parentheses")
         return left
 
-    def conjunction(self) -> Expr:
-        left = self.negation()
-        while self.take("and"):
-            left = Call(operator="and", arguments=(left, self.negation()))
-        return left
+    def is_as_tight(self, notation: Notation) -> bool:
+        """Whether the next symbol binds exactly as tightly."""
+        found = _INFIX.get(self.token.text)
+        return found is not None and found[1].precedence == notation.precedence
 
-    def negation(self) -> Expr:
-        if self.take("not"):
-            return Call(operator="not", arguments=(self.negation(),))
-        return self.comparison()
-
-    def comparison(self) -> Expr:
-        left = self.binary(0)
-        if self.token.text not in _COMPARISONS:
-            return left
-        operator = _BINARY[self.advance().text]
-        right = self.binary(0)
-        if self.token.text in _COMPARISONS:
-            self.fail("comparisons do not chain; use 'and' or parentheses")
-        return Call(operator=operator, arguments=(left, right))
-
-    def binary(self, level: int) -> Expr:
-        if level == len(_LEVELS):
-            return self.unary()
-        left = self.binary(level + 1)
-        while self.token.text in _LEVELS[level]:
-            operator = _BINARY[self.advance().text]
-            left = Call(operator=operator, arguments=(left, self.binary(level + 1)))
-        return left
-
-    def unary(self) -> Expr:
-        if not self.take("-"):
-            return self.power()
-        operand = self.unary()
-        if isinstance(operand, Const):  # a negative number is a number, not an operation
-            return Const(value=-operand.value)
-        return Call(operator="neg", arguments=(operand,))
-
-    def power(self) -> Expr:
-        base = self.primary()
-        if self.take("^"):
-            return Call(operator="pow", arguments=(base, self.unary()))
-        return base
+    def operand(self, floor: int) -> Expr:
+        found = _PREFIX.get(self.token.text)
+        if found is None or found[1].precedence < floor:
+            return self.primary()
+        operator, notation = found
+        self.advance()
+        argument = self.nested(lambda: self.expr(notation.precedence))
+        if operator == "neg" and isinstance(argument, Const):  # a negative number is a number, not an operation
+            return Const(value=-argument.value)
+        return Call(operator=operator, arguments=(argument,))
 
     def primary(self) -> Expr:
         token = self.token
         if self.take("("):
-            inner = self.expr()
+            inner = self.nested(self.expr)
             self.need(")", "to close the parenthesis")
             return inner
         if token.kind == "number" or token.text == "inf":
@@ -306,9 +255,9 @@ class _Statement:
         if name.text not in FUNCTION_BY_NAME:
             self.fail(f"unknown operator '{name.text}'{nearest(name.text, FUNCTION_BY_NAME)}", name)
         self.need("(", f"after {name.text}")
-        arguments = [self.expr()]
+        arguments = [self.nested(self.expr)]
         while self.take(","):
-            arguments.append(self.expr())
+            arguments.append(self.nested(self.expr))
         self.need(")", f"after the arguments of {name.text}")
         arity = FUNCTION_BY_NAME[name.text].arity
         if len(arguments) != arity:

@@ -6,6 +6,7 @@ this process alone where there is no GPU. REQUEST is an .npz of inputs named `SE
 kernel_sets: [name, ...]}.
 RESULT holds `SET/KIND/OPERATOR`, the result with axes as the operator has them: KIND is `exact` (reference in fp64),
 `reference` (in dtype) or `kernel`.
+A request {einsums: [...]} is of single Einsums, as `kernels.elementwise` has them: RESULT holds theirs by name.
 """
 
 import json
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from kernels.cascades import Operand, operators_of
+from kernels.elementwise import run_einsums
 
 DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -53,7 +55,8 @@ def main() -> None:
     source, target = sys.argv[1:]
     with np.load(source) as loaded:
         arrays = {name: loaded[name] for name in loaded.files}
-    results = run_request(arrays, json.loads(str(arrays.pop("request"))))
+    request = json.loads(str(arrays.pop("request")))
+    results = run_einsums(arrays, request["einsums"]) if "einsums" in request else run_request(arrays, request)
     np.savez(target, allow_pickle=False, **results)
 
 

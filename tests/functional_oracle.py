@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from einsums.graph import iteration_groups
-from einsums.interpreter import MEANING_BY_OPERATOR
+from einsums.operators import OPERATOR_BY_NAME, Rounding
 from einsums.types import Access, Call, Cascade, Const, Einsum, Expr, Load
 from mappings.tree import PlacedLeaf, ResolvedTree
 
 SMALLEST = {"add": 0.0, "mean": 0.0, "mul": 1.0, "max": -np.inf, "min": np.inf}
 FOLD = {"add": np.add, "mean": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
-EXACT_IN_FP64 = ("exp", "log", "log2", "rsqrt", "gelu", "silu", "sigmoid", "tanh", "softplus", "pow", "cos", "sin")
 Point = dict[str, int]
 
 
@@ -107,9 +106,10 @@ class ScalarRun:
                 return self.values[expr.access.tensor][self.place(expr.access, point)]
             case Call():
                 arguments = [self.value(argument, point) for argument in expr.arguments]
-                if expr.operator in EXACT_IN_FP64:
+                operator = OPERATOR_BY_NAME[expr.operator]
+                if operator.rounding is Rounding.IN_FP64:
                     arguments = [np.float64(argument) for argument in arguments]
-                return self.scalar(MEANING_BY_OPERATOR[expr.operator](*arguments))
+                return self.scalar(operator.meaning(*arguments))
 
     def step(self, leaf: PlacedLeaf, box: dict[str, tuple[int, int]]) -> None:
         """All points of the sides: results side by side, reduced points as a chain that is then added."""

@@ -18,7 +18,7 @@ from einsums import (
     parse,
     parse_einsum,
 )
-from einsums.operators import FUNCTION_BY_NAME, OPERATOR_BY_NAME, OPERATORS, PRECEDENCE, operator_class
+from einsums.operators import OPERATOR_BY_NAME
 
 
 def index(variable: str, offset: int = 0) -> Index:
@@ -158,26 +158,22 @@ def test_text_of_an_einsum_parses_to_the_same_node(expr: Expr, reducer: str) -> 
     assert str(again) == str(einsum)
 
 
-def test_every_operator_has_a_class_and_a_way_to_be_written() -> None:
-    classes = {
-        "mul",
-        "add",
-        "max",
-        "exp",
-        "div",
-        "log",
-        "rsqrt",
-        "trig",
-        "erf",
-        "sigmoid",
-        "cmp",
-        "select",
-        "round",
-    }
-    for operator in OPERATORS:
-        assert operator_class(operator.name) in classes
-        assert (operator.name in PRECEDENCE) != (operator.name in FUNCTION_BY_NAME)
-    assert operator_class("sub") == "add" and operator_class("mean") == "add"
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("A[] ** 2", "A[] ^ 2"),
+        ("A[] ** B[] ^ C[]", "A[] ^ (B[] ^ C[])"),
+        ("A[] ^ B[] ** C[]", "A[] ** (B[] ** C[])"),
+        ("-A[] ** 2", "-(A[] ^ 2)"),
+        ("A[] ** -2 * B[]", "(A[] ^ (-2)) * B[]"),
+        ("A[] ** -B[] ** C[]", "A[] ^ (-(B[] ^ C[]))"),
+        ("A[] - B[] - C[] * D[] / E[]", "(A[] - B[]) - ((C[] * D[]) / E[])"),
+        ("not A[] < B[] + 1 and C[] or not not D[]", "((not (A[] < (B[] + 1))) and C[]) or (not (not D[]))"),
+        ("A[] * -B[] + C[]", "(A[] * (-B[])) + C[]"),
+    ],
+)
+def test_what_binds_how(text: str, same: str) -> None:
+    assert parse_einsum(f"Y[] = {text}") == parse_einsum(f"Y[] = {same}")
 
 
 # --- refusals -------------------------------------------------------------------------------------------------------------
@@ -226,6 +222,15 @@ def test_every_operator_has_a_class_and_a_way_to_be_written() -> None:
             "column 11: '//' in an index is not supported; an index sums rank variables and integers",
         ),
         (
+            "Y[m] = A[m**2]",
+            "column 11: '**' in an index is not supported; an index sums rank variables and integers",
+        ),
+        (
+            "Y[m] = A[m] + not B[m]",
+            "column 15: 'not' is no value: a rank variable stands inside the brackets of a tensor",
+        ),
+        ("Y[m] = A[m] ** ", "column 15: expected a tensor, a number, a function or '(', found the end of the Einsum"),
+        (
             "Y[m] = A[M+1] * B[m]",
             "column 10: a rank used as an index is the last coordinate and stands alone, as in RD[M1,p]",
         ),
@@ -273,7 +278,12 @@ def test_one_einsum_is_one() -> None:
 def test_depth_is_bounded() -> None:
     with pytest.raises(EinsumSyntaxError) as caught:
         parse("Y[m] = " + "(" * 250 + "A[m]" + ")" * 250)
-    assert str(caught.value) == "column 1: parentheses are nested too deeply"
+    assert str(caught.value) == "column 99: more than 90 levels of nesting"
+    with pytest.raises(EinsumSyntaxError) as caught:
+        parse("Y[m] = " + "A[m] ^ " * 91 + "A[m]")
+    assert str(caught.value) == "column 645: more than 90 levels of nesting"
+    deepest = "Y[m] = " + "(" * 90 + "A[m]" + ")" * 90
+    assert parse_einsum(deepest) == parse_einsum("Y[m] = A[m]")
     with pytest.raises(EinsumSyntaxError) as caught:
         parse("Y[m] = " + " + ".join(["A[m]"] * 200))
     assert str(caught.value) == "column 1: an Einsum of more than 600 words and signs; split it into several"

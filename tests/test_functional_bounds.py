@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import yaml
 
-from einsums.interpreter import MEANING_BY_OPERATOR, interpret
-from einsums.operators import OPERATORS
+from einsums.interpreter import interpret
+from einsums.operators import OPERATORS, Operator, Rounding
 from einsums.types import Cascade
 from sim import load_architecture, load_experiment
 from sim.functional.bounds import error_bounds
-from sim.functional.error_rules import RULES, Approximate
+from sim.functional.error_rules import RULE_BY_OPERATOR, Approximate
 from sim.functional.exponential import (
     EXACT,
     Exponential,
@@ -29,6 +29,7 @@ from tests.test_sim_oracle import described, legal_experiment
 
 CATALOG = Path(__file__).parents[1] / "einsums" / "catalog"
 SEEDS = range(2, 330, 6)
+POSITIVE = ("log", "log2", "sqrt", "rsqrt")  # operators whose argument is tried above 0 only
 
 
 # --- the exponential ----------------------------------------------------------------------------------------
@@ -95,28 +96,48 @@ def test_order_follows_what_the_machine_says() -> None:
 
 
 # --- rules of operators -------------------------------------------------------------------------------------
-def test_every_operator_has_a_rule() -> None:
-    assert set(RULES) == {operator.name for operator in OPERATORS}
-
-
 @pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
 def test_rule_holds_for_arguments_within_their_errors(operator) -> None:
     rng = np.random.default_rng(11)
     scale = 10.0 ** rng.integers(-6, 3, 20_000)
     values = [rng.normal(size=20_000) * rng.choice([1e-3, 1.0, 30.0], 20_000) for _ in range(operator.arity)]
-    if operator.name in ("log", "log2", "sqrt", "rsqrt"):
-        values = [np.abs(v) + 1e-9 for v in values]
+    if operator.name in POSITIVE:
+        values[0] = np.abs(values[0]) + 1e-9
     errors = [np.where(rng.random(20_000) < 0.2, 0.0, np.abs(v) * scale) for v in values]
     with np.errstate(all="ignore"):
-        exact, bound = RULES[operator.name](*(Approximate(v, e) for v, e in zip(values, errors, strict=True)))
+        exact, bound = RULE_BY_OPERATOR[operator.name](
+            *(Approximate(v, e) for v, e in zip(values, errors, strict=True))
+        )
         for share in (-1.0, -0.3, 0.0, 0.7, 1.0):
             signs = [np.where(rng.random(20_000) < 0.5, -share, share) for _ in values]
             moved = [v + s * e for v, s, e in zip(values, signs, errors, strict=True)]
-            found = np.asarray(MEANING_BY_OPERATOR[operator.name](*moved), dtype=float)
+            found = np.asarray(operator.meaning(*moved), dtype=float)
             difference = np.abs(found - exact)
             allowed = np.where(np.isnan(bound), np.inf, bound) * (1 + 1e-9) + 1e-14 * np.abs(exact)
             assert (np.isnan(difference) | (difference <= allowed)).all()
     assert (bound[np.all([e == 0 for e in errors], axis=0)] == 0).all()
+
+
+@pytest.mark.parametrize("operator", OPERATORS, ids=lambda operator: operator.name)
+def test_rounding_is_as_the_table_has_it(operator: Operator) -> None:
+    """In fp32 against fp64: exact, or the rounded true value, or not to be relied on."""
+    rng = np.random.default_rng(5)
+    words = [rng.normal(size=20_000).astype(np.float32) for _ in range(operator.arity)]
+    if operator.name in (*POSITIVE, "pow"):
+        words[0] = np.abs(words[0])
+    found = np.asarray(operator.meaning(*words))
+    exact = np.asarray(operator.meaning(*(word.astype(np.float64) for word in words)), dtype=np.float64)
+    match operator.rounding:
+        case Rounding.CHOOSES:
+            magnitudes = np.abs([*words, np.zeros_like(words[0])]).astype(np.float64)
+            assert (found == exact).all() and (magnitudes == np.abs(exact)).any(axis=0).all()
+        case Rounding.EXACT:
+            assert (found == exact).all()
+        case Rounding.ONCE:  # fp64 has more than twice the digits of fp32, so that rounding it again changes nothing
+            assert found.dtype == np.float32 and (found == exact.astype(np.float32)).all()
+            assert (found != exact).any()
+        case Rounding.IN_FP64:
+            assert (exact.astype(np.float32) != exact).any()
 
 
 # --- bounds -------------------------------------------------------------------------------------------------

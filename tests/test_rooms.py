@@ -23,7 +23,7 @@ ROOMS = ("einsums", "arch", "mappings", "sim", "kernels")
 # Room: the modules of other rooms that it may import.
 MAY_IMPORT = {
     "einsums": (),
-    "arch": (),
+    "arch": ("einsums.tokens",),  # formulas and Einsums are two languages made of the same words and signs
     "mappings": ("einsums", "arch"),
     "kernels": (),
     # Of the kernels what needs the standard library only: plans, and the files that measurements are.
@@ -55,7 +55,7 @@ FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in room
 DOORS = {
     "pydantic": ("einsums", "arch", "mappings", "sim"),
     "pydantic_core": ("einsums", "arch", "mappings", "sim"),  # the part of pydantic for custom types
-    "numpy": ("einsums.interpreter*", "sim", "kernels"),
+    "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels"),
     "networkx": ("einsums.graph",),
     "yaml": ("sim.load",),
     "numba": ("sim.engine",),
@@ -72,8 +72,8 @@ LATE_DOORS = {
     # Libraries that are compared against where they are installed.
     **dict.fromkeys(("flash_attn", "fla"), ("kernels.bench",)),
 }
-# Modules shared by machines that have nothing else installed.
-STANDARD_LIBRARY_ONLY = ("kernels.plans", *(f"kernels.bench.{name}" for name in (
+# Modules shared by rooms, or by machines that have nothing else installed.
+STANDARD_LIBRARY_ONLY = ("einsums.tokens", "kernels.plans", *(f"kernels.bench.{name}" for name in (
     "schema", "structure", "checks", "cases", "work", "harness", "journal", "report", "grid", "choosing", "nvml",
 )))  # fmt: skip
 
@@ -309,6 +309,7 @@ def test_checkout_keeps(rule: str) -> None:
 DEF6 = "def f(a, b, c, d, e, g): pass"
 BROKEN = [
     ("directions", "arch.types", "import einsums", "arch.types:1: arch may not import einsums"),
+    ("directions", "arch.types", "import einsums.parser", "arch.types:1: arch may not import einsums.parser"),
     ("directions", "einsums.types", "from sim.load.nouns import x", "einsums.types:1: einsums may not import sim.load.nouns.x"),
     ("directions", "mappings.types", "import sim", "mappings.types:1: mappings may not import sim"),
     ("directions", "kernels.plans", "import arch", "kernels.plans:1: kernels may not import arch"),
@@ -330,6 +331,7 @@ BROKEN = [
     ("doors", "sim.simulation.flow", "import pandas", "sim.simulation.flow:1: pandas has no door"),
     ("doors", "sim.simulation.flow", "import sqlite3", "sim.simulation.flow:1: sqlite3 enters elsewhere"),
     ("doors", "sim.simulation.flow", "import torch", "sim.simulation.flow:1: torch enters elsewhere"),
+    ("doors", "einsums.tokens", "import pydantic", "einsums.tokens:1: pydantic in a module of the standard library only"),
     ("doors", "kernels.plans", "import numpy", "kernels.plans:1: numpy in a module of the standard library only"),
     ("doors", "kernels.bench", "import pydantic", "kernels.bench:1: pydantic enters elsewhere"),
     (
@@ -362,6 +364,7 @@ BROKEN = [
 KEPT = [
     ("directions", "sim.simulation.flow", "import einsums, arch, mappings.types\nfrom kernels.plans import plan"),
     ("directions", "sim.verify", "def f():\n    from kernels.reference import attend"),
+    ("directions", "arch.expression", "from einsums.tokens import Token"),
     ("directions", "mappings.check", "from arch.types import Memory\nfrom mappings.types import Loop"),
     ("floors", "sim.lower.rows", "from sim.load.nouns import x\nfrom sim.lower.ranks import y\nimport mappings"),
     ("floors", "sim.__main__", "from sim.commands import designs\nfrom sim import simulate"),

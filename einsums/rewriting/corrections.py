@@ -30,7 +30,6 @@ from einsums.rewriting.homomorphism import (
 from einsums.rewriting.naming import element_name, local_name, stem_of
 from einsums.rewriting.nouns import Form
 
-JOINING = {"add": "add", "max": "max", "min": "min", "mul": "mul", "or": "or"}
 # A running maximum that starts here, not at -inf, stays finite over a tile whose values are all -inf, and
 # exp(-inf - maximum) is 0 there and not exp(-inf + inf); it may still be scaled without overflow.
 _START = {"max": -1e300, "min": 1e300}
@@ -147,7 +146,9 @@ class Builder:
             return
         joined = self.draft.fresh("R" + stem_of(found.name))
         old, new = self.running(joined, found)
-        expr = Call(operator=JOINING[reducer], arguments=(old, local))
+        joins = REDUCER_BY_NAME[reducer].joins
+        assert joins is not None  # others were refused before anything was built
+        expr = Call(operator=joins, arguments=(old, local))
         self.draft.put(Einsum(output=new.access, expr=expr), found.name)
         self.draft.initial[joined] = _START.get(reducer, REDUCER_BY_NAME[reducer].identity)
         self.versions[found.name] = Versions(new, old, new)

@@ -10,10 +10,11 @@ This module says what is carried over; `corrections` builds it.
 from typing import NamedTuple
 
 from einsums.nodes import Access, Call, Einsum, Load
+from einsums.operators import REDUCER_BY_NAME
 from einsums.rewriting.algebra import (
     einsum,
 )
-from einsums.rewriting.corrections import JOINING, Builder, closure_of
+from einsums.rewriting.corrections import Builder, closure_of
 from einsums.rewriting.deferral import count_of
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.homomorphism import (
@@ -100,7 +101,7 @@ def _check_sources(flow: Flow, target: Einsum) -> None:
     for name in closure_of(flow, [target.name]):
         found = flow.einsums[name]
         reduces = flow.outer in found.reduced_variables and not flow.has_rank(name)
-        if reduces and found.reduction is not None and found.reduction.operator not in JOINING:
+        if reduces and found.reduction is not None and REDUCER_BY_NAME[found.reduction.operator].joins is None:
             raise UnknownIdentityError(
                 f"{target.name} needs {name}, and a {found.reduction.operator} has no running form here"
             )

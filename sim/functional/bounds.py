@@ -23,18 +23,16 @@ from numpy.typing import NDArray
 
 from einsums.graph import iteration_groups
 from einsums.nodes import Access, Call, Const, Expr, Load
-from einsums.operators import REDUCER_BY_NAME
-from sim.functional.error_rules import RULES, Approximate, between, product
+from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, ErrorRule, Reducer, Rounding
+from sim.functional.error_rules import RULE_BY_OPERATOR, Approximate, between, product
 from sim.functional.exponential import EXACT, Exponential
-from sim.functional.machine import FOLDS, MOST_POINTS_AT_ONCE, ROUNDED_ONCE, previous_access, stored_tensors
+from sim.functional.machine import MOST_POINTS_AT_ONCE, previous_access, stored_tensors
 from sim.functional.points import Box, Points, reduced_order
 from sim.functional.precision import Precision
 from sim.functional.program import Leaf, Program
 
 Values = NDArray[np.float64]
 SLACK = 1.01  # for the rounding of the interpreter and of this analysis, in fp64
-ROUNDING = frozenset(("add", "sub", "mul", "div", "sqrt"))  # of the operators that are rounded once; others are exact
-CHOOSING = frozenset(("max", "min", "neg", "abs", "relu"))  # operators that make no new word of words
 FUNCTION_UNITS = 8  # by which fp64 functions of numpy, and compositions of them, may be off
 
 
@@ -43,12 +41,14 @@ def error_bounds(
     values: Mapping[str, np.ndarray],
     precision: Precision,
     exponentials: Mapping[str, Exponential] | None = None,
+    doubt: float = 0.0,
 ) -> dict[str, Values]:
     """For every tensor that the program writes a bound on |computed - interpreted|, element by element.
 
-    `values`: the inputs, as words, and what the interpreter gives for them.
+    `values`: the inputs, as words, and what the interpreter gives for them. `doubt`: how far inputs may be off, as a
+    share of themselves.
     """
-    analysis = _Analysis(program, values, precision, exponentials or {})
+    analysis = _Analysis(program, values, precision, exponentials or {}, doubt)
     with np.errstate(all="ignore"):
         for group in iteration_groups(program.cascade):
             analysis.run(group)
@@ -63,10 +63,13 @@ class _Analysis:
         values: Mapping[str, np.ndarray],
         precision: Precision,
         exponentials: Mapping[str, Exponential],
+        doubt: float,
     ) -> None:
         self.program, self.cascade, self.precision = program, program.cascade, precision
         self.values = {name: np.asarray(array, dtype=np.float64) for name, array in values.items()}
         self.errors = {name: np.zeros_like(array) for name, array in self.values.items()}
+        for tensor in self.cascade.inputs:
+            self.errors[tensor.name] += product(np.full((), doubt), np.abs(self.values[tensor.name]))
         self.exponentials = exponentials
         self.stored = stored_tensors(program, precision)
         self.rounded = frozenset(name for name in self.stored if not self.is_word_already(name))
@@ -78,8 +81,13 @@ class _Analysis:
         einsum = self.cascade.einsum(name)
         words = self.stored | {tensor.name for tensor in self.cascade.inputs}
         reduction = einsum.reduction.operator if einsum.reduction else "max"
-        chooses = CHOOSING.issuperset(einsum.map_operators) and reduction in ("max", "min")
-        return chooses and all(access.tensor in words for access in einsum.loads) and not _has_constant(einsum.expr)
+        chooses = all(OPERATOR_BY_NAME[name].rounding is Rounding.CHOOSES for name in einsum.map_operators)
+        return (
+            chooses
+            and reduction in ("max", "min")
+            and all(access.tensor in words for access in einsum.loads)
+            and not _has_constant(einsum.expr)
+        )
 
     def run(self, group: tuple[str, ...]) -> None:
         """The errors of one iteration group, step by step if it has an iterative rank."""
@@ -117,14 +125,17 @@ class _Analysis:
         einsum = self.cascade.einsum(leaf.einsum)
         if einsum.reduction is None:
             return self.approximate(leaf, points, 0, 1).error[0]
-        match einsum.reduction.operator:
-            case "add" | "mean":
+        reducer = REDUCER_BY_NAME[einsum.reduction.operator]
+        match reducer.error:
+            case ErrorRule.SUM:
                 terms, errors = self.sums(leaf, points)
-                return self.sum_error(points, terms, errors, einsum.reduction.operator == "mean", value)
-            case "mul":
+                return self.sum_error(points, terms, errors, reducer.name == "mean", value)
+            case ErrorRule.PRODUCT:
                 return self.product_error(leaf, points)
-            case _:  # max, min, any: no rounding
-                return self.extreme_error(leaf, points, einsum.reduction.operator, value)
+            case ErrorRule.INCREASING:  # max, min, any: no rounding
+                return self.extreme_error(leaf, points, reducer, value)
+            case _:
+                raise AssertionError(f"no bound of a reduction follows {reducer.error}")
 
     def sum_error(self, points: Points, terms: Values, errors: Values, is_mean: bool, value: Values) -> Values:
         unit = self.precision.wide_unit
@@ -180,12 +191,12 @@ class _Analysis:
         count = len(points.order.coordinates) * self.precision.wide_unit
         return most - least + count / (1 - count) * most
 
-    def extreme_error(self, leaf: Leaf, points: Points, operator: str, value: Values) -> Values:
+    def extreme_error(self, leaf: Leaf, points: Points, reducer: Reducer, value: Values) -> Values:
         """A maximum lies between those of the least and of the greatest terms; so does a minimum."""
-        fold, identity = FOLDS[operator], REDUCER_BY_NAME[operator].identity
+        fold, identity = reducer.fold, reducer.identity
         low, high = np.full(points.shape, identity), np.full(points.shape, identity)
         for part in self.iter_parts(leaf, points, absent=identity):
-            terms = (part.value != 0).astype(np.float64) if operator == "or" else part.value
+            terms = (part.value != 0).astype(np.float64) if reducer.name == "or" else part.value
             low = fold(low, fold.reduce(terms - part.error, axis=0))
             high = fold(high, fold.reduce(terms + part.error, axis=0))
         return between(value, low, high)
@@ -233,17 +244,18 @@ class _Analysis:
 
     def call(self, leaf: Leaf, expr: Call, arguments: list[Approximate]) -> Approximate:
         """One operator: what its arguments' errors make of it, and its own rounding."""
-        value, error = RULES[expr.operator](*arguments)
+        value, error = RULE_BY_OPERATOR[expr.operator](*arguments)
         magnitude = np.abs(value) + error
+        rounding = OPERATOR_BY_NAME[expr.operator].rounding
         if expr.operator == "exp":
             exponential = self.exponentials.get(leaf.array, EXACT)
             furthest = np.abs(arguments[0].value) + arguments[0].error
             relative = np.asarray(exponential.relative_error(furthest, self.precision), dtype=np.float64)
             error = error + product(relative, magnitude)
             error = error + self.precision.wide_smallest_normal
-        elif expr.operator in ROUNDING:
+        elif rounding is Rounding.ONCE:
             error = error + self.precision.wide_unit * magnitude + self.precision.wide_smallest
-        elif expr.operator not in ROUNDED_ONCE:
+        elif rounding is Rounding.IN_FP64:
             units = FUNCTION_UNITS if self.is_twice else 1
             error = error + units * self.precision.wide_unit * magnitude + self.precision.wide_smallest_normal
         # An infinite result of known arguments is exact.

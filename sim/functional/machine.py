@@ -22,9 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.graph import iteration_groups
-from einsums.interpreter import MEANING_BY_OPERATOR
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load
-from einsums.operators import REDUCER_BY_NAME
+from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, Rounding
 from einsums.types import Cascade
 from sim.functional.places import Places
 from sim.functional.points import Box, Points, ReducedOrder, reduced_order
@@ -34,34 +33,6 @@ from sim.functional.program import Leaf, Program
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
 
-# Operators that numpy rounds once in the type of their arguments; others are computed in fp64 and rounded.
-ROUNDED_ONCE = frozenset(
-    (
-        "add",
-        "sub",
-        "mul",
-        "div",
-        "neg",
-        "max",
-        "min",
-        "clamp",
-        "relu",
-        "abs",
-        "sign",
-        "select",
-        "sqrt",
-        "round",
-        "floor",
-    )
-) | frozenset(("ceil", "lt", "le", "gt", "ge", "eq", "ne", "and", "or", "not"))
-FOLDS: dict[str, Any] = {
-    "add": np.add,
-    "mean": np.add,
-    "mul": np.multiply,
-    "max": np.maximum,
-    "min": np.minimum,
-    "or": np.maximum,
-}
 MOST_POINTS_AT_ONCE = 1 << 18  # of an expression's value; more are evaluated in parts
 MOST_POINTS_SIDE_BY_SIDE = 1 << 20
 FEW_RESULTS = 128  # below, one call that keeps every partial sum beats a call for each point
@@ -280,7 +251,7 @@ class _Machine:
         """Fold all reduced points of a step into `total`, group by group."""
         einsum = self.cascade.einsum(leaf.einsum)
         assert einsum.reduction is not None
-        fold, identity = FOLDS[einsum.reduction.operator], _identity(einsum)
+        fold, identity = REDUCER_BY_NAME[einsum.reduction.operator].fold, _identity(einsum)
         rows = self.values(leaf, points)
         exists = points.exists
         at_once = max(1, MOST_POINTS_AT_ONCE // max(1, total.size))
@@ -326,9 +297,10 @@ class _Machine:
 
     def apply(self, operator: str, arguments: list[Array]) -> Array:
         """One operator, rounded once."""
-        if operator not in ROUNDED_ONCE:
+        row = OPERATOR_BY_NAME[operator]
+        if row.rounding is Rounding.IN_FP64:
             arguments = [argument.astype(np.float64) for argument in arguments]
-        return np.asarray(MEANING_BY_OPERATOR[operator](*arguments), dtype=self.precision.wide)
+        return np.asarray(row.meaning(*arguments), dtype=self.precision.wide)
 
 
 def fold_in_order(fold: np.ufunc, rows: Array, total: Array) -> None:

@@ -125,15 +125,14 @@ def run_operators(
         "kernels": [],
         "kernel_sets": [one.name for one in sets],
     }
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.pop("TRITON_INTERPRET", None)
+    environment = clean_environment()
     if backend == "triton":
         request["kernels"] = [operator.name for operator in operators]
         if not _has_gpu(environment):
             environment["TRITON_INTERPRET"] = "1"
             request |= {"kernels": _closest(cascade.name, operators), "kernel_sets": INTERPRETED_SETS}
     arrays = {f"{one.name}/{name}": array for one in sets for name, array in one.arrays.items()}
-    found = _run(request, arrays, environment)
+    found = run_process(request, arrays, environment)
     device = str(found.pop("device"))
     results = []
     for operator in operators:
@@ -147,6 +146,13 @@ def run_operators(
     return Backend(backend, device), tuple(results)
 
 
+def clean_environment() -> dict[str, str]:
+    """The environment of the kernels' process: this checkout's rooms, and torch on a GPU where there is one."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("TRITON_INTERPRET", None)
+    return environment
+
+
 def _closest(cascade: str, operators: tuple[Any, ...]) -> list[str]:
     """Of each result the operator that takes the steps of a cascade; the first where none does."""
     chosen: dict[str, str] = {}
@@ -155,9 +161,10 @@ def _closest(cascade: str, operators: tuple[Any, ...]) -> list[str]:
     return list(chosen.values())
 
 
-def _run(
+def run_process(
     request: dict[str, Any], arrays: Mapping[str, np.ndarray], environment: dict[str, str]
 ) -> dict[str, np.ndarray]:
+    """What the kernels' process answers to a request (`kernels.cascade_process`); RuntimeError with its last words."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "request.npz", Path(folder) / "result.npz"
         np.savez(source, allow_pickle=False, request=np.array(json.dumps(request)), **arrays)

@@ -21,7 +21,8 @@ def verification_heading(found: Verification) -> str:
     lines += [f"  precision    {'; '.join(precision_text(name) for name, _ in found.comparisons)}"]
     if found.options.backend != "numpy":
         nothing = f"no operator of the kernels computes '{design.cascade.name}'"
-        lines += [f"  operators    {found.backend or nothing}"]
+        lines += [f"  operators    {nothing if found.one_by_one else found.backend}"]
+        lines += [f"  Einsums      each by itself by {found.backend}"] if found.one_by_one else []
     return "\n".join(lines)
 
 

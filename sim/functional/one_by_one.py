@@ -1,0 +1,99 @@
+"""Every Einsum of a cascade by itself in torch, where no operator of the kernels computes the cascade.
+
+An Einsum is given what the interpreter has for its operands, at all of its points and steps at once, and gives its own
+tensor. Which function of torch computes an operator is a column of the table of operators.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from einsums.nodes import Access, Const, Einsum, Expr, Load
+from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
+from sim.functional.points import Box, Points, reduced_order
+from sim.functional.program import Leaf, Program
+from sim.functional.references import Backend, clean_environment, run_process
+
+Arrays = dict[str, np.ndarray]
+
+
+class _Asked(NamedTuple):
+    """One Einsum on one set of inputs: where its results belong, and what they are compared with."""
+
+    key: str
+    einsum: Einsum
+    points: Points
+    expected: np.ndarray
+
+
+def run_one_by_one(program: Program, values_by_set: Mapping[str, Arrays]) -> tuple[Backend, dict[str, Arrays]]:
+    """What torch gives for each Einsum, by set and tensor; elements without a point are those of the interpreter.
+
+    `values_by_set`: under the name of each set its inputs, and what the interpreter gives for every tensor.
+    RuntimeError with the last words of the kernels' process if it fails.
+    """
+    asked: list[_Asked] = []
+    arrays: Arrays = {}
+    requests: list[dict[str, Any]] = []
+    whole: Box = {rank.lower(): (0, program.size(rank.lower())) for rank in program.cascade.leaf_ranks()}
+    for name, values in values_by_set.items():
+        for leaf in program.leaves:
+            one = _asked(program, leaf, whole, name, values)
+            asked.append(one)
+            requests.append(_request(one, values, arrays))
+    results = run_process({"einsums": requests}, arrays, clean_environment())
+    found: dict[str, Arrays] = {name: {} for name in values_by_set}
+    for one in asked:
+        found[one.key.partition("/")[0]][one.einsum.name] = _placed(one, results[one.key])
+    return Backend("torch", str(results["device"])), found
+
+
+def _asked(program: Program, leaf: Leaf, whole: Box, inputs: str, values: Arrays) -> _Asked:
+    points = Points(program.workload, leaf.einsum, whole, reduced_order(program, leaf, whole, 0)).existing()
+    einsum = program.cascade.einsum(leaf.einsum)
+    return _Asked(f"{inputs}/{einsum.name}", einsum, points, values[einsum.name])
+
+
+def _request(one: _Asked, values: Arrays, arrays: Arrays) -> dict[str, Any]:
+    """What the process is told of an Einsum; its operands are added to `arrays`."""
+    einsum, points = one.einsum, one.points
+    for n, access in enumerate(einsum.loads):
+        arrays[f"{one.key}/{n}"] = np.ascontiguousarray(points.gather(values[access.tensor], access), dtype=np.float64)
+    if points.exists is not None:
+        arrays[f"{one.key}/exists"] = points.exists
+    reducer = REDUCER_BY_NAME[einsum.reduction.operator] if einsum.reduction else None
+    return {
+        "name": one.key,
+        "expression": _data(einsum.expr, einsum.loads),
+        "operands": len(einsum.loads),
+        "shape": [len(points.order.coordinates), *points.shape],
+        "reducer": reducer.torch if reducer else None,
+        "identity": reducer.identity if reducer else 0.0,
+        "is_logical": reducer is not None and reducer.name == "or",
+    }
+
+
+def _data(expr: Expr, loads: tuple[Access, ...]) -> Any:
+    """An expression as plain data, with the functions that compute its operators."""
+    match expr:
+        case Const():
+            return expr.value
+        case Load():
+            return {"operand": loads.index(expr.access)}
+        case _:
+            arguments = [_data(argument, loads) for argument in expr.arguments]
+            return {"function": OPERATOR_BY_NAME[expr.operator].torch, "arguments": arguments}
+
+
+def _placed(one: _Asked, result: np.ndarray) -> np.ndarray:
+    """A result [output ...] in the shape of its tensor."""
+    if one.einsum.reduction is not None and one.einsum.reduction.operator == "mean":
+        with np.errstate(all="ignore"):  # a result without points is left out below
+            result = result / one.points.counts()
+    tensor = np.array(one.expected, dtype=np.float64)
+    exists = one.points.target_exists()
+    if exists is not None:
+        result = np.where(exists, result, one.points.gather(tensor, one.einsum.output)[0])
+    one.points.scatter(tensor, one.einsum.output, result)
+    return tensor
