@@ -134,7 +134,7 @@ DESIGN_STRINGS = re.compile(r"flat([-_].*)?", re.IGNORECASE)
 ROOMS_WITHOUT_DESIGNS = ("einsums", "arch", "mappings", "sim")
 
 # What libraries offer under names that begin like private ones: NamedTuples, `os`, and torch and triton to the benchmark.
-OFFERED = {"_replace", "_asdict", "_fields", "_exit", "_dynamo", "_init_handles"}
+OFFERED = {"_replace", "_asdict", "_fields", "_field_defaults", "_exit", "_dynamo", "_init_handles"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
