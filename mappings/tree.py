@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from mappings.types import (
-    Case,
     Leaf,
     Loop,
+    LoopCase,
     Loops,
     Mapping,
     Node,
@@ -65,6 +65,11 @@ class PlacedLeaf:
     forwarded: tuple[str, ...]
     path: str
     recompute: bool = False  # runs again in every iteration of a loop over a rank that its Einsum lacks
+
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The variables that the sides of the array carry, rows before columns."""
+        return tuple(loop.variable for side in ("rows", "columns") for loop in self.spatial if loop.side == side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +145,10 @@ class _Builder:
             yield from ((f"{path}[{i}]", loop) for i, loop in enumerate(loops))
             return
         case = self.chosen_case(loops, path)
-        assert isinstance(case, Case)
+        assert isinstance(case, LoopCase)
         yield from ((f"{path}.cases.{case.value}[{i}]", loop) for i, loop in enumerate(case.loops))
 
-    def chosen_case(self, select: Select | SpatialSelect, path: str) -> Case | SpatialCase:
+    def chosen_case(self, select: Select | SpatialSelect, path: str) -> LoopCase | SpatialCase:
         try:
             value = self.choice(select.parameter)
         except ValueError as error:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sim import load_experiment, simulate
-from sim.commands.checking import NOUNS, kind_of
+from sim.commands.kinds import NOUNS, kind_of
 from sim.load.document import parse_document
 from sim.load.nouns import CATALOGS
 from tests.small_design import FILES, heed_interrupts, run, write_design
@@ -242,7 +242,7 @@ def test_check_of_something_else(design: Path) -> None:
         ),
         (
             "base: hbm2-2000\nset: {timings.tRCDD: {cycles: 3, source: none}}\n",
-            "$.timings.tRCDD: unknown timing 'tRCDD' (did you mean 'tRCD'?)",
+            "$.timings.tRCDD: unknown timing 'tRCDD' (did you mean 'tRCDRD'?)",
         ),
     ],
 )
@@ -326,7 +326,7 @@ def test_interrupted(design: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sim.commands.designs.simulate", interrupt)
+    monkeypatch.setattr("sim.commands.simulate.simulate", interrupt)
     assert run(["simulate", "./experiment.yaml"]) == (130, "", "einfuse: interrupted\n")
 
 

@@ -17,15 +17,19 @@ the chain of one repetition goes in the first slot of the next (docs/cycle-pe.md
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, prod
+from functools import cached_property
+from math import ceil, isfinite, prod
+
+import numpy as np
 
 from arch.types import Architecture, Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
-from sim.cycle.extents import Extents, Walk
 from sim.cycle.nest import Slot
-from sim.lower.flows import FlowBuilder, Touch
+from sim.engine.tables import MachineColumns
+from sim.lower.chains import Chains, Touch
+from sim.lower.walk import Extents, Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,31 +60,55 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineRates:
     """What amounts need to know of the machine."""
 
     architecture: Architecture
+    columns: MachineColumns  # of this one machine
     ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
     spilled: dict[str, Fraction]
     cycles_per_point: dict[str, int]  # by Einsum
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {memory.name: n for n, memory in enumerate(self.architecture.memories)}
+
+    def _of(self, memory: str, column: np.ndarray) -> float:
+        return float(column[0, self._places[memory]])
+
+    @cached_property
+    def word_bytes(self) -> float:
+        return float(self.columns.word_bytes[0])
+
+    @cached_property
+    def clock_hz(self) -> float:
+        return float(self.columns.clock_hz[0])
+
+    def bytes_per_s(self, memory: str) -> float:
+        """Inf where bandwidth is not a limit."""
+        return self._of(memory, self.columns.bandwidth_bytes_per_s)
+
     def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
         """Whole cycles in which a memory moves so many words; 0 where nothing limits it."""
-        found, architecture = self.architecture.memory(memory), self.architecture
-        if found.timing is not None:
-            time_s = words * Fraction(architecture.word_bits) / 8 * seconds_per_byte(found.timing, writes)
-        elif found.bandwidth_bits_per_s is not None:
-            time_s = words * Fraction(architecture.word_bits) / Fraction(found.bandwidth_bits_per_s)
+        timing, moved_bytes = self.architecture.memory(memory).timing, words * Fraction(self.word_bytes)
+        if timing is not None:
+            time_s = moved_bytes * seconds_per_byte(timing, writes)
+        elif isfinite(self.bytes_per_s(memory)):
+            time_s = moved_bytes / Fraction(self.bytes_per_s(memory))
         else:
             return 0
-        return ceil(time_s * Fraction(architecture.clock_hz))
+        return ceil(time_s * Fraction(self.clock_hz))
+
+    def row_bytes(self, memory: str) -> float:
+        return self._of(memory, self.columns.row_bytes)
 
     def row_words(self, memory: str) -> int:
-        return max(1, int(self.architecture.memory(memory).row_bits // self.architecture.word_bits))
+        """Whole words of one row access."""
+        return int(self._of(memory, self.columns.row_words))
 
     def ports(self, memory: str) -> int:
-        found = self.architecture.memory(memory)
-        return min(found.ports, found.banks)
+        """Row accesses at once."""
+        return int(self._of(memory, self.columns.row_accesses))
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:
@@ -93,18 +121,15 @@ def ported_memories(architecture: Architecture) -> tuple[str, ...]:
     )
 
 
-def ways_of(builder: FlowBuilder, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
+def ways_of(chains: Chains, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
     """How the operands of an Einsum come, and its result goes, other than through registers that keep them."""
-    cascade, found = builder.cascade, []
-    registers = builder.machine.registers_of(leaf.array)
-    for name in tensors_of(cascade, leaf):
-        touches = builder.touches_of(name)
-        for touch in (t for t in touches if t.leaf == leaf):
-            place = builder.chain(leaf, name, touches)[-1]
-            forwarded = not touch.writes and name in leaf.forwarded
-            if place.memory != registers and not forwarded:
+    found = []
+    for name in tensors_of(chains.cascade, leaf):
+        for touch in (t for t in chains.touches_of(name) if t.leaf == leaf):
+            place = chains.place_beyond_registers(touch)
+            if place is not None:
                 share = spilled.get(place.memory, Fraction(0))
-                found.append(Way(touch, place.memory, builder.parts_of(touch), share))
+                found.append(Way(touch, place.memory, chains.parts_of(touch), share))
     return found
 
 
@@ -120,7 +145,7 @@ class Sizer:
     """Works amounts out for one slot of a nest."""
 
     walk: Walk
-    machine: Machine
+    machine: MachineRates
     slot: Slot
     ways: list[tuple[Way, tuple[int, ...]]]  # with the loops of the slot outside the tile that moves
     root: str
@@ -239,7 +264,7 @@ class Sizer:
         return longest, (longest - cycles) * slots
 
 
-def latency_of_ways(builder: FlowBuilder, sizer: Sizer) -> int:
+def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
     """Cycles after an op's last issue slot until others may use its result.
 
     A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
@@ -247,13 +272,13 @@ def latency_of_ways(builder: FlowBuilder, sizer: Sizer) -> int:
     follows, and nobody else. What another array reads through memory is complete when the array's skew is over.
     """
     array, leaf = sizer.array, sizer.slot.leaf
-    reduced = set(builder.cascade.einsum(leaf.einsum).reduced_variables)
+    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
     sides = [side.side for side in leaf.spatial if side.variable in reduced]
     latency = 0
     for side in sides:
         declared = array.drain is not None and array.drain.along == side
         latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
-    readers = [touch.leaf for touch in builder.touches_of(leaf.einsum) if not touch.writes]
+    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
     leaves = any(way.touch.writes for way, _ in sizer.ways)
     if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
         latency += array.rows + array.columns - 2

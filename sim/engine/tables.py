@@ -16,11 +16,17 @@ class MachineColumns(NamedTuple):
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray
     drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
+    row_bytes: np.ndarray  # of one access
+    row_words: np.ndarray  # whole words of one access, at least 1
+    row_accesses: np.ndarray  # at once
     rows: np.ndarray
     columns: np.ndarray
+    elements: np.ndarray  # of an array, in all cores
     drain_cycles: np.ndarray
     cycles_per_point: np.ndarray
     pj_per_point: np.ndarray
+    area_um2: np.ndarray  # f8[design, memory, then array], of all cores
+    leakage_w: np.ndarray  # f8[design, memory, then array, then what is beside them], of all cores
     clock_hz: np.ndarray  # f8[design]
     word_bytes: np.ndarray  # f8[design]
     cores: np.ndarray  # f8[design]
@@ -43,6 +49,7 @@ class Shape(NamedTuple):
 
     rows: RowTables  # questions about words fetched, steps and points
     tiles: RowTables  # questions about the first tile of a kept tensor
+    left: RowTables  # questions about what the loops of an Einsum leave of one of its variables
     flows: np.ndarray  # i8[flow, FlowColumn]
     keeps: np.ndarray  # i8[keep, KeepColumn]
     leaves: np.ndarray  # i8[leaf, LeafColumn]

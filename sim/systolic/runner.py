@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from einsums.names import near_or_all
 from sim.engine.record import table
 from sim.engine.systolic import columns as col
 from sim.engine.systolic import records as rec
 from sim.engine.systolic.array import run_array
-from sim.load.suggest import near_or_all
 from sim.systolic.program import (
     ALONG,
     NORTH,
@@ -23,9 +23,9 @@ from sim.systolic.program import (
     SENT_SOUTH,
     SIDES,
     WEST,
-    Place,
+    ArrayTask,
     SystolicArray,
-    Task,
+    WordPlace,
     words_of,
 )
 
@@ -55,7 +55,7 @@ class Hazard:
         return f"{self.kind}: {self.count} times, first in cycle {self.cycle} at {place}"
 
 
-class Span(NamedTuple):
+class TaskSpan(NamedTuple):
     """Cycles of one task; -1 where it never happened."""
 
     firings: int
@@ -74,7 +74,7 @@ class ArrayRun:
     first_cycle: int
     last_cycle: int
     hazards: tuple[Hazard, ...]
-    spans: tuple[tuple[str, Span], ...]
+    spans: tuple[tuple[str, TaskSpan], ...]
     counts: np.ndarray  # i8[row, col, operator], firings
     peak_registers: np.ndarray  # i8[row, col]
 
@@ -100,14 +100,14 @@ class ArrayRun:
             raise ValueError(f"no operator '{operator}'{near_or_all(operator, OPERATORS)}")
         return self.counts[:, :, OPERATORS.index(operator)]
 
-    def span(self, name: str) -> Span:
+    def span(self, name: str) -> TaskSpan:
         """Cycles of the task of that name."""
         by_name = dict(self.spans)
         if name not in by_name:
             raise ValueError(f"no task '{name}'{near_or_all(name, by_name)}")
         return by_name[name]
 
-    def read(self, place: Place, steps: int, lanes: int) -> np.ndarray:
+    def read(self, place: WordPlace, steps: int, lanes: int) -> np.ndarray:
         """f8[step, lane] of what lies at a place."""
         return self.memory[words_of(place, steps, lanes)]
 
@@ -118,7 +118,7 @@ class ArrayRun:
         return self
 
 
-def run_program(array: SystolicArray, tasks: Sequence[Task], memory: np.ndarray) -> ArrayRun:
+def run_program(array: SystolicArray, tasks: Sequence[ArrayTask], memory: np.ndarray) -> ArrayRun:
     """Run a program over `memory: f8[word]`, which is left as it is; its NaNs count as words not yet
     written."""
     words = np.array(memory, dtype=np.float64)
@@ -135,7 +135,7 @@ def run_program(array: SystolicArray, tasks: Sequence[Task], memory: np.ndarray)
     streams = stream_table(tasks)
     table_of_tasks = task_table(tasks, array, index)
     run_array(array.links, array.registers, table_of_tasks, streams, words, stamps, pes, log)
-    spans = tuple((task.issue.name, Span(*log[col.HAZARDS + n].tolist())) for n, task in enumerate(tasks))
+    spans = tuple((task.issue.name, TaskSpan(*log[col.HAZARDS + n].tolist())) for n, task in enumerate(tasks))
     return ArrayRun(
         array,
         words,
@@ -148,7 +148,7 @@ def run_program(array: SystolicArray, tasks: Sequence[Task], memory: np.ndarray)
     )
 
 
-def hazards_of(log: np.ndarray, tasks: Sequence[Task]) -> tuple[Hazard, ...]:
+def hazards_of(log: np.ndarray, tasks: Sequence[ArrayTask]) -> tuple[Hazard, ...]:
     """The hazards that occurred."""
     rows = zip(HAZARDS, log[: col.HAZARDS].tolist(), strict=True)
     return tuple(
@@ -158,7 +158,7 @@ def hazards_of(log: np.ndarray, tasks: Sequence[Task]) -> tuple[Hazard, ...]:
     )
 
 
-def needs_of(task: Task) -> int:
+def needs_of(task: ArrayTask) -> int:
     """Which operands must be there: those that enter, and in the 1D array what comes from above."""
     sides = {stream.side for stream in task.streams}
     north = col.NEEDS_NORTH if "top" in sides or not sides or NORTH in (task.a, task.b, task.c) else 0
@@ -166,15 +166,15 @@ def needs_of(task: Task) -> int:
     return north | along | (col.NEEDS_WEST if sides & {"left", "below"} else 0)
 
 
-def task_table(tasks: Sequence[Task], array: SystolicArray, index: dict[str, int]) -> np.ndarray:
-    """Task[task] of the engine."""
-    return table(rec.Task, (task_row(task, array, index) for task in tasks))
+def task_table(tasks: Sequence[ArrayTask], array: SystolicArray, index: dict[str, int]) -> np.ndarray:
+    """ArrayTaskRow[task] of the engine."""
+    return table(rec.ArrayTaskRow, (task_row(task, array, index) for task in tasks))
 
 
-def task_row(task: Task, array: SystolicArray, index: dict[str, int]) -> rec.Task:
+def task_row(task: ArrayTask, array: SystolicArray, index: dict[str, int]) -> rec.ArrayTaskRow:
     """One task in numbers; index: the number of a task by its name."""
-    out = task.out or Place(-1, 0, 0)
-    return rec.Task(
+    out = task.out or WordPlace(-1, 0, 0)
+    return rec.ArrayTaskRow(
         operator=OPERATORS.index(task.operator),
         a=task.a,
         b=task.b,
@@ -204,12 +204,12 @@ def bits(operands: str) -> int:
     return sum(1 << "abc".index(operand) for operand in set(operands))
 
 
-def stream_table(tasks: Sequence[Task]) -> np.ndarray:
-    """Stream[stream] of the engine, by start."""
+def stream_table(tasks: Sequence[ArrayTask]) -> np.ndarray:
+    """StreamRow[stream] of the engine, by start."""
     rows = table(
-        rec.Stream,
+        rec.StreamRow,
         (
-            rec.Stream(
+            rec.StreamRow(
                 task=number,
                 side=SIDES.index(stream.side),
                 link=task.issue.link,
@@ -229,7 +229,7 @@ def stream_table(tasks: Sequence[Task]) -> np.ndarray:
     return rows[np.argsort(rows["start"], kind="stable")]
 
 
-def check_task(task: Task, array: SystolicArray, words: int, names: tuple[str, ...]) -> None:
+def check_task(task: ArrayTask, array: SystolicArray, words: int, names: tuple[str, ...]) -> None:
     """Refuse a task that the array cannot hold, whatever the schedule."""
     issue, tile = task.issue, task.tile
     wrong = None
@@ -252,7 +252,7 @@ def check_task(task: Task, array: SystolicArray, words: int, names: tuple[str, .
         raise ValueError(f"task '{issue.name}' ({tile.rows}x{tile.cols}, {tile.steps} steps): {wrong}")
 
 
-def wrong_shape(task: Task, array: SystolicArray) -> str | None:
+def wrong_shape(task: ArrayTask, array: SystolicArray) -> str | None:
     """What is wrong with the task's tile and registers, if anything."""
     rows, cols, steps = task.tile
     if not (0 < rows <= array.rows and 0 < cols <= array.cols and steps > 0):
@@ -274,7 +274,7 @@ def wrong_shape(task: Task, array: SystolicArray) -> str | None:
     return None
 
 
-def wrong_words(task: Task, words: int) -> str | None:
+def wrong_words(task: ArrayTask, words: int) -> str | None:
     """What is wrong with the words that the task reads and writes, if anything."""
     lanes_of = {"left": task.tile.rows, "sideways": 1}
     places = [(stream.words, lanes_of.get(stream.side, task.tile.cols)) for stream in task.streams]

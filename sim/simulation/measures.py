@@ -1,0 +1,120 @@
+"""What is reported of designs, as columns over a batch: a result takes a row of them, a sweep takes columns.
+
+Every sum runs from first to last, in the order of the names. Energy of a component is that of what moves or is computed
+there, plus its leakage over the latency; energy by Einsum is without leakage, which no Einsum causes.
+"""
+
+from typing import Generic, NamedTuple, Self, TypeVar
+
+import numpy as np
+
+from arch.types import CHIP
+from einsums.types import Cascade
+from mappings.tree import ResolvedTree
+from sim.engine.analytical import Evaluation, latencies_s, sum_by
+from sim.engine.columns import FlowColumn, LeafColumn
+from sim.engine.tables import Tables
+from sim.lower.machine import MachineShape
+
+Column = TypeVar("Column")
+
+
+class Measures(NamedTuple, Generic[Column]):
+    """f8[design, ...]: the last axis counts what the name or `Labels` says; or one design's row of each."""
+
+    latency_cycles: Column  # [design]
+    latency_s: Column  # [design]
+    energy_pj: Column  # [design, memory, then array, then what is beside them]
+    leakage_pj: Column  # the same; a part of the energy
+    einsum_pj: Column  # [design, leaf]
+    area_um2: Column  # [design, memory, then array]
+    read_bytes: Column  # [design, memory]
+    write_bytes: Column
+    footprint_bytes: Column
+    spilled: Column  # [design, memory], fraction
+    utilization: Column  # [design, leaf]
+    array_utilization: Column  # [design, array]
+    busy_cycles: Column  # [design, leaf]
+    resource_cycles: Column  # [design, array, then memory, then drains]
+
+
+class Labels(NamedTuple):
+    """What the columns of a batch are called."""
+
+    memories: tuple[str, ...]
+    arrays: tuple[str, ...]
+    components: tuple[str, ...]  # in file order
+    charged: tuple[str, ...]  # what energy is charged to: memories, arrays, and what leaks beside them
+    einsums: tuple[str, ...]  # by leaf
+    array_of_leaf: tuple[str, ...]
+    moved: tuple[tuple[str, str, str], ...]  # tensor, memory, direction, by first flow
+
+    @classmethod
+    def of(cls, machine: MachineShape, cascade: Cascade, tree: ResolvedTree, flows: np.ndarray) -> Self:
+        return cls(
+            machine.memories,
+            machine.arrays,
+            machine.components,
+            charged_names(machine),
+            tuple(leaf.einsum for leaf in tree.leaves),
+            tuple(leaf.array for leaf in tree.leaves),
+            tuple(
+                (cascade.tensors[tensor].name, machine.memories[memory], "write" if writes else "read")
+                for tensor, memory, writes in dict.fromkeys(map(_moves, flows))
+            ),
+        )
+
+    @property
+    def resources(self) -> tuple[str, ...]:
+        """What may set the latency, in the order of an evaluation."""
+        return (*self.arrays, *self.memories, "drain")
+
+
+def charged_names(machine: MachineShape) -> tuple[str, ...]:
+    """What energy is charged to, in the order of `Measures`; the last one only where the machine file has a leakage."""
+    return (*machine.memories, *machine.arrays, *([CHIP] if machine.leaks else []))
+
+
+def _moves(flow: np.ndarray) -> tuple[int, int, int]:
+    return int(flow[FlowColumn.TENSOR]), int(flow[FlowColumn.MEMORY]), int(flow[FlowColumn.WRITE])
+
+
+def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
+    """All columns of a batch."""
+    flows, leaves = tables.shape.flows, tables.shape.leaves
+    arrays = tables.machine.rows.shape[1]
+    array_of_leaf = leaves[:, LeafColumn.ARRAY]
+    compute_pj = sum_by(found.compute_pj, array_of_leaf, arrays)
+    beside = np.zeros((compute_pj.shape[0], 1))
+    utilization = utilizations(tables, found)
+    return Measures(
+        latency_cycles=found.latency_cycles,
+        latency_s=latencies_s(tables, found.latency_cycles),
+        energy_pj=np.concatenate([found.memory_pj, compute_pj, beside], axis=1) + found.leakage_pj,
+        leakage_pj=found.leakage_pj,
+        einsum_pj=sum_by(found.flow_pj, flows[:, FlowColumn.EINSUM], leaves.shape[0], found.compute_pj),
+        area_um2=tables.machine.area_um2,
+        read_bytes=found.read_bytes,
+        write_bytes=found.write_bytes,
+        footprint_bytes=found.footprint_bytes,
+        spilled=found.spilled,
+        utilization=utilization,
+        array_utilization=sum_by(utilization, array_of_leaf, arrays),
+        busy_cycles=found.busy_cycles,
+        resource_cycles=found.resource_cycles,
+    )
+
+
+def moved_bytes(tables: Tables, found: Evaluation) -> np.ndarray:
+    """f8[design, moved], as `Labels.moved`: what sweeps do not ask for."""
+    kinds = list(map(_moves, tables.shape.flows))
+    place = {kind: n for n, kind in enumerate(dict.fromkeys(kinds))}
+    return sum_by(found.flow_bytes, np.array([place[kind] for kind in kinds]), len(place))
+
+
+def utilizations(tables: Tables, found: Evaluation) -> np.ndarray:
+    """f8[design, leaf]: share of all element-cycles of its array that an Einsum's points take; an array's is their
+    sum.
+    """
+    elements = tables.machine.elements[:, tables.shape.leaves[:, LeafColumn.ARRAY]]
+    return found.active_pe_cycles / (elements * found.latency_cycles[:, None])
