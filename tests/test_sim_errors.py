@@ -83,7 +83,7 @@ CASES: list[Case] = [
     ("cyclic parents", {MACHINE: [("parent: DRAM", "parent: RFR")]}, DESIGN, 2,
      "machine.yaml:10: $.components.GLB.parent: expected a tree, got the cycle GLB -> RFR -> GLB"),
     ("wrong unit", {MACHINE: [("KiB", "KB/s")]}, DESIGN, 2,
-     "machine.yaml:11: $.components.GLB.size: expected a size such as '16 MiB', got '64 KB/s' (did you mean '64 KiB'?)"),
+     "machine.yaml:11: $.components.GLB.size: expected a size such as '16 MiB', got '64 KB/s' (did you mean '64 kB'?)"),
     ("misspelt unit", {MACHINE: [("KiB", "kiB")]}, DESIGN, 2,
      "machine.yaml:11: $.components.GLB.size: expected a size such as '16 MiB', got '64 kiB' (did you mean '64 KiB'?)"),
     ("wrong dimension of a unit", {MACHINE: [("GHz", "ns")]}, DESIGN, 2,
