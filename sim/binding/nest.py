@@ -10,15 +10,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
-import numpy as np
-
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.cycle.extents import Extents, LoopTile, Walk
 from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import Evaluation, evaluate
 from sim.engine.columns import KeepColumn
-from sim.engine.counting import first_tile_words
+from sim.engine.room import count
 from sim.engine.tables import Tables
 from sim.lower.fit import size_problems
 from sim.lower.flows import FlowBuilder
@@ -64,12 +62,7 @@ class Design:
     @cached_property
     def keep_words(self) -> tuple[int, ...]:
         """Words of the largest tile of every kept tensor, one copy."""
-        tiles = self.tables.shape.tiles
-        words = np.empty((1, tiles.paths.shape[0]))
-        tables = self.tables
-        first_tile_words(
-            tables.extents, tables.loop_tiles, tables.sizes, tiles.paths, tiles.runs, tiles.loop_rank, words
-        )
+        words = count(self.tables, self.tables.shape.tiles)
         return tuple(int(words[0, row]) for row in self.tables.shape.keeps[:, KeepColumn.ROW])
 
     def inside(self, loops: tuple[int, ...]) -> Extents:

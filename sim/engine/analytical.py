@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.columns import FlowColumn, KeepColumn, LeafColumn
-from sim.engine.counting import count_words
+from sim.engine.columns import FlowColumn, LeafColumn
 from sim.engine.moving import add_by_group, move_bytes
-from sim.engine.tables import RowTables, Tables
+from sim.engine.room import count, footprints, room_of
+from sim.engine.tables import Tables
 
 
 class Evaluation(NamedTuple):
@@ -43,8 +43,8 @@ class Evaluation(NamedTuple):
 
 def evaluate(tables: Tables) -> Evaluation:
     """Counts and times of every design of a batch."""
-    counts = count_rows(tables)
-    footprint_bytes = footprints(tables)
+    counts = count(tables, tables.shape.rows)
+    footprint_bytes = footprints(tables, room_of(tables))
     spilled = spilled_fractions(tables, footprint_bytes)
     flow_bytes = np.empty((counts.shape[0], tables.shape.flows.shape[0]))
     move_bytes(counts, spilled, tables.machine.word_bytes, tables.shape.flows, flow_bytes)
@@ -74,62 +74,11 @@ def evaluate(tables: Tables) -> Evaluation:
     )
 
 
-def count_rows(tables: Tables) -> np.ndarray:
-    """counts: f8[design, row], words (or points, or steps); exact up to 2^53."""
-    return _counted(tables, tables.shape.rows)
-
-
-def tile_words(tables: Tables) -> np.ndarray:
-    """f8[design, row of the tiles]: words of the first, and largest, tile of a kept tensor; beside the elements of an
-    array those of the element that holds most.
-    """
-    return _counted(tables, tables.shape.tiles)
-
-
-def _counted(tables: Tables, rows: RowTables) -> np.ndarray:
-    counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
-    count_words(
-        tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.relevant, rows.runs, rows.loop_rank, counts
-    )
-    return counts
-
-
 def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
     """Columns of `values: f8[design, n]` added up by `group: i8[n]` (-1: left out), in order."""
     sums = np.zeros((values.shape[0], groups))
     add_by_group(values, np.ascontiguousarray(group), sums)
     return sums
-
-
-def footprints(tables: Tables) -> np.ndarray:
-    """Bytes each memory (of those beside every element: the fullest one) must hold at once: the largest sum over
-    phases of the tiles that must be there.
-    """
-    keeps = tables.shape.keeps
-    tile_bytes = tile_words(tables) * tables.machine.word_bytes[:, None]
-    needed = np.zeros_like(tables.reserved_bytes)
-    for present in present_keeps(tables):
-        held = np.zeros_like(needed)
-        shared: dict[tuple[int, int], np.ndarray] = {}
-        for keep in keeps[present]:
-            memory, group = int(keep[KeepColumn.MEMORY]), int(keep[KeepColumn.GROUP])
-            size = tile_bytes[:, keep[KeepColumn.ROW]] * keep[KeepColumn.COPIES]
-            if group < 0:
-                held[:, memory] += size
-            else:
-                shared[memory, group] = np.maximum(shared.get((memory, group), 0.0), size)
-        for (memory, _), size in shared.items():
-            held[:, memory] += size
-        needed = np.maximum(needed, held)
-    return needed + tables.reserved_bytes
-
-
-def present_keeps(tables: Tables) -> np.ndarray:
-    """bool[situation, keep]: which tiles must be there together, each different set of them once."""
-    keeps = tables.shape.keeps
-    phases = np.arange(tables.shape.drains.size)[:, None]
-    present = (keeps[:, KeepColumn.FIRST_PHASE] <= phases) & (phases <= keeps[:, KeepColumn.LAST_PHASE])
-    return np.unique(present, axis=0)
 
 
 def spilled_fractions(tables: Tables, footprint_bytes: np.ndarray) -> np.ndarray:

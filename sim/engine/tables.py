@@ -42,9 +42,11 @@ class Shape(NamedTuple):
     """What all designs of a batch share."""
 
     rows: RowTables  # questions about words fetched, steps and points
-    tiles: RowTables  # questions about the first tile of a kept tensor
+    tiles: RowTables  # questions about the first tile of a kept tensor, and about how long it stays
     flows: np.ndarray  # i8[flow, FlowColumn]
     keeps: np.ndarray  # i8[keep, KeepColumn]
+    spans: np.ndarray  # i8[span, SpanColumn]
+    stays: np.ndarray  # i8[keep, position, (loop of a step, whether it brings another tile)]; -1 ends
     leaves: np.ndarray  # i8[leaf, LeafColumn]
     drains: np.ndarray  # i8[phase], leaf whose result drains in this phase; -1: the phase runs Einsums
     parents: np.ndarray  # i8[memory], -1 for the root

@@ -1,0 +1,126 @@
+"""How much each memory must hold at once: the tiles that lie in it together, and how many of each are in flight.
+
+A tile is there in the phases of its spans. A span may depend on numbers: loops that run several times bring a tile's
+next use after Einsums that stand behind the last one. In a pipeline a tile is made in one step and last read some steps
+later, so that several of its kind are there at once:
+
+tiles in flight = ceil((steps of a tile - 1 + reach) / steps of a tile)
+
+with the reach of its users in steps (1: all of them work on the same tile). Those that are passed on piece by piece
+take each other's place, so one less is held. Inside a step all pieces of the steps between are held.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sim.engine.columns import KeepColumn, SpanColumn
+from sim.engine.counting import count_words
+from sim.engine.tables import RowTables, Tables
+
+
+class Room(NamedTuple):
+    """What a batch of designs keeps."""
+
+    tile_bytes: np.ndarray  # f8[design, keep], of all that is held of a tensor's tiles; beside elements: of the fullest
+    present: np.ndarray  # bool[design, moment, keep]
+
+
+def count(tables: Tables, rows: RowTables) -> np.ndarray:
+    """f8[design, row]: words, tiles or iterations that these rows ask for; exact up to 2^53."""
+    counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
+    count_words(
+        tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.relevant, rows.runs, rows.loop_rank, counts
+    )
+    return counts
+
+
+def room_of(tables: Tables) -> Room:
+    """Every tile's bytes, and the moments at which it is there; moments with the same spans stand once."""
+    counts = count(tables, tables.shape.tiles)
+    return Room(held_words(tables, counts) * tables.machine.word_bytes[:, None], present_tiles(tables, counts))
+
+
+def footprints(tables: Tables, room: Room) -> np.ndarray:
+    """f8[design, memory], bytes: the largest sum over moments of what must be there, and what is reserved."""
+    needed = np.zeros_like(tables.reserved_bytes)
+    for moment in range(room.present.shape[1]):
+        needed = np.maximum(needed, held_bytes(tables, room, moment))
+    return needed + tables.reserved_bytes
+
+
+def held_bytes(tables: Tables, room: Room, moment: int) -> np.ndarray:
+    """f8[design, memory]: bytes of the tiles that are there at a moment; those that take turns count once."""
+    held = np.zeros_like(tables.reserved_bytes)
+    shared: dict[tuple[int, int], np.ndarray] = {}
+    for number, keep in enumerate(tables.shape.keeps):
+        present = room.present[:, moment, number]
+        if not present.any():
+            continue
+        memory, group = int(keep[KeepColumn.MEMORY]), int(keep[KeepColumn.GROUP])
+        size = room.tile_bytes[:, number] * present
+        if group < 0:
+            held[:, memory] += size
+        else:
+            shared[memory, group] = np.maximum(shared.get((memory, group), 0.0), size)
+    for (memory, _), size in shared.items():
+        held[:, memory] += size
+    return held
+
+
+def present_tiles(tables: Tables, counts: np.ndarray) -> np.ndarray:
+    """bool[design, moment, keep]: which tiles are there; `counts: f8[design, row of the tiles]`."""
+    spans, keeps = tables.shape.spans, tables.shape.keeps.shape[0]
+    phases = np.arange(tables.shape.drains.size)[:, None]
+    covers = (spans[:, SpanColumn.FIRST] <= phases) & (phases <= spans[:, SpanColumn.LAST])
+    moments = np.unique(covers, axis=0)
+    present = np.zeros((counts.shape[0], moments.shape[0], keeps), bool)
+    for number, span in enumerate(spans):
+        holds = np.ones(counts.shape[0], bool)
+        if span[SpanColumn.MORE] >= 0:
+            holds = counts[:, span[SpanColumn.MORE]] > counts[:, span[SpanColumn.THAN]]
+        present[:, moments[:, number], span[SpanColumn.KEEP]] |= holds[:, None]
+    return present
+
+
+def held_words(tables: Tables, counts: np.ndarray) -> np.ndarray:
+    """f8[design, keep], words of all the tiles of a kept tensor that are there at once."""
+    words = np.empty((counts.shape[0], tables.shape.keeps.shape[0]))
+    flight = tiles_in_flight(tables)
+    for number, keep in enumerate(tables.shape.keeps):
+        tile, between = counts[:, keep[KeepColumn.ROW]], counts[:, keep[KeepColumn.STEP_ROW]]
+        held = tile + (flight[:, number] - 1) * between
+        if keep[KeepColumn.IN_PIECES]:
+            held -= np.where(flight[:, number] > 1, tile, 0.0)
+        words[:, number] = np.maximum(held, tile * keep[KeepColumn.COPIES])
+    return words
+
+
+def tiles_in_flight(tables: Tables) -> np.ndarray:
+    """i8[design, keep]: tiles (of a tile inside a step: steps) of which something is needed at once."""
+    shape = tables.shape
+    flight = np.ones((tables.extents.shape[0], shape.keeps.shape[0]), np.int64)
+    for number, keep in enumerate(shape.keeps):
+        if keep[KeepColumn.REACH] > 1:
+            steps = _steps_of_tile(tables, shape.stays[number])
+            flight[:, number] = -(-(steps - 1 + keep[KeepColumn.REACH]) // steps)
+    return flight
+
+
+def _steps_of_tile(tables: Tables, stays: np.ndarray) -> np.ndarray:
+    """i8[design]: steps for which a tile stays, at the least.
+
+    stays: i8[position, (loop, whether it runs over a rank of the tensor)], the loops of a step outside the tile,
+    outermost first, -1 ends.
+    """
+    steps = np.ones(tables.extents.shape[0], np.int64)
+    extents: dict[int, list[np.ndarray]] = {}
+    for loop, changes in stays[stays[:, 0] >= 0]:
+        root, tile = int(tables.shape.tiles.loop_rank[loop]), tables.loop_tiles[:, loop]
+        cases = extents.get(root, [tables.extents[:, root]])  # full tiles and ragged ones; 0 where there is none
+        trips = np.array([-(-case // tile) for case in cases])
+        least = np.where(trips > 0, trips, trips.max(axis=0)).min(axis=0)
+        steps = np.where(changes & (trips.max(axis=0) > 1), 1, steps * least)
+        extents[root] = [np.minimum(case, tile) for case in cases]
+        extents[root] += [np.where(case > tile, case % tile, 0) for case in cases]
+    return steps
