@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, prod
 
+from arch.rows import moved_bits
 from arch.types import Array
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf
@@ -119,8 +120,8 @@ class Demands:
         machine = self.design.experiment.architecture
         if self.resource(f"{way.memory} ports") is None:
             return 0
-        row_words = max(1, int(machine.memory(way.memory).row_bits // machine.word_bits))
-        return max(fetches, ceil(words / row_words))
+        row_bits = moved_bits(machine.memory(way.memory).row_bits, machine.word_bits)
+        return max(fetches, ceil(words * machine.word_bits / row_bits))
 
     def _add_compute(self, leaf: PlacedLeaf, slots: int, links: dict[str, int], rows: dict[str, int]) -> None:
         array = self.array(leaf)
@@ -211,7 +212,8 @@ class Demands:
             words = moved_bytes / (machine.word_bits / 8) / iterations
             port = self.resource(f"{name} ports")
             if port is not None:
-                rows = max(0.0, words - streamed.get(name, 0.0)) * machine.word_bits / memory.row_bits
+                rows = max(0.0, words - streamed.get(name, 0.0)) * machine.word_bits
+                rows /= moved_bits(memory.row_bits, machine.word_bits)
                 found = self.resources[port]
                 self.resources[port] = Resource(found.name, found.capacity, rows)
             if memory.bandwidth_bits_per_s is not None:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import ceil, prod
 
+from arch.rows import moved_bits
 from arch.types import Architecture, Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
@@ -75,8 +76,10 @@ class Machine:
             return 0
         return ceil(time_s * Fraction(architecture.clock_hz))
 
-    def row_words(self, memory: str) -> int:
-        return max(1, int(self.architecture.memory(memory).row_bits // self.architecture.word_bits))
+    def row_words(self, memory: str) -> Fraction:
+        """Words that the access of a row moves."""
+        row_bits, word_bits = self.architecture.memory(memory).row_bits, self.architecture.word_bits
+        return Fraction(moved_bits(Fraction(row_bits), Fraction(word_bits)) / Fraction(word_bits))
 
     def ports(self, memory: str) -> int:
         found = self.architecture.memory(memory)

@@ -19,7 +19,7 @@ import numpy as np
 
 from sim.engine.columns import FlowColumn, LeafColumn
 from sim.engine.moving import add_by_group, move_bytes
-from sim.engine.room import count, footprints, room_of
+from sim.engine.room import count, room_of
 from sim.engine.tables import Tables
 
 
@@ -44,7 +44,7 @@ class Evaluation(NamedTuple):
 def evaluate(tables: Tables) -> Evaluation:
     """Counts and times of every design of a batch."""
     counts = count(tables, tables.shape.rows)
-    footprint_bytes = footprints(tables, room_of(tables))
+    footprint_bytes = room_of(tables).footprints(tables.reserved_bytes)
     spilled = spilled_fractions(tables, footprint_bytes)
     flow_bytes = np.empty((counts.shape[0], tables.shape.flows.shape[0]))
     move_bytes(counts, spilled, tables.machine.word_bytes, tables.shape.flows, flow_bytes)

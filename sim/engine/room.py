@@ -22,8 +22,14 @@ from sim.engine.tables import RowTables, Tables
 class Room(NamedTuple):
     """What a batch of designs keeps."""
 
-    tile_bytes: np.ndarray  # f8[design, keep], of all that is held of a tensor's tiles; beside elements: of the fullest
-    present: np.ndarray  # bool[design, moment, keep]
+    tile_bytes: np.ndarray  # f8[design, keep], one tile; beside the elements of an array: of the fullest element
+    kept_bytes: np.ndarray  # f8[design, keep], all that is there at once of a tensor's tiles
+    present: np.ndarray  # bool[design, moment, keep]; moments at which the same may be there stand once
+    held_bytes: np.ndarray  # f8[design, moment, memory], tiles that take turns in one place counted once
+
+    def footprints(self, reserved_bytes: np.ndarray) -> np.ndarray:
+        """f8[design, memory]: the most that is there at a moment, and what is reserved."""
+        return self.held_bytes.max(axis=1) + reserved_bytes
 
 
 def count(tables: Tables, rows: RowTables) -> np.ndarray:
@@ -36,33 +42,25 @@ def count(tables: Tables, rows: RowTables) -> np.ndarray:
 
 
 def room_of(tables: Tables) -> Room:
-    """Every tile's bytes, and the moments at which it is there; moments with the same spans stand once."""
+    """The room of every kept tile, and when it takes it."""
     counts = count(tables, tables.shape.tiles)
-    return Room(held_words(tables, counts) * tables.machine.word_bytes[:, None], present_tiles(tables, counts))
+    word_bytes = tables.machine.word_bytes[:, None]
+    tile_bytes = counts[:, tables.shape.keeps[:, KeepColumn.ROW]] * word_bytes
+    kept_bytes, present = kept_words(tables, counts) * word_bytes, present_tiles(tables, counts)
+    moments = [held_bytes(tables, kept_bytes * present[:, moment]) for moment in range(present.shape[1])]
+    return Room(tile_bytes, kept_bytes, present, np.stack(moments, axis=1))
 
 
-def footprints(tables: Tables, room: Room) -> np.ndarray:
-    """f8[design, memory], bytes: the largest sum over moments of what must be there, and what is reserved."""
-    needed = np.zeros_like(tables.reserved_bytes)
-    for moment in range(room.present.shape[1]):
-        needed = np.maximum(needed, held_bytes(tables, room, moment))
-    return needed + tables.reserved_bytes
-
-
-def held_bytes(tables: Tables, room: Room, moment: int) -> np.ndarray:
-    """f8[design, memory]: bytes of the tiles that are there at a moment; those that take turns count once."""
+def held_bytes(tables: Tables, kept_bytes: np.ndarray) -> np.ndarray:
+    """f8[design, memory], bytes of what is there, from `kept_bytes: f8[design, keep]`, 0 for what is not."""
     held = np.zeros_like(tables.reserved_bytes)
     shared: dict[tuple[int, int], np.ndarray] = {}
     for number, keep in enumerate(tables.shape.keeps):
-        present = room.present[:, moment, number]
-        if not present.any():
-            continue
         memory, group = int(keep[KeepColumn.MEMORY]), int(keep[KeepColumn.GROUP])
-        size = room.tile_bytes[:, number] * present
         if group < 0:
-            held[:, memory] += size
+            held[:, memory] += kept_bytes[:, number]
         else:
-            shared[memory, group] = np.maximum(shared.get((memory, group), 0.0), size)
+            shared[memory, group] = np.maximum(shared.get((memory, group), 0.0), kept_bytes[:, number])
     for (memory, _), size in shared.items():
         held[:, memory] += size
     return held
@@ -83,7 +81,7 @@ def present_tiles(tables: Tables, counts: np.ndarray) -> np.ndarray:
     return present
 
 
-def held_words(tables: Tables, counts: np.ndarray) -> np.ndarray:
+def kept_words(tables: Tables, counts: np.ndarray) -> np.ndarray:
     """f8[design, keep], words of all the tiles of a kept tensor that are there at once."""
     words = np.empty((counts.shape[0], tables.shape.keeps.shape[0]))
     flight = tiles_in_flight(tables)

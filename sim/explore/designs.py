@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from arch.components import Memory
+from arch.rows import moved_bits
 from sim.design.assemble import rank_sizes
 from sim.engine.tables import MachineColumns
 from sim.explore import parts as numbers_of
@@ -338,7 +339,7 @@ class Designs:
         instances = self.instances(memory)
         charged = numbers[:, numbers_of.CHARGED]
         share = np.where(charged == numbers_of.ALL, instances, charged) / instances
-        row_bytes = numbers[:, numbers_of.ROW_BITS] / 8
+        row_bytes = moved_bits(numbers[:, numbers_of.ROW_BITS], self.machine_number("word")) / 8
         read = share * numbers[:, numbers_of.READ_PJ] / row_bytes
         write = share * numbers[:, numbers_of.WRITE_PJ] / row_bytes
         capacity = numbers[:, numbers_of.SIZE_BITS] / 8 * instances

@@ -5,6 +5,7 @@ from typing import Self
 
 import numpy as np
 
+from arch.rows import moved_bits
 from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.tree import ResolvedTree
@@ -58,16 +59,15 @@ def machine_row(architecture: Architecture, cascade: Cascade, tree: ResolvedTree
     """One design's row of every column of `MachineColumns`."""
     memories, arrays = architecture.memories, architecture.arrays
     shares = [architecture.charged_instances(m) / architecture.instances(m) for m in memories]
+    row_bytes = [moved_bits(m.row_bits, architecture.word_bits) / 8 for m in memories]
+    rows = list(zip(memories, shares, row_bytes, strict=True))
     operators = [(architecture.array(leaf.array), point_operators(cascade, leaf.einsum)) for leaf in tree.leaves]
     return (
         tuple(np.inf if m.size_bits is None else m.size_bits / 8 for m in memories),
         tuple(np.inf if m.bandwidth_bits_per_s is None else m.bandwidth_bits_per_s / 8 for m in memories),
-        tuple(share * _pj(m.read_pj) / (m.row_bits / 8) for m, share in zip(memories, shares, strict=True)),
-        tuple(share * _pj(m.write_pj) / (m.row_bits / 8) for m, share in zip(memories, shares, strict=True)),
-        tuple(
-            share * _pj(m.read_pj) / (m.row_bits / 8) * m.drains_charged
-            for m, share in zip(memories, shares, strict=True)
-        ),
+        tuple(share * _pj(m.read_pj) / size for m, share, size in rows),
+        tuple(share * _pj(m.write_pj) / size for m, share, size in rows),
+        tuple(share * _pj(m.read_pj) / size * m.drains_charged for m, share, size in rows),
         tuple(float(a.rows) for a in arrays),
         tuple(float(a.columns) for a in arrays),
         tuple(a.drain_cycles for a in arrays),
