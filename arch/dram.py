@@ -21,7 +21,8 @@ from arch.quantity import FrequencyHz, SizeBits, TimeS
 REQUIRED_TIMINGS = {
     "CL": "read to the first beat of its data",
     "CWL": "write to the first beat of its data",
-    "tRCD": "activate to read or write of that bank",
+    "tRCDRD": "activate to read of that bank; tRCD gives both",
+    "tRCDWR": "activate to write of that bank; tRCD gives both",
     "tRP": "precharge to activate of that bank",
     "tRAS": "activate to precharge of that bank",
     "tRRD_S": "activate to activate of another bank",
@@ -39,17 +40,27 @@ GROUP_TIMINGS = {
     "tWTR_L": "last beat of written data to read within a bank group",
 }
 OPTIONAL_TIMINGS = {
+    "tRCD": "activate to read or write of that bank, in place of tRCDRD, tRCDWR or both",
     "tRC": "activate to activate of that bank; tRAS + tRP where it is not given",
     "tRP_ab": "precharge of all banks to activate or refresh; tRP where it is not given",
     "tPPD": "precharge to precharge; no limit where it is not given",
     "tRTW": "read to write; the data bus then idles two cycles where it is not given (JESD79-4: RL + BL/2 + 2 - WL)",
+    "tCCD_S_WR": "write to write; tCCD_S where it is not given",
+    "tCCD_L_WR": "write to write within a bank group; tCCD_L where it is not given",
     "tRFC_pb": "refresh of one bank to its next activate; without it there is no refresh of single banks",
-    "tRREFD": "refresh of one bank to activate or refresh of another; the longest tRRD where it is not given",
+    "tRFC_sb": "refresh of the same bank of every group to its next activate; without it there is no such refresh",
+    "tRREFD": "refresh of some banks to activate of another; the longest tRRD where it is not given",
+    "tPBR2PBR": "refresh of some banks to refresh of others; tRREFD where it is not given",
     "tDQSCK": "delay of read data beyond CL; none where it is not given",
     "tDQSS": "delay of written data beyond CWL; none where it is not given",
 }
 TIMINGS = REQUIRED_TIMINGS | GROUP_TIMINGS | OPTIONAL_TIMINGS
+OF_GROUPS = {*GROUP_TIMINGS, "tCCD_L_WR"}  # without meaning where there is one group only
+# What a refresh of some banks takes, by its policy.
+REFRESH_TIMINGS = {"per-bank": "tRFC_pb", "same-bank": "tRFC_sb"}
+RefreshPolicy = Literal["all-bank", "per-bank", "same-bank", "none"]
 IDLE_BUS_CYCLES = 2  # between read and written data, where tRTW is not given
+_BY_DIRECTION = ("tRCDRD", "tRCDWR")  # what tRCD stands for
 
 
 def _whole_cycles(value: object) -> int:
@@ -96,21 +107,22 @@ class DramController(BaseModel):
     """How a channel's controller orders requests: open rows, first-ready first-come-first-served over a window.
 
     mapping: fields of a burst's number, most significant first; `column=4` is a part of four columns, and one part of
-    a field may be without a size: it takes what the others leave.
+    a field may be without a size: it takes what the others leave. refresh: another policy than the device's own.
     """
 
     model_config = FROZEN
 
     window: Count = 32
     mapping: str = "row:bank:column:group:channel"
-    refresh: Literal["all-bank", "per-bank", "none"] = "all-bank"
+    refresh: RefreshPolicy | None = None
     keep_trace: bool = False
 
 
 class DramTiming(BaseModel):
     """A DRAM system of equal channels: organization, clock and timings.
 
-    A pseudo channel has banks and a data bus of its own and is simulated as a channel.
+    A pseudo channel has banks and a data bus of its own and is simulated as a channel. refresh: all banks at once, bank
+    after bank, the same bank of every group at once, or none.
     """
 
     model_config = FROZEN
@@ -129,6 +141,7 @@ class DramTiming(BaseModel):
     burst_cycles: Count
     command_bus: Literal["shared", "split"] = "shared"  # split: row commands and column commands have a bus each
     command_cycles: CommandCycles = CommandCycles()
+    refresh: RefreshPolicy = "all-bank"
     timings: Annotated[tuple[Timing, ...], BeforeValidator(validated_by_name(TypeAdapter(dict[str, Timing]), "timing"))]
     source: str
 
@@ -144,12 +157,24 @@ class DramTiming(BaseModel):
         for name in unknown:
             yield ("timings", name), f"unknown timing '{name}'{nearest(name, TIMINGS)}"
         wanted = REQUIRED_TIMINGS | (GROUP_TIMINGS if self.bank_groups > 1 else {})
+        if "tRCD" in given:
+            wanted = {name: meaning for name, meaning in wanted.items() if name not in _BY_DIRECTION}
+        if given >= {"tRCD", *_BY_DIRECTION}:
+            yield ("timings", "tRCD"), "tRCD is for reads and writes, and both tRCDRD and tRCDWR are given"
         # What is missing may be there under a wrong name: that is one mistake.
         for name in sorted(wanted.keys() - given) if not unknown else ():
             yield ("timings",), f"missing timing '{name}' ({wanted[name]})"
         if self.bank_groups == 1:
-            for name in sorted(GROUP_TIMINGS.keys() & given):
+            for name in sorted(OF_GROUPS & given):
                 yield ("timings", name), f"timing '{name}' is of bank groups, and there is one group only"
+        if given >= {*REFRESH_TIMINGS.values()}:
+            yield (
+                ("timings", "tRFC_sb"),
+                "a device refreshes single banks (tRFC_pb) or one of every group (tRFC_sb), not both",
+            )
+        needed = REFRESH_TIMINGS.get(self.refresh)
+        if needed is not None and needed not in given:
+            yield ("refresh",), f"refresh {self.refresh} needs the timing '{needed}', which is not given"
 
     def _iter_size_problems(self) -> Iterator[Problem]:
         if self.burst_bits % 8:
@@ -158,13 +183,16 @@ class DramTiming(BaseModel):
             yield ("row",), f"a row of {self.row_bits:g} bit is no whole number of bursts of {self.burst_bits:g} bit"
 
     def _iter_order_problems(self) -> Iterator[Problem]:
-        if self.cycles_of("tCCD_S") < self.burst_cycles:
-            short = self.cycles_of("tCCD_S")
-            message = f"tCCD_S is {short} cycles, but a burst holds the data bus for {self.burst_cycles}"
-            yield ("timings", "tCCD_S"), message
-        pairs = [("tRAS", "tRCD"), ("tREFI", "tRFC")]
+        for name in ("tCCD_S", "tCCD_S_WR"):
+            short = self.cycles_of(name)
+            if short < self.burst_cycles and self.given(name):
+                message = f"{name} is {short} cycles, but a burst holds the data bus for {self.burst_cycles}"
+                yield ("timings", name), message
+        pairs = [("tRAS", name) for name in ("tRCD", *_BY_DIRECTION) if self.given(name)] + [("tREFI", "tRFC")]
         if self.bank_groups > 1:
             pairs += [("tRRD_L", "tRRD_S"), ("tCCD_L", "tCCD_S"), ("tWTR_L", "tWTR_S")]
+            if self.given("tCCD_L_WR") or self.given("tCCD_S_WR"):
+                pairs.append(("tCCD_L_WR", "tCCD_S_WR"))
         for longer, shorter in pairs:
             long, short = self.cycles_of(longer), self.cycles_of(shorter)
             if long < short:
@@ -184,6 +212,12 @@ class DramTiming(BaseModel):
         if timing is not None:
             return timing.at(self.clock_hz)
         match name:
+            case "tRCDRD" | "tRCDWR":
+                return self.cycles_of("tRCD")
+            case "tCCD_S_WR" | "tCCD_L_WR":
+                return self.cycles_of(name.removesuffix("_WR"))
+            case "tPBR2PBR":
+                return self.cycles_of("tRREFD")
             case "tRC":
                 return self.cycles_of("tRAS") + self.cycles_of("tRP")
             case "tRP_ab":

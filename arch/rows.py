@@ -1,4 +1,4 @@
-"""How words lie in the rows of a memory: as many whole words as a row holds, or a word over as many rows as it takes."""
+"""How words lie in rows of a memory: as many whole words as a row holds, or a word over as many rows as it takes."""
 
 from typing import Any
 

@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from sim.cycle.answer import Timing, time_design
+from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.design.assemble import load_experiment
 from sim.design.experiment import stack
 from sim.engine.analytical import evaluate
@@ -22,17 +22,17 @@ DESIGNS = ("unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusema
 LENGTHS = (1024, 4096, 16384, 65536, 262144, 1048576)
 
 
-def timed(name: str, length: int, fast: bool, batch: int = 64) -> tuple[Timing, float, float]:
+def timed(name: str, length: int, fast: bool, batch: int = 64) -> tuple[DesignTiming, float, float]:
     """(where the cycles went, the analytical engine's cycles, seconds of this process)."""
     experiment = load_experiment(name, {"seq_len": length, "batch": batch})
     tables = lower(experiment.structure, stack([experiment]))
     evaluation = evaluate(tables)
     start = time.process_time()
-    timing = time_design(experiment, tables, evaluation, fast)
+    timing = time_design(design_of(experiment, tables, evaluation), fast)
     return timing, float(evaluation.latency_cycles[0]), time.process_time() - start
 
 
-def events(timing: Timing) -> int:
+def events(timing: DesignTiming) -> int:
     return sum(item.run.events for item in timing.runs)
 
 

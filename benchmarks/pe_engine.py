@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sim.systolic.product import DATAFLOWS, Dataflow, Shape, multiply
-from sim.systolic.program import Issue, SystolicArray, Tile, Words
+from sim.systolic.product import DATAFLOWS, Dataflow, ProductShape, multiply
+from sim.systolic.program import ArrayTile, Issue, SystolicArray, Words
 from sim.systolic.runner import run_program
 from sim.systolic.tasks import product_in_place, product_through, to_memory
 
@@ -34,9 +34,9 @@ def product(size: int, steps: int, dataflow: Dataflow) -> Callable[[], int]:
     """A product that fills a square array, with `steps` steps."""
     random = np.random.default_rng(0)
     shapes = {
-        "output": Shape(size, steps, size),
-        "weight": Shape(steps, size, size),
-        "input": Shape(size, size, steps),
+        "output": ProductShape(size, steps, size),
+        "weight": ProductShape(steps, size, size),
+        "input": ProductShape(size, size, steps),
     }
     shape = shapes[dataflow]
     left, right = random.normal(size=(shape.M, shape.K)), random.normal(size=(shape.K, shape.N))
@@ -48,9 +48,9 @@ def interleaved(size: int, steps: int) -> Callable[[], int]:
     """Two products that take alternate cycles of every PE and link."""
     words, random = Words(), np.random.default_rng(0)
     left, top = (words.hold(random.normal(size=(steps, size))) for _ in range(2))
-    tile = Tile(size, size, steps)
+    tile = ArrayTile(size, size, steps)
     first = product_in_place(tile, Issue("stays", 0, 2), left, top, 0)
-    fixed = product_in_place(Tile(size, size, 1), Issue("held", 2 * steps + 2), left, top, 1)
+    fixed = product_in_place(ArrayTile(size, size, 1), Issue("held", 2 * steps + 2), left, top, 1)
     second = product_through(tile, Issue("passes", 2 * steps + 5, 2), left, 1)
     again = product_in_place(tile, Issue("stays again", 2 * steps + 4, 2), left, top, 2)
     tasks = [first, fixed, again, to_memory(second, words.reserve(steps, size))]

@@ -18,6 +18,7 @@ from einsums.types import Access, Cascade
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.lifetime import iter_lifetime_findings
+from mappings.schedules import iter_schedule_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, Node
 from mappings.walk import iter_walk_findings
@@ -364,40 +365,4 @@ def iter_lifetime_problems(c: Combination) -> Iterator[Problem]:
 
 def iter_schedule_problems(c: Combination) -> Iterator[Problem]:
     """Each Einsum runs in one phase, on the array it is bound to, or in a stage that comes after what it reads."""
-    if c.mapping.schedule.kind == "pipelined":
-        yield from _stage_problems(c)
-    elif c.mapping.schedule.kind == "phases":
-        yield from _phase_problems(c)
-
-
-def _stage_problems(c: Combination) -> Iterator[Problem]:
-    stages = [(stage.einsum, stage.stage) for stage in c.mapping.schedule.stages]
-    stage_of = dict(stages)
-    names = [einsum for einsum, _ in stages]
-    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield Problem(f"schedule.stages.{name}", f"Einsum '{name}' has two stages, expected one")
-    running = {tensor for tensor, _ in c.cascade.iterative}
-    for einsum, stage in stage_of.items():
-        for load in c.cascade.einsum(einsum).loads:
-            producer = producer_of(c.cascade, load.tensor)
-            is_old = load.tensor in running and all(i.offset != 1 and i.last_of is None for i in load.indices)
-            if producer is not None and not is_old and stage_of.get(producer, stage) > stage:
-                reads = f"Einsum '{einsum}' in stage {stage} reads '{load.tensor}'"
-                message = f"{reads}, which stage {stage_of[producer]} makes later"
-                yield Problem(f"schedule.stages.{einsum}", message)
-
-
-def _phase_problems(c: Combination) -> Iterator[Problem]:
-    bound = {leaf.einsum: leaf.array for leaf in c.tree.leaves}
-    placed: list[str] = []
-    for i, phase in enumerate(c.mapping.schedule.phases):
-        for lane in phase.lanes:
-            for k, einsum in enumerate(lane.einsums):
-                placed.append(einsum)
-                if bound.get(einsum, lane.array) != lane.array:
-                    message = f"Einsum '{einsum}' runs on '{lane.array}' here but is bound to '{bound[einsum]}'"
-                    yield Problem(f"schedule.phases[{i}].{lane.array}[{k}]", message)
-    for einsum in bound:
-        if placed.count(einsum) != 1:
-            message = f"Einsum '{einsum}' is in {placed.count(einsum) or 'no'} phases, expected one"
-            yield Problem("schedule.phases", message)
+    yield from (Problem(*finding) for finding in iter_schedule_findings(c.mapping, c.tree, c.cascade))

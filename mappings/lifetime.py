@@ -35,10 +35,21 @@ def iter_lifetime_findings(cascade: Cascade, tree: ResolvedTree) -> Iterator[Fin
         yield from _incomplete_sources(cascade, tree, leaf)
 
 
+def home_of(cascade: Cascade, tree: ResolvedTree, tensor: str) -> PlacedKeep | None:
+    """The outermost kept tile that all Einsums share which touch a tensor; None for one that lives in the root memory,
+    as inputs and outputs do.
+    """
+    if tensor in cascade.outputs or any(given.name == tensor for given in cascade.inputs):
+        return None
+    touching = [leaf for leaf in tree.leaves if _accesses(cascade, leaf, tensor)]
+    kept = (keep for keep in tree.keeps if keep.tensor == tensor)
+    return next((keep for keep in kept if all(keep.covers(leaf.index) for leaf in touching)), None)
+
+
 # --- running values -----------------------------------------------------------------------------------------
 def _lost_steps(cascade: Cascade, tree: ResolvedTree, keep: PlacedKeep) -> Iterator[Finding]:
     rank = cascade.scope.iterative_rank.get(keep.tensor)
-    if rank is None or not _is_home(cascade, tree, keep):
+    if rank is None or home_of(cascade, tree, keep.tensor) != keep:
         return
     variables = {loop: tree.loops[loop].variable for loop in keep.loops}
     stepping = [place for place, loop in enumerate(keep.loops) if variables[loop] == rank.lower()]
@@ -52,15 +63,6 @@ def _lost_steps(cascade: Cascade, tree: ResolvedTree, keep: PlacedKeep) -> Itera
                 f"'{rank.lower()}': when the next step reads the old '{keep.tensor}', the loop over "
                 f"'{variables[loop]}' has replaced it; keep it also outside the loop over '{rank.lower()}'",
             )
-
-
-def _is_home(cascade: Cascade, tree: ResolvedTree, keep: PlacedKeep) -> bool:
-    """Whether a kept tile is the outermost place of its tensor."""
-    if keep.tensor in cascade.outputs or any(tensor.name == keep.tensor for tensor in cascade.inputs):
-        return False
-    touching = [leaf for leaf in tree.leaves if _accesses(cascade, leaf, keep.tensor)]
-    homes = [k for k in tree.keeps if k.tensor == keep.tensor and all(k.covers(leaf.index) for leaf in touching)]
-    return bool(homes) and homes[0] == keep
 
 
 def _accesses(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> tuple[Access, ...]:

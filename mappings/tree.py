@@ -67,6 +67,11 @@ class PlacedLeaf:
     bypass: tuple[str, ...] = ()  # operands, or the result, that no register of the array holds
     recompute: bool = False  # runs again in every iteration of a loop over a rank that its Einsum lacks
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """The variables that the sides of the array carry, rows before columns."""
+        return tuple(loop.variable for side in ("rows", "columns") for loop in self.spatial if loop.side == side)
+
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTree:

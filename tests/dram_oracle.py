@@ -41,6 +41,7 @@ def run(rules: Rules, controller: DramController, requests: list[Waiting]) -> li
 class Channel:
     def __init__(self, rules: Rules, controller: DramController, waiting: list[Waiting]) -> None:
         self.rules, self.controller, self.waiting = rules, controller, waiting
+        self.policy = controller.refresh or rules.timing.refresh
         self.window: list[Waiting] = []
         self.rows: dict[int, int] = {}
         self.trace: list[tuple[Issued, int]] = []
@@ -60,25 +61,45 @@ class Channel:
         self.apply(chosen)
         return True
 
+    def turns(self) -> int:
+        """Refreshes in a tREFI: one of all banks, or one for each bank, or one for each number of banks in a group."""
+        timing = self.rules.timing
+        return {"per-bank": timing.banks, "same-bank": timing.banks_per_group}.get(self.policy, 1)
+
     def due(self) -> int:
-        shares = self.rules.timing.banks if self.controller.refresh == "per-bank" else 1
-        return (self.refreshes + 1) * self.rules.cycles["tREFI"] // shares
+        return (self.refreshes + 1) * self.rules.cycles["tREFI"] // self.turns()
 
     def candidates(self, cycle: int) -> list[Candidate]:
-        pending = self.controller.refresh != "none" and self.due() <= cycle
+        pending = self.policy != "none" and self.due() <= cycle
         if not pending:
-            return self.of_requests(-1)
-        if self.controller.refresh == "all-bank":
+            return self.of_requests(set())
+        if self.policy == "all-bank":
             return [Candidate((REFRESH, 0), "PREA" if self.rows else "REF", -1, -1, -1)]
-        bank = self.refreshes % self.rules.timing.banks
-        kind = "PRE" if bank in self.rows else "REFpb"
-        row = self.rows.get(bank, -1)
-        others = [one for one in self.of_requests(bank) if one.kind != "ACT"]
-        return [Candidate((REFRESH, 0), kind, bank, row, -1), *others]
+        first = self.refreshes % self.turns()
+        banks = set(range(first, self.rules.timing.banks, self.turns()))
+        closing = [
+            Candidate((REFRESH, bank), "PRE", bank, self.rows[bank], -1) for bank in sorted(banks & set(self.rows))
+        ]
+        refresh = Candidate((REFRESH, first), "REFpb" if self.policy == "per-bank" else "REFsb", first, -1, -1)
+        last = self.last_activate(cycle, closing, refresh)
+        others = [one for one in self.of_requests(banks) if one.kind != "ACT" or cycle <= last]
+        return [*(closing or [refresh]), *others]
 
-    def of_requests(self, skipped_bank: int) -> list[Candidate]:
+    def last_activate(self, cycle: int, closing: list[Candidate], refresh: Candidate) -> int:
+        """The last cycle in which an activate of another bank does not delay the refresh."""
+        cycles = self.rules.cycles
+        apart = max(cycles["tRRD_S"], cycles.get("tRRD_L", 0))
+        if closing:
+            return min(self.first_legal(one, cycle) for one in closing) + cycles["tRP"] - apart
+        return self.first_legal(refresh, cycle) - apart
+
+    def first_legal(self, one: Candidate, cycle: int) -> int:
+        needed = [first for earlier, _ in self.trace for _, first in self.rules.needed(earlier, one.kind, one.bank)]
+        return max([cycle, *needed])
+
+    def of_requests(self, skipped: set[int]) -> list[Candidate]:
         found = []
-        for bank in {one.bank for one in self.window} - {skipped_bank}:
+        for bank in {one.bank for one in self.window} - skipped:
             queue = [one for one in self.window if one.bank == bank]
             hits = [one for one in queue if self.rows.get(bank) == one.row]
             oldest = queue[0]
@@ -114,7 +135,7 @@ class Channel:
                 del self.rows[one.bank]
             case "PREA":
                 self.rows.clear()
-            case "REF" | "REFpb":
+            case "REF" | "REFpb" | "REFsb":
                 self.refreshes += 1
             case _:
                 self.window = [waiting for waiting in self.window if waiting.number != one.number]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from arch.dram import DramTiming
 
-ROW_COMMANDS = ("ACT", "PRE", "PREA", "REF", "REFpb")
+ROW_COMMANDS = ("ACT", "PRE", "PREA", "REF", "REFpb", "REFsb")
 
 
 class Issued(NamedTuple):
@@ -33,10 +33,15 @@ class Rules:
         self.write_latency = value("CWL") + value("tDQSS", 0)
         self.burst = timing.burst_cycles
         collision = self.read_latency + self.burst - self.write_latency
+        for name in ("tRCDRD", "tRCDWR"):
+            self.cycles.setdefault(name, value("tRCD"))
+        for suffix, _ in self._suffixes():
+            self.cycles.setdefault(f"tCCD_{suffix}_WR", value(f"tCCD_{suffix}"))
         self.cycles.setdefault("tRC", value("tRAS") + value("tRP"))
         self.cycles.setdefault("tRP_ab", value("tRP"))
         self.cycles.setdefault("tRTW", max(1, collision + 2))
         self.cycles.setdefault("tRREFD", value("tRRD_L", value("tRRD_S")))
+        self.cycles.setdefault("tPBR2PBR", self.cycles["tRREFD"])
         self.cycles.setdefault("tPPD", 0)
         self.by_pair: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
 
@@ -80,13 +85,20 @@ class Rules:
     def _suffixes(self) -> list[tuple[str, str]]:
         return [("S", "any"), ("L", "group")] if self.groups > 1 else [("S", "any")]
 
+    def _named(self, name: str, ending: str) -> str:
+        """A timing that stands in for another bears the other's name unless the device gives it."""
+        return name + ending if self.timing.given(name + ending) else name
+
     def _before_column(self, earlier: str, later: str) -> list[tuple[str, str, int]]:
         c = self.cycles
         match earlier, later:
             case "ACT", _:
-                return [("tRCD", "bank", c["tRCD"])]
-            case ("RD", "RD") | ("WR", "WR"):
+                name = f"tRCD{later}"
+                return [(name, "bank", c[name])]
+            case "RD", "RD":
                 return [(f"tCCD_{s}", where, c[f"tCCD_{s}"]) for s, where in self._suffixes()]
+            case "WR", "WR":
+                return [(self._named(f"tCCD_{s}", "_WR"), where, c[f"tCCD_{s}_WR"]) for s, where in self._suffixes()]
             case "RD", "WR":
                 return [("tRTW", "any", c["tRTW"])]
             case "WR", "RD":
@@ -121,27 +133,40 @@ class Rules:
                 return [("tRFC", "any", c["tRFC"])]
             case "REFpb":
                 return [("tRFC_pb", "bank", c["tRFC_pb"]), ("tRREFD", "any", c["tRREFD"])]
+            case "REFsb":
+                return [("tRFC_sb", "number", c["tRFC_sb"]), ("tRREFD", "any", c["tRREFD"])]
         return []
 
     def _before_refresh(self, earlier: str, later: str) -> list[tuple[str, str, int]]:
-        c, where = self.cycles, "any" if later == "REF" else "bank"
-        between = [("tRREFD", "any", c["tRREFD"])] if later == "REFpb" else []
+        c, where = self.cycles, {"REF": "any", "REFpb": "bank", "REFsb": "number"}[later]
         match earlier:
             case "ACT":
-                return [("tRC", where, c["tRC"]), *between]
+                return [("tRC", where, c["tRC"]), *self._activate_to_refresh(later)]
             case "PRE":
                 return [("tRP", where, c["tRP"])]
             case "PREA":
                 return [("tRP_ab", "any", c["tRP_ab"])]
             case "REF":
                 return [("tRFC", "any", c["tRFC"])]
-            case "REFpb":
-                return [("tRFC_pb", where, c["tRFC_pb"]), *between]
-        return []
+        own = {"REFpb": "tRFC_pb", "REFsb": "tRFC_sb"}.get(earlier)
+        if own is None:
+            return []
+        apart = "tPBR2PBR" if self.timing.given("tPBR2PBR") else "tRREFD"
+        others = [] if later == "REF" else [(apart, "any", c["tPBR2PBR"])]
+        return [(own, where, c[own]), *others]
+
+    def _activate_to_refresh(self, later: str) -> list[tuple[str, str, int]]:
+        """Refreshing some banks is apart from activates of others as activates are; REFsb has a bank in every group."""
+        if later == "REF":
+            return []
+        reach = {"any": "any", "group": "any" if later == "REFsb" else "group"}
+        return [(f"tRRD_{s}", reach[where], self.cycles[f"tRRD_{s}"]) for s, where in self._suffixes()]
 
     def concerns(self, where: str, earlier: int, later: int) -> bool:
         if where == "bank":
             return earlier == later
+        if where == "number":
+            return (earlier - later) % self.timing.banks_per_group == 0
         return where == "any" or self.group(earlier) == self.group(later)
 
     def needed(self, earlier: Issued, later: str, bank: int) -> list[tuple[str, int]]:
@@ -216,6 +241,8 @@ def broken_rows(rules: Rules, trace: list[Issued]) -> list[tuple[str, Issued]]:
                 fine = not rows
             case "REFpb":
                 fine = command.bank not in rows
+            case "REFsb":
+                fine = not any(rules.concerns("number", bank, command.bank) for bank in rows)
         if not fine:
             found.append(("row state", command))
     return found
@@ -228,4 +255,6 @@ def refreshes_per_bank(rules: Rules, trace: list[Issued]) -> Counter[int]:
             counts.update(range(rules.timing.banks))
         elif command.kind == "REFpb":
             counts[command.bank] += 1
+        elif command.kind == "REFsb":
+            counts.update(range(command.bank, rules.timing.banks, rules.timing.banks_per_group))
     return counts

@@ -12,13 +12,23 @@ import numpy as np
 
 from einsums.nodes import Access, Call, Einsum, Load
 from sim.cycle.amounts import Sizer, latency_of_ways
-from sim.cycle.choice import Design, full_chain, sizer_of
-from sim.cycle.extents import Extents
+from sim.cycle.choice import CycleDesign, sizer_of
 from sim.cycle.nest import Nest, Slot
-from sim.cycle.program import Lowered
-from sim.cycle.state import Run
+from sim.cycle.program import NamedProgram
+from sim.cycle.state import NestTiming
 from sim.engine.cycle import columns as col
-from sim.systolic.program import NOTHING, WEST, ZERO, Issue, OperatorSlots, Place, SystolicArray, Task, Tile
+from sim.lower.walk import Extents
+from sim.systolic.program import (
+    NOTHING,
+    WEST,
+    ZERO,
+    ArrayTask,
+    ArrayTile,
+    Issue,
+    OperatorSlots,
+    SystolicArray,
+    WordPlace,
+)
 from sim.systolic.runner import ArrayRun, run_program
 from sim.systolic.tasks import (
     broadcast_down,
@@ -79,11 +89,11 @@ def with_chains(folds: list[Fold]) -> list[Fold]:
 class Player:
     """Turns the log of one nest into tasks, and runs them."""
 
-    def __init__(self, design: Design, nest: Nest, layout: Layout) -> None:
+    def __init__(self, design: CycleDesign, nest: Nest, layout: Layout) -> None:
         self.design, self.nest, self.layout = design, nest, layout
-        self.cascade, self.walk = design.builder.cascade, design.walk
+        self.cascade, self.walk = design.chains.cascade, design.walk
         self.registers: dict[tuple[str, ...], int] = {}
-        self.tasks: list[Task] = []
+        self.tasks: list[ArrayTask] = []
         self.offset = 0  # cycles before the log begins, in which initial values go to their registers
 
     # Where and when
@@ -112,32 +122,28 @@ class Player:
             return 1
         return self.walk.words(extents, frozenset([self.walk.space.part_of_variable(variable)]))
 
-    def op_of(self, lowered: Lowered, n: int) -> Op:
+    def op_of(self, named: NamedProgram, n: int) -> Op:
         slot = self.nest.slots[n]
-        row = lowered.ops.index(slot.leaf.einsum)
-        loops = self.design.builder.tree.loops
+        row = named.ops.index(slot.leaf.einsum)
+        loops = self.design.chains.tree.loops
         return Op(
             slot,
             sizer_of(self.design, self.nest, n),
             row,
             {side.side: side.variable for side in slot.leaf.spatial},
             loops[slot.loops[-1]].variable if slot.loops else None,
-            self.advance(slot.loops[-1]) if slot.loops else 0,
+            self.walk.loops[slot.loops[-1]].step if slot.loops else 0,
             self.cascade.einsum(slot.leaf.einsum).reduced_variables,
         )
 
-    def advance(self, loop: int) -> int:
-        tile = self.walk.loops[loop]
-        return tile.tile // self.walk.sizes[self.walk.space.parts[tile.part].unit]
-
-    def folds(self, lowered: Lowered, done: Run, op: Op) -> list[Fold]:
+    def folds(self, named: NamedProgram, done: NestTiming, op: Op) -> list[Fold]:
         """Every fold of an op of this nest, in order."""
-        slot, tables = op.slot, lowered.program.tables
+        slot, tables = op.slot, named.program.tables
         log = [row for row in done.log.tolist() if row[col.LOG_KIND] == col.OP_ROW and row[col.WHAT] == op.index]
         starts = [row[col.START] + self.offset for row in log]
-        zero, around = tuple([0] * len(self.design.whole)), self.nest.loops[: slot.depth]
+        zero, around = tuple([0] * len(self.design.walk.whole)), self.nest.loops[: slot.depth]
         guarded = {self.nest.loops[position] for position in slot.guard}
-        start = full_chain(self.walk, self.design.whole, self.nest.outer)[-1]
+        start = self.walk.full_chain(self.design.walk.whole, self.nest.outer)[-1]
         chains = bool(tables["AMOUNTS"][0, op.index, col.CHAIN])
         shares = int(tables["OP_TABLE"][op.index, col.SHARES])
         found: list[Fold] = []
@@ -202,16 +208,16 @@ class Player:
 
     def is_kept(self, access: Access, op: Op) -> bool:
         """Whether an operand is found in the registers of the array, or waits there for others."""
-        leaf, builder = op.slot.leaf, self.design.builder
-        memory = builder.chain(leaf, access.tensor, builder.touches_of(access.tensor))[-1].memory
-        return memory == builder.machine.registers_of(leaf.array)
+        leaf, chains = op.slot.leaf, self.design.chains
+        memory = chains.chain(leaf, access.tensor)[-1].memory
+        return memory == chains.machine.registers_of(leaf.array)
 
-    def place(self, access: Access, fold: Fold, lane: str | None, step: "str | Op | None") -> Place:
+    def place(self, access: Access, fold: Fold, lane: str | None, step: "str | Op | None") -> WordPlace:
         """Words by step, of a rank variable or of an op's innermost loop, and by lane."""
         words = self.layout.stride(access, step.inner) * step.advance if isinstance(step, Op) else 0
         if isinstance(step, str):
             words = self.layout.stride(access, step)
-        return Place(self.layout.word(access, fold.at), words, self.layout.stride(access, lane))
+        return WordPlace(self.layout.word(access, fold.at), words, self.layout.stride(access, lane))
 
     # What happens
 
@@ -238,10 +244,10 @@ class Player:
             replace(fold, at=at, steps=1, points=last, start=last, cols=fold.last_cols),
         ]
 
-    def on_2d(self, op: Op, fold: Fold, issue: Issue) -> list[Task]:
+    def on_2d(self, op: Op, fold: Fold, issue: Issue) -> list[ArrayTask]:
         einsum, rows, columns = self.cascade.einsum(op.slot.leaf.einsum), op.sides["rows"], op.sides["columns"]
         both = {rows, columns}
-        whole, one = Tile(fold.rows, fold.cols, fold.steps), Tile(fold.rows, fold.cols)
+        whole, one = ArrayTile(fold.rows, fold.cols, fold.steps), ArrayTile(fold.rows, fold.cols)
         loads = {access.tensor: access for access in einsum.loads}
         fixed = [a for a in loads.values() if both <= set(a.variables)]
         moving = [a for a in loads.values() if not both <= set(a.variables)]
@@ -250,7 +256,7 @@ class Player:
             words = self.place(fixed[0], fold, columns, rows)
             held = self.register(fixed[0], fold, op)
             tasks.append(
-                load(Tile(fold.rows, fold.cols, fold.rows), replace_name(issue, "load", fold.start), words, held)
+                load(ArrayTile(fold.rows, fold.cols, fold.rows), replace_name(issue, "load", fold.start), words, held)
             )
         if op.inner in op.reduced and not fixed:
             left = next(a for a in moving if rows in a.variables)
@@ -274,7 +280,7 @@ class Player:
         if fold.after > fold.end and both <= set(out.variables):  # a result that stays in the PEs is shifted out
             held, words = self.register(out, fold, op), self.place(out, fold, columns, rows)
             tasks.append(
-                drain(Tile(fold.rows, fold.cols, fold.rows), replace_name(issue, "drain", fold.end), held, words)
+                drain(ArrayTile(fold.rows, fold.cols, fold.rows), replace_name(issue, "drain", fold.end), held, words)
             )
         return tasks
 
@@ -282,16 +288,16 @@ class Player:
         """Whether partial sums of this result have been made before: a reduced loop has advanced."""
         return any(fold.at[v] > 0 for v in op.reduced)
 
-    def constant(self, value: float) -> Place:
-        return Place(self.layout.words + (value != 0.0), 0, 0)
+    def constant(self, value: float) -> WordPlace:
+        return WordPlace(self.layout.words + (value != 0.0), 0, 0)
 
-    def on_1d(self, op: Op, fold: Fold, issue: Issue) -> list[Task]:
+    def on_1d(self, op: Op, fold: Fold, issue: Issue) -> list[ArrayTask]:
         einsum, lane = self.cascade.einsum(op.slot.leaf.einsum), op.sides.get("columns")
         operands: list[tuple[int, Access | None]] = []
         for access in einsum.loads:
             kept = lane in access.variables and (self.is_kept(access, op) or self.is_known(access, fold, op))
             operands.append((self.register(access, fold, op), None) if kept else (WEST, access))
-        tile = Tile(1, fold.cols, fold.steps)
+        tile = ArrayTile(1, fold.cols, fold.steps)
         name = operator_of(einsum)
         (a, first), (b, second) = operands[0], operands[1]
         if second is not None and lane in second.variables and first is None and name in ("add", "max", "multiply"):
@@ -314,10 +320,10 @@ class Player:
     def stays(self, op: Op) -> bool:
         """Whether a result is read in the 1D array alone, and so only kept in its registers."""
         out = self.cascade.einsum(op.slot.leaf.einsum).output
-        touches = self.design.builder.touches_of(out.tensor)
+        touches = self.design.chains.touches_of(out.tensor)
         return self.is_kept(out, op) and all(t.leaf.array == op.slot.leaf.array for t in touches)
 
-    def put(self, task: Task, op: Op, fold: Fold) -> Task:
+    def put(self, task: ArrayTask, op: Op, fold: Fold) -> ArrayTask:
         """A result goes to a register where the array keeps it, and to memory where others read it."""
         out, lane = self.cascade.einsum(op.slot.leaf.einsum).output, op.sides.get("columns")
         if self.stays(op):
@@ -325,14 +331,14 @@ class Player:
         sent = to_memory(task, self.place(out, fold, lane, op))
         return replace(sent, to=self.register(out, fold, op)) if self.is_kept(out, op) else sent
 
-    def reduction(self, op: Op, fold: Fold, issue: Issue) -> list[Task]:
+    def reduction(self, op: Op, fold: Fold, issue: Issue) -> list[ArrayTask]:
         """A maximum or sum: over the steps of a lane, over the lanes, or over both."""
         einsum, lane = self.cascade.einsum(op.slot.leaf.einsum), op.sides["columns"]
         (access,), out = einsum.loads, einsum.output
         operator, start = reduction_of(einsum)
         words = self.place(access, fold, lane, op)
         if lane in op.reduced and fold.chain < 0:
-            tile = Tile(1, fold.cols, fold.steps)
+            tile = ArrayTile(1, fold.cols, fold.steps)
             return [
                 to_memory(
                     reduce_words_along(tile, issue, operator, words, self.constant(start)),
@@ -340,16 +346,16 @@ class Player:
                 )
             ]
         held = self.register(out, fold, op)
-        first = issue_below(Tile(1, fold.cols), issue, "move", (WEST, NOTHING), words)
+        first = issue_below(ArrayTile(1, fold.cols), issue, "move", (WEST, NOTHING), words)
         tasks = [to_register(first, held)]
         for step in range(1, fold.steps):
             lanes = fold.last_cols if step == fold.steps - 1 else fold.cols
-            later = Place(words.base + step * words.step_words, 0, words.lane_words)
+            later = WordPlace(words.base + step * words.step_words, 0, words.lane_words)
             more = replace_name(issue, f"step {step}", issue.start + step * issue.stride)
-            tasks.append(to_register(issue_below(Tile(1, lanes), more, operator, (WEST, held), later), held))
+            tasks.append(to_register(issue_below(ArrayTile(1, lanes), more, operator, (WEST, held), later), held))
         if fold.chain >= 0:
             along = reduce_along(
-                Tile(1, fold.cols), replace_name(issue, "chain", fold.chain), operator, held, self.constant(start)
+                ArrayTile(1, fold.cols), replace_name(issue, "chain", fold.chain), operator, held, self.constant(start)
             )
             tasks.append(to_memory(along, self.place(out, fold, None, None)))
         return tasks
@@ -370,19 +376,19 @@ class Player:
                     if np.isnan(memory[word]) or any(task.issue.name == name for task in self.tasks):
                         continue
                     place = self.place(access, fold, op.sides.get("columns"), None)
-                    move = issue_below(Tile(1, fold.cols), Issue(name, starts), "move", (WEST, NOTHING), place)
+                    move = issue_below(ArrayTile(1, fold.cols), Issue(name, starts), "move", (WEST, NOTHING), place)
                     self.tasks.append(to_register(move, number))
                     starts += 1
 
-    def play(self, lowered: Lowered, done: Run, memory: np.ndarray) -> ArrayRun:
+    def play(self, named: NamedProgram, done: NestTiming, memory: np.ndarray) -> ArrayRun:
         """Run the nest from `memory: f8[word]`; its hazards tell what the schedule got wrong."""
-        self.nest = lowered.nest
-        self.ops = [self.op_of(lowered, n) for n in range(len(self.nest.slots))]
+        self.nest = named.nest
+        self.ops = [self.op_of(named, n) for n in range(len(self.nest.slots))]
         initial = {initial.tensor for initial in self.cascade.initial}
         reads = [load for slot in self.nest.slots for load in self.cascade.einsum(slot.leaf.einsum).loads]
         # No more than a register for every repetition of everything that reads one.
         self.offset = sum(load.tensor in initial for load in reads) * max(done.runs.tolist())
-        self.found = {op.index: self.folds(lowered, done, op) for op in self.ops}
+        self.found = {op.index: self.folds(named, done, op) for op in self.ops}
         for op in self.ops:
             for number, fold in enumerate(self.found[op.index]):
                 self.add_fold(op, fold, number)
@@ -403,11 +409,11 @@ class Player:
         both = taken[0] if taken else 1
         return OperatorSlots(exp=max(both - 1, 1), subtract_exp=both)
 
-    def last_cycle(self, lowered: Lowered, done: Run) -> int:
+    def last_cycle(self, named: NamedProgram, done: NestTiming) -> int:
         """Cycle in which, by the tile-level engine, the last result has left its array."""
         last = 0
         for op in self.ops:
-            latency = latency_of_ways(self.design.builder, op.sizer)
+            latency = latency_of_ways(self.design.chains, op.sizer)
             ends = [row[col.END] for row in done.log.tolist() if row[0] == col.OP_ROW and row[2] == op.index]
             last = max(last, max(ends) + latency)
         return last - 1 + self.offset

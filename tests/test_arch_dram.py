@@ -7,7 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from arch.dram import GROUP_TIMINGS, REQUIRED_TIMINGS, TIMINGS, DramTiming, Timing
+from arch.dram import OF_GROUPS, REQUIRED_TIMINGS, TIMINGS, DramTiming, Timing
 from sim.load.nouns import CATALOGS, load_dram
 from sim.load.problems import InputError
 from tests.dram_cases import PRESETS, changed, one_bus
@@ -20,10 +20,18 @@ def test_catalog_is_what_the_tests_know() -> None:
 @pytest.mark.parametrize(
     ("name", "peak_bytes_per_s", "capacity_gib", "buses"),
     [
-        # 16 bit at 3200 MT/s a channel; 1024 bit at 2 Gb/s a pin; 1024 bit at 6.4 Gb/s a pin
+        # bytes of all data pins times the rate of a pin; capacity; data buses
         ("lpddr4-3200", 2 * 2 * 3.2e9, 1, 2),
+        ("lpddr5-6400", 2 * 2 * 6.4e9, 2, 2),
+        ("lpddr5x-8533", 2 * 2 * 8.533e9, 2, 2),
+        ("ddr4-3200", 8 * 3.2e9, 8, 1),
+        ("ddr5-6400", 8 * 6.4e9, 16, 2),
+        ("gddr6-14000", 4 * 14e9, 1, 2),
         ("hbm2-2000", 1024 / 8 * 2e9, 8, 16),
+        ("hbm2e-3200", 1024 / 8 * 3.2e9, 16, 16),
         ("hbm3-6400", 1024 / 8 * 6.4e9, 16, 32),
+        ("hbm3e-9200", 1024 / 8 * 9.2e9, 16, 32),
+        ("hbm4-8000", 2048 / 8 * 8e9, 16, 64),
     ],
 )
 def test_presets_have_their_published_peaks(name: str, peak_bytes_per_s: float, capacity_gib: int, buses: int) -> None:
@@ -31,7 +39,7 @@ def test_presets_have_their_published_peaks(name: str, peak_bytes_per_s: float, 
     assert timing.peak_bytes_per_s == peak_bytes_per_s
     assert timing.capacity_bytes == capacity_gib * 2**30
     assert timing.interfaces == buses
-    assert timing.burst_bytes == 32
+    assert timing.burst_bytes == (64 if name.startswith("ddr") else 32)
 
 
 def test_times_become_cycles() -> None:
@@ -73,7 +81,8 @@ def test_defaults_follow_from_what_is_given() -> None:
     timing = changed(one_bus("hbm2-2000"), tRREFD=None)
     assert timing.cycles_of("tRC") == 34 + 14
     assert timing.cycles_of("tRP_ab") == 14
-    assert timing.cycles_of("tRTW") == 14 + 2 - 4 + 2
+    assert timing.cycles_of("tRTW") == 14 + 2 - 5 + 2
+    assert [timing.cycles_of(name) for name in ("tCCD_S_WR", "tCCD_L_WR", "tPBR2PBR")] == [2, 4, 6]
     assert timing.cycles_of("tRREFD") == timing.cycles_of("tRRD_L")
     assert [timing.cycles_of(name) for name in ("tPPD", "tDQSCK", "tDQSS")] == [0, 0, 0]
     with pytest.raises(ValueError) as caught:
@@ -105,9 +114,22 @@ def cycles(value: int) -> dict[str, Any]:
         ({"tCCD_L": None}, "missing timing 'tCCD_L' (read to read, write to write within a bank group)"),
         ({"tCCD_S": cycles(1)}, "tCCD_S is 1 cycles, but a burst holds the data bus for 2"),
         ({"tCCD_L": cycles(1)}, "tCCD_L is 1 cycles, less than tCCD_S, which is 2"),
-        ({"tRAS": cycles(13)}, "tRAS is 13 cycles, less than tRCD, which is 14"),
+        ({"tRAS": cycles(13)}, "tRAS is 13 cycles, less than tRCDRD, which is 14"),
+        (
+            {"tRAS": cycles(13), "tRCD": cycles(14), "tRCDRD": None, "tRCDWR": None},
+            "tRAS is 13 cycles, less than tRCD, which is 14",
+        ),
+        ({"tRCDWR": None}, "missing timing 'tRCDWR' (activate to write of that bank; tRCD gives both)"),
+        ({"tRCD": cycles(14)}, "tRCD is for reads and writes, and both tRCDRD and tRCDWR are given"),
+        ({"tCCD_S_WR": cycles(1)}, "tCCD_S_WR is 1 cycles, but a burst holds the data bus for 2"),
+        ({"tCCD_S_WR": cycles(5)}, "tCCD_L_WR is 4 cycles, less than tCCD_S_WR, which is 5"),
+        ({"tCCD_L_WR": cycles(1)}, "tCCD_L_WR is 1 cycles, less than tCCD_S_WR, which is 2"),
+        (
+            {"tRFC_sb": cycles(90)},
+            "a device refreshes single banks (tRFC_pb) or one of every group (tRFC_sb), not both",
+        ),
         ({"tREFI": cycles(200)}, "tREFI is 200 cycles, less than tRFC, which is 260"),
-        ({"tRTW": cycles(11)}, "tRTW is 11 cycles, but data collide below 12"),
+        ({"tRTW": cycles(10)}, "tRTW is 10 cycles, but data collide below 11"),
         ({"tRP": {"source": "s"}}, "timing 'tRP' has neither time nor cycles"),
         ({"tRP": cycles(-1)}, "expected a whole number of cycles, got -1"),
         ({"tRP": {"cycles": True, "source": "s"}}, "expected a whole number of cycles, got True"),
@@ -120,14 +142,18 @@ def test_wrong_timings(timings: dict[str, Any], message: str) -> None:
 def test_other_wrong_devices() -> None:
     assert messages(data() | {"row": "1000 B"}) == ["a row of 8000 bit is no whole number of bursts of 256 bit"]
     assert messages(data() | {"burst": "12 bit"}) == ["expected a burst of whole bytes, got 12 bit"]
-    single = sorted(messages(data() | {"bank_groups": 1}))
-    assert single == [
-        f"timing '{name}' is of bank groups, and there is one group only" for name in sorted(GROUP_TIMINGS)
+    assert messages(data() | {"refresh": "same-bank"}) == [
+        "refresh same-bank needs the timing 'tRFC_sb', which is not given"
     ]
+    assert messages(data(tRFC_pb=None) | {"refresh": "per-bank"}) == [
+        "refresh per-bank needs the timing 'tRFC_pb', which is not given"
+    ]
+    single = sorted(messages(data(tCCD_L_WR=cycles(4)) | {"bank_groups": 1}))
+    assert single == [f"timing '{name}' is of bank groups, and there is one group only" for name in sorted(OF_GROUPS)]
 
 
 def test_timings_are_named_once() -> None:
-    assert len(TIMINGS) == len(set(TIMINGS)) == 24
+    assert len(TIMINGS) == len(set(TIMINGS)) == 30
     assert REQUIRED_TIMINGS.keys() < TIMINGS.keys()
 
 
@@ -142,8 +168,42 @@ def test_errors_of_files_have_their_place(tmp_path: Any) -> None:
     with pytest.raises(InputError) as caught:
         load_dram("hbm2-200")
     assert str(caught.value) == (
-        "einfuse: no DRAM timing called 'hbm2-200' (did you mean 'hbm2-2000'?); shipped: hbm2-2000, hbm3-6400, lpddr4-3200"
+        f"einfuse: no DRAM timing called 'hbm2-200' (did you mean 'hbm2-2000'?); shipped: {', '.join(PRESETS)}"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "path", "message"),
+    [
+        (
+            "refresh: al-bank",
+            "refresh",
+            "expected 'all-bank', 'per-bank', 'same-bank' or 'none', got 'al-bank' (did you mean 'all-bank'?)",
+        ),
+        ("refrsh: all-bank", "refrsh", "unknown key 'refrsh' (did you mean 'refresh'?)"),
+        ("refresh: same-bank", "refresh", "refresh same-bank needs the timing 'tRFC_sb', which is not given"),
+    ],
+)
+def test_a_wrong_policy_is_one_sentence(tmp_path: Any, line: str, path: str, message: str) -> None:
+    text = CATALOGS["timing"].find("hbm2-2000").read_text()
+    file = tmp_path / "mine.yaml"
+    file.write_text(text.replace("clock: 1 GHz", f"{line}\nclock: 1 GHz"))
+    with pytest.raises(InputError) as caught:
+        load_dram(str(file))
+    at = 1 + text.splitlines().index("clock: 1 GHz")
+    assert str(caught.value) == f"{file}:{at}: $.{path}: {message}"
+
+
+def test_one_trcd_means_both_directions(tmp_path: Any) -> None:
+    """As files were before the two were apart; and of a file with one, one direction may be changed alone."""
+    timing = load_dram("lpddr4-3200")
+    assert [one.name for one in timing.timings if one.name.startswith("tRCD")] == ["tRCD"]
+    assert [timing.cycles_of(name) for name in ("tRCD", "tRCDRD", "tRCDWR")] == [29, 29, 29]
+    path = tmp_path / "quick.yaml"
+    quick = {"timings.tRCDWR": {"time": "9 ns", "source": "mine"}}
+    path.write_text(yaml.safe_dump({"name": "quick", "base": "lpddr4-3200", "set": quick}))
+    timing = load_dram(str(path))
+    assert [timing.cycles_of(name) for name in ("tRCDRD", "tRCDWR")] == [29, 15]
 
 
 def test_a_file_may_change_parts_of_another(tmp_path: Any) -> None:

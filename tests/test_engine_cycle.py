@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from sim.cycle.answer import Timing, time_design
+from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.dram import seconds_per_byte
-from sim.cycle.lags import Edge, Rule, Timed, least_lags
+from sim.cycle.lags import Edge, LagRule, TimedOp, least_lags
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import Evaluation, evaluate
 from sim.engine.tables import Tables
 from sim.load.nouns import load_dram
 from sim.lower.lowering import lower
-from sim.simulation.flow import IllegalMapping, simulate, simulate_all, with_cycles
+from sim.simulation.flow import IllegalMapping, simulate, simulate_all, simulate_cycles
 from tests.cycle_designs import ONE_PASS_STAGES, small_design, timed_experiment
 
 DESIGNS = ("unfused", "flat", "fusemax-cascade", "fusemax-architecture", "fusemax-binding")
@@ -30,17 +30,17 @@ def parts(experiment: Experiment) -> tuple[Tables, Evaluation]:
     return tables, evaluate(tables)
 
 
-def both_ways(experiment: Experiment) -> tuple[Timing, Timing]:
-    tables, evaluation = parts(experiment)
-    return time_design(experiment, tables, evaluation, True), time_design(experiment, tables, evaluation, False)
+def both_ways(experiment: Experiment) -> tuple[DesignTiming, DesignTiming]:
+    design = design_of(experiment, *parts(experiment))
+    return time_design(design, True), time_design(design, False)
 
 
-def outcome(timing: Timing) -> tuple[object, ...]:
+def outcome(timing: DesignTiming) -> tuple[object, ...]:
     moved = [(item.run.moved.tolist(), item.run.runs.tolist()) for item in timing.runs]
     return timing.cycles, timing.stalls, timing.busy, timing.served, moved
 
 
-def check_against_bounds(experiment: Experiment, timing: Timing) -> None:
+def check_against_bounds(experiment: Experiment, timing: DesignTiming) -> None:
     """Busy cycles are the analytical engine's, every cycle of an array has one reason, no bandwidth is exceeded."""
     tables, evaluation = parts(experiment)
     clock = tables.machine.clock_hz[0]
@@ -101,8 +101,7 @@ def test_skipping_changes_nothing_at_full_size(name: str) -> None:
 
 
 def cycles(experiment: Experiment) -> int:
-    tables, evaluation = parts(experiment)
-    return time_design(experiment, tables, evaluation).cycles
+    return time_design(design_of(experiment, *parts(experiment))).cycles
 
 
 @pytest.mark.parametrize("name", DESIGNS)
@@ -147,7 +146,7 @@ def test_a_final_division_may_have_a_stage(length: int) -> None:
     steps = 8 * (length // 256) ** 2
     divisions = 8 * (length // 256) * 64
     assert counted.cycles == pytest.approx((138 * steps + divisions) * (1 + 5 / steps), rel=1e-9)
-    assert timed.cycles == simulate(apart, "cycle").cycles == with_cycles(simulate(inside), fast=False).cycles
+    assert timed.cycles == simulate(apart, "cycle").cycles == simulate_cycles(inside, fast=False).cycles
     # At most five steps of prologue and five of epilogue, in which one of the arrays has less to do.
     steady = 138 * steps + divisions
     assert steady < timed.cycles < steady * (1 + 10 / steps)
@@ -182,9 +181,9 @@ def test_dram_timing_takes_the_place_of_the_bandwidth() -> None:
 
 
 @cache
-def at_1k(name: str) -> Timing:
+def at_1k(name: str) -> DesignTiming:
     experiment = load_experiment(name, {"seq_len": 1024})
-    return time_design(experiment, *parts(experiment))
+    return time_design(design_of(experiment, *parts(experiment)))
 
 
 def test_plain_binding_shows_the_drain_stall_and_pipelining_hides_it() -> None:
@@ -193,11 +192,10 @@ def test_plain_binding_shows_the_drain_stall_and_pipelining_hides_it() -> None:
     assert plain.stalls["PE2D"]["drain"] == 256 * tiles  # every tile's maxima pass 256 rows
     assert pipelined.stalls["PE2D"]["drain"] < 256  # the first tile's only
     lags = [
-        dict(zip((s.leaf.einsum for s in x.lowered.nest.slots), x.lowered.order.lags, strict=True))
-        for x in pipelined.runs
+        dict(zip((s.leaf.einsum for s in x.named.nest.slots), x.named.order.lags, strict=True)) for x in pipelined.runs
     ]
     assert lags[0]["RM"] == 2 and lags[0]["RNV"] == 5  # 256 cycles are two intervals of 138, the sums need three more
-    assert pipelined.runs[0].lowered.order.interval == 138
+    assert pipelined.runs[0].named.order.interval == 138
     assert at_1k("fusemax-architecture").cycles / at_1k("fusemax-binding").cycles == pytest.approx(2.973, abs=1e-3)
 
 
@@ -261,27 +259,27 @@ def test_result_says_where_the_cycles_went() -> None:
     assert simulate(load_experiment("fusemax-architecture")).to_json()["stall_cycles"] == {}
 
 
-def two_ops(other: str) -> list[Timed]:
+def two_ops(other: str) -> list[TimedOp]:
     """SPD on one array, RD on another or the same, in one phase; RD's result drains for 30 cycles of a step of 20."""
-    return [Timed("SPD", 0, "A", 0, 0, 0, 10, 0), Timed("RD", 0, other, 1, 1, 10, 20, 30)]
+    return [TimedOp("SPD", 0, "A", 0, 0, 0, 10, 0), TimedOp("RD", 0, other, 1, 1, 10, 20, 30)]
 
 
 def test_lags_are_the_least_that_dependencies_allow() -> None:
     forward, back = Edge(0, 1, 0), Edge(1, 0, 4)
-    overlapped, patient = Rule(20, hides=True, concurrent=True), Rule(20, hides=False, concurrent=True)
+    overlapped, patient = LagRule(20, hides=True, concurrent=True), LagRule(20, hides=False, concurrent=True)
     assert least_lags(two_ops("A"), [forward, back], patient) == [0, 0]  # in order: the same tile
     assert least_lags(two_ops("B"), [forward, back], patient) == [0, 1]  # at once: one tile behind
     assert least_lags(two_ops("B"), [forward, back], overlapped) == [0, 1]
     # RD's result is there 20 + 30 cycles after its step began: three steps later.
     assert least_lags(two_ops("B"), [Edge(1, 0, 0)], overlapped) == [3, 0]
     assert least_lags(two_ops("B"), [Edge(1, 0, 0, drained=True)], overlapped) == [1, 0]
-    assert least_lags(two_ops("B"), [forward], Rule(20, hides=False, concurrent=False)) == [0, 0]
+    assert least_lags(two_ops("B"), [forward], LagRule(20, hides=False, concurrent=False)) == [0, 0]
 
 
 def test_schedule_against_its_dependencies_is_refused() -> None:
     message = "Einsum 'RD' reads what Einsum 'SPD' makes later in the schedule, and no number of tiles between them resolves it"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        least_lags(two_ops("B"), [Edge(0, 1, 0), Edge(1, 0, 1)], Rule(20, hides=False, concurrent=True))
+        least_lags(two_ops("B"), [Edge(0, 1, 0), Edge(1, 0, 1)], LagRule(20, hides=False, concurrent=True))
 
 
 def test_an_old_value_that_another_nest_has_made_is_there() -> None:

@@ -1,11 +1,14 @@
 """The tile-level engine's DRAM against DRAM command by command: every transfer of a run, in its order, burst for burst."""
 
+from functools import cache
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
+from arch.dram import DramTiming
 from sim.cycle.answer import design_of
 from sim.cycle.dram import seconds_per_byte
-from sim.cycle.nest import nests_of
 from sim.cycle.program import lower_nest
 from sim.cycle.state import Window, run
 from sim.design.assemble import load_experiment
@@ -16,12 +19,15 @@ from sim.engine.cycle import columns as col
 from sim.lower.lowering import lower
 
 
-@pytest.mark.parametrize(
-    ("dram", "clock"),
-    [("hbm2-2000", "10 GHz"), ("lpddr4-3200", "940 MHz")],
-)
-def test_a_run_bound_by_dram_takes_as_long_as_its_bursts(dram: str, clock: str) -> None:
-    # Each transfer is one run of bursts in a region of its own, asked for when the run began it; reads and writes mix.
+class Transfer(NamedTuple):
+    is_write: bool
+    bursts: int
+    start_s: float
+
+
+@cache
+def transfers_of_a_run(dram: str, clock: str) -> tuple[DramTiming, float, tuple[Transfer, ...]]:
+    """A run bound by DRAM: its timing, seconds, and transfers in the order in which they began."""
     settings = {
         "seq_len": 1024, "batch": 2, "architecture.clock": clock,
         "architecture.components.DRAM.timing": dram,
@@ -30,25 +36,77 @@ def test_a_run_bound_by_dram_takes_as_long_as_its_bursts(dram: str, clock: str) 
     experiment = load_experiment("fusemax-binding", settings)
     tables = lower(experiment.structure, stack([experiment]))
     design = design_of(experiment, tables, evaluate(tables))
-    (nest,) = nests_of(experiment.mapping, experiment.tree, experiment.cascade)
-    lowered = lower_nest(design, nest, design.whole)
-    done = run(lowered.program, True, Window(0, 1 << 60, 1 << 16))
+    (nest,) = design.nests
+    named = lower_nest(design, nest, design.walk.whole)
+    done = run(named.program, True, Window(0, 1 << 60, 1 << 16))
     architecture = experiment.architecture
-    timing, root = architecture.root.timing, design.builder.machine.memories.index(architecture.root.name)
+    timing, root = architecture.root.timing, design.chains.machine.memories.index(architecture.root.name)
     assert timing is not None
     rows = [row for row in done.log.tolist() if row[col.LOG_KIND] >= col.TRANSFER_ROW and row[col.TRACK] == root]
-    assert (
-        len(rows) < 1 << 16 and done.served[root].sum() > 0.9 * done.cycles
-    )  # all of them; nothing else takes as long
-    addresses, writes, arrivals, region = [], [], [], 0
+    # All of them; nothing else takes as long.
+    assert len(rows) < 1 << 16 and done.served[root].sum() > 0.9 * done.cycles
+    found = []
     for kind, _, _, _, start, end in sorted(rows, key=lambda row: row[col.START]):
         is_write = kind - col.TRANSFER_ROW + 1 in (col.DRAIN_JOB, col.WRITE_JOB)
         seconds = (end - start) / architecture.clock_hz
         bursts = round(seconds / float(seconds_per_byte(timing, is_write)) / timing.burst_bytes)
-        addresses.append(region + np.arange(bursts) * timing.burst_bytes)
-        writes.append(np.full(bursts, is_write))
-        arrivals.append(np.full(bursts, int(start / architecture.clock_hz * timing.clock_hz)))
-        region += -(-bursts // timing.columns) * timing.columns * timing.burst_bytes
-    result = simulate_requests(timing, np.concatenate(addresses), np.concatenate(writes), np.concatenate(arrivals))
-    detailed_s, tiles_s = float(result.finish_cycles.max()) / timing.clock_hz, done.cycles / architecture.clock_hz
-    assert detailed_s == pytest.approx(tiles_s, rel=0.005)  # 0.10% and 0.22%
+        found.append(Transfer(is_write, bursts, start / architecture.clock_hz))
+    return timing, done.cycles / architecture.clock_hz, tuple(found)
+
+
+def replayed_s(timing: DramTiming, transfers: tuple[Transfer, ...], addresses: list[np.ndarray]) -> float:
+    """Seconds of the transfers burst by burst, each asked for when the run began it."""
+    writes = np.concatenate([np.full(one.bursts, one.is_write) for one in transfers])
+    arrivals = np.concatenate([np.full(one.bursts, int(one.start_s * timing.clock_hz)) for one in transfers])
+    result = simulate_requests(timing, np.concatenate(addresses), writes, arrivals)
+    return float(result.finish_cycles.max()) / timing.clock_hz
+
+
+@pytest.mark.parametrize(
+    ("dram", "clock"),
+    [("hbm2-2000", "10 GHz"), ("lpddr4-3200", "940 MHz")],
+)
+def test_a_run_bound_by_dram_takes_as_long_as_its_bursts(dram: str, clock: str) -> None:
+    # Each transfer is one run of bursts in a region of its own; reads and writes mix.
+    timing, tiles_s, transfers = transfers_of_a_run(dram, clock)
+    addresses, region = [], 0
+    for one in transfers:
+        addresses.append(region + np.arange(one.bursts) * timing.burst_bytes)
+        region += -(-one.bursts // timing.columns) * timing.columns * timing.burst_bytes
+    assert replayed_s(timing, transfers, addresses) == pytest.approx(tiles_s, rel=0.005)  # 0.14% and 0.22%
+
+
+def row_by_row(timing: DramTiming, transfers: tuple[Transfer, ...], seq_len: int) -> list[np.ndarray]:
+    """Addresses where K and V of each head are 64 rows of `seq_len` words of 2 B, a tile being 256 words of each row.
+
+    Q (4096 bursts in one piece) and what is written lie in one piece each, in the other half of the memory.
+    """
+    burst, half = timing.burst_bytes, timing.capacity_bytes // 2
+    tile = np.concatenate([row * seq_len * 2 + np.arange(0, 512, burst) for row in range(64)])
+    addresses, region, read = [], half, 0
+    for one in transfers:
+        if one.is_write or one.bursts == 4096:
+            addresses.append(region + np.arange(one.bursts) * burst)
+            region += -(-one.bursts // timing.columns) * timing.columns * burst
+            continue
+        numbers = np.minimum(read + np.arange(one.bursts), 24 * 8 * tile.size - 1)
+        read += one.bursts
+        tiles, within = numbers // tile.size, numbers % tile.size
+        matrix = tiles // 8 * 2 + tiles % 2  # the four tiles of K and of V of a head in turn
+        addresses.append((matrix * 64 * seq_len * 2 + tiles % 8 // 2 * 512 + tile[within]) % half)
+    return addresses
+
+
+@pytest.mark.parametrize(
+    ("dram", "clock", "times"),
+    [
+        ("hbm2-2000", "10 GHz", {1024: 1.30, 65536: 4.91, 262144: 9.15}),
+        ("lpddr4-3200", "940 MHz", {1024: 1.00, 16384: 1.49}),
+    ],
+)
+def test_tiles_in_pieces_a_power_of_two_apart_take_longer(dram: str, clock: str, times: dict[int, float]) -> None:
+    # All pieces of a tile are then in the same few banks: the figures of docs/cycle-validation.md.
+    timing, tiles_s, transfers = transfers_of_a_run(dram, clock)
+    for seq_len, expected in times.items():
+        found = replayed_s(timing, transfers, row_by_row(timing, transfers, seq_len))
+        assert found / tiles_s == pytest.approx(expected, abs=0.01)

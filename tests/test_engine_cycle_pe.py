@@ -14,8 +14,6 @@ import pytest
 
 from einsums import interpret
 from sim.cycle.answer import design_of
-from sim.cycle.choice import full_chain
-from sim.cycle.nest import nests_of
 from sim.cycle.program import lower_nest
 from sim.cycle.state import Window, run
 from sim.design.assemble import load_experiment
@@ -23,7 +21,7 @@ from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import evaluate
 from sim.engine.cycle import columns as col
 from sim.lower.lowering import lower
-from sim.systolic.product import Shape, product_cycles
+from sim.systolic.product import ProductShape, product_cycles
 from sim.systolic.program import SystolicArray
 from sim.systolic.runner import ArrayRun
 from tests.cycle_designs import ONE_PASS_STAGES
@@ -87,15 +85,15 @@ def play(experiment: Experiment, early: str = "") -> tuple[list[tuple[ArrayRun, 
     random = np.random.default_rng(7)
     inputs = {t.name: random.normal(size=layout.shape[t.name]) for t in cascade.inputs}
     memory, played = layout.memory(inputs), []
-    for nest in nests_of(experiment.mapping, experiment.tree, cascade):
-        start = full_chain(made.walk, made.whole, nest.outer)[-1]
-        lowered = lower_nest(made, nest, start)
-        if early in lowered.ops:
-            lowered.program.tables["OP_TABLE"][lowered.ops.index(early), col.LATENCY] -= 1
-        done = run(lowered.program, True, Window(0, 1 << 40, 1 << 16))
+    for nest in made.nests:
+        start = made.walk.full_chain(made.walk.whole, nest.outer)[-1]
+        named = lower_nest(made, nest, start)
+        if early in named.ops:
+            named.program.tables["OP_TABLE"][named.ops.index(early), col.LATENCY] -= 1
+        done = run(named.program, True, Window(0, 1 << 40, 1 << 16))
         player = Player(made, nest, layout)
-        result = player.play(lowered, done, memory)
-        played.append((result, player.last_cycle(lowered, done)))
+        result = player.play(named, done, memory)
+        played.append((result, player.last_cycle(named, done)))
         memory = result.memory[: layout.words]
     expected = interpret(cascade, inputs, inner)[cascade.outputs[0]]
     return played, layout.view(memory, cascade.outputs[0]), expected
@@ -186,12 +184,10 @@ def test_steady_state_of_published_sizes(depth: int) -> None:
         experiment = one_head(design, Sizes(64, 64, depth, 64 * 8, 64))
         tables = lower(experiment.structure, stack([experiment]))
         made = design_of(experiment, tables, evaluate(tables))
-        (nest,) = nests_of(experiment.mapping, experiment.tree, experiment.cascade)
-        lowered = lower_nest(made, nest, made.whole)
-        log = run(lowered.program, True, Window(0, 1 << 40, 1 << 16)).log.tolist()
-        starts = [
-            row[col.START] for row in log if row[col.LOG_KIND] == col.OP_ROW and lowered.ops[row[col.WHAT]] == "QK"
-        ]
+        (nest,) = made.nests
+        named = lower_nest(made, nest, made.walk.whole)
+        log = run(named.program, True, Window(0, 1 << 40, 1 << 16)).log.tolist()
+        starts = [row[col.START] for row in log if row[col.LOG_KIND] == col.OP_ROW and named.ops[row[col.WHAT]] == "QK"]
         assert starts[7] - starts[6] == interval
 
 
@@ -211,10 +207,10 @@ def test_products_take_the_time_of_their_folds(rows: int, cols: int, tokens: int
     experiment = load_experiment("linear-fusemax", {"model": model, "batch": 1, "seq_len": tokens, **changes})
     tables = lower(experiment.structure, stack([experiment]))
     design = design_of(experiment, tables, evaluate(tables))
-    expected = product_cycles(SystolicArray(rows, cols), Shape(hidden, hidden, tokens), "output", True)
-    for nest in nests_of(experiment.mapping, experiment.tree, experiment.cascade):
-        lowered = lower_nest(design, nest, design.whole)
-        done = run(lowered.program, True, Window(0, 1 << 40, 1 << 12))
+    expected = product_cycles(SystolicArray(rows, cols), ProductShape(hidden, hidden, tokens), "output", True)
+    for nest in design.nests:
+        named = lower_nest(design, nest, design.walk.whole)
+        done = run(named.program, True, Window(0, 1 << 40, 1 << 12))
         ops = [row for row in done.log.tolist() if row[col.LOG_KIND] == col.OP_ROW]
         waits = sum(b[col.START] - a[col.END] for a, b in itertools.pairwise(ops))
         # Without the waits for operands that are not there yet: the time of the folds and of the array's skew.

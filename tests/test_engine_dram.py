@@ -3,59 +3,79 @@
 import numpy as np
 import pytest
 
-from arch.dram import DramController, DramTiming
+from arch.dram import OF_GROUPS, REFRESH_TIMINGS, TIMINGS, DramController, DramTiming
 from sim.dram.requests import issue_commands, simulate_requests, stream_addresses
-from tests.dram_cases import PRESETS, changed, one_bus, trace_of
+from sim.engine.dram.columns import CAUSES
+from tests.dram_cases import PRESETS, changed, giving, one_bus, trace_of
 from tests.dram_rules import Issued, Rules, violations
 
 QUIET = DramController(refresh="none")
 IN_ORDER = DramController(refresh="none", window=1)
 
 RD8 = [("RD", 0)] * 12  # long enough that tRAS and tRC of the activate before are over
+WR4 = [("WR", 0)] * 4
 OTHER = -1  # a bank of the next group, or the next bank where there are no groups
+TWIN = -2  # the first bank of the next group, or the first bank itself where there are no groups
 
 # Timing: commands whose last one waits for it. Devices without bank groups leave out the _L of each pair.
 SCENARIOS: dict[str, list[tuple[str, int]]] = {
-    "tRCD": [("ACT", 0), ("RD", 0)],
+    "tRCDRD": [("ACT", 0), ("RD", 0)],
+    "tRCDWR": [("ACT", 0), ("WR", 0)],
     "tRP": [("ACT", 0), *RD8, ("PRE", 0), ("ACT", 0)],
     "tRAS": [("ACT", 0), ("PRE", 0)],
     "tRRD_S": [("ACT", 0), ("ACT", OTHER)],
     "tRRD_L": [("ACT", 0), ("ACT", 1)],
     "tCCD_S": [("ACT", 0), ("ACT", OTHER), *RD8, ("RD", OTHER)],
     "tCCD_L": [("ACT", 0), ("ACT", 1), *RD8, ("RD", 1)],
+    "tCCD_S_WR": [("ACT", 0), ("ACT", OTHER), *WR4, ("WR", OTHER)],
+    "tCCD_L_WR": [("ACT", 0), ("ACT", 1), *WR4, ("WR", 1)],
     "tRTP": [("ACT", 0), *RD8, ("PRE", 0)],
     "tWR": [("ACT", 0), ("WR", 0), ("WR", 0), ("WR", 0), ("PRE", 0)],
     "tRTW": [("ACT", 0), ("RD", 0), ("WR", 0)],
-    "tWTR_S": [("ACT", 0), ("ACT", OTHER), ("WR", 0), ("WR", 0), ("RD", OTHER)],
+    "tWTR_S": [("ACT", 0), ("ACT", OTHER), *WR4, ("RD", OTHER)],
     "tWTR_L": [("ACT", 0), ("WR", 0), ("RD", 0)],
     "tRP_ab": [("ACT", 0), *RD8, ("PREA", 0), ("REF", 0)],
     "tRFC": [("REF", 0), ("ACT", 3)],
     "tRFC_pb": [("REFpb", 2), ("ACT", 2)],
+    "tRFC_sb": [("REFsb", 0), ("ACT", TWIN)],
     "tRREFD": [("REFpb", 2), ("ACT", 3)],
+    "tPBR2PBR": [("REFpb", 2), ("REFpb", 3)],
 }
 MORE = {
-    "write after tRCD": ("tRCD", [("ACT", 0), ("WR", 0)]),
-    "writes": ("tCCD_S", [("ACT", 0), ("ACT", OTHER), ("WR", 0), ("WR", 0), ("WR", 0), ("WR", OTHER)]),
+    "writes": ("tCCD_S", [("ACT", 0), ("ACT", OTHER), *WR4, ("WR", OTHER)]),
     "activate of all after tRP_ab": ("tRP_ab", [("ACT", 0), *RD8, ("PREA", 0), ("ACT", 1)]),
     "all banks after tRTP": ("tRTP", [("ACT", 0), *RD8, ("PREA", 0)]),
     "all banks after tRAS": ("tRAS", [("ACT", 0), ("PREA", 0)]),
     "all banks after tWR": ("tWR", [("ACT", 0), ("WR", 0), ("WR", 0), ("WR", 0), ("PREA", 0)]),
     "refresh after tRP": ("tRP", [("ACT", 0), *RD8, ("PRE", 0), ("REF", 0)]),
-    "bank refresh after tRP": ("tRP", [("ACT", 0), *RD8, ("PRE", 0), ("REFpb", 0)]),
-    "bank refresh after tRREFD": ("tRREFD", [("ACT", 0), ("REFpb", 3)]),
-    "two bank refreshes": ("tRREFD", [("REFpb", 0), ("REFpb", 1)]),
-    "bank refresh after tRP_ab": ("tRP_ab", [("ACT", 0), *RD8, ("PREA", 0), ("REFpb", 1)]),
-    "one bank twice": ("tRFC_pb", [("REFpb", 2), ("REFpb", 2)]),
     "refresh after refresh": ("tRFC", [("REF", 0), ("REF", 0)]),
-    "refresh after bank refresh": ("tRFC_pb", [("REFpb", 5), ("REF", 0)]),
-    "bank refresh after refresh": ("tRFC", [("REF", 0), ("REFpb", 5)]),
 }
+# With a refresh of some banks in the place of "ref".
+PARTIAL = {
+    "after tRP": ("tRP", [("ACT", 0), *RD8, ("PRE", 0), ("ref", 0)]),
+    "after tRP_ab": ("tRP_ab", [("ACT", 0), *RD8, ("PREA", 0), ("ref", 1)]),
+    "after an activate of another group": ("tRRD_S", [("ACT", OTHER), ("ref", 2)]),
+    "after an activate of the group": ("tRRD_L", [("ACT", 0), ("ref", 1)]),
+    "before an activate": ("tRREFD", [("ref", 0), ("ACT", 1)]),
+    "before the next": ("tRREFD", [("ref", 0), ("ref", 1)]),
+    "before the next where that has a timing": ("tPBR2PBR", [("ref", 0), ("ref", 1)]),
+    "before its next": ("own", [("ref", 1), ("ref", 1)]),
+    "before a refresh": ("own", [("ref", 1), ("REF", 0)]),
+    "after a refresh": ("tRFC", [("REF", 0), ("ref", 1)]),
+}
+# Distances that another one hides where both are of the same length.
+HIDDEN_BY = {"tRRD_L": "tRRD_S", "tCCD_L": "tCCD_S", "tWTR_L": "tWTR_S"}
+
+
+def placed_in(timing: DramTiming, commands: list[tuple[str, int]]) -> tuple[tuple[str, int], ...]:
+    grouped = timing.bank_groups > 1
+    banks = {OTHER: timing.banks_per_group if grouped else 1, TWIN: timing.banks_per_group if grouped else 0}
+    return tuple((kind, banks.get(bank, bank)) for kind, bank in commands)
 
 
 def assert_tight(timing: DramTiming, rule: str, commands: list[tuple[str, int]]) -> None:
     """The last command is issued as soon as `rule` allows, and one cycle earlier that rule is broken, and no other."""
-    other = timing.banks_per_group if timing.bank_groups > 1 else 1
-    placed = tuple((kind, other if bank == OTHER else bank) for kind, bank in commands)
+    placed = placed_in(timing, commands)
     issued = issue_commands(timing, placed)
     assert issued[-1][1] == rule
     trace = [Issued(cycle, kind, bank) for (kind, bank), (cycle, _) in zip(placed, issued, strict=True)]
@@ -71,19 +91,90 @@ def assert_tight(timing: DramTiming, rule: str, commands: list[tuple[str, int]])
 @pytest.mark.parametrize("name", PRESETS)
 def test_legal_at_t_and_forbidden_one_cycle_earlier(name: str, rule: str) -> None:
     timing = one_bus(name)
-    if rule.endswith("_L") and timing.bank_groups == 1:
+    if timing.bank_groups == 1 and rule in OF_GROUPS:
         assert timing.given(rule) is None
         return
-    if rule == "tRP_ab" and timing.given(rule) is None:
-        timing = changed(timing, tRP_ab=timing.cycles_of("tRP") + 3)
+    if rule in ("tRREFD", "tPBR2PBR"):
+        timing = giving(timing, "tRFC_pb")
+    timing = giving(timing, rule)
+    if rule in HIDDEN_BY and timing.cycles_of(rule) == timing.cycles_of(HIDDEN_BY[rule]):
+        timing = changed(timing, **{rule: timing.cycles_of(rule) + 2})
     assert_tight(timing, rule, SCENARIOS[rule])
+
+
+def test_every_timing_of_the_format_is_tried_and_every_cause_is_a_timing() -> None:
+    elsewhere = {"tRC", "tPPD", "tFAW"}  # in tests of their own, below
+    assert set(SCENARIOS) | elsewhere == set(CAUSES) - {"arrival", "refresh due", "command bus"}
+    # tRCD is tRCDRD and tRCDWR; the others are no distances of two commands: they move data, or set when refresh is due.
+    assert TIMINGS.keys() - set(CAUSES) == {"tRCD", "CL", "CWL", "tDQSCK", "tDQSS", "tREFI"}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize(
+    ("latency", "rule", "commands"),
+    [
+        ("CL", "tRTW", [("ACT", 0), ("RD", 0), ("WR", 0)]),
+        ("tDQSCK", "tRTW", [("ACT", 0), ("RD", 0), ("WR", 0)]),
+        ("CWL", "tWR", [("ACT", 0), *WR4, ("PRE", 0)]),
+        ("tDQSS", "tWR", [("ACT", 0), *WR4, ("PRE", 0)]),
+        ("CWL", "tWTR_S", [("ACT", 0), ("ACT", OTHER), *WR4, ("RD", OTHER)]),
+        ("tDQSS", "tWTR_S", [("ACT", 0), ("ACT", OTHER), *WR4, ("RD", OTHER)]),
+    ],
+)
+def test_latencies_of_data_move_what_waits_for_data(
+    name: str, latency: str, rule: str, commands: list[tuple[str, int]]
+) -> None:
+    timing = changed(one_bus(name), tRTW=None)
+    later = changed(timing, **{latency: timing.cycles_of(latency) + 1})
+    placed = placed_in(timing, commands)
+    (at, _), (longer_at, cause) = issue_commands(timing, placed)[-1], issue_commands(later, placed)[-1]
+    assert (longer_at, cause) == (at + 1, rule)
+    assert_tight(later, rule, commands)
 
 
 @pytest.mark.parametrize("case", MORE)
 def test_the_same_for_other_pairs_of_commands(case: str) -> None:
     rule, commands = MORE[case]
     for name in PRESETS:
-        assert_tight(changed(one_bus(name), tRP_ab=40), rule, commands)
+        assert_tight(changed(one_bus(name), tRP_ab=50), rule, commands)
+
+
+@pytest.mark.parametrize(("kind", "own"), [("REFpb", "tRFC_pb"), ("REFsb", "tRFC_sb")])
+@pytest.mark.parametrize("case", PARTIAL)
+def test_the_same_for_refreshes_of_some_banks(case: str, kind: str, own: str) -> None:
+    rule, commands = PARTIAL[case]
+    placed = [(kind if command == "ref" else command, bank) for command, bank in commands]
+    for name in PRESETS:
+        timing = giving(one_bus(name), own)
+        if timing.bank_groups == 1 and rule == "tRRD_L":
+            continue
+        shorter = timing.cycles_of("tRRD_S")
+        longer: dict[str, int | None] = {"tRRD_L": shorter + 2} if timing.bank_groups > 1 else {}
+        if kind == "REFsb" and rule == "tRRD_S" and timing.bank_groups > 1:
+            assert_tight(changed(timing, **longer), "tRRD_L", placed)  # it has a bank of that group too
+            continue
+        assert_tight(
+            changed(timing, tRP_ab=50, tRREFD=40, tPBR2PBR=45 if rule == "tPBR2PBR" else None, **longer),
+            rule.replace("own", own),
+            placed,
+        )
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_one_of_every_group_is_refreshed_at_once(name: str) -> None:
+    """The banks of that number wait for tRFC_sb in every group, and those of another number for tRREFD."""
+    timing = giving(one_bus(name), "tRFC_sb")
+    rules = Rules(timing)
+    assert timing.cycles_of("tRFC_sb") > timing.cycles_of("tRREFD")
+    for bank in range(timing.banks):
+        (_, _), (at, cause) = issue_commands(timing, (("REFsb", 1), ("ACT", bank)))
+        same = bank % timing.banks_per_group == 1
+        assert (at, cause) == ((rules.cycles["tRFC_sb"], "tRFC_sb") if same else (rules.cycles["tRREFD"], "tRREFD"))
+        # And of every group one that was open has to be closed before.
+        opened = (("ACT", bank), ("PRE", bank), ("REFsb", 1))
+        closed = rules.cycles["tRAS"]
+        expected = max(closed + rules.cycles["tRP"], rules.cycles["tRC"]) if same else closed + rules.length("PRE")
+        assert issue_commands(timing, opened)[-1][0] == expected
 
 
 def test_row_cycle_and_precharges() -> None:
@@ -149,12 +240,13 @@ def test_stream_within_a_row_is_bound_by_tccd(name: str) -> None:
     bursts = timing.columns
     addresses = stream_addresses(timing, bursts * timing.burst_bytes)
     result = simulate_requests(timing, addresses, controller=controller)
-    ccd = timing.cycles_of("tCCD_L" if timing.bank_groups > 1 else "tCCD_S")
+    ccd = "tCCD_L" if timing.bank_groups > 1 else "tCCD_S"
     latency = timing.read_latency_cycles + timing.burst_cycles
-    assert result.cycles == timing.cycles_of("tRCD") + (bursts - 1) * ccd + latency
+    assert result.cycles == timing.cycles_of("tRCDRD") + (bursts - 1) * timing.cycles_of(ccd) + latency
     assert (result.hits.sum(), result.misses.sum(), result.conflicts.sum()) == (bursts - 1, 1, 0)
     writes = simulate_requests(timing, addresses, True, controller=controller)
-    assert result.cycles - writes.cycles == timing.read_latency_cycles - timing.write_latency_cycles
+    latency = timing.write_latency_cycles + timing.burst_cycles
+    assert writes.cycles == timing.cycles_of("tRCDWR") + (bursts - 1) * timing.cycles_of(f"{ccd}_WR") + latency
 
 
 @pytest.mark.parametrize("name", ("hbm2-2000", "hbm3-6400"))
@@ -172,10 +264,11 @@ def test_stream_over_bank_groups_is_bound_by_the_short_tccd(name: str) -> None:
 def test_rows_of_one_bank_are_bound_by_the_row_cycle(name: str) -> None:
     timing = one_bus(name)
     rows = [(0, row % 5) for row in range(40)]
-    latency = timing.cycles_of("tRCD") + timing.read_latency_cycles + timing.burst_cycles
+    latency = timing.cycles_of("tRCDRD") + timing.read_latency_cycles + timing.burst_cycles
     for rtp in (timing.cycles_of("tRTP"), timing.cycles_of("tRC")):
         longer = changed(timing, tRTP=rtp)
-        period = max(timing.cycles_of("tRC"), timing.cycles_of("tRCD") + rtp + timing.cycles_of("tRP"))
+        closes = max(timing.cycles_of("tRAS"), timing.cycles_of("tRCDRD") + rtp)
+        period = max(timing.cycles_of("tRC"), closes + timing.cycles_of("tRP"))
         assert reads(longer, rows, IN_ORDER) == 39 * period + latency
 
 
@@ -184,8 +277,9 @@ def test_writes_to_rows_of_one_bank_pay_for_recovery(name: str) -> None:
     timing = one_bus(name)
     addresses = [row % 2 * timing.banks * timing.columns * timing.burst_bytes for row in range(30)]
     result = simulate_requests(timing, addresses, True, controller=IN_ORDER)
-    done = timing.cycles_of("tRCD") + timing.write_latency_cycles + timing.burst_cycles
-    period = max(timing.cycles_of("tRC"), done + timing.cycles_of("tWR") + timing.cycles_of("tRP"))
+    done = timing.cycles_of("tRCDWR") + timing.write_latency_cycles + timing.burst_cycles
+    closes = max(timing.cycles_of("tRAS"), done + timing.cycles_of("tWR"))
+    period = max(timing.cycles_of("tRC"), closes + timing.cycles_of("tRP"))
     assert result.cycles == 29 * period + done
 
 
@@ -195,7 +289,7 @@ def test_alternating_reads_and_writes_pay_both_turnarounds(name: str) -> None:
     result = simulate_requests(timing, [0] * 41, [k % 2 == 1 for k in range(41)], controller=IN_ORDER)
     wtr = timing.cycles_of("tWTR_L" if timing.bank_groups > 1 else "tWTR_S")
     period = timing.cycles_of("tRTW") + timing.write_latency_cycles + timing.burst_cycles + wtr
-    latency = timing.cycles_of("tRCD") + timing.read_latency_cycles + timing.burst_cycles
+    latency = timing.cycles_of("tRCDRD") + timing.read_latency_cycles + timing.burst_cycles
     assert result.cycles == 20 * period + latency
     assert result.stall_cycles("tRTW") == 20 * timing.cycles_of("tRTW")
 
@@ -210,7 +304,7 @@ def test_activates_are_bound_by_tfaw_trrd_or_the_row_cycle() -> None:
         few, many = (reads(device, [(b, row) for row in range(n) for b in turn]) for n in (20, 60))
         return (many - few) / (40 * 16)
 
-    assert period(timing) == 30 / 4
+    assert period(changed(timing, tFAW=30)) == 30 / 4
     assert period(changed(timing, tFAW=12)) == timing.cycles_of("tRRD_S")
     assert period(changed(timing, tFAW=50)) == 50 / 4
     assert period(changed(timing, tRC=300)) == 300 / 16
@@ -234,28 +328,36 @@ def test_random_reads_come_close_to_the_activate_limit(name: str) -> None:
 def test_refresh_takes_its_share_of_a_stream(name: str) -> None:
     timing = one_bus(name)
     addresses = stream_addresses(timing, 1 << 20)
-    quiet, whole = (simulate_requests(timing, addresses, controller=c) for c in (QUIET, DramController()))
+    # A window that shows the next rows early enough for a stream without a pause.
+    quiet, whole = (
+        simulate_requests(timing, addresses, controller=DramController(refresh=refresh, window=128))
+        for refresh in ("none", "all-bank")
+    )
     refreshes = int(whole.refreshes.sum())
     assert refreshes == whole.cycles // timing.cycles_of("tREFI")
     at = timing.cycles_of
     # Each stops the stream for tRFC, the closing of rows before it and the opening of one after it.
-    least = at("tRFC") + at("tRP_ab") + at("tRCD")
+    least = at("tRFC") + at("tRP_ab") + at("tRCDRD")
     most = least + at("tRAS") + 4 * at("tRRD_S") + 16
     assert least <= (whole.cycles - quiet.cycles) / refreshes <= most
     assert whole.stall_cycles("tRFC") == refreshes * at("tRFC")
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_refreshing_single_banks_costs_scattered_reads_less(name: str) -> None:
+def test_refreshing_some_banks_costs_scattered_reads_less(name: str) -> None:
     """The other banks go on; a stream, which is in few banks at a time, has no such way out."""
     timing = one_bus(name)
+    policies = [policy for policy, needed in REFRESH_TIMINGS.items() if timing.given(needed)]
+    assert len(policies) == (name != "ddr4-3200")
     addresses = np.random.default_rng(11).integers(0, timing.capacity_bytes, 20_000)
-    none, single, whole = (
-        simulate_requests(timing, addresses, controller=DramController(refresh=refresh, window=64))
-        for refresh in ("none", "per-bank", "all-bank")
-    )
-    assert none.cycles < single.cycles < whole.cycles
-    assert abs(single.refreshes.sum() - single.cycles * timing.banks // timing.cycles_of("tREFI")) <= 1
+    for policy in policies:
+        none, some, whole = (
+            simulate_requests(timing, addresses, controller=DramController(refresh=refresh, window=64))
+            for refresh in ("none", policy, "all-bank")
+        )
+        assert none.cycles < some.cycles < whole.cycles
+        turns = timing.banks if policy == "per-bank" else timing.banks_per_group
+        assert abs(some.refreshes.sum() - some.cycles * turns // timing.cycles_of("tREFI")) <= 1
 
 
 def test_refresh_starts_when_it_is_due() -> None:
@@ -267,11 +369,11 @@ def test_refresh_starts_when_it_is_due() -> None:
     commands = [(c.cycle, c.kind, c.cause) for c in result.commands()]
     assert commands == [
         (0, "ACT", "arrival"),
-        (14, "RD", "tRCD"),
+        (14, "RD", "tRCDRD"),
         (due, "PREA", "refresh due"),
         (due + rp, "REF", "tRP_ab"),
         (due + rp + rfc, "ACT", "tRFC"),
-        (due + rp + rfc + 14, "RD", "tRCD"),
+        (due + rp + rfc + 14, "RD", "tRCDRD"),
     ]
     assert (result.misses.sum(), result.conflicts.sum()) == (2, 0)
     assert violations(Rules(timing), trace_of(result)) == []
@@ -282,13 +384,14 @@ def test_long_silences_cost_refreshes_and_nothing_else() -> None:
     pause = 10_000 * timing.cycles_of("tREFI") + timing.cycles_of("tREFI") // 2
     result = simulate_requests(timing, [0, 0], arrival_cycles=[0, pause])
     assert result.refreshes.sum() == 10_000
-    latency = timing.cycles_of("tRCD") + timing.read_latency_cycles + timing.burst_cycles
+    latency = timing.cycles_of("tRCDRD") + timing.read_latency_cycles + timing.burst_cycles
     assert result.latency_cycles.tolist() == [latency, latency]
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_more_window_and_more_channels_help_scattered_reads(name: str) -> None:
-    timing = one_bus(name)
+    # On a shared bus a read may take the very cycle in which an activate is due, the more so the more of them wait.
+    timing = changed(one_bus(name), {"command_bus": "split"})
     addresses = np.random.default_rng(3).integers(0, timing.capacity_bytes, 4000)
     cycles = [
         simulate_requests(timing, addresses, controller=QUIET.model_copy(update={"window": window})).cycles

@@ -141,7 +141,7 @@ def test_a_result_prints_as_a_table() -> None:
         "  bandwidth   1.753 GiB/s (11.8% of 14.9 GiB/s)",
         "  rows        1 hits, 1 misses, 0 conflicts",
         "  refreshes   0",
-        "  tRCD         41.2% of channel cycles",
+        "  tRCDRD       41.2% of channel cycles",
         "  tCCD_L       11.8% of channel cycles",
     ]
 
@@ -170,12 +170,22 @@ def test_other_refusals() -> None:
         simulate_requests(timing, [0], controller=DramController(refresh="per-bank"))
     assert str(caught.value) == "'lpddr4-3200' has no refresh of single banks: give it tRFC_pb, or refresh all-bank"
     with pytest.raises(ValueError) as caught:
+        simulate_requests(timing, [0], controller=DramController(refresh="same-bank"))
+    assert str(caught.value) == (
+        "'lpddr4-3200' has no refresh of the same bank of every group: give it tRFC_sb, or refresh all-bank"
+    )
+    crowded = changed(one_bus("lpddr5-6400"), {"refresh": "per-bank"}, tPBR2PBR=196)
+    with pytest.raises(ValueError) as caught:
+        simulate_requests(crowded, [0])
+    assert str(caught.value) == "'lpddr5-6400' has to refresh every 195 cycles, but its refreshes are 196 apart"
+    with pytest.raises(ValueError) as caught:
         simulate_requests(changed(timing, tREFI=400), [0])
     assert str(caught.value).startswith("'lpddr4-3200' has to refresh every 400 cycles, and one refresh may hold")
     for commands, message in (
         ((("REFB", 0),), "no command is called 'REFB' (did you mean 'REF'?)"),
         ((("RD", 8),), "'lpddr4-3200' has banks 0 to 7, got 8"),
-        ((("REFpb", 0),), "'lpddr4-3200' has no refresh of single banks: it gives no tRFC_pb"),
+        ((("REFpb", 0),), "'lpddr4-3200' has no REFpb: it gives no tRFC_pb"),
+        ((("REFsb", 0),), "'lpddr4-3200' has no REFsb: it gives no tRFC_sb"),
     ):
         with pytest.raises(ValueError) as caught:
             issue_commands(timing, commands)

@@ -5,7 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sim.systolic.program import NOTHING, WEST, Issue, OperatorSlots, Place, Stream, SystolicArray, Task, Tile, Words
+from sim.systolic.program import (
+    NOTHING,
+    WEST,
+    ArrayTask,
+    ArrayTile,
+    Issue,
+    OperatorSlots,
+    Stream,
+    SystolicArray,
+    WordPlace,
+    Words,
+)
 from sim.systolic.runner import run_program
 from sim.systolic.tasks import (
     issue_below,
@@ -24,7 +35,7 @@ def values(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize("lanes", [1, 2, 5])
 @pytest.mark.parametrize("steps", [1, 3])
 def test_an_operand_of_all_lanes_passes_along(lanes: int, steps: int) -> None:
-    array, words, tile = SystolicArray(3, 6, slots=OperatorSlots(subtract_exp=1)), Words(), Tile(1, lanes, steps)
+    array, words, tile = SystolicArray(3, 6, slots=OperatorSlots(subtract_exp=1)), Words(), ArrayTile(1, lanes, steps)
     data, shared = values(steps, lanes), values(steps, 1)
     out = words.reserve(steps, lanes)
     task = issue_below(tile, Issue("exp", 2), "subtract-exp", (WEST, NOTHING), words.hold(data))
@@ -35,7 +46,7 @@ def test_an_operand_of_all_lanes_passes_along(lanes: int, steps: int) -> None:
 
 @pytest.mark.parametrize("lanes", [1, 2, 6])
 def test_words_are_reduced_along(lanes: int) -> None:
-    array, words, tile = SystolicArray(2, 6), Words(), Tile(1, lanes, 4)
+    array, words, tile = SystolicArray(2, 6), Words(), ArrayTile(1, lanes, 4)
     data, start = values(4, lanes), values(4, 1)
     out = words.reserve(4, 1)
     task = reduce_words_along(tile, Issue("sum", 0), "add", words.hold(data), words.hold(start))
@@ -45,20 +56,22 @@ def test_words_are_reduced_along(lanes: int) -> None:
     assert run.span("sum")[3:] == (lanes - 1, lanes - 1 + 3)
 
 
-def folded(lanes: int, folds: int, chain: int, again: int) -> tuple[list[Task], Place, Place, Words, np.ndarray]:
+def folded(
+    lanes: int, folds: int, chain: int, again: int
+) -> tuple[list[ArrayTask], WordPlace, WordPlace, Words, np.ndarray]:
     """Two rows of `folds` words a lane: each is folded in a register, which a chain then reduces."""
     words, data = Words(), values(2, folds, lanes)
     out = [words.reserve(1, 1) for _ in range(2)]
     tasks = []
     for n, start in enumerate((0, again)):
         first = issue_below(
-            Tile(1, lanes), Issue(f"first {n}", start), "move", (WEST, NOTHING), words.hold(data[n, :1])
+            ArrayTile(1, lanes), Issue(f"first {n}", start), "move", (WEST, NOTHING), words.hold(data[n, :1])
         )
         rest = issue_below(
-            Tile(1, lanes, folds - 1), Issue(f"rest {n}", start + 1), "max", (WEST, n), words.hold(data[n, 1:])
+            ArrayTile(1, lanes, folds - 1), Issue(f"rest {n}", start + 1), "max", (WEST, n), words.hold(data[n, 1:])
         )
         along = reduce_along(
-            Tile(1, lanes), Issue(f"chain {n}", start + chain), "max", n, words.hold(np.float64(-np.inf))
+            ArrayTile(1, lanes), Issue(f"chain {n}", start + chain), "max", n, words.hold(np.float64(-np.inf))
         )
         tasks += [to_register(first, n), to_register(rest, n), to_memory(along, out[n])]
     return tasks, *out, words, data
@@ -86,7 +99,7 @@ def test_in_other_slots_a_chain_finds_the_operator_taken(chain: int, hazard: str
 
 
 def test_a_missing_partner_is_a_hazard_on_either_side() -> None:
-    words, tile = Words(), Tile(1, 3)
+    words, tile = Words(), ArrayTile(1, 3)
     task = issue_below(tile, Issue("add", 5), "add", (WEST, NOTHING), words.hold(values(1, 3)))
     below, sideways = with_broadcast(task, words.hold(values(1, 1))).streams
     late = replace(with_broadcast(task, sideways.words), streams=(Stream("below", below.words, skew=2), sideways))
@@ -96,7 +109,7 @@ def test_a_missing_partner_is_a_hazard_on_either_side() -> None:
 
 
 def test_two_words_at_once_on_the_link_along() -> None:
-    words, tile = Words(), Tile(1, 2)
+    words, tile = Words(), ArrayTile(1, 2)
     tasks = [to_memory(reduce_along(tile, Issue(name, 0), "add", 0), words.reserve(1, 1)) for name in ("one", "other")]
     load = to_register(issue_below(tile, Issue("load", 0), "move", (WEST, NOTHING), words.hold(values(1, 2))), 0)
     run = run_program(SystolicArray(1, 2), [load, *tasks], words.memory())
@@ -121,7 +134,7 @@ def test_two_words_at_once_on_the_link_along() -> None:
     ],
 )
 def test_impossible_tasks_are_refused(changed: dict[str, object], message: str) -> None:
-    words, tile = Words(), Tile(1, 3)
+    words, tile = Words(), ArrayTile(1, 3)
     task = with_broadcast(
         issue_below(tile, Issue("add", 0), "add", (WEST, NOTHING), words.hold(values(1, 3))), words.hold(values(1, 1))
     )

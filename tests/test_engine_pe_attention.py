@@ -12,7 +12,7 @@ import pytest
 
 from einsums import interpret
 from sim.load.nouns import load_cascade
-from sim.systolic.program import NOTHING, WEST, ZERO, Issue, Place, SystolicArray, Task, Tile, Words
+from sim.systolic.program import NOTHING, WEST, ZERO, ArrayTask, ArrayTile, Issue, SystolicArray, WordPlace, Words
 from sim.systolic.runner import ArrayRun, run_program
 from sim.systolic.tasks import (
     also_to_register,
@@ -107,13 +107,13 @@ def interleaved(sizes: Sizes, interval_less: int = 0, turnaround: int = 0) -> Cl
 class Places:
     """Where tensors lie: Q, K and V [step, lane]; running values by tile, the initial one first."""
 
-    Q: Place
-    K: tuple[Place, ...]
-    V: tuple[Place, ...]
-    RM: tuple[Place, ...]
-    RNV: tuple[Place, ...]
-    minus_infinity: Place
-    AV: Place
+    Q: WordPlace
+    K: tuple[WordPlace, ...]
+    V: tuple[WordPlace, ...]
+    RM: tuple[WordPlace, ...]
+    RNV: tuple[WordPlace, ...]
+    minus_infinity: WordPlace
+    AV: WordPlace
 
 
 def lay_out(sizes: Sizes, tensors: dict[str, np.ndarray]) -> tuple[Words, Places]:
@@ -130,11 +130,11 @@ def lay_out(sizes: Sizes, tensors: dict[str, np.ndarray]) -> tuple[Words, Places
     )
 
 
-def tile_tasks(sizes: Sizes, clock: Clock, places: Places, n: int) -> list[Task]:
+def tile_tasks(sizes: Sizes, clock: Clock, places: Places, n: int) -> list[ArrayTask]:
     """All tasks of key tile n but the last division."""
     start = n * clock.interval
-    whole, row = Tile(sizes.rows, sizes.cols, sizes.depth), Tile(1, sizes.cols, sizes.depth)
-    one, lane = Tile(sizes.rows, sizes.cols), Tile(1, sizes.cols)
+    whole, row = ArrayTile(sizes.rows, sizes.cols, sizes.depth), ArrayTile(1, sizes.cols, sizes.depth)
+    one, lane = ArrayTile(sizes.rows, sizes.cols), ArrayTile(1, sizes.cols)
     score, numerator = 1 + n % clock.scores, 0
     # Registers of the 1D array: two for RM in turn, RD, SPD, SPNV, then PRM.
     old, new, RD, SPD, SPNV = n % 2, 1 - n % 2, 2, 3, 4
@@ -171,14 +171,14 @@ def run_attention(
 ) -> tuple[ArrayRun, np.ndarray]:
     """A whole row of tiles, and the attention it gives."""
     words, places = lay_out(sizes, tensors)
-    lane = Tile(1, sizes.cols)
+    lane = ArrayTile(1, sizes.cols)
     first = to_register(issue_below(lane, Issue("RM init", 0), "move", (WEST, NOTHING), places.minus_infinity), 0)
     zero = to_register(issue_below(lane, Issue("RD init", 1), "move", (WEST, NOTHING)), 2)
     tasks = [first, zero]
     for n in range(sizes.tiles):
         tasks += tile_tasks(sizes, clock, places, n)
     start = (sizes.tiles - 1) * clock.interval + clock.AV
-    whole = Tile(1, sizes.cols, sizes.depth)
+    whole = ArrayTile(1, sizes.cols, sizes.depth)
     divide = issue_below(whole, Issue("AV", start), "divide", (WEST, 2), places.RNV[-1])
     tasks.append(to_memory(divide, places.AV))
     array = SystolicArray(sizes.rows, sizes.cols, registers=8 + clock.corrections, turnaround_cycles=turnaround)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from sim.systolic.program import Issue, Place, SystolicArray, Task, Tile, Words
+from sim.systolic.program import ArrayTask, ArrayTile, Issue, SystolicArray, WordPlace, Words
 from sim.systolic.runner import run_program
 from sim.systolic.tasks import drain, load, product_in_place, product_through, reduce_down, to_memory
 
@@ -23,7 +23,7 @@ class Drawn:
     """One task of a random program."""
 
     kind: str
-    tile: Tile
+    tile: ArrayTile
     issue: Issue
 
     def steps(self) -> int:
@@ -63,9 +63,9 @@ class Drawn:
             return []
         return [self.cycle(step) + col + rows - 1 for step in range(self.steps()) for col in range(self.tile.cols)]
 
-    def task(self, words: Words, register: int) -> Task:
+    def task(self, words: Words, register: int) -> ArrayTask:
         ones = words.hold(np.ones((self.tile.steps, max(self.tile.rows, self.tile.cols))))
-        out: Place = words.reserve(self.steps(), self.tile.cols)
+        out: WordPlace = words.reserve(self.steps(), self.tile.cols)
         if self.kind == "in-place":
             return product_in_place(self.tile, self.issue, ones, ones, register)
         if self.kind == "through":
@@ -82,7 +82,9 @@ def draw(seed: int) -> tuple[SystolicArray, list[Drawn]]:
     rows, cols, links = (int(n) for n in random.integers(1, (6, 6, 4)))
     drawn = []
     for number in range(int(random.integers(1, 6))):
-        tile = Tile(int(random.integers(1, rows + 1)), int(random.integers(1, cols + 1)), int(random.integers(1, 7)))
+        tile = ArrayTile(
+            int(random.integers(1, rows + 1)), int(random.integers(1, cols + 1)), int(random.integers(1, 7))
+        )
         issue = Issue(
             f"task {number}", int(random.integers(0, 15)), int(random.integers(1, 3)), int(random.integers(0, links))
         )

@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim.systolic.product import DATAFLOWS, Dataflow, Shape, multiply, plan_folds, product_cycles
-from sim.systolic.program import Issue, OperatorSlots, Place, SystolicArray, Task, Tile, Words
+from sim.systolic.product import DATAFLOWS, Dataflow, ProductShape, multiply, plan_folds, product_cycles
+from sim.systolic.program import ArrayTask, ArrayTile, Issue, OperatorSlots, SystolicArray, WordPlace, Words
 from sim.systolic.runner import ArrayRun, run_program
 from sim.systolic.tasks import broadcast_down, drain, giving_up, load, product_in_place, product_through, to_memory
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def operands(shape: Shape, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def operands(shape: ProductShape, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     return random.normal(size=(shape.M, shape.K)), random.normal(size=(shape.K, shape.N))
 
@@ -36,7 +36,7 @@ def in_order(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return total
 
 
-def spatial(shape: Shape, dataflow: str) -> tuple[int, int, int]:
+def spatial(shape: ProductShape, dataflow: str) -> tuple[int, int, int]:
     """Extents on rows and on columns, and steps."""
     return {
         "output": (shape.M, shape.N, shape.K),
@@ -53,7 +53,11 @@ SMALL_ARRAYS = [(1, 1), (1, 4), (4, 1), (2, 3), (3, 2), (5, 4)]
 def test_one_fold_every_tile(rows: int, cols: int, dataflow: Dataflow) -> None:
     array = SystolicArray(rows, cols)
     for r, c, steps in itertools.product(range(1, rows + 1), range(1, cols + 1), (1, 2, 3, 7)):
-        shape = {"output": Shape(r, steps, c), "weight": Shape(steps, r, c), "input": Shape(c, r, steps)}[dataflow]
+        shape = {
+            "output": ProductShape(r, steps, c),
+            "weight": ProductShape(steps, r, c),
+            "input": ProductShape(c, r, steps),
+        }[dataflow]
         left, right = operands(shape)
         product = multiply(array, left, right, dataflow)
         assert (product.run.first_cycle, product.run.cycles) == (0, r + rows + c + steps - 2), (r, c, steps)
@@ -69,14 +73,14 @@ def test_one_fold_every_tile(rows: int, cols: int, dataflow: Dataflow) -> None:
 @pytest.mark.parametrize("sizes", [(6, 5, 7), (4, 9, 3), (1, 1, 1), (8, 8, 8)], ids=str)
 def test_padded_folds_take_the_published_time(sizes: tuple[int, int, int], dataflow: Dataflow) -> None:
     # The published model charges every fold the whole array, so a ragged product is padded with zeros.
-    array, shape = SystolicArray(4, 3), Shape(*sizes)
+    array, shape = SystolicArray(4, 3), ProductShape(*sizes)
     on_rows, on_cols, steps = spatial(shape, dataflow)
     folds = math.ceil(on_rows / 4) * math.ceil(on_cols / 3)
     padded_rows, padded_cols = math.ceil(on_rows / 4) * 4, math.ceil(on_cols / 3) * 3
     padded = {
-        "output": Shape(padded_rows, steps, padded_cols),
-        "weight": Shape(steps, padded_rows, padded_cols),
-        "input": Shape(padded_cols, padded_rows, steps),
+        "output": ProductShape(padded_rows, steps, padded_cols),
+        "weight": ProductShape(steps, padded_rows, padded_cols),
+        "input": ProductShape(padded_cols, padded_rows, steps),
     }[dataflow]
     left, right = operands(shape)
     wide_left, wide_right = np.zeros((padded.M, padded.K)), np.zeros((padded.K, padded.N))
@@ -87,7 +91,7 @@ def test_padded_folds_take_the_published_time(sizes: tuple[int, int, int], dataf
     np.testing.assert_allclose(product.values[: shape.M, : shape.N], left @ right, rtol=0, atol=1e-12)
 
 
-RAGGED = [Shape(*sizes) for sizes in itertools.product((1, 3, 8), (2, 5, 7), (1, 4, 9))]
+RAGGED = [ProductShape(*sizes) for sizes in itertools.product((1, 3, 8), (2, 5, 7), (1, 4, 9))]
 
 
 @pytest.mark.parametrize("overlap", [False, True], ids=["alone", "overlapped"])
@@ -111,9 +115,11 @@ def test_many_folds_of_any_size(dataflow: Dataflow, links: int, overlap: bool) -
 def test_full_folds_start_as_often_as_links_allow(dataflow: Dataflow, folds: int, steps: int) -> None:
     rows, cols = 4, 3
     wide = folds * cols
-    shape = {"output": Shape(rows, steps, wide), "weight": Shape(steps, rows, wide), "input": Shape(wide, rows, steps)}[
-        dataflow
-    ]
+    shape = {
+        "output": ProductShape(rows, steps, wide),
+        "weight": ProductShape(steps, rows, wide),
+        "input": ProductShape(wide, rows, steps),
+    }[dataflow]
     fold = 2 * rows + cols + steps - 2
     one, two = SystolicArray(rows, cols), SystolicArray(rows, cols, links=2)
     left, right = operands(shape)
@@ -122,7 +128,7 @@ def test_full_folds_start_as_often_as_links_allow(dataflow: Dataflow, folds: int
 
 
 def test_second_link_without_second_register_is_no_help() -> None:
-    shape = Shape(4, 6, 9)
+    shape = ProductShape(4, 6, 9)
     narrow = SystolicArray(4, 3, registers=1, links=2)
     assert product_cycles(narrow, shape, "output", True) == product_cycles(SystolicArray(4, 3), shape, "output", True)
     left, right = operands(shape)
@@ -138,9 +144,9 @@ def in_place(second: int, drained: int, links: int = 1) -> ArrayRun:
     left, top = words.hold(np.ones((4, 3))), words.hold(np.ones((4, 2)))
     register, link = links - 1, links - 1
     tasks = [
-        product_in_place(Tile(3, 2, 4), Issue("first", 0), left, top, 0),
-        drain(Tile(3, 2), Issue("drain", drained, 1, link), 0, words.reserve(3, 2)),
-        product_in_place(Tile(3, 2, 4), Issue("second", second), left, top, register),
+        product_in_place(ArrayTile(3, 2, 4), Issue("first", 0), left, top, 0),
+        drain(ArrayTile(3, 2), Issue("drain", drained, 1, link), 0, words.reserve(3, 2)),
+        product_in_place(ArrayTile(3, 2, 4), Issue("second", second), left, top, register),
     ]
     return run_program(SystolicArray(3, 2, links=links), tasks, words.memory())
 
@@ -149,12 +155,12 @@ def through(loaded: int, second: int) -> ArrayRun:
     """A weight-stationary fold of 3x2, 4 steps, loaded at cycle 1; start of its sums 4, of the next load and sums as said."""
     words = Words()
     left, weights, out = words.hold(np.ones((4, 3))), words.hold(np.ones((3, 2))), words.reserve(4, 2)
-    first = giving_up(product_through(Tile(3, 2, 4), Issue("first", 4), left, 0), "b")
+    first = giving_up(product_through(ArrayTile(3, 2, 4), Issue("first", 4), left, 0), "b")
     tasks = [
-        load(Tile(3, 2), Issue("load", 1), weights, 0),
+        load(ArrayTile(3, 2), Issue("load", 1), weights, 0),
         to_memory(first, out),
-        load(Tile(3, 2), Issue("next load", loaded), weights, 0),
-        to_memory(product_through(Tile(3, 2, 4), Issue("second", second), left, 0), words.reserve(4, 2)),
+        load(ArrayTile(3, 2), Issue("next load", loaded), weights, 0),
+        to_memory(product_through(ArrayTile(3, 2, 4), Issue("second", second), left, 0), words.reserve(4, 2)),
     ]
     return run_program(SystolicArray(3, 2), tasks, words.memory())
 
@@ -182,9 +188,9 @@ def test_second_link_needs_second_accumulator() -> None:
     words = Words()
     left, top = words.hold(np.ones((4, 3))), words.hold(np.ones((4, 2)))
     tasks = [
-        product_in_place(Tile(3, 2, 4), Issue("first", 0), left, top, 0),
-        drain(Tile(3, 2), Issue("drain", 4, 1, 1), 0, words.reserve(3, 2)),
-        product_in_place(Tile(3, 2, 4), Issue("second", 4), left, top, 0),
+        product_in_place(ArrayTile(3, 2, 4), Issue("first", 0), left, top, 0),
+        drain(ArrayTile(3, 2), Issue("drain", 4, 1, 1), 0, words.reserve(3, 2)),
+        product_in_place(ArrayTile(3, 2, 4), Issue("second", 4), left, top, 0),
     ]
     run = run_program(SystolicArray(3, 2, links=2), tasks, words.memory())
     assert "a register is overwritten while its value is needed" in kinds(run)
@@ -199,11 +205,12 @@ def test_load_and_sums_one_cycle_early() -> None:
 def test_operands_that_enter_without_skew_do_not_meet() -> None:
     words = Words()
     task = product_in_place(
-        Tile(3, 2, 4), Issue("product", 0), words.hold(np.ones((4, 3))), words.hold(np.ones((4, 2))), 0
+        ArrayTile(3, 2, 4), Issue("product", 0), words.hold(np.ones((4, 3))), words.hold(np.ones((4, 2))), 0
     )
     left, top = task.streams
-    straight = Task(
-        **{name: getattr(task, name) for name in Task.__slots__} | {"streams": (type(left)("left", left.words, 0), top)}
+    straight = ArrayTask(
+        **{name: getattr(task, name) for name in ArrayTask.__slots__}
+        | {"streams": (type(left)("left", left.words, 0), top)}
     )
     assert "an operand arrives without its partner" in kinds(
         run_program(SystolicArray(3, 2), [straight], words.memory())
@@ -217,14 +224,14 @@ def test_each_operand_without_its_partner_counts() -> None:
     # Row 1 gets its operands from the left one cycle too early: one alone, two that do not belong together, one alone.
     words = Words()
     ones = words.hold(np.ones((2, 2)))
-    task = product_in_place(Tile(2, 1, 2), Issue("product", 0), ones, ones, 0)
+    task = product_in_place(ArrayTile(2, 1, 2), Issue("product", 0), ones, ones, 0)
     straight = replace(task, streams=(replace(task.streams[0], skew=0), task.streams[1]))
     run = run_program(SystolicArray(2, 1), [straight], words.memory())
     assert (run.hazards[0].kind, run.hazards[0].count) == ("an operand arrives without its partner", 4)
 
 
 def test_slow_operators_need_a_wider_stride() -> None:
-    words, tile = Words(), Tile(4, 3, 6)
+    words, tile = Words(), ArrayTile(4, 3, 6)
     left, top = words.hold(np.ones((6, 4))), words.hold(np.ones((6, 3)))
     array = SystolicArray(4, 3, slots=OperatorSlots(macc=2))
     run, dense = (
@@ -240,10 +247,10 @@ def test_slow_operators_need_a_wider_stride() -> None:
 
 def test_product_meets_an_exponential_in_progress() -> None:
     # On alternate cycles the link is free for a broadcast, but its operation of seven cycles is in the product's way.
-    words, tile = Words(), Tile(3, 2, 12)
+    words, tile = Words(), ArrayTile(3, 2, 12)
     ones = words.hold(np.ones((12, 3)))
     product = to_memory(product_through(tile, Issue("product", 4, 2), ones, 0), words.reserve(12, 2))
-    exponential = broadcast_down(Tile(3, 2), Issue("exp", 11), "subtract-exp", words.hold(np.ones((1, 2))), (0, 1))
+    exponential = broadcast_down(ArrayTile(3, 2), Issue("exp", 11), "subtract-exp", words.hold(np.ones((1, 2))), (0, 1))
     tasks = [load(tile, Issue("load", 0), ones, 0), product, exponential]
     one, two = (run_program(SystolicArray(3, 2, links=links), tasks, words.memory()) for links in (1, 2))
     assert one.hazards == two.hazards
@@ -254,7 +261,7 @@ def test_product_meets_an_exponential_in_progress() -> None:
 
 def test_common_and_careful_ways_agree() -> None:
     # Columns with a second link that nothing uses are never taken through the loop over common cases.
-    shape = Shape(9, 7, 8)
+    shape = ProductShape(9, 7, 8)
     left, right = operands(shape)
     for dataflow in DATAFLOWS:
         one = multiply(SystolicArray(5, 4, registers=1), left, right, dataflow, True)
@@ -281,8 +288,8 @@ def test_common_and_careful_ways_agree() -> None:
 @pytest.mark.parametrize("through", [False, True])
 def test_unusual_products_are_no_common_case(through: bool, change: dict[str, object]) -> None:
     # Whatever the task asks for, a second link that nothing uses, hence the careful way, changes nothing.
-    words, tile = Words(), Tile(4, 3, 6)
-    left, top = words.hold(operands(Shape(6, 4, 3))[0]), words.hold(operands(Shape(1, 6, 3))[1])
+    words, tile = Words(), ArrayTile(4, 3, 6)
+    left, top = words.hold(operands(ProductShape(6, 4, 3))[0]), words.hold(operands(ProductShape(1, 6, 3))[1])
     start = Issue("product", 4)
     task = product_through(tile, start, left, 0, top) if through else product_in_place(tile, start, left, top, 0)
     odd = replace(task, **change, out=words.reserve(6, 3))  # type: ignore[arg-type]
@@ -319,8 +326,10 @@ def plain_output_stationary(left: np.ndarray, right: np.ndarray) -> tuple[np.nda
     return out, cycle
 
 
-@pytest.mark.parametrize("shape", [Shape(1, 1, 1), Shape(3, 4, 2), Shape(6, 2, 5), Shape(2, 9, 7)], ids=str)
-def test_second_simulator_agrees(shape: Shape) -> None:
+@pytest.mark.parametrize(
+    "shape", [ProductShape(1, 1, 1), ProductShape(3, 4, 2), ProductShape(6, 2, 5), ProductShape(2, 9, 7)], ids=str
+)
+def test_second_simulator_agrees(shape: ProductShape) -> None:
     left, right = operands(shape, seed=3)
     values, cycles = plain_output_stationary(left, right)
     product = multiply(SystolicArray(shape.M, shape.N), left, right, "output")
@@ -361,7 +370,7 @@ def test_memory_is_left_as_it_was() -> None:
     out = words.reserve(2, 2)
     memory = words.memory()
     before = memory.copy()
-    tasks = [load(Tile(2, 2), Issue("load", 0), place, 0), drain(Tile(2, 2), Issue("drain", 2), 0, out)]
+    tasks = [load(ArrayTile(2, 2), Issue("load", 0), place, 0), drain(ArrayTile(2, 2), Issue("drain", 2), 0, out)]
     run = run_program(SystolicArray(2, 2), tasks, memory).checked()
     np.testing.assert_array_equal(memory, before)
     np.testing.assert_array_equal(run.read(out, 2, 2), np.ones((2, 2)))
@@ -370,16 +379,16 @@ def test_memory_is_left_as_it_was() -> None:
 def test_refusals() -> None:
     array = SystolicArray(2, 2)
     with pytest.raises(ValueError, match=r"^no dataflow 'wieght' \(did you mean 'weight'\?\)$"):
-        plan_folds(array, Shape(1, 1, 1), "wieght")  # type: ignore[arg-type]
+        plan_folds(array, ProductShape(1, 1, 1), "wieght")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"^a product: expected sizes of at least 1, got \(1, 0, 1\)$"):
-        plan_folds(array, Shape(1, 0, 1), "weight")
+        plan_folds(array, ProductShape(1, 0, 1), "weight")
     with pytest.raises(
         ValueError, match=r"^a product: expected left\[m, k\] and right\[k, n\], got \(2, 3\) and \(2, 3\)$"
     ):
         multiply(array, np.ones((2, 3)), np.ones((2, 3)), "weight")
     with pytest.raises(ValueError, match=r"^rows of an array: expected at least 1, got 0$"):
         SystolicArray(0, 2)
-    wide = load(Tile(3, 2), Issue("wide", 0), Place(0, 0, 0), 0)
+    wide = load(ArrayTile(3, 2), Issue("wide", 0), WordPlace(0, 0, 0), 0)
     with pytest.raises(
         ValueError,
         match=r"^task 'wide' \(3x2, 3 steps\): tile: expected 1 to 2 rows, 1 to 2 columns and at least one step$",

@@ -11,13 +11,13 @@ from sim.systolic.program import (
     OPERATORS,
     WEST,
     ZERO,
+    ArrayTask,
+    ArrayTile,
     Issue,
     OperatorSlots,
-    Place,
     Stream,
     SystolicArray,
-    Task,
-    Tile,
+    WordPlace,
     Words,
 )
 from sim.systolic.runner import ArrayRun, run_program
@@ -50,7 +50,7 @@ def kinds(run: ArrayRun) -> list[str]:
 def test_reduction_down_a_column(rows: int, cols: int, operator: str, start: float) -> None:
     array = SystolicArray(rows, cols)
     for r, c in itertools.product(range(1, rows + 1), range(1, cols + 1)):
-        words, tile, data = Words(), Tile(r, c), values(r, c)
+        words, tile, data = Words(), ArrayTile(r, c), values(r, c)
         out = words.reserve(1, c)
         reduction = reduce_down(tile, Issue("reduce", r), operator, 0, words.hold(np.float64(start)))
         tasks = [load(tile, Issue("load", 0), words.hold(data), 0), to_memory(reduction, out)]
@@ -70,7 +70,7 @@ def test_reduction_down_a_column(rows: int, cols: int, operator: str, start: flo
 @pytest.mark.parametrize(("r", "c"), [(1, 1), (3, 2), (4, 5)])
 def test_broadcast_takes_the_operator_for_its_slots(r: int, c: int, exp_slots: int) -> None:
     array = SystolicArray(4, 5, slots=OperatorSlots(exp=exp_slots))
-    data, subtrahend, tile = values(r, c), values(1, c, seed=1), Tile(r, c)
+    data, subtrahend, tile = values(r, c), values(1, c, seed=1), ArrayTile(r, c)
     taken = 1 + exp_slots
 
     def run(wait: int) -> tuple[ArrayRun, np.ndarray]:
@@ -97,7 +97,7 @@ def test_load_and_drain_move_whole_tiles() -> None:
     for r, c in itertools.product(range(1, 6), range(1, 5)):
         words, data = Words(), values(r, c)
         out = words.reserve(r, c)
-        tile = Tile(r, c)
+        tile = ArrayTile(r, c)
         tasks = [load(tile, Issue("load", 0), words.hold(data), 0), drain(tile, Issue("drain", r), 0, out)]
         run = run_program(array, tasks, words.memory()).checked()
         np.testing.assert_array_equal(run.read(out, r, c), data)
@@ -110,7 +110,7 @@ def test_load_and_drain_move_whole_tiles() -> None:
 def test_operators_mean_what_numpy_means(operator: str) -> None:
     words, array = Words(), SystolicArray(1, 3, registers=2)
     a, b = np.array([[0.5, -2.0, 3.0]]), np.array([[1.5, -0.25, -4.0]])
-    tile = Tile(1, 3)
+    tile = ArrayTile(1, 3)
     result = to_register(issue_below(tile, Issue("f", 1), operator, (0, WEST), words.hold(b)), 1)
     result = replace(result, c=0) if operator == "macc" else result
     out = words.reserve(1, 3)
@@ -140,7 +140,7 @@ def below(start: int, turnaround: int = 0) -> ArrayRun:
     """Column maxima go down into the 1D array, which adds one and writes them out; they enter again at the top at `start`."""
     words = Words()
     data, out = values(3, 2), words.reserve(1, 2)
-    tile, lane = Tile(3, 2), Tile(1, 2)
+    tile, lane = ArrayTile(3, 2), ArrayTile(1, 2)
     one = to_register(issue_below(lane, Issue("one", 0), "move", (WEST, WEST), words.hold(np.float64(1.0))), 0)
     plus = to_memory(take_below("plus", lane, "add", 0), out)
     tasks = [
@@ -172,10 +172,10 @@ def test_word_may_enter_when_it_has_left_and_not_before(turnaround: int) -> None
 def test_token_meets_its_partner_in_the_1d_array() -> None:
     # Partial sums leaving the columns are added to what enters the 1D array at their side in the same cycle.
     words, data, old = Words(), values(3, 4), values(1, 4, seed=2)
-    out, tile = words.reserve(1, 4), Tile(3, 4)
+    out, tile = words.reserve(1, 4), ArrayTile(3, 4)
     reached = 3 + 3  # entered at 3, three rows
-    add = Task(
-        Issue("add", reached), Tile(1, 4), "add", NORTH, WEST, south="result", streams=(Stream("below", words.hold(old)),), out=out
+    add = ArrayTask(
+        Issue("add", reached), ArrayTile(1, 4), "add", NORTH, WEST, south="result", streams=(Stream("below", words.hold(old)),), out=out
     )  # fmt: skip
     tasks = [
         load(tile, Issue("load", 0), words.hold(data), 0),
@@ -191,7 +191,7 @@ def test_token_meets_its_partner_in_the_1d_array() -> None:
 
 def test_two_results_cannot_leave_a_lane_at_once() -> None:
     words = Words()
-    lane = Tile(1, 1)
+    lane = ArrayTile(1, 1)
     tasks = [
         to_memory(issue_below(lane, Issue("one", 0), "move", (WEST, WEST)), words.reserve(1, 1)),
         to_memory(issue_below(lane, Issue("two", 0), "move", (WEST, WEST)), words.reserve(1, 1)),
@@ -206,9 +206,9 @@ def test_arrays_have_ways_out_of_their_own() -> None:
     whole, lane = words.reserve(1, 1), words.reserve(1, 1)
     five, six = words.hold(np.array([[5.0]])), words.hold(np.array([[6.0]]))
     tasks = [
-        to_memory(issue_below(Tile(1, 1), Issue("lane", 2), "move", (WEST, WEST), six), lane),
-        load(Tile(1, 1), Issue("load", 0), five, 0),
-        to_memory(reduce_down(Tile(1, 1), Issue("sum", 1), "add", 0), whole),
+        to_memory(issue_below(ArrayTile(1, 1), Issue("lane", 2), "move", (WEST, WEST), six), lane),
+        load(ArrayTile(1, 1), Issue("load", 0), five, 0),
+        to_memory(reduce_down(ArrayTile(1, 1), Issue("sum", 1), "add", 0), whole),
     ]
     run = run_program(SystolicArray(2, 1), tasks, words.memory()).checked()
     assert run.span("lane").first_left == run.span("sum").first_left == 2
@@ -217,8 +217,8 @@ def test_arrays_have_ways_out_of_their_own() -> None:
 
 def test_order_of_tasks_means_nothing() -> None:
     words, data = Words(), values(2, 3)
-    out, tile = words.reserve(1, 3), Tile(2, 3)
-    take = to_memory(take_below("take", Tile(1, 3), "move"), out)
+    out, tile = words.reserve(1, 3), ArrayTile(2, 3)
+    take = to_memory(take_below("take", ArrayTile(1, 3), "move"), out)
     tasks = [
         load(tile, Issue("load", 0), words.hold(data), 0),
         into(reduce_down(tile, Issue("sum", 2), "add", 0), take),
@@ -235,7 +235,7 @@ def test_order_of_tasks_means_nothing() -> None:
 
 def test_register_use_counts_live_values() -> None:
     words, data = Words(), values(2, 2)
-    tile = Tile(2, 2)
+    tile = ArrayTile(2, 2)
     place = words.hold(data)
     tasks = [load(tile, Issue(f"load {n}", 2 * n), place, n) for n in range(3)]
     tasks += [drain(tile, Issue(f"drain {n}", 6 + 2 * n), n, words.reserve(2, 2)) for n in range(3)]
@@ -258,22 +258,22 @@ def test_long_silence_is_skipped() -> None:
     words, far = Words(), 10**12
     out = words.reserve(1, 1)
     tasks = [
-        to_memory(issue_below(Tile(1, 1), Issue("first", 5), "move", (WEST, WEST)), words.reserve(1, 1)),
-        to_memory(issue_below(Tile(1, 1), Issue("later", far), "move", (WEST, WEST)), out),
+        to_memory(issue_below(ArrayTile(1, 1), Issue("first", 5), "move", (WEST, WEST)), words.reserve(1, 1)),
+        to_memory(issue_below(ArrayTile(1, 1), Issue("later", far), "move", (WEST, WEST)), out),
     ]
     run = run_program(SystolicArray(2, 1), tasks, words.memory()).checked()
     assert (run.first_cycle, run.last_cycle) == (5, far)
 
 
 def test_modifiers_change_one_thing() -> None:
-    task = take_below("t", Tile(1, 1), "add", 0)
+    task = take_below("t", ArrayTile(1, 1), "add", 0)
     assert (task.south, to_register(task, 1).to, to_register(task, 1).south) == ("result", 1, "nothing")
     assert (also_to_register(task, 1).to, also_to_register(task, 1).south) == (1, "result")
     assert (giving_up(task, "b").frees, using_up(task, "b").uses_up) == ("b", "b")
-    assert to_memory(task, ZERO).out == ZERO and into(task, take_below("u", Tile(1, 1), "add")).then == "u"
+    assert to_memory(task, ZERO).out == ZERO and into(task, take_below("u", ArrayTile(1, 1), "add")).then == "u"
 
 
-GOOD = take_below("good", Tile(1, 2), "add", 0)
+GOOD = take_below("good", ArrayTile(1, 2), "add", 0)
 REFUSED = [
     (replace(GOOD, operator="mac"), "operator: no 'mac' (did you mean 'macc'?)"),
     (replace(GOOD, south="results"), "south: no 'results' (did you mean 'result'?)"),
@@ -286,7 +286,7 @@ REFUSED = [
         "operands: expected a stream at the top for NORTH, got none",
     ),
     (replace(GOOD, frees="bd"), "registers given up: expected operands of 'abc', got 'bd'"),
-    (replace(GOOD, out=Place(3, 1, 1)), "words: expected 0 to 3, got 3 to 4"),
+    (replace(GOOD, out=WordPlace(3, 1, 1)), "words: expected 0 to 3, got 3 to 4"),
     (
         replace(GOOD, operator="exp"),
         "a result that is sent on: expected an operator of one slot, its register may be drained instead",
@@ -299,7 +299,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("task", "message"), REFUSED, ids=[message.partition(":")[0] for _, message in REFUSED])
-def test_refused_tasks(task: Task, message: str) -> None:
+def test_refused_tasks(task: ArrayTask, message: str) -> None:
     with pytest.raises(ValueError) as refusal:
         run_program(SystolicArray(2, 2), [task], np.zeros(4))
     assert str(refusal.value) == f"task 'good' (1x2, 1 steps): {message}"

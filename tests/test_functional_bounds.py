@@ -12,6 +12,7 @@ from einsums.operators import OPERATORS, Operator, Rounding
 from einsums.types import Cascade
 from sim import load_architecture, load_experiment
 from sim.functional.bounds import error_bounds
+from sim.functional.boxes import BoxLoop
 from sim.functional.error_rules import RULE_BY_OPERATOR, Approximate
 from sim.functional.exponential import (
     EXACT,
@@ -23,7 +24,7 @@ from sim.functional.exponential import (
 )
 from sim.functional.machine import Arithmetic, execute
 from sim.functional.precision import PRECISIONS
-from sim.functional.program import Loop, Program, program_of_cascade, program_of_experiment
+from sim.functional.program import Program, program_of_cascade, program_of_experiment
 from tests.test_functional_engine import inputs_of, interpreted, product_program, tiny
 from tests.test_sim_oracle import described, legal_experiment
 
@@ -194,9 +195,9 @@ def test_bound_is_what_it_says_for_one_product() -> None:
 
 def test_bound_counts_additions_as_the_mapping_makes_them() -> None:
     """A chain down a side of 4, then 4 steps: 7 additions on the longest path, where 16 steps make 16."""
-    loops = [Loop("m", 1), Loop("n", 1), Loop("k", 4)]
+    loops = [BoxLoop("m", 1), BoxLoop("n", 1), BoxLoop("k", 4)]
     on_side = product_program(loops, ("k",), {"M": 3, "N": 2, "K": 16})
-    in_time = replace(on_side, loops=(*on_side.loops[:2], Loop("k", 1)))
+    in_time = replace(on_side, loops=(*on_side.loops[:2], BoxLoop("k", 1)))
     words = {n: v.astype(np.float32) for n, v in inputs_of(on_side, 3).items()}
     values = {**words, **interpreted(on_side, words)}
     short, long = (error_bounds(program, values, PRECISIONS["fp32"])["Z"] for program in (on_side, in_time))

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from einsums.interpreter import interpret
-from mappings.types import TileRule
+from mappings.tree import PlacedLeaf
+from mappings.types import SpatialLoop, TileRule
 from sim import Experiment, load_experiment
+from sim.functional.boxes import BoxLoop
 from sim.functional.machine import MOST_POINTS_AT_ONCE, Arithmetic, execute, fold_in_order
 from sim.functional.points import reduced_order
 from sim.functional.precision import PRECISIONS, round_to_bf16
-from sim.functional.program import Leaf, Loop, Program, program_of_cascade, program_of_experiment, workload_of
+from sim.functional.program import Program, program_of_cascade, program_of_experiment, workload_of
 from tests.by_hand import PRODUCT, experiment_of
 from tests.functional_oracle import ScalarRun
 from tests.random_mappings import shipped_cascade
@@ -128,17 +130,23 @@ def test_every_rounding_is_that_of_the_loops(seed: int, precision: str) -> None:
         np.testing.assert_array_equal(found[made], expected[made], err_msg=f"{name}\n{described(experiment)}")
 
 
-def product_program(loops: list[Loop], sides: tuple[str, ...], sizes: dict[str, int]) -> Program:
+def leaf_of(einsum: str, loops: tuple[int, ...], sides: tuple[str, ...] = ()) -> PlacedLeaf:
+    """A leaf with loops of its own; `sides` are the variables on the rows and columns of its array."""
+    spatial = tuple(SpatialLoop(side=s, variable=v) for s, v in zip(("rows", "columns"), sides, strict=False))
+    return PlacedLeaf(0, einsum, "PE", loops, 0, spatial, (), "")
+
+
+def product_program(loops: list[BoxLoop], sides: tuple[str, ...], sizes: dict[str, int]) -> Program:
     cascade = experiment_of(
         PRODUCT, {"body": [{"einsum": "Z", "array": "PE", "loops": ["m", "n", "k"]}]}, sizes
     ).cascade
-    leaf = Leaf("Z", "PE", tuple(range(len(loops))), 0, sides)
+    leaf = leaf_of("Z", tuple(range(len(loops))), sides)
     return Program(workload_of(cascade, sizes), tuple(loops), (leaf,))
 
 
 def test_order_of_a_sum_by_hand() -> None:
     """k = 5 in tiles of 2, the tile down a side: (((0 + (x0 + x1)) + (x2 + x3)) + x4)."""
-    program = product_program([Loop("m", 1), Loop("n", 1), Loop("k", 2)], ("k",), {"M": 1, "N": 1, "K": 5})
+    program = product_program([BoxLoop("m", 1), BoxLoop("n", 1), BoxLoop("k", 2)], ("k",), {"M": 1, "N": 1, "K": 5})
     order = reduced_order(program, program.leaves[0], {"k": (0, 5)}, 0)
     assert order.coordinates.ravel().tolist() == [0, 1, 2, 3, 4]
     assert order.groups == (2, 2, 1)
@@ -148,18 +156,18 @@ def test_order_of_a_sum_by_hand() -> None:
     found = execute(program, inputs, Arithmetic(PRECISIONS["fp32"]))["Z"].item()
     by_hand = np.float32(np.float32(np.float32(x[0] + x[1]) + np.float32(x[2] + x[3])) + x[4])
     assert found == by_hand == np.float32(1 + 2.0**-23)
-    in_time = product_program([Loop("m", 1), Loop("n", 1), Loop("k", 1)], (), {"M": 1, "N": 1, "K": 5})
+    in_time = product_program([BoxLoop("m", 1), BoxLoop("n", 1), BoxLoop("k", 1)], (), {"M": 1, "N": 1, "K": 5})
     assert execute(in_time, inputs, Arithmetic(PRECISIONS["fp32"]))["Z"].item() == 1.0  # each term alone is lost
 
 
 def test_two_reduced_ranks_follow_the_loops() -> None:
     cascade = shipped_cascade("attention-2pass-deferred")
     workload = workload_of(cascade, dict.fromkeys("BHEFP", 1) | {"M": 4, "M0": 2})
-    program = Program(workload, (Loop("m1", 1), Loop("m0", 1)), (Leaf("SNV", "", (0, 1), 0),))
+    program = Program(workload, (BoxLoop("m1", 1), BoxLoop("m0", 1)), (leaf_of("SNV", (0, 1)),))
     box = {"m1": (0, 2), "m0": (0, 2)}
     order = reduced_order(program, program.leaves[0], box, 0)
     assert order.coordinates.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
-    on_sides = replace(program, loops=(), leaves=(Leaf("SNV", "", (), 0, ("m1", "m0")),))
+    on_sides = replace(program, loops=(), leaves=(leaf_of("SNV", (), ("m1", "m0")),))
     order = reduced_order(on_sides, on_sides.leaves[0], box, 0)
     assert order.coordinates.tolist() == [[0, 0], [1, 0], [0, 1], [1, 1]]  # rows (m1) down, then the next column
     assert order.groups == (4,)

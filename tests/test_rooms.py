@@ -99,6 +99,9 @@ DESIGN_NAMES = (
 DESIGN_STRINGS = re.compile(r"flat([-_].*)?", re.IGNORECASE)
 ROOMS_WITHOUT_DESIGNS = ("einsums", "arch", "mappings", "sim")
 
+# Rooms of `sim` whose classes have names that no other class of the checkout has.
+ROOMS_WITH_OWN_NAMES = ("binding", "cycle", "functional", "lower", "systolic", "timeline")
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -283,6 +286,19 @@ def check_packages(module: Module) -> Iterator[str]:
             yield f"{module.name}:{line}: {taken} hides the module of that name"
 
 
+def iter_shared_names(modules: tuple[Module, ...]) -> Iterator[str]:
+    """Class names of these rooms that mean something else somewhere."""
+    homes: dict[str, list[str]] = {}
+    for module in modules:
+        for node in module.tree.body:
+            if isinstance(node, ast.ClassDef):
+                homes.setdefault(node.name, []).append(module.name)
+    for name, places in homes.items():
+        is_own = any(is_under(place, tuple(f"sim.{room}" for room in ROOMS_WITH_OWN_NAMES)) for place in places)
+        if len(places) > 1 and is_own:
+            yield f"{name} is a class of {', '.join(places)}"
+
+
 RULES: dict[str, Callable[[Module], Iterator[str]]] = {
     "directions": check_directions,
     "floors": check_floors,
@@ -301,6 +317,11 @@ def test_checkout_keeps(rule: str) -> None:
     modules = modules_of_checkout()
     assert {module.room for module in modules} == set(ROOMS)
     complaints = [complaint for module in modules for complaint in RULES[rule](module)]
+    assert not complaints, "\n" + "\n".join(complaints)
+
+
+def test_class_names_mean_one_thing() -> None:
+    complaints = list(iter_shared_names(modules_of_checkout()))
     assert not complaints, "\n" + "\n".join(complaints)
 
 
@@ -396,6 +417,15 @@ def test_rule_complains(rule: str, name: str, text: str, complaint: str) -> None
 @pytest.mark.parametrize(("rule", "name", "text"), KEPT)
 def test_rule_is_content(rule: str, name: str, text: str) -> None:
     assert list(RULES[rule](Module(name, text))) == []
+
+
+def test_shared_names_rule() -> None:
+    modules = (
+        Module("sim.cycle.nest", "class Nest: pass\nclass Slot: pass"),
+        Module("sim.gpu.cases", "class Case: pass\nclass Nest: pass"),
+        Module("mappings.types", "class Case: pass"),
+    )
+    assert list(iter_shared_names(modules)) == ["Nest is a class of sim.cycle.nest, sim.gpu.cases"]
 
 
 def test_packages_rule() -> None:

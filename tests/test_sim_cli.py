@@ -242,7 +242,7 @@ def test_check_of_something_else(design: Path) -> None:
         ),
         (
             "base: hbm2-2000\nset: {timings.tRCDD: {cycles: 3, source: none}}\n",
-            "$.timings.tRCDD: unknown timing 'tRCDD' (did you mean 'tRCD'?)",
+            "$.timings.tRCDD: unknown timing 'tRCDD' (did you mean 'tRCDRD'?)",
         ),
     ],
 )

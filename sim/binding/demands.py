@@ -14,21 +14,21 @@ from arch.rows import moved_bits
 from arch.types import Array
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf
-from sim.binding.nest import Design, Group
+from sim.binding.nest import Pipeline, UnscheduledDesign
 from sim.binding.types import COMPUTE, LOAD, UNLOAD, Resource, Task, Use
 from sim.cycle.amounts import Way, ported_memories, tensors_of, ways_of
 from sim.engine.columns import FlowColumn
-from sim.lower.flows import Touch
+from sim.lower.chains import Touch
 
 COLUMN_LINKS, ROW_LINKS = "links down the columns", "links along the rows"
 
 
 @dataclass
-class Demands:
+class TaskDemands:
     """The tasks of a group and what they use, collected leaf by leaf."""
 
-    design: Design
-    group: Group
+    design: UnscheduledDesign
+    group: Pipeline
     resources: list[Resource] = field(default_factory=list)
     tasks: list[Task] = field(default_factory=list)
     compute: dict[int, int] = field(default_factory=dict)  # leaf -> task
@@ -36,7 +36,7 @@ class Demands:
     unloads: dict[int, int] = field(default_factory=dict)  # leaf -> task
     pieces: dict[int, int] = field(default_factory=dict)  # train -> tiles it moves in an iteration
 
-    def collect(self) -> "Demands":
+    def collect(self) -> "TaskDemands":
         machine = self.design.experiment.architecture
         self.resources += [Resource(array.name, 1) for array in machine.arrays]
         for array in machine.arrays:
@@ -55,7 +55,7 @@ class Demands:
 
     @property
     def cascade(self) -> Cascade:
-        return self.design.builder.cascade
+        return self.design.chains.cascade
 
     def path(self, leaf: PlacedLeaf) -> tuple[int, ...]:
         return self.group.nests[self.group.nest_of(leaf)].path
@@ -72,7 +72,7 @@ class Demands:
 
     def iterations(self) -> int:
         """Tiles of the whole run of one nest of the group, full or not."""
-        return self.design.walk.iterations(self.design.extents, self.group.nests[0].path)
+        return self.design.walk.iterations(self.design.walk.whole, self.group.nests[0].path)
 
     # One Einsum
 
@@ -84,7 +84,7 @@ class Demands:
         trains = []
         for side in self._reduced_sides(leaf):
             links[COLUMN_LINKS if side == "rows" else ROW_LINKS] += 1
-        for way in ways_of(self.design.builder, leaf, {}):
+        for way in ways_of(self.design.chains, leaf, {}):
             fetches, words = self.design.walk.fetched(extents, inner, way.parts, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
             sides = self._sides(leaf, way)
@@ -108,11 +108,11 @@ class Demands:
     def _rows_used(self, leaf: PlacedLeaf) -> int:
         """Rows of the array that a tile takes: so many slots shift its words through the columns' ends."""
         variable = next(side.variable for side in leaf.spatial if side.side == "rows")
-        part = self.design.builder.space.part_of_variable(variable)
+        part = self.design.chains.space.part_of_variable(variable)
         return self.design.walk.words(self.design.inside(leaf.loops), frozenset({part}))
 
     def _sides(self, leaf: PlacedLeaf, way: Way) -> set[str]:
-        space = self.design.builder.space
+        space = self.design.chains.space
         return {side.side for side in leaf.spatial if space.part_of_variable(side.variable) in way.parts}
 
     def _accesses(self, way: Way, fetches: int, words: int) -> int:
@@ -125,7 +125,7 @@ class Demands:
 
     def _add_compute(self, leaf: PlacedLeaf, slots: int, links: dict[str, int], rows: dict[str, int]) -> None:
         array = self.array(leaf)
-        index = next(i for i, placed in enumerate(self.design.builder.tree.leaves) if placed == leaf)
+        index = next(i for i, placed in enumerate(self.design.chains.tree.leaves) if placed == leaf)
         cycles = ceil(float(self.design.tables.machine.cycles_per_point[0, index]))
         held = [(f"{leaf.array} {side}", 1, words) for side, words in links.items() if words]
         held += [self._port_use(memory, accesses) for memory, accesses in rows.items()]
@@ -173,17 +173,17 @@ class Demands:
 
     def _add_register_trains(self, leaf: PlacedLeaf) -> None:
         """Trains of tiles that this array's registers keep in the iteration, but that come from or go further out."""
-        builder, path = self.design.builder, self.path(leaf)
+        chains, path = self.design.chains, self.path(leaf)
         for tensor in tensors_of(self.cascade, leaf):
-            touches = builder.touches_of(tensor)
-            chain = builder.chain(leaf, tensor, touches)
+            touches = chains.touches_of(tensor)
+            chain = chains.chain(leaf, tensor)
             keep = chain[-1].keep
-            in_registers = chain[-1].memory == builder.machine.registers_of(leaf.array)
+            in_registers = chain[-1].memory == chains.machine.registers_of(leaf.array)
             if keep is None or not in_registers or len(keep.loops) < len(path) or tensor in leaf.forwarded:
                 continue
             extents = self.design.inside(path)
             for touch in (t for t in touches if t.leaf == leaf):
-                way = Way(touch, chain[-2].memory if len(chain) > 1 else "", builder.parts_of(touch), Fraction(0))
+                way = Way(touch, chain[-2].memory if len(chain) > 1 else "", chains.parts_of(touch), Fraction(0))
                 is_whole = self._sides(leaf, way) == {"rows", "columns"} and self.array(leaf).rows > 1
                 if not is_whole or not self._moves(keep, touch):
                     continue
@@ -197,9 +197,9 @@ class Demands:
 
     def _moves(self, keep: PlacedKeep, touch: Touch) -> bool:
         """Whether a tile that registers keep is drained from there, or filled there for this reader."""
-        touches = self.design.builder.touches_of(touch.access.tensor)
         if touch.writes:
-            return self.design.builder.must_drain(keep, touches)
+            return self.design.chains.must_drain(keep)
+        touches = self.design.chains.touches_of(touch.access.tensor)
         return not any(other.writes and keep.covers(other.leaf.index) for other in touches)
 
     # Transfers of kept tiles: at any time of an iteration
@@ -233,7 +233,7 @@ class Demands:
             yield memory.name, sum(mine)
 
 
-def pieces_of(demands: Demands, one: PlacedLeaf, other: PlacedLeaf) -> tuple[int, ...]:
+def pieces_of(demands: TaskDemands, one: PlacedLeaf, other: PlacedLeaf) -> tuple[int, ...]:
     """Trips of the loops that both walk inside an iteration, alike and in order, until one that the first reduces."""
     design, trips = demands.design, []
     reduced = demands.cascade.einsum(one.einsum).reduced_variables
@@ -251,6 +251,6 @@ def whole_pieces(pieces: int, *tasks: Task) -> int:
     return pieces if all(task.slots % pieces == 0 for task in tasks) else 1
 
 
-def own_pieces(demands: Demands, leaf: PlacedLeaf) -> int:
+def own_pieces(demands: TaskDemands, leaf: PlacedLeaf) -> int:
     """Results that a leaf completes one after the other in an iteration."""
     return prod(pieces_of(demands, leaf, leaf))

@@ -12,28 +12,28 @@ from dataclasses import dataclass, field
 from math import prod
 
 from mappings.tree import PlacedKeep, PlacedLeaf
-from sim.binding.demands import Demands, own_pieces, pieces_of, whole_pieces
-from sim.binding.nest import Design, Group, design_of, groups_of
+from sim.binding.demands import TaskDemands, own_pieces, pieces_of, whole_pieces
+from sim.binding.nest import Pipeline, UnscheduledDesign, design_of, groups_of
 from sim.binding.types import Dependency, Reader, TaskGraph, Value
 from sim.design.experiment import Experiment
-from sim.lower.flows import Touch
+from sim.lower.chains import Touch
 
 
 @dataclass
 class GraphBuilder:
     """Collects dependencies and values of one group of nests."""
 
-    demands: Demands
+    demands: TaskDemands
     dependencies: list[Dependency] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
     held: set[int] = field(default_factory=set)  # keeps that a value stands for
 
     @property
-    def design(self) -> Design:
+    def design(self) -> UnscheduledDesign:
         return self.demands.design
 
     @property
-    def group(self) -> Group:
+    def group(self) -> Pipeline:
         return self.demands.group
 
     def build(self) -> TaskGraph:
@@ -71,7 +71,7 @@ class GraphBuilder:
             users = [(leaf, name) for (leaf, name), number in self.demands.loads.items() if number == load]
             self._add_load(load, [self.demands.compute[leaf] for leaf, _ in users], users[0][1])
         for leaf, unload in self.demands.unloads.items():
-            compute, placed = self.demands.compute[leaf], self.design.builder.tree.leaves[leaf]
+            compute, placed = self.demands.compute[leaf], self.design.chains.tree.leaves[leaf]
             pieces = own_pieces(self.demands, placed)
             if pieces != self.demands.pieces[unload]:
                 pieces = 1
@@ -79,7 +79,7 @@ class GraphBuilder:
             self.dependencies.append(Dependency(compute, unload, placed.einsum, elements=pieces))
             if self._kept_in_registers(placed) is None:
                 readers = (Reader(unload, 0), *self._forwarded_readers(placed))
-                words = self._tile_words(placed, placed.einsum) // pieces
+                words = whole_words(self._tile_words(placed, placed.einsum), pieces)
                 pieces = whole_pieces(pieces, *(tasks[reader.task] for reader in readers))
                 held = Value(placed.einsum, self._registers(placed), compute, readers, words, pieces, True, 0)
                 self.values.append(held)
@@ -90,16 +90,16 @@ class GraphBuilder:
         pieces = whole_pieces(self.demands.pieces[load], tasks[load], *(tasks[user] for user in users))
         self.dependencies += [Dependency(load, user, tensor, elements=pieces) for user in users]
         leaf = self._leaf(tasks[load].einsum)
-        words = self._tile_words(leaf, tensor) // pieces
+        words = whole_words(self._tile_words(leaf, tensor), pieces)
         readers = tuple(Reader(user, 0) for user in users)
         self.values.append(Value(f"{tensor} shifted in", self._registers(leaf), load, readers, words, pieces, True, 0))
 
     def _registers(self, leaf: PlacedLeaf) -> str:
-        return self.design.builder.machine.registers_of(leaf.array)
+        return self.design.chains.machine.registers_of(leaf.array)
 
     def _kept_in_registers(self, leaf: PlacedLeaf) -> PlacedKeep | None:
         """The keep, inside the iteration, by which an Einsum's result stays in the registers of its array."""
-        keeps = self.design.builder.tree.keeps_above(leaf, leaf.einsum)
+        keeps = self.design.chains.tree.keeps_above(leaf, leaf.einsum)
         stays = [k for k in keeps if k.memory == self._registers(leaf) and len(k.loops) >= len(self.demands.path(leaf))]
         return stays[-1] if stays else None
 
@@ -119,9 +119,9 @@ class GraphBuilder:
         return producer.einsum in reader.forwarded or (keep is not None and keep.covers(reader.index))
 
     def _tile_words(self, leaf: PlacedLeaf, tensor: str) -> int:
-        """Words of a tensor that an Einsum touches in one iteration."""
-        parts = self.design.builder.space.parts_of_tensor(tensor)
-        return self.design.walk.words(self.design.inside(self.demands.path(leaf)), parts)
+        """Words of a tensor that an element of an Einsum's array holds of one iteration."""
+        parts = self.design.chains.space.parts_of_tensor(tensor)
+        return self.design.register_words(leaf, self.demands.path(leaf), parts)
 
     def _add_accumulation(self, leaf: PlacedLeaf) -> None:
         """A sum over a loop of the nest goes on where the iteration before it in that loop left it."""
@@ -142,7 +142,7 @@ class GraphBuilder:
             producer = next((other for other in self.group.leaves if other.einsum == load.tensor), None)
             if producer is None:
                 continue
-            for touch in self.design.builder.touches_of(load.tensor):
+            for touch in self.design.chains.touches_of(load.tensor):
                 if touch.leaf == leaf and touch.access == load:
                     self._add_reader(producer, touch)
 
@@ -201,16 +201,16 @@ class GraphBuilder:
     def _reuse(self, touch: Touch) -> int:
         """Iterations between the first and the last touch of one element, in loops that its tensor does not have."""
         path, first = self.group.nests[self.group.nest_of(touch.leaf)].path, self.group.common
-        parts = self.design.builder.parts_of(touch)
+        parts = self.design.chains.parts_of(touch)
         total = 0
         for position in range(first, len(path)):
-            if self.design.builder.space.part_of_variable(self.design.kind(path[position])[0]) not in parts:
+            if self.design.chains.space.part_of_variable(self.design.kind(path[position])[0]) not in parts:
                 trips = self.design.trips(path, position)[0]
                 total += (trips - 1) * self.design.after(path, position)
         return total
 
     def _common_keep(self, producer: PlacedLeaf, reader: PlacedLeaf, tensor: str) -> PlacedKeep | None:
-        keeps = self.design.builder.tree.keeps_above(producer, tensor)
+        keeps = self.design.chains.tree.keeps_above(producer, tensor)
         covering = [keep for keep in keeps if keep.covers(reader.index)]
         return covering[-1] if covering else None
 
@@ -249,7 +249,7 @@ class GraphBuilder:
         found = []
         for leaf in self.group.leaves:
             for load in self.demands.cascade.einsum(leaf.einsum).loads:
-                for touch in self.design.builder.touches_of(load.tensor):
+                for touch in self.design.chains.touches_of(load.tensor):
                     makes = next((x for x in self.group.leaves if x.einsum == load.tensor), None)
                     if makes is not None and touch.leaf == leaf and not touch.writes and touch.version != "old":
                         ends = self.demands.compute[makes.index], self.demands.compute[leaf.index]
@@ -263,16 +263,16 @@ class GraphBuilder:
         tensor, path = leaf.einsum, self.demands.path(leaf)
         readers = [
             touch
-            for touch in self.design.builder.touches_of(tensor)
+            for touch in self.design.chains.touches_of(tensor)
             if not touch.writes and touch.version != "old" and touch.leaf in self.group.leaves
         ]
-        for keep in self.design.builder.tree.keeps_above(leaf, tensor):
+        for keep in self.design.chains.tree.keeps_above(leaf, tensor):
             inside = [touch for touch in readers if keep.covers(touch.leaf.index)]
             drained = leaf.index in self.demands.unloads and keep == self._kept_in_registers(leaf)
             if len(keep.loops) < len(path) or not (inside or drained):
                 continue
             self.held.add(keep.index)
-            in_place = keep.memory == self.design.builder.machine.registers_of(leaf.array)
+            in_place = keep.memory == self.design.chains.machine.registers_of(leaf.array)
             out = self.demands.unloads.get(leaf.index)
             compute = self.demands.compute[leaf.index]
             source = compute if in_place or out is None else out
@@ -292,28 +292,27 @@ class GraphBuilder:
         """The old running value, where it is needed after the new one has taken its place: held from that moment."""
         for load in self.demands.cascade.einsum(leaf.einsum).loads:
             producer = next((other for other in self.group.leaves if other.einsum == load.tensor), None)
-            for touch in self.design.builder.touches_of(load.tensor):
+            for touch in self.design.chains.touches_of(load.tensor):
                 if producer is None or producer == leaf or touch.leaf != leaf or touch.access != load:
                     continue
                 if touch.version == "old" and self._needs_new(producer, leaf):
                     source, target = self.demands.compute[producer.index], self.demands.compute[leaf.index]
-                    registers = self.design.builder.machine.registers_of(leaf.array)
-                    words = self.design.walk.words(
-                        self.design.inside(self.demands.path(leaf)), self.design.builder.parts_of(touch)
-                    )
+                    registers = self.design.chains.machine.registers_of(leaf.array)
+                    parts = self.design.chains.parts_of(touch)
+                    words = self.design.register_words(leaf, self.demands.path(leaf), parts)
                     old = f"old {load.tensor}"
                     self.values.append(Value(old, registers, source, (Reader(target, 0),), words, 1, True, 0))
 
     def _room(self) -> list[tuple[str, int]]:
         """Words that bounded memories have for values in flight, other tiles taken off."""
-        tables, machine, found = self.design.tables, self.design.builder.machine, []
+        tables, machine, found = self.design.tables, self.design.chains.machine, []
         for memory in dict.fromkeys(value.memory for value in self.values):
             capacity = float(tables.machine.capacity_bytes[0, machine.memory(memory)])
             if capacity == float("inf"):
                 continue
             words = capacity / float(tables.machine.word_bytes[0])
             others: dict[object, int] = {}
-            for keep in self.design.builder.tree.keeps:
+            for keep in self.design.chains.tree.keeps:
                 serves = any(keep.covers(leaf.index) for leaf in self.group.leaves)
                 if keep.memory == memory and keep.index not in self.held and serves:
                     place = keep.share_group if keep.share_group >= 0 else ("alone", keep.index)
@@ -323,6 +322,11 @@ class GraphBuilder:
         return found
 
 
+def whole_words(words: int, pieces: int) -> int:
+    """Words of the largest of so many pieces of a tile."""
+    return -(-words // pieces)
+
+
 def task_graphs(experiment: Experiment, join: bool = True) -> tuple[TaskGraph, ...]:
     """The task graphs of an experiment's pipelined parts, in the order of its tree; its schedule is not looked at.
 
@@ -330,4 +334,4 @@ def task_graphs(experiment: Experiment, join: bool = True) -> tuple[TaskGraph, .
     Einsums that no loop repeats.
     """
     design = design_of(experiment)
-    return tuple(GraphBuilder(Demands(design, group).collect()).build() for group in groups_of(design, join))
+    return tuple(GraphBuilder(TaskDemands(design, group).collect()).build() for group in groups_of(design, join))

@@ -12,21 +12,18 @@ from math import prod
 
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
-from sim.cycle.extents import Extents, LoopTile, Walk
-from sim.design.experiment import Experiment, stack
-from sim.engine.analytical import Evaluation, evaluate
+from sim.design.experiment import Experiment
+from sim.engine.analytical import Evaluation
 from sim.engine.columns import KeepColumn
-from sim.engine.room import count
+from sim.engine.room import count_rows
 from sim.engine.tables import Tables
-from sim.lower.fit import size_problems
-from sim.lower.flows import FlowBuilder
-from sim.lower.lowering import lower, lower_structure
-from sim.lower.rows import RowTable
-from sim.simulation.flow import IllegalMapping
+from sim.lower.chains import Chains
+from sim.lower.walk import Extents, Walk
+from sim.simulation.flow import IllegalMapping, count
 
 
 @dataclass(frozen=True)
-class Nest:
+class PipelinedNest:
     """Leaves and the loops around all of them."""
 
     leaves: tuple[PlacedLeaf, ...]
@@ -34,10 +31,10 @@ class Nest:
 
 
 @dataclass(frozen=True)
-class Group:
+class Pipeline:
     """Nests that share one pipeline; `common`: how many loops of their paths are the same ones."""
 
-    nests: tuple[Nest, ...]
+    nests: tuple[PipelinedNest, ...]
     common: int
 
     @property
@@ -49,28 +46,28 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Design:
+class UnscheduledDesign:
     """An experiment as the binding search reads it: loops as arithmetic, and what the analytical engine counts."""
 
     experiment: Experiment
-    builder: FlowBuilder
+    chains: Chains
     walk: Walk
-    extents: Extents
     tables: Tables
     evaluation: Evaluation
 
     @cached_property
     def keep_words(self) -> tuple[int, ...]:
         """Words of the largest tile of every kept tensor, one copy."""
-        words = count(self.tables, self.tables.shape.tiles)
-        return tuple(int(words[0, row]) for row in self.tables.shape.keeps[:, KeepColumn.ROW])
+        words = count_rows(self.tables, self.tables.shape.tiles)[0]
+        return tuple(int(words[row]) for row in self.tables.shape.keeps[:, KeepColumn.ROW])
+
+    def register_words(self, leaf: PlacedLeaf, path: tuple[int, ...], parts: frozenset[int]) -> int:
+        """Words over these parts that an element of the leaf's array holds of one iteration of the loops of `path`."""
+        return self.walk.held_words(self.inside(path), leaf, leaf.loops[len(path) :], parts)
 
     def inside(self, loops: tuple[int, ...]) -> Extents:
         """Extents of a full tile inside these loops."""
-        extents = self.extents
-        for loop in loops:
-            extents = self.walk.inside(extents, loop, self.walk.trips(extents, loop) == 1)
-        return extents
+        return self.walk.full_tile(self.walk.whole, loops)
 
     def trips(self, loops: tuple[int, ...], first: int = 0) -> tuple[int, ...]:
         """Iterations of each of these loops from position `first` on, over a full tile of the one before."""
@@ -78,7 +75,7 @@ class Design:
 
     def kind(self, loop: int) -> tuple[str, str]:
         """What a loop walks: loops of one kind in two nests visit the same tiles in the same order."""
-        found = self.builder.tree.loops[loop]
+        found = self.chains.tree.loops[loop]
         return found.variable, found.tile
 
     def after(self, path: tuple[int, ...], position: int) -> int:
@@ -86,35 +83,24 @@ class Design:
         return prod(self.trips(path, position + 1))
 
     def name_loops(self, path: tuple[int, ...]) -> tuple[str, ...]:
-        return tuple(self.builder.tree.loops[loop].variable for loop in path)
+        return tuple(self.chains.tree.loops[loop].variable for loop in path)
 
 
-def design_of(experiment: Experiment) -> Design:
+def design_of(experiment: Experiment) -> UnscheduledDesign:
     """An experiment without its schedule, checked; IllegalMapping when its tree cannot run."""
     mapping = experiment.mapping.model_copy(update={"schedule": Schedule(kind="sequential")})
     unscheduled = replace(experiment, mapping=mapping)
-    if unscheduled.problems:
-        raise IllegalMapping(experiment, unscheduled.problems)
-    structure = unscheduled.structure
-    tables = lower(structure, stack([unscheduled]))
-    evaluation = evaluate(tables)
-    illegal = size_problems(structure, tables, evaluation)
-    if illegal:
-        raise IllegalMapping(experiment, illegal[0])
-    space, tree, machine = lower_structure(structure).space, structure.tree, structure.machine
-    spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
-    builder = FlowBuilder(structure.cascade, tree, machine, space, RowTable(space, tree), spilling)
-    loops = {}
-    for loop in tree.loops:
-        part = space.part_of_variable(loop.variable)
-        loops[loop.index] = LoopTile(space.parts[part].root, int(tables.loop_tiles[0, loop.index]), part)
-    walk = Walk(space, loops, tuple(tables.sizes[0].tolist()))
-    return Design(unscheduled, builder, walk, tuple(tables.extents[0].tolist()), tables, evaluation)
+    try:
+        counted = count(unscheduled)
+    except IllegalMapping as error:
+        raise IllegalMapping(experiment, error.problems) from None
+    lowered, tables = unscheduled.structure.lowered, counted.tables
+    return UnscheduledDesign(unscheduled, lowered.chains, Walk.of(lowered, tables), tables, counted.evaluation)
 
 
-def nests_of(design: Design) -> tuple[Nest, ...]:
+def nests_of(design: UnscheduledDesign) -> tuple[PipelinedNest, ...]:
     """The nests of the tree, in its order. ValueError for Einsums that no loop repeats."""
-    leaves = design.builder.tree.leaves
+    leaves = design.chains.tree.leaves
     paths = sorted({leaf.loops[: leaf.shared] for leaf in leaves}, key=len)
     found: dict[tuple[int, ...], list[PlacedLeaf]] = {}
     for leaf in leaves:
@@ -124,26 +110,26 @@ def nests_of(design: Design) -> tuple[Nest, ...]:
     for path, members in found.items():
         if not path:
             raise ValueError(f"no loop is shared around Einsum '{members[0].einsum}': there is nothing to pipeline")
-    return tuple(Nest(tuple(members), path) for path, members in found.items())
+    return tuple(PipelinedNest(tuple(members), path) for path, members in found.items())
 
 
-def groups_of(design: Design, join: bool) -> tuple[Group, ...]:
+def groups_of(design: UnscheduledDesign, join: bool) -> tuple[Pipeline, ...]:
     """Nests that run as one pipeline each: alone, or (`join`) with neighbours of the same loops."""
-    groups: list[Group] = []
+    groups: list[Pipeline] = []
     for nest in nests_of(design):
         shared = _shared(groups[-1].nests[0], nest) if groups and join else 0
         if shared and _matches(design, groups[-1].nests[0], nest, shared):
-            groups[-1] = Group((*groups[-1].nests, nest), shared)
+            groups[-1] = Pipeline((*groups[-1].nests, nest), shared)
         else:
-            groups.append(Group((nest,), 0))
+            groups.append(Pipeline((nest,), 0))
     return tuple(groups)
 
 
-def _shared(one: Nest, other: Nest) -> int:
+def _shared(one: PipelinedNest, other: PipelinedNest) -> int:
     pairs = zip(one.path, other.path, strict=False)
     return next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(one.path), len(other.path)))
 
 
-def _matches(design: Design, one: Nest, other: Nest, shared: int) -> bool:
+def _matches(design: UnscheduledDesign, one: PipelinedNest, other: PipelinedNest, shared: int) -> bool:
     kinds = [[design.kind(loop) for loop in nest.path[shared:]] for nest in (one, other)]
     return bool(kinds[0]) and kinds[0] == kinds[1]

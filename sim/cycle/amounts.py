@@ -24,9 +24,9 @@ from arch.types import Architecture, Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
-from sim.cycle.extents import Extents, Walk
 from sim.cycle.nest import Slot
-from sim.lower.flows import FlowBuilder, Touch
+from sim.lower.chains import Chains, Touch
+from sim.lower.walk import Extents, Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Machine:
+class MachineRates:
     """What amounts need to know of the machine."""
 
     architecture: Architecture
@@ -96,18 +96,15 @@ def ported_memories(architecture: Architecture) -> tuple[str, ...]:
     )
 
 
-def ways_of(builder: FlowBuilder, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
+def ways_of(chains: Chains, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
     """How the operands of an Einsum come, and its result goes, other than through registers that keep them."""
-    cascade, found = builder.cascade, []
-    registers = builder.machine.registers_of(leaf.array)
-    for name in tensors_of(cascade, leaf):
-        touches = builder.touches_of(name)
-        for touch in (t for t in touches if t.leaf == leaf):
-            place = builder.chain(leaf, name, touches)[-1]
-            forwarded = not touch.writes and name in leaf.forwarded
-            if place.memory != registers and not forwarded:
+    found = []
+    for name in tensors_of(chains.cascade, leaf):
+        for touch in (t for t in chains.touches_of(name) if t.leaf == leaf):
+            place = chains.place_beyond_registers(touch)
+            if place is not None:
                 share = spilled.get(place.memory, Fraction(0))
-                found.append(Way(touch, place.memory, builder.parts_of(touch), share))
+                found.append(Way(touch, place.memory, chains.parts_of(touch), share))
     return found
 
 
@@ -123,7 +120,7 @@ class Sizer:
     """Works amounts out for one slot of a nest."""
 
     walk: Walk
-    machine: Machine
+    machine: MachineRates
     slot: Slot
     ways: list[tuple[Way, tuple[int, ...]]]  # with the loops of the slot outside the tile that moves
     root: str
@@ -242,7 +239,7 @@ class Sizer:
         return longest, (longest - cycles) * slots
 
 
-def latency_of_ways(builder: FlowBuilder, sizer: Sizer) -> int:
+def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
     """Cycles after an op's last issue slot until others may use its result.
 
     A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
@@ -250,13 +247,13 @@ def latency_of_ways(builder: FlowBuilder, sizer: Sizer) -> int:
     follows, and nobody else. What another array reads through memory is complete when the array's skew is over.
     """
     array, leaf = sizer.array, sizer.slot.leaf
-    reduced = set(builder.cascade.einsum(leaf.einsum).reduced_variables)
+    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
     sides = [side.side for side in leaf.spatial if side.variable in reduced]
     latency = 0
     for side in sides:
         declared = array.drain is not None and array.drain.along == side
         latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
-    readers = [touch.leaf for touch in builder.touches_of(leaf.einsum) if not touch.writes]
+    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
     leaves = any(way.touch.writes for way, _ in sizer.ways)
     if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
         latency += array.rows + array.columns - 2

@@ -7,26 +7,35 @@ all runs as if it did.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import prod
 
 from einsums.nodes import Load
-from sim.cycle.amounts import Machine, Sizer, latency_of_ways, ways_of
-from sim.cycle.extents import Extents, Variants, Walk
+from mappings.tree import PlacedKeep
+from sim.cycle.amounts import MachineRates, Sizer, latency_of_ways, ways_of
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
-from sim.cycle.nest import Nest
-from sim.cycle.order import Need, Order, Plan
-from sim.lower.flows import FlowBuilder
+from sim.cycle.nest import Nest, nests_of
+from sim.cycle.order import LagPlan, Need, Order
+from sim.cycle.variants import Variants
+from sim.design.experiment import Experiment
+from sim.lower.chains import Chains
+from sim.lower.walk import Extents, Walk
 
 
 @dataclass(frozen=True)
-class Design:
+class CycleDesign:
     """One design as the cycle engine needs it; room_bytes: what every memory's own tiles leave free."""
 
-    builder: FlowBuilder
+    experiment: Experiment
+    chains: Chains
     walk: Walk
-    machine: Machine
+    machine: MachineRates
     room_bytes: dict[str, float]
-    whole: Extents  # outside all loops
+
+    @cached_property
+    def nests(self) -> tuple[Nest, ...]:
+        """The nests in the order in which they run. ValueError for a schedule that no nest can follow."""
+        return nests_of(self.experiment.mapping, self.experiment.tree, self.experiment.cascade)
 
 
 @dataclass(frozen=True)
@@ -36,56 +45,38 @@ class Chosen:
     warnings: tuple[str, ...]
 
 
-def is_even(walk: Walk, extents: Extents, loops: tuple[int, ...]) -> bool:
-    """Whether loops cut a tile into equal ones."""
-    for loop in loops:
-        cases = list(walk.cases(extents, loop))
-        if len(cases) > 1:
-            return False
-        extents = cases[0][1]
-    return True
-
-
-def sizer_of(design: Design, nest: Nest, n: int) -> Sizer:
+def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     slot = nest.slots[n]
-    ways = [(way, slot.loops) for way in ways_of(design.builder, slot.leaf, design.machine.spilled)]
-    ways += inner_ways(design.builder, nest, slot, design.machine.spilled)
-    root = design.builder.machine.root
+    ways = [(way, slot.loops) for way in ways_of(design.chains, slot.leaf, design.machine.spilled)]
+    ways += inner_ways(design.chains, nest, slot, design.machine.spilled)
+    root = design.chains.machine.root
     guarded = {nest.loops[position] for position in slot.guard}
     loops = (nest.outer + nest.loops)[: len(nest.outer) + slot.depth]
-    chain = full_chain(design.walk, design.whole, loops)
+    chain = design.walk.full_chain(design.walk.whole, loops)
     around = tuple(
         (design.walk.loops[i].part, design.walk.trips(e, i))
         for i, e in zip(loops, chain, strict=False)
         if i not in guarded
     )
-    einsum = design.builder.cascade.einsum(slot.leaf.einsum)
+    einsum = design.chains.cascade.einsum(slot.leaf.einsum)
     reduced = frozenset(einsum.reduced_variables)
     return Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load))
 
 
-def full_chain(walk: Walk, start: Extents, loops: tuple[int, ...]) -> list[Extents]:
-    """Extents of full tiles at every depth."""
-    chain = [start]
-    for loop in loops:
-        chain.append(walk.inside(chain[-1], loop, walk.trips(chain[-1], loop) == 1))
-    return chain
-
-
-def choose(design: Design, nest: Nest, parts: tuple[Variants, list[Sizer], list[Need]]) -> Chosen:
+def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], list[Need]]) -> Chosen:
     """Lags, and copies of tiles to go with them: as much overlap as the schedule asks for and the memories have room
     for.
     """
     variants, sizers, needs = parts
-    chain = full_chain(design.walk, variants.extents[0], nest.loops)
+    chain = design.walk.full_chain(variants.extents[0], nest.loops)
     amounts = [sizer.amount(chain[slot.depth]) for sizer, slot in zip(sizers, nest.slots, strict=True)]
-    latencies = [latency_of_ways(design.builder, sizer) for sizer in sizers]
+    latencies = [latency_of_ways(design.chains, sizer) for sizer in sizers]
     least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
-    keeps, _ = keeps_of(design.builder, nest)
-    plan = Plan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
+    keeps, _ = keeps_of(design.chains, nest)
+    plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
     word_bytes = design.machine.architecture.word_bits / 8
-    dims = [design.builder.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
-    tile_bytes = [design.walk.words(chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
+    dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
+    tile_bytes = [held_words(design, k.keep, chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
     records = [records_of_tile(design, nest, k, least) for k in keeps]
     warnings: list[str] = []
     found: Chosen | None = None
@@ -129,21 +120,21 @@ def shareable(nest: Nest, sizers: list[Sizer], variants: Variants, keeps: list[N
     )
 
 
-def inner_room(design: Design, nest: Nest, order: Order, extents: Extents) -> list[str]:
+def inner_room(design: CycleDesign, nest: Nest, order: Order, extents: Extents) -> list[str]:
     """Tiles kept inside single repetitions whose users do not take turns: all repetitions must then be kept at
     once.
     """
-    builder, found = design.builder, []
+    chains, found = design.chains, []
     index = {slot.leaf.index: n for n, slot in enumerate(nest.slots)}
     around = nest.outer + nest.loops
     word_bytes = design.machine.architecture.word_bits / 8
-    for keep in builder.tree.keeps:
-        touching = [t for t in builder.touches_of(keep.tensor) if keep.covers(t.leaf.index)]
+    for keep in chains.tree.keeps:
+        touching = [t for t in chains.touches_of(keep.tensor) if keep.covers(t.leaf.index)]
         users = [index[t.leaf.index] for t in touching if t.leaf.index in index]
         groups = {nest.slots[n].group for n in users}
         if keep.loops == around[: len(keep.loops)] or len(groups) < 2:
             continue
-        whole = design.walk.words(extents, builder.space.parts_of_tensor(keep.tensor))
+        whole = held_words(design, keep, extents, chains.space.parts_of_tensor(keep.tensor))
         lags = [order.lags[n] for n in users]
         needed = whole * (max(lags) - min(lags) + 1) * word_bytes
         free = design.room_bytes[keep.memory]
@@ -155,16 +146,24 @@ def inner_room(design: Design, nest: Nest, order: Order, extents: Extents) -> li
     return found
 
 
-def running(design: Design, keep: NestKeep) -> frozenset[int]:
+def held_words(design: CycleDesign, keep: PlacedKeep, extents: Extents, parts: frozenset[int]) -> int:
+    """Words of a tile of these extents in its memory; beside the elements of an array, in one of them."""
+    local = design.chains.local_touches(keep)
+    leaf = local[0].leaf if local else None
+    inside = leaf.loops[len(keep.loops) :] if leaf else ()
+    return design.walk.held_words(extents, leaf, inside, parts)
+
+
+def running(design: CycleDesign, keep: NestKeep) -> frozenset[int]:
     """Iterative ranks whose running value alone is kept: no more than one coordinate lives at a time."""
-    space = design.builder.space
-    ranks = {rank for tensor, rank in design.builder.cascade.iterative if tensor == keep.keep.tensor}
+    space = design.chains.space
+    ranks = {rank for tensor, rank in design.chains.cascade.iterative if tensor == keep.keep.tensor}
     return frozenset(space.part(rank) for rank in ranks)
 
 
-def records_of_tile(design: Design, nest: Nest, keep: NestKeep, trips: list[int]) -> int:
+def records_of_tile(design: CycleDesign, nest: Nest, keep: NestKeep, trips: list[int]) -> int:
     """Records for which a tile stays, at least."""
-    parts = design.builder.space.parts_of_tensor(keep.keep.tensor)
+    parts = design.chains.space.parts_of_tensor(keep.keep.tensor)
     changing = [
         n for n, loop in enumerate(nest.loops[: keep.depth]) if design.walk.loops[loop].part in parts and trips[n] > 1
     ]

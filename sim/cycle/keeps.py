@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import Machine, Way
+from sim.cycle.amounts import Way
 from sim.cycle.nest import Nest, Slot
-from sim.lower.flows import FlowBuilder, Touch
+from sim.lower.chains import Chains, Touch
 
 
 @dataclass(frozen=True, slots=True)
-class Traffic:
+class TileTraffic:
     """Words into or out of a kept tile: tensor parts, and whether only a revisit brings them (a partial sum's
     return).
     """
@@ -35,7 +35,7 @@ class NestKeep:
     depth: int
     users: tuple[int, ...]  # slots
     writer: int | None
-    traffic: tuple[Traffic, ...]
+    traffic: tuple[TileTraffic, ...]
     copies: int
 
     @property
@@ -51,42 +51,25 @@ class NestKeep:
         return self.traffic[0].memory if self.traffic else None
 
 
-def traffic_of(builder: FlowBuilder, keep: PlacedKeep) -> tuple[Traffic, ...]:
-    """What crosses the border of a kept tile, as `sim.lower.flows` counts it."""
-    touches = builder.touches_of(keep.tensor)
-    inside = [t for t in touches if keep.covers(t.leaf.index)]
-    if not inside:
-        return ()
-    chain = builder.chain(inside[0].leaf, keep.tensor, touches)
-    position = next(i for i, place in enumerate(chain) if place.keep == keep)
-    if position == 0:
-        return ()
-    outer, found = chain[position - 1].memory, []
-    writer = next((t for t in inside if t.writes), None)
-    for version in ("plain", "old", "new", "last"):
-        reading = (
-            t for t in inside if not t.writes and t.version == version and t.access.tensor not in t.leaf.forwarded
-        )
-        reader = next(reading, None)
-        if reader is not None and builder.must_fill(keep, version, writer):
-            found.append(Traffic(reader, outer, builder.parts_of(reader), False))
-    if writer is not None and builder.must_drain(keep, touches):
-        parts = builder.parts_of(writer)
-        found.append(Traffic(writer, outer, parts, True))
+def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[TileTraffic, ...]:
+    """What crosses the border of a kept tile, and the return of partial sums that left it incomplete."""
+    found = []
+    for touch, outer in chains.crossings_of(keep):
+        parts = chains.parts_of(touch)
+        found.append(TileTraffic(touch, outer.memory, parts, touch.writes))
         # Only what is reduced comes back incomplete; that loops pass it again may also be a matter of their sizes.
-        is_reduced = bool(builder.cascade.einsum(writer.leaf.einsum).reduced_variables)
-        if is_reduced and builder.rows.row(keep.loops, parts, parts) != builder.rows.total(parts):
-            found.append(Traffic(writer, outer, parts, False, only_again=True))
+        if touch.writes and chains.cascade.einsum(touch.leaf.einsum).reduced_variables and (keep.loops or parts):
+            found.append(TileTraffic(touch, outer.memory, parts, False, only_again=True))
     return tuple(found)
 
 
-def keeps_of(builder: FlowBuilder, nest: Nest) -> tuple[list[NestKeep], list[PlacedKeep]]:
+def keeps_of(chains: Chains, nest: Nest) -> tuple[list[NestKeep], list[PlacedKeep]]:
     """(tiles that change with the nest's records, tiles that stay for a whole run of the nest)."""
     around = nest.outer + nest.loops
     index = {slot.leaf.index: n for n, slot in enumerate(nest.slots)}
     found, outer = [], []
-    for keep in builder.tree.keeps:
-        touching = [t for t in builder.touches_of(keep.tensor) if keep.covers(t.leaf.index)]
+    for keep in chains.tree.keeps:
+        touching = [t for t in chains.touches_of(keep.tensor) if keep.covers(t.leaf.index)]
         users = tuple(dict.fromkeys(index[t.leaf.index] for t in touching if t.leaf.index in index))
         if not users or keep.loops != around[: len(keep.loops)]:
             continue
@@ -95,20 +78,20 @@ def keeps_of(builder: FlowBuilder, nest: Nest) -> tuple[list[NestKeep], list[Pla
             outer.append(keep)
             continue
         writer = next((index[t.leaf.index] for t in touching if t.writes and t.leaf.index in index), None)
-        found.append(NestKeep(keep, depth, users, writer, traffic_of(builder, keep), keep.copies))
+        found.append(NestKeep(keep, depth, users, writer, traffic_of(chains, keep), keep.copies))
     return found, outer
 
 
 def inner_ways(
-    builder: FlowBuilder, nest: Nest, slot: Slot, spilled: dict[str, Fraction]
+    chains: Chains, nest: Nest, slot: Slot, spilled: dict[str, Fraction]
 ) -> list[tuple[Way, tuple[int, ...]]]:
     """Words that cross the borders of tiles inside a repetition of an op, with the loops around those tiles."""
     around = nest.outer + nest.loops
     found = []
-    for keep in builder.tree.keeps:
+    for keep in chains.tree.keeps:
         if not keep.covers(slot.leaf.index) or keep.loops == around[: len(keep.loops)]:
             continue
-        for traffic in traffic_of(builder, keep):
+        for traffic in traffic_of(chains, keep):
             if traffic.touch.leaf == slot.leaf and not traffic.only_again:
                 touch = replace(traffic.touch, writes=traffic.writes)
                 way = Way(touch, traffic.memory, traffic.parts, spilled.get(traffic.memory, Fraction(0)))
@@ -144,6 +127,3 @@ def with_copies(
             elif more and not ahead:
                 lacking[n] = more
     return found, lacking
-
-
-__all__ = ["Machine", "NestKeep", "Traffic", "inner_ways", "keeps_of", "traffic_of", "with_copies"]

@@ -24,7 +24,7 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
+class TimedOp:
     """An op within a step: its phase, its array, and when it starts and ends if nothing stalls; latency of its
     result.
     """
@@ -40,7 +40,7 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LagRule:
     """`interval`: cycles of a step; hides: lags cover latencies; concurrent: ops of one phase work on
     different tiles.
     """
@@ -50,14 +50,14 @@ class Rule:
     concurrent: bool
 
 
-def comes_before(one: Timed, other: Timed) -> bool:
+def comes_before(one: TimedOp, other: TimedOp) -> bool:
     """Whether an op has been issued when another one of the same step starts."""
     if one.phase != other.phase:
         return one.phase < other.phase
     return one.array == other.array and one.position < other.position
 
 
-def least_lags(ops: list[Timed], edges: list[Edge], rule: Rule) -> list[int]:
+def least_lags(ops: list[TimedOp], edges: list[Edge], rule: LagRule) -> list[int]:
     """The lag of every op; ValueError where the order of a step contradicts the dependencies."""
     lags = [0] * len(ops)
     for _ in range(len(ops) + 1):
@@ -79,7 +79,7 @@ def least_lags(ops: list[Timed], edges: list[Edge], rule: Rule) -> list[int]:
     )
 
 
-def _weight(producer: Timed, reader: Timed, edge: Edge, rule: Rule) -> int:
+def _weight(producer: TimedOp, reader: TimedOp, edge: Edge, rule: LagRule) -> int:
     """Steps that must lie between, when both work on the same tile."""
     if edge.beside:
         return 0

@@ -61,11 +61,11 @@ def common(leaves: list[PlacedLeaf]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def nests_of(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> list[Nest]:
+def nests_of(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> tuple[Nest, ...]:
     """The nests of a mapping, in the order in which they run. ValueError for a schedule that no nest can follow."""
     schedule = mapping.schedule
     if schedule.kind == "sequential":
-        return _cut(tree, list(tree.leaves), (), cascade)
+        return tuple(_cut(tree, list(tree.leaves), (), cascade))
     leaf = {placed.einsum: placed for placed in tree.leaves}
     if schedule.kind == "pipelined":
         staged = [s.einsum for s in schedule.stages]
@@ -73,15 +73,15 @@ def nests_of(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> list[Nes
         phases += [_Phase([[x]]) for x in tree.leaves if x.einsum not in staged]
         loops = tree.step_loops(frozenset(staged))
         stages = tuple((s.einsum, s.stage) for s in schedule.stages)
-        return [_nest(tree, phases, (), loops, _Manner(barrier=False, stages=stages))]
+        return (_nest(tree, phases, (), loops, _Manner(barrier=False, stages=stages)),)
     phases = [_Phase([[leaf[name] for name in lane.einsums] for lane in p.lanes], p.drain) for p in schedule.phases]
     loops = _loops_of_all_lanes(tree, phases)
     if _stand_apart(phases, loops):
-        return [
+        return tuple(
             _nest(tree, [phase], loops, common([x for lane in phase.lanes for x in lane])[len(loops) :], _Manner())
             for phase in phases
-        ]
-    return [_nest(tree, phases, (), loops, _Manner())]
+        )
+    return (_nest(tree, phases, (), loops, _Manner()),)
 
 
 @dataclass(frozen=True)

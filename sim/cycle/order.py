@@ -9,9 +9,9 @@ from math import prod
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf, ResolvedTree
 from sim.cycle.amounts import Amount
-from sim.cycle.lags import Edge, Rule, Timed, comes_before, least_lags
+from sim.cycle.lags import Edge, LagRule, TimedOp, comes_before, least_lags
 from sim.cycle.nest import Nest, Slot
-from sim.lower.flows import FlowBuilder
+from sim.lower.chains import Chains
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,9 @@ class Need:
     in_place: bool = False  # read where it was made, slot by slot: no need to wait until it has left the array
 
 
-def needs_of(builder: FlowBuilder, nest: Nest) -> list[Need]:
+def needs_of(chains: Chains, nest: Nest) -> list[Need]:
     """Every dependency between the slots of a nest, once."""
-    cascade, tree = builder.cascade, builder.tree
+    cascade, tree = chains.cascade, chains.tree
     index = {slot.leaf.einsum: n for n, slot in enumerate(nest.slots)}
     found: dict[Need, None] = {}
     for n, slot in enumerate(nest.slots):
@@ -37,7 +37,7 @@ def needs_of(builder: FlowBuilder, nest: Nest) -> list[Need]:
             if load.tensor not in index:
                 continue
             producer = index[load.tensor]
-            in_place = is_in_place(builder, nest.slots[producer].leaf, slot.leaf)
+            in_place = is_in_place(chains, nest.slots[producer].leaf, slot.leaf)
             loop = _carrying_loop(cascade, tree, nest, load)
             if loop is None or (loop < 0 and nest.slots[producer].leaf.index < slot.leaf.index):
                 inside = nest.slots[producer].group == slot.group and bool(slot.group_loops)
@@ -52,12 +52,12 @@ def needs_of(builder: FlowBuilder, nest: Nest) -> list[Need]:
     return list(found)
 
 
-def with_equal_repetitions(builder: FlowBuilder, nest: Nest, is_even: Callable[[Slot], bool]) -> Nest:
+def with_equal_repetitions(chains: Chains, nest: Nest, is_even: Callable[[Slot], bool]) -> Nest:
     """The nest without groups whose repetitions differ in size, or that wait for others in the middle of a
     repetition.
     """
     loose = {slot.group for slot in nest.slots if slot.group_loops and not is_even(slot)} | _entangled(
-        needs_of(builder, nest), nest
+        needs_of(chains, nest), nest
     )
     most = max(slot.group for slot in nest.slots) + 1
     slots = [
@@ -86,16 +86,14 @@ def _entangled(needs: list[Need], nest: Nest) -> set[int]:
     }
 
 
-def is_in_place(builder: FlowBuilder, producer: PlacedLeaf, reader: PlacedLeaf) -> bool:
+def is_in_place(chains: Chains, producer: PlacedLeaf, reader: PlacedLeaf) -> bool:
     """Whether an Einsum finds a result in the PEs, or at the lanes, that made it: same array, and no side was
     reduced.
     """
-    reduced = set(builder.cascade.einsum(producer.einsum).reduced_variables)
+    reduced = set(chains.cascade.einsum(producer.einsum).reduced_variables)
     if producer.array != reader.array or any(side.variable in reduced for side in producer.spatial):
         return False
-    return (
-        builder.chain(producer, producer.einsum, builder.touches_of(producer.einsum))[-1].memory != builder.machine.root
-    )
+    return chains.chain(producer, producer.einsum)[-1].memory != chains.machine.root
 
 
 def _carrying_loop(cascade: Cascade, tree: ResolvedTree, nest: Nest, load: Access) -> int | None:
@@ -120,7 +118,7 @@ class Order:
     lags: tuple[int, ...]
     inner_lags: tuple[int, ...]
     interval: int
-    timed: tuple[Timed, ...]
+    timed: tuple[TimedOp, ...]
     shared: frozenset[int] = frozenset()  # slots whose chain goes in the first slot of their next repetition
 
     def before(self, one: int, other: int) -> bool:
@@ -129,7 +127,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LagPlan:
     """What lags are worked out from: the amounts are those of full tiles."""
 
     nest: Nest
@@ -146,7 +144,7 @@ class Plan:
         if not hides and not self.nest.stages:
             shared = frozenset(n for n in shared if slots[n].group_loops)
         while True:
-            found = self._order(Rule(0, hides and self.nest.hides, concurrent), shared)
+            found = self._order(LagRule(0, hides and self.nest.hides, concurrent), shared)
             early = {n for n in shared if not self._is_in_time(found, n)}
             if not early:
                 return found
@@ -163,7 +161,7 @@ class Plan:
                 return False
         return True
 
-    def _order(self, rule: Rule, shared: frozenset[int]) -> Order:
+    def _order(self, rule: LagRule, shared: frozenset[int]) -> Order:
         timed, interval = self.timed(shared)
         for n in shared:
             if not self.nest.slots[n].group_loops:
@@ -182,7 +180,7 @@ class Plan:
         inner = self._inner_lags(self.nest.hides, shared)
         return Order(tuple(lags), tuple(inner), interval, tuple(timed), shared)
 
-    def timed(self, shared: frozenset[int]) -> tuple[list[Timed], int]:
+    def timed(self, shared: frozenset[int]) -> tuple[list[TimedOp], int]:
         """Every slot with its start and end in a step in which nothing stalls, and how long that step is."""
         slots, found = self.nest.slots, []
         drained = dict(self.nest.drains)
@@ -203,7 +201,7 @@ class Plan:
             begin = max([begin, *ends.values()])
         for n, slot in enumerate(slots):
             name, array, index = slot.leaf.einsum, slot.leaf.array, slot.leaf.index
-            found.append(Timed(name, slot.phase, array, index, n, *place[n], self.latencies[n]))
+            found.append(TimedOp(name, slot.phase, array, index, n, *place[n], self.latencies[n]))
         return found, max(begin, 1)
 
     def _cycles(self, n: int, shares: bool) -> int:

@@ -11,22 +11,23 @@ from math import ceil
 import numpy as np
 
 from sim.cycle.amounts import Amount, Sizer, latency_of_ways
-from sim.cycle.choice import Chosen, Design, choose, is_even, sizer_of
-from sim.cycle.extents import Extents, Variants, number_variants
-from sim.cycle.keeps import NestKeep, Traffic
+from sim.cycle.choice import Chosen, CycleDesign, choose, sizer_of
+from sim.cycle.keeps import NestKeep, TileTraffic
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.order import Need, Order, needs_of, with_equal_repetitions
-from sim.cycle.state import Program
+from sim.cycle.state import EngineProgram
+from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
+from sim.lower.walk import Extents
 
 SKEW_STEPS = 8  # steps by which arrays without barriers may be apart
 
 
 @dataclass(frozen=True)
-class Lowered:
+class NamedProgram:
     """A program and what its rows are called."""
 
-    program: Program
+    program: EngineProgram
     nest: Nest
     order: Order
     ops: tuple[str, ...]
@@ -34,28 +35,28 @@ class Lowered:
     warnings: tuple[str, ...]
 
 
-def lower_nest(design: Design, nest: Nest, start: Extents) -> Lowered:
+def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> NamedProgram:
     """Tables of a nest whose loops begin with tiles of extents `start`. ValueError where its schedule cannot run."""
     variants = number_variants(design.walk, start, nest.loops)
 
     def even(slot: Slot) -> bool:
-        return all(is_even(design.walk, extents, slot.group_loops) for extents in variants.extents)
+        return all(design.walk.is_even(extents, slot.group_loops) for extents in variants.extents)
 
-    nest = with_equal_repetitions(design.builder, nest, even)
+    nest = with_equal_repetitions(design.chains, nest, even)
     sizers = [sizer_of(design, nest, n) for n in range(len(nest.slots))]
-    needs = needs_of(design.builder, nest)
+    needs = needs_of(design.chains, nest)
     chosen = choose(design, nest, (variants, sizers, needs))
     rows = _Rows(design, nest, variants, needs, chosen)
     program = rows.program(sizers)
-    return Lowered(program, nest, chosen.order, rows.names, tuple(chosen.keeps), chosen.warnings)
+    return NamedProgram(program, nest, chosen.order, rows.names, tuple(chosen.keeps), chosen.warnings)
 
 
 class _Rows:
     """Fills the tables of one nest."""
 
-    def __init__(self, design: Design, nest: Nest, variants: Variants, needs: list[Need], chosen: Chosen) -> None:
+    def __init__(self, design: CycleDesign, nest: Nest, variants: Variants, needs: list[Need], chosen: Chosen) -> None:
         self.design, self.nest, self.variants, self.needs, self.chosen = design, nest, variants, needs, chosen
-        self.machine = design.builder.machine
+        self.machine = design.chains.machine
         self.ported = design.machine.ported
         self.place = self._place_ops()
         self.names = tuple(name for name, _, _ in self.place)
@@ -72,7 +73,7 @@ class _Rows:
             (f"drain {slots[n].leaf.einsum}" if waits else slots[n].leaf.einsum, n, waits) for _, n, waits in entries
         ]
 
-    def program(self, sizers: list[Sizer]) -> Program:
+    def program(self, sizers: list[Sizer]) -> EngineProgram:
         amounts = {(n, e): sizers[n].amount(e) for n in range(len(sizers)) for e in self.variants.extents}
         users = sum(len(k.users) for k in self.chosen.keeps)
         lanes, groups = self._lanes()
@@ -110,7 +111,7 @@ class _Rows:
             "GROUPS": groups,
             "PORTS": np.array([self.design.machine.ports(m) for m in self.ported], np.int64),
         }
-        return Program(sizes, tables)
+        return EngineProgram(sizes, tables)
 
     def _lanes(self) -> tuple[np.ndarray, np.ndarray]:
         """Groups of every array that runs anything, in order, -1 at the end; and the ops of each group."""
@@ -183,7 +184,7 @@ class _Rows:
         return col.IN_RECORD if self.nest.slots[n].group_loops else col.NEXT_RECORD
 
     def _latency(self, n: int) -> int:
-        return latency_of_ways(self.design.builder, sizer_of(self.design, self.nest, n))
+        return latency_of_ways(self.design.chains, sizer_of(self.design, self.nest, n))
 
     def _users(self) -> list[list[tuple[int, ...]]]:
         """For every slot its (keep, needs it filled, needs room for it, number of the user)."""
@@ -266,7 +267,7 @@ class _Rows:
 
     def _old_loop(self, keep: NestKeep) -> int:
         """Loop from one iteration to the next of which a tile comes back changed; -1: it does not."""
-        tree = self.design.builder.tree
+        tree = self.design.chains.tree
         old = any(t.touch.version == "old" for t in keep.traffic if not t.writes)
         is_made_here = any(slot.leaf.einsum == keep.keep.tensor for slot in self.nest.slots)
         if not keep.fills or not is_made_here or not (keep.drains or old):
@@ -276,7 +277,7 @@ class _Rows:
             parts = next(t.parts for t in keep.traffic if t.only_again)
             return max((n for n, i in enumerate(inside) if self.design.walk.loops[i].part not in parts), default=-1)
         variables = {
-            rank.lower() for tensor, rank in self.design.builder.cascade.iterative if tensor == keep.keep.tensor
+            rank.lower() for tensor, rank in self.design.chains.cascade.iterative if tensor == keep.keep.tensor
         }
         return next((n for n, i in enumerate(inside) if tree.loops[i].variable in variables), -1)
 
@@ -292,10 +293,10 @@ class _Rows:
         extents, loops, walk = self.variants.extents, self.nest.loops, self.design.walk
         fixed = np.ones((len(extents), len(self.chosen.keeps), max(len(loops), 1)), np.int64)
         for k, keep in enumerate(self.chosen.keeps):
-            parts = self.design.builder.space.parts_of_tensor(keep.keep.tensor)
+            parts = self.design.chains.space.parts_of_tensor(keep.keep.tensor)
             for v, outside in enumerate(extents):
                 for n, loop in enumerate(loops[: keep.depth]):
-                    inside = walk.inside(outside, loop, walk.trips(outside, loop) == 1)
+                    inside = walk.inside(outside, loop, False)
                     changes = walk.loops[loop].part in parts
                     fixed[v, k, n] = not (changes or walk.several(inside, loops[n + 1 : keep.depth], parts))
         return fixed
@@ -309,7 +310,7 @@ class _Rows:
                     moves[v, k, int(traffic.writes)] += self._transfer_cycles(keep, traffic, words)
         return moves
 
-    def _transfer_cycles(self, keep: NestKeep, traffic: Traffic, words: int) -> int:
+    def _transfer_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int) -> int:
         """The slowest of both memories' bandwidths and rows; the part of a tile that does not fit never moves."""
         machine, inner, other = self.design.machine, keep.keep.memory, traffic.memory
         resident = words * (1 - machine.spilled.get(inner, Fraction(0)))

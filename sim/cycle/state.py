@@ -16,7 +16,7 @@ FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "SERVED"
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class EngineProgram:
     """What a run is given: sizes by place, and the tables of `cycle_columns.TABLES` that come before COUNTERS, i8."""
 
     sizes: dict[int, int]
@@ -33,7 +33,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class NestTiming:
     """What one run of a program took."""
 
     cycles: int
@@ -47,7 +47,7 @@ class Run:
     log: np.ndarray  # i8[row, column]
 
 
-def run(program: Program, fast: bool = True, window: Window | None = None) -> Run:
+def run(program: EngineProgram, fast: bool = True, window: Window | None = None) -> NestTiming:
     """Run a program; ValueError when its schedule cannot go on. `fast` changes the time it takes, never the
     outcome.
     """
@@ -65,7 +65,7 @@ def run(program: Program, fast: bool = True, window: Window | None = None) -> Ru
         return m[first : first + size].reshape(shapes[name])
 
     per_op, per_keep = view("PER_OP"), view("PER_KEEP")
-    return Run(
+    return NestTiming(
         cycles=int(m[col.NOW]),
         stalls=view("STALLS").copy(),
         busy=per_op[:, col.BUSY].copy(),
@@ -78,7 +78,7 @@ def run(program: Program, fast: bool = True, window: Window | None = None) -> Ru
     )
 
 
-def lay_out(program: Program, window: Window) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
+def lay_out(program: EngineProgram, window: Window) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
     """The array of a run, everything at zero but the program, and the shape of every table."""
     shapes = shapes_of(program, window)
     places, at = {}, col.HEADER
@@ -117,7 +117,7 @@ def _counter_names() -> tuple[str, ...]:
     return col.TABLES[first : last + 1]
 
 
-def shapes_of(program: Program, window: Window) -> dict[str, tuple[int, ...]]:
+def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ...]]:
     """The shape of every table."""
     sizes = program.sizes
     arrays, ops, keeps, depth = sizes[col.ARRAYS], sizes[col.OPS], sizes[col.KEEPS], sizes[col.DEPTH]
@@ -155,7 +155,7 @@ def shapes_of(program: Program, window: Window) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _serve(program: Program, m: np.ndarray, first: int) -> None:
+def _serve(program: EngineProgram, m: np.ndarray, first: int) -> None:
     """Mark the servers from which anything ever comes."""
     keeps, ops = program.tables["KEEP_TABLE"], program.tables["OP_TABLE"]
     busy = {*keeps[:, col.SERVER].tolist(), *ops[:, col.READ_SERVER].tolist(), *ops[:, col.WRITE_SERVER].tolist()}
@@ -163,7 +163,7 @@ def _serve(program: Program, m: np.ndarray, first: int) -> None:
         m[first + server * col.SERVER_COLUMNS + col.SERVES] = 1
 
 
-def bases(program: Program, shapes: dict[str, tuple[int, ...]], places: dict[str, int]) -> np.ndarray:
+def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: dict[str, int]) -> np.ndarray:
     """With which counter each one is compared, so that equal distances make equal states: i8[counter], -1:
     never compared.
     """

@@ -26,6 +26,7 @@ from sim.engine.dram.columns import (
     LAST_COMMAND,
     MISSES,
     REF_BANK,
+    REF_SAME,
     REFRESHED,
     TRACE_COLUMNS,
 )
@@ -36,7 +37,7 @@ _LAST_CYCLE = 1 << 40  # silence is walked through refresh by refresh: a later a
 
 
 class DramCommand(NamedTuple):
-    """One issued command; bank, row and request are -1 where it has none."""
+    """One issued command; bank, row and request are -1 where it has none. Of REFsb, the bank of the first group."""
 
     cycle: int
     kind: str
@@ -99,8 +100,11 @@ class DramResult:
         """The command trace of a channel; ValueError if the controller kept none."""
         if not self.traces:
             raise ValueError("no trace was kept: simulate with DramController(keep_trace=True)")
+        per_group = self.timing.banks_per_group
         return tuple(
-            DramCommand(cycle, COMMANDS[kind], bank, row, request, CAUSES[cause])
+            DramCommand(
+                cycle, COMMANDS[kind], bank % per_group if kind == REF_SAME else bank, row, request, CAUSES[cause]
+            )
             for cycle, kind, bank, row, request, cause in self.traces[channel].tolist()
         )
 
@@ -224,9 +228,9 @@ def issue_commands(timing: DramTiming, commands: tuple[tuple[str, int], ...]) ->
             raise ValueError(f"no command is called '{name}'{nearest(name, COMMANDS)}")
         if not 0 <= bank < timing.banks:
             raise ValueError(f"'{timing.name}' has banks 0 to {timing.banks - 1}, got {bank}")
-    has_single = timing.given("tRFC_pb") is not None
-    if not has_single and any(name == COMMANDS[REF_BANK] for name, _ in commands):
-        raise ValueError(f"'{timing.name}' has no refresh of single banks: it gives no tRFC_pb")
+    for kind, needed in ((REF_BANK, "tRFC_pb"), (REF_SAME, "tRFC_sb")):
+        if not timing.given(needed) and any(name == COMMANDS[kind] for name, _ in commands):
+            raise ValueError(f"'{timing.name}' has no {COMMANDS[kind]}: it gives no {needed}")
     tables = lower_dram(timing, DramController())
     numbers = np.array([(COMMANDS.index(name), bank) for name, bank in commands], np.int64).reshape(-1, 2)
     issued = np.zeros((len(commands), 2), np.int64)

@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from arch.dram import DramController, DramTiming
+from arch.dram import REFRESH_TIMINGS, DramController, DramTiming
 from arch.names import nearest
 from sim.engine.dram.columns import (
     ACT,
     BANK,
     BANKS,
+    BEFORE_CLOSING,
+    BEFORE_REFRESH,
     BUS_OF,
     CAUSES,
     CHANNEL,
@@ -30,11 +32,12 @@ from sim.engine.dram.columns import (
     READ_DONE,
     REF_ALL,
     REF_BANK,
+    REF_SAME,
     REFRESH,
-    REFRESH_ALL,
-    REFRESH_BANK,
     REFRESH_CYCLES,
+    SAME_BANKS,
     SETTINGS,
+    SHARES,
     WINDOW,
     WRITE,
     WRITE_DONE,
@@ -42,13 +45,13 @@ from sim.engine.dram.columns import (
 
 FIELDS = ("channel", "group", "bank", "row", "column")
 _PART = re.compile(r"([a-z]+)(?:=(\d+))?")
-_REFRESH = {"none": NO_REFRESH, "all-bank": REFRESH_ALL, "per-bank": REFRESH_BANK}
+_REFRESH = {"none": NO_REFRESH, "all-bank": REF_ALL, "per-bank": REF_BANK, "same-bank": REF_SAME}
 
 Constraint = tuple[int, int, int, int, str]  # earlier command, later command, scope, cycles, timing
 
 
 class DramTables(NamedTuple):
-    """What the engine reads: constraints: i8[constraint, 4]; spans: i8[kind + 1]; settings: i8[...] (dram_columns)."""
+    """What the engine reads: constraints: i8[constraint, 4]; spans: i8[kind + 1]; settings: i8[...] (see `columns`)."""
 
     constraints: np.ndarray
     spans: np.ndarray
@@ -57,7 +60,8 @@ class DramTables(NamedTuple):
 
 def lower_dram(timing: DramTiming, controller: DramController) -> DramTables:
     """Tables of one channel; ValueError for a refresh that the device does not have, or that leaves no time to work."""
-    _check_refresh(timing, controller)
+    policy = controller.refresh or timing.refresh
+    _check_refresh(timing, policy)
     rows = sorted(_longest(constraints_of(timing)))
     table = np.array([(later, scope, cycles, CAUSES.index(name)) for _, later, scope, cycles, name in rows], np.int64)
     spans = np.searchsorted([row[0] for row in rows], np.arange(KINDS + 1)).astype(np.int64)
@@ -65,32 +69,47 @@ def lower_dram(timing: DramTiming, controller: DramController) -> DramTables:
     settings[[BANKS, GROUPS, WINDOW]] = timing.banks, timing.bank_groups, controller.window
     settings[READ_DONE] = timing.read_latency_cycles + timing.burst_cycles
     settings[WRITE_DONE] = timing.write_latency_cycles + timing.burst_cycles
-    settings[REFRESH] = _REFRESH[controller.refresh]
+    settings[REFRESH], settings[SHARES] = _REFRESH[policy], _shares(timing, policy)
     settings[REFRESH_CYCLES] = timing.cycles_of("tREFI")
+    # A refresh waits for activates as an activate does, and for its banks to close.
+    apart = max(timing.cycles_of(name) for name in ("tRRD_S", "tRRD_L") if timing.given(name))
+    settings[BEFORE_REFRESH], settings[BEFORE_CLOSING] = apart, apart - timing.cycles_of("tRP")
     lengths = timing.command_cycles
     by_kind = {ACT: lengths.activate, PRE: lengths.precharge, PRE_ALL: lengths.precharge}
-    by_kind |= {READ: lengths.read, WRITE: lengths.write, REF_ALL: lengths.refresh, REF_BANK: lengths.refresh}
+    by_kind |= {READ: lengths.read, WRITE: lengths.write}
+    by_kind |= {REF_ALL: lengths.refresh, REF_BANK: lengths.refresh, REF_SAME: lengths.refresh}
     for kind in range(KINDS):
         settings[LENGTH_OF + kind] = by_kind[kind]
         settings[BUS_OF + kind] = int(timing.command_bus == "split" and kind in (READ, WRITE))
     return DramTables(table, spans, settings)
 
 
-def _check_refresh(timing: DramTiming, controller: DramController) -> None:
+def _shares(timing: DramTiming, policy: str) -> int:
+    """Refreshes in each tREFI, of all banks together."""
+    return {"per-bank": timing.banks, "same-bank": timing.banks_per_group}.get(policy, 1)
+
+
+def _check_refresh(timing: DramTiming, policy: str) -> None:
     """Requests must get through between refreshes, however late one refresh is and however long it takes."""
-    if controller.refresh == "none":
+    if policy == "none":
         return
-    if controller.refresh == "per-bank" and timing.given("tRFC_pb") is None:
-        raise ValueError(f"'{timing.name}' has no refresh of single banks: give it tRFC_pb, or refresh all-bank")
-    at = timing.cycles_of
+    needed = REFRESH_TIMINGS.get(policy)
+    if needed is not None and timing.given(needed) is None:
+        what = {"per-bank": "single banks", "same-bank": "the same bank of every group"}[policy]
+        raise ValueError(f"'{timing.name}' has no refresh of {what}: give it {needed}, or refresh all-bank")
+    at, shares = timing.cycles_of, _shares(timing, policy)
     wrote = timing.write_latency_cycles + timing.burst_cycles + at("tWR")
-    late = max(at("tRAS"), at("tRTP"), wrote) + max(at("tRP"), at("tRP_ab"), at("tRC")) + at("tPPD")
-    banks = timing.banks if controller.refresh == "per-bank" else 1
-    busy = at("tRREFD") + at("tRFC_pb") // banks if controller.refresh == "per-bank" else at("tRFC")
-    if at("tREFI") < 2 * banks * (late + busy):
+    # An activate or a column command just before the refresh is due keeps its row open, and then the row closes.
+    late = max(at("tRC"), max(at("tRAS"), at("tRTP"), wrote) + max(at("tRP"), at("tRP_ab")))
+    # Banks that are refreshed together are closed one after the other.
+    late += (1 if needed is None else timing.banks // shares) * max(at("tPPD"), timing.command_cycles.precharge)
+    busy = at("tRFC") if needed is None else at("tRREFD") + at(needed) // shares
+    every = f"'{timing.name}' has to refresh every {at('tREFI') // shares} cycles"
+    if needed is not None and at("tREFI") < shares * at("tPBR2PBR"):
+        raise ValueError(f"{every}, but its refreshes are {at('tPBR2PBR')} apart")
+    if at("tREFI") < 2 * shares * (late + busy):
         raise ValueError(
-            f"'{timing.name}' has to refresh every {at('tREFI') // banks} cycles, and one refresh may hold requests up "
-            f"for {late + busy}: expected at most half of the time"
+            f"{every}, and one refresh may hold requests up for {late + busy}: expected at most half of the time"
         )
 
 
@@ -103,8 +122,8 @@ def _row_constraints(timing: DramTiming) -> list[Constraint]:
     at = timing.cycles_of
     wrote = timing.write_latency_cycles + timing.burst_cycles
     found = [
-        (ACT, READ, BANK, at("tRCD"), "tRCD"),
-        (ACT, WRITE, BANK, at("tRCD"), "tRCD"),
+        (ACT, READ, BANK, at("tRCDRD"), "tRCDRD"),
+        (ACT, WRITE, BANK, at("tRCDWR"), "tRCDWR"),
         (ACT, ACT, BANK, at("tRC"), "tRC"),
         (ACT, ACT, CHANNEL, at("tRRD_S"), "tRRD_S"),
         (ACT, ACT, FOUR_ACTIVATES, at("tFAW"), "tFAW"),
@@ -131,9 +150,10 @@ def _column_constraints(timing: DramTiming) -> list[Constraint]:
     scopes = ((CHANNEL, "_S"), (GROUP, "_L")) if timing.bank_groups > 1 else ((CHANNEL, "_S"),)
     found = [(READ, WRITE, CHANNEL, at("tRTW"), "tRTW")]
     for scope, suffix in scopes:
+        written = f"tCCD{suffix}_WR" if timing.given(f"tCCD{suffix}_WR") else f"tCCD{suffix}"
         found += [
             (READ, READ, scope, at(f"tCCD{suffix}"), f"tCCD{suffix}"),
-            (WRITE, WRITE, scope, at(f"tCCD{suffix}"), f"tCCD{suffix}"),
+            (WRITE, WRITE, scope, at(written), written),
             (WRITE, READ, scope, wrote + at(f"tWTR{suffix}"), f"tWTR{suffix}"),
         ]
     return found
@@ -148,20 +168,31 @@ def _refresh_constraints(timing: DramTiming) -> list[Constraint]:
         (REF_ALL, ACT, CHANNEL, at("tRFC"), "tRFC"),
         (REF_ALL, REF_ALL, CHANNEL, at("tRFC"), "tRFC"),
     ]
-    if timing.given("tRFC_pb") is None:
-        return found
-    found += [
-        (ACT, REF_BANK, BANK, at("tRC"), "tRC"),
-        (ACT, REF_BANK, CHANNEL, at("tRREFD"), "tRREFD"),
-        (PRE, REF_BANK, BANK, at("tRP"), "tRP"),
-        (PRE_ALL, REF_BANK, CHANNEL, at("tRP_ab"), "tRP_ab"),
-        (REF_BANK, ACT, BANK, at("tRFC_pb"), "tRFC_pb"),
-        (REF_BANK, REF_BANK, BANK, at("tRFC_pb"), "tRFC_pb"),
-        (REF_BANK, REF_ALL, CHANNEL, at("tRFC_pb"), "tRFC_pb"),
-        (REF_BANK, ACT, CHANNEL, at("tRREFD"), "tRREFD"),
-        (REF_BANK, REF_BANK, CHANNEL, at("tRREFD"), "tRREFD"),
-        (REF_ALL, REF_BANK, CHANNEL, at("tRFC"), "tRFC"),
+    for kind, where, name in ((REF_BANK, BANK, "tRFC_pb"), (REF_SAME, SAME_BANKS, "tRFC_sb")):
+        if timing.given(name):
+            found += _partial_refresh_constraints(timing, kind, where, name)
+    return found
+
+
+def _partial_refresh_constraints(timing: DramTiming, kind: int, where: int, name: str) -> list[Constraint]:
+    """Of a refresh of some banks, which lie `where`: to others it is what an activate is, and those wait for it."""
+    at = timing.cycles_of
+    apart = "tPBR2PBR" if timing.given("tPBR2PBR") else "tRREFD"
+    found = [
+        (ACT, kind, BANK, at("tRC"), "tRC"),
+        (ACT, kind, CHANNEL, at("tRRD_S"), "tRRD_S"),
+        (PRE, kind, BANK, at("tRP"), "tRP"),
+        (PRE_ALL, kind, CHANNEL, at("tRP_ab"), "tRP_ab"),
+        (kind, ACT, where, at(name), name),
+        (kind, ACT, CHANNEL, at("tRREFD"), "tRREFD"),
+        (kind, REF_ALL, CHANNEL, at(name), name),
+        (REF_ALL, kind, CHANNEL, at("tRFC"), "tRFC"),
+        (kind, kind, where, at(name), name),
+        (kind, kind, CHANNEL, at(apart), apart),
     ]
+    if timing.bank_groups > 1:
+        # The same bank of every group includes one of the group of any activate.
+        found.append((ACT, kind, GROUP if where == BANK else CHANNEL, at("tRRD_L"), "tRRD_L"))
     return found
 
 
@@ -177,7 +208,7 @@ def _longest(constraints: list[Constraint]) -> list[Constraint]:
 
 
 def address_parts(timing: DramTiming, mapping: str) -> np.ndarray:
-    """The mapping as i8[part, (field, stride, size, weight)], for `engine.dram_address`; ValueError if it is wrong."""
+    """The mapping as i8[part, (field, stride, size, weight)], for `engine.dram.address`; ValueError if it is wrong."""
     sizes = dict(zip(FIELDS, _sizes(timing), strict=True))
     parts = [_parse_part(text, mapping) for text in reversed(mapping.split(":"))]
     given = dict.fromkeys(FIELDS, 1)

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.engine.columns import FlowColumn, LeafColumn
+from sim.engine.counting import first_tile_words
 from sim.engine.moving import add_by_group, move_bytes
-from sim.engine.room import count, room_of
-from sim.engine.tables import Tables
+from sim.engine.room import count_rows, room_of
+from sim.engine.tables import RowTables, Tables
 
 
 class Evaluation(NamedTuple):
@@ -43,7 +44,7 @@ class Evaluation(NamedTuple):
 
 def evaluate(tables: Tables) -> Evaluation:
     """Counts and times of every design of a batch."""
-    counts = count(tables, tables.shape.rows)
+    counts = count_rows(tables, tables.shape.rows)
     footprint_bytes = room_of(tables).footprints(tables.reserved_bytes)
     spilled = spilled_fractions(tables, footprint_bytes)
     flow_bytes = np.empty((counts.shape[0], tables.shape.flows.shape[0]))
@@ -72,6 +73,13 @@ def evaluate(tables: Tables) -> Evaluation:
         resource_cycles,
         resource_cycles.sum(axis=1),
     )
+
+
+def first_tiles(tables: Tables, rows: RowTables) -> np.ndarray:
+    """Words of the first, and largest, tile at the place of every row: f8[design, row]."""
+    words = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
+    first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, words)
+    return words
 
 
 def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:

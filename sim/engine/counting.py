@@ -10,6 +10,7 @@ in a loop, the sum over a nest of k loops visits at most 2^k cases, and one if e
 
 import numpy as np
 
+from sim.engine.extents import coordinates, cut, is_cut, tile_extent
 from sim.engine.jit import compiled
 
 MAX_DEPTH = 32  # loops above one edge; a tree deeper than this is refused when tables are made
@@ -32,9 +33,7 @@ def tile_words(runs, sizes, extent):
         rank = runs[j, 0]
         if rank < 0:
             break
-        reach = min(extent[rank], sizes[runs[j, 1]])
-        unit = sizes[runs[j, 2]]
-        words *= (reach + unit - 1) // unit
+        words *= coordinates(extent[rank], sizes[runs[j, 1]], sizes[runs[j, 2]])
     return words
 
 
@@ -45,9 +44,9 @@ def passes_several(trail, first, depth, extent, scratch):
         scratch[r] = extent[r]
     for k in range(first, depth):
         rank, tile = trail[RANK, k], trail[TILE, k]
-        if trail[RELEVANT, k] == ADVANCES and scratch[rank] > tile:
+        if trail[RELEVANT, k] == ADVANCES and is_cut(scratch[rank], tile):
             return True
-        scratch[rank] = min(scratch[rank], tile)
+        scratch[rank] = tile_extent(scratch[rank], tile, 0)
     return False
 
 
@@ -73,8 +72,7 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
         descend = False
         if state == ENTER:
             tile = trail[TILE, level]
-            full = extent[rank] // tile
-            ragged = extent[rank] - full * tile
+            full, ragged = cut(extent[rank], tile)
             trail[SAVED, level] = extent[rank]
             trail[RAGGED, level] = ragged
             weight[1, level] = 1.0 if ragged > 0 else 0.0
@@ -115,7 +113,8 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
 
     extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans
     and units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position],
-    ADVANCES where the tensor has the loop's rank, else STAYS or FIRST_ONLY; runs: i8[row, run, 3]; loop_rank: i8[loop].
+    ADVANCES where the tensor has the loop's rank, else STAYS, FIRST_ONLY or WALKS; runs: i8[row, run, 3]; loop_rank:
+    i8[loop].
     """
     trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
     weight = np.zeros((2, MAX_DEPTH + 1))
@@ -133,6 +132,22 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
                 trail[RELEVANT, depth] = relevant[n, depth]
                 depth += 1
             out[d, n] = fetched_words(trail, depth, runs[n], sizes[d], extent, scratch, weight)
+
+
+@compiled
+def first_tile_words(extents, tiles, sizes, paths, runs, loop_rank, out):
+    """Fill `out: f8[design, row], words` with the words of the first, and largest, tile at every row's place."""
+    extent = np.empty(extents.shape[1], np.int64)
+    for d in range(extents.shape[0]):
+        for n in range(paths.shape[0]):
+            for r in range(extents.shape[1]):
+                extent[r] = extents[d, r]
+            for k in range(paths.shape[1]):
+                loop = paths[n, k]
+                if loop < 0:
+                    break
+                extent[loop_rank[loop]] = tile_extent(extent[loop_rank[loop]], tiles[d, loop], 0)
+            out[d, n] = tile_words(runs[n], sizes[d], extent)
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""The one decorator of compiled loops.
+"""The decorators of compiled loops, and of what they share with Python.
 
 numba's on-disk cache looks only at the file of the function that it keeps: after an edit to a jitted callee,
 or to a constant, in another file, the cached caller still runs the old code (numba issue 8396). So the cache
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numba.extending
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
@@ -32,6 +33,12 @@ def compiled(loop: Loop) -> Loop:
         return cast(Loop, decorate(loop))
     finally:
         config.CACHE_DIR = before
+
+
+def shared(function: Loop) -> Loop:
+    """`function` as it is, which compiled loops may also call: arithmetic on scalars that Python needs too."""
+    decorate: Any = numba.extending.register_jitable
+    return cast(Loop, decorate(function))
 
 
 @cache

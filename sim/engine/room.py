@@ -32,7 +32,7 @@ class Room(NamedTuple):
         return self.held_bytes.max(axis=1) + reserved_bytes
 
 
-def count(tables: Tables, rows: RowTables) -> np.ndarray:
+def count_rows(tables: Tables, rows: RowTables) -> np.ndarray:
     """f8[design, row]: words, tiles or iterations that these rows ask for; exact up to 2^53."""
     counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
     count_words(
@@ -43,7 +43,7 @@ def count(tables: Tables, rows: RowTables) -> np.ndarray:
 
 def room_of(tables: Tables) -> Room:
     """The room of every kept tile, and when it takes it."""
-    counts = count(tables, tables.shape.tiles)
+    counts = count_rows(tables, tables.shape.tiles)
     word_bytes = tables.machine.word_bytes[:, None]
     tile_bytes = counts[:, tables.shape.keeps[:, KeepColumn.ROW]] * word_bytes
     kept_bytes, present = kept_words(tables, counts) * word_bytes, present_tiles(tables, counts)

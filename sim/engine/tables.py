@@ -43,6 +43,7 @@ class Shape(NamedTuple):
 
     rows: RowTables  # questions about words fetched, steps and points
     tiles: RowTables  # questions about the first tile of a kept tensor, and about how long it stays
+    left: RowTables  # questions about what the loops of an Einsum leave of one of its variables
     flows: np.ndarray  # i8[flow, FlowColumn]
     keeps: np.ndarray  # i8[keep, KeepColumn]
     spans: np.ndarray  # i8[span, SpanColumn]

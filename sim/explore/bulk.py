@@ -25,7 +25,7 @@ from sim.explore.names import Names
 from sim.explore.plan import Group, Plan
 from sim.explore.sweep import Constraint
 from sim.lower.fit import size_problems
-from sim.lower.lowering import Columns, Structure, column, inner_parts, lower, lower_structure, parsed, tiles_in_order
+from sim.lower.lowering import Columns, Structure, column, inner_parts, lower, parsed, tiles_in_order
 
 LEGAL = 0
 
@@ -265,7 +265,7 @@ def unusable(structure: Structure, columns: Columns) -> np.ndarray:
     symbols = dict(columns.symbols)
     for rule in tiles_in_order(structure):
         symbols[rule.symbol] = column(rule.expression, symbols, designs)
-    space = lower_structure(structure).space
+    space = structure.lowered.space
     wholes = [symbols[name] for name in (*space.roots, *inner_parts(space))]
     wholes += [column(loop.tile, symbols, designs) for loop in structure.tree.loops]
     mask = np.zeros(designs, bool)

@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 from einsums.graph import iteration_groups
 from einsums.nodes import Access, Call, Const, Expr, Load
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, ErrorRule, Reducer, Rounding
+from mappings.tree import PlacedLeaf
+from sim.functional.boxes import Box, whole_box
 from sim.functional.error_rules import RULE_BY_OPERATOR, Approximate, between, product
 from sim.functional.exponential import EXACT, Exponential
 from sim.functional.machine import MOST_POINTS_AT_ONCE, previous_access, stored_tensors
-from sim.functional.points import Box, Points, reduced_order
+from sim.functional.points import BoxPoints, reduced_order
 from sim.functional.precision import Precision
-from sim.functional.program import Leaf, Program
+from sim.functional.program import Program
 
 Values = NDArray[np.float64]
 SLACK = 1.01  # for the rounding of the interpreter and of this analysis, in fp64
@@ -74,7 +76,7 @@ class _Analysis:
         self.stored = stored_tensors(program, precision)
         self.rounded = frozenset(name for name in self.stored if not self.is_word_already(name))
         self.is_twice = precision.wide is np.float64
-        self.whole: Box = {rank.lower(): (0, program.size(rank.lower())) for rank in self.cascade.leaf_ranks()}
+        self.whole = whole_box(program.workload)
 
     def is_word_already(self, name: str) -> bool:
         """Whether an Einsum only chooses among words, so that its result needs no rounding."""
@@ -102,10 +104,12 @@ class _Analysis:
             for name in group:
                 self.add_errors(leaves[name], {**self.whole, rank.lower(): (step, step + 1)})
 
-    def add_errors(self, leaf: Leaf, box: Box) -> None:
+    def add_errors(self, leaf: PlacedLeaf, box: Box) -> None:
         """Errors of one Einsum over a box."""
         einsum = self.cascade.einsum(leaf.einsum)
-        points = Points(self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0)).existing()
+        points = BoxPoints(
+            self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0)
+        ).existing()
         value = np.broadcast_to(points.gather(self.values[einsum.name], einsum.output), (1, *points.shape))[0]
         error = self.reduced(leaf, points, value)
         if einsum.name in self.rounded and self.precision.is_narrow:
@@ -120,7 +124,7 @@ class _Analysis:
             error = np.where(exists, error, passed)
         points.scatter(errors, einsum.output, np.broadcast_to(error, points.shape))
 
-    def reduced(self, leaf: Leaf, points: Points, value: Values) -> Values:
+    def reduced(self, leaf: PlacedLeaf, points: BoxPoints, value: Values) -> Values:
         """Error of the reduction of all points, or of the expression where nothing is reduced."""
         einsum = self.cascade.einsum(leaf.einsum)
         if einsum.reduction is None:
@@ -137,7 +141,7 @@ class _Analysis:
             case _:
                 raise AssertionError(f"no bound of a reduction follows {reducer.error}")
 
-    def sum_error(self, points: Points, terms: Values, errors: Values, is_mean: bool, value: Values) -> Values:
+    def sum_error(self, points: BoxPoints, terms: Values, errors: Values, is_mean: bool, value: Values) -> Values:
         unit = self.precision.wide_unit
         order = points.order
         additions = len(order.coordinates) if self.is_twice else order.longest_path
@@ -147,7 +151,7 @@ class _Analysis:
             error = error + unit * (np.abs(value) + error)
         return error
 
-    def sums(self, leaf: Leaf, points: Points) -> tuple[Values, Values]:
+    def sums(self, leaf: PlacedLeaf, points: BoxPoints) -> tuple[Values, Values]:
         """Sums of the magnitudes of all terms, and of their errors: [output ...]."""
         found = self.contracted(leaf, points)
         if found is not None:
@@ -158,7 +162,7 @@ class _Analysis:
             errors += part.error.sum(axis=0)
         return terms, errors
 
-    def contracted(self, leaf: Leaf, points: Points) -> tuple[Values, Values] | None:
+    def contracted(self, leaf: PlacedLeaf, points: BoxPoints) -> tuple[Values, Values] | None:
         """`sums` of a product of two operands by matrix products, where all is finite; None where they cannot be."""
         einsum = self.cascade.einsum(leaf.einsum)
         match einsum.expr:
@@ -183,7 +187,7 @@ class _Analysis:
         errors = errors + self.precision.wide_unit * (terms + errors) + count * self.precision.wide_smallest
         return np.broadcast_to(terms, points.shape), np.broadcast_to(errors, points.shape)
 
-    def product_error(self, leaf: Leaf, points: Points) -> Values:
+    def product_error(self, leaf: PlacedLeaf, points: BoxPoints) -> Values:
         least, most = np.ones(points.shape), np.ones(points.shape)
         for part in self.iter_parts(leaf, points, absent=1.0):
             least = least * np.abs(part.value).prod(axis=0)
@@ -191,7 +195,7 @@ class _Analysis:
         count = len(points.order.coordinates) * self.precision.wide_unit
         return most - least + count / (1 - count) * most
 
-    def extreme_error(self, leaf: Leaf, points: Points, reducer: Reducer, value: Values) -> Values:
+    def extreme_error(self, leaf: PlacedLeaf, points: BoxPoints, reducer: Reducer, value: Values) -> Values:
         """A maximum lies between those of the least and of the greatest terms; so does a minimum."""
         fold, identity = reducer.fold, reducer.identity
         low, high = np.full(points.shape, identity), np.full(points.shape, identity)
@@ -201,7 +205,7 @@ class _Analysis:
             high = fold(high, fold.reduce(terms + part.error, axis=0))
         return between(value, low, high)
 
-    def iter_parts(self, leaf: Leaf, points: Points, absent: float = 0.0) -> Any:
+    def iter_parts(self, leaf: PlacedLeaf, points: BoxPoints, absent: float = 0.0) -> Any:
         """The expression at parts of the reduced points: [point, output ...], `absent` where there is none."""
         results = max(1, math.prod(points.shape))
         at_once = max(1, MOST_POINTS_AT_ONCE // results)
@@ -217,11 +221,11 @@ class _Analysis:
             yield Approximate(value, error)
 
     # --- expressions ----------------------------------------------------------------------------------------
-    def operand(self, points: Points, access: Access) -> Approximate:
+    def operand(self, points: BoxPoints, access: Access) -> Approximate:
         value, error = (points.gather(of[access.tensor], access) for of in (self.values, self.errors))
         return Approximate(np.asarray(value, np.float64), np.asarray(error, np.float64))
 
-    def approximate(self, leaf: Leaf, points: Points, start: int, stop: int) -> Approximate:
+    def approximate(self, leaf: PlacedLeaf, points: BoxPoints, start: int, stop: int) -> Approximate:
         """The expression with its error at reduced points `start` to `stop`."""
         einsum = self.cascade.einsum(leaf.einsum)
         operands = {access: self.operand(points, access) for access in einsum.loads}
@@ -242,7 +246,7 @@ class _Analysis:
 
         return evaluate(einsum.expr)
 
-    def call(self, leaf: Leaf, expr: Call, arguments: list[Approximate]) -> Approximate:
+    def call(self, leaf: PlacedLeaf, expr: Call, arguments: list[Approximate]) -> Approximate:
         """One operator: what its arguments' errors make of it, and its own rounding."""
         value, error = RULE_BY_OPERATOR[expr.operator](*arguments)
         magnitude = np.abs(value) + error

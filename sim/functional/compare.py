@@ -21,7 +21,7 @@ class Subject(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class TensorComparison:
     """How far a tensor is off. The worst element is that with the largest error, beyond the bound that with the largest
     share of it.
 
@@ -88,7 +88,7 @@ def plain(value: float) -> float | str:
     return float(value) if np.isfinite(value) else str(float(value))
 
 
-def compare(subject: Subject, found: Values, expected: Values, allowed: Values) -> Comparison:
+def compare(subject: Subject, found: Values, expected: Values, allowed: Values) -> TensorComparison:
     """`found` against `expected`, both with the axes of the subject; `allowed`: how far each element may be off."""
     found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     allowed = np.broadcast_to(allowed, expected.shape)
@@ -105,7 +105,7 @@ def compare(subject: Subject, found: Values, expected: Values, allowed: Values) 
     counted = np.isfinite(expected) & np.isfinite(found)
     norm = float(np.linalg.norm(expected[counted])) or 1.0
     bounded = counted & np.isfinite(allowed)
-    return Comparison(
+    return TensorComparison(
         subject=subject,
         elements=int(is_defined.sum()),
         undefined=int((~is_defined).sum()),

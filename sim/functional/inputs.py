@@ -30,11 +30,11 @@ class InputSet(NamedTuple):
 
 def input_sets(workload: Workload, seed: int) -> tuple[InputSet, ...]:
     """Every set for one workload: arrays over the batch ranks and whole ranks of each input."""
-    drawn = _Drawn(workload, seed)
+    drawn = _DrawnInputs(workload, seed)
     return tuple(InputSet(name, make(drawn)) for name, make in RECIPES.items())
 
 
-class _Drawn:
+class _DrawnInputs:
     """The ordinary inputs of a workload, and the roles that its inputs play."""
 
     def __init__(self, workload: Workload, seed: int) -> None:
@@ -118,23 +118,23 @@ def _reduced_roots(cascade: Cascade, einsum: Einsum) -> set[str]:
     return {cascade.root_of(cascade.rank_of_variable(v)) for v in einsum.reduced_variables}
 
 
-def _ordinary(drawn: _Drawn) -> dict[str, Array]:
+def _ordinary(drawn: _DrawnInputs) -> dict[str, Array]:
     return dict(drawn.ordinary)
 
 
-def _large(drawn: _Drawn) -> dict[str, Array]:
+def _large(drawn: _DrawnInputs) -> dict[str, Array]:
     """Weighed inputs such that scores are large: the divided factors, or all where there are none."""
     factors = [name for name in drawn.weighed if name in drawn.divided] or drawn.weighed
     return drawn.ordinary | {name: LARGE * drawn.ordinary[name] for name in factors}
 
 
-def _equal(drawn: _Drawn) -> dict[str, Array]:
+def _equal(drawn: _DrawnInputs) -> dict[str, Array]:
     """All weighed inputs the same number everywhere: all scores are equal."""
     equal = {name: np.full_like(drawn.ordinary[name], np.std(drawn.ordinary[name]) or 1.0) for name in drawn.weighed}
     return drawn.ordinary | equal
 
 
-def _one_huge(drawn: _Drawn) -> dict[str, Array]:
+def _one_huge(drawn: _DrawnInputs) -> dict[str, Array]:
     """One coordinate of the long rank, late in it, far larger than the rest."""
 
     def factors(length: int) -> Array:
@@ -146,7 +146,7 @@ def _one_huge(drawn: _Drawn) -> dict[str, Array]:
     return drawn.ordinary | {name: drawn.ordinary[name] * drawn.along(name, rank, factors) for name in drawn.weighed}
 
 
-def _rising(drawn: _Drawn) -> dict[str, Array]:
+def _rising(drawn: _DrawnInputs) -> dict[str, Array]:
     """Scores that rise along the long rank, so that every tile has a new maximum; what they weigh rises too."""
     rank = drawn.long_rank
     made: dict[str, Array] = {}
@@ -159,7 +159,7 @@ def _rising(drawn: _Drawn) -> dict[str, Array]:
     return made
 
 
-RECIPES: dict[str, Callable[[_Drawn], dict[str, Array]]] = {
+RECIPES: dict[str, Callable[[_DrawnInputs], dict[str, Array]]] = {
     "ordinary": _ordinary,
     "large": _large,
     "equal": _equal,

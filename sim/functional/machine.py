@@ -25,10 +25,12 @@ from einsums.graph import iteration_groups
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, Rounding
 from einsums.types import Cascade
+from mappings.tree import PlacedLeaf
+from sim.functional.boxes import Box, iter_tiles, whole_box
 from sim.functional.places import Places
-from sim.functional.points import Box, Points, ReducedOrder, reduced_order
+from sim.functional.points import BoxPoints, ReducedOrder, reduced_order
 from sim.functional.precision import Precision
-from sim.functional.program import Leaf, Program
+from sim.functional.program import Program
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
@@ -53,7 +55,7 @@ def execute(
 
     `inputs`: arrays over the batch ranks and whole ranks in declared order; they are rounded to words first.
     """
-    machine = _Machine(program, inputs, arithmetic, side_by_side)
+    machine = _Executor(program, inputs, arithmetic, side_by_side)
     with np.errstate(all="ignore"):
         machine.walk(list(program.leaves), 0, machine.whole, ())
     return {einsum.name: machine.tensors[einsum.name] for einsum in program.cascade.einsums}
@@ -81,13 +83,13 @@ def previous_access(cascade: Cascade, einsum: Einsum) -> Access:
     return Access(tensor=einsum.name, indices=tuple(moved))
 
 
-class _Machine:
+class _Executor:
     def __init__(
         self, program: Program, inputs: Mapping[str, np.ndarray], arithmetic: Arithmetic, side_by_side: bool
     ) -> None:
         self.program, self.arithmetic, self.side_by_side = program, arithmetic, side_by_side
         self.cascade, self.precision = program.cascade, arithmetic.precision
-        self.whole: Box = {rank.lower(): (0, program.size(rank.lower())) for rank in self.cascade.leaf_ranks()}
+        self.whole = whole_box(program.workload)
         wide = self.precision.wide
         self.tensors: dict[str, Array] = {
             tensor.name: self.precision.word(np.asarray(inputs[tensor.name], dtype=wide))
@@ -114,7 +116,7 @@ class _Machine:
         return array
 
     # --- loops ----------------------------------------------------------------------------------------------
-    def walked_loops(self, leaf: Leaf) -> int:
+    def walked_loops(self, leaf: PlacedLeaf) -> int:
         """How many loops are gone through one by one: the shared ones, and those in which a value follows from the one
         before."""
         rank = self.cascade.scope.iterative_rank.get(leaf.einsum)
@@ -123,13 +125,13 @@ class _Machine:
         steps = [n for n, i in enumerate(leaf.loops, 1) if self.program.loops[i].variable == rank.lower()]
         return max([leaf.shared, *steps])
 
-    def reset_depth(self, leaf: Leaf) -> int | None:
+    def reset_depth(self, leaf: PlacedLeaf) -> int | None:
         """The outermost loop gone through over which the leaf reduces: results begin before it and end after it."""
         reduced = self.cascade.einsum(leaf.einsum).reduced_variables
         walked = leaf.loops[: self.walked[leaf.einsum]]
         return next((n for n, i in enumerate(walked) if self.program.loops[i].variable in reduced), None)
 
-    def walk(self, leaves: list[Leaf], depth: int, box: Box, firsts: tuple[bool, ...]) -> None:
+    def walk(self, leaves: list[PlacedLeaf], depth: int, box: Box, firsts: tuple[bool, ...]) -> None:
         """Run leaves inside `depth` loops; `firsts`: which of these are in their first iteration."""
         if self.places:
             self.places.enter(leaves[0].loops[:depth], box)
@@ -146,7 +148,7 @@ class _Machine:
             self.loop(number, leaves[:together], box, firsts)
             leaves = leaves[together:]
 
-    def loop(self, number: int, leaves: list[Leaf], box: Box, firsts: tuple[bool, ...]) -> None:
+    def loop(self, number: int, leaves: list[PlacedLeaf], box: Box, firsts: tuple[bool, ...]) -> None:
         depth, loop = len(firsts), self.program.loops[number]
         if self.side_by_side and self.is_free(loop.variable, leaves, box):
             self.walk(leaves, depth + 1, box, (*firsts, True))
@@ -154,14 +156,12 @@ class _Machine:
         reducing = [leaf for leaf in leaves if self.reset[leaf.einsum] == depth]
         for leaf in reducing:
             self.begin(leaf, box)
-        low, high = box[loop.variable]
-        for start in range(low, high, loop.tile):
-            inside = {**box, loop.variable: (start, min(high, start + loop.tile))}
-            self.walk(leaves, depth + 1, inside, (*firsts, start == low))
+        for iteration, inside in enumerate(iter_tiles(box, loop)):
+            self.walk(leaves, depth + 1, inside, (*firsts, iteration == 0))
         for leaf in reducing:
             self.end(leaf, box)
 
-    def is_free(self, variable: str, leaves: list[Leaf], box: Box) -> bool:
+    def is_free(self, variable: str, leaves: list[PlacedLeaf], box: Box) -> bool:
         """Whether iterations over a variable cannot tell each other apart, and are few enough to go side by side."""
         for leaf in leaves:
             output = self.cascade.variables_of(leaf.einsum)
@@ -175,21 +175,21 @@ class _Machine:
         return True
 
     # --- one leaf -------------------------------------------------------------------------------------------
-    def points(self, leaf: Leaf, box: Box) -> Points:
+    def points(self, leaf: PlacedLeaf, box: Box) -> BoxPoints:
         variables = self.cascade.einsum(leaf.einsum).reduced_variables
         key = (leaf.einsum, *(box[v] for v in variables))
         if key not in self.orders:
             self.orders[key] = reduced_order(self.program, leaf, box, self.walked[leaf.einsum])
-        return Points(self.program.workload, leaf.einsum, box, self.orders[key]).existing()
+        return BoxPoints(self.program.workload, leaf.einsum, box, self.orders[key]).existing()
 
-    def begin(self, leaf: Leaf, box: Box) -> None:
+    def begin(self, leaf: PlacedLeaf, box: Box) -> None:
         """Results start from the identity of their reduction."""
         einsum = self.cascade.einsum(leaf.einsum)
         points = self.points(leaf, box)
         identity = np.full(points.shape, _identity(einsum), dtype=self.precision.wide)
         self.write(points, einsum, identity)
 
-    def end(self, leaf: Leaf, box: Box) -> None:
+    def end(self, leaf: PlacedLeaf, box: Box) -> None:
         """Results are complete: divided if they are means, rounded if they become words."""
         einsum = self.cascade.einsum(leaf.einsum)
         points = self.points(leaf, box)
@@ -197,7 +197,7 @@ class _Machine:
         total = np.broadcast_to(total, (total.shape[0], *points.shape))[0]
         self.put(points, einsum, self.finished(points, einsum, total))
 
-    def compute(self, leaf: Leaf, box: Box, firsts: tuple[bool, ...]) -> None:
+    def compute(self, leaf: PlacedLeaf, box: Box, firsts: tuple[bool, ...]) -> None:
         einsum = self.cascade.einsum(leaf.einsum)
         reset = self.reset[leaf.einsum]
         if reset is not None and self.is_again(leaf, reset, firsts):
@@ -219,18 +219,18 @@ class _Machine:
         else:
             self.write(points, einsum, total)
 
-    def is_again(self, leaf: Leaf, reset: int, firsts: tuple[bool, ...]) -> bool:
+    def is_again(self, leaf: PlacedLeaf, reset: int, firsts: tuple[bool, ...]) -> bool:
         """Whether a partial sum is in already: computed in an earlier iteration of a loop that the Einsum lacks."""
         own = self.cascade.variables_of(leaf.einsum)
         loops = [self.program.loops[i].variable for i in leaf.loops]
         return any(not firsts[n] for n in range(reset + 1, len(firsts)) if loops[n] not in own)
 
-    def finished(self, points: Points, einsum: Einsum, total: Array) -> Array:
+    def finished(self, points: BoxPoints, einsum: Einsum, total: Array) -> Array:
         if einsum.reduction is not None and einsum.reduction.operator == "mean":
             total = total / points.counts().astype(self.precision.wide)
         return self.precision.word(total) if einsum.name in self.stored else total
 
-    def put(self, points: Points, einsum: Einsum, values: Array) -> None:
+    def put(self, points: BoxPoints, einsum: Einsum, values: Array) -> None:
         """Results to their places; where no point exists, a running value passes on and others stay absent."""
         array, exists = self.held[einsum.name], points.target_exists()
         if exists is not None:
@@ -240,14 +240,14 @@ class _Machine:
             values = np.where(exists, values, absent).astype(self.precision.wide)
         self.write(points, einsum, values)
 
-    def write(self, points: Points, einsum: Einsum, values: Array) -> None:
+    def write(self, points: BoxPoints, einsum: Einsum, values: Array) -> None:
         points.scatter(self.tensors[einsum.name], einsum.output, values)
         if self.places:
             points.scatter(self.held[einsum.name], einsum.output, values)
             self.places.written(einsum.name)
 
     # --- values ---------------------------------------------------------------------------------------------
-    def reduce(self, leaf: Leaf, points: Points, total: Array) -> None:
+    def reduce(self, leaf: PlacedLeaf, points: BoxPoints, total: Array) -> None:
         """Fold all reduced points of a step into `total`, group by group."""
         einsum = self.cascade.einsum(leaf.einsum)
         assert einsum.reduction is not None
@@ -271,7 +271,7 @@ class _Machine:
                 fold(total, target, out=total)
             first += group
 
-    def values(self, leaf: Leaf, points: Points) -> Callable[[int, int], Array]:
+    def values(self, leaf: PlacedLeaf, points: BoxPoints) -> Callable[[int, int], Array]:
         """The expression of a leaf at reduced points `start` to `stop`: an array [point or 1, output ...]."""
         einsum = self.cascade.einsum(leaf.einsum)
         operands = {access: points.gather(self.held[access.tensor], access) for access in einsum.loads}

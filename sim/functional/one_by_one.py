@@ -11,8 +11,10 @@ import numpy as np
 
 from einsums.nodes import Access, Const, Einsum, Expr, Load
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
-from sim.functional.points import Box, Points, reduced_order
-from sim.functional.program import Leaf, Program
+from mappings.tree import PlacedLeaf
+from sim.functional.boxes import Box, whole_box
+from sim.functional.points import BoxPoints, reduced_order
+from sim.functional.program import Program
 from sim.functional.references import Backend, clean_environment, run_process
 
 Arrays = dict[str, np.ndarray]
@@ -23,7 +25,7 @@ class _Asked(NamedTuple):
 
     key: str
     einsum: Einsum
-    points: Points
+    points: BoxPoints
     expected: np.ndarray
 
 
@@ -36,7 +38,7 @@ def run_one_by_one(program: Program, values_by_set: Mapping[str, Arrays]) -> tup
     asked: list[_Asked] = []
     arrays: Arrays = {}
     requests: list[dict[str, Any]] = []
-    whole: Box = {rank.lower(): (0, program.size(rank.lower())) for rank in program.cascade.leaf_ranks()}
+    whole = whole_box(program.workload)
     for name, values in values_by_set.items():
         for leaf in program.leaves:
             one = _asked(program, leaf, whole, name, values)
@@ -49,8 +51,8 @@ def run_one_by_one(program: Program, values_by_set: Mapping[str, Arrays]) -> tup
     return Backend("torch", str(results["device"])), found
 
 
-def _asked(program: Program, leaf: Leaf, whole: Box, inputs: str, values: Arrays) -> _Asked:
-    points = Points(program.workload, leaf.einsum, whole, reduced_order(program, leaf, whole, 0)).existing()
+def _asked(program: Program, leaf: PlacedLeaf, whole: Box, inputs: str, values: Arrays) -> _Asked:
+    points = BoxPoints(program.workload, leaf.einsum, whole, reduced_order(program, leaf, whole, 0)).existing()
     einsum = program.cascade.einsum(leaf.einsum)
     return _Asked(f"{inputs}/{einsum.name}", einsum, points, values[einsum.name])
 

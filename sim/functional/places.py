@@ -6,47 +6,20 @@ that takes turns with it in the same place is written, what it held becomes NaN 
 later shows it. What was made is recorded apart from that.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from einsums.types import Cascade
-from mappings.tree import PlacedLeaf, ResolvedTree
+from mappings.tree import PlacedKeep
+from sim.functional.boxes import Box
 
 Array = NDArray[np.floating]
-Box = dict[str, tuple[int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class Home:
-    """The tile in which a tensor lives, inside these loops; tensors of one `group` (from 0) take turns in a place."""
-
-    tensor: str
-    loops: tuple[int, ...]
-    group: int
-
-
-def homes_of(cascade: Cascade, tree: ResolvedTree) -> tuple[Home, ...]:
-    """The home of every tensor that has one."""
-    external = {tensor.name for tensor in cascade.inputs} | set(cascade.outputs)
-    found: dict[str, Home] = {}
-    for keep in tree.keeps:
-        around = [leaf for leaf in tree.leaves if _touches(cascade, leaf, keep.tensor)]
-        if keep.tensor not in external | found.keys() and all(keep.covers(leaf.index) for leaf in around):
-            found[keep.tensor] = Home(keep.tensor, keep.loops, keep.share_group)
-    return tuple(found.values())
-
-
-def _touches(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
-    einsum = cascade.einsum(leaf.einsum)
-    return einsum.name == tensor or any(load.tensor == tensor for load in einsum.loads)
 
 
 class Places:
     """The tensors as the machine holds them, beside the record of all that was made."""
 
-    def __init__(self, cascade: Cascade, homes: tuple[Home, ...], record: dict[str, Array]) -> None:
+    def __init__(self, cascade: Cascade, homes: tuple[PlacedKeep, ...], record: dict[str, Array]) -> None:
         self.cascade, self.homes, self.record = cascade, homes, record
         at_home = {home.tensor for home in homes}
         self.held = {name: array.copy() if name in at_home else array for name, array in record.items()}
@@ -87,8 +60,8 @@ class Places:
         exist in the new one are gone.
         """
         own = next((home for home in self.homes if home.tensor == tensor), None)
-        for home in self.homes if own is not None and own.group >= 0 else ():
-            if own is not None and home.group == own.group and home.tensor != tensor:
+        for home in self.homes if own is not None and own.share_group >= 0 else ():
+            if own is not None and home.share_group == own.share_group and home.tensor != tensor:
                 if set(self.cascade.ranks_of(home.tensor)) != set(self.cascade.ranks_of(tensor)):
                     self.lose(home.tensor, {})
                     continue

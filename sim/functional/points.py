@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from einsums.types import Access, Cascade, Index
 from einsums.workload import Workload
-from sim.functional.program import Leaf, Program
+from mappings.tree import PlacedLeaf
+from sim.engine.extents import is_inside
+from sim.functional.boxes import Box, iter_tiles
+from sim.functional.program import Program
 
-Box = dict[str, tuple[int, int]]  # rank variable -> coordinates from, to
 Array = NDArray[np.floating]
 
 
@@ -36,7 +38,7 @@ class ReducedOrder:
         return max(self.groups) - 1 + len(self.groups)
 
 
-def reduced_order(program: Program, leaf: Leaf, box: Box, walked: int) -> ReducedOrder:
+def reduced_order(program: Program, leaf: PlacedLeaf, box: Box, walked: int) -> ReducedOrder:
     """Temporal loops of the leaf from the `walked`th on cut the box; what they leave is a chain along the sides.
 
     The chain goes down the rows of a column before it goes on to the next column.
@@ -52,10 +54,8 @@ def reduced_order(program: Program, leaf: Leaf, box: Box, walked: int) -> Reduce
 
     def walk(depth: int, ranges: Box) -> None:
         if depth < len(own):
-            variable, tile = own[depth].variable, own[depth].tile
-            low, high = ranges[variable]
-            for start in range(low, high, tile):
-                walk(depth + 1, {**ranges, variable: (start, min(high, start + tile))})
+            for inside in iter_tiles(ranges, own[depth]):
+                walk(depth + 1, inside)
             return
         axes = np.meshgrid(*(np.arange(*ranges[v]) for v in chain), indexing="ij")
         by_variable = dict(zip(chain, (axis.ravel() for axis in axes), strict=True))
@@ -68,7 +68,7 @@ def reduced_order(program: Program, leaf: Leaf, box: Box, walked: int) -> Reduce
     return ReducedOrder(variables, np.concatenate(points), tuple(groups))
 
 
-class Points:
+class BoxPoints:
     """The points of one Einsum over a box."""
 
     def __init__(self, workload: Workload, einsum: str, box: Box, order: ReducedOrder) -> None:
@@ -95,18 +95,18 @@ class Points:
     @cached_property
     def exists(self) -> NDArray[np.bool_] | None:
         """[reduced, output ...]: which points lie inside their partitioned ranks; None if all do."""
-        missing: NDArray[np.bool_] | None = None
+        exists: NDArray[np.bool_] | None = None
         for partition in self.cascade.partitions:
             reached: Any = 0
             for part in partition.parts:
                 if part.lower() in self.variables or part.lower() in self.order.variables:
                     reached = reached + self.coordinate(part.lower()) * self.workload.stride(part)
-            size = self.workload.size(partition.rank)
-            if np.max(reached) >= size:
-                missing = (reached >= size) if missing is None else missing | (reached >= size)
-        return None if missing is None else ~missing
+            inside = is_inside(reached, self.workload.size(partition.rank))
+            if not np.all(inside):
+                exists = inside if exists is None else exists & inside
+        return exists
 
-    def existing(self) -> "Points":
+    def existing(self) -> "BoxPoints":
         """The same without reduced points that exist for no result; itself where that leaves nothing."""
         exists = self.exists
         if exists is None or len(exists) == 1:
@@ -118,7 +118,7 @@ class Points:
         groups = np.add.reduceat(kept.astype(np.int64), np.concatenate([[0], ends[:-1]]))
         order = ReducedOrder(self.order.variables, self.order.coordinates[kept], tuple(int(n) for n in groups if n))
         box = dict(zip(self.variables, self.ranges, strict=True))
-        return Points(self.workload, self.einsum, box, order)
+        return BoxPoints(self.workload, self.einsum, box, order)
 
     def target_exists(self) -> NDArray[np.bool_] | None:
         """[output ...]: which results have a point; None if all do."""

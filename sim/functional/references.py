@@ -66,7 +66,7 @@ def equals_of(cascade: str) -> tuple[str, ...]:
     return ()
 
 
-class Result(NamedTuple):
+class ReferenceResult(NamedTuple):
     """What an operator gave on one set of inputs: `kind` is exact, reference or kernel; axes as in the cascade."""
 
     inputs: str
@@ -103,7 +103,7 @@ def is_installed(backend: str) -> bool:
 
 def run_operators(
     cascade: Cascade, definition: str, sets: tuple[InputSet, ...], precision: str, backend: str
-) -> tuple[Backend, tuple[Result, ...]]:
+) -> tuple[Backend, tuple[ReferenceResult, ...]]:
     """The operators of what a cascade computes (`definition`) on the sets, in a process of its own.
 
     RuntimeError with its words if that fails. In Triton's interpreter, only the kernel closest to the cascade runs, and
@@ -142,7 +142,7 @@ def run_operators(
             inputs, kind, name = key.split("/")
             if name == operator.name:
                 placed = values.transpose(order)
-                results.append(Result(inputs, kind, name, operator.steps, operator.result.tensor, placed))
+                results.append(ReferenceResult(inputs, kind, name, operator.steps, operator.result.tensor, placed))
     return Backend(backend, device), tuple(results)
 
 

@@ -15,7 +15,7 @@ from einsums.interpreter import interpret
 from einsums.types import Cascade
 from sim.design.experiment import Experiment
 from sim.functional.bounds import FUNCTION_UNITS, error_bounds
-from sim.functional.compare import Comparison, Subject, compare
+from sim.functional.compare import Subject, TensorComparison, compare
 from sim.functional.exponential import EXACT, Exponential, exponentials_of
 from sim.functional.inputs import InputSet, input_sets
 from sim.functional.machine import Arithmetic, execute
@@ -24,7 +24,7 @@ from sim.functional.precision import PRECISIONS, Precision
 from sim.functional.program import Program, program_of_cascade, program_of_experiment
 from sim.functional.references import (
     Backend,
-    Result,
+    ReferenceResult,
     definition_of,
     equals_of,
     is_installed,
@@ -80,7 +80,7 @@ def _check(kind: str, name: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"no {kind} is called '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
 
 
-class Design(NamedTuple):
+class VerifiedDesign(NamedTuple):
     """What is run: a program, the sizes it was cut from, and the exponential of each array."""
 
     name: str
@@ -103,9 +103,9 @@ class Design(NamedTuple):
 class Verification:
     """What was run and how far everything was off."""
 
-    design: Design
+    design: VerifiedDesign
     options: VerifyOptions
-    comparisons: tuple[tuple[str, tuple[Comparison, ...]], ...]  # by precision
+    comparisons: tuple[tuple[str, tuple[TensorComparison, ...]], ...]  # by precision
     backend: Backend | None
     one_by_one: bool = False  # whether the backend ran Einsums, because no operator of the kernels computes the cascade
 
@@ -114,7 +114,7 @@ class Verification:
         return all(row.passes for _, rows in self.comparisons for row in rows)
 
     @property
-    def failures(self) -> tuple[Comparison, ...]:
+    def failures(self) -> tuple[TensorComparison, ...]:
         """Comparisons beyond their bound, outputs first, the worst first."""
         failed = [row for _, rows in self.comparisons for row in rows if not row.passes]
         return tuple(sorted(failed, key=lambda row: (not row.subject.is_output, -row.share_of_bound)))
@@ -154,8 +154,8 @@ def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) 
     comparisons = []
     backend = None
     for name in design.precisions:
-        rows: list[Comparison] = []
-        kept: list[_Run] = []
+        rows: list[TensorComparison] = []
+        kept: list[_Execution] = []
         for given in input_sets(design.program.workload, options.seed):
             run = _run(design, PRECISIONS[name], given, is_first=not rows)
             rows += [*_own_rows(design, run), *_equal_rows(design, defining, run)]
@@ -187,7 +187,7 @@ def defining_cascade(own: Cascade, against: str | None) -> Cascade | None:
     return None if interface_difference(own, stated) else stated
 
 
-def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> Design:
+def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> VerifiedDesign:
     """What will be run, at which sizes."""
     if isinstance(subject, Cascade):
         sizes = sizes_of_cascade(subject, dict(options.sizes))
@@ -196,7 +196,7 @@ def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> Design:
         program = program_of_cascade(subject, sizes)
         check_points(program.workload)
         precisions = options.precisions or ("fp64", "fp32")
-        return Design(subject.name, "Einsum after Einsum", program, tuple(sizes.items()), {}, precisions)
+        return VerifiedDesign(subject.name, "Einsum after Einsum", program, tuple(sizes.items()), {}, precisions)
     simulate(subject)  # refuses what cannot run, at the sizes given
     experiment = subject if options.whole else reduced_experiment(subject, dict(options.sizes))
     simulate(experiment)
@@ -208,7 +208,7 @@ def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> Design:
         precisions = tuple(name for name in precisions if name != "fp64")
     exponentials = _exponentials(experiment, options.exponential)
     title = f"{experiment.cascade.name} on {experiment.architecture.name}, mapped as {experiment.mapping.name}"
-    return Design(experiment.name, title, program, subject.sizes, exponentials, precisions)
+    return VerifiedDesign(experiment.name, title, program, subject.sizes, exponentials, precisions)
 
 
 def _exponentials(experiment: Experiment, wanted: str | None) -> dict[str, Exponential]:
@@ -226,7 +226,7 @@ def _exponentials(experiment: Experiment, wanted: str | None) -> dict[str, Expon
     return {array: EXACT if wanted == "exact" else made.get(array, EXACT) for array in dict.fromkeys(arrays)}
 
 
-class _Run(NamedTuple):
+class _Execution(NamedTuple):
     """One execution: inputs as words, what the interpreter and the engine made of them, and the bounds between."""
 
     inputs: str
@@ -237,17 +237,17 @@ class _Run(NamedTuple):
     precision: Precision
 
 
-def _run(design: Design, precision: Precision, given: InputSet, is_first: bool) -> _Run:
+def _run(design: VerifiedDesign, precision: Precision, given: InputSet, is_first: bool) -> _Execution:
     """The first inputs tile by tile, with places that forget; the others, to the same digits, side by side."""
     words = {name: precision.word(array.astype(precision.wide)) for name, array in given.arrays.items()}
     expected = interpret(design.cascade, words, design.sizes)
     functions = {array: one.function(precision) for array, one in design.exponentials.items()}
     found = execute(design.program, words, Arithmetic(precision, functions), side_by_side=not is_first)
     allowed = error_bounds(design.program, {**words, **expected}, precision, design.exponentials)
-    return _Run(given.name, words, expected, found, allowed, precision)
+    return _Execution(given.name, words, expected, found, allowed, precision)
 
 
-def _own_rows(design: Design, run: _Run) -> Iterator[Comparison]:
+def _own_rows(design: VerifiedDesign, run: _Execution) -> Iterator[TensorComparison]:
     """Every tensor against the interpreter of the same cascade."""
     for einsum in design.cascade.einsums:
         name = einsum.name
@@ -255,7 +255,7 @@ def _own_rows(design: Design, run: _Run) -> Iterator[Comparison]:
         yield compare(subject, run.found[name], run.expected[name], run.allowed[name])
 
 
-def _equal_rows(design: Design, defining: Cascade | None, run: _Run) -> Iterator[Comparison]:
+def _equal_rows(design: VerifiedDesign, defining: Cascade | None, run: _Execution) -> Iterator[TensorComparison]:
     """Outputs against the interpreter of what defines them; those of a bare definition against all of its equals."""
     own = design.cascade
     is_bare = not design.program.leaves[0].array
@@ -279,12 +279,14 @@ def _title(cascade: Cascade, own: Cascade) -> str:
     return f"the shipped {cascade.name}" if cascade.name == own.name else cascade.name
 
 
-def _operator_rows(design: Design, runs: list[_Run], definition: str, backend: str) -> tuple[Backend, list[Comparison]]:
+def _operator_rows(
+    design: VerifiedDesign, runs: list[_Execution], definition: str, backend: str
+) -> tuple[Backend, list[TensorComparison]]:
     """The engine against torch in fp64, and operators in the same precision against the interpreter."""
     sets = tuple(InputSet(run.inputs, run.words) for run in runs)
     ran, results = run_operators(design.cascade, definition, sets, runs[0].precision.base, backend)
     by_name = {run.inputs: run for run in runs}
-    different: dict[tuple[str, ...], Result] = {}  # several kernels have one reference
+    different: dict[tuple[str, ...], ReferenceResult] = {}  # several kernels have one reference
     for result in results:
         operator = result.operator if result.kind == "kernel" else ""
         different.setdefault((result.inputs, result.kind, result.tensor, operator), result)
@@ -305,7 +307,7 @@ def _operator_rows(design: Design, runs: list[_Run], definition: str, backend: s
     return ran, rows
 
 
-def _einsum_rows(design: Design, runs: list[_Run]) -> tuple[Backend, list[Comparison]]:
+def _einsum_rows(design: VerifiedDesign, runs: list[_Execution]) -> tuple[Backend, list[TensorComparison]]:
     """Every Einsum by itself in torch, in fp64 and on the interpreter's operands, against the interpreter.
 
     Another library may compute a function as if its argument were some units away (1 + erf of a gelu, say, loses the
@@ -324,7 +326,7 @@ def _einsum_rows(design: Design, runs: list[_Run]) -> tuple[Backend, list[Compar
     return backend, rows
 
 
-def _operator_bounds(design: Design, run: _Run, steps: str) -> Arrays:
+def _operator_bounds(design: VerifiedDesign, run: _Execution, steps: str) -> Arrays:
     """Bounds of the cascade whose steps an operator takes."""
     cascade = load_cascade(steps)
     sizes = _sizes_for(cascade, design.sizes)
@@ -332,7 +334,7 @@ def _operator_bounds(design: Design, run: _Run, steps: str) -> Arrays:
     return error_bounds(program_of_cascade(cascade, sizes), {**run.words, **values}, run.precision)
 
 
-def _subject(design: Design, tensor: str, inputs: str, made_by: str, against: str) -> Subject:
+def _subject(design: VerifiedDesign, tensor: str, inputs: str, made_by: str, against: str) -> Subject:
     cascade = design.cascade
     return Subject(tensor, cascade.ranks_of(tensor), tensor in cascade.outputs, inputs, made_by, against)
 

@@ -10,18 +10,19 @@ from typing import NamedTuple
 import numpy as np
 
 from mappings.check import Problem
-from mappings.tree import PlacedKeep, PlacedLeaf
-from sim.engine.analytical import Evaluation
+from mappings.tree import PlacedKeep
+from sim.engine.analytical import Evaluation, first_tiles
 from sim.engine.room import Room, room_of
 from sim.engine.tables import Tables
-from sim.lower.lowering import Structure, lower_structure
+from sim.lower.lowering import LeftOver, Structure
 
 
 def size_problems(structure: Structure, tables: Tables, evaluation: Evaluation) -> dict[int, list[Problem]]:
     """Problems of each design (row of the batch) that has any, designs in order."""
     found: dict[int, list[Problem]] = {}
-    for leaf in structure.tree.leaves:
-        _find_coverage(structure, tables, leaf, found)
+    left = first_tiles(tables, tables.shape.left)
+    for over in structure.lowered.left:
+        _find_coverage(structure, tables, over, left[:, over.row], found)
     capacity, needed = tables.machine.capacity_bytes, evaluation.footprint_bytes
     too_small = (needed > capacity) & ~tables.shape.spills
     if too_small.any():
@@ -89,28 +90,24 @@ class _Item(NamedTuple):
     size_bytes: float
 
 
-def _find_coverage(structure: Structure, tables: Tables, leaf: PlacedLeaf, found: dict[int, list[Problem]]) -> None:
-    """Coordinates that the loops of a leaf leave to the sides of its array, against what those can carry."""
-    space = lower_structure(structure).space
-    extent = tables.extents.copy()
-    for index in leaf.loops:
-        root = space.parts[space.part_of_variable(structure.tree.loops[index].variable)].root
-        extent[:, root] = np.minimum(extent[:, root], tables.loop_tiles[:, index])
-    sides = {loop.variable: loop.side for loop in leaf.spatial}
+def _find_coverage(
+    structure: Structure, tables: Tables, over: LeftOver, left: np.ndarray, found: dict[int, list[Problem]]
+) -> None:
+    """Coordinates that the loops of a leaf leave to the sides of its array, f8[design], against what those can
+    carry.
+    """
+    leaf, variable = over.leaf, over.variable
     array = structure.machine.array(leaf.array)
-    for variable in structure.cascade.variables_of(leaf.einsum):
-        part = space.parts[space.part_of_variable(variable)]
-        left = -(-np.minimum(extent[:, part.root], tables.sizes[:, part.span]) // tables.sizes[:, part.unit])
-        side = sides.get(variable)
-        sides_of_arrays = tables.machine.rows if side == "rows" else tables.machine.columns
-        room = np.ones(left.size) if side is None else sides_of_arrays[:, array]
-        for d in np.flatnonzero(left > room):
-            if side is None:
-                message = f"Einsum '{leaf.einsum}': its loops leave {left[d]} coordinates of '{variable}' uncovered"
-            else:
-                what = f"{left[d]} coordinates of '{variable}' on {room[d]:g} {side} of '{leaf.array}'"
-                message = f"Einsum '{leaf.einsum}' does not fit: {what}"
-            found.setdefault(int(d), []).append(Problem(leaf.path, message))
+    side = next((loop.side for loop in leaf.spatial if loop.variable == variable), None)
+    sides_of_arrays = tables.machine.rows if side == "rows" else tables.machine.columns
+    room = np.ones(left.size) if side is None else sides_of_arrays[:, array]
+    for d in np.flatnonzero(left > room):
+        if side is None:
+            message = f"Einsum '{leaf.einsum}': its loops leave {left[d]:.0f} coordinates of '{variable}' uncovered"
+        else:
+            what = f"{left[d]:.0f} coordinates of '{variable}' on {room[d]:g} {side} of '{leaf.array}'"
+            message = f"Einsum '{leaf.einsum}' does not fit: {what}"
+        found.setdefault(int(d), []).append(Problem(leaf.path, message))
 
 
 def size_text(size_bytes: float) -> str:

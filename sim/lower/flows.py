@@ -1,35 +1,31 @@
 """Every way words move in a mapped cascade, as rows of counts with a memory, a direction, a tensor and an Einsum.
 
-Each tensor has a chain of places on the way to each Einsum that touches it: its home (the root memory, or the
-outermost kept tile that all its Einsums share), further kept tiles, and the registers of the array. Words go down the
-chain when a tile is filled, up when it is drained, and come back when a partial sum is replaced before its reduction
-is complete; the first read of each element of an output is elided. What an array reads and writes in its own
-registers is counted once for each operand of each iteration point, unless the operand bypasses them. The part of a
-spilled memory's tiles that does not fit is accessed in the next place outward, or, of a tensor that lives there, in its
-parent.
+Words go down a tensor's chain (`chains.py`) when a tile is filled, up when it is drained, and come back when a partial
+sum is replaced before its reduction is complete; the first read of each element of an output is elided. What an array
+reads and writes in its own registers is counted once for each operand of each iteration point. The part of a spilled
+memory's tiles that does not fit is accessed in the next place outward, or, of a tensor that lives there, in its parent.
 
 A memory beside the elements of an array is as many stores as there are elements. A word that several of them need is
 read once from a shared memory outside and written into each. Elements along a side that carries a reduced rank each add
 up a sum of their own: all of them are read when the result leaves. Where the result stays beside the array and is read
 there, the sums are combined first: one element's sum ends as the result, the others are read, and every further element
-that needs the result is written.
+that needs the result is written. What bypasses the registers is moved in every step.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from einsums.types import Access, Cascade
+from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from sim.engine.counting import FIRST_ONLY
+from sim.lower.chains import ChainPlace, Chains, Touch
 from sim.lower.elements import copies_row, sided_parts
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
 from sim.lower.rows import NOTHING, Path, RowTable
 
-Version = Literal["plain", "old", "new", "last"]
 
-
-class Flow(NamedTuple):
+class WordFlow(NamedTuple):
     """count[row] - count[less] words read from or written to a memory (all fields are indices).
 
     `resident`: scaled by the part of that memory's tiles that fits; `spilled`: by the part that does not; -1: not
@@ -47,145 +43,97 @@ class Flow(NamedTuple):
     drains: int = 0
 
 
-class Words(NamedTuple):
-    """count[row] - count[less] words; `resident` as in Flow."""
+class CountedWords(NamedTuple):
+    """count[row] - count[less] words; `resident` as in WordFlow."""
 
     row: int
     less: int = -1
     resident: int = -1
 
 
-class Tiles(NamedTuple):
+class MovedTiles(NamedTuple):
     """Tiles over parts `dims` that the loops of `path` bring."""
 
     path: Path
     dims: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A level of a tensor's chain: a memory, and the loops outside the tile it keeps. `keep` is None for the root.
-
-    `behind`: the memory that has what does not fit here, the next place outward, or the parent of a home.
-    """
-
-    memory: str
-    loops: tuple[int, ...]
-    keep: PlacedKeep | None
-    behind: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Touch:
-    """One Einsum reading or writing one version of a tensor."""
-
-    leaf: PlacedLeaf
-    access: Access
-    version: Version
-    writes: bool
-
-
 @dataclass
 class FlowBuilder:
     """Walks each tensor's chain once and collects its flows."""
 
-    cascade: Cascade
-    tree: ResolvedTree
-    machine: MachineShape
-    space: RankSpace
+    chains: Chains
     rows: RowTable
-    spilling: frozenset[str]
-    flows: list[Flow] = field(default_factory=list)
+    flows: list[WordFlow] = field(default_factory=list)
 
-    def build(self) -> tuple[Flow, ...]:
+    @property
+    def cascade(self) -> Cascade:
+        return self.chains.cascade
+
+    @property
+    def machine(self) -> MachineShape:
+        return self.chains.machine
+
+    def build(self) -> tuple[WordFlow, ...]:
         for tensor in self.cascade.tensors:
-            touches = self.touches_of(tensor.name)
-            for keep in (k for k in self.tree.keeps if k.tensor == tensor.name):
-                self.add_kept_tile(keep, touches)
-            for touch in touches:
-                self.add_register_traffic(touch, touches)
-        for leaf in self.tree.leaves:
+            for keep in (k for k in self.chains.tree.keeps if k.tensor == tensor.name):
+                self.add_kept_tile(keep)
+            for touch in self.chains.touches_of(tensor.name):
+                self.add_register_traffic(touch)
+        for leaf in self.chains.tree.leaves:
             self.add_operand_accesses(leaf)
         return tuple(self.flows)
 
-    # What touches a tensor, and where it lives
-
-    def touches_of(self, tensor: str) -> list[Touch]:
-        found = []
-        for leaf in self.tree.leaves:
-            einsum = self.cascade.einsum(leaf.einsum)
-            found += [
-                Touch(leaf, load, _version(self.cascade, load), False) for load in einsum.loads if load.tensor == tensor
-            ]
-            if einsum.output.tensor == tensor:
-                found.append(Touch(leaf, einsum.output, _version(self.cascade, einsum.output), True))
-        return found
-
-    def chain(self, leaf: PlacedLeaf, tensor: str, touches: list[Touch]) -> list[Place]:
-        """Places from the tensor's home inward to the leaf, registers left out."""
-        keeps = self.tree.keeps_above(leaf, tensor)
-        is_external = any(t.name == tensor for t in self.cascade.inputs) or tensor in self.cascade.outputs
-        has_home = any(all(keep.covers(touch.leaf.index) for touch in touches) for keep in keeps)
-        places = [] if has_home and not is_external else [Place(self.machine.root, (), None, None)]
-        for keep in keeps:
-            behind = places[-1].memory if places else self.machine.parent_of(keep.memory)
-            places.append(Place(keep.memory, keep.loops, keep, behind))
-        return places
-
     def parts_of(self, touch: Touch) -> frozenset[int]:
-        return self.space.parts_of_access(touch.access)
+        return self.chains.parts_of(touch)
 
     # Kept tiles: filled from and drained to the next place outward
 
-    def add_kept_tile(self, keep: PlacedKeep, touches: list[Touch]) -> None:
-        inside = [touch for touch in touches if keep.covers(touch.leaf.index)]
-        if not inside:
-            return
+    def add_kept_tile(self, keep: PlacedKeep) -> None:
+        crossings = self.chains.crossings_of(keep)
+        inside = [touch for touch in self.chains.touches_of(keep.tensor) if keep.covers(touch.leaf.index)]
         writer = next((touch for touch in inside if touch.writes), None)
+        # Of the steps that a tile lasts only the first needs a value from before it.
+        made = self.chains.iterative_parts(keep.tensor) if writer is not None else NOTHING
         if writer is not None:
             self.add_combining(keep, writer, inside)
-        chain = self.chain(inside[0].leaf, keep.tensor, touches)
-        position = next(i for i, place in enumerate(chain) if place.keep == keep)
-        if position == 0:
-            return
-        outer = chain[position - 1]
-        for version in ("plain", "old", "new", "last"):
-            readers = [t for t in inside if not t.writes and t.version == version and not _streams(t)]
-            if readers and self.must_fill(keep, version, writer):
-                parts = self.parts_of(readers[0])
-                # Of the steps that a tile lasts only the first needs a value from before it.
-                made = self.iterative_parts(keep.tensor) if writer is not None else NOTHING
-                tiles = Tiles(self.rows.path(keep.loops, parts), parts - made)
+        for touch, outer in crossings:
+            parts = self.parts_of(touch)
+            if touch.writes:
+                tiles = MovedTiles(self.rows.path(keep.loops, parts | self.again(touch.leaf)), parts)
+                self.add_drain(outer, keep, tiles, touch)
+            else:
+                readers = [t for t in inside if not t.writes and t.version == touch.version and not t.streams]
+                tiles = MovedTiles(self.rows.path(keep.loops, parts), parts - made)
                 self.add_fill(outer, keep, tiles, self.widest(keep, readers))
-        if writer is not None and self.must_drain(keep, touches):
-            parts = self.parts_of(writer)
-            tiles = Tiles(self.rows.path(keep.loops, parts | self.again(writer.leaf)), parts)
-            self.add_drain(outer, keep, tiles, writer)
 
     def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:
         """Of the Einsums on the array beside whose elements the tile lies, the one that spreads it over the most of
         them (checked: it needs it wherever the others do); the first one of a shared memory's.
         """
         local = [t for t in touches if t.leaf.array == self.machine.array_of(keep.memory)]
-        spread = [len(sided_parts(self.rows, t.leaf) - self.parts_of(t)) for t in local]
-        return local[spread.index(max(spread))] if local else touches[0]
+        return max(local, key=self.spread) if local else touches[0]
+
+    def spread(self, touch: Touch) -> int:
+        """Over how many sides of its array a tile is copied."""
+        return len(sided_parts(self.rows, touch.leaf) - self.parts_of(touch))
 
     def add_combining(self, keep: PlacedKeep, writer: Touch, inside: list[Touch]) -> None:
         """Sums that elements of an array have each for themselves become the result that is read where it is, by as
         many elements as need it.
         """
-        readers = [t for t in inside if not t.writes and not _streams(t)]
+        readers = [touch for touch in inside if not touch.writes and not touch.streams]
         array = self.machine.array_of(keep.memory)
         if array is None or not readers:
             return
         if writer.leaf.array == array:
             sums, once = self.copied_once(writer)
             if sums != once:
-                self.add(Words(sums, once), keep.memory, 0, writer)
+                self.add(CountedWords(sums, once), keep.memory, 0, writer)
         for reader, steps in self.spreading(keep, readers):
             copies, once = self.copied_once(reader, steps)
             if reader.leaf.array == array and copies != once:
-                self.add(Words(copies, once), keep.memory, 1, writer)
+                self.add(CountedWords(copies, once), keep.memory, 1, writer)
 
     def spreading(self, keep: PlacedKeep, readers: list[Touch]) -> list[tuple[Touch, frozenset[int]]]:
         """Readers that between them need every word wherever it is needed, each without the parts it reads one step of.
@@ -194,8 +142,8 @@ class FlowBuilder:
         """
         versions = ([t for t in readers if t.version == "old"], [t for t in readers if t.version != "old"])
         widest = [self.widest(keep, touches) for touches in versions if touches]
-        widest.sort(key=lambda t: -len(sided_parts(self.rows, t.leaf) - self.parts_of(t)))
-        steps = self.iterative_parts(keep.tensor)
+        widest.sort(key=self.spread, reverse=True)
+        steps = self.chains.iterative_parts(keep.tensor)
         return [(touch, steps if n else NOTHING) for n, touch in enumerate(widest)]
 
     def copied_once(self, touch: Touch, without: frozenset[int] = NOTHING) -> tuple[int, int]:
@@ -205,96 +153,73 @@ class FlowBuilder:
         path = self.rows.path(loops, parts | self.again(touch.leaf), FIRST_ONLY)
         return copies_row(self.rows, touch.leaf, path, parts), self.rows.along(path, parts)
 
-    def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
-        """A value made under the same tile is there already, unless it was made in an earlier step than the tile
-        lasts.
-        """
-        if writer is None:
-            return True
-        return version == "old" and self.is_inside_recurrence(keep)
-
-    def must_drain(self, keep: PlacedKeep, touches: list[Touch]) -> bool:
-        if keep.tensor in self.cascade.outputs or any(not keep.covers(touch.leaf.index) for touch in touches):
-            return True
-        return any(touch.version == "old" for touch in touches) and self.is_inside_recurrence(keep)
-
-    def is_inside_recurrence(self, keep: PlacedKeep) -> bool:
-        steps = self.iterative_parts(keep.tensor)
-        return any(self.space.part_of_variable(self.tree.loops[loop].variable) in steps for loop in keep.loops)
-
-    def iterative_parts(self, tensor: str) -> frozenset[int]:
-        return frozenset(self.space.part(rank) for name, rank in self.cascade.iterative if name == tensor)
-
-    def add_fill(self, outer: Place, keep: PlacedKeep, tiles: Tiles, reader: Touch) -> None:
+    def add_fill(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, reader: Touch) -> None:
         read = self.words_at(outer.memory, tiles, reader.leaf)
-        self.add_inward(Words(read, resident=self.resident(keep)), outer, 0, reader)
-        self.add(Words(self.words_at(keep.memory, tiles, reader.leaf)), keep.memory, 1, reader)
+        self.add_inward(CountedWords(read, resident=self.resident(keep)), outer, 0, reader)
+        self.add(CountedWords(self.words_at(keep.memory, tiles, reader.leaf)), keep.memory, 1, reader)
 
-    def add_drain(self, outer: Place, keep: PlacedKeep, tiles: Tiles, writer: Touch) -> None:
+    def add_drain(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, writer: Touch) -> None:
         resident = self.resident(keep)
-        once = self.rows.along(tiles.path, tiles.dims)
-        total = self.made_words(writer.leaf, keep.loops, self.parts_of(writer))
-        combined = self.is_combined(keep, writer)
-        self.add(Words(once if combined else self.words_at(keep.memory, tiles, writer.leaf)), keep.memory, 0, writer)
+        once, total = self.rows.along(*tiles), self.made_words(writer.leaf, keep.loops, self.parts_of(writer))
+        leaving = once if self.is_combined(keep, writer) else self.words_at(keep.memory, tiles, writer.leaf)
+        self.add(CountedWords(leaving), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        out = self.words_at(outer.memory, tiles, writer.leaf)
-        self.add_inward(Words(out, resident=resident), outer, 1, writer)
+        outside = self.words_at(outer.memory, tiles, writer.leaf)
+        self.add_inward(CountedWords(outside, resident=resident), outer, 1, writer)
         if once != total:
-            self.add_inward(Words(once, total, resident), outer, 0, writer)
-            self.add(Words(once, total), keep.memory, 1, writer)
+            self.add_inward(CountedWords(once, total, resident), outer, 0, writer)
+            self.add(CountedWords(once, total), keep.memory, 1, writer)
 
     def is_combined(self, keep: PlacedKeep, writer: Touch) -> bool:
         """Whether the sums of a tile's elements have become one before it leaves."""
-        readers = (t for t in self.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
-        return any(not _streams(t) for t in readers) and self.machine.array_of(keep.memory) == writer.leaf.array
+        readers = (t for t in self.chains.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
+        return any(not t.streams for t in readers) and self.machine.array_of(keep.memory) == writer.leaf.array
 
-    def words_at(self, memory: str, tiles: Tiles, leaf: PlacedLeaf) -> int:
+    def words_at(self, memory: str, tiles: MovedTiles, leaf: PlacedLeaf) -> int:
         """The row of tiles' words as that memory handles them: beside the elements of the leaf's array a word counts
         for each element that needs it, elsewhere once.
         """
         if self.machine.array_of(memory) == leaf.array:
-            return copies_row(self.rows, leaf, tiles.path, tiles.dims)
-        return self.rows.along(tiles.path, tiles.dims)
+            return copies_row(self.rows, leaf, *tiles)
+        return self.rows.along(*tiles)
 
     def resident(self, keep: PlacedKeep) -> int:
-        return self.machine.memory(keep.memory) if keep.memory in self.spilling else -1
+        return self.machine.memory(keep.memory) if keep.memory in self.chains.spilling else -1
 
     # Registers of the array that runs an Einsum
 
-    def add_register_traffic(self, touch: Touch, touches: list[Touch]) -> None:
-        place = self.chain(touch.leaf, touch.access.tensor, touches)[-1]
-        registers = self.machine.registers_of(touch.leaf.array)
-        if place.memory == registers or _streams(touch):
+    def add_register_traffic(self, touch: Touch) -> None:
+        place = self.chains.place_beyond_registers(touch)
+        if place is None:
             return
-        parts = self.parts_of(touch)
         if touch.access.tensor in touch.leaf.bypass:
             self.add_bypassing(touch, place)
             return
+        registers, parts = self.machine.registers_of(touch.leaf.array), self.parts_of(touch)
         again = self.again(touch.leaf) if touch.writes else NOTHING
-        tiles = Tiles(self.rows.path(touch.leaf.loops, parts | again), parts)
-        copies = copies_row(self.rows, touch.leaf, tiles.path, parts)
+        tiles = MovedTiles(self.rows.path(touch.leaf.loops, parts | again), parts)
+        copies = copies_row(self.rows, touch.leaf, *tiles)
         outside = self.words_at(place.memory, tiles, touch.leaf)
         if not touch.writes:
-            self.add_inward(Words(outside), place, 0, touch)
-            self.add(Words(copies), registers, 1, touch)
+            self.add_inward(CountedWords(outside), place, 0, touch)
+            self.add(CountedWords(copies), registers, 1, touch)
             return
         once, total = self.rows.along(*tiles), self.made_words(touch.leaf, touch.leaf.loops, parts)
-        self.add(Words(copies), registers, 0, touch)
+        self.add(CountedWords(copies), registers, 0, touch)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        self.add_inward(Words(outside), place, 1, touch)
+        self.add_inward(CountedWords(outside), place, 1, touch)
         if once != total:
-            self.add_inward(Words(once, total), place, 0, touch)
-            self.add(Words(once, total), registers, 1, touch)
+            self.add_inward(CountedWords(once, total), place, 0, touch)
+            self.add(CountedWords(once, total), registers, 1, touch)
 
-    def add_bypassing(self, touch: Touch, place: Place) -> None:
+    def add_bypassing(self, touch: Touch, place: ChainPlace) -> None:
         """An operand straight from a memory to the operators, a result straight back: in every step anew."""
         parts = self.parts_of(touch)
-        every = frozenset(range(len(self.space.parts)))
-        tiles = Tiles(self.rows.path(touch.leaf.loops, every), parts)
-        self.add_inward(Words(self.words_at(place.memory, tiles, touch.leaf)), place, int(touch.writes), touch)
+        tiles = MovedTiles(self.rows.path(touch.leaf.loops, frozenset(range(len(self.rows.space.parts)))), parts)
+        self.add_inward(CountedWords(self.words_at(place.memory, tiles, touch.leaf)), place, int(touch.writes), touch)
         if touch.writes:
             total = self.made_words(touch.leaf, touch.leaf.loops, parts)
-            self.add_inward(Words(self.rows.along(*tiles), total), place, 0, touch)
+            self.add_inward(CountedWords(self.rows.along(*tiles), total), place, 0, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
         """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back,
@@ -305,41 +230,40 @@ class FlowBuilder:
         points = points_row(self.rows, leaf)
         for load in einsum.loads:
             if load.tensor not in leaf.bypass:
-                self.add(Words(points), registers, 0, Touch(leaf, load, "plain", False))
-        written = Touch(leaf, einsum.output, "plain", True)
+                self.add(CountedWords(points), registers, 0, Touch(leaf, load, "plain", False))
         if leaf.einsum in leaf.bypass:
             return
-        self.add(Words(points), registers, 1, written)
+        written = Touch(leaf, einsum.output, "plain", True)
+        self.add(CountedWords(points), registers, 1, written)
         if einsum.reduction is None:
             return
-        parts = self.parts_of(written)
-        innermost = self.chain(leaf, leaf.einsum, self.touches_of(leaf.einsum))[-1]
+        parts, innermost = self.parts_of(written), self.chains.chain(leaf, leaf.einsum)[-1]
         loops = innermost.loops if innermost.memory == registers else leaf.loops
         path = self.rows.path(loops, parts | self.again(leaf))
-        self.add(Words(points, copies_row(self.rows, leaf, path, parts)), registers, 0, written)
+        self.add(CountedWords(points, copies_row(self.rows, leaf, path, parts)), registers, 0, written)
         once, total = self.rows.along(path, parts), self.made_words(leaf, loops, parts)
         if once != total:  # a sum that comes back goes on in one element
-            self.add(Words(once, total), registers, 0, written)
+            self.add(CountedWords(once, total), registers, 0, written)
 
     def again(self, leaf: PlacedLeaf) -> frozenset[int]:
-        return recomputed_parts(self.space, self.tree, leaf)
+        return recomputed_parts(self.chains.space, self.chains.tree, leaf)
 
     def made_words(self, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
         """The row of words that begin: each once, or once in every iteration that computes them again."""
         again = self.again(leaf)
         return self.rows.first_visits(loops, parts | again, parts) if again else self.rows.total(parts)
 
-    def add(self, words: Words, memory: str, write: int, touch: Touch) -> None:
+    def add(self, words: CountedWords, memory: str, write: int, touch: Touch) -> None:
         index, tensor = self.machine.memory(memory), self.tensor_index(touch.access.tensor)
-        self.flows.append(Flow(words.row, words.less, index, write, tensor, touch.leaf.index, words.resident))
+        self.flows.append(WordFlow(words.row, words.less, index, write, tensor, touch.leaf.index, words.resident))
 
-    def add_inward(self, words: Words, place: Place, write: int, touch: Touch) -> None:
+    def add_inward(self, words: CountedWords, place: ChainPlace, write: int, touch: Touch) -> None:
         """As `add`, for accesses from further in: what did not fit is not there, its part goes through outward."""
         self.add(words, place.memory, write, touch)
-        if place.memory in self.spilling and place.behind is not None:
+        if place.memory in self.chains.spilling and place.behind is not None:
             index, spilled = self.machine.memory(place.behind), self.machine.memory(place.memory)
             tensor = self.tensor_index(touch.access.tensor)
-            self.flows.append(Flow(words.row, words.less, index, write, tensor, touch.leaf.index, -1, spilled))
+            self.flows.append(WordFlow(words.row, words.less, index, write, tensor, touch.leaf.index, -1, spilled))
 
     def tensor_index(self, name: str) -> int:
         return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)
@@ -356,18 +280,3 @@ def points_row(rows: RowTable, leaf: PlacedLeaf) -> int:
     own = rows.space.parts_of_einsum(leaf.einsum)
     again = recomputed_parts(rows.space, rows.tree, leaf)
     return rows.row(leaf.loops, own | again, own) if again else rows.total(own)
-
-
-def _streams(touch: Touch) -> bool:
-    return not touch.writes and touch.access.tensor in touch.leaf.forwarded
-
-
-def _version(cascade: Cascade, access: Access) -> Version:
-    """Which of an iterative tensor's values an access means; other tensors have one."""
-    rank = next((rank for tensor, rank in cascade.iterative if tensor == access.tensor), None)
-    if rank is None:
-        return "plain"
-    index = access.indices[cascade.tensor(access.tensor).ranks.index(rank)]
-    if index.last_of is not None:
-        return "last"
-    return "new" if index.offset == 1 else "old"

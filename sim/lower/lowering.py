@@ -5,7 +5,7 @@ are columns over a batch of designs, evaluated for all of them at once.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +13,10 @@ import numpy as np
 from arch.expression import Expression, evaluate, parse_expression
 from einsums.types import Cascade
 from mappings.cores import dealt_loops
-from mappings.tree import ResolvedTree
+from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.engine.tables import MachineColumns, Shape, Tables
+from sim.lower.chains import Chains
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
 from sim.lower.machine import MachineShape
@@ -24,7 +25,7 @@ from sim.lower.room import RoomBuilder
 from sim.lower.rows import NOTHING, RowTable
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Structure:
     """Everything that a batch of designs has in common. One object stands for all designs of a structure."""
 
@@ -33,21 +34,39 @@ class Structure:
     tree: ResolvedTree
     machine: MachineShape
 
+    @cached_property
+    def lowered(self) -> "Lowered":
+        """What all engines work on, made at the first asking."""
+        return lower_structure(self)
 
-class Lowered(NamedTuple):
-    shape: Shape
+
+class LeftOver(NamedTuple):
+    """How many coordinates of a variable the loops of a leaf leave, as a row of `Shape.left`."""
+
+    leaf: PlacedLeaf
+    variable: str
+    row: int
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A structure as numbers, made once: ranks and their parts, chains of places, tables of integers."""
+
+    structure: Structure
     space: RankSpace
+    chains: Chains
+    shape: Shape
+    left: tuple[LeftOver, ...]
 
 
-@lru_cache(maxsize=256)
 def lower_structure(structure: Structure) -> Lowered:
     """Tables of integers for one structure."""
     cascade, mapping, tree, machine = structure.cascade, structure.mapping, structure.tree, structure.machine
     space = rank_space(cascade)
-    rows = RowTable(space, tree)
     spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
-    builder = FlowBuilder(cascade, tree, machine, space, rows, spilling)
-    flows = builder.build()
+    chains = Chains(cascade, tree, machine, space, spilling)
+    rows = RowTable(space, tree)
+    flows = FlowBuilder(chains, rows).build()
     phase_of, drains = number_phases(mapping, tree)
     leaves = [
         (
@@ -61,11 +80,18 @@ def lower_structure(structure: Structure) -> Lowered:
     dealt_row = rows.row(dealt_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     trips_row = rows.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     tiles = RowTable(space, tree)
-    room = RoomBuilder(builder, mapping.schedule, tiles, phase_of).build()
+    room = RoomBuilder(chains, mapping.schedule, tiles, phase_of).build()
     parents = [-1 if parent is None else machine.memory(parent) for parent in machine.parents]
+    left = RowTable(space, tree)
+    left_over = tuple(
+        LeftOver(leaf, name, left.row(leaf.loops, NOTHING, frozenset({space.part_of_variable(name)})))
+        for leaf in tree.leaves
+        for name in cascade.variables_of(leaf.einsum)
+    )
     shape = Shape(
         rows=rows.tables(),
         tiles=tiles.tables(),
+        left=left.tables(),
         flows=np.array(flows, np.int64).reshape(-1, len(flows[0])),
         keeps=room.keeps,
         spans=room.spans,
@@ -80,7 +106,7 @@ def lower_structure(structure: Structure) -> Lowered:
         dealt_row=dealt_row,
         in_core=np.array(machine.in_core),
     )
-    return Lowered(shape, space)
+    return Lowered(structure, space, chains, shape, left_over)
 
 
 def leaf_index(tree: ResolvedTree, einsum: str) -> int:
@@ -124,7 +150,7 @@ class Columns(NamedTuple):
 
 def lower(structure: Structure, columns: Columns) -> Tables:
     """Tables for a batch of designs of one structure. ValueError when a tile is no whole number of at least 1."""
-    lowered = lower_structure(structure)
+    lowered = structure.lowered
     designs = columns.machine.clock_hz.size
     symbols = dict(columns.symbols)
     for rule in tiles_in_order(structure):

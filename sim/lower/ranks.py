@@ -15,7 +15,7 @@ _NO_END = 2**62
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RankPart:
     """One rank that a variable runs over: steps of `unit` elements of root rank `root`, inside `span` elements."""
 
     rank: str
@@ -30,7 +30,7 @@ class RankSpace:
     """All root ranks and parts of a cascade. `products` names the ranks whose product each further column holds."""
 
     roots: tuple[str, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[RankPart, ...]
     products: tuple[tuple[str, ...], ...]
     cascade: Cascade
 
@@ -65,7 +65,7 @@ class RankSpace:
         """Neighbouring parts of one root walk it together: (root, span of the outermost, unit of the innermost)."""
         ordered = sorted(parts, key=lambda i: (self.parts[i].root, -self.parts[i].level))
         runs: list[tuple[int, int, int]] = []
-        last: Part | None = None
+        last: RankPart | None = None
         for part in (self.parts[i] for i in ordered):
             if last is not None and last.root == part.root and last.level == part.level + 1:
                 runs[-1] = (part.root, runs[-1][1], part.unit)
@@ -87,7 +87,7 @@ class RankSpace:
 def rank_space(cascade: Cascade) -> RankSpace:
     """Number the root ranks and parts of a cascade."""
     roots: list[str] = []
-    parts: list[Part] = []
+    parts: list[RankPart] = []
     products: list[tuple[str, ...]] = []
     for rank in cascade.leaf_ranks():
         root = cascade.root_of(rank)
@@ -102,6 +102,6 @@ def rank_space(cascade: Cascade) -> RankSpace:
             span = UNBOUNDED if outermost else 2 + len(products)
             if not outermost:
                 products.append(tuple(names[len(names) - 1 - level :]))
-            parts.append(Part(name, len(roots) - 1, level, unit, span))
+            parts.append(RankPart(name, len(roots) - 1, level, unit, span))
             unit = span
     return RankSpace(tuple(roots), tuple(parts), tuple(products), cascade)

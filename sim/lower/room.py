@@ -19,8 +19,8 @@ from mappings.tree import PlacedKeep, PlacedLeaf
 from mappings.types import Schedule
 from sim.engine.columns import SpanColumn
 from sim.engine.counting import ADVANCES
+from sim.lower.chains import Chains, Touch
 from sim.lower.elements import room_row
-from sim.lower.flows import FlowBuilder, Touch
 from sim.lower.rows import NOTHING, RowTable
 
 ALWAYS = -1
@@ -47,13 +47,13 @@ class Reach(NamedTuple):
 class RoomBuilder:
     """Asks for the room of every kept tile. `tiles`: the rows that it asks with; `phase_of`: by leaf."""
 
-    flows: FlowBuilder
+    chains: Chains
     schedule: Schedule
     tiles: RowTable
     phase_of: list[int]
 
     def build(self) -> KeepRows:
-        tree = self.flows.tree
+        tree = self.chains.tree
         keeps = [self.keep_row(keep) for keep in tree.keeps]
         spans = [span for keep in tree.keeps for span in self.spans_of(keep)]
         longest = max((len(self.step_loops), *(len(keep.loops) for keep in tree.keeps)), default=0)
@@ -65,46 +65,43 @@ class RoomBuilder:
         return KeepRows(np.array(keeps, np.int64).reshape(-1, 7), np.array(spans, np.int64).reshape(-1, 5), stays)
 
     def parts(self, keep: PlacedKeep) -> frozenset[int]:
-        return self.flows.space.parts_of_tensor(keep.tensor)
+        return self.chains.space.parts_of_tensor(keep.tensor)
 
     def inside(self, keep: PlacedKeep) -> list[Touch]:
-        return [touch for touch in self.flows.touches_of(keep.tensor) if keep.covers(touch.leaf.index)]
+        return [touch for touch in self.chains.touches_of(keep.tensor) if keep.covers(touch.leaf.index)]
 
     # Sizes
 
     def keep_row(self, keep: PlacedKeep) -> tuple[int, ...]:
         reach = self.reach_of(keep)
-        memory, size = self.flows.machine.memory(keep.memory), self.size_row(keep, keep.loops)
+        memory, size = self.chains.machine.memory(keep.memory), self.size_row(keep, keep.loops)
         step = self.size_row(keep, self.step_loops) if self.is_inside_step(keep) and reach.steps > 1 else size
         return (size, memory, keep.copies, keep.share_group, reach.steps, step, reach.in_pieces)
 
     def size_row(self, keep: PlacedKeep, loops: tuple[int, ...]) -> int:
         """The row of the words of a tile inside some loops; beside elements of the one that has most of them."""
         dims = self.parts(keep) - self.running_parts(keep)
-        array = self.flows.machine.array_of(keep.memory)
-        # Checked: all Einsums of the array lay it out alike.
-        local = (t.leaf for t in self.inside(keep) if t.leaf.array == array and keep.tensor not in t.leaf.forwarded)
-        holder = next(local, None)
+        holder = next(iter(self.chains.local_touches(keep)), None)
         if holder is None:
             return self.tiles.first_visits(loops, NOTHING, dims)
-        return room_row(self.tiles, holder, loops, dims)
+        return room_row(self.tiles, holder.leaf, loops, dims)
 
     def running_parts(self, keep: PlacedKeep) -> frozenset[int]:
         """Iterative ranks along which only the running value lives: all Einsums that walk them share the loop, step by
         step.
         """
-        cascade, touches = self.flows.cascade, self.flows.touches_of(keep.tensor)
+        cascade, touches = self.chains.cascade, self.chains.touches_of(keep.tensor)
         ranks = {rank for tensor, rank in cascade.iterative if tensor == keep.tensor}
         walking = {
             rank: [t.leaf for t in touches if rank.lower() in cascade.einsum(t.leaf.einsum).variables] for rank in ranks
         }
         return frozenset(
-            self.flows.space.part(rank) for rank in ranks if self.shares_steps(walking[rank], rank.lower())
+            self.chains.space.part(rank) for rank in ranks if self.shares_steps(walking[rank], rank.lower())
         )
 
     def shares_steps(self, leaves: list[PlacedLeaf], variable: str) -> bool:
         """Whether these leaves advance a variable together, one coordinate at a time."""
-        loops = self.flows.tree.loops
+        loops = self.chains.tree.loops
         shared = {
             tuple(i for i in leaf.loops if loops[i].variable == variable and loops[i].tile == "1") for leaf in leaves
         }
@@ -114,13 +111,13 @@ class RoomBuilder:
 
     def spans_of(self, keep: PlacedKeep) -> list[tuple[int, ...]]:
         """Rows of `Shape.spans`."""
-        leaves = [leaf.index for leaf in self.flows.tree.leaves if keep.covers(leaf.index)]
+        leaves = [leaf.index for leaf in self.chains.tree.leaves if keep.covers(leaf.index)]
         phases = [self.phase_of[index] for index in leaves]
         if self.schedule.kind != "sequential":
             apart = self.schedule.transfers == "per-phase"
             last = max(self.phase_of) + len(self.schedule.phases)
             return [(keep.index, ALWAYS, ALWAYS, *((min(phases), max(phases)) if apart else (0, last)))]
-        touching = [t.leaf.index for t in self.inside(keep) if t.writes or keep.tensor not in t.leaf.forwarded]
+        touching = [t.leaf.index for t in self.inside(keep) if not t.streams]
         if not touching:
             return []
         if keep.copies > 1:
@@ -129,7 +126,7 @@ class RoomBuilder:
         for loop in keep.loops:
             if self.tiles.part(loop) not in self.bringing_parts(keep):
                 found.append((keep.index, *self.staying_rows(keep, loop), *self.around(loop)))
-        every = frozenset(range(len(self.flows.space.parts)))
+        every = frozenset(range(len(self.chains.space.parts)))
         for path in dict.fromkeys(path for index in touching for path in self.paths_below(keep, index)):
             more, than = (self.tiles.row(loops, every, NOTHING) for loops in (path, path[:-1]))
             found.append((keep.index, more, than, *self.around(path[-1])))
@@ -137,7 +134,7 @@ class RoomBuilder:
 
     def around(self, loop: int) -> tuple[int, int]:
         """The first and the last leaf inside a loop."""
-        inside = [leaf.index for leaf in self.flows.tree.leaves if loop in leaf.loops]
+        inside = [leaf.index for leaf in self.chains.tree.leaves if loop in leaf.loops]
         return inside[0], inside[-1]
 
     def staying_rows(self, keep: PlacedKeep, loop: int) -> tuple[int, int]:
@@ -150,7 +147,7 @@ class RoomBuilder:
 
     def paths_below(self, keep: PlacedKeep, leaf: int) -> list[tuple[int, ...]]:
         """The loops from the root to each shared loop between a kept tile and a leaf."""
-        placed = self.flows.tree.leaves[leaf]
+        placed = self.chains.tree.leaves[leaf]
         return [placed.loops[: depth + 1] for depth in range(len(keep.loops), placed.shared)]
 
     def bringing_parts(self, keep: PlacedKeep) -> frozenset[int]:
@@ -159,18 +156,17 @@ class RoomBuilder:
         """
         reads_old = any(touch.version == "old" for touch in self.inside(keep))
         if reads_old and self.is_home(keep):
-            return self.parts(keep) - self.flows.iterative_parts(keep.tensor)
+            return self.parts(keep) - self.chains.iterative_parts(keep.tensor)
         return self.parts(keep)
 
     def is_home(self, keep: PlacedKeep) -> bool:
-        touches = self.flows.touches_of(keep.tensor)
-        return self.flows.chain(self.inside(keep)[0].leaf, keep.tensor, touches)[0].keep == keep
+        return self.chains.home_of(keep.tensor) == keep
 
     # Tiles in flight
 
     @property
     def step_loops(self) -> tuple[int, ...]:
-        return self.flows.tree.step_loops(frozenset(self.stages))
+        return self.chains.tree.step_loops(frozenset(self.stages))
 
     @property
     def stages(self) -> dict[str, int]:
@@ -191,7 +187,7 @@ class RoomBuilder:
         """The users of a tile, and of those that take turns with it, in a pipelined schedule."""
         if not self.stages or not (self.is_outside_step(keep) or self.is_inside_step(keep)):
             return Reach(1, False)
-        turns = [k for k in self.flows.tree.keeps if k is keep or k.share_group == keep.share_group >= 0]
+        turns = [k for k in self.chains.tree.keeps if k is keep or k.share_group == keep.share_group >= 0]
         users = [touch.leaf for k in turns for touch in self.inside(k)]
         first = [leaf for k in turns for leaf in self.first_users(k)]
         steps = max(
@@ -207,10 +203,9 @@ class RoomBuilder:
         What is read before the first value is written is an initial value, which takes no place.
         """
         inside = self.inside(keep)
-        writer = next((touch for touch in inside if touch.writes), None)
-        reading = [t for t in inside if not t.writes and keep.tensor not in t.leaf.forwarded]
-        filled = not self.is_home(keep) and any(self.flows.must_fill(keep, t.version, writer) for t in reading)
-        return [touch.leaf for touch in inside] if filled or writer is None else [writer.leaf]
+        writer = next((touch.leaf for touch in inside if touch.writes), None)
+        is_filled = any(not crossing.touch.writes for crossing in self.chains.crossings_of(keep))
+        return [touch.leaf for touch in inside] if is_filled or writer is None else [writer]
 
     def stage_of(self, leaf: PlacedLeaf) -> int:
         """Einsums without a stage follow the last one."""
@@ -241,10 +236,10 @@ class RoomBuilder:
 
     def walk(self, keep: PlacedKeep, loops: tuple[int, ...]) -> list[tuple[str, str]]:
         """Variables and tiles of the loops inside a kept tile."""
-        placed = (self.flows.tree.loops[loop] for loop in loops[len(keep.loops) :])
+        placed = (self.chains.tree.loops[loop] for loop in loops[len(keep.loops) :])
         return [(loop.variable, loop.tile) for loop in placed]
 
     def variables(self, keep: PlacedKeep) -> frozenset[str]:
         """Of the ranks over which a tile extends."""
-        space = self.flows.space
+        space = self.chains.space
         return frozenset(space.parts[part].rank.lower() for part in self.parts(keep) - self.running_parts(keep))

@@ -4,14 +4,15 @@ Experiments of one structure are evaluated in one call, so that a sweep of many 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from mappings.check import Problem
-from sim.cycle.answer import time_design
+from sim.cycle.answer import design_of, time_design
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
-from sim.engine.analytical import evaluate
+from sim.engine.analytical import Evaluation, evaluate
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
 from sim.load.problems import InputProblem
@@ -40,8 +41,9 @@ class IllegalMapping(Exception):  # noqa: N818 (the answer is no; nothing went w
 def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationResult:
     """One design point. IllegalMapping when the mapping cannot run; ValueError for an unknown engine."""
     check_engine(engine)
-    result = simulate_all([experiment])[0]
-    return with_cycles(result) if engine == "cycle" else result
+    if engine == "cycle":
+        return simulate_cycles(experiment)
+    return simulate_all([experiment])[0]
 
 
 def check_engine(name: str) -> None:
@@ -51,36 +53,61 @@ def check_engine(name: str) -> None:
         raise ValueError(f"no engine is called '{name}'{near}; there is: {known}")
 
 
-def with_cycles(result: SimulationResult, fast: bool = True) -> SimulationResult:
-    """The cycle engine's answer for the design of a result: same counts, real time. IllegalMapping if it cannot run.
+def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResult:
+    """One design point under the cycle engine: same counts, real time. IllegalMapping if it cannot run.
 
     Without `fast` every cycle is gone through; the outcome is the same.
     """
-    experiment = result.experiment
-    tables = _lowered(experiment.structure, [experiment])
+    counted = count(experiment)
     try:
-        return timed_result(result, time_design(experiment, tables, evaluate(tables), fast))
+        timing = time_design(design_of(experiment, counted.tables, counted.evaluation), fast)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
+    return timed_result(counted.results()[0], timing)
 
 
 def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:
     """Many design points, in order; those that share a structure go through the engine together."""
     batches: dict[Structure, list[int]] = {}
     for i, experiment in enumerate(experiments):
-        if experiment.problems:
-            raise IllegalMapping(experiment, experiment.problems)
+        _refuse_illegal(experiment)
         batches.setdefault(experiment.structure, []).append(i)
     results: dict[int, SimulationResult] = {}
-    for structure, members in batches.items():
-        batch = [experiments[i] for i in members]
-        tables = _lowered(structure, batch)
-        evaluation = evaluate(tables)
-        illegal = size_problems(structure, tables, evaluation)
-        for d, problems in illegal.items():
-            raise IllegalMapping(batch[d], problems)
-        results.update(zip(members, make_results(batch, tables, evaluation), strict=True))
+    for members in batches.values():
+        batch = _count_batch([experiments[i] for i in members])
+        results.update(zip(members, batch.results(), strict=True))
     return [results[i] for i in range(len(experiments))]
+
+
+class Counted(NamedTuple):
+    """Legal designs of one structure, lowered, with what the analytical engine counts."""
+
+    experiments: list[Experiment]
+    tables: Tables
+    evaluation: Evaluation
+
+    def results(self) -> list[SimulationResult]:
+        return make_results(self.experiments, self.tables, self.evaluation)
+
+
+def count(experiment: Experiment) -> Counted:
+    """A batch of one; IllegalMapping when the mapping cannot run."""
+    _refuse_illegal(experiment)
+    return _count_batch([experiment])
+
+
+def _refuse_illegal(experiment: Experiment) -> None:
+    if experiment.problems:
+        raise IllegalMapping(experiment, experiment.problems)
+
+
+def _count_batch(batch: list[Experiment]) -> Counted:
+    structure = batch[0].structure
+    tables = _lowered(structure, batch)
+    evaluation = evaluate(tables)
+    for d, problems in size_problems(structure, tables, evaluation).items():
+        raise IllegalMapping(batch[d], problems)
+    return Counted(batch, tables, evaluation)
 
 
 def _lowered(structure: Structure, batch: list[Experiment]) -> Tables:

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from sim.cycle.answer import Timing
+from sim.cycle.answer import DesignTiming
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
 from sim.simulation.result import SimulationResult
 
 
-def timed_result(result: SimulationResult, timing: Timing) -> SimulationResult:
+def timed_result(result: SimulationResult, timing: DesignTiming) -> SimulationResult:
     """An analytical result with the time, and what follows from it, of the cycle engine."""
     slower = result.cycles / timing.cycles if timing.cycles else 1.0
     shares = {
@@ -28,7 +28,7 @@ def timed_result(result: SimulationResult, timing: Timing) -> SimulationResult:
     )
 
 
-def resources(result: SimulationResult, timing: Timing) -> dict[str, float]:
+def resources(result: SimulationResult, timing: DesignTiming) -> dict[str, float]:
     """The latency by what the busiest array did, or waited for: its points, a memory, a drain, something else."""
     architecture = result.experiment.architecture
     computes = {array: timing.cycles - sum(lost.values()) for array, lost in timing.stalls.items()}

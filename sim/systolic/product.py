@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from sim.load.suggest import near_or_all
-from sim.systolic.program import Issue, Place, SystolicArray, Task, Tile, Words
+from sim.systolic.program import ArrayTask, ArrayTile, Issue, SystolicArray, WordPlace, Words
 from sim.systolic.runner import ArrayRun, run_program
 from sim.systolic.tasks import drain, giving_up, load, product_in_place, product_through, to_memory
 
@@ -32,7 +32,7 @@ Dataflow = Literal["output", "weight", "input"]
 DATAFLOWS = ("output", "weight", "input")
 
 
-class Shape(NamedTuple):
+class ProductShape(NamedTuple):
     """Sizes of left[M,K] times right[K,N]."""
 
     M: int
@@ -45,13 +45,13 @@ class Fold(NamedTuple):
 
     row: int
     col: int
-    tile: Tile
+    tile: ArrayTile
     start: int  # first word of the train that loads, or of the operands of an output-stationary product
     then: int  # first word of the operands, or of the train that drains
 
 
 @dataclass(frozen=True, slots=True)
-class Product:
+class FoldedProduct:
     """A product's values, f8[m, n], the folds it was made in, and the run that made it."""
 
     values: np.ndarray
@@ -59,7 +59,9 @@ class Product:
     run: ArrayRun
 
 
-def plan_folds(array: SystolicArray, shape: Shape, dataflow: Dataflow, overlap: bool = False) -> tuple[Fold, ...]:
+def plan_folds(
+    array: SystolicArray, shape: ProductShape, dataflow: Dataflow, overlap: bool = False
+) -> tuple[Fold, ...]:
     """Folds with their start cycles, the reduced rank innermost."""
     if dataflow not in DATAFLOWS:
         raise ValueError(f"no dataflow '{dataflow}'{near_or_all(dataflow, DATAFLOWS)}")
@@ -74,7 +76,7 @@ def plan_folds(array: SystolicArray, shape: Shape, dataflow: Dataflow, overlap: 
     folds: list[Fold] = []
     for col in range(0, cols, array.cols):
         for row in range(0, rows, array.rows):
-            tile = Tile(min(array.rows, rows - row), min(array.cols, cols - col), steps)
+            tile = ArrayTile(min(array.rows, rows - row), min(array.cols, cols - col), steps)
             if not overlap:
                 start = folds[-1].start + alone_cycles(array, folds[-1].tile) if folds else 0
                 then = start + (tile.steps if dataflow == "output" else tile.rows)
@@ -86,7 +88,7 @@ def plan_folds(array: SystolicArray, shape: Shape, dataflow: Dataflow, overlap: 
     return tuple(folds)
 
 
-def next_in_place(folds: list[Fold], tile: Tile, is_double: bool) -> tuple[int, int]:
+def next_in_place(folds: list[Fold], tile: ArrayTile, is_double: bool) -> tuple[int, int]:
     """Earliest start of an output-stationary fold after others, and of its drain."""
     start = 0
     if folds:
@@ -95,7 +97,7 @@ def next_in_place(folds: list[Fold], tile: Tile, is_double: bool) -> tuple[int, 
     return start, start + tile.steps
 
 
-def next_through(folds: list[Fold], tile: Tile, is_double: bool) -> tuple[int, int]:
+def next_through(folds: list[Fold], tile: ArrayTile, is_double: bool) -> tuple[int, int]:
     """Earliest start of the load of a fold with a stationary operand, and of its sums.
 
     One link: load after the sums. Two: the load may pass beside the sums, but not before its register is
@@ -113,12 +115,12 @@ def next_through(folds: list[Fold], tile: Tile, is_double: bool) -> tuple[int, i
     return start, max(start + tile.rows, last.then + last.tile.steps)
 
 
-def alone_cycles(array: SystolicArray, tile: Tile) -> int:
+def alone_cycles(array: SystolicArray, tile: ArrayTile) -> int:
     """Cycles of one fold with nothing before or after it."""
     return tile.rows + array.rows + tile.cols + tile.steps - 2
 
 
-def product_cycles(array: SystolicArray, shape: Shape, dataflow: Dataflow, overlap: bool = False) -> int:
+def product_cycles(array: SystolicArray, shape: ProductShape, dataflow: Dataflow, overlap: bool = False) -> int:
     """Cycles of a whole product in closed form: the last result of any fold to leave the array."""
     folds = plan_folds(array, shape, dataflow, overlap)
     train = {fold: fold.tile.rows if dataflow == "output" else fold.tile.steps for fold in folds}
@@ -127,11 +129,11 @@ def product_cycles(array: SystolicArray, shape: Shape, dataflow: Dataflow, overl
 
 def multiply(
     array: SystolicArray, left: np.ndarray, right: np.ndarray, dataflow: Dataflow, overlap: bool = False
-) -> Product:
+) -> FoldedProduct:
     """left[m, k] times right[k, n], cycle by cycle on the array."""
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
         raise ValueError(f"a product: expected left[m, k] and right[k, n], got {left.shape} and {right.shape}")
-    shape = Shape(left.shape[0], left.shape[1], right.shape[1])
+    shape = ProductShape(left.shape[0], left.shape[1], right.shape[1])
     folds = plan_folds(array, shape, dataflow, overlap)
     # Each operand lies in memory as [step, lane] of the side it enters at; the result as [step or row, column].
     if dataflow == "output":
@@ -143,8 +145,8 @@ def multiply(
     words = Words()
     places = words.hold(beside), words.hold(above)
     is_double = overlap and array.links > 1 and array.registers > 1
-    tasks: list[Task] = []
-    outs: list[Place] = []
+    tasks: list[ArrayTask] = []
+    outs: list[WordPlace] = []
     for number, fold in enumerate(folds):
         outs.append(words.reserve(*out_shape(fold, dataflow)))
         make = fold_in_place if dataflow == "output" else fold_through
@@ -154,7 +156,7 @@ def multiply(
         part = run.read(out, *out_shape(fold, dataflow))
         first = fold.row if dataflow == "output" else 0
         result[first : first + part.shape[0], fold.col : fold.col + part.shape[1]] += part
-    return Product(result.T if dataflow == "input" else result, folds, run)
+    return FoldedProduct(result.T if dataflow == "input" else result, folds, run)
 
 
 def out_shape(fold: Fold, dataflow: Dataflow) -> tuple[int, int]:
@@ -162,7 +164,9 @@ def out_shape(fold: Fold, dataflow: Dataflow) -> tuple[int, int]:
     return (fold.tile.rows if dataflow == "output" else fold.tile.steps), fold.tile.cols
 
 
-def fold_in_place(fold: Fold, places: tuple[Place, Place, Place], number: int, is_double: bool) -> list[Task]:
+def fold_in_place(
+    fold: Fold, places: tuple[WordPlace, WordPlace, WordPlace], number: int, is_double: bool
+) -> list[ArrayTask]:
     """The product and the drain of an output-stationary fold."""
     left, top, out = places
     register, link = (number % 2, 1) if is_double else (0, 0)
@@ -174,7 +178,9 @@ def fold_in_place(fold: Fold, places: tuple[Place, Place, Place], number: int, i
     ]
 
 
-def fold_through(fold: Fold, places: tuple[Place, Place, Place], number: int, is_double: bool) -> list[Task]:
+def fold_through(
+    fold: Fold, places: tuple[WordPlace, WordPlace, WordPlace], number: int, is_double: bool
+) -> list[ArrayTask]:
     """The load and the product of a fold with a stationary operand."""
     left, top, out = places
     register, link = (number % 2, 1) if is_double else (0, 0)

@@ -63,7 +63,7 @@ class SystolicArray:
                 raise ValueError(f"slots of {name}: expected at least 1 cycle, got {slots}")
 
 
-class Place(NamedTuple):
+class WordPlace(NamedTuple):
     """Words of memory by step and lane (a row or column of the array): base + step*step_words +
     lane*lane_words."""
 
@@ -72,10 +72,10 @@ class Place(NamedTuple):
     lane_words: int
 
 
-ZERO = Place(0, 0, 0)  # word 0 of every memory holds 0.0
+ZERO = WordPlace(0, 0, 0)  # word 0 of every memory holds 0.0
 
 
-class Tile(NamedTuple):
+class ArrayTile(NamedTuple):
     """The rows and columns that a task uses, from the top left corner, and its steps."""
 
     rows: int
@@ -97,12 +97,12 @@ class Stream:
     """Words that enter at a side: lane l gets step s in cycle start + s*stride + l*skew."""
 
     side: Literal["top", "left", "below", "sideways"]
-    words: Place
+    words: WordPlace
     skew: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ArrayTask:
     """What a PE does when the operands of one step are there: `to` = operator(a, b, c), then pass on.
 
     Operands are register numbers, NORTH, WEST, ALONG (the link along the 1D array) or NOTHING. A task
@@ -110,7 +110,7 @@ class Task:
     """
 
     issue: Issue
-    tile: Tile
+    tile: ArrayTile
     operator: str
     a: int
     b: int = NOTHING
@@ -125,7 +125,7 @@ class Task:
     is_fresh: bool = False  # c counts as zero at step 0
     streams: tuple[Stream, ...] = ()
     then: str | None = None  # name of the 1D array's task that takes what leaves the bottom row
-    out: Place | None = None  # where what leaves goes
+    out: WordPlace | None = None  # where what leaves goes
 
 
 class Words:
@@ -135,15 +135,15 @@ class Words:
         self._parts: list[np.ndarray] = [np.zeros(1)]
         self._size = 1
 
-    def hold(self, values: np.ndarray) -> Place:
+    def hold(self, values: np.ndarray) -> WordPlace:
         """Place of `values: f8[step, lane]`, or of a single number for every step and lane."""
         array = np.asarray(values, dtype=np.float64)
-        place = Place(self._size, array.shape[1], 1) if array.ndim == 2 else Place(self._size, 0, 0)
+        place = WordPlace(self._size, array.shape[1], 1) if array.ndim == 2 else WordPlace(self._size, 0, 0)
         self._parts.append(array.ravel())
         self._size += array.size
         return place
 
-    def reserve(self, steps: int, lanes: int) -> Place:
+    def reserve(self, steps: int, lanes: int) -> WordPlace:
         """Place for results; a word that enters the array before it was written is a hazard."""
         return self.hold(np.full((steps, lanes), np.nan))
 
@@ -152,6 +152,6 @@ class Words:
         return np.concatenate(self._parts)
 
 
-def words_of(place: Place, steps: int, lanes: int) -> np.ndarray:
+def words_of(place: WordPlace, steps: int, lanes: int) -> np.ndarray:
     """i8[step, lane], the words of a place."""
     return place.base + np.arange(steps)[:, None] * place.step_words + np.arange(lanes) * place.lane_words

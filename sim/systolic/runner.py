@@ -21,9 +21,9 @@ from sim.systolic.program import (
     SENT_SOUTH,
     SIDES,
     WEST,
-    Place,
+    ArrayTask,
     SystolicArray,
-    Task,
+    WordPlace,
     words_of,
 )
 
@@ -53,7 +53,7 @@ class Hazard:
         return f"{self.kind}: {self.count} times, first in cycle {self.cycle} at {place}"
 
 
-class Span(NamedTuple):
+class TaskSpan(NamedTuple):
     """Cycles of one task; -1 where it never happened."""
 
     firings: int
@@ -72,7 +72,7 @@ class ArrayRun:
     first_cycle: int
     last_cycle: int
     hazards: tuple[Hazard, ...]
-    spans: tuple[tuple[str, Span], ...]
+    spans: tuple[tuple[str, TaskSpan], ...]
     counts: np.ndarray  # i8[row, col, operator], firings
     peak_registers: np.ndarray  # i8[row, col]
 
@@ -98,14 +98,14 @@ class ArrayRun:
             raise ValueError(f"no operator '{operator}'{near_or_all(operator, OPERATORS)}")
         return self.counts[:, :, OPERATORS.index(operator)]
 
-    def span(self, name: str) -> Span:
+    def span(self, name: str) -> TaskSpan:
         """Cycles of the task of that name."""
         by_name = dict(self.spans)
         if name not in by_name:
             raise ValueError(f"no task '{name}'{near_or_all(name, by_name)}")
         return by_name[name]
 
-    def read(self, place: Place, steps: int, lanes: int) -> np.ndarray:
+    def read(self, place: WordPlace, steps: int, lanes: int) -> np.ndarray:
         """f8[step, lane] of what lies at a place."""
         return self.memory[words_of(place, steps, lanes)]
 
@@ -116,7 +116,7 @@ class ArrayRun:
         return self
 
 
-def run_program(array: SystolicArray, tasks: Sequence[Task], memory: np.ndarray) -> ArrayRun:
+def run_program(array: SystolicArray, tasks: Sequence[ArrayTask], memory: np.ndarray) -> ArrayRun:
     """Run a program over `memory: f8[word]`, which is left as it is; its NaNs count as words not yet
     written."""
     words = np.array(memory, dtype=np.float64)
@@ -133,7 +133,7 @@ def run_program(array: SystolicArray, tasks: Sequence[Task], memory: np.ndarray)
     streams = stream_table(tasks)
     shape = np.array([array.links, array.registers])
     run_array(shape, task_table(tasks, array, index), streams, words, stamps, pes, log)
-    spans = tuple((task.issue.name, Span(*log[col.HAZARDS + n].tolist())) for n, task in enumerate(tasks))
+    spans = tuple((task.issue.name, TaskSpan(*log[col.HAZARDS + n].tolist())) for n, task in enumerate(tasks))
     return ArrayRun(
         array,
         words,
@@ -146,7 +146,7 @@ def run_program(array: SystolicArray, tasks: Sequence[Task], memory: np.ndarray)
     )
 
 
-def hazards_of(log: np.ndarray, tasks: Sequence[Task]) -> tuple[Hazard, ...]:
+def hazards_of(log: np.ndarray, tasks: Sequence[ArrayTask]) -> tuple[Hazard, ...]:
     """The hazards that occurred."""
     rows = zip(HAZARDS, log[: col.HAZARDS].tolist(), strict=True)
     return tuple(
@@ -156,7 +156,7 @@ def hazards_of(log: np.ndarray, tasks: Sequence[Task]) -> tuple[Hazard, ...]:
     )
 
 
-def needs_of(task: Task) -> int:
+def needs_of(task: ArrayTask) -> int:
     """Which operands must be there: those that enter, and in the 1D array what comes from above."""
     sides = {stream.side for stream in task.streams}
     north = col.NEEDS_NORTH if "top" in sides or not sides or NORTH in (task.a, task.b, task.c) else 0
@@ -164,7 +164,7 @@ def needs_of(task: Task) -> int:
     return north | along | (col.NEEDS_WEST if sides & {"left", "below"} else 0)
 
 
-def task_table(tasks: Sequence[Task], array: SystolicArray, index: dict[str, int]) -> np.ndarray:
+def task_table(tasks: Sequence[ArrayTask], array: SystolicArray, index: dict[str, int]) -> np.ndarray:
     """tasks: i8[task, column] of the engine."""
     table = np.empty((len(tasks), col.TASK_COLUMNS), np.int64)
     for row, task in zip(table, tasks, strict=True):
@@ -187,7 +187,7 @@ def bits(operands: str) -> int:
     return sum(1 << "abc".index(operand) for operand in set(operands))
 
 
-def stream_table(tasks: Sequence[Task]) -> np.ndarray:
+def stream_table(tasks: Sequence[ArrayTask]) -> np.ndarray:
     """streams: i8[stream, column] of the engine, by start."""
     rows = [
         (
@@ -208,7 +208,7 @@ def stream_table(tasks: Sequence[Task]) -> np.ndarray:
     return table[np.argsort(table[:, col.START], kind="stable")]
 
 
-def check_task(task: Task, array: SystolicArray, words: int, names: tuple[str, ...]) -> None:
+def check_task(task: ArrayTask, array: SystolicArray, words: int, names: tuple[str, ...]) -> None:
     """Refuse a task that the array cannot hold, whatever the schedule."""
     issue, tile = task.issue, task.tile
     wrong = None
@@ -231,7 +231,7 @@ def check_task(task: Task, array: SystolicArray, words: int, names: tuple[str, .
         raise ValueError(f"task '{issue.name}' ({tile.rows}x{tile.cols}, {tile.steps} steps): {wrong}")
 
 
-def wrong_shape(task: Task, array: SystolicArray) -> str | None:
+def wrong_shape(task: ArrayTask, array: SystolicArray) -> str | None:
     """What is wrong with the task's tile and registers, if anything."""
     rows, cols, steps = task.tile
     if not (0 < rows <= array.rows and 0 < cols <= array.cols and steps > 0):
@@ -253,7 +253,7 @@ def wrong_shape(task: Task, array: SystolicArray) -> str | None:
     return None
 
 
-def wrong_words(task: Task, words: int) -> str | None:
+def wrong_words(task: ArrayTask, words: int) -> str | None:
     """What is wrong with the words that the task reads and writes, if anything."""
     lanes_of = {"left": task.tile.rows, "sideways": 1}
     places = [(stream.words, lanes_of.get(stream.side, task.tile.cols)) for stream in task.streams]

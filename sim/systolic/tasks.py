@@ -17,12 +17,12 @@ column j leaves it from PE (R-1, j).
 
 from dataclasses import replace
 
-from sim.systolic.program import ALONG, NORTH, NOTHING, WEST, ZERO, Issue, Place, Stream, Task, Tile
+from sim.systolic.program import ALONG, NORTH, NOTHING, WEST, ZERO, ArrayTask, ArrayTile, Issue, Stream, WordPlace
 
 
-def product_in_place(tile: Tile, issue: Issue, left: Place, top: Place, register: int) -> Task:
+def product_in_place(tile: ArrayTile, issue: Issue, left: WordPlace, top: WordPlace, register: int) -> ArrayTask:
     """Output-stationary: register = sum over steps of left[step, row] * top[step, col]."""
-    return Task(
+    return ArrayTask(
         issue,
         tile,
         "macc",
@@ -37,20 +37,22 @@ def product_in_place(tile: Tile, issue: Issue, left: Place, top: Place, register
     )
 
 
-def product_through(tile: Tile, issue: Issue, left: Place, register: int, start: Place = ZERO) -> Task:
+def product_through(
+    tile: ArrayTile, issue: Issue, left: WordPlace, register: int, start: WordPlace = ZERO
+) -> ArrayTask:
     """Weight- or input-stationary: start[step, col] + sum over rows of left[step, row] * register leaves
     the column."""
     streams = (Stream("left", left), Stream("top", start))
-    return Task(issue, tile, "macc", WEST, register, NORTH, south="result", east=True, streams=streams)
+    return ArrayTask(issue, tile, "macc", WEST, register, NORTH, south="result", east=True, streams=streams)
 
 
-def load(tile: Tile, issue: Issue, words: Place, register: int) -> Task:
+def load(tile: ArrayTile, issue: Issue, words: WordPlace, register: int) -> ArrayTask:
     """register of PE (i, j) = words[i, j]; the tile's steps are its rows. No operator slot is used."""
     rows = tile.rows
-    upward = Place(words.base + (rows - 1) * words.step_words, -words.step_words, words.lane_words)
-    return Task(
+    upward = WordPlace(words.base + (rows - 1) * words.step_words, -words.step_words, words.lane_words)
+    return ArrayTask(
         issue,
-        Tile(rows, tile.cols, rows),
+        ArrayTile(rows, tile.cols, rows),
         "move",
         NORTH,
         to=register,
@@ -59,12 +61,12 @@ def load(tile: Tile, issue: Issue, words: Place, register: int) -> Task:
     )
 
 
-def drain(tile: Tile, issue: Issue, register: int, out: Place | None = None) -> Task:
+def drain(tile: ArrayTile, issue: Issue, register: int, out: WordPlace | None = None) -> ArrayTask:
     """out[i, j] = register of PE (i, j), which is given up. No operator slot is used."""
     rows = tile.rows
-    return Task(
+    return ArrayTask(
         issue,
-        Tile(rows, tile.cols, rows),
+        ArrayTile(rows, tile.cols, rows),
         "move",
         register,
         south="result",
@@ -75,73 +77,79 @@ def drain(tile: Tile, issue: Issue, register: int, out: Place | None = None) -> 
     )
 
 
-def reduce_down(tile: Tile, issue: Issue, operator: str, register: int, start: Place = ZERO) -> Task:
+def reduce_down(tile: ArrayTile, issue: Issue, operator: str, register: int, start: WordPlace = ZERO) -> ArrayTask:
     """start[0, col] combined with the register of every row, from the top down, leaves the column."""
-    return Task(issue, tile, operator, NORTH, register, south="result", streams=(Stream("top", start),))
+    return ArrayTask(issue, tile, operator, NORTH, register, south="result", streams=(Stream("top", start),))
 
 
-def broadcast_down(tile: Tile, issue: Issue, operator: str, words: Place, registers: tuple[int, int]) -> Task:
+def broadcast_down(
+    tile: ArrayTile, issue: Issue, operator: str, words: WordPlace, registers: tuple[int, int]
+) -> ArrayTask:
     """registers[1] = operator(registers[0], words[0, col]) in every row."""
     source, to = registers
-    return Task(issue, tile, operator, source, NORTH, to=to, south="operand", streams=(Stream("top", words),))
+    return ArrayTask(issue, tile, operator, source, NORTH, to=to, south="operand", streams=(Stream("top", words),))
 
 
-def take_below(name: str, tile: Tile, operator: str, register: int = NOTHING, to: int | None = None) -> Task:
+def take_below(name: str, tile: ArrayTile, operator: str, register: int = NOTHING, to: int | None = None) -> ArrayTask:
     """In the 1D array, on what arrives from above: to, or what leaves = operator(arrived, register)."""
     south = "result" if to is None else "nothing"
-    return Task(Issue(name, 0), tile, operator, NORTH, register, to=to, south=south)
+    return ArrayTask(Issue(name, 0), tile, operator, NORTH, register, to=to, south=south)
 
 
-def issue_below(tile: Tile, issue: Issue, operator: str, operands: tuple[int, int], words: Place = ZERO) -> Task:
+def issue_below(
+    tile: ArrayTile, issue: Issue, operator: str, operands: tuple[int, int], words: WordPlace = ZERO
+) -> ArrayTask:
     """In the 1D array, one operation a step on `operands`, of which WEST is the word that enters lane by
     lane."""
     a, b = operands
-    return Task(issue, tile, operator, a, b, south="result", streams=(Stream("below", words),))
+    return ArrayTask(issue, tile, operator, a, b, south="result", streams=(Stream("below", words),))
 
 
-def with_broadcast(task: Task, words: Place) -> Task:
+def with_broadcast(task: ArrayTask, words: WordPlace) -> ArrayTask:
     """The same task of the 1D array; its operand b is words[step, 0], passed on from PE to PE."""
     return replace(task, streams=(*task.streams, Stream("sideways", words)), passes="operand", b=ALONG)
 
 
-def reduce_along(tile: Tile, issue: Issue, operator: str, register: int, start: Place = ZERO) -> Task:
+def reduce_along(tile: ArrayTile, issue: Issue, operator: str, register: int, start: WordPlace = ZERO) -> ArrayTask:
     """start[step, 0] combined with the register of every PE of the 1D array leaves its last one."""
     stream = Stream("sideways", start)
-    return Task(issue, tile, operator, ALONG, register, streams=(stream,), passes="result")
+    return ArrayTask(issue, tile, operator, ALONG, register, streams=(stream,), passes="result")
 
 
-def reduce_words_along(tile: Tile, issue: Issue, operator: str, words: Place, start: Place = ZERO) -> Task:
+def reduce_words_along(
+    tile: ArrayTile, issue: Issue, operator: str, words: WordPlace, start: WordPlace = ZERO
+) -> ArrayTask:
     """start[step, 0] combined with words[step, lane], which enter the 1D array lane by lane, leaves its last
     PE."""
     streams = (Stream("below", words), Stream("sideways", start))
-    return Task(issue, tile, operator, ALONG, WEST, streams=streams, passes="result")
+    return ArrayTask(issue, tile, operator, ALONG, WEST, streams=streams, passes="result")
 
 
-def to_register(task: Task, register: int) -> Task:
+def to_register(task: ArrayTask, register: int) -> ArrayTask:
     """The same task, its result kept in a register instead of sent on."""
     return replace(task, to=register, south="nothing", out=None)
 
 
-def into(task: Task, below: Task) -> Task:
+def into(task: ArrayTask, below: ArrayTask) -> ArrayTask:
     """The same task, what leaves it taken by a task of the 1D array."""
     return replace(task, then=below.issue.name)
 
 
-def to_memory(task: Task, out: Place) -> Task:
+def to_memory(task: ArrayTask, out: WordPlace) -> ArrayTask:
     """The same task, what leaves it written to memory."""
     return replace(task, out=out)
 
 
-def giving_up(task: Task, operands: str) -> Task:
+def giving_up(task: ArrayTask, operands: str) -> ArrayTask:
     """The same task, the registers of these operands (of "abc") free after its last step."""
     return replace(task, frees=operands)
 
 
-def using_up(task: Task, operands: str) -> Task:
+def using_up(task: ArrayTask, operands: str) -> ArrayTask:
     """The same task, the registers of these operands (of "abc") free after every step."""
     return replace(task, uses_up=operands)
 
 
-def also_to_register(task: Task, register: int) -> Task:
+def also_to_register(task: ArrayTask, register: int) -> ArrayTask:
     """The same task, its result sent on and kept in a register as well."""
     return replace(task, to=register, south="result")

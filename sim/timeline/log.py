@@ -6,7 +6,7 @@ they did, so that what is shown is everything that happened there.
 
 import numpy as np
 
-from sim.cycle.program import Lowered
+from sim.cycle.program import NamedProgram
 from sim.cycle.state import Window, run
 from sim.engine.cycle import columns as col
 
@@ -14,35 +14,35 @@ PROBE_ROWS = 4096
 PROBE_STEPS = 4  # steps of the schedule that a probe looks at
 
 
-def log_of(lowered: Lowered, first: int, last: int, rows: int) -> tuple[np.ndarray, int]:
+def log_of(named: NamedProgram, first: int, last: int, rows: int) -> tuple[np.ndarray, int]:
     """(rows of the log, i8[row, column], from cycle `first` on; the cycle up to which they are complete)."""
-    log = run(lowered.program, True, Window(first, last, rows)).log
+    log = run(named.program, True, Window(first, last, rows)).log
     if len(log) < rows:
         return log, last
     # Rows come in the order in which they end: all that ended by then are there, not what was under way.
     last = int(log[-1, col.END])
-    sizes = lowered.program.sizes
+    sizes = named.program.sizes
     under_way = 4 * (sizes[col.ARRAYS] + sizes[col.SERVERS])
-    log = run(lowered.program, True, Window(first, last, rows + under_way)).log
+    log = run(named.program, True, Window(first, last, rows + under_way)).log
     assert len(log) < rows + under_way, "more under way at once than there are arrays and memories"
     return log, last
 
 
-def lead_of(lowered: Lowered) -> int:
+def lead_of(named: NamedProgram) -> int:
     """The op that begins a tile: the first of those that work on the newest one, and on every one."""
-    table, guard = lowered.program.tables["OP_TABLE"], lowered.program.tables["GUARD"]
+    table, guard = named.program.tables["OP_TABLE"], named.program.tables["GUARD"]
     ops = [n for n in range(len(table)) if table[n, col.KIND] == col.RUN and not guard[n].any()]
     return min(ops, key=lambda n: int(table[n, col.LAG]))
 
 
-def start_of_tile(lowered: Lowered, cycles: int, tile: int) -> int:
+def start_of_tile(named: NamedProgram, cycles: int, tile: int) -> int:
     """Cycle in which the first op takes up a tile of a run of so many cycles; 0 for the first, the end past
     the last.
 
     A steady state advances evenly, so the place is guessed on the line between two known tiles, and every
     other time by halves.
     """
-    tiles = lowered.program.sizes[col.RECORDS]
+    tiles = named.program.sizes[col.RECORDS]
     if tile <= 0:
         return 0
     if tile >= tiles:
@@ -52,7 +52,7 @@ def start_of_tile(lowered: Lowered, cycles: int, tile: int) -> int:
     for attempt in range(4 * max(cycles, 2).bit_length()):
         distance = (tile - below[0]) / (above[0] - below[0]) if attempt % 2 == 0 else 0.5
         guess = max(below[1], int(below[1] + distance * (above[1] - below[1])) - grown * reach // 2)
-        starts = _starts(lowered, (guess, guess + grown * reach), grown * PROBE_ROWS)
+        starts = _starts(named, (guess, guess + grown * reach), grown * PROBE_ROWS)
         if tile in starts:
             return starts[tile]
         earlier = [(n, cycle) for n, cycle in starts.items() if n < tile]
@@ -62,12 +62,12 @@ def start_of_tile(lowered: Lowered, cycles: int, tile: int) -> int:
     raise AssertionError("a tile that no op takes up")
 
 
-def _starts(lowered: Lowered, window: tuple[int, int], most: int) -> dict[int, int]:
+def _starts(named: NamedProgram, window: tuple[int, int], most: int) -> dict[int, int]:
     """Tiles that are taken up in a window, with the cycle. A tile whose first repetition is not seen is left
     out.
     """
-    lead = lead_of(lowered)
-    log, _ = log_of(lowered, *window, most)
+    lead = lead_of(named)
+    log, _ = log_of(named, *window, most)
     rows = log[(log[:, col.LOG_KIND] == col.OP_ROW) & (log[:, col.WHAT] == lead)]
     found: dict[int, int] = {}
     for record, start in rows[:, [col.LOG_RECORD, col.START]].tolist():

@@ -7,18 +7,15 @@ that the middle of a run of a million million cycles is as near as its beginning
 from typing import NamedTuple
 
 from mappings.check import Problem
-from sim.cycle.answer import Timing, design_of, time_design
-from sim.cycle.nest import nests_of
-from sim.cycle.program import Design
-from sim.design.experiment import Experiment, stack
-from sim.engine.analytical import evaluate
+from sim.cycle.answer import DesignTiming, design_of, time_design
+from sim.cycle.choice import CycleDesign
+from sim.design.experiment import Experiment
 from sim.engine.cycle.columns import ARRAYS, CAUSES, IDLE, LATENCY, OFF_CHIP, SERVERS
-from sim.lower.lowering import lower
-from sim.simulation.flow import IllegalMapping, simulate_all
+from sim.simulation.flow import IllegalMapping, count
 from sim.timeline.log import log_of, start_of_tile
 from sim.timeline.runs import Piece, Sequence
-from sim.timeline.spans import Reading
-from sim.timeline.types import Lane, Span, Stretch, Timeline
+from sim.timeline.spans import LogReading
+from sim.timeline.types import Span, Stretch, Timeline, TimelineLane
 
 MOST_SPANS = 20_000
 
@@ -27,11 +24,11 @@ class TooFewSpans(ValueError):  # noqa: N818 (a number that is too small; the se
     """The wanted number of spans shows nothing."""
 
 
-class _Run(NamedTuple):
+class _TimedRun(NamedTuple):
     """A design with its times."""
 
-    design: Design
-    timing: Timing
+    design: CycleDesign
+    timing: DesignTiming
     sequence: Sequence
 
 
@@ -43,24 +40,19 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
     """
     if most_spans < 1:
         raise TooFewSpans(f"expected room for at least 1 event, got {most_spans}")
-    simulate_all([experiment])  # says what is wrong with the mapping
-    tables = lower(experiment.structure, stack([experiment]))
-    evaluation = evaluate(tables)
+    counted = count(experiment)
     try:
-        timing = time_design(experiment, tables, evaluation)
+        design = design_of(experiment, counted.tables, counted.evaluation)
+        timing = time_design(design)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
-    design = design_of(experiment, tables, evaluation)
-    start = tuple(int(n) for n in tables.extents[0])
-    sequence = Sequence.of(
-        design.walk, start, nests_of(experiment.mapping, experiment.tree, experiment.cascade), timing.runs
-    )
-    run = _Run(design, timing, sequence)
+    sequence = Sequence.of(design.walk, design.nests, timing.runs)
+    run = _TimedRun(design, timing, sequence)
     first, wanted_last = window_of(run, wanted or Stretch())
     spans, last = _spans_of(run, first, wanted_last, most_spans)
     if last <= first:
         raise TooFewSpans(f"expected room for all that happens in one cycle, got {most_spans}")
-    machine = design.builder.machine
+    machine = design.chains.machine
     return Timeline(
         cycles=timing.cycles,
         tiles=sequence.total.tiles,
@@ -76,15 +68,15 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
     )
 
 
-def _lanes(experiment: Experiment, timing: Timing) -> tuple[Lane, ...]:
+def _lanes(experiment: Experiment, timing: DesignTiming) -> tuple[TimelineLane, ...]:
     age: dict[str, int] = {}
     for nest in timing.runs:
-        for slot, lag in zip(nest.lowered.nest.slots, nest.lowered.order.lags, strict=True):
+        for slot, lag in zip(nest.named.nest.slots, nest.named.order.lags, strict=True):
             age.setdefault(slot.leaf.einsum, lag)
-    return tuple(Lane(leaf.einsum, leaf.array, age[leaf.einsum]) for leaf in experiment.tree.leaves)
+    return tuple(TimelineLane(leaf.einsum, leaf.array, age[leaf.einsum]) for leaf in experiment.tree.leaves)
 
 
-def window_of(run: _Run, wanted: Stretch) -> tuple[int, int]:
+def window_of(run: _TimedRun, wanted: Stretch) -> tuple[int, int]:
     """First and last cycle of a stretch; ValueError where none of it lies in the run."""
     total = run.sequence.total
     whole = run.timing.cycles if wanted.unit == "cycles" else total.tiles
@@ -103,14 +95,14 @@ def window_of(run: _Run, wanted: Stretch) -> tuple[int, int]:
     return _cycle_of(run, start), _cycle_of(run, end)
 
 
-def _cycle_of(run: _Run, tile: int) -> int:
+def _cycle_of(run: _TimedRun, tile: int) -> int:
     """Cycle in which a tile is taken up; that of the end for the one past the last."""
     for piece in run.sequence.between("tiles", tile, tile + 1):
-        return piece.before.cycles + start_of_tile(piece.run.lowered, piece.run.run.cycles, tile - piece.before.tiles)
+        return piece.before.cycles + start_of_tile(piece.run.named, piece.run.run.cycles, tile - piece.before.tiles)
     return run.timing.cycles
 
 
-def _tile_at(run: _Run, cycle: int) -> int:
+def _tile_at(run: _TimedRun, cycle: int) -> int:
     """The newest tile at a cycle, by the tiles that its run has taken up in proportion."""
     for piece in run.sequence.between("cycles", cycle, cycle + 1):
         share = (cycle - piece.before.cycles) / piece.run.run.cycles
@@ -118,16 +110,14 @@ def _tile_at(run: _Run, cycle: int) -> int:
     return run.sequence.total.tiles - 1
 
 
-def _spans_of(run: _Run, first: int, last: int, most: int) -> tuple[tuple[Span, ...], int]:
+def _spans_of(run: _TimedRun, first: int, last: int, most: int) -> tuple[tuple[Span, ...], int]:
     """Everything from `first` on, up to the returned cycle: what can be shown with so many spans."""
     spans: list[Span] = []
     for piece in run.sequence.between("cycles", first, last):
         here = max(first - piece.before.cycles, 0), min(last, piece.end) - piece.before.cycles
         since = max(0, here[0] - _longest_latency(piece))
-        log, complete = log_of(
-            piece.run.lowered, since, here[1], most - len(spans) + _most_rows(piece, here[0] - since)
-        )
-        found = Reading(run.design, piece, since, complete).spans(log.tolist())
+        log, complete = log_of(piece.run.named, since, here[1], most - len(spans) + _most_rows(piece, here[0] - since))
+        found = LogReading(run.design, piece, since, complete).spans(log.tolist())
         spans += [span.within(first, last) for span in found if span.start < last and span.end > first]
         spans += _idle_arrays(run, piece, piece.before.cycles + here[0], piece.before.cycles + complete)
         if complete < here[1] or len(spans) > most:
@@ -140,26 +130,26 @@ def _spans_of(run: _Run, first: int, last: int, most: int) -> tuple[tuple[Span, 
 
 def _longest_latency(piece: Piece) -> int:
     """Cycles before a window in which a result may have left that is on its way inside it."""
-    return int(piece.run.lowered.program.tables["OP_TABLE"][:, LATENCY].max())
+    return int(piece.run.named.program.tables["OP_TABLE"][:, LATENCY].max())
 
 
 def _most_rows(piece: Piece, cycles: int) -> int:
     """Rows of the log that so many cycles fill at most, whatever happens: no track ends more than an op and a
     stall a cycle.
     """
-    sizes = piece.run.lowered.program.sizes
+    sizes = piece.run.named.program.sizes
     return 2 * (sizes[ARRAYS] + sizes[SERVERS]) * (cycles + 1)
 
 
-def _idle_arrays(run: _Run, piece: Piece, start: int, end: int) -> list[Span]:
+def _idle_arrays(run: _TimedRun, piece: Piece, start: int, end: int) -> list[Span]:
     """Arrays that have no part in a nest."""
-    working = {slot.leaf.array for slot in piece.run.lowered.nest.slots}
+    working = {slot.leaf.array for slot in piece.run.named.nest.slots}
     arrays = [array.name for array in run.design.machine.architecture.arrays]
     idle, tile = CAUSES[IDLE], piece.before.tiles
     return [Span(array, "stall", idle, start, end, tile) for array in arrays if array not in working and end > start]
 
 
-def _unplaced(run: _Run, first: int, last: int) -> list[Span]:
+def _unplaced(run: _TimedRun, first: int, last: int) -> list[Span]:
     """Transfers of tiles that stay for whole runs of nests: counted between runs, all shown after the last
     one.
     """
@@ -173,11 +163,11 @@ def _unplaced(run: _Run, first: int, last: int) -> list[Span]:
     return [*stalls, Span(root, "fill", "tiles that stay for whole nests", start, last, tiles)]
 
 
-def _cut(spans: list[Span], design: Design, last: int, most: int) -> tuple[tuple[Span, ...], int]:
+def _cut(spans: list[Span], design: CycleDesign, last: int, most: int) -> tuple[tuple[Span, ...], int]:
     """The first spans, by start, with all that happens up to where they end; by track and start."""
     spans.sort(key=lambda span: span.start)
     if len(spans) > most:
         last = min(last, spans[most].start)
     kept = [span.within(0, last) for span in spans if span.start < last]
-    order = [*(array.name for array in design.machine.architecture.arrays), *design.builder.machine.memories]
+    order = [*(array.name for array in design.machine.architecture.arrays), *design.chains.machine.memories]
     return tuple(sorted(kept, key=lambda span: (order.index(span.track), span.start, span.kind))), last

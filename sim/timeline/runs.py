@@ -11,12 +11,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from sim.cycle.answer import NestRun
-from sim.cycle.extents import Extents, Walk
 from sim.cycle.nest import Nest
 from sim.engine.cycle import columns as col
+from sim.lower.walk import Extents, Walk
 
 
-class Amount(NamedTuple):
+class Elapsed(NamedTuple):
     """Cycles and tiles, of something or before it."""
 
     cycles: int
@@ -28,12 +28,12 @@ class Piece:
     """One run of one nest: what came before it, and the iterations (loop, number) of the loops around it."""
 
     run: NestRun
-    before: Amount
+    before: Elapsed
     outer: tuple[tuple[int, int], ...]
 
     @property
     def tiles(self) -> int:
-        return self.run.lowered.program.sizes[col.RECORDS]
+        return self.run.named.program.sizes[col.RECORDS]
 
     @property
     def end(self) -> int:
@@ -45,27 +45,30 @@ class Sequence:
     """All runs of all nests in order. `runs`: those of each nest by the extents of its tiles."""
 
     walk: Walk
-    start: Extents
-    nests: list[Nest]
+    nests: tuple[Nest, ...]
     runs: list[dict[Extents, NestRun]]
-    _amounts: dict[tuple[tuple[int, ...], int, Extents], Amount] = field(default_factory=dict)
+    _amounts: dict[tuple[tuple[int, ...], int, Extents], Elapsed] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, walk: Walk, start: Extents, nests: list[Nest], runs: tuple[NestRun, ...]) -> "Sequence":
+    def of(cls, walk: Walk, nests: tuple[Nest, ...], runs: tuple[NestRun, ...]) -> "Sequence":
         """`runs` as `sim.cycle.answer.Timing` has them: by nest, then by extents."""
         left = iter(runs)
-        by_extents = [{extents: next(left) for extents in walk.variants_below(start, nest.outer)} for nest in nests]
+        by_extents = [
+            {extents: next(left) for extents in walk.variants_below(walk.whole, nest.outer)} for nest in nests
+        ]
         assert next(left, None) is None, "more runs than extents"
-        return cls(walk, start, nests, by_extents)
+        return cls(walk, nests, by_extents)
 
     @property
-    def total(self) -> Amount:
-        return self._amount(tuple(range(len(self.nests))), 0, self.start)
+    def total(self) -> Elapsed:
+        return self._amount(tuple(range(len(self.nests))), 0, self.walk.whole)
 
     def between(self, unit: str, first: int, last: int) -> Iterator[Piece]:
         """Runs with a cycle (tile) from `first` on and before `last`; at least the one in which `first` lies."""
         everything = tuple(range(len(self.nests)))
-        yield from self._pieces(everything, self.start, Amount(0, 0), (), (Amount._fields.index(unit), first, last))
+        yield from self._pieces(
+            everything, self.walk.whole, Elapsed(0, 0), (), (Elapsed._fields.index(unit), first, last)
+        )
 
     def _parts(self, members: tuple[int, ...], depth: int) -> Iterator[tuple[int | None, tuple[int, ...]]]:
         """Neighbours under a common loop at this depth, and nests that have none there."""
@@ -75,7 +78,7 @@ class Sequence:
             else:
                 yield from ((None, (n,)) for n in group)
 
-    def _amount(self, members: tuple[int, ...], depth: int, extents: Extents) -> Amount:
+    def _amount(self, members: tuple[int, ...], depth: int, extents: Extents) -> Elapsed:
         key = (members, depth, extents)
         if key not in self._amounts:
             cycles = tiles = 0
@@ -83,20 +86,20 @@ class Sequence:
                 if loop is None:
                     run = self.runs[group[0]][extents]
                     cycles += run.run.cycles
-                    tiles += run.lowered.program.sizes[col.RECORDS]
+                    tiles += run.named.program.sizes[col.RECORDS]
                     continue
                 for times, inside in self.walk.cases(extents, loop):
                     one = self._amount(group, depth + 1, inside)
                     cycles += times * one.cycles
                     tiles += times * one.tiles
-            self._amounts[key] = Amount(cycles, tiles)
+            self._amounts[key] = Elapsed(cycles, tiles)
         return self._amounts[key]
 
     def _pieces(
         self,
         members: tuple[int, ...],
         extents: Extents,
-        before: Amount,
+        before: Elapsed,
         outer: tuple[tuple[int, int], ...],
         wanted: tuple[int, int, int],
     ) -> Iterator[Piece]:
@@ -121,5 +124,5 @@ class Sequence:
                 before = here
 
 
-def _after(before: Amount, one: Amount, times: int) -> Amount:
-    return Amount(before.cycles + times * one.cycles, before.tiles + times * one.tiles)
+def _after(before: Elapsed, one: Elapsed, times: int) -> Elapsed:
+    return Elapsed(before.cycles + times * one.cycles, before.tiles + times * one.tiles)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sim.cycle.program import Design
+from sim.cycle.choice import CycleDesign
 from sim.engine.cycle import columns as col
 from sim.timeline.runs import Piece
 from sim.timeline.types import Coordinate, Kind, Span
@@ -16,7 +16,7 @@ from sim.timeline.types import Coordinate, Kind, Span
 TRANSFERS: tuple[Kind, ...] = ("fill", "drain", "read", "write")
 
 
-class Row(NamedTuple):
+class LogRow(NamedTuple):
     """A row of the log."""
 
     kind: int
@@ -28,17 +28,17 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class LogReading:
     """What a piece's log is read with; `first` and `last` bound the rows, in cycles of the piece."""
 
-    design: Design
+    design: CycleDesign
     piece: Piece
     first: int
     last: int
 
     def spans(self, log: list[list[int]]) -> Iterator[Span]:
         """All spans of a log, in no order, with the cycles of the whole run."""
-        rows = [Row(*row) for row in log]
+        rows = [LogRow(*row) for row in log]
         ops = [row for row in rows if row.kind == col.OP_ROW]
         stalls = [row for row in rows if row.kind == col.STALL_ROW]
         repeats = self._repetitions(ops)
@@ -50,9 +50,9 @@ class Reading:
 
     @property
     def sizes(self) -> dict[int, int]:
-        return self.piece.run.lowered.program.sizes
+        return self.piece.run.named.program.sizes
 
-    def _array(self, ops: list[tuple[Row, int | None]], stalls: list[Row]) -> Iterator[Span]:
+    def _array(self, ops: list[tuple[LogRow, int | None]], stalls: list[LogRow]) -> Iterator[Span]:
         at = 0
         for row, repeat in ops:
             while at < len(stalls) and stalls[at].end <= row.start:
@@ -68,10 +68,10 @@ class Reading:
                 current = next(following, None)
             yield self._stall(stall, current[0] if current else None)
 
-    def _op(self, row: Row, repeat: int | None, stalls: list[Row]) -> Iterator[Span]:
+    def _op(self, row: LogRow, repeat: int | None, stalls: list[LogRow]) -> Iterator[Span]:
         """Cycles in which points are issued, and the result on its way out."""
-        lowered = self.piece.run.lowered
-        name, tables = lowered.ops[row.what], lowered.program.tables
+        named = self.piece.run.named
+        name, tables = named.ops[row.what], named.program.tables
         amount = tables["AMOUNTS"][self._variant(row), row.what].tolist()
         span = self._span(row, "points", name, self._op_place(row, repeat))
         span = replace(span, age=int(tables["OP_TABLE"][row.what, col.LAG]))
@@ -90,43 +90,43 @@ class Reading:
             leaving = row._replace(start=row.end, end=row.end + latency)
             yield replace(self._span(leaving, "result", name, span.place), age=span.age)
 
-    def _stall(self, row: Row, op: Row | None) -> Span:
+    def _stall(self, row: LogRow, op: LogRow | None) -> Span:
         """With the op that is held up, where the window shows it."""
         span = self._span(row, "stall", col.CAUSES[row.what], ())
         if op is None:
             return span
-        lowered = self.piece.run.lowered
-        age = int(lowered.program.tables["OP_TABLE"][op.what, col.LAG])
-        span = replace(span, beyond=lowered.ops[op.what], place=self._op_place(op, None), age=age)
+        named = self.piece.run.named
+        age = int(named.program.tables["OP_TABLE"][op.what, col.LAG])
+        span = replace(span, beyond=named.ops[op.what], place=self._op_place(op, None), age=age)
         return replace(span, tile=self._tile(op))
 
-    def _transfer(self, row: Row) -> Span:
-        lowered, kind = self.piece.run.lowered, TRANSFERS[row.kind - col.TRANSFER_ROW]
+    def _transfer(self, row: LogRow) -> Span:
+        named, kind = self.piece.run.named, TRANSFERS[row.kind - col.TRANSFER_ROW]
         if kind in ("fill", "drain"):
-            keep = lowered.keeps[row.what]
-            parts = self.design.builder.space.parts_of_tensor(keep.keep.tensor)
-            place = self._place(row, lowered.nest.loops[: keep.depth], parts)
+            keep = named.keeps[row.what]
+            parts = self.design.chains.space.parts_of_tensor(keep.keep.tensor)
+            place = self._place(row, named.nest.loops[: keep.depth], parts)
             return replace(self._span(row, kind, keep.keep.tensor, place), beyond=keep.keep.memory)
-        name = lowered.ops[row.what]
+        name = named.ops[row.what]
         return replace(self._span(row, kind, name, self._op_place(row, None)), beyond=name)
 
-    def _span(self, row: Row, kind: Kind, name: str, place: tuple[Coordinate, ...]) -> Span:
-        lowered, offset = self.piece.run.lowered, self.piece.before.cycles
-        machine = self.design.builder.machine
-        arrays = list(dict.fromkeys(slot.leaf.array for slot in lowered.nest.slots))
+    def _span(self, row: LogRow, kind: Kind, name: str, place: tuple[Coordinate, ...]) -> Span:
+        named, offset = self.piece.run.named, self.piece.before.cycles
+        machine = self.design.chains.machine
+        arrays = list(dict.fromkeys(slot.leaf.array for slot in named.nest.slots))
         track = machine.memories[row.track] if kind in TRANSFERS else arrays[row.track]
         start, end = max(row.start, self.first), min(row.end, self.last)
         is_cut = row.start < self.first or row.end > self.last
         return Span(track, kind, name, start + offset, end + offset, self._tile(row), place, is_cut=is_cut)
 
-    def _tile(self, row: Row) -> int:
+    def _tile(self, row: LogRow) -> int:
         return self.piece.before.tiles + row.record
 
     # where a row stands in the loops
 
     def _iterations(self, record: int) -> tuple[list[int], list[int]]:
         """Iteration of every loop of the nest, and the variant of the tile at every depth."""
-        tables = self.piece.run.lowered.program.tables
+        tables = self.piece.run.named.program.tables
         below, trips, child = tables["RECORDS_BELOW"], tables["TRIPS"], tables["CHILD"]
         found, variants = [], [0]
         for loop in range(self.sizes[col.DEPTH]):
@@ -138,40 +138,37 @@ class Reading:
             variants.append(int(child[variant, loop, int(found[-1] == last)]))
         return found, variants
 
-    def _variant(self, row: Row) -> int:
-        depth = int(self.piece.run.lowered.program.tables["OP_TABLE"][row.what, col.DEPTH_OF])
+    def _variant(self, row: LogRow) -> int:
+        depth = int(self.piece.run.named.program.tables["OP_TABLE"][row.what, col.DEPTH_OF])
         return self._iterations(row.record)[1][depth]
 
-    def _op_place(self, row: Row, repeat: int | None) -> tuple[Coordinate, ...]:
-        lowered = self.piece.run.lowered
-        name = lowered.ops[row.what]
-        slot = next(slot for slot in lowered.nest.slots if slot.leaf.einsum == name)
-        loops = tuple(loop for n, loop in enumerate(lowered.nest.loops[: slot.depth]) if n not in slot.guard)
+    def _op_place(self, row: LogRow, repeat: int | None) -> tuple[Coordinate, ...]:
+        named = self.piece.run.named
+        name = named.ops[row.what]
+        slot = next(slot for slot in named.nest.slots if slot.leaf.einsum == name)
+        loops = tuple(loop for n, loop in enumerate(named.nest.loops[: slot.depth]) if n not in slot.guard)
         place = self._place(row, loops, None)
         if repeat is None or len(slot.group_loops) != 1:
             return place
         return (*place, *self._coordinates(((slot.group_loops[0], repeat),), None))
 
-    def _place(self, row: Row, loops: tuple[int, ...], parts: frozenset[int] | None) -> tuple[Coordinate, ...]:
+    def _place(self, row: LogRow, loops: tuple[int, ...], parts: frozenset[int] | None) -> tuple[Coordinate, ...]:
         """Coordinates along these loops of the nest and the loops around it; of these parts of ranks alone."""
-        numbers = dict(zip(self.piece.run.lowered.nest.loops, self._iterations(row.record)[0], strict=True))
+        numbers = dict(zip(self.piece.run.named.nest.loops, self._iterations(row.record)[0], strict=True))
         return self._coordinates((*self.piece.outer, *((loop, numbers[loop]) for loop in loops)), parts)
 
     def _coordinates(
         self, iterations: tuple[tuple[int, int], ...], parts: frozenset[int] | None
     ) -> tuple[Coordinate, ...]:
         """First element along every variable: loops over one variable add up."""
-        walk, tree = self.design.walk, self.design.builder.tree
-        elements: dict[str, int] = {}
-        for loop, iteration in iterations:
-            tile = walk.loops[loop]
-            if parts is None or tile.part in parts:
-                unit = walk.sizes[walk.space.parts[tile.part].unit]
-                variable = tree.loops[loop].variable
-                elements[variable] = elements.get(variable, 0) + iteration * tile.tile // unit
-        return tuple(Coordinate(*item) for item in elements.items())
+        positions: dict[str, int] = {}
+        for number, iteration in iterations:
+            loop = self.design.walk.loops[number]
+            if parts is None or loop.part in parts:
+                positions[loop.variable] = positions.get(loop.variable, 0) + iteration * loop.step
+        return tuple(Coordinate(*item) for item in positions.items())
 
-    def _repetitions(self, ops: list[Row]) -> list[int | None]:
+    def _repetitions(self, ops: list[LogRow]) -> list[int | None]:
         """Which repetition of its record every op row is; None where the window shows neither the first nor
         the last.
         """
@@ -183,7 +180,7 @@ class Reading:
         newest = {op: record for op, record in seen}  # noqa: C416 (the same)
         found: list[int | None] = [None] * len(ops)
         for (op, record), places in seen.items():
-            table = self.piece.run.lowered.program.tables["AMOUNTS"]
+            table = self.piece.run.named.program.tables["AMOUNTS"]
             repeats = int(table[self._variant(ops[places[0]]), op, col.REPEATS])
             if self.first == 0 or record != oldest[op]:
                 first = 0
@@ -195,15 +192,15 @@ class Reading:
                 found[place] = first + n
         return found
 
-    def _rows(self, row: Row) -> tuple[tuple[str, int, int], ...]:
+    def _rows(self, row: LogRow) -> tuple[tuple[str, int, int], ...]:
         """Row accesses at the start of each slot of its points: (memory, accesses, cycles of a slot)."""
-        tables, variant = self.piece.run.lowered.program.tables, self._variant(row)
+        tables, variant = self.piece.run.named.program.tables, self._variant(row)
         counts = tables["ROW_ACCESSES"][variant, row.what, col.POINT_STAGE].tolist()
         cycles = int(tables["AMOUNTS"][variant, row.what, col.CYCLES])
         return tuple((m, n, cycles) for m, n in zip(self.design.machine.ported, counts, strict=True) if n)
 
 
-def _gaps(start: int, end: int, stalls: list[Row]) -> Iterator[tuple[int, int]]:
+def _gaps(start: int, end: int, stalls: list[LogRow]) -> Iterator[tuple[int, int]]:
     """What stalls, in order, leave of a stretch."""
     for stall in stalls:
         if stall.start > start:

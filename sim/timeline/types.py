@@ -66,7 +66,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class TimelineLane:
     """An Einsum as its schedule has it: which array issues it, and how many tiles behind the newest."""
 
     einsum: str
@@ -89,7 +89,7 @@ class Timeline:
     arrays: tuple[str, ...]
     memories: tuple[str, ...]  # outermost first
     ports: tuple[tuple[str, int], ...]  # memories whose ports count
-    lanes: tuple[Lane, ...]  # in the order of the mapping
+    lanes: tuple[TimelineLane, ...]  # in the order of the mapping
     unplaced_cycles: int  # of transfers between runs of nests, which the engine counts but places nowhere
 
     @property

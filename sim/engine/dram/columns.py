@@ -7,16 +7,18 @@ beside their numbers.
 NEVER = 1 << 62  # a cycle that does not come
 
 # Commands. Row commands come over the row bus, reads and writes over the column bus; a shared bus is both.
-ACT, PRE, READ, WRITE, PRE_ALL, REF_ALL, REF_BANK, KINDS = 0, 1, 2, 3, 4, 5, 6, 7
-COMMANDS = ("ACT", "PRE", "RD", "WR", "PREA", "REF", "REFpb")
+ACT, PRE, READ, WRITE, PRE_ALL, REF_ALL, REF_BANK, REF_SAME, KINDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
+COMMANDS = ("ACT", "PRE", "RD", "WR", "PREA", "REF", "REFpb", "REFsb")
 
-# Where a constraint holds after a command: its bank, its bank group, its channel; or from the fourth-last ACT on.
-BANK, GROUP, CHANNEL, FOUR_ACTIVATES = 0, 1, 2, 3
+# Where a constraint holds after a command: its bank, its bank group, its channel; from the fourth-last ACT on; or the
+# banks of its number in every group.
+BANK, GROUP, CHANNEL, FOUR_ACTIVATES, SAME_BANKS = 0, 1, 2, 3, 4
 
 # What a command waited for.
 CAUSES = (
-    "arrival", "refresh due", "command bus", "tRCD", "tRP", "tRAS", "tRC", "tRRD_S", "tRRD_L", "tFAW", "tCCD_S",
-    "tCCD_L", "tRTP", "tWR", "tRTW", "tWTR_S", "tWTR_L", "tPPD", "tRP_ab", "tRFC", "tRFC_pb", "tRREFD",
+    "arrival", "refresh due", "command bus", "tRCDRD", "tRCDWR", "tRP", "tRAS", "tRC", "tRRD_S", "tRRD_L", "tFAW",
+    "tCCD_S", "tCCD_L", "tCCD_S_WR", "tCCD_L_WR", "tRTP", "tWR", "tRTW", "tWTR_S", "tWTR_L", "tPPD", "tRP_ab", "tRFC",
+    "tRFC_pb", "tRFC_sb", "tRREFD", "tPBR2PBR",
 )  # fmt: skip
 ARRIVAL, REFRESH_DUE, COMMAND_BUS = 0, 1, 2
 
@@ -26,19 +28,22 @@ ARRIVAL_CYCLE, BANK_OF, ROW_OF, IS_WRITE = 0, 1, 2, 3
 # Columns of `constraints: i8[constraint, column]`, sorted by the earlier command.
 FOLLOWING, SCOPE, CYCLES, CAUSE = 0, 1, 2, 3
 
-# Places of `settings: i8[...]`; the last two are the first of KINDS places each.
-BANKS, GROUPS, WINDOW, READ_DONE, WRITE_DONE, REFRESH, REFRESH_CYCLES = 0, 1, 2, 3, 4, 5, 6
-BUS_OF, LENGTH_OF, SETTINGS = 7, 7 + KINDS, 7 + 2 * KINDS
-NO_REFRESH, REFRESH_ALL, REFRESH_BANK = 0, 1, 2  # values of settings[REFRESH]
+# Places of `settings: i8[...]`; the last two are the first of KINDS places each. REFRESH is the command that refreshes,
+# NO_REFRESH if none does. The banks take SHARES of it in turn: one of them closes and refreshes every SHARES-th bank.
+# The last activate of another bank comes so many cycles BEFORE_REFRESH, or BEFORE_CLOSING the first of its banks.
+BANKS, GROUPS, WINDOW, READ_DONE, WRITE_DONE, REFRESH, REFRESH_CYCLES, SHARES = 0, 1, 2, 3, 4, 5, 6, 7
+BEFORE_REFRESH, BEFORE_CLOSING = 8, 9
+BUS_OF, LENGTH_OF, SETTINGS = 10, 10 + KINDS, 10 + 2 * KINDS
+NO_REFRESH = -1
 
 # Columns of `places: i8[place, column]`. Its rows are the banks, the bank groups, the channel, the row bus, the column
 # bus and the state of the run. READY and WHY are the first of KINDS columns each: the first cycle at which a command is
 # legal as far as the place is concerned, and the constraint that says so; a bus has one such cycle. Then, of a bank and
 # its queue (slots are numbers, -1 is none):
 READY, WHY = 0, KINDS
-OPEN_ROW, HEAD, TAIL, READ_HIT, WRITE_HIT, OPENED_AS, CONFLICT, GROUP_PLACE, LISTED = 14, 15, 16, 17, 18, 19, 20, 21, 22
-LIST = 23  # of row i: the i-th bank that has a queue
-WANTS, WANTS_FOR, PLACE_COLUMNS = 24, 25, 26  # the command that a bank with a queue asks for, and its slot
+OPEN_ROW, HEAD, TAIL, READ_HIT, WRITE_HIT, OPENED_AS, CONFLICT, GROUP_PLACE, LISTED = 16, 17, 18, 19, 20, 21, 22, 23, 24
+LIST = 25  # of row i: the i-th bank that has a queue
+WANTS, WANTS_FOR, PLACE_COLUMNS = 26, 27, 28  # the command that a bank with a queue asks for, and its slot
 CHANNEL_ROW, BUS_ROW, STATE_ROW, OTHER_PLACES = 4, 3, 1, 4  # rows from the end; behind banks and groups there are four
 
 # Columns of `slots: i8[slot, column]`, the window: a request, and its neighbours in the queue of its bank.

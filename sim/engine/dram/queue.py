@@ -2,7 +2,7 @@
 
 Every bank remembers its oldest read and its oldest write of the open row, so that choosing the next command looks at
 one entry for each bank in use and never at the whole window. Everywhere: places: i8[place, column]; slots: i8[slot,
-column], linked by number (see `dram_columns`).
+column], linked by number (see `columns`).
 """
 
 from sim.engine.dram.columns import (

@@ -3,8 +3,8 @@
 At every step the command that is legal soonest is issued; among those of one cycle a refresh first, then reads and
 writes of open rows, then activates and precharges, each oldest first (Rixner et al., ISCA 2000). A bank with requests
 of its open row asks for the oldest of them, another one for an activate or a precharge for its oldest request. A
-refresh that is due comes before everything: for all banks at once no other command is issued until it is, for one bank
-no other activate.
+refresh that is due comes before everything: for all banks at once no other command is issued until it is, for some of
+them no activate that would delay it.
 
 The distances between successive commands add up to the whole run, and each is charged to what the later command waited
 for. All mutable state lies in two tables: every array handed to a compiled function costs two reference counts.
@@ -19,6 +19,8 @@ from sim.engine.dram.columns import (
     AT,
     BANKS,
     BECAUSE,
+    BEFORE_CLOSING,
+    BEFORE_REFRESH,
     BUS_OF,
     BUS_ROW,
     CHANNEL_ROW,
@@ -51,10 +53,8 @@ from sim.engine.dram.columns import (
     READ_DONE,
     READY,
     REF_ALL,
-    REF_BANK,
+    REF_SAME,
     REFRESH,
-    REFRESH_ALL,
-    REFRESH_BANK,
     REFRESH_CYCLES,
     REFRESH_DUE,
     REFRESHED,
@@ -62,6 +62,7 @@ from sim.engine.dram.columns import (
     REQUEST,
     ROW,
     SERVED,
+    SHARES,
     SLOT_COLUMNS,
     STATE_ROW,
     WANTS,
@@ -72,7 +73,7 @@ from sim.engine.dram.columns import (
     WRITE_HIT,
 )
 from sim.engine.dram.queue import admit_arrived, close_row, open_row, remove_hit
-from sim.engine.dram.timing import cause_of, first_legal_cycle, idle_places, push
+from sim.engine.dram.timing import cause_of, first_legal_cycle, idle_places, last_to_allow, push, push_twins
 from sim.engine.jit import compiled
 
 ROW_COMMAND = 1 << 60  # added to a request's number: column commands go first
@@ -83,7 +84,7 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
     """Serve the requests of one channel.
 
     requests: i8[request, (arrival cycle, bank, row, is write)], arrivals never decrease; constraints: i8[constraint,
-    column], spans: i8[kind + 1] and settings: i8[...] are those of `dram_columns`. Fills finish: i8[request], cycle
+    column], spans: i8[kind + 1] and settings: i8[...] are those of `columns`. Fills finish: i8[request], cycle
     after the last beat; counts: i8[place]; waits: i8[kind, cause], cycles; trace: i8[command, column], while it has
     rows.
     """
@@ -98,7 +99,7 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
         if places[state, PENDING] == 1:
             cycle, kind, bank, slot = choose_refreshing(places, slots, settings)
         else:
-            cycle, kind, bank, slot = choose(places, slots, settings, -1)
+            cycle, kind, bank, slot = choose(places, slots, settings, -1, NEVER)
         if min(places[state, ARRIVES], places[state, DUE]) <= cycle:
             move_on(places)
             admit_arrived(requests, places, slots)
@@ -127,6 +128,8 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
         elif kind == PRE_ALL:
             close_all(places, settings)
         else:
+            if kind == REF_SAME:
+                push_twins(places, constraints, spans, settings, bank, cycle)
             counts[REFRESHED] += 1
             finish_refresh(places, settings)
     counts[LAST_COMMAND] = places[state, LAST]
@@ -134,11 +137,10 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
 
 @compiled
 def next_due(settings, refreshes):
-    """Cycle of the next refresh; those of single banks share the interval evenly."""
+    """Cycle of the next refresh; those of parts of the banks share the interval evenly."""
     if settings[REFRESH] == NO_REFRESH:
         return NEVER
-    shares = settings[BANKS] if settings[REFRESH] == REFRESH_BANK else 1
-    return (refreshes + 1) * settings[REFRESH_CYCLES] // shares
+    return (refreshes + 1) * settings[REFRESH_CYCLES] // settings[SHARES]
 
 
 @compiled
@@ -173,30 +175,35 @@ def move_on(places):
 @compiled
 def choose_refreshing(places, slots, settings):
     """As `choose`, while a refresh is pending: it goes first, and holds back what would keep it waiting."""
-    bank, kind = 0, REF_ALL
-    if settings[REFRESH] == REFRESH_BANK:
-        bank = places[places.shape[0] - STATE_ROW, REFRESHES] % settings[BANKS]
-        kind = REF_BANK if places[bank, OPEN_ROW] < 0 else PRE
-    else:
-        for other in range(settings[BANKS]):
-            if places[other, OPEN_ROW] >= 0:
-                kind = PRE_ALL
     now = places[places.shape[0] - STATE_ROW, NOW]
-    cycle = max(now, first_legal_cycle(places, settings, kind, bank))
-    if settings[REFRESH] == REFRESH_ALL:
+    kind, shares = settings[REFRESH], settings[SHARES]
+    first = places[places.shape[0] - STATE_ROW, REFRESHES] % shares
+    cycle, bank = NEVER, first
+    for other in range(first, settings[BANKS], shares):
+        if places[other, OPEN_ROW] >= 0:
+            kind = PRE_ALL if settings[REFRESH] == REF_ALL else PRE
+            closes = max(now, first_legal_cycle(places, settings, kind, other))
+            if closes < cycle:
+                cycle, bank = closes, other
+    if kind == settings[REFRESH]:
+        bank = last_to_allow(places, settings, kind, first, shares)
+        cycle = max(now, first_legal_cycle(places, settings, kind, bank))
+    if settings[REFRESH] == REF_ALL:
         return cycle, kind, bank, -1
-    other_cycle, other_kind, other_bank, slot = choose(places, slots, settings, bank)
+    # An activate of another bank must not keep the refresh waiting.
+    until = cycle - (settings[BEFORE_REFRESH] if kind == settings[REFRESH] else settings[BEFORE_CLOSING])
+    other_cycle, other_kind, other_bank, slot = choose(places, slots, settings, first, until)
     if other_cycle < cycle:
         return other_cycle, other_kind, other_bank, slot
     return cycle, kind, bank, -1
 
 
 @compiled
-def choose(places, slots, settings, refreshing):
+def choose(places, slots, settings, refreshing, until):
     """The next command, as (cycle, command, bank, slot); cycle NEVER if nothing waits.
 
-    refreshing: a bank to leave alone, and then no bank is activated; -1 if there is none. What a bank asks for is kept
-    (`dram_queue.ask`): branches that find it out here would be mispredicted at every step.
+    refreshing: the first of the banks to leave alone, -1 if there is none; until: the last cycle for an activate. What
+    a bank asks for is kept (`queue.ask`): branches that find it out here would be mispredicted at every step.
     """
     state, channel, bus = places.shape[0] - STATE_ROW, places.shape[0] - CHANNEL_ROW, places.shape[0] - BUS_ROW
     for kind in range(PRE_ALL):
@@ -213,7 +220,9 @@ def choose(places, slots, settings, refreshing):
             other = max(other, places[state, FLOORS + WRITE])
             if other < cycle or (other == cycle and slots[write, REQUEST] < slots[slot, REQUEST]):
                 cycle, kind, slot = other, WRITE, write
-        if cycle > best_cycle or (refreshing >= 0 and (bank == refreshing or kind == ACT)):
+        if cycle > best_cycle or (kind == ACT and cycle > until):
+            continue
+        if refreshing >= 0 and (bank - refreshing) % settings[SHARES] == 0:
             continue
         rank = slots[slot, REQUEST] + (0 if kind in (READ, WRITE) else ROW_COMMAND)
         if cycle < best_cycle or rank < best_rank:

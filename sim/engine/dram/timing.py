@@ -28,7 +28,9 @@ from sim.engine.dram.columns import (
     OTHER_PLACES,
     PLACE_COLUMNS,
     READY,
+    REF_SAME,
     RING,
+    SAME_BANKS,
     SCOPE,
     STATE_ROW,
     WHY,
@@ -38,7 +40,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def idle_places(settings):
-    """places: i8[place, column] of a channel on which nothing has happened yet (see `dram_columns`)."""
+    """places: i8[place, column] of a channel on which nothing has happened yet (see `columns`)."""
     banks, groups = settings[BANKS], settings[GROUPS]
     places = np.zeros((banks + groups + OTHER_PLACES, PLACE_COLUMNS), np.int64)
     for bank in range(banks):
@@ -55,6 +57,16 @@ def first_legal_cycle(places, settings, kind, bank):
     bus = places.shape[0] - BUS_ROW + settings[BUS_OF + kind]
     narrow = max(places[bank, column], places[places[bank, GROUP_PLACE], column])
     return max(narrow, max(places[places.shape[0] - CHANNEL_ROW, column], places[bus, READY]))
+
+
+@compiled
+def last_to_allow(places, settings, kind, first, step):
+    """Of every `step`-th bank from `first` on, the one that allows the command last; the first of several."""
+    last = first
+    for bank in range(first, settings[BANKS], step):
+        if places[bank, READY + kind] > places[last, READY + kind]:
+            last = bank
+    return last
 
 
 @compiled
@@ -76,6 +88,8 @@ def cause_of(places, settings, kind, bank, cycle, otherwise):
 def push(places, constraints, spans, settings, kind, bank, cycle):
     """Delay what a command at `cycle` delays.
 
+    Of a refresh of a bank of every group `push_twins` does the rest: with its loops in here, this function would not be
+    inlined, which costs a quarter of the speed.
     constraints: i8[constraint, column], sorted by the earlier command; spans: i8[kind + 1], first constraint of each.
     """
     channel, state = places.shape[0] - CHANNEL_ROW, places.shape[0] - STATE_ROW
@@ -95,10 +109,24 @@ def push(places, constraints, spans, settings, kind, bank, cycle):
             # The next ACT is the fourth after the oldest of the ring.
             acts = places[state, ACTS]
             until = places[state, RING + acts % 4] + constraints[i, CYCLES] if acts >= 4 else 0
+        elif scope == SAME_BANKS:
+            place = bank
         following = constraints[i, FOLLOWING]
         if until > places[place, READY + following]:
             places[place, READY + following] = until
             places[place, WHY + following] = constraints[i, CAUSE]
+
+
+@compiled
+def push_twins(places, constraints, spans, settings, bank, cycle):
+    """Delay what a refresh of the bank's number in every group delays in the other groups; as `push`."""
+    per_group = settings[BANKS] // settings[GROUPS]
+    for other in range(bank % per_group, settings[BANKS], per_group):
+        for i in range(spans[REF_SAME], spans[REF_SAME + 1]):
+            column, until = READY + constraints[i, FOLLOWING], cycle + constraints[i, CYCLES]
+            if constraints[i, SCOPE] == SAME_BANKS and until > places[other, column]:
+                places[other, column] = until
+                places[other, column + WHY - READY] = constraints[i, CAUSE]
 
 
 @compiled
@@ -111,8 +139,13 @@ def play(commands, constraints, spans, settings, issued):
     cycle = 0
     for i in range(commands.shape[0]):
         kind, bank = commands[i, 0], commands[i, 1]
+        if kind == REF_SAME:
+            per_group = settings[BANKS] // settings[GROUPS]
+            bank = last_to_allow(places, settings, kind, bank % per_group, per_group)
         earliest = first_legal_cycle(places, settings, kind, bank)
         issued[i, 1] = cause_of(places, settings, kind, bank, earliest, 0) if earliest >= max(cycle, 1) else 0
         cycle = max(cycle, earliest)
         issued[i, 0] = cycle
         push(places, constraints, spans, settings, kind, bank, cycle)
+        if kind == REF_SAME:
+            push_twins(places, constraints, spans, settings, bank, cycle)

@@ -1,9 +1,9 @@
 """A verification as text: what was run, a table for each precision and reference, and the verdict in sentences."""
 
-from sim.functional.compare import Comparison
+from sim.functional.compare import TensorComparison
 from sim.functional.exponential import polynomial_error
 from sim.functional.precision import PRECISIONS
-from sim.functional.verification import Design, Verification
+from sim.functional.verification import Verification, VerifiedDesign
 from sim.report.design.simulation_table import TextTable
 
 MOST_FAILURES = 6
@@ -26,7 +26,7 @@ def verification_heading(found: Verification) -> str:
     return "\n".join(lines)
 
 
-def sizes_text(design: Design) -> str:
+def sizes_text(design: VerifiedDesign) -> str:
     """Sizes that were run, with those given where they were cut: `B 1 of 64, E 64`."""
     given = dict(design.given)
     parts = [
@@ -36,7 +36,7 @@ def sizes_text(design: Design) -> str:
     return ", ".join(parts)
 
 
-def exponential_text(design: Design) -> str:
+def exponential_text(design: VerifiedDesign) -> str:
     """How each array that runs one computes its exponential."""
     by_kind: dict[int, list[str]] = {}
     for array, exponential in design.exponentials.items():
@@ -75,25 +75,25 @@ def verification_tables(found: Verification) -> tuple[TextTable, ...]:
 HEADER = ("tensor", "worst on", "error", "bound", "largest", "of bound", "worst element", "found", "expected")
 
 
-def is_unbounded(row: Comparison) -> bool:
+def is_unbounded(row: TensorComparison) -> bool:
     """Whether most of a tensor has no finite bound."""
     return row.unbounded > row.elements / 2
 
 
-def worst_by_tensor(rows: list[Comparison]) -> list[Comparison]:
+def worst_by_tensor(rows: list[TensorComparison]) -> list[TensorComparison]:
     """Of each tensor the comparison with the largest error; beyond its bound, with the largest share of it."""
 
-    def badness(row: Comparison) -> tuple[bool, float, float]:
+    def badness(row: TensorComparison) -> tuple[bool, float, float]:
         return (not row.passes, 0.0 if row.passes else row.share_of_bound, row.relative_error)
 
-    worst: dict[str, Comparison] = {}
+    worst: dict[str, TensorComparison] = {}
     for row in rows:
         name = row.subject.tensor
         worst[name] = max(worst.get(name, row), row, key=badness)
     return list(worst.values())
 
 
-def _cells(row: Comparison) -> tuple[str, ...]:
+def _cells(row: TensorComparison) -> tuple[str, ...]:
     return (
         row.subject.tensor,
         row.subject.inputs,
