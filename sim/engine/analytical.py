@@ -38,6 +38,7 @@ class Evaluation(NamedTuple):
     points: np.ndarray  # [design, leaf]
     busy_cycles: np.ndarray  # [design, leaf]
     active_pe_cycles: np.ndarray  # [design, leaf]
+    leaf_memory_cycles: np.ndarray  # [design, leaf, memory], time that a memory takes for an Einsum's words
     resource_cycles: np.ndarray  # [design, array + memory + 1], cycles of latency that each resource sets; last: drains
     latency_cycles: np.ndarray  # [design]
 
@@ -70,6 +71,7 @@ def evaluate(tables: Tables) -> Evaluation:
         points,
         busy_cycles,
         points * tables.machine.cycles_per_point,
+        memory_cycles(tables, counts, flow_bytes, np.arange(points.shape[1]), points.shape[1]),
         resource_cycles,
         resource_cycles.sum(axis=1),
     )
@@ -123,11 +125,10 @@ def times(tables: Tables, counts: np.ndarray, busy_cycles: np.ndarray, flow_byte
         if leaf >= 0:
             steps = counts[:, shape.leaves[leaf, LeafColumn.STEPS]]
             drains[:, phase] = steps * tables.machine.drain_cycles[:, shape.leaves[leaf, LeafColumn.ARRAY]]
-    memory = memory_cycles(tables, flow_bytes)
+    memory = memory_cycles(tables, counts, flow_bytes, shape.leaves[:, LeafColumn.PHASE], phases)
     busiest = busiest_core(tables, counts)[:, None]
     compute *= busiest[:, :, None]
     drains *= busiest
-    memory *= np.where(shape.in_core, busiest, 1.0)[:, None, :]
     if shape.per_phase:
         return phase_times(np.concatenate([compute, memory, drains[:, :, None]], axis=2))
     no_memory = np.zeros_like(memory)
@@ -147,14 +148,20 @@ def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
     return np.ceil(dealt / tables.machine.cores) / dealt
 
 
-def memory_cycles(tables: Tables, flow_bytes: np.ndarray) -> np.ndarray:
-    """f8[design, phase, memory]: time that each memory needs for the words of the Einsums of each phase."""
+def memory_cycles(
+    tables: Tables, counts: np.ndarray, flow_bytes: np.ndarray, part_of_leaf: np.ndarray, parts: int
+) -> np.ndarray:
+    """f8[design, part, memory]: time that each memory needs for the words of the Einsums of each part of the run.
+
+    part_of_leaf: i8[leaf], below `parts`: its phase, or the leaf itself. Of a memory in every core the time is that of
+    the busiest one.
+    """
     shape, machine = tables.shape, tables.machine
-    phases, memories = shape.drains.size, shape.parents.size
-    phase = shape.leaves[shape.flows[:, FlowColumn.EINSUM], LeafColumn.PHASE]
-    group = phase * memories + shape.flows[:, FlowColumn.MEMORY]
-    moved = sum_by(flow_bytes, group, phases * memories).reshape(-1, phases, memories)
-    return moved / machine.bandwidth_bytes_per_s[:, None, :] * machine.clock_hz[:, None, None]
+    memories = shape.parents.size
+    group = part_of_leaf[shape.flows[:, FlowColumn.EINSUM]] * memories + shape.flows[:, FlowColumn.MEMORY]
+    moved = sum_by(flow_bytes, group, parts * memories).reshape(-1, parts, memories)
+    cycles = moved / machine.bandwidth_bytes_per_s[:, None, :] * machine.clock_hz[:, None, None]
+    return cycles * np.where(shape.in_core, busiest_core(tables, counts)[:, None], 1.0)[:, None, :]
 
 
 def phase_times(candidates: np.ndarray) -> np.ndarray:

@@ -10,12 +10,13 @@ with the reach of its users in steps (1: all of them work on the same tile). Tho
 take each other's place, so one less is held. Inside a step all pieces of the steps between are held.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from sim.engine.columns import KeepColumn, SpanColumn
 from sim.engine.counting import count_words
+from sim.engine.extents import cut, trips
 from sim.engine.tables import RowTables, Tables
 
 
@@ -112,13 +113,13 @@ def _steps_of_tile(tables: Tables, stays: np.ndarray) -> np.ndarray:
     outermost first, -1 ends.
     """
     steps = np.ones(tables.extents.shape[0], np.int64)
-    extents: dict[int, list[np.ndarray]] = {}
+    extents: dict[int, list[Any]] = {}
     for loop, changes in stays[stays[:, 0] >= 0]:
-        root, tile = int(tables.shape.tiles.loop_rank[loop]), tables.loop_tiles[:, loop]
+        root, tile = int(tables.shape.tiles.loop_rank[loop]), cast(Any, tables.loop_tiles[:, loop])
         cases = extents.get(root, [tables.extents[:, root]])  # full tiles and ragged ones; 0 where there is none
-        trips = np.array([-(-case // tile) for case in cases])
-        least = np.where(trips > 0, trips, trips.max(axis=0)).min(axis=0)
-        steps = np.where(changes & (trips.max(axis=0) > 1), 1, steps * least)
-        extents[root] = [np.minimum(case, tile) for case in cases]
-        extents[root] += [np.where(case > tile, case % tile, 0) for case in cases]
+        times = np.array([trips(case, tile) for case in cases])
+        least = np.where(times > 0, times, times.max(axis=0)).min(axis=0)
+        steps = np.where(changes & (times.max(axis=0) > 1), 1, steps * least)
+        full = [np.minimum(case, tile) for case in cases]
+        extents[root] = full + [cut(case, tile)[1] for case in cases]
     return steps

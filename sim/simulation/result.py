@@ -37,9 +37,11 @@ class SimulationResult:
     area_by_component_um2: dict[str, float]
     traffic_bytes: Traffic  # memory -> read, write
     traffic_by_tensor_bytes: dict[str, Traffic]  # tensor -> memory -> read, write
+    traffic_by_einsum_bytes: dict[str, Traffic]  # Einsum -> memory -> read, write
     utilization: dict[str, float]
     utilization_by_einsum: dict[str, dict[str, float]]  # array -> Einsum
     busy_cycles_by_einsum: dict[str, float]
+    memory_cycles_by_einsum: dict[str, dict[str, float]]  # memory -> Einsum, time for its words at peak bandwidth
     cycles_by_resource: dict[str, float]  # which resource sets how much of the latency
     footprint_bytes: dict[str, float]
     warnings: tuple[str, ...]
@@ -73,9 +75,11 @@ class SimulationResult:
             "area_by_component_um2": self.area_by_component_um2,
             "traffic_bytes": self.traffic_bytes,
             "traffic_by_tensor_bytes": self.traffic_by_tensor_bytes,
+            "traffic_by_einsum_bytes": self.traffic_by_einsum_bytes,
             "utilization": self.utilization,
             "utilization_by_einsum": self.utilization_by_einsum,
             "busy_cycles_by_einsum": self.busy_cycles_by_einsum,
+            "memory_cycles_by_einsum": self.memory_cycles_by_einsum,
             "bound_by": self.bound_by,
             "cycles_by_resource": self.cycles_by_resource,
             "stall_cycles": self.stall_cycles,
@@ -165,6 +169,7 @@ class _Row(NamedTuple):
     points: list[float]
     busy_cycles: list[float]
     active_pe_cycles: list[float]
+    leaf_memory_cycles: list[list[float]]
     resource_cycles: list[float]
     latency_cycles: float
     shares: list[float]
@@ -185,9 +190,11 @@ def _make_result(experiment: Experiment, named: _Names, clock_hz: float, row: _R
         area_by_component_um2=dict(_areas(Same(experiment.architecture))),
         traffic_bytes={name: {"read": read, "write": write} for name, read, write in moved},
         traffic_by_tensor_bytes=_traffic_by_tensor(experiment, named, row),
+        traffic_by_einsum_bytes=_traffic_by_einsum(named, row),
         utilization={array: added(parts.values()) for array, parts in by_einsum.items()},
         utilization_by_einsum=by_einsum,
         busy_cycles_by_einsum=dict(zip(named.einsums, row.busy_cycles, strict=True)),
+        memory_cycles_by_einsum=_memory_cycles(named, row),
         cycles_by_resource=dict(zip(resources, row.resource_cycles, strict=True)),
         footprint_bytes=dict(zip(named.memories, row.footprint_bytes, strict=True)),
         warnings=tuple(_iter_warnings(experiment, named, row)),
@@ -216,9 +223,30 @@ def _energy_by_einsum(named: _Names, row: _Row) -> dict[str, float]:
 def _traffic_by_tensor(experiment: Experiment, named: _Names, row: _Row) -> dict[str, Traffic]:
     traffic: dict[str, Traffic] = {tensor.name: {} for tensor in experiment.cascade.tensors}
     for (tensor, memory, direction, _), moved_bytes in zip(named.flows, row.flow_bytes, strict=True):
-        moved = traffic[tensor].setdefault(memory, {"read": 0.0, "write": 0.0})
-        moved[direction] += moved_bytes
+        _add_traffic(traffic[tensor], memory, direction, moved_bytes)
     return traffic
+
+
+def _traffic_by_einsum(named: _Names, row: _Row) -> dict[str, Traffic]:
+    traffic: dict[str, Traffic] = {einsum: {} for einsum in named.einsums}
+    for (_, memory, direction, leaf), moved_bytes in zip(named.flows, row.flow_bytes, strict=True):
+        _add_traffic(traffic[named.einsums[leaf]], memory, direction, moved_bytes)
+    return traffic
+
+
+def _add_traffic(traffic: Traffic, memory: str, direction: str, moved_bytes: float) -> None:
+    traffic.setdefault(memory, {"read": 0.0, "write": 0.0})[direction] += moved_bytes
+
+
+def _memory_cycles(named: _Names, row: _Row) -> dict[str, dict[str, float]]:
+    """Of every memory the Einsums that move words there."""
+    cycles: dict[str, dict[str, float]] = {memory: {} for memory in named.memories}
+    used = {(leaf, memory) for _, memory, _, leaf in named.flows}
+    for leaf, (einsum, times) in enumerate(zip(named.einsums, row.leaf_memory_cycles, strict=True)):
+        for memory, spent in zip(named.memories, times, strict=True):
+            if (leaf, memory) in used:
+                cycles[memory][einsum] = spent
+    return cycles
 
 
 def _iter_warnings(experiment: Experiment, named: _Names, row: _Row) -> Iterator[str]:

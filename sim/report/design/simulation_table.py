@@ -20,8 +20,9 @@ class TextTable(NamedTuple):
 
 def simulation_tables(result: SimulationResult) -> tuple[TextTable, ...]:
     """The tables of one result, the most asked first."""
-    tables = (summary_table(result), array_table(result), memory_table(result), einsum_table(result))
-    return (*tables, stall_table(result)) if result.stall_cycles else tables
+    tables = [summary_table(result), array_table(result), memory_table(result), einsum_table(result)]
+    tables += [traffic_table(result)] + ([stall_table(result)] if result.stall_cycles else [])
+    return tuple(tables)
 
 
 def heading(result: SimulationResult) -> str:
@@ -98,6 +99,25 @@ def einsum_table(result: SimulationResult) -> TextTable:
         for leaf in result.experiment.tree.leaves
     )
     return TextTable("Einsums", ("Einsum", "array", "busy cycles", "utilization", "energy"), rows)
+
+
+def traffic_table(result: SimulationResult) -> TextTable:
+    """What each Einsum moves in every memory, and how long the memory takes for it at its bandwidth; "-" where nothing
+    limits it.
+    """
+    rows = tuple(
+        (
+            memory.name,
+            einsum,
+            _bytes(moved["read"]),
+            _bytes(moved["write"]),
+            f"{cycles:,.0f}" if memory.bandwidth_bits_per_s is not None else "-",
+        )
+        for memory in result.experiment.architecture.memories
+        for einsum, cycles in result.memory_cycles_by_einsum[memory.name].items()
+        if any((moved := result.traffic_by_einsum_bytes[einsum][memory.name]).values())
+    )
+    return TextTable("Traffic by Einsum", ("memory", "Einsum", "read", "written", "cycles"), rows)
 
 
 def stall_table(result: SimulationResult) -> TextTable:
