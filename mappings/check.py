@@ -20,6 +20,7 @@ from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.lifetime import iter_lifetime_findings
 from mappings.schedules import iter_schedule_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from mappings.turns import iter_turn_findings
 from mappings.types import Mapping, Node
 from mappings.walk import iter_walk_findings
 
@@ -360,7 +361,8 @@ def _recurrence_problems(
 
 def iter_lifetime_problems(c: Combination) -> Iterator[Problem]:
     """Values are still where they are read, and complete."""
-    yield from (Problem(*finding) for finding in dict.fromkeys(iter_lifetime_findings(c.cascade, c.tree)))
+    for findings in (iter_turn_findings, iter_lifetime_findings):
+        yield from (Problem(*finding) for finding in dict.fromkeys(findings(c.cascade, c.tree)))
 
 
 def iter_schedule_problems(c: Combination) -> Iterator[Problem]:
