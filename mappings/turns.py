@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from einsums.types import Cascade, Einsum
 from mappings.elements import tensor_variables
+from mappings.lifetime import home_of
 from mappings.tree import PlacedKeep, PlacedLeaf, PlacedLoop, ResolvedTree
 
 
@@ -91,7 +92,8 @@ class _Pair:
         """
         own = tensor_variables(self.cascade, keep.tensor)
         rank = self.cascade.scope.iterative_rank.get(keep.tensor)
-        if rank is not None and any(self.reads_old(leaf, keep.tensor) for leaf in self.touching(keep)):
+        lives_here = home_of(self.cascade, self.tree, keep.tensor) == keep
+        if rank is not None and lives_here and any(self.reads_old(leaf, keep.tensor) for leaf in self.touching(keep)):
             own -= {rank.lower()}
         loops = [self.tree.loops[loop] for loop in keep.loops]
         return loops[-1] if loops and loops[-1].variable not in own else None

@@ -22,6 +22,7 @@ WARNING = "warning: energy or area of 'GLB' is interpolated in its technology ta
 KEYS = {
     *("schema", "engine", "experiment", "latency_s", "cycles", "energy_pj", "energy_by_component_pj"),
     *("energy_by_einsum_pj", "area_um2", "area_by_component_um2", "traffic_bytes", "traffic_by_tensor_bytes"),
+    *("traffic_by_einsum_bytes", "memory_cycles_by_einsum"),
     *("utilization", "busy_cycles_by_einsum", "bound_by", "footprint_bytes", "warnings"),
 }
 
@@ -173,7 +174,7 @@ def test_check_of_an_experiment_asks_for_capacity(design: Path) -> None:
     assert out == (
         "machine.yaml: architecture 'small' is fine\n"
         "mapping.yaml: mapping 'rows' is fine\n"
-        "mapping.yaml:19: $.tree.keep.GLB[0]: 'GLB' holds 1 KiB but the tiles it keeps need 2 KiB\n"
+        "mapping.yaml:18: $.tree.keep.GLB: 'GLB' holds 1 KiB but the tiles it keeps need 2 KiB: 2 tiles of S 2 KiB\n"
     )
 
 

@@ -6,8 +6,9 @@ later, so that several of its kind are there at once:
 
 tiles in flight = ceil((steps of a tile - 1 + reach) / steps of a tile)
 
-with the reach of its users in steps (1: all of them work on the same tile). Those that are passed on piece by piece
-take each other's place, so one less is held. Inside a step all pieces of the steps between are held.
+with the reach of its users in steps (1: all of them work on the same tile) and as many steps as a tile stays at the
+least; one, if there never is another. Those that are passed on piece by piece take each other's place, so one less is
+held. Of a tile inside a step all pieces of the steps between are held.
 """
 
 from typing import Any, NamedTuple, cast
@@ -72,7 +73,7 @@ def present_tiles(tables: Tables, counts: np.ndarray) -> np.ndarray:
     spans, keeps = tables.shape.spans, tables.shape.keeps.shape[0]
     phases = np.arange(tables.shape.drains.size)[:, None]
     covers = (spans[:, SpanColumn.FIRST] <= phases) & (phases <= spans[:, SpanColumn.LAST])
-    moments = np.unique(covers, axis=0)
+    moments = covers[np.sort(np.unique(covers, axis=0, return_index=True)[1])]
     present = np.zeros((counts.shape[0], moments.shape[0], keeps), bool)
     for number, span in enumerate(spans):
         holds = np.ones(counts.shape[0], bool)
@@ -101,25 +102,25 @@ def tiles_in_flight(tables: Tables) -> np.ndarray:
     flight = np.ones((tables.extents.shape[0], shape.keeps.shape[0]), np.int64)
     for number, keep in enumerate(shape.keeps):
         if keep[KeepColumn.REACH] > 1:
-            steps = _steps_of_tile(tables, shape.stays[number])
-            flight[:, number] = -(-(steps - 1 + keep[KeepColumn.REACH]) // steps)
+            flight[:, number] = _passing(tables, shape.stays[number], int(keep[KeepColumn.REACH]))
     return flight
 
 
-def _steps_of_tile(tables: Tables, stays: np.ndarray) -> np.ndarray:
-    """i8[design]: steps for which a tile stays, at the least.
+def _passing(tables: Tables, stays: np.ndarray, reach: int) -> np.ndarray:
+    """i8[design]: tiles in flight of one whose users are `reach` steps apart.
 
     stays: i8[position, (loop, whether it runs over a rank of the tensor)], the loops of a step outside the tile,
-    outermost first, -1 ends.
+    outermost first, -1 ends; none for a tile inside a step.
     """
-    steps = np.ones(tables.extents.shape[0], np.int64)
+    stays = stays[stays[:, 0] >= 0]
+    steps, is_only = np.ones(tables.extents.shape[0], np.int64), np.full(tables.extents.shape[0], stays.size > 0)
     extents: dict[int, list[Any]] = {}
-    for loop, changes in stays[stays[:, 0] >= 0]:
+    for loop, changes in stays:
         root, tile = int(tables.shape.tiles.loop_rank[loop]), cast(Any, tables.loop_tiles[:, loop])
         cases = extents.get(root, [tables.extents[:, root]])  # full tiles and ragged ones; 0 where there is none
         times = np.array([trips(case, tile) for case in cases])
+        brings = changes & (times.max(axis=0) > 1)
         least = np.where(times > 0, times, times.max(axis=0)).min(axis=0)
-        steps = np.where(changes & (times.max(axis=0) > 1), 1, steps * least)
-        full = [np.minimum(case, tile) for case in cases]
-        extents[root] = full + [cut(case, tile)[1] for case in cases]
-    return steps
+        steps, is_only = np.where(brings, 1, steps * least), is_only & ~brings
+        extents[root] = [np.minimum(case, tile) for case in cases] + [cut(case, tile)[1] for case in cases]
+    return np.where(is_only, 1, -(-(steps - 1 + reach) // steps))

@@ -218,28 +218,30 @@ class RoomBuilder:
         return one.array == other.array and one.index < other.index
 
     def passes_pieces(self, keep: PlacedKeep) -> bool:
-        """Whether the tile of a step is read, the last time, in the order in which that of a later step is made: both
-        walk it in the same loops, each once, so that pieces can take each other's place.
+        """Whether the tile of a step is read, the last time, in the order in which that of a later step is made.
+
+        Both are passes over it in loops of the same kind, none of which comes back to a piece, so that the passes can
+        go side by side and pieces take each other's place (as `bind` proves of passes that it joins).
         """
         inside = self.inside(keep)
         writer = next((touch.leaf for touch in inside if touch.writes), None)
         if writer is None or keep.loops != self.step_loops or keep.share_group >= 0 or not self.is_home(keep):
             return False
         latest = max(self.stage_of(touch.leaf) for touch in inside)
-        last = [touch.leaf for touch in inside if self.stage_of(touch.leaf) == latest]
-        together = last[0].loops[: last[0].shared]
-        for leaf in last:
-            together = self.common(together, leaf.loops[: leaf.shared])
-        walks = [self.walk(keep, loops) for loops in (writer.loops, together if len(last) > 1 else last[0].loops)]
-        first = [loop[0] for loop in walks if loop]
-        return len(first) == 2 and first[0] == first[1] and first[0][0] in self.variables(keep)
+        passes = [self.pass_of(keep, writer)]
+        passes += [self.pass_of(keep, touch.leaf) for touch in inside if self.stage_of(touch.leaf) == latest]
+        kinds = [[(self.chains.tree.loops[i].variable, self.chains.tree.loops[i].tile) for i in one] for one in passes]
+        is_one_pass = all(one == passes[1] for one in passes[1:])
+        own = self.parts(keep) - self.running_parts(keep)
+        return is_one_pass and kinds[0] == kinds[1] != [] and all(self.tiles.part(loop) in own for loop in passes[0])
 
-    def walk(self, keep: PlacedKeep, loops: tuple[int, ...]) -> list[tuple[str, str]]:
-        """Variables and tiles of the loops inside a kept tile."""
-        placed = (self.chains.tree.loops[loop] for loop in loops[len(keep.loops) :])
-        return [(loop.variable, loop.tile) for loop in placed]
-
-    def variables(self, keep: PlacedKeep) -> frozenset[str]:
-        """Of the ranks over which a tile extends."""
-        space = self.chains.space
-        return frozenset(space.parts[part].rank.lower() for part in self.parts(keep) - self.running_parts(keep))
+    def pass_of(self, keep: PlacedKeep, leaf: PlacedLeaf) -> tuple[int, ...]:
+        """The loops inside a kept tile that a leaf shares with all that run in the outermost of them."""
+        depth = len(keep.loops)
+        if leaf.shared == depth:
+            return ()
+        found = leaf.loops[: leaf.shared]
+        for other in self.chains.tree.leaves:
+            if leaf.loops[depth] in other.loops:
+                found = self.common(found, other.loops[: other.shared])
+        return found[depth:]
