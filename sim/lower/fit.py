@@ -115,4 +115,4 @@ def size_text(size_bytes: float) -> str:
     for unit, factor in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if size_bytes >= factor:
             return f"{size_bytes / factor:.6g} {unit}"
-    return f"{np.ceil(size_bytes):g} B"
+    return f"{size_bytes:.6g} B"
