@@ -5,7 +5,7 @@ leaves open; `Expression` is the small arithmetic that area formulas, tile sizes
 Nothing here reads files.
 """
 
-from arch.area import area_um2, area_with_registers_um2, without_area
+from arch.area import with_registers, without_area
 from arch.cores import Calibration, Cores, Pipes
 from arch.energy import AccessCost, Technology, TechnologyRow, lookup, resolve_technology
 from arch.expression import Expression, check_names, evaluate, parse_expression
@@ -30,8 +30,6 @@ __all__ = [
     "Pipes",
     "Technology",
     "TechnologyRow",
-    "area_um2",
-    "area_with_registers_um2",
     "check_names",
     "evaluate",
     "exact_quantity",
@@ -40,5 +38,6 @@ __all__ = [
     "parse_expression",
     "parse_quantity",
     "resolve_technology",
+    "with_registers",
     "without_area",
 ]

@@ -5,21 +5,17 @@ YAML keys are short (`size`, `clock`) and carry units in their values; Python na
 `model_validate(model.model_dump())` to the last bit.
 """
 
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
 
 from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
-from arch.names import nearest
+from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
-from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, SizeBits
-
-
-def whole(value: float) -> float:
-    """Integers where the value is one, so that tile arithmetic stays exact."""
-    return int(value) if float(value).is_integer() else value
-
+from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
+from einsums.names import nearest
 
 _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
 
@@ -33,20 +29,31 @@ class Drain(BaseModel):
     cycles: Formula
 
 
-class Array(BaseModel):
+class Array(Numbered):
     """A grid of equal processing elements, its register file and what each element can do in one slot."""
 
     model_config = FROZEN
+    derived_numbers = (
+        MachineNumber(key="pes", times="copies", symbols=(("pes", 1),)),
+        MachineNumber(key="drain_cycles"),
+        MachineNumber(key="pe_area_um2"),
+        MachineNumber(key="area", of="area_um2", times="copies"),
+    )
 
     kind: Literal["array"] = "array"
     name: Identifier
     parent: Identifier
-    rows: Count
-    columns: Count
+    rows: Annotated[Count, MachineNumber(symbols=(("rows", 1),), enters="time, area")]
+    columns: Annotated[Count, MachineNumber(symbols=(("columns", 1),), enters="time, area")]
     registers: Identifier
     operations: Annotated[tuple[Operation, ...], _OperationsByName]
     drain: Drain | None = None
-    interconnect_area_um2: AreaUm2 = Field(0.0, alias="interconnect_area")  # for each column
+    interconnect_area_um2: Annotated[AreaUm2, MachineNumber(enters="area, for each column")] = Field(
+        0.0, alias="interconnect_area"
+    )
+    leakage_w: Annotated[
+        PowerW, MachineNumber(times="copies", is_quiet=True, enters="energy, all the time, of the whole array")
+    ] = Field(0.0, alias="leakage")
     source: str
 
     @model_validator(mode="after")
@@ -70,7 +77,17 @@ class Array(BaseModel):
     @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
         """What a formula of this array may read."""
-        return (("rows", self.rows), ("columns", self.columns), ("pes", self.pes))
+        return symbols_of(self)
+
+    @property
+    def pe_area_um2(self) -> float:
+        """Area of one processing element; an operation made of others adds nothing."""
+        return sum(operation.area_um2 for operation in self.operations)
+
+    @property
+    def area_um2(self) -> float:
+        """Area of all elements and their interconnect, registers not included."""
+        return self.pes * self.pe_area_um2 + self.columns * self.interconnect_area_um2
 
     @property
     def drain_cycles(self) -> float:
@@ -121,7 +138,7 @@ class Array(BaseModel):
         return sum(count * self.energy_pj_of(operation.name) for operation, count in self.resolve(operators))
 
 
-class Memory(BaseModel):
+class Memory(Numbered):
     """A memory that reads and writes whole rows; with `per_pe_of`, one beside every element of an array.
 
     A file gives the size, or depth and width (entries x bits), or neither: then the memory is unbounded.
@@ -132,23 +149,51 @@ class Memory(BaseModel):
     kind: Literal["memory"] = "memory"
     name: Identifier
     parent: Identifier | None = None
-    declared_size_bits: SizeBits | None = Field(None, alias="size")
-    declared_depth: Count | None = Field(None, alias="depth")
-    width_bits: SizeBits | None = Field(None, alias="width")
-    declared_row_bits: SizeBits | None = Field(None, alias="row")
-    banks: Count = 1
-    ports: Count = 1
-    declared_bandwidth_bits_per_s: BandwidthBitsPerS | None = Field(None, alias="bandwidth")
+    declared_size_bits: Annotated[
+        SizeBits | None,
+        MachineNumber(
+            "size_bits", math.inf, "one", (("size_bytes", 8), ("size_bits", 1)), enters="capacity, technology"
+        ),
+    ] = Field(None, alias="size")
+    declared_depth: Annotated[
+        Count | None, MachineNumber("depth", symbols=(("depth", 1),), enters="capacity, with the width")
+    ] = Field(None, alias="depth")
+    width_bits: Annotated[SizeBits | None, MachineNumber(enters="capacity, with the depth; row")] = Field(
+        None, alias="width"
+    )
+    declared_row_bits: Annotated[
+        SizeBits | None, MachineNumber("row_bits", symbols=(("row_bits", 1),), enters="energy of a byte, row accesses")
+    ] = Field(None, alias="row")
+    banks: Annotated[Count, MachineNumber(symbols=(("banks", 1),), enters="row accesses at once")] = 1
+    ports: Annotated[Count, MachineNumber(symbols=(("ports", 1),), enters="row accesses at once")] = 1
+    declared_bandwidth_bits_per_s: Annotated[
+        BandwidthBitsPerS | None,
+        MachineNumber("bandwidth_bits_per_s", math.inf, symbols=(("bandwidth_bits_per_s", 1),), enters="time"),
+    ] = Field(None, alias="bandwidth")
     timing: DramTiming | None = None  # of a DRAM; its peak then takes the place of the bandwidth
-    read_pj: EnergyPj | None = Field(None, alias="read_energy")
-    write_pj: EnergyPj | None = Field(None, alias="write_energy")
+    read_pj: Annotated[EnergyPj | None, MachineNumber(times="charged", enters="energy, for each row read")] = Field(
+        None, alias="read_energy"
+    )
+    write_pj: Annotated[EnergyPj | None, MachineNumber(times="charged", enters="energy, for each row written")] = Field(
+        None, alias="write_energy"
+    )
+    leakage_w: Annotated[
+        PowerW, MachineNumber(times="copies", is_quiet=True, enters="energy, all the time, of each instance")
+    ] = Field(0.0, alias="leakage")
     technology: str | None = None
-    area: AreaOrFormula | None = None
+    area: Annotated[
+        AreaOrFormula | None,
+        MachineNumber("area_um2", 0.0, "copies", enters="area, of each instance", dimension="area"),
+    ] = None
     per_pe_of: Identifier | None = None
-    energy_instances: Literal["all"] | Count = "all"
-    drains_charged: bool = True  # whether reading a finished tile on its way out costs energy
+    energy_instances: Annotated[
+        Literal["all"] | Count, MachineNumber("charged_instances", math.inf, is_varied=False, enters="energy of rows")
+    ] = "all"
+    # Whether reading a finished tile on its way out costs energy.
+    drains_charged: Annotated[bool, MachineNumber(is_varied=False, enters="energy of rows read by drains")] = True
     interpolated: bool = False  # set when energies or area come from between two rows of a technology table
-    extrapolated: bool = False  # set when they come from outside it
+    # Set when they come from outside it.
+    extrapolated: Annotated[bool, MachineNumber(is_varied=False)] = False
     source: str
 
     @model_validator(mode="after")
@@ -211,17 +256,12 @@ class Memory(BaseModel):
     @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
         """What a formula of this memory may read; what is unbounded or not given is absent."""
-        size_bits = self.size_bits
-        values = (
-            ("size_bytes", None if size_bits is None else size_bits / 8),
-            ("size_bits", size_bits),
-            ("row_bits", self.row_bits),
-            ("banks", self.banks),
-            ("ports", self.ports),
-            ("depth", self.depth),
-            ("bandwidth_bits_per_s", self.bandwidth_bits_per_s),
-        )
-        return tuple((name, whole(value)) for name, value in values if value is not None)
+        return symbols_of(self)
+
+    @property
+    def charged_instances(self) -> int | None:
+        """For how many instances energy is charged; None for all of them."""
+        return None if self.energy_instances == "all" else self.energy_instances
 
     @property
     def area_um2(self) -> float | None:

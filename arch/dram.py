@@ -12,10 +12,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainValidator, TypeAdapter, model_validator
 
-from arch.fields import Count, Identifier, Problem, refuse_at, validated_by_name
-from arch.names import nearest
+from arch.fields import Count, Identifier, LocatedProblem, refuse_at, validated_by_name
 from arch.operation import FROZEN
 from arch.quantity import FrequencyHz, SizeBits, TimeS
+from einsums.names import nearest
 
 # Name: what it separates. Times are minimal distances between the first cycles of two commands, unless said otherwise.
 REQUIRED_TIMINGS = {
@@ -151,7 +151,7 @@ class DramTiming(BaseModel):
         refuse_at(type(self).__name__, list(self._iter_order_problems()))
         return self
 
-    def _iter_name_problems(self) -> Iterator[Problem]:
+    def _iter_name_problems(self) -> Iterator[LocatedProblem]:
         given = {timing.name for timing in self.timings}
         unknown = sorted(given - TIMINGS.keys())
         for name in unknown:
@@ -176,13 +176,13 @@ class DramTiming(BaseModel):
         if needed is not None and needed not in given:
             yield ("refresh",), f"refresh {self.refresh} needs the timing '{needed}', which is not given"
 
-    def _iter_size_problems(self) -> Iterator[Problem]:
+    def _iter_size_problems(self) -> Iterator[LocatedProblem]:
         if self.burst_bits % 8:
             yield ("burst",), f"expected a burst of whole bytes, got {self.burst_bits:g} bit"
         elif self.row_bits % self.burst_bits:
             yield ("row",), f"a row of {self.row_bits:g} bit is no whole number of bursts of {self.burst_bits:g} bit"
 
-    def _iter_order_problems(self) -> Iterator[Problem]:
+    def _iter_order_problems(self) -> Iterator[LocatedProblem]:
         for name in ("tCCD_S", "tCCD_S_WR"):
             short = self.cycles_of(name)
             if short < self.burst_cycles and self.given(name):

@@ -13,10 +13,10 @@ from typing import NamedTuple, Self
 from pydantic import BaseModel, Field, model_validator
 
 from arch.fields import Count
-from arch.names import nearest
 from arch.operation import FROZEN
 from arch.quantity import AreaUm2, EnergyPj, LengthNm, SizeBits, exact_quantity
 from arch.types import Architecture, Memory
+from einsums.names import nearest
 
 
 class TechnologyRow(BaseModel):

@@ -18,16 +18,16 @@ from fractions import Fraction
 from typing import Any
 
 from arch.functions import ARITIES, SCALAR_FUNCTIONS
-from arch.names import nearest
 from arch.quantity import dimension_of_unit, size_units_bytes
+from einsums.names import nearest
 from einsums.tokens import POWER, Cursor, Token, Tokenizer, UnknownCharacterError
 
 __all__ = [
     "SCALAR_FUNCTIONS",
-    "Call",
     "Expression",
+    "FormulaCall",
+    "FormulaNumber",
     "Name",
-    "Number",
     "Text",
     "check_names",
     "evaluate",
@@ -45,7 +45,7 @@ _TOKENIZER = Tokenizer((*_COMPARISONS, *POWER, "//", *"+-*/%(),"), dotted_names=
 
 
 @dataclass(frozen=True)
-class Number:
+class FormulaNumber:
     """A literal; sizes are already in bytes."""
 
     value: int | float
@@ -66,14 +66,14 @@ class Name:
 
 
 @dataclass(frozen=True)
-class Call:
+class FormulaCall:
     """An operator or a function applied to arguments."""
 
     function: str
     arguments: tuple["Node", ...]
 
 
-Node = Number | Text | Name | Call
+Node = FormulaNumber | Text | Name | FormulaCall
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _iter_names(node: Node) -> Iterator[str]:
     match node:
         case Name(name):
             yield name
-        case Call(_, arguments):
+        case FormulaCall(_, arguments):
             for argument in arguments:
                 yield from _iter_names(argument)
 
@@ -140,7 +140,7 @@ class _Parser(Cursor):
     def left_to_right(self, symbols: Mapping[str, str], operand: Callable[[], Node]) -> Node:
         node = operand()
         while symbol := self.take(*symbols):
-            node = Call(symbols[symbol], (node, operand()))
+            node = FormulaCall(symbols[symbol], (node, operand()))
         return node
 
     def disjunction(self) -> Node:
@@ -151,7 +151,7 @@ class _Parser(Cursor):
 
     def negation(self) -> Node:
         if self.take("not"):
-            return Call("not", (self.nested(self.negation),))
+            return FormulaCall("not", (self.nested(self.negation),))
         return self.comparison()
 
     def comparison(self) -> Node:
@@ -159,7 +159,7 @@ class _Parser(Cursor):
         symbol = self.take(*_COMPARISONS)
         if not symbol:
             return left
-        node = Call(_COMPARISONS[symbol], (left, self.sum()))
+        node = FormulaCall(_COMPARISONS[symbol], (left, self.sum()))
         if self.token.text in _COMPARISONS:
             raise self.error("comparisons cannot be chained (use 'and')", self.token)
         return node
@@ -172,7 +172,7 @@ class _Parser(Cursor):
 
     def signed(self) -> Node:
         if self.take("-"):
-            return Call("neg", (self.nested(self.signed),))
+            return FormulaCall("neg", (self.nested(self.signed),))
         if self.take("+"):
             return self.nested(self.signed)
         return self.power()
@@ -180,7 +180,7 @@ class _Parser(Cursor):
     def power(self) -> Node:
         base = self.primary()
         if self.take(*POWER):
-            return Call("**", (base, self.nested(self.signed)))  # binds tighter than a minus on its left only
+            return FormulaCall("**", (base, self.nested(self.signed)))  # binds tighter than a minus on its left only
         return base
 
     def primary(self) -> Node:
@@ -208,12 +208,12 @@ class _Parser(Cursor):
             raise self.error(f"number '{token.text}' is too large", token)
         exact = Fraction(token.text)
         if self.token.kind == "name" and self.token.text not in _KEYWORDS:
-            return Number(_whole(exact * self.size_unit_bytes()))
+            return FormulaNumber(_whole(exact * self.size_unit_bytes()))
         is_whole = exact.denominator == 1 and "." not in mantissa and len(str(exact.numerator)) <= 18
         if is_whole or (exponent and exact.denominator == 1 and exact < 10**18):
-            return Number(int(exact))
+            return FormulaNumber(int(exact))
         try:
-            return Number(float(exact))
+            return FormulaNumber(float(exact))
         except OverflowError as error:
             raise self.error(f"number '{token.text}' is too large", token) from error
 
@@ -240,7 +240,7 @@ class _Parser(Cursor):
                 arguments.append(self.nested(self.disjunction))
         self.close(opening)
         self.check_arity(token, len(arguments))
-        return Call(token.text, tuple(arguments))
+        return FormulaCall(token.text, tuple(arguments))
 
     def check_arity(self, token: Token, count: int) -> None:
         least, most = ARITIES[token.text]
@@ -257,7 +257,7 @@ def parse_expression(source: Any) -> Expression:
     if isinstance(source, (int, float)) and not isinstance(source, bool):
         if source != source or source in (float("inf"), float("-inf")):
             raise ValueError(f"expected an expression or a finite number, got {source}")
-        return Expression(repr(source), Number(source))
+        return Expression(repr(source), FormulaNumber(source))
     if not isinstance(source, str):
         raise ValueError(f"expected an expression or a number, got {source!r}")
     if not source.strip():
@@ -306,11 +306,11 @@ def _calculate(function: str, values: list[Any]) -> Any:
 
 def _evaluate(node: Node, lookup: Callable[[str], Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
     match node:
-        case Number(value) | Text(value):
+        case FormulaNumber(value) | Text(value):
             return value
         case Name(name):
             return lookup(name)
-        case Call(function, arguments):
+        case FormulaCall(function, arguments):
             values = [_evaluate(argument, lookup, functions) for argument in arguments]
             if function in _ARITHMETIC:
                 return _calculate(function, values)

@@ -110,10 +110,10 @@ def validated_by_name(items: TypeAdapter[dict[str, Any]], noun: str) -> Callable
     return validate
 
 
-Problem = tuple[tuple[str, ...], str]
+LocatedProblem = tuple[tuple[str, ...], str]
 
 
-def refuse_at(noun: str, problems: list[Problem]) -> None:
+def refuse_at(noun: str, problems: list[LocatedProblem]) -> None:
     """Raises all problems at once, each at its location inside the noun; nothing when there are none."""
     if not problems:
         return

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from arch.fields import Count, Cycles, Identifier
+from arch.numbers import MachineNumber, Numbered
 from arch.quantity import AreaUm2, EnergyPj
 
 FROZEN = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
@@ -32,7 +33,7 @@ def _parts(value: Any) -> Any:
     return [{"operation": name, "count": count} for name, count in value.items()]
 
 
-class Operation(BaseModel):
+class Operation(Numbered):
     """One action of a processing element: the operators it covers, its cycles, energy and area."""
 
     model_config = FROZEN
@@ -40,9 +41,9 @@ class Operation(BaseModel):
     name: Identifier
     operators: tuple[str, ...]
     also: tuple[tuple[str, ...], ...] = ()
-    cycles: Cycles | None = None
-    energy_pj: EnergyPj | None = Field(None, alias="energy")
-    area_um2: AreaUm2 = Field(0.0, alias="area")
+    cycles: Annotated[Cycles | None, MachineNumber(enters="time")] = None
+    energy_pj: Annotated[EnergyPj | None, MachineNumber(enters="energy")] = Field(None, alias="energy")
+    area_um2: Annotated[AreaUm2, MachineNumber(enters="area, for each element")] = Field(0.0, alias="area")
     made_of: Annotated[tuple[Part, ...], BeforeValidator(_parts)] = ()
     source: str
 

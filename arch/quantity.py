@@ -1,6 +1,6 @@
 """Physical quantities: text with a unit, such as '16 MiB', to one stored unit per dimension and back.
 
-Stored units: bits, bits per second, Hz, pJ, um^2, s, nm. Binary prefixes (KiB = 2^10 B) and decimal ones
+Stored units: bits, bits per second, Hz, pJ, W, um^2, s, nm. Binary prefixes (KiB = 2^10 B) and decimal ones
 (kB = 10^3 B) are different units. Conversion is exact rational arithmetic rounded once, so `exact_quantity`
 and `parse_quantity` are inverses to the last bit. A number without a unit is refused: 16 could be bits,
 bytes or MiB.
@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
-from arch.names import nearest
+from einsums.names import nearest
 
-Dimension = Literal["size", "bandwidth", "frequency", "energy", "area", "time", "length"]
+Dimension = Literal["size", "bandwidth", "frequency", "energy", "power", "area", "time", "length"]
 
 _DECIMAL = {"": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50}
@@ -59,6 +59,7 @@ _UNITS: dict[Dimension, dict[str, Fraction]] = {
     "bandwidth": _bandwidth_units(),
     "frequency": _scaled("Hz", _DECIMAL),
     "energy": _scaled("J", {"": 0} | _BELOW_ONE, stored_exponent=-12),
+    "power": _scaled("W", {"": 0, "k": 3} | _BELOW_ONE),
     "area": _area_units(),
     "time": _scaled("s", {"": 0} | _BELOW_ONE),
     "length": _scaled("m", _BELOW_ONE, stored_exponent=-9),
@@ -70,6 +71,7 @@ _WORDING: dict[Dimension, tuple[str, str, str]] = {
     "bandwidth": ("a bandwidth", "400 GiB/s", "bit/s"),
     "frequency": ("a frequency", "940 MHz", "Hz"),
     "energy": ("an energy", "249.6 pJ", "pJ"),
+    "power": ("a power", "5 W", "W"),
     "area": ("an area", "1 um2", "um2"),
     "time": ("a time", "10 ns", "s"),
     "length": ("a length", "45 nm", "nm"),
@@ -81,6 +83,7 @@ _READABLE: dict[Dimension, tuple[str, ...]] = {
     "bandwidth": ("bit/s", "B/s", "KiB/s", "MiB/s", "GiB/s", "TiB/s", "PiB/s"),
     "frequency": ("Hz", "kHz", "MHz", "GHz", "THz"),
     "energy": ("fJ", "pJ", "nJ", "uJ", "mJ", "J"),
+    "power": ("nW", "uW", "mW", "W", "kW"),
     "area": ("um2", "mm2", "cm2"),
     "time": ("ps", "ns", "us", "ms", "s"),
     "length": ("nm", "um", "mm"),
@@ -210,5 +213,6 @@ BandwidthBitsPerS = Annotated[float, Quantity("bandwidth", positive=True)]
 FrequencyHz = Annotated[float, Quantity("frequency", positive=True)]
 LengthNm = Annotated[float, Quantity("length", positive=True)]
 EnergyPj = Annotated[float, Quantity("energy", positive=False)]
+PowerW = Annotated[float, Quantity("power", positive=False)]
 AreaUm2 = Annotated[float, Quantity("area", positive=False)]
 TimeS = Annotated[float, Quantity("time", positive=False)]

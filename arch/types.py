@@ -7,32 +7,39 @@ All else is arithmetic on its own fields, in the order of the file.
 from collections.abc import Iterator
 from typing import Annotated, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from arch.components import Array, Drain, Memory, whole
+from arch.components import Array, Drain, Memory
 from arch.cores import Calibration, Cores
-from arch.fields import Problem, refuse_at, validated_by_name
-from arch.names import nearest
+from arch.fields import LocatedProblem, refuse_at, validated_by_name
+from arch.numbers import MachineNumber, Numbered, symbols_of
 from arch.operation import FROZEN
-from arch.quantity import FrequencyHz, LengthNm, SizeBits
+from arch.quantity import FrequencyHz, LengthNm, PowerW, SizeBits
+from einsums.names import nearest
 
 __all__ = ["Architecture", "Array", "Component", "Drain", "Memory"]
 
 Component = Memory | Array
+CHIP = "chip"  # what results call the machine's own leakage
 _OfKind = Annotated[Component, Field(discriminator="kind")]
 _ComponentsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, _OfKind]), "component"))
 
 
-class Architecture(BaseModel):
+class Architecture(Numbered):
     """A machine: clock, word, technology node and the tree of its components, in file order."""
 
     model_config = FROZEN
 
     name: str
     description: str = ""
-    clock_hz: FrequencyHz = Field(alias="clock")
-    word_bits: SizeBits = Field(alias="word")
+    clock_hz: Annotated[FrequencyHz, MachineNumber(symbols=(("clock_hz", 1),), enters="time")] = Field(alias="clock")
+    word_bits: Annotated[
+        SizeBits, MachineNumber(symbols=(("word_bytes", 8), ("word_bits", 1)), enters="bytes of every tile")
+    ] = Field(alias="word")
     node_nm: LengthNm = Field(alias="node")
+    leakage_w: Annotated[
+        PowerW | None, MachineNumber(absent=0.0, is_quiet=True, enters="energy, all the time, beside the components'")
+    ] = Field(None, alias="leakage")
     components: Annotated[tuple[Memory | Array, ...], _ComponentsByName]
     cores: Cores | None = None
     calibration: Calibration | None = None
@@ -44,14 +51,17 @@ class Architecture(BaseModel):
         refuse_at(type(self).__name__, problems)
         refuse_at(type(self).__name__, [*self._iter_tree_problems(), *self._iter_instance_problems()])
         refuse_at(type(self).__name__, list(self._iter_core_problems()))
+        if self.leakage_w is not None and CHIP in {component.name for component in self.components}:
+            reason = f"a component is called '{CHIP}', as results call what leaks beside the components"
+            refuse_at(type(self).__name__, [(("leakage",), reason)])
         return self
 
-    def _iter_parent_problems(self) -> Iterator[Problem]:
+    def _iter_parent_problems(self) -> Iterator[LocatedProblem]:
         for component in self.components:
             if component.parent is not None:
                 yield from self._iter_memory_problems(component, "parent", component.parent)
 
-    def _iter_register_problems(self) -> Iterator[Problem]:
+    def _iter_register_problems(self) -> Iterator[LocatedProblem]:
         arrays = {array.name for array in self.arrays}
         for array in self.arrays:
             yield from self._iter_memory_problems(array, "registers", array.registers)
@@ -60,7 +70,7 @@ class Architecture(BaseModel):
                 reason = nearest(memory.per_pe_of, arrays)
                 yield ("components", memory.name, "per_pe_of"), f"unknown array '{memory.per_pe_of}'{reason}"
 
-    def _iter_memory_problems(self, component: Component, key: str, name: str) -> Iterator[Problem]:
+    def _iter_memory_problems(self, component: Component, key: str, name: str) -> Iterator[LocatedProblem]:
         """Why `name` is no memory, at that key of the component."""
         memories = {memory.name for memory in self.memories}
         location = ("components", component.name, key)
@@ -69,7 +79,7 @@ class Architecture(BaseModel):
         elif name not in memories:
             yield location, f"unknown memory '{name}'{nearest(name, memories)}"
 
-    def _iter_tree_problems(self) -> Iterator[Problem]:
+    def _iter_tree_problems(self) -> Iterator[LocatedProblem]:
         roots = [memory.name for memory in self.memories if memory.parent is None]
         if len(roots) != 1:
             found = " and ".join(f"'{name}'" for name in roots) or "none"
@@ -94,7 +104,7 @@ class Architecture(BaseModel):
                 return names
         return []
 
-    def _iter_instance_problems(self) -> Iterator[Problem]:
+    def _iter_instance_problems(self) -> Iterator[LocatedProblem]:
         for array in self.arrays:
             registers = self.memory(array.registers)
             if registers.per_pe_of != array.name:
@@ -108,7 +118,7 @@ class Architecture(BaseModel):
                 location = ("components", memory.name, "energy_instances")
                 yield location, f"expected 'all' or at most {most}, got {charged}"
 
-    def _iter_core_problems(self) -> Iterator[Problem]:
+    def _iter_core_problems(self) -> Iterator[LocatedProblem]:
         if self.cores is None:
             return
         memories, arrays = ({one.name for one in group} for group in (self.memories, self.arrays))
@@ -187,17 +197,7 @@ class Architecture(BaseModel):
         """Whether each core has that component for itself; a machine without cores shares everything."""
         return self.cores is not None and any(one.name == self.cores.memory for one in self.path(name))
 
-    def charged_instances(self, memory: Memory) -> int:
-        """For how many of them energy is charged."""
-        charged = memory.energy_instances
-        return self.instances(memory) if charged == "all" else charged
-
+    @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
-        """Every name an expression on it may read: `GLB.size_bytes`, `PE2D.rows`, `word_bytes`, and so on."""
-        own = (("word_bytes", self.word_bits / 8), ("word_bits", self.word_bits), ("clock_hz", self.clock_hz))
-        found = [(name, whole(value)) for name, value in own]
-        for component in self.components:
-            found += [(f"{component.name}.{name}", value) for name, value in component.symbols]
-            if isinstance(component, Memory) and component.size_bits is not None:
-                found.append((f"{component.name}.size_words", whole(component.size_bits // self.word_bits)))
-        return tuple(found)
+        """What formulas may read of the machine itself; its components have their own."""
+        return symbols_of(self)

@@ -6,8 +6,8 @@ Run it after a change of the model or of its constants and paste its output over
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sim.commands.compare import PUBLISHED, Comparison, compare_source
-from sim.gpu.compare import Compared
+from sim.commands.compare import PUBLISHED, GpuComparison, compare_source
+from sim.gpu.compare import ComparedCase
 from sim.gpu.fit import FITTED, scaled
 from sim.gpu.predict import predict, total_s
 
@@ -15,7 +15,7 @@ WITHOUT_LENGTHS = ("attention_decode", "gemm", "stream_copy")
 LENGTHS = ("512", "1k", "2k", "4k", "8k", "16k")
 
 
-def family_rows(comparison: Comparison) -> Iterator[str]:
+def family_rows(comparison: GpuComparison) -> Iterator[str]:
     """Mean and largest error of time: ours, then each baseline's."""
     names = [name for name, _ in comparison.families[0].baselines]
     yield "| family | cases | mean | max | Pearson | Kendall | " + " | ".join(names) + " |"
@@ -27,7 +27,7 @@ def family_rows(comparison: Comparison) -> Iterator[str]:
         yield f"| {one.family}, {one.role} | {one.ours.cases} | " + " | ".join(numbers) + " |"
 
 
-def case_rows(comparison: Comparison) -> Iterator[str]:
+def case_rows(comparison: GpuComparison) -> Iterator[str]:
     """A line for every kernel and shape, a column for every length: published / ours, and the error of time."""
     yield "| source / kernel / shape | " + " | ".join(LENGTHS) + " |"
     yield "| --- | " + " | ".join(["---:"] * len(LENGTHS)) + " |"
@@ -40,14 +40,14 @@ def case_rows(comparison: Comparison) -> Iterator[str]:
         yield f"| {line} | " + " | ".join(cells.get(length, "") for length in LENGTHS) + " |"
 
 
-def cell(one: Compared) -> str:
+def cell(one: ComparedCase) -> str:
     """TFLOP/s as published and as predicted; calibration cases in italics."""
     published, ours = (one.case.useful_flops / time / 1e12 for time in (one.case.measured_s, one.predicted_s))
     text = f"{published:.0f} / {ours:.0f} ({one.error:+.0%})"
     return f"*{text}*" if one.case.role == "calibration" else text
 
 
-def other_rows(comparison: Comparison) -> Iterator[str]:
+def other_rows(comparison: GpuComparison) -> Iterator[str]:
     """What is no attention of many queries."""
     yield "| case | measured us | predicted us | error |"
     yield "| --- | ---: | ---: | ---: |"
@@ -58,7 +58,7 @@ def other_rows(comparison: Comparison) -> Iterator[str]:
             yield f"| {mark}{one.case.name}{mark} | {times} | {one.error:+.1%} |"
 
 
-def sensitivity_rows(comparison: Comparison) -> Iterator[str]:
+def sensitivity_rows(comparison: GpuComparison) -> Iterator[str]:
     """Mean error of held-out attention forward when one constant is a fifth smaller or a quarter larger."""
     cases = [
         one.case for one in comparison.compared if (one.case.family, one.case.role) == ("attention_fwd", "held-out")
@@ -79,7 +79,7 @@ def sensitivity_rows(comparison: Comparison) -> Iterator[str]:
         yield f"| {name} | {value:.4g} | " + " | ".join(errors) + " |"
 
 
-def tables(comparison: Comparison) -> tuple[str, ...]:
+def tables(comparison: GpuComparison) -> tuple[str, ...]:
     return tuple("\n".join(rows(comparison)) for rows in (family_rows, other_rows, case_rows, sensitivity_rows))
 
 

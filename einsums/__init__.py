@@ -1,16 +1,20 @@
-"""What to compute: cascades of Einsums, their grammar, graph, sizes, and what they mean in numpy."""
+"""What to compute: cascades of Einsums, their grammar, graph, sizes, and what they mean in numpy.
 
-from einsums.export import cascade_data
-from einsums.footprint import LiveFootprint
+What is asked of a cascade, beside what it is, is imported when it is first asked for: loading one waits for none of it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from einsums.graph import (
-    build_graph,
+    GraphEdge,
     consumers_of,
+    edges_of,
     iteration_groups,
     live_ranges,
     producer_of,
     topological_order,
 )
-from einsums.interpreter import interpret
 from einsums.model import Model
 from einsums.nodes import (
     Access,
@@ -29,32 +33,39 @@ from einsums.nodes import (
     Term,
 )
 from einsums.parser import parse, parse_einsum
-from einsums.passes import EinsumPass, ForcedPass, PassAnalysis, analyse_passes, count_passes
-from einsums.problems import CascadeError, EinsumSyntaxError, Problem
-from einsums.rewriting import Rewriting, rewrite
+from einsums.problems import CascadeError, CascadeProblem, EinsumSyntaxError
 from einsums.types import Cascade
-from einsums.workload import (
-    OperationCount,
-    RankSize,
-    Workload,
-    compulsory_traffic_words,
-    intensity,
-    operation_counts,
-    points,
-    tensor_words,
-)
+
+if TYPE_CHECKING:
+    from einsums.export import cascade_data
+    from einsums.footprint import LiveFootprint
+    from einsums.interpreter import interpret
+    from einsums.passes import EinsumPass, ForcedPass, PassAnalysis, analyse_passes, count_passes
+    from einsums.rewriting import Rewriting, rewrite
+    from einsums.workload import (
+        OperationCount,
+        RankSize,
+        Workload,
+        compulsory_traffic_words,
+        intensity,
+        operation_counts,
+        points,
+        tensor_words,
+    )
 
 __all__ = [
     "Access",
     "Call",
     "Cascade",
     "CascadeError",
+    "CascadeProblem",
     "Const",
     "Einsum",
     "EinsumPass",
     "EinsumSyntaxError",
     "Expr",
     "ForcedPass",
+    "GraphEdge",
     "Index",
     "InitialValue",
     "LiveFootprint",
@@ -63,7 +74,6 @@ __all__ = [
     "OperationCount",
     "Partition",
     "PassAnalysis",
-    "Problem",
     "Rank",
     "RankSize",
     "Reduction",
@@ -73,11 +83,11 @@ __all__ = [
     "Term",
     "Workload",
     "analyse_passes",
-    "build_graph",
     "cascade_data",
     "compulsory_traffic_words",
     "consumers_of",
     "count_passes",
+    "edges_of",
     "intensity",
     "interpret",
     "iteration_groups",
@@ -91,3 +101,32 @@ __all__ = [
     "tensor_words",
     "topological_order",
 ]
+
+# The module of each name that is imported when it is asked for.
+_PLACES = {
+    "EinsumPass": "einsums.passes",
+    "ForcedPass": "einsums.passes",
+    "LiveFootprint": "einsums.footprint",
+    "OperationCount": "einsums.workload",
+    "PassAnalysis": "einsums.passes",
+    "RankSize": "einsums.workload",
+    "Rewriting": "einsums.rewriting",
+    "Workload": "einsums.workload",
+    "analyse_passes": "einsums.passes",
+    "cascade_data": "einsums.export",
+    "compulsory_traffic_words": "einsums.workload",
+    "count_passes": "einsums.passes",
+    "intensity": "einsums.workload",
+    "interpret": "einsums.interpreter",
+    "operation_counts": "einsums.workload",
+    "points": "einsums.workload",
+    "rewrite": "einsums.rewriting",
+    "tensor_words": "einsums.workload",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'einsums' has no attribute '{name}'")
+    found = globals()[name] = getattr(import_module(_PLACES[name]), name)
+    return found

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from einsums.declarations import repeated
 from einsums.graph import cycle_problems
+from einsums.names import near_or_all
 from einsums.nodes import Access, Einsum, Index
-from einsums.problems import Problem, listed, nearest
+from einsums.problems import CascadeProblem, listed
 from einsums.scope import Scope, recomposition
 
 
-def iter_problems(scope: Scope) -> Iterator[Problem]:
+def iter_problems(scope: Scope) -> Iterator[CascadeProblem]:
     """Everything wrong with the Einsums, stage by stage."""
     for stage in (_name_problems, _left_problems, _index_problems, _role_problems, cycle_problems):
         found = tuple(stage(scope))
@@ -24,25 +25,25 @@ def iter_problems(scope: Scope) -> Iterator[Problem]:
 
 
 # --- names --------------------------------------------------------------------------------------------------
-def _name_problems(scope: Scope) -> Iterator[Problem]:
+def _name_problems(scope: Scope) -> Iterator[CascadeProblem]:
     inputs = [tensor.name for tensor in scope.declared.inputs]
     written = [einsum.name for einsum in scope.einsums]
     if not written:
-        yield Problem("a cascade needs at least one Einsum")
+        yield CascadeProblem("a cascade needs at least one Einsum")
     for name in repeated(written):
-        yield Problem(f"tensor {name} is written twice", [e.line for e in scope.einsums if e.name == name][1])
+        yield CascadeProblem(f"tensor {name} is written twice", [e.line for e in scope.einsums if e.name == name][1])
     for einsum in scope.einsums:
         if einsum.name in inputs:
-            yield Problem(f"{einsum.name} is an input and cannot be written", einsum.line)
+            yield CascadeProblem(f"{einsum.name} is an input and cannot be written", einsum.line)
         for name in dict.fromkeys(access.tensor for access in einsum.loads):
             if name not in inputs and name not in written:
-                message = f"{einsum.name}: unknown tensor '{name}'{nearest(name, [*inputs, *written])}"
-                yield Problem(f"{message}; it is neither an input nor written", einsum.line)
+                message = f"{einsum.name}: unknown tensor '{name}'{near_or_all(name, [*inputs, *written])}"
+                yield CascadeProblem(f"{message}; it is neither an input nor written", einsum.line)
         for variable in einsum.variables:
             yield from _variable_problems(scope, einsum, variable)
 
 
-def _variable_problems(scope: Scope, einsum: Einsum, variable: str) -> Iterator[Problem]:
+def _variable_problems(scope: Scope, einsum: Einsum, variable: str) -> Iterator[CascadeProblem]:
     if variable in scope.rank_by_variable:
         return
     partition = scope.partition_by_rank.get(variable.upper())
@@ -53,26 +54,26 @@ def _variable_problems(scope: Scope, einsum: Einsum, variable: str) -> Iterator[
         split = f"rank {partition.rank} is partitioned into {listed(partition.parts)}"
         message = f"{split}; write {recomposition(partition)} for '{variable}'"
     else:
-        message = f"unknown rank variable '{variable}'{nearest(variable, scope.rank_by_variable)}"
-    yield Problem(f"{einsum.name}: {message}", einsum.line)
+        message = f"unknown rank variable '{variable}'{near_or_all(variable, scope.rank_by_variable)}"
+    yield CascadeProblem(f"{einsum.name}: {message}", einsum.line)
 
 
 # --- the left side ------------------------------------------------------------------------------------------
-def _left_problems(scope: Scope) -> Iterator[Problem]:
+def _left_problems(scope: Scope) -> Iterator[CascadeProblem]:
     for einsum in scope.einsums:
         steps = 0
         for index in einsum.output.indices:
             if scope.rank_of_index(index) is None or index.offset not in (0, 1):
                 expected = "a rank variable, a rank variable + 1 (iterative) or a whole partition such as m1*M0+m0"
-                yield Problem(f"{einsum.name}: index '{index}' on the left must be {expected}", einsum.line)
+                yield CascadeProblem(f"{einsum.name}: index '{index}' on the left must be {expected}", einsum.line)
             steps += bool(index.offset)
         if steps > 1:
-            yield Problem(f"{einsum.name}: {einsum.output} iterates over more than one rank", einsum.line)
+            yield CascadeProblem(f"{einsum.name}: {einsum.output} iterates over more than one rank", einsum.line)
         ranks = scope.tensor_by_name[einsum.name].ranks
         for rank in repeated(rank for rank in ranks if rank):
-            yield Problem(f"{einsum.name}: {einsum.output} has rank {rank} twice", einsum.line)
+            yield CascadeProblem(f"{einsum.name}: {einsum.output} has rank {rank} twice", einsum.line)
         for root, parts in _mixed_roots(scope, ranks):
-            yield Problem(f"{einsum.name}: {einsum.output} has rank {root} and its part {parts}", einsum.line)
+            yield CascadeProblem(f"{einsum.name}: {einsum.output} has rank {root} and its part {parts}", einsum.line)
 
 
 def _mixed_roots(scope: Scope, ranks: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -83,17 +84,17 @@ def _mixed_roots(scope: Scope, ranks: tuple[str, ...]) -> Iterator[tuple[str, st
 
 
 # --- indices on the right -----------------------------------------------------------------------------------
-def _index_problems(scope: Scope) -> Iterator[Problem]:
+def _index_problems(scope: Scope) -> Iterator[CascadeProblem]:
     for einsum in scope.einsums:
         for access in einsum.loads:
             ranks = scope.tensor_by_name[access.tensor].ranks
             if len(ranks) != len(access.indices):
-                yield Problem(_wrong_count(einsum, access, ranks), einsum.line)
+                yield CascadeProblem(_wrong_count(einsum, access, ranks), einsum.line)
                 continue
             for index, rank in zip(access.indices, ranks, strict=True):
                 problem = _index_problem(scope, access, index, rank)
                 if problem:
-                    yield Problem(f"{einsum.name}: {problem}", einsum.line)
+                    yield CascadeProblem(f"{einsum.name}: {problem}", einsum.line)
 
 
 def _wrong_count(einsum: Einsum, access: Access, ranks: tuple[str, ...]) -> str:
@@ -115,7 +116,7 @@ def _index_problem(scope: Scope, access: Access, index: Index, rank: str) -> str
         return _plain_problem(scope, access, index, (rank, iterates))
     unknown = [name for term in index.terms for name in term.scale_ranks if name not in scope.root_by_part]
     if unknown:
-        hint = nearest(unknown[0], scope.root_by_part)
+        hint = near_or_all(unknown[0], scope.root_by_part)
         return f"{access}: index '{index}' is scaled by {unknown[0]}, which is no part of a partition{hint}"
     if any(term.scale_ranks for term in index.terms) and scope.rank_of_index(index) != rank:
         partition = scope.partition_by_rank.get(rank)
@@ -143,39 +144,39 @@ def _plain_problem(scope: Scope, access: Access, index: Index, place: tuple[str,
 
 
 # --- what each tensor is for --------------------------------------------------------------------------------
-def _role_problems(scope: Scope) -> Iterator[Problem]:
+def _role_problems(scope: Scope) -> Iterator[CascadeProblem]:
     declared, written = scope.declared, [einsum.name for einsum in scope.einsums]
     read = {access.tensor for einsum in scope.einsums for access in einsum.loads}
     for name in declared.outputs:
         if name not in written:
-            yield Problem(f"output '{name}' is never written{nearest(name, written)}")
+            yield CascadeProblem(f"output '{name}' is never written{near_or_all(name, written)}")
     for tensor in declared.inputs:
         if tensor.name not in read:
-            yield Problem(f"input {tensor.name} is never read")
+            yield CascadeProblem(f"input {tensor.name} is never read")
     for einsum in scope.einsums:
         if einsum.name not in read and einsum.name not in declared.outputs:
-            yield Problem(f"{einsum.name} is written but never read, and is no output", einsum.line)
+            yield CascadeProblem(f"{einsum.name} is written but never read, and is no output", einsum.line)
     yield from _initial_problems(scope)
     yield from _unused_ranks(scope)
 
 
-def _initial_problems(scope: Scope) -> Iterator[Problem]:
+def _initial_problems(scope: Scope) -> Iterator[CascadeProblem]:
     started = [item.tensor for item in scope.declared.initial]
     for name in repeated(started):
-        yield Problem(f"the initial value of {name} is given twice")
+        yield CascadeProblem(f"the initial value of {name} is given twice")
     for name, rank in scope.iterative:
         if name not in started:
-            yield Problem(f"{name} iterates over {rank} but has no initial value; add init: {{{name}: value}}")
+            yield CascadeProblem(f"{name} iterates over {rank} but has no initial value; add init: {{{name}: value}}")
     for name in dict.fromkeys(started):
         if name not in scope.iterative_rank:
-            hint = nearest(name, scope.iterative_rank)
-            yield Problem(f"init gives a value to '{name}', which is not iterative (written at i+1){hint}")
+            hint = near_or_all(name, scope.iterative_rank)
+            yield CascadeProblem(f"init gives a value to '{name}', which is not iterative (written at i+1){hint}")
 
 
-def _unused_ranks(scope: Scope) -> Iterator[Problem]:
+def _unused_ranks(scope: Scope) -> Iterator[CascadeProblem]:
     used = {scope.rank_by_variable[variable] for einsum in scope.einsums for variable in einsum.variables}
     used |= {scope.root_by_part.get(rank, rank) for rank in used}
     used |= {rank for tensor in scope.declared.inputs for rank in tensor.ranks} | set(scope.declared.batch)
     for rank in (*scope.roots, *scope.root_by_part):
         if rank not in used:
-            yield Problem(f"rank {rank} is declared but never used")
+            yield CascadeProblem(f"rank {rank} is declared but never used")

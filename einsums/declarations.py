@@ -4,23 +4,25 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from einsums.nodes import Partition, Rank, SizeRule, Tensor
-from einsums.problems import Problem, listed, nearest
+from einsums.domains import MEANING_BY_DOMAIN
+from einsums.names import near_or_all
+from einsums.nodes import Domain, Partition, Rank, SizeRule, Tensor
+from einsums.problems import CascadeProblem, listed
 
 _RANK = re.compile(r"[A-Z][A-Z0-9_]*")
 _TENSOR = re.compile(r"(?=.*[A-Z])[A-Za-z_][A-Za-z0-9_]*")
 
 # A check gets the value of a field and the fields before it; a field that was refused itself is absent.
-Check = Callable[[Any, Mapping[str, Any]], Iterator[Problem]]
+Check = Callable[[Any, Mapping[str, Any]], Iterator[CascadeProblem]]
 
 
-def rank_name_problems(names: Iterable[str]) -> Iterator[Problem]:
+def rank_name_problems(names: Iterable[str]) -> Iterator[CascadeProblem]:
     """Ranks are upper case, so that their lower case can name the variable."""
     for name in names:
         if not _RANK.fullmatch(name):
             fixed = re.sub(r"[^A-Z0-9_]", "", name.upper())
             hint = f"; did you mean '{fixed}'?" if _RANK.fullmatch(fixed) else ""
-            yield Problem(f"rank names are upper case, such as M or M1, found '{name}'{hint}")
+            yield CascadeProblem(f"rank names are upper case, such as M or M1, found '{name}'{hint}")
 
 
 def repeated(names: Iterable[str]) -> tuple[str, ...]:
@@ -29,93 +31,105 @@ def repeated(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in every if every.count(name) > 1))
 
 
-def _ranks(ranks: tuple[Rank, ...], _: Mapping[str, Any]) -> Iterator[Problem]:
+def _ranks(ranks: tuple[Rank, ...], _: Mapping[str, Any]) -> Iterator[CascadeProblem]:
     names = [rank.name for rank in ranks]
     yield from rank_name_problems(names)
     for name in repeated(names):
-        yield Problem(f"rank {name} is declared twice")
+        yield CascadeProblem(f"rank {name} is declared twice")
 
 
-def _partitions(partitions: tuple[Partition, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+def _partitions(partitions: tuple[Partition, ...], before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
     ranks = [rank.name for rank in before.get("ranks", ())]
     for partition in partitions:
         if "ranks" in before and partition.rank not in ranks:
-            yield Problem(f"partition of unknown rank '{partition.rank}'{nearest(partition.rank, ranks)}")
+            yield CascadeProblem(f"partition of unknown rank '{partition.rank}'{near_or_all(partition.rank, ranks)}")
         if len(partition.parts) < 2:
-            yield Problem(
+            yield CascadeProblem(
                 f"the partition of {partition.rank} needs at least two parts, found {listed(partition.parts)}"
             )
         yield from rank_name_problems(partition.parts)
     for rank in repeated(partition.rank for partition in partitions):
-        yield Problem(f"rank {rank} is partitioned twice")
+        yield CascadeProblem(f"rank {rank} is partitioned twice")
     parts = [part for partition in partitions for part in partition.parts]
     for part in repeated(parts):
-        yield Problem(f"part {part} is declared twice")
+        yield CascadeProblem(f"part {part} is declared twice")
     for part in dict.fromkeys(parts):
         if part in ranks:
-            yield Problem(f"part {part} is also declared as a rank; a part is declared by its partition alone")
+            yield CascadeProblem(f"part {part} is also declared as a rank; a part is declared by its partition alone")
 
 
-def _batch(batch: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+def _batch(batch: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
     yield from rank_name_problems(batch)
     for name in repeated(batch):
-        yield Problem(f"batch rank {name} is declared twice")
+        yield CascadeProblem(f"batch rank {name} is declared twice")
     for partition in before.get("partitions", ()):
         for name in batch:
             if name == partition.rank or name in partition.parts:
-                yield Problem(f"batch rank {name} is partitioned; batch ranks are carried whole")
+                yield CascadeProblem(f"batch rank {name} is partitioned; batch ranks are carried whole")
 
 
-def _inputs(inputs: tuple[Tensor, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+def _inputs(inputs: tuple[Tensor, ...], before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
     for name in repeated(tensor.name for tensor in inputs):
-        yield Problem(f"input {name} is declared twice")
+        yield CascadeProblem(f"input {name} is declared twice")
     for tensor in inputs:
         if not _TENSOR.fullmatch(tensor.name):
-            yield Problem(f"tensor names have an upper-case letter, found '{tensor.name}'")
+            yield CascadeProblem(f"tensor names have an upper-case letter, found '{tensor.name}'")
         for rank in repeated(tensor.ranks):
-            yield Problem(f"input {tensor.name} has rank {rank} twice")
+            yield CascadeProblem(f"input {tensor.name} has rank {rank} twice")
         if {"ranks", "partitions", "batch"} <= before.keys():
             yield from _input_rank_problems(tensor, before)
 
 
-def _input_rank_problems(tensor: Tensor, before: Mapping[str, Any]) -> Iterator[Problem]:
+def _input_rank_problems(tensor: Tensor, before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
     ranks = [rank.name for rank in before["ranks"]]
     root_by_part = {part: partition.rank for partition in before["partitions"] for part in partition.parts}
     for rank in tensor.ranks:
         if rank in before["batch"]:
-            yield Problem(f"input {tensor.name} lists batch rank {rank}, which every tensor carries unwritten")
+            yield CascadeProblem(f"input {tensor.name} lists batch rank {rank}, which every tensor carries unwritten")
         elif rank in root_by_part:
-            yield Problem(f"input {tensor.name} has rank {rank}, part of {root_by_part[rank]}; inputs have whole ranks")
+            yield CascadeProblem(
+                f"input {tensor.name} has rank {rank}, part of {root_by_part[rank]}; inputs have whole ranks"
+            )
         elif rank not in ranks:
-            yield Problem(f"input {tensor.name} has unknown rank '{rank}'{nearest(rank, ranks)}")
+            yield CascadeProblem(f"input {tensor.name} has unknown rank '{rank}'{near_or_all(rank, ranks)}")
 
 
-def _unbatched(unbatched: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+def _unbatched(unbatched: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
     names = [tensor.name for tensor in before.get("inputs", ())]
     for name in unbatched:
         if "inputs" in before and name not in names:
-            yield Problem(f"unbatched lists '{name}', which is no input{nearest(name, names)}")
+            yield CascadeProblem(f"unbatched lists '{name}', which is no input{near_or_all(name, names)}")
 
 
-def _outputs(outputs: tuple[str, ...], _: Mapping[str, Any]) -> Iterator[Problem]:
+def _domains(domains: tuple[Domain, ...], before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
+    names = [tensor.name for tensor in before.get("inputs", ())]
+    for item in domains:
+        if "inputs" in before and item.tensor not in names:
+            yield CascadeProblem(f"domain lists '{item.tensor}', which is no input{near_or_all(item.tensor, names)}")
+        if item.values not in MEANING_BY_DOMAIN:
+            known = near_or_all(item.values, MEANING_BY_DOMAIN) or f" (known: {listed(MEANING_BY_DOMAIN)})"
+            yield CascadeProblem(f"unknown domain '{item.values}' of {item.tensor}{known}")
+
+
+def _outputs(outputs: tuple[str, ...], _: Mapping[str, Any]) -> Iterator[CascadeProblem]:
     if not outputs:
-        yield Problem("a cascade needs at least one output")
+        yield CascadeProblem("a cascade needs at least one output")
     for name in repeated(outputs):
-        yield Problem(f"output {name} is listed twice")
+        yield CascadeProblem(f"output {name} is listed twice")
 
 
-def _sizes(sizes: tuple[SizeRule, ...], before: Mapping[str, Any]) -> Iterator[Problem]:
+def _sizes(sizes: tuple[SizeRule, ...], before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
     if not {"ranks", "partitions", "batch"} <= before.keys():
         return
     inner = [part for partition in before["partitions"] for part in partition.inner]
     known = [*before["batch"], *(rank.name for rank in before["ranks"]), *inner]
     for rule in sizes:
         if rule.rank not in known:
-            yield Problem(f"size of unknown rank '{rule.rank}'{nearest(rule.rank, known)}")
+            yield CascadeProblem(f"size of unknown rank '{rule.rank}'{near_or_all(rule.rank, known)}")
         if not rule.expression.strip():
-            yield Problem(f"the size of {rule.rank} is empty; expected an expression such as seq_len")
+            yield CascadeProblem(f"the size of {rule.rank} is empty; expected an expression such as seq_len")
     for name in repeated(rule.rank for rule in sizes):
-        yield Problem(f"the size of {name} is given twice")
+        yield CascadeProblem(f"the size of {name} is given twice")
 
 
 CHECK_BY_FIELD: dict[str, Check] = {
@@ -124,6 +138,7 @@ CHECK_BY_FIELD: dict[str, Check] = {
     "batch": _batch,
     "inputs": _inputs,
     "unbatched": _unbatched,
+    "domains": _domains,
     "outputs": _outputs,
     "sizes": _sizes,
 }

@@ -18,6 +18,7 @@ def cascade_data(cascade: Cascade) -> dict[str, Any]:
         "batch": list(cascade.batch),
         "inputs": {tensor.name: list(tensor.ranks) for tensor in cascade.inputs},
         "unbatched": list(cascade.unbatched),
+        "domain": {item.tensor: item.values for item in cascade.domains},
         "init": {item.tensor: _number(item.value) for item in cascade.initial},
         "outputs": list(cascade.outputs),
         "sizes": {rule.rank: rule.expression for rule in cascade.sizes},

@@ -6,13 +6,11 @@ on its left. Carried edges may close a cycle (that is an iteration: its Einsums 
 a time); any other cycle is an error.
 """
 
-from collections.abc import Iterator
-from typing import Protocol
-
-import networkx as nx
+from collections.abc import Collection, Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 from einsums.nodes import Access, Einsum
-from einsums.problems import Problem
+from einsums.problems import CascadeProblem
 from einsums.scope import Scope
 
 
@@ -23,21 +21,31 @@ class Scoped(Protocol):
     def scope(self) -> Scope: ...
 
 
-def build_graph(cascade: Scoped) -> nx.DiGraph:
-    """Einsum names as nodes; edges hold `tensor` and `carried`."""
-    return _graph(cascade.scope)
+class GraphEdge(NamedTuple):
+    """An Einsum reads what another, or itself, writes."""
+
+    source: str
+    reader: str
+    is_carried: bool
 
 
-def _graph(scope: Scope) -> nx.DiGraph:
-    graph = nx.DiGraph()
-    graph.add_nodes_from(einsum.name for einsum in scope.einsums)
+Pair = tuple[str, str]
+
+
+def edges_of(cascade: Scoped) -> tuple[GraphEdge, ...]:
+    """Who reads whom, readers in file order; each pair once."""
+    return _edges(cascade.scope)
+
+
+def _edges(scope: Scope) -> tuple[GraphEdge, ...]:
     written = {einsum.name for einsum in scope.einsums}
+    edges = []
     for einsum in scope.einsums:
         for tensor in dict.fromkeys(access.tensor for access in einsum.loads if access.tensor in written):
             accesses = [access for access in einsum.loads if access.tensor == tensor]
             carried = all(_is_carried(scope, einsum, access) for access in accesses)
-            graph.add_edge(tensor, einsum.name, tensor=tensor, carried=carried)
-    return graph
+            edges.append(GraphEdge(tensor, einsum.name, carried))
+    return tuple(edges)
 
 
 def _is_carried(scope: Scope, einsum: Einsum, access: Access) -> bool:
@@ -66,20 +74,50 @@ def iteration_groups(cascade: Scoped) -> tuple[tuple[str, ...], ...]:
 
 
 def _groups(scope: Scope) -> tuple[tuple[str, ...], ...]:
-    graph = _graph(scope)
-    place = {einsum.name: position for position, einsum in enumerate(scope.einsums)}
-    condensed = nx.condensation(graph)
-    members: dict[int, frozenset[str]] = {node: frozenset(condensed.nodes[node]["members"]) for node in condensed}
-    order = nx.lexicographical_topological_sort(condensed, key=lambda node: min(place[name] for name in members[node]))
-    return tuple(_inner_order(graph, members[node], place) for node in order)
+    edges = _edges(scope)
+    members = {group[0]: group for group in _components(scope, edges)}
+    first = {name: group[0] for group in members.values() for name in group}
+    between = [(first[edge.source], first[edge.reader]) for edge in edges]
+    now = [(edge.source, edge.reader) for edge in edges if not edge.is_carried]
+    # Within one step: producers of this step's values first.
+    return tuple(tuple(_in_order(members[name], now)) for name in _in_order(members, between))
 
 
-def _inner_order(graph: nx.DiGraph, members: frozenset[str], place: dict[str, int]) -> tuple[str, ...]:
-    """Order within one step: producers of this step's values first."""
-    within = nx.DiGraph()
-    within.add_nodes_from(members)
-    within.add_edges_from((a, b) for a, b, data in graph.edges(data=True) if {a, b} <= members and not data["carried"])
-    return tuple(nx.lexicographical_topological_sort(within, key=place.__getitem__))
+def _components(scope: Scope, edges: Iterable[GraphEdge]) -> tuple[tuple[str, ...], ...]:
+    """Einsums that each depend on all others of their group; groups, and Einsums in them, in file order."""
+    reached = _reached([(edge.source, edge.reader) for edge in edges])
+    names = [einsum.name for einsum in scope.einsums]
+    groups: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        mutual = [other for other in names if other in reached.get(name, ()) and name in reached.get(other, ())]
+        groups.setdefault(min([name, *mutual], key=names.index), tuple(mutual) or (name,))
+    return tuple(groups.values())
+
+
+def _reached(edges: Collection[Pair]) -> dict[str, set[str]]:
+    """By source, whom its value reaches through any number of edges."""
+    reached: dict[str, set[str]] = {}
+    for source, reader in edges:
+        reached.setdefault(source, set()).add(reader)
+    for middle in list(reached):
+        for ends in reached.values():
+            if middle in ends:
+                ends |= reached[middle]
+    return reached
+
+
+def _in_order(names: Collection[str], edges: Iterable[Pair]) -> list[str]:
+    """Sources first; of names that are ready the first one given. Edges from or to other names do not count."""
+    waits_for: dict[str, set[str]] = {name: set() for name in names}
+    for source, reader in edges:
+        if source != reader and source in waits_for and reader in waits_for:
+            waits_for[reader].add(source)
+    order: list[str] = []
+    while waits_for:
+        ready = next(name for name, sources in waits_for.items() if sources.isdisjoint(waits_for))
+        order.append(ready)
+        del waits_for[ready]
+    return order
 
 
 def topological_order(cascade: Scoped) -> tuple[str, ...]:
@@ -105,41 +143,40 @@ def live_ranges(cascade: Scoped, order: tuple[str, ...]) -> tuple[tuple[str, int
 
 
 # --- cycles -------------------------------------------------------------------------------------------------
-def cycle_problems(scope: Scope) -> Iterator[Problem]:
+def cycle_problems(scope: Scope) -> Iterator[CascadeProblem]:
     """Cycles that are no iteration, each named once."""
-    graph = _graph(scope)
-    now = nx.DiGraph()
-    now.add_nodes_from(graph)
-    now.add_edges_from((a, b) for a, b, data in graph.edges(data=True) if not data["carried"])
+    edges = _edges(scope)
     line = {einsum.name: einsum.line for einsum in scope.einsums}
-    place = {name: position for position, name in enumerate(line)}
-    for members in nx.strongly_connected_components(graph):
-        inside = now.subgraph(members)
-        if not nx.is_directed_acyclic_graph(inside):
-            cycle = _first_cycle(inside, place)
+    for members in _components(scope, edges):
+        inside = [edge for edge in edges if {edge.source, edge.reader} <= set(members)]
+        cycle = _first_cycle(members, [(edge.source, edge.reader) for edge in inside if not edge.is_carried])
+        if cycle:
             path = " -> ".join((*cycle, cycle[0]))
-            yield Problem(f"the Einsums depend on each other in a cycle: {path}", line[cycle[0]])
-        elif len(members) > 1 or graph.has_edge(*list(members) * 2):
+            yield CascadeProblem(f"the Einsums depend on each other in a cycle: {path}", line[cycle[0]])
+        elif inside:
             yield from _iteration_problems(scope, frozenset(members))
 
 
-def _first_cycle(graph: nx.DiGraph, place: dict[str, int]) -> tuple[str, ...]:
-    """A cycle, starting at its first Einsum in file order, so that the message does not depend on hashing."""
-    ordered = nx.DiGraph()
-    ordered.add_nodes_from(sorted(graph, key=place.__getitem__))
-    ordered.add_edges_from(sorted(graph.edges, key=lambda edge: (place[edge[0]], place[edge[1]])))
-    cycle = [edge[0] for edge in nx.find_cycle(ordered)]
-    start = cycle.index(min(cycle, key=place.__getitem__))
-    return tuple(cycle[start:] + cycle[:start])
+def _first_cycle(names: Iterable[str], edges: Collection[Pair]) -> tuple[str, ...]:
+    """A shortest cycle through the first name that is on one; empty where none is."""
+    reached = _reached(edges)
+    start = next((name for name in names if name in reached.get(name, ())), None)
+    if start is None:
+        return ()
+    ways: list[tuple[str, ...]] = [(start,)]
+    while True:
+        if any((way[-1], start) in edges for way in ways):
+            return next(way for way in ways if (way[-1], start) in edges)
+        ways = [(*way, reader) for way in ways for source, reader in edges if source == way[-1] and reader not in way]
 
 
-def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[Problem]:
+def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[CascadeProblem]:
     """Einsums that step together need one iterative rank for all, and read each other at the same step."""
     einsums = [einsum for einsum in scope.einsums if einsum.name in members]
     ranks = list(dict.fromkeys(scope.iterative_rank[e.name] for e in einsums if e.name in scope.iterative_rank))
     names = ", ".join(einsum.name for einsum in einsums)
     if len(ranks) > 1:
-        yield Problem(
+        yield CascadeProblem(
             f"{names} depend on each other and iterate over several ranks ({', '.join(ranks)})",
             einsums[0].line,
         )
@@ -148,11 +185,11 @@ def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[Probl
         if ranks[0].lower() not in einsum.output.variables:
             message = f"{einsum.name} is part of the iteration of {names} over {ranks[0]}"
             missing = f"has no {ranks[0].lower()} on its left"
-            yield Problem(f"{message} but {missing}: it would need values of later steps", einsum.line)
+            yield CascadeProblem(f"{message} but {missing}: it would need values of later steps", einsum.line)
         for access in einsum.loads:
             if access.tensor in members and _leaves_step(scope, access, ranks[0]):
                 message = f"{einsum.name} is part of the iteration of {names} over {ranks[0]} and reads {access}"
-                yield Problem(f"{message}, which may be of a later step", einsum.line)
+                yield CascadeProblem(f"{message}, which may be of a later step", einsum.line)
 
 
 def _leaves_step(scope: Scope, access: Access, rank: str) -> bool:

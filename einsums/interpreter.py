@@ -16,15 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from einsums.graph import iteration_groups
+from einsums.names import near_or_all
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
-from einsums.problems import listed, nearest
+from einsums.problems import listed
 from einsums.types import Cascade
 from einsums.workload import Workload
 
 Array = NDArray[np.float64]
 Coordinates = NDArray[np.int64]
+
+
+def _product(values: Array, axis: tuple[int, ...]) -> Array:
+    """Values multiplied one after another along some axes, each product by the rule 0 * inf = 0."""
+    first = np.moveaxis(values, axis, range(len(axis)))
+    factors = first.reshape((-1, *first.shape[len(axis) :]))
+    total = np.ones(factors.shape[1:])
+    for factor in factors:
+        total = OPERATOR_BY_NAME["mul"].meaning(total, factor)
+    return total
 
 
 class _Space(NamedTuple):
@@ -59,7 +69,7 @@ def interpret(
     workload = _workload(cascade, tensors, dict(sizes or {}))
     machine = _Machine(workload, tensors, _batch_shape(cascade, tensors))
     with np.errstate(all="ignore"):
-        for group in iteration_groups(cascade):
+        for group in cascade.groups:
             machine.run(group)
     return {einsum.name: machine.tensors[einsum.name] for einsum in cascade.einsums}
 
@@ -69,17 +79,25 @@ def _checked_inputs(cascade: Cascade, inputs: Mapping[str, np.ndarray]) -> dict[
     names = [tensor.name for tensor in cascade.inputs]
     for name in inputs:
         if name not in names:
-            raise ValueError(f"{cascade.name} has no input '{name}'{nearest(name, names)}")
+            raise ValueError(f"{cascade.name} has no input '{name}'{near_or_all(name, names)}")
     missing = [name for name in names if name not in inputs]
     if missing:
         raise ValueError(f"{cascade.name} needs the input {listed(missing)}")
-    arrays = {name: np.asarray(inputs[name], dtype=np.float64) for name in names}
+    arrays = {name: real_numbers(name, inputs[name]) for name in names}
     for tensor in cascade.inputs:
         axes, ranks = arrays[tensor.name].ndim, len(tensor.ranks)
         if axes < ranks or (axes > ranks and cascade.is_unbatched(tensor.name)):
             prefix = "" if cascade.is_unbatched(tensor.name) else "batch axes and "
             raise ValueError(f"input {tensor.name} needs {prefix}{ranks} axes ({listed(tensor.ranks)}), found {axes}")
     return arrays
+
+
+def real_numbers(name: str, values: Any) -> Array:
+    """An input as float64; ValueError where it holds anything but real numbers."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"input {name} must hold real numbers, found {array.dtype.name}")
+    return array.astype(np.float64, copy=False)
 
 
 def _batch_shape(cascade: Cascade, arrays: Mapping[str, Array]) -> tuple[int, ...]:
@@ -187,6 +205,8 @@ class _Machine:
         value = np.where(space.exists, np.broadcast_to(value, lead + space.exists.shape), reducer.identity)
         kept = len(space.variables)
         axes = tuple(place - kept for place, name in enumerate(space.variables) if name in einsum.reduced_variables)
+        if reducer.name == "mul":
+            return _product(value, axes)
         total = np.asarray(reducer.fold.reduce(value, axis=axes), dtype=np.float64)
         if reducer.name == "mean":
             total = total / space.exists.sum(axis=axes)
@@ -196,7 +216,9 @@ class _Machine:
         """A sum of products by numpy's own contraction, None where its arithmetic would differ from the
         definition.
 
-        It differs if points are missing or a factor is infinite or NaN (numpy has 0 * inf = NaN).
+        It differs if points are missing or a factor is infinite or NaN (numpy has 0 * inf = NaN), and since numpy
+        multiplies and adds in an order of its own: what overflows on the way shows as a result that is not finite,
+        a product of three or more that underflows on the way does not show.
         """
         factors = _factors(einsum.expr)
         if factors is None or einsum.reduction is None or einsum.reduction.operator != "add" or not space.exists.all():
@@ -215,7 +237,10 @@ class _Machine:
             ...,
             *(number[name] for name in space.variables if name not in einsum.reduced_variables),
         ]
-        return np.einsum(*operands, out, optimize=True)
+        if len(factors) > 2 and _may_leave_range(operands[::2], space.exists.size):
+            return None
+        total = np.asarray(np.einsum(*operands, out, optimize=True))
+        return total if np.isfinite(total).all() else None
 
     def space(self, variables: tuple[str, ...], fixed: Mapping[str, int]) -> _Space:
         """All coordinates of the variables, one axis each, and which of the points exist."""
@@ -277,6 +302,16 @@ class _Machine:
 def _along(array: Array, ranks: tuple[str, ...], rank: str) -> Array:
     """A view with the axis of `rank` first."""
     return np.moveaxis(array, array.ndim - len(ranks) + ranks.index(rank), 0)
+
+
+def _may_leave_range(factors: list[Array], points: int) -> bool:
+    """Whether a product of some of the factors, or a sum of such, may overflow or fall below the normal numbers."""
+    most, least = float(np.log2(points)), 0.0
+    for factor in factors:
+        exponents = np.log2(np.abs(factor[factor != 0]))
+        most += float(exponents.max(initial=0.0))
+        least += float(exponents.min(initial=0.0))
+    return most > 1023 or least < -1022
 
 
 def _factors(expr: Expr) -> tuple[Access, ...] | None:

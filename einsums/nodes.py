@@ -49,6 +49,13 @@ class Tensor(Noun):
         return f"{self.name}[{', '.join(self.ranks)}]"
 
 
+class Domain(Noun):
+    """The values that an input takes, by one of the words of `domains`."""
+
+    tensor: str
+    values: str
+
+
 class InitialValue(Noun):
     """The value of an iterative tensor at coordinate 0 of its iterative rank."""
 

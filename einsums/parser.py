@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
+from einsums.names import near_or_all
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Reduction, Term, iter_loads
 from einsums.operators import (
     FUNCTION_BY_NAME,
@@ -23,7 +24,7 @@ from einsums.operators import (
     Grouping,
     Notation,
 )
-from einsums.problems import EinsumSyntaxError, nearest
+from einsums.problems import EinsumSyntaxError
 from einsums.tokens import POWER, Cursor, Token, Tokenizer, UnknownCharacterError
 
 # By symbol: the name of the operator and how it is written, before its argument or between its two.
@@ -122,7 +123,7 @@ class _Statement(Cursor):
         if keyword.text in UNSUPPORTED_REDUCERS:
             self.fail(f"the reducer '{keyword.text}' is not supported: it gives positions or tuples, not one value")
         if keyword.text not in REDUCER_BY_KEYWORD:
-            hint = nearest(keyword.text, REDUCER_BY_KEYWORD)
+            hint = near_or_all(keyword.text, REDUCER_BY_KEYWORD)
             self.fail(f"unknown reducer '{keyword.text}'{hint}")
         self.advance()
         self.need("(", f"after {keyword.text}")
@@ -253,7 +254,7 @@ class _Statement(Cursor):
     def call(self) -> Expr:
         name = self.advance()
         if name.text not in FUNCTION_BY_NAME:
-            self.fail(f"unknown operator '{name.text}'{nearest(name.text, FUNCTION_BY_NAME)}", name)
+            self.fail(f"unknown operator '{name.text}'{near_or_all(name.text, FUNCTION_BY_NAME)}", name)
         self.need("(", f"after {name.text}")
         arguments = [self.nested(self.expr)]
         while self.take(","):

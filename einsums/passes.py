@@ -16,8 +16,8 @@ from typing import NamedTuple
 from einsums.dependence import Dependence, Kind, Reach, leaves_of
 from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
+from einsums.names import near_or_all
 from einsums.nodes import Access, Einsum, Noun
-from einsums.problems import nearest
 from einsums.types import Cascade
 
 
@@ -89,7 +89,7 @@ def _known(cascade: Cascade, rank: str) -> str:
     parts = [part for partition in cascade.partitions for part in partition.parts]
     known = [*(item.name for item in cascade.ranks), *cascade.batch, *parts]
     if rank not in known:
-        raise ValueError(f"no rank in {cascade.name} is called '{rank}'{nearest(rank, known)}")
+        raise ValueError(f"no rank in {cascade.name} is called '{rank}'{near_or_all(rank, known)}")
     return rank
 
 

@@ -1,10 +1,7 @@
 """What is wrong with a cascade a user wrote: errors that carry a place, and the nearest known name."""
 
-import difflib
 from collections.abc import Iterable
 from typing import NamedTuple
-
-_FEW = 10  # names that a sentence can still list
 
 
 class EinsumSyntaxError(ValueError):
@@ -16,7 +13,7 @@ class EinsumSyntaxError(ValueError):
         self.column = column
 
 
-class Problem(NamedTuple):
+class CascadeProblem(NamedTuple):
     """One sentence about one mistake, and the line of the Einsum text it is on (0: no particular line)."""
 
     message: str
@@ -26,7 +23,7 @@ class Problem(NamedTuple):
 class CascadeError(ValueError):
     """All independent mistakes of a cascade, a sentence a line; `line` is that of the first that has one."""
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, problems: tuple[CascadeProblem, ...]) -> None:
         super().__init__("\n".join(problem.message for problem in problems))
         self.problems = problems
         lines = [problem.line for problem in problems if problem.line]
@@ -35,24 +32,11 @@ class CascadeError(ValueError):
             self.column = 1
 
 
-def raise_problems(problems: Iterable[Problem]) -> None:
+def raise_problems(problems: Iterable[CascadeProblem]) -> None:
     """Raise a CascadeError if there is any problem."""
     found = tuple(problems)
     if found:
         raise CascadeError(found)
-
-
-def nearest(name: str, candidates: Iterable[str]) -> str:
-    """The hint " (did you mean 'x'?)" for the candidate most like `name`, ignoring case.
-
-    Where nothing is alike it lists the known names if they are few, " (known: E, P)", and else is empty.
-    """
-    known = list(dict.fromkeys(candidates))
-    lowered = {candidate.lower(): candidate for candidate in reversed(known)}
-    close = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.5)
-    if close:
-        return f" (did you mean '{lowered[close[0]]}'?)"
-    return f" (known: {', '.join(known)})" if 0 < len(known) <= _FEW else ""
 
 
 def listed(names: Iterable[str]) -> str:

@@ -10,13 +10,16 @@ import math
 from functools import cached_property
 from typing import Any
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
 
 from einsums import accesses, declarations
+from einsums.graph import iteration_groups
+from einsums.names import near_or_all
 from einsums.nodes import (
     Access,
     Call,
     Const,
+    Domain,
     Einsum,
     Expr,
     Index,
@@ -31,7 +34,7 @@ from einsums.nodes import (
     Term,
 )
 from einsums.parser import parse
-from einsums.problems import nearest, raise_problems
+from einsums.problems import raise_problems
 from einsums.scope import Declarations, Scope
 
 __all__ = [
@@ -39,6 +42,7 @@ __all__ = [
     "Call",
     "Cascade",
     "Const",
+    "Domain",
     "Einsum",
     "Expr",
     "Index",
@@ -56,6 +60,8 @@ __all__ = [
 class Cascade(Noun):
     """Einsums with their declarations; once constructed, accesses fit, no cycle is left, iterations start."""
 
+    model_config = ConfigDict(ser_json_inf_nan="constants")  # an initial value of -inf is a number
+
     name: str
     description: str = ""
     ranks: tuple[Rank, ...]
@@ -63,6 +69,7 @@ class Cascade(Noun):
     batch: tuple[str, ...] = ()
     inputs: tuple[Tensor, ...]
     unbatched: tuple[str, ...] = ()
+    domains: tuple[Domain, ...] = Field(default=(), alias="domain")
     initial: tuple[InitialValue, ...] = Field(default=(), alias="init")
     outputs: tuple[str, ...]
     sizes: tuple[SizeRule, ...] = ()
@@ -85,6 +92,11 @@ class Cascade(Noun):
     def _inputs_of_mapping(cls, value: Any) -> Any:
         return _items(value, "name", "ranks")
 
+    @field_validator("domains", mode="before")
+    @classmethod
+    def _domains_of_mapping(cls, value: Any) -> Any:
+        return _items(value, "tensor", "values")
+
     @field_validator("initial", mode="before")
     @classmethod
     def _initial_of_mapping(cls, value: Any) -> Any:
@@ -105,7 +117,7 @@ class Cascade(Noun):
         return value
 
     # --- what must hold -------------------------------------------------------------------------------------
-    @field_validator("ranks", "partitions", "batch", "inputs", "unbatched", "outputs", "sizes")
+    @field_validator("ranks", "partitions", "batch", "inputs", "unbatched", "domains", "outputs", "sizes")
     @classmethod
     def _declared_well(cls, value: Any, info: ValidationInfo) -> Any:
         raise_problems(declarations.CHECK_BY_FIELD[str(info.field_name)](value, info.data))
@@ -118,6 +130,12 @@ class Cascade(Noun):
             declared = Declarations(**{field: info.data[field] for field in Declarations._fields})
             raise_problems(accesses.iter_problems(Scope(declared, value)))
         return value
+
+    @model_serializer(mode="wrap")
+    def _said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields without domains where there are none, so that the hash of a cascade without them stays."""
+        data: dict[str, Any] = whole(self)
+        return data if self.domains else {key: value for key, value in data.items() if key != "domains"}
 
     def __repr__(self) -> str:
         return f"Cascade('{self.name}', {len(self.einsums)} Einsums)"
@@ -135,6 +153,11 @@ class Cascade(Noun):
     def tensors(self) -> tuple[Tensor, ...]:
         """Every tensor: inputs, then those the Einsums write, in file order."""
         return tuple(self.scope.tensor_by_name.values())
+
+    @cached_property
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        """Einsum names in an order in which they can run, those of an iteration together."""
+        return iteration_groups(self)
 
     @property
     def iterative(self) -> tuple[tuple[str, str], ...]:
@@ -156,6 +179,10 @@ class Cascade(Noun):
     def initial_value(self, tensor: str) -> float:
         """Value of an iterative tensor at coordinate 0."""
         return _named(tensor, {item.tensor: item.value for item in self.initial}, f"initial value in {self.name}")
+
+    def domain_of(self, tensor: str) -> str | None:
+        """The declared domain of an input, or None."""
+        return next((item.values for item in self.domains if item.tensor == tensor), None)
 
     def partition_of(self, rank: str) -> Partition | None:
         """The partition of a rank, or None."""
@@ -213,5 +240,5 @@ def _number(value: Any) -> Any:
 
 def _named(name: str, known: dict[str, Any], kind: str) -> Any:
     if name not in known:
-        raise ValueError(f"no {kind} is called '{name}'{nearest(name, known)}")
+        raise ValueError(f"no {kind} is called '{name}'{near_or_all(name, known)}")
     return known[name]

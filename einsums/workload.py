@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationInfo, field_validator
 
+from einsums.names import near_or_all
 from einsums.nodes import Einsum, Index, Noun
-from einsums.problems import Problem, listed, nearest, raise_problems
+from einsums.problems import CascadeProblem, listed, raise_problems
 from einsums.types import Cascade
 
 
@@ -77,7 +78,7 @@ class Workload(Noun):
     def size(self, rank: str) -> int:
         """Coordinates of a rank or part; an outermost part counts its ragged last tile."""
         if rank not in self.size_by_rank:
-            raise ValueError(f"no rank in {self.cascade.name} is called '{rank}'{nearest(rank, self.size_by_rank)}")
+            raise ValueError(f"no rank in {self.cascade.name} is called '{rank}'{near_or_all(rank, self.size_by_rank)}")
         return self.size_by_rank[rank]
 
     def stride(self, rank: str) -> int:
@@ -103,31 +104,35 @@ def _size_by_rank(cascade: Cascade, sizes: tuple[RankSize, ...]) -> dict[str, in
     return by_rank
 
 
-def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Problem]:
+def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[CascadeProblem]:
     inner = [part for partition in cascade.partitions for part in partition.inner]
     outermost = {partition.parts[0]: partition for partition in cascade.partitions}
     needed = [*cascade.scope.roots, *inner]
     given = {item.rank: item.size for item in sizes}
     problems = [
-        Problem(f"the size of {name} is given twice") for name in given if [s.rank for s in sizes].count(name) > 1
+        CascadeProblem(f"the size of {name} is given twice")
+        for name in given
+        if [s.rank for s in sizes].count(name) > 1
     ]
     for rank in given:
         if rank not in needed and rank not in outermost:
-            problems.append(Problem(f"size of unknown rank '{rank}'{nearest(rank, needed)}"))
+            problems.append(CascadeProblem(f"size of unknown rank '{rank}'{near_or_all(rank, needed)}"))
     missing = [rank for rank in needed if rank not in given]
     if missing:
-        problems.append(Problem(f"{cascade.name} needs the size of {listed(missing)}"))
+        problems.append(CascadeProblem(f"{cascade.name} needs the size of {listed(missing)}"))
         return problems
     derived = _size_by_rank(cascade, sizes)
     for part, partition in outermost.items():
         if given.get(part, derived[part]) != derived[part]:
             tile = " * ".join(partition.inner)
             found = f"found {given[part]}"
-            problems.append(Problem(f"{part} must be ceil({partition.rank} / ({tile})) = {derived[part]}, {found}"))
+            problems.append(
+                CascadeProblem(f"{part} must be ceil({partition.rank} / ({tile})) = {derived[part]}, {found}")
+            )
     return problems
 
 
-def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[Problem]:
+def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[CascadeProblem]:
     """Affine indices that leave the rank they index."""
     problems = []
     for einsum in cascade.einsums:
@@ -139,7 +144,7 @@ def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[Prob
                 low, high = _reach(cascade, index, size_by_rank)
                 if low < 0 or high >= size:
                     message = f"{access} reads coordinates {low} to {high} of {rank}, which has 0 to {size - 1}"
-                    problems.append(Problem(f"{einsum.name}: {message}", einsum.line))
+                    problems.append(CascadeProblem(f"{einsum.name}: {message}", einsum.line))
     return problems
 
 

@@ -8,7 +8,7 @@ without a mask, and a masked right edge. Log-sum-exp leaves in natural logarithm
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -16,146 +16,147 @@ import triton.language as tl
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from kernels.attention_backward import attention_backward
+from kernels.arguments import in_autocast
+from kernels.attention_gradients import attention_backward
 from kernels.launching import (
-    LOG2_E,
     Launch,
     dtype_name,
     empty_output,
+    factors_of,
     has_tma_layout,
+    require_reach,
     run,
     runs_triton,
     starts_of,
-    strides_of,
     table_tensor,
     target_of,
 )
-from kernels.numerics import LN_2, is_visible, load_rows, narrow, ranges_of, store_rows, tanh, wide
+from kernels.numerics import LN_2, described, is_visible, load_rows, ranges_of, rows_of, store_rows, tanh, wide
+from kernels.online import attended, nothing_seen, see, see_sink
 from kernels.options import PLAIN, AttentionOptions, check_attention
 from kernels.plans.attention import Band, count_visible
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import AttentionProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.records import BlockRange, view_of
 from kernels.reference.scaled import attend
+
+
+class AttentionTensors(NamedTuple):
+    """q, k, v, out: views; lse [B, H, Nq]; sinks [H]."""
+
+    q: Any
+    k: Any
+    v: Any
+    out: Any
+    lse: Any
+    sinks: Any
+
+
+class AttentionShape(NamedTuple):
+    """group: query heads of a key-value head; left and right: bounds of the band."""
+
+    heads: int
+    group: int
+    queries: int
+    keys: int
+    left: int
+    right: int
+
+
+class Packing(NamedTuple):
+    """Of a packed batch: (sequence, block) of each program, and where each sequence's queries and keys start; int32."""
+
+    tiles: Any
+    query_starts: Any
+    key_starts: Any
 
 
 @triton.jit
 def _walk_keys(
-    carry, q, sources, strides, rows, span, band, factors,
+    running, q, k_rows, v_rows, rows, stretch, band, factors,
     MASKED: tl.constexpr, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
     HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
-    BLOCK_V: tl.constexpr, USES_TMA: tl.constexpr, IS_SPECIALISED: tl.constexpr,
+    BLOCK_V: tl.constexpr, USES_TMA: tl.constexpr, IS_SPECIALISED: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Keys span[0]..span[1] in steps of BLOCK_N; carry = (numerator, denominator, maximum) of what came before."""
-    numerator, denominator, peak = carry
-    factor, inner = factors
-    dtype = sources[2].dtype.element_ty
-    for start in tl.range(span[0], span[1], BLOCK_N, warp_specialize=IS_SPECIALISED):
-        k = load_rows(
-            sources[0], start, (strides[6], strides[7]), band[3], HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, USES_TMA
-        )
+    """Keys of a stretch in steps of BLOCK_N; running: what came before; DTYPE: of the operands."""
+    for start in tl.range(stretch.first, stretch.last, BLOCK_N, warp_specialize=IS_SPECIALISED):
+        k = load_rows(k_rows, start, band.limit, HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, USES_TMA)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee")
         if HAS_SOFTCAP:
-            scores = tanh(scores * inner)
+            scores = tanh(scores * factors.inner)
         if MASKED:
             columns = start + tl.arange(0, BLOCK_N)
             scores = tl.where(is_visible(rows, columns, band, HAS_LEFT, HAS_RIGHT), scores, float("-inf"))
-        new_peak = tl.maximum(peak, tl.max(scores, 1) * factor)
-        shift = new_peak
-        if MASKED:  # a row that has seen nothing yet: exp2(-inf - 0) = 0, where exp2(-inf + inf) would be NaN
-            shift = tl.where(new_peak == float("-inf"), 0.0, new_peak)
-        weights = tl.exp2(scores * factor - shift[:, None])
-        correction = tl.exp2(peak - shift)
-        denominator = denominator * correction + tl.sum(weights, 1)
-        v = load_rows(
-            sources[1], start, (strides[10], strides[11]), band[3], VALUE_SIZE, BLOCK_N, BLOCK_V, MASKED, USES_TMA
-        )
-        numerator = tl.dot(narrow(weights, dtype), v, numerator * correction[:, None], input_precision="ieee")
-        peak = new_peak
-    return numerator, denominator, peak
+        v = load_rows(v_rows, start, band.limit, VALUE_SIZE, BLOCK_N, BLOCK_V, MASKED, USES_TMA)
+        running = see(running, scores, v, factors.outer, MASKED, DTYPE)
+    return running
 
 
 @triton.jit
 def attention_forward_kernel(
-    tensors, strides, shape, factors, tables,
+    tensors, shape, factors, packing,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr,
     HAS_TAIL: tl.constexpr, IS_RAGGED: tl.constexpr, HAS_SINKS: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
     USES_TMA: tl.constexpr, IS_SPECIALISED: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (q, k, v, out, lse, sinks); strides of q, k, v, out [batch, head, row, column];
-    shape = (heads, group, queries, keys, left, right); factors = (of the scores, inside the softcap)."""
-    q_base, k_base, v_base, out_base, lse_base, sinks = tensors
-    heads, group, queries, keys, left, right = shape
+    """One tile of queries of one head, of records as above."""
+    queries = shape.queries
+    keys = shape.keys
     head = tl.program_id(1)
     batch = tl.program_id(2)
-    total_queries = queries
     query_start = 0
+    key_start = 0
     if IS_RAGGED:
-        sequence = tl.load(tables[0] + 2 * tl.program_id(0))
-        block = tl.load(tables[0] + 2 * tl.program_id(0) + 1)
-        query_start = tl.load(tables[1] + sequence)
-        queries = tl.load(tables[1] + sequence + 1) - query_start
-        key_start = tl.load(tables[2] + sequence)
-        keys = tl.load(tables[2] + sequence + 1) - key_start
-        q_base += wide(query_start) * strides[2]
-        out_base += wide(query_start) * strides[14]
-        k_base += wide(key_start) * strides[6]
-        v_base += wide(key_start) * strides[10]
+        sequence = tl.load(packing.tiles + 2 * tl.program_id(0))
+        block = tl.load(packing.tiles + 2 * tl.program_id(0) + 1)
+        query_start = tl.load(packing.query_starts + sequence)
+        queries = tl.load(packing.query_starts + sequence + 1) - query_start
+        key_start = tl.load(packing.key_starts + sequence)
+        keys = tl.load(packing.key_starts + sequence + 1) - key_start
     elif HAS_RIGHT:  # later tiles see more keys: they start first
         block = tl.num_programs(0) - 1 - tl.program_id(0)
     else:
         block = tl.program_id(0)
-    q_base += wide(batch) * strides[0] + wide(head) * strides[1]
-    k_base += wide(batch) * strides[4] + wide(head // group) * strides[5]
-    v_base += wide(batch) * strides[8] + wide(head // group) * strides[9]
-    out_base += wide(batch) * strides[12] + wide(head) * strides[13]
+    q_rows = rows_of(tensors.q, batch, head, query_start)
+    k_rows = rows_of(tensors.k, batch, head // shape.group, key_start)
+    v_rows = rows_of(tensors.v, batch, head // shape.group, key_start)
+    if USES_TMA:  # the specialising pass needs every operand to come through a descriptor, queries included
+        q_rows = described(q_rows, queries, HEAD_SIZE, BLOCK_M, BLOCK_D)
+        k_rows = described(k_rows, keys, HEAD_SIZE, BLOCK_N, BLOCK_D)
+        v_rows = described(v_rows, keys, VALUE_SIZE, BLOCK_N, BLOCK_V)
 
     first_row = block * BLOCK_M
     rows = first_row + tl.arange(0, BLOCK_M)
-    if USES_TMA:  # the specialising pass needs every operand to come through a descriptor, queries included
-        q_source = tl.make_tensor_descriptor(q_base, [queries, HEAD_SIZE], [strides[2], 1], [BLOCK_M, BLOCK_D])
-        k_source = tl.make_tensor_descriptor(k_base, [keys, HEAD_SIZE], [strides[6], 1], [BLOCK_N, BLOCK_D])
-        v_source = tl.make_tensor_descriptor(v_base, [keys, VALUE_SIZE], [strides[10], 1], [BLOCK_N, BLOCK_V])
-    else:
-        q_source = q_base
-        k_source = k_base
-        v_source = v_base
-    q = load_rows(q_source, first_row, (strides[2], strides[3]), queries, HEAD_SIZE, BLOCK_M, BLOCK_D, True, USES_TMA)
-    sources = (k_source, v_source, v_base)
-    band = (keys - queries, left, right, keys)
+    q = load_rows(q_rows, first_row, queries, HEAD_SIZE, BLOCK_M, BLOCK_D, True, USES_TMA)
+    band = Band(keys - queries, shape.left, shape.right, keys)
     last_row = tl.minimum(first_row + BLOCK_M, queries) - 1
-    first, inner_first, inner_last, last = ranges_of(first_row, last_row, band, HAS_LEFT, HAS_RIGHT, BLOCK_N)
-    numerator = tl.zeros([BLOCK_M, BLOCK_V], tl.float32)
-    denominator = tl.zeros([BLOCK_M], tl.float32)
-    peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
-    carry = (numerator, denominator, peak)
+    ranges = ranges_of(first_row, last_row, band, HAS_LEFT, HAS_RIGHT, BLOCK_N)
+    left_edge = BlockRange(ranges.first, ranges.inner_first)
+    interior = BlockRange(ranges.inner_first, ranges.inner_last)
+    right_edge = BlockRange(ranges.inner_last, ranges.last)
+    dtype = tensors.v.base.dtype.element_ty
+    running = nothing_seen(BLOCK_M, BLOCK_V)
     if HAS_LEFT:
-        carry = _walk_keys(carry, q, sources, strides, rows, (first, inner_first), band, factors, True, HAS_LEFT,
-                           HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
-                           USES_TMA, False)  # fmt: skip
-    carry = _walk_keys(carry, q, sources, strides, rows, (inner_first, inner_last), band, factors, False, False,
-                       False, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
-                       USES_TMA, IS_SPECIALISED)  # fmt: skip
+        running = _walk_keys(running, q, k_rows, v_rows, rows, left_edge, band, factors, True,
+                             HAS_LEFT, HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
+                             USES_TMA, False, dtype)  # fmt: skip
+    running = _walk_keys(running, q, k_rows, v_rows, rows, interior, band, factors, False,
+                         False, False, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
+                         USES_TMA, IS_SPECIALISED, dtype)  # fmt: skip
     if HAS_RIGHT or HAS_TAIL:
-        carry = _walk_keys(carry, q, sources, strides, rows, (inner_last, last), band, factors, True, HAS_LEFT,
-                           HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
-                           USES_TMA, False)  # fmt: skip
-    numerator, denominator, peak = carry
-
+        running = _walk_keys(running, q, k_rows, v_rows, rows, right_edge, band, factors, True,
+                             HAS_LEFT, HAS_RIGHT, HAS_SOFTCAP, HEAD_SIZE, VALUE_SIZE, BLOCK_N, BLOCK_D, BLOCK_V,
+                             USES_TMA, False, dtype)  # fmt: skip
     if HAS_SINKS:
-        sink = tl.load(sinks + head).to(tl.float32) / LN_2
-        new_peak = tl.maximum(peak, sink)
-        correction = tl.exp2(peak - new_peak)
-        denominator = denominator * correction + tl.exp2(sink - new_peak)
-        numerator = numerator * correction[:, None]
-        peak = new_peak
-    is_empty = denominator == 0
-    out = numerator / tl.where(is_empty, 1.0, denominator)[:, None]
-    lse = tl.where(is_empty, float("-inf"), (peak + tl.log2(tl.where(is_empty, 1.0, denominator))) * LN_2)
-    store_rows(out_base, first_row, (strides[14], strides[15]), queries, out, VALUE_SIZE, BLOCK_M, BLOCK_V)
-    lse_base += wide(batch * heads + head) * total_queries + query_start
-    tl.store(lse_base + rows, lse, mask=rows < queries)
+        running = see_sink(running, tl.load(tensors.sinks + head).to(tl.float32) / LN_2)
+    result = attended(running)
+    store_rows(
+        rows_of(tensors.out, batch, head, query_start), first_row, queries, result.out, VALUE_SIZE, BLOCK_M, BLOCK_V
+    )
+    lse_base = tensors.lse + wide(batch * shape.heads + head) * shape.queries + query_start
+    tl.store(lse_base + rows, result.lse * LN_2, mask=rows < queries)
 
 
 def problem_of(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) -> AttentionProblem:
@@ -182,22 +183,22 @@ def forward_launch(
     q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, plan: LaunchPlan | None = None
 ) -> tuple[Launch, Tensor, Tensor]:
     """The launch, the output and the log-sum-exp that it fills; without a plan, the one for the tensors' device."""
+    require_reach(q=q, k=k, v=v)
     problem = problem_of(q, k, v, options)
     plan = plan or plan_of(problem, target_of(q))[0]
     cut = plan.configuration
     out = empty_output(q, v)
     lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
-    scale = options.scale_for(q.shape[3])
-    # Factors are applied to scores (or to tanh of them) in the base-2 domain.
-    factors = (options.softcap * LOG2_E, scale / options.softcap) if options.softcap else (scale * LOG2_E, 1.0)
     starts = starts_of(options.lengths, q.device) if options.lengths else (lse, lse)
     table = table_tensor(plan, q.device) if options.lengths else lse
+    sinks = lse if options.sinks is None else options.sinks.contiguous()
     arguments = {
-        "tensors": (q, k, v, out, lse, lse if options.sinks is None else options.sinks.contiguous()),
-        "strides": strides_of(q, k, v, out),
-        "shape": (q.shape[1], q.shape[1] // k.shape[1], q.shape[2], k.shape[2], problem.left, problem.right),
-        "factors": factors,
-        "tables": (table, starts[0], starts[1]),
+        "tensors": AttentionTensors(view_of(q), view_of(k), view_of(v), view_of(out), lse, sinks),
+        "shape": AttentionShape(
+            q.shape[1], q.shape[1] // k.shape[1], q.shape[2], k.shape[2], problem.left, problem.right
+        ),
+        "factors": factors_of(options, q.shape[3]),
+        "packing": Packing(table, starts[0], starts[1]),
     }
     constants = {
         "BLOCK_M": cut.block_m,
@@ -274,6 +275,7 @@ def problem_flops(problem: AttentionProblem) -> int:
 
 def attention_with_lse(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = PLAIN) -> tuple[Tensor, Tensor]:
     """Output [B, H, Nq, Dv] and natural log-sum-exp [B, H, Nq]; both can be differentiated."""
+    q, k, v = in_autocast(q, k, v)
     check_attention(q, k, v, options)
     return attention_operator(q, k, v, options.sinks, options.pack(q.shape[3]))
 

@@ -21,7 +21,7 @@ class Operand(NamedTuple):
     ranks: tuple[str, ...]
 
 
-class Operator(NamedTuple):
+class KernelOperator(NamedTuple):
     """One operator: its kernel, if it has one, and its reference are called with the operands in order.
 
     A result that is no output of the cascade is a tensor of the cascade whose steps it takes.
@@ -127,14 +127,16 @@ def _rmsnorm(x: "Tensor", weight: "Tensor", epsilon: "Tensor") -> "Tensor":
     return rmsnorm(x, weight, epsilon=float(epsilon))
 
 
-def _attention_operator(name: str, steps: str, kernel: Function) -> Operator:
+def _attention_operator(name: str, steps: str, kernel: Function) -> KernelOperator:
     operands = _operands("Q[B,H,P,E] K[B,H,M,E] V[B,H,M,F]")
-    return Operator(name, "attention-3pass", steps, operands, Operand("AV", ("B", "H", "P", "F")), _attend, kernel)
+    return KernelOperator(
+        name, "attention-3pass", steps, operands, Operand("AV", ("B", "H", "P", "F")), _attend, kernel
+    )
 
 
-def _product(result: str, left: str, right: str) -> Operator:
+def _product(result: str, left: str, right: str) -> KernelOperator:
     (made,) = _operands(result)
-    return Operator(
+    return KernelOperator(
         f"gemm {made.tensor}",
         "linear-layers",
         "linear-layers",
@@ -145,19 +147,19 @@ def _product(result: str, left: str, right: str) -> Operator:
     )
 
 
-def _norm(cascade: str, operands: str, reference: Function, kernel: Function) -> Operator:
+def _norm(cascade: str, operands: str, reference: Function, kernel: Function) -> KernelOperator:
     name = kernel.__name__.removeprefix("_")
-    return Operator(name, cascade, cascade, _operands(operands), Operand("Y", ("N", "D")), reference, kernel)
+    return KernelOperator(name, cascade, cascade, _operands(operands), Operand("Y", ("N", "D")), reference, kernel)
 
 
-OPERATORS: tuple[Operator, ...] = (
+OPERATORS: tuple[KernelOperator, ...] = (
     _attention_operator("attention", "attention-1pass", _attention),
     _attention_operator("attention_unfused", "attention-3pass", _attention_unfused),
-    Operator(
+    KernelOperator(
         "scores", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E]"),
         Operand("QK", ("B", "H", "P", "M")), _scores, None,
     ),
-    Operator(
+    KernelOperator(
         "probabilities", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E] V[B,H,M,F]"),
         Operand("A", ("B", "H", "P", "M")), _probabilities, None,
     ),
@@ -167,7 +169,7 @@ OPERATORS: tuple[Operator, ...] = (
     _product("Z[D,T]", "WZ[D,A]", "XZ[A,T]"),
     _product("F1[S,T]", "W1[S,D]", "X1[D,T]"),
     _product("F2[D,T]", "W2[D,S]", "X2[S,T]"),
-    Operator(
+    KernelOperator(
         "softmax", "softmax", "softmax", _operands("X[B,H,P,M]"), Operand("A", ("B", "H", "P", "M")),
         _softmax_reference, _softmax,
     ),
@@ -177,6 +179,6 @@ OPERATORS: tuple[Operator, ...] = (
 )  # fmt: skip
 
 
-def operators_of(cascade: str) -> tuple[Operator, ...]:
+def operators_of(cascade: str) -> tuple[KernelOperator, ...]:
     """Operators whose result is that of a cascade, by catalog name."""
     return tuple(operator for operator in OPERATORS if operator.computes == cascade)

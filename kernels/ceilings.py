@@ -12,6 +12,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import operand, stored, wide
 from kernels.plans.planning import plan as plan_of
@@ -49,8 +50,7 @@ def exp2_launch(source: Tensor, target: Tensor, repeats: int, plan: LaunchPlan |
 
 
 @torch.library.custom_op("einfuse::stream_copy", mutates_args=())
-def stream_copy(x: Tensor) -> Tensor:
-    """A contiguous copy."""
+def copy_operator(x: Tensor) -> Tensor:
     if not runs_triton(x):
         return x.clone(memory_format=torch.contiguous_format)
     source = x.contiguous()
@@ -59,9 +59,15 @@ def stream_copy(x: Tensor) -> Tensor:
     return target
 
 
-@stream_copy.register_fake
+@copy_operator.register_fake
 def _(x: Tensor) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
+
+
+def stream_copy(x: Tensor) -> Tensor:
+    """A contiguous copy."""
+    bind_ranks("x[...]", x)
+    return copy_operator(x)
 
 
 @torch.library.custom_op("einfuse::exp2_throughput", mutates_args=())
@@ -80,6 +86,7 @@ def _(x: Tensor, repeats: int) -> Tensor:
 
 
 def exp2_throughput(x: Tensor, repeats: int) -> Tensor:
-    """x := 2^(-x), `repeats` times on every element, in fp32."""
+    """x := 2^(-x), `repeats` times on every element, in fp32, or in fp64."""
+    bind_ranks("x[...]", x)
     require(repeats >= 0, f"repeats must be at least 0, got {repeats}")
     return exp2_operator(x, repeats)

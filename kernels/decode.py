@@ -9,21 +9,37 @@ associative: any cut gives the same result up to rounding.
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launching import LOG2_E as LOG2E
-from kernels.launching import Launch, dtype_name, run, runs_triton, strides_of, target_of
-from kernels.numerics import LN_2, narrow, operand, stored, tanh, wide
-from kernels.options import PLAIN, AttentionOptions
+from kernels.arguments import (
+    Check,
+    bind_ranks,
+    check_numbers,
+    in_autocast,
+    is_read,
+    require_check,
+    require_groups,
+    require_one_dtype,
+    to_int32,
+    whole_numbers,
+)
+from kernels.launching import Launch, dtype_name, factors_of, run, runs_triton, target_of
+from kernels.numerics import LN_2, operand, stored, tanh, wide
+from kernels.online import attended, nothing_seen, see
+from kernels.options import PLAIN, AttentionOptions, require_head_sizes
+from kernels.plans.decode import CacheSpan
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import DecodeProblem, require
-from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.plans.types import LaunchPlan, ceil_div, next_power_of_two
+from kernels.records import QKV, view_of
 from kernels.reference.scaled import attend_decode, gather_pages
 
 
@@ -33,116 +49,166 @@ class Cache:
 
     lengths: keys of each sequence. table: of a paged cache, the page numbers int32 [B, pages of a sequence]; keys and
     values are then [pages, page size, Hkv, D], otherwise [B, Hkv, N, D]. splits: spans per (sequence, head), or
-    programs under stream-K; 0 lets the plan choose.
+    programs under stream-K; 0 lets the plan choose. check: of page numbers, see `kernels.arguments`; one that is out of
+    range and was not checked is not read, and the queries that see it become NaN.
     """
 
     lengths: tuple[int, ...]
     table: Tensor | None = None
     splits: int = 0
     is_stream_k: bool = False
+    check: Check = "host"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", whole_numbers("lengths of a cache", self.lengths))
+        require(self.splits >= 0, f"splits must be 0 (chosen by the plan) or positive, got {self.splits}")
+        require_check(self.check)
+
+
+class SplitTensors(NamedTuple):
+    """q, k, v: views, of a paged cache with pages for batch; partial_out [spans, rows, Dv] and partial_lse [spans,
+    rows], base 2: fp32."""
+
+    q: Any
+    k: Any
+    v: Any
+    partial_out: Any
+    partial_lse: Any
+
+
+class SplitShape(NamedTuple):
+    """rows: queries of all heads of a group; left and right: bounds of the band; pages: of the cache, and of a row of
+    the page table."""
+
+    rows: int
+    queries: int
+    left: int
+    right: int
+    pages: int
+    pages_of_sequence: int
+
+
+class SplitTables(NamedTuple):
+    """int32: the plan's spans, the first of each program, the keys of each sequence, and its page numbers."""
+
+    spans: Any
+    first_spans: Any
+    lengths: Any
+    pages: Any
+
+
+class MergeTensors(NamedTuple):
+    """What the split left, sinks [H], out: a view, and lse [B, H, Nq]; first_spans of each (sequence, head), int32."""
+
+    partial_out: Any
+    partial_lse: Any
+    first_spans: Any
+    sinks: Any
+    out: Any
+    lse: Any
+
+
+class MergeShape(NamedTuple):
+    """rows: queries of all heads of a group."""
+
+    rows: int
+    queries: int
+    kv_heads: int
+
+
+@triton.jit
+def _load_span(spans, index):
+    at = spans + 5 * index
+    return CacheSpan(tl.load(at), tl.load(at + 1), wide(tl.load(at + 2)), tl.load(at + 3), tl.load(at + 4))
 
 
 @triton.jit
 def decode_split_kernel(
-    tensors, strides, shape, factors, tables,
+    tensors, shape, factors, tables,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr,
     BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr,
     HAS_SOFTCAP: tl.constexpr, PAGE_SIZE: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (q, k, v, partial outputs [spans, rows, Dv], partial log2-sum-exps [spans, rows]); strides of q, k, v
-    with k and v as [batch or page, head, position, column]; shape = (rows, queries, left, right); tables = (spans,
-    first span of each program, lengths, pages, pages of a sequence)."""
-    q_base, k_base, v_base, out_base, lse_base = tensors
-    rows_count, queries, left, right = shape
-    factor, inner = factors
-    spans, first_span, lengths, pages, pages_of_sequence = tables
+    """The spans of one program. A page that does not exist is not read: the keys in it are NaN."""
+    q_view, k_view, v_view = tensors.q, tensors.k, tensors.v
     rows, keys_in = tl.arange(0, BLOCK_M), tl.arange(0, BLOCK_N)
-    head_columns, value_columns = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_V)
-    for span in range(tl.load(first_span + tl.program_id(0)), tl.load(first_span + tl.program_id(0) + 1)):
-        sequence = tl.load(spans + 5 * span + 1)
-        kv_head = wide(tl.load(spans + 5 * span + 2))
-        first_key, last_key = tl.load(spans + 5 * span + 3), tl.load(spans + 5 * span + 4)
-        length = tl.load(lengths + sequence)
+    head_columns, value_columns = tl.arange(0, BLOCK_D).to(tl.int64), tl.arange(0, BLOCK_V).to(tl.int64)
+    dtype = v_view.base.dtype.element_ty
+    program = tl.program_id(0)
+    for index in range(tl.load(tables.first_spans + program), tl.load(tables.first_spans + program + 1)):
+        span = _load_span(tables.spans, index)
+        length = tl.load(tables.lengths + span.sequence)
         # Row r is query r % queries of head r // queries of the group.
-        row_heads = kv_head * (rows_count // queries) + rows // queries
-        row_queries = rows % queries
-        q_at = (
-            q_base + wide(sequence) * strides[0] + row_heads[:, None] * strides[1] + row_queries[:, None] * strides[2]
-        )
-        q_mask = (rows < rows_count)[:, None] & (head_columns < HEAD_SIZE)[None, :]
-        q = operand(tl.load(q_at + head_columns[None, :] * strides[3], mask=q_mask, other=0.0))
-        positions = row_queries + length - queries  # of each row among the keys
-        k_head, v_head = k_base + kv_head * strides[5], v_base + kv_head * strides[9]
+        row_heads = span.head * (shape.rows // shape.queries) + rows // shape.queries
+        row_queries = rows % shape.queries
+        q_rows = row_heads * q_view.head + row_queries.to(tl.int64) * q_view.row
+        q_at = q_view.base + wide(span.sequence) * q_view.batch + q_rows[:, None]
+        q_mask = (rows < shape.rows)[:, None] & (head_columns < HEAD_SIZE)[None, :]
+        q = operand(tl.load(q_at + head_columns[None, :] * q_view.column, mask=q_mask, other=0.0))
+        positions = row_queries + length - shape.queries  # of each row among the keys
+        k_head, v_head = k_view.base + span.head * k_view.head, v_view.base + span.head * v_view.head
         if PAGE_SIZE == 0:
-            k_head += wide(sequence) * strides[4]
-            v_head += wide(sequence) * strides[8]
-        numerator = tl.zeros([BLOCK_M, BLOCK_V], tl.float32)
-        denominator = tl.zeros([BLOCK_M], tl.float32)
-        peak = tl.full([BLOCK_M], float("-inf"), tl.float32)
-        for start in tl.range(first_key, last_key, BLOCK_N):
+            k_head += wide(span.sequence) * k_view.batch
+            v_head += wide(span.sequence) * v_view.batch
+        running = nothing_seen(BLOCK_M, BLOCK_V)
+        for start in tl.range(span.first_key, span.last_key, BLOCK_N):
             at = start + keys_in
+            is_there = at < span.last_key
             if PAGE_SIZE == 0:
-                k_rows = k_head + at.to(tl.int64) * strides[6]
-                v_rows = v_head + at.to(tl.int64) * strides[10]
+                k_rows = k_head + at.to(tl.int64) * k_view.row
+                v_rows = v_head + at.to(tl.int64) * v_view.row
             else:
-                entries = pages + wide(sequence) * pages_of_sequence + at // PAGE_SIZE
-                page = tl.load(entries, mask=at < last_key, other=0).to(tl.int64)
-                k_rows = k_head + page * strides[4] + (at % PAGE_SIZE) * strides[6]
-                v_rows = v_head + page * strides[8] + (at % PAGE_SIZE) * strides[10]
-            k_mask = (at < last_key)[:, None] & (head_columns < HEAD_SIZE)[None, :]
-            v_mask = (at < last_key)[:, None] & (value_columns < VALUE_SIZE)[None, :]
-            k = operand(tl.load(k_rows[:, None] + head_columns[None, :] * strides[7], mask=k_mask, other=0.0))
-            v = operand(tl.load(v_rows[:, None] + value_columns[None, :] * strides[11], mask=v_mask, other=0.0))
+                entries = tables.pages + wide(span.sequence) * shape.pages_of_sequence + at // PAGE_SIZE
+                page = tl.load(entries, mask=is_there, other=0)
+                is_there = is_there & (page >= 0) & (page < shape.pages)
+                inside = (at % PAGE_SIZE).to(tl.int64)
+                k_rows = k_head + page.to(tl.int64) * k_view.batch + inside * k_view.row
+                v_rows = v_head + page.to(tl.int64) * v_view.batch + inside * v_view.row
+            k_mask = is_there[:, None] & (head_columns < HEAD_SIZE)[None, :]
+            v_mask = is_there[:, None] & (value_columns < VALUE_SIZE)[None, :]
+            k = operand(tl.load(k_rows[:, None] + head_columns[None, :] * k_view.column, mask=k_mask, other=0.0))
+            v = operand(tl.load(v_rows[:, None] + value_columns[None, :] * v_view.column, mask=v_mask, other=0.0))
             scores = tl.dot(q, tl.trans(k), input_precision="ieee")
             if HAS_SOFTCAP:
-                scores = tanh(scores * inner)
-            visible = (at < last_key)[None, :]
+                scores = tanh(scores * factors.inner)
+            if PAGE_SIZE != 0:
+                scores = tl.where(is_there[None, :], scores, float("nan"))
+            visible = (at < span.last_key)[None, :]
             if HAS_LEFT:
-                visible = visible & (at[None, :] >= positions[:, None] - left)
+                visible = visible & (at[None, :] >= positions[:, None] - shape.left)
             if HAS_RIGHT:
-                visible = visible & (at[None, :] <= positions[:, None] + right)
+                visible = visible & (at[None, :] <= positions[:, None] + shape.right)
             scores = tl.where(visible, scores, float("-inf"))
-            new_peak = tl.maximum(peak, tl.max(scores, 1) * factor)
-            shift = tl.where(new_peak == float("-inf"), 0.0, new_peak)
-            weights = tl.exp2(scores * factor - shift[:, None])
-            correction = tl.exp2(peak - shift)
-            denominator = denominator * correction + tl.sum(weights, 1)
-            numerator = numerator * correction[:, None]
-            numerator = tl.dot(narrow(weights, v_base.dtype.element_ty), v, numerator, input_precision="ieee")
-            peak = new_peak
-        is_empty = denominator == 0
-        safe = tl.where(is_empty, 1.0, denominator)
-        at_row = wide(span) * rows_count + rows
-        out_at = out_base + at_row[:, None] * VALUE_SIZE + value_columns[None, :]
-        out_mask = (rows < rows_count)[:, None] & (value_columns < VALUE_SIZE)[None, :]
-        tl.store(out_at, numerator / safe[:, None], mask=out_mask)
-        lse = tl.where(is_empty, float("-inf"), peak + tl.log2(safe))
-        tl.store(lse_base + at_row, lse, mask=rows < rows_count)
+            running = see(running, scores, v, factors.outer, True, dtype)
+        result = attended(running)
+        at_row = wide(index) * shape.rows + rows
+        out_at = tensors.partial_out + at_row[:, None] * VALUE_SIZE + value_columns[None, :]
+        out_mask = (rows < shape.rows)[:, None] & (value_columns < VALUE_SIZE)[None, :]
+        tl.store(out_at, result.out, mask=out_mask)
+        tl.store(tensors.partial_lse + at_row, result.lse, mask=rows < shape.rows)
 
 
 @triton.jit
 def decode_merge_kernel(
-    tensors, strides, shape, first_span_of_head,
+    tensors, shape,
     VALUE_SIZE: tl.constexpr, BLOCK_V: tl.constexpr, BLOCK_SPANS: tl.constexpr, HAS_SINKS: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (partial outputs, partial log2-sum-exps, sinks, out, lse); strides of out; shape = (rows, queries,
-    key-value heads). One program per row of one (sequence, key-value head)."""
-    partial_out, partial_lse, sinks, out_base, lse_base = tensors
-    rows_count, queries, kv_heads = shape
+    """One program per row of one (sequence, key-value head)."""
+    view = tensors.out
     row, pair = tl.program_id(0), tl.program_id(1)
-    first, last = tl.load(first_span_of_head + pair), tl.load(first_span_of_head + pair + 1)
-    group = rows_count // queries
-    head = pair % kv_heads * group + row // queries
+    first, last = tl.load(tensors.first_spans + pair), tl.load(tensors.first_spans + pair + 1)
+    group = shape.rows // shape.queries
+    head = pair % shape.kv_heads * group + row // shape.queries
     columns = tl.arange(0, BLOCK_V)
     peak = tl.full([], float("-inf"), tl.float32)
     denominator = tl.zeros([], tl.float32)
     numerator = tl.zeros([BLOCK_V], tl.float32)
     for start in range(first, last, BLOCK_SPANS):
         spans = start + tl.arange(0, BLOCK_SPANS)
-        at = spans.to(tl.int64) * rows_count + row
-        lse = tl.load(partial_lse + at, mask=spans < last, other=float("-inf"))
+        at = spans.to(tl.int64) * shape.rows + row
+        lse = tl.load(tensors.partial_lse + at, mask=spans < last, other=float("-inf"))
         mask = (spans < last)[:, None] & (columns < VALUE_SIZE)[None, :]
-        out = tl.load(partial_out + at[:, None] * VALUE_SIZE + columns[None, :], mask=mask, other=0.0)
+        out = tl.load(tensors.partial_out + at[:, None] * VALUE_SIZE + columns[None, :], mask=mask, other=0.0)
         new_peak = tl.maximum(peak, tl.max(lse, 0))
         shift = tl.where(new_peak == float("-inf"), 0.0, new_peak)
         weights = tl.exp2(lse - shift)
@@ -151,7 +217,7 @@ def decode_merge_kernel(
         denominator = denominator * correction + tl.sum(weights, 0)
         peak = new_peak
     if HAS_SINKS:
-        sink = tl.load(sinks + head).to(tl.float32) / LN_2
+        sink = tl.load(tensors.sinks + head).to(tl.float32) / LN_2
         new_peak = tl.maximum(peak, sink)
         correction = tl.exp2(peak - new_peak)
         numerator = numerator * correction
@@ -159,90 +225,85 @@ def decode_merge_kernel(
         peak = new_peak
     is_empty = denominator == 0
     safe = tl.where(is_empty, 1.0, denominator)
-    out_at = out_base + wide(pair // kv_heads) * strides[0] + wide(head) * strides[1] + (row % queries) * strides[2]
-    tl.store(
-        out_at + columns * strides[3], stored(numerator / safe, out_base.dtype.element_ty), mask=columns < VALUE_SIZE
-    )
+    batch, query = wide(pair // shape.kv_heads), wide(row % shape.queries)
+    out_at = view.base + batch * view.batch + wide(head) * view.head + query * view.row
+    result = stored(numerator / safe, view.base.dtype.element_ty)
+    tl.store(out_at + columns.to(tl.int64) * view.column, result, mask=columns < VALUE_SIZE)
     lse = tl.where(is_empty, float("-inf"), (peak + tl.log2(safe)) * LN_2)
-    tl.store(lse_base + wide(pair // kv_heads * kv_heads * group + head) * queries + row % queries, lse)
+    tl.store(tensors.lse + (batch * shape.kv_heads * group + head) * shape.queries + query, lse)
 
 
 def decode_launches(
-    q: Tensor, kv: tuple[Tensor, Tensor], cache: Cache, options: AttentionOptions, plans: tuple[LaunchPlan, ...] = ()
+    qkv: QKV, cache: Cache, options: AttentionOptions, plans: tuple[LaunchPlan, ...] = ()
 ) -> tuple[tuple[Launch, Launch], Tensor, Tensor]:
     """The split and the merge launch, the output and the log-sum-exp; k and v as [batch or page, head, position,
     size]."""
-    k, v = kv
+    q, k, v = qkv
     left, right = options.bounds
     problem = DecodeProblem(
         cache.lengths, q.shape[1], k.shape[1], q.shape[2], q.shape[3], v.shape[3], dtype_name(q), left, right,
         cache.splits, cache.is_stream_k, 0 if cache.table is None else k.shape[2], options.softcap > 0,
     )  # fmt: skip
     split, merge = plans or plan_of(problem, target_of(q))
-    cut, spans = split.configuration, split.table
+    spans = [CacheSpan(*row) for row in split.table]
     partial_out = torch.empty(len(spans), problem.rows, problem.value_size, dtype=torch.float32, device=q.device)
     partial_lse = torch.empty(len(spans), problem.rows, dtype=torch.float32, device=q.device)
     out = q.new_empty(*q.shape[:3], v.shape[3])
     lse = torch.empty(q.shape[:3], dtype=torch.float32, device=q.device)
-    scale = options.scale_for(q.shape[3])
-    factors = (options.softcap * LOG2E, scale / options.softcap) if options.softcap else (scale * LOG2E, 1.0)
     integers = {"dtype": torch.int32, "device": q.device}
     pages = cache.table if cache.table is not None else torch.zeros(1, 1, **integers)
-    tables = (
-        torch.tensor(spans, **integers),
-        torch.tensor(starts_by(spans, slice(0, 1)), **integers),
-        torch.tensor(cache.lengths, **integers),
-        pages.to(torch.int32).contiguous(),
-        pages.shape[1],
-    )
-    sizes = {"VALUE_SIZE": problem.value_size, "BLOCK_V": next_power_of_two(problem.value_size, 16)}
+    constants = {
+        "BLOCK_M": split.configuration.block_m,
+        "BLOCK_N": split.configuration.block_n,
+        "HEAD_SIZE": problem.head_size,
+        "VALUE_SIZE": problem.value_size,
+        "BLOCK_D": next_power_of_two(problem.head_size, 16),
+        "BLOCK_V": next_power_of_two(problem.value_size, 16),
+        "HAS_LEFT": left >= 0,
+        "HAS_RIGHT": right >= 0,
+        "HAS_SOFTCAP": options.softcap > 0,
+        "PAGE_SIZE": problem.page_size,
+    }
     first = Launch(
         decode_split_kernel,
         split,
         {
-            "tensors": (q, k, v, partial_out, partial_lse),
-            "strides": strides_of(q, k, v),
-            "shape": (problem.rows, problem.queries, left, right),
-            "factors": factors,
-            "tables": tables,
+            "tensors": SplitTensors(view_of(q), view_of(k), view_of(v), partial_out, partial_lse),
+            "shape": SplitShape(problem.rows, problem.queries, left, right, k.shape[0], pages.shape[1]),
+            "factors": factors_of(options, q.shape[3]),
+            "tables": SplitTables(
+                torch.tensor(spans, **integers),
+                torch.tensor(starts_of_runs([span.program for span in spans]), **integers),
+                torch.tensor(cache.lengths, **integers),
+                to_int32(pages, q.device),
+            ),
         },
-        {
-            "BLOCK_M": cut.block_m,
-            "BLOCK_N": cut.block_n,
-            "HEAD_SIZE": problem.head_size,
-            "BLOCK_D": next_power_of_two(problem.head_size, 16),
-            **sizes,
-            "HAS_LEFT": left >= 0,
-            "HAS_RIGHT": right >= 0,
-            "HAS_SOFTCAP": options.softcap > 0,
-            "PAGE_SIZE": problem.page_size,
-        },
+        constants,
     )
+    first_spans = torch.tensor(starts_of_runs([(span.sequence, span.head) for span in spans]), **integers)
+    sinks = lse if options.sinks is None else options.sinks.contiguous()
     second = Launch(
         decode_merge_kernel,
         merge,
         {
-            "tensors": (
-                partial_out,
-                partial_lse,
-                lse if options.sinks is None else options.sinks.contiguous(),
-                out,
-                lse,
-            ),
-            "strides": strides_of(out),
-            "shape": (problem.rows, problem.queries, problem.kv_heads),
-            "first_span_of_head": torch.tensor(starts_by(spans, slice(1, 3)), **integers),
+            "tensors": MergeTensors(partial_out, partial_lse, first_spans, sinks, view_of(out), lse),
+            "shape": MergeShape(problem.rows, problem.queries, problem.kv_heads),
         },
-        {**sizes, "BLOCK_SPANS": merge.configuration.block_n, "HAS_SINKS": options.sinks is not None},
+        {
+            "VALUE_SIZE": constants["VALUE_SIZE"],
+            "BLOCK_V": constants["BLOCK_V"],
+            "BLOCK_SPANS": merge.configuration.block_n,
+            "HAS_SINKS": options.sinks is not None,
+        },
     )
     return (first, second), out, lse
 
 
-def starts_by(spans: tuple[tuple[int, ...], ...], columns: slice) -> list[int]:
-    """Where each run of spans with equal columns starts, and the end."""
+def starts_of_runs(keys: Sequence[object]) -> list[int]:
+    """Where each run of equal keys starts, and the end."""
     starts = [0]
-    for _, run_of_spans in groupby(spans, key=lambda span: span[columns]):
-        starts.append(starts[-1] + len(tuple(run_of_spans)))
+    for _, equal in groupby(keys):
+        starts.append(starts[-1] + len(tuple(equal)))
     return starts
 
 
@@ -250,19 +311,30 @@ def starts_by(spans: tuple[tuple[int, ...], ...], columns: slice) -> list[int]:
 def decode_operator(
     tensors: list[Tensor], sinks: Tensor | None, table: Tensor | None, numbers: list[float], cut: list[int]
 ) -> tuple[Tensor, Tensor]:
-    """tensors = [q, k, v]; cut = [splits, whether stream-K, lengths...]."""
+    """tensors = [q, k, v]; cut = [splits, whether stream-K, whether pages are checked on the device, lengths...]."""
     q, k, v = tensors
     options = AttentionOptions.unpack(numbers, sinks)
-    cache = Cache(tuple(cut[2:]), table, cut[0], bool(cut[1]))
+    splits, is_stream_k, is_read_back, *lengths = cut
+    cache = Cache(tuple(lengths), table, splits, bool(is_stream_k), "device" if is_read_back else "host")
+    if table is not None and (is_read(table, cache.check) or not runs_triton(q)):
+        check_pages(table, cache.lengths, k)
     if runs_triton(q):
-        paged = (k.transpose(1, 2), v.transpose(1, 2)) if table is not None else (k, v)
-        launches, out, lse = decode_launches(q, paged, cache, options)
+        if table is not None:
+            k, v = k.transpose(1, 2), v.transpose(1, 2)
+        launches, out, lse = decode_launches(QKV(q, k, v), cache, options)
         run(*launches)
         return out, lse
     if table is not None:
-        k, v = gather_pages(k, table), gather_pages(v, table)
+        k, v = gather_pages(k, table.to(k.device)), gather_pages(v, table.to(v.device))
     out, lse = attend_decode(q, k, v, cache.lengths, options)
     return out.contiguous(), lse
+
+
+def check_pages(table: Tensor, lengths: tuple[int, ...], cache: Tensor) -> None:
+    """Entries beyond a sequence's last key do not count."""
+    needed = torch.tensor([ceil_div(length, max(1, cache.shape[1])) for length in lengths], device=table.device)
+    counted = torch.arange(table.shape[1], device=table.device) < needed[:, None]
+    check_numbers("table", table, cache.shape[0], counted, "page")
 
 
 @decode_operator.register_fake
@@ -280,22 +352,32 @@ def attention_decode(
     """Output [B, H, Nq, Dv] and natural log-sum-exp [B, H, Nq] of q [B, H, Nq, D] over the cache; not
     differentiable."""
     require(not options.lengths, "decode takes the lengths of its cache, not those of a packed batch")
+    q, k, v = in_autocast(q, k, v)
+    held = "k[B,Hkv,N,D] v[B,Hkv,N,Dv]" if cache.table is None else "k[pages,N,Hkv,D] v[pages,N,Hkv,Dv]"
+    # The table may stay on the host, where its numbers are checked without waiting.
+    sizes = bind_ranks(f"q[B,H,Nq,D] {held} sinks[H]", q, k, v, options.sinks)
+    room = sizes["N"]
+    if cache.table is not None:
+        table = bind_ranks("table[B,P]:int", cache.table)
+        require(
+            table["B"] == sizes["B"],
+            f"expected table[B, P] with B = {sizes['B']} as in q, got shape {tuple(cache.table.shape)}",
+        )
+        require(
+            cache.table.device in (q.device, torch.device("cpu")),
+            f"expected the table on {q.device} as q is, or on the CPU, got {cache.table.device}",
+        )
+        room = table["P"] * sizes["N"]
+    require_one_dtype("q k v", q, k, v)
+    require_groups(sizes["H"], sizes["Hkv"])
+    require_head_sizes(sizes["D"], sizes["Dv"])
     require(
-        len(cache.lengths) == q.shape[0],
-        f"the cache has {len(cache.lengths)} lengths for a batch of {q.shape[0]} queries",
+        len(cache.lengths) == sizes["B"],
+        f"the cache has {len(cache.lengths)} lengths for a batch of {sizes['B']} queries",
     )
-    room = k.shape[2] if cache.table is None else cache.table.shape[1] * k.shape[1]
     require(
-        max(cache.lengths, default=0) <= room and min(cache.lengths, default=0) >= 0,
+        max(cache.lengths, default=0) <= room,
         f"lengths must be from 0 to the {room} keys that the cache holds, got {cache.lengths}",
     )
-    kv_heads = k.shape[1] if cache.table is None else k.shape[2]
-    require(
-        k.dtype == v.dtype == q.dtype
-        and k.shape[:3] == v.shape[:3]
-        and k.shape[3] == q.shape[3]
-        and q.shape[1] % kv_heads == 0,
-        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
-    )
-    cut = [cache.splits, int(cache.is_stream_k), *cache.lengths]
-    return decode_operator([q, k, v], options.sinks, cache.table, options.pack(q.shape[3]), cut)
+    cut = [cache.splits, int(cache.is_stream_k), int(cache.check == "device"), *cache.lengths]
+    return decode_operator([q, k, v], options.sinks, cache.table, options.pack(sizes["D"]), cut)

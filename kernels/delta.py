@@ -10,17 +10,44 @@ up in fp32, and rounded to the inputs' precision where it is multiplied.
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from typing import Any, NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.arguments import bind_ranks, check_linear, in_autocast
+from kernels.launching import Launch, contiguous_copy, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, load_rows, narrow, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
-from kernels.plans.problems import DeltaRuleProblem, require
+from kernels.plans.problems import DeltaRuleProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.records import QKV, Gates, Rows
 from kernels.reference.linear import gated_delta_rule as reference_forward
+
+
+class SolveTensors(NamedTuple):
+    """Contiguous: k; gates and betas, fp32; inverses [heads, chunks, CHUNK, CHUNK], fp32."""
+
+    k: Any
+    gate: Any
+    beta: Any
+    inverses: Any
+
+
+class ScanTensors(NamedTuple):
+    """Contiguous: q, k, v; gates, betas and inverses as the first launch has them; initial and final state, fp32."""
+
+    q: Any
+    k: Any
+    v: Any
+    gate: Any
+    beta: Any
+    inverses: Any
+    initial: Any
+    out: Any
+    final: Any
 
 
 @triton.jit
@@ -35,13 +62,13 @@ def delta_solve_kernel(
     tensors, length,
     KEYS: tl.constexpr, CHUNK: tl.constexpr, BLOCK_D: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (k, gates, betas, inverses [heads, chunks, CHUNK, CHUNK]): (I + A)^-1 of one chunk of one head."""
-    k_base, gate_base, beta_base, inverse_base = tensors
+    """(I + A)^-1 of one chunk of one head."""
     chunk, head = tl.program_id(0), wide(tl.program_id(1))
     start = chunk * CHUNK
-    k = load_rows(k_base + head * length * KEYS, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False)
-    decay = tl.cumsum(_load_head_values(gate_base + head * length, start, length, CHUNK) * LOG2_E, 0)
-    beta = _load_head_values(beta_base + head * length, start, length, CHUNK)
+    k_rows = Rows(tensors.k + head * length * KEYS, KEYS, 1)
+    k = load_rows(k_rows, start, length, KEYS, CHUNK, BLOCK_D, True, False)
+    decay = tl.cumsum(_load_head_values(tensors.gate + head * length, start, length, CHUNK) * LOG2_E, 0)
+    beta = _load_head_values(tensors.beta + head * length, start, length, CHUNK)
     rows, columns = tl.arange(0, CHUNK)[:, None], tl.arange(0, CHUNK)[None, :]
     exponent = tl.where(rows > columns, decay[:, None] - decay[None, :], float("-inf"))
     system = tl.dot(k, tl.trans(k), input_precision="ieee") * tl.exp2(exponent) * beta[:, None]
@@ -50,7 +77,7 @@ def delta_solve_kernel(
         line = tl.sum(tl.where(rows == row, system, 0.0), 0)  # [CHUNK], zero from the diagonal on
         solved = -tl.sum(line[:, None] * inverse, 0)
         inverse = tl.where(rows == row, tl.where(columns == row, 1.0, solved[None, :]), inverse)
-    at = inverse_base + (head * tl.num_programs(0) + chunk) * CHUNK * CHUNK
+    at = tensors.inverses + (head * tl.num_programs(0) + chunk) * CHUNK * CHUNK
     tl.store(at + rows * CHUNK + columns, inverse)
 
 
@@ -60,31 +87,29 @@ def delta_scan_kernel(
     KEYS: tl.constexpr, VALUES: tl.constexpr, CHUNK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
     PRECISION: tl.constexpr, HAS_INITIAL: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (q, k, v, gates, betas, inverses, initial state, out, final state): all chunks of one head, for a block
-    of value channels."""
-    q_base, k_base, v_base, gate_base, beta_base, inverse_base, initial, out_base, final = tensors
+    """All chunks of one head, for a block of value channels."""
     column, head = tl.program_id(0) * BLOCK_V, wide(tl.program_id(1))
-    q_base += head * length * KEYS
-    k_base += head * length * KEYS
-    v_base += head * length * VALUES + column
-    out_base += head * length * VALUES + column
-    gate_base += head * length
-    beta_base += head * length
-    dtype = k_base.dtype.element_ty
+    q_rows = Rows(tensors.q + head * length * KEYS, KEYS, 1)
+    k_rows = Rows(tensors.k + head * length * KEYS, KEYS, 1)
+    v_base = tensors.v + head * length * VALUES + column
+    out_base = tensors.out + head * length * VALUES + column
+    gate_base = tensors.gate + head * length
+    beta_base = tensors.beta + head * length
+    dtype = tensors.k.dtype.element_ty
     chunks = tl.cdiv(length, CHUNK)
     inner, columns, rows = tl.arange(0, BLOCK_D), tl.arange(0, BLOCK_V), tl.arange(0, CHUNK)
     at_state = head * KEYS * VALUES + inner[:, None] * VALUES + column + columns[None, :]
     state_mask = (inner < KEYS)[:, None] & (column + columns < VALUES)[None, :]
     state = tl.zeros([BLOCK_D, BLOCK_V], tl.float32)
     if HAS_INITIAL:
-        state = tl.load(initial + at_state, mask=state_mask, other=0.0)
+        state = tl.load(tensors.initial + at_state, mask=state_mask, other=0.0)
     pair = rows[:, None] * CHUNK + rows[None, :]
     for chunk in tl.range(0, chunks):
         start = chunk * CHUNK
         decay = tl.cumsum(_load_head_values(gate_base, start, length, CHUNK) * LOG2_E, 0)
         total = tl.min(decay, 0)  # the last of a falling sequence; rows beyond the end add no decay
         beta = _load_head_values(beta_base, start, length, CHUNK)
-        k = load_rows(k_base, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False)
+        k = load_rows(k_rows, start, length, KEYS, CHUNK, BLOCK_D, True, False)
         token_mask = (rows < length - start)[:, None] & (column + columns < VALUES)[None, :]
         at = wide(start) * VALUES + rows[:, None] * VALUES + columns[None, :]
         v = operand(tl.load(v_base + at, mask=token_mask, other=0.0)).to(tl.float32)
@@ -92,9 +117,9 @@ def delta_scan_kernel(
         fading = tl.exp2(decay)[:, None]
         held = narrow(state, dtype)
         found = tl.dot(k, held, input_precision="ieee") * fading
-        inverse = tl.load(inverse_base + (head * chunks + chunk) * CHUNK * CHUNK + pair)
+        inverse = tl.load(tensors.inverses + (head * chunks + chunk) * CHUNK * CHUNK + pair)
         written = tl.dot(inverse, (v - found) * beta[:, None], input_precision=PRECISION)
-        q = load_rows(q_base, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False)
+        q = load_rows(q_rows, start, length, KEYS, CHUNK, BLOCK_D, True, False)
         exponent = tl.where(rows[:, None] >= rows[None, :], decay[:, None] - decay[None, :], float("-inf"))
         scores = tl.dot(q, tl.trans(k), input_precision="ieee") * tl.exp2(exponent)
         out = tl.dot(q, held, input_precision="ieee") * fading
@@ -102,14 +127,14 @@ def delta_scan_kernel(
         tl.store(out_base + at, stored(out, out_base.dtype.element_ty), mask=token_mask)
         kept = narrow(written * tl.exp2(total - decay)[:, None], dtype)
         state = tl.dot(tl.trans(k), kept, state * tl.exp2(total), input_precision="ieee")
-    tl.store(final + at_state, state, mask=state_mask)
+    tl.store(tensors.final + at_state, state, mask=state_mask)
 
 
 def delta_launches(
-    qkv: tuple[Tensor, Tensor, Tensor], gates: tuple[Tensor, Tensor], state: Tensor | None,
+    qkv: QKV, gates: Gates, state: Tensor | None,
     plans: tuple[LaunchPlan, ...] = (),
 ) -> tuple[tuple[Launch, Launch], Tensor, Tensor]:  # fmt: skip
-    """gates = (log gates, betas), fp32; the two launches, the output and the final state; all tensors contiguous."""
+    """The two launches, the output and the final state; all tensors contiguous."""
     q, k, v = qkv
     gate, beta = gates
     problem = DeltaRuleProblem(q.shape[0], q.shape[1], q.shape[2], q.shape[3], v.shape[3], dtype_name(q))
@@ -136,12 +161,18 @@ def delta_launches(
     return (
         (
             Launch(
-                delta_solve_kernel, first, {"tensors": (k, gate, beta, inverses), "length": problem.length}, constants
+                delta_solve_kernel,
+                first,
+                {"tensors": SolveTensors(k, gate, beta, inverses), "length": problem.length},
+                constants,
             ),
             Launch(
                 delta_scan_kernel,
                 second,
-                {"tensors": (q, k, v, gate, beta, inverses, initial, out, final), "length": problem.length},
+                {
+                    "tensors": ScanTensors(q, k, v, gate, beta, inverses, initial, out, final),
+                    "length": problem.length,
+                },
                 {**constants, **scan},
             ),
         ),
@@ -155,10 +186,10 @@ def delta_operator(qkv: list[Tensor], gate: Tensor, beta: Tensor, state: Tensor 
     q, k, v = qkv
     if not runs_triton(q):
         out, final = reference_forward(q, k, v, (gate, beta), state)
-        return out.contiguous(), final.contiguous()
+        return contiguous_copy(out), contiguous_copy(final)
     initial = None if state is None else state.float().contiguous()
-    gates = (gate.float().contiguous(), beta.float().contiguous())
-    launches, out, final = delta_launches((q.contiguous(), k.contiguous(), v.contiguous()), gates, initial)
+    gates = Gates(gate.float().contiguous(), beta.float().contiguous())
+    launches, out, final = delta_launches(QKV(q.contiguous(), k.contiguous(), v.contiguous()), gates, initial)
     run(*launches)
     return out, final
 
@@ -179,13 +210,7 @@ def gated_delta_rule(
     gate [B, H, T]: logarithms, at most 0; beta [B, H, T]: write strengths; keys should have norm at most one, or the
     state may grow; the scale is folded into q; not differentiable.
     """
-    q, k, v = qkv
-    require(
-        q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
-        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
-    )
-    require(
-        gate.shape == beta.shape == q.shape[:3],
-        f"expected log gates and betas of shape {tuple(q.shape[:3])}, got {tuple(gate.shape)} and {tuple(beta.shape)}",
-    )
-    return delta_operator(list(qkv), gate, beta, state)
+    q, k, v = in_autocast(*qkv)
+    check_linear(QKV(q, k, v), state)
+    bind_ranks("q[B,H,T,D] gate[B,H,T] beta[B,H,T]", q, gate, beta)
+    return delta_operator([q, k, v], gate, beta, state)

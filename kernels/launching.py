@@ -11,10 +11,14 @@ import torch
 import triton
 from torch import Tensor
 
+from kernels.options import AttentionOptions
 from kernels.plans.types import TARGETS, Dtype, LaunchPlan, Target
+from kernels.records import ScoreFactors
 
 DTYPE_NAMES: dict[torch.dtype, Dtype] = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 LOG2_E = 1.4426950408889634
+MOST_APART = 1 << 23  # elements between neighbours: offsets within a tile of 256 are of 32 bits
+MOST_ACROSS = 65_535  # programs along the second and third side of a grid (CUDA C++ programming guide)
 
 
 class Launch(NamedTuple):
@@ -29,14 +33,22 @@ class Launch(NamedTuple):
 def run(*launches: Launch) -> None:
     """Launches in order, on the current stream; a launch without programs is left out."""
     for launch in launches:
-        cut = launch.plan.configuration
-        if not all(launch.plan.grid):
-            continue
-        if cut.uses_tma and not is_interpreted():
-            triton.set_allocator(allocate_scratch)  # descriptors made on the device live in global scratch
-        launch.kernel[launch.plan.grid](
-            **launch.arguments, **launch.constants, num_warps=cut.warps, num_stages=cut.stages
-        )
+        across = max(launch.plan.grid[1:])
+        if across > MOST_ACROSS:
+            raise ValueError(
+                f"{launch.plan.operator} needs {across} programs along one side of its grid (heads, or heads of all "
+                f"sequences), a GPU takes {MOST_ACROSS}: split the batch"
+            )
+    for launch in launches:
+        if all(launch.plan.grid):
+            start(launch)
+
+
+def start(launch: Launch) -> None:
+    cut = launch.plan.configuration
+    if cut.uses_tma and not is_interpreted():
+        triton.set_allocator(allocate_scratch)  # descriptors made on the device live in global scratch
+    launch.kernel[launch.plan.grid](**launch.arguments, **launch.constants, num_warps=cut.warps, num_stages=cut.stages)
 
 
 def allocate_scratch(size: int, alignment: int, stream: int | None) -> Tensor:
@@ -78,23 +90,41 @@ def dtype_name(x: Tensor) -> Dtype:
     return DTYPE_NAMES[x.dtype]
 
 
-def strides_of(*tensors: Tensor) -> tuple[int, ...]:
-    """Strides of all ranks of all tensors, one after another."""
-    return tuple(stride for tensor in tensors for stride in tensor.stride())
+def factors_of(options: AttentionOptions, head_size: int) -> ScoreFactors:
+    scale = options.scale_for(head_size)
+    if options.softcap:
+        return ScoreFactors(options.softcap * LOG2_E, scale / options.softcap)
+    return ScoreFactors(scale * LOG2_E, 1.0)
 
 
 def has_tma_layout(x: Tensor) -> bool:
-    """Last stride one, the others multiples of 16 bytes and not zero, the start aligned to 16 bytes."""
+    """Last stride one, the others multiples of 16 bytes and not zero, the start aligned to 16 bytes; not empty."""
     item = x.element_size()
     outer = (s for s, n in zip(x.stride()[:-1], x.shape[:-1], strict=True) if n > 1)
     is_aligned = x.is_meta or x.data_ptr() % 16 == 0
-    return x.stride(-1) == 1 and is_aligned and all(s > 0 and s * item % 16 == 0 for s in outer)
+    return x.numel() > 0 and x.stride(-1) == 1 and is_aligned and all(s > 0 and s * item % 16 == 0 for s in outer)
+
+
+def require_reach(**tensors: Tensor) -> None:
+    """ValueError where neighbours of the last two ranks lie so far apart that a tile of 256 reaches 2^31 elements."""
+    for name, x in tensors.items():
+        apart = max((s for s, n in zip(x.stride()[-2:], x.shape[-2:], strict=True) if n > 1), default=0)
+        if apart >= MOST_APART:
+            raise ValueError(
+                f"neighbours of {name} lie {apart} elements apart, a kernel takes less than {MOST_APART}: pass "
+                f"{name}.contiguous()"
+            )
 
 
 def empty_output(q: Tensor, v: Tensor) -> Tensor:
     """[B, H, Nq, Dv], laid out as q where the sizes agree: both [B, H, N, D] and [B, N, H, D] come back as they
     came."""
     return torch.empty_like(q) if q.shape[-1] == v.shape[-1] else q.new_empty(*q.shape[:-1], v.shape[-1])
+
+
+def contiguous_copy(x: Tensor) -> Tensor:
+    """Of a reference's result, which over no tokens is what went in; an operator's output is no input."""
+    return x.clone(memory_format=torch.contiguous_format)
 
 
 def starts_of(lengths: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:

@@ -9,19 +9,42 @@ one: queries decay from the start of their sub-chunk, keys to it. Nothing overfl
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.arguments import check_gate, check_linear, in_autocast
+from kernels.launching import Launch, contiguous_copy, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, load_rows, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import LinearAttentionProblem, require
 from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.records import QKV, Rows
 from kernels.reference.linear import gated_linear_attention as reference_forward
+
+
+class StateTensors(NamedTuple):
+    """Contiguous: k, v; gates, fp32; states [heads, chunks + 1, keys, values] and the initial state, fp32."""
+
+    k: Any
+    v: Any
+    gate: Any
+    states: Any
+    initial: Any
+
+
+class OutputTensors(NamedTuple):
+    """Contiguous: q, k, v; gates and states as the first launch has them; out."""
+
+    q: Any
+    k: Any
+    v: Any
+    gate: Any
+    states: Any
+    out: Any
 
 
 @triton.jit
@@ -46,24 +69,22 @@ def states_kernel(
     KEYS: tl.constexpr, VALUES: tl.constexpr, CHUNK: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
     IS_WIDE: tl.constexpr, PRECISION: tl.constexpr, HAS_INITIAL: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (k, v, gates, states [heads, chunks + 1, keys, values], initial state): the state before each chunk and
-    after the last, of one head and a block of value channels. All contiguous, fp32 states and gates."""
-    k_base, v_base, gate_base, state_base, initial = tensors
+    """The state before each chunk and after the last, of one head and a block of value channels."""
     column, head = tl.program_id(0) * BLOCK_V, wide(tl.program_id(1))
-    k_base += head * length * KEYS
-    v_base += head * length * VALUES + column
-    gate_base += head * length * (KEYS if IS_WIDE else 1)
+    k_rows = Rows(tensors.k + head * length * KEYS, KEYS, 1)
+    v_base = tensors.v + head * length * VALUES + column
+    gate_base = tensors.gate + head * length * (KEYS if IS_WIDE else 1)
     chunks = tl.cdiv(length, CHUNK)
-    state_base += head * (chunks + 1) * KEYS * VALUES
+    state_base = tensors.states + head * (chunks + 1) * KEYS * VALUES
     inner = tl.arange(0, BLOCK_D)[:, None] * VALUES + column + tl.arange(0, BLOCK_V)[None, :]
     mask = (tl.arange(0, BLOCK_D) < KEYS)[:, None] & (column + tl.arange(0, BLOCK_V) < VALUES)[None, :]
     state = tl.zeros([BLOCK_D, BLOCK_V], tl.float32)
     if HAS_INITIAL:
-        state = tl.load(initial + head * KEYS * VALUES + inner, mask=mask, other=0.0)
+        state = tl.load(tensors.initial + head * KEYS * VALUES + inner, mask=mask, other=0.0)
     for chunk in tl.range(0, chunks):
         tl.store(state_base + wide(chunk) * KEYS * VALUES + inner, state, mask=mask)
         start = chunk * CHUNK
-        k = load_rows(k_base, start, (KEYS, 1), length, KEYS, CHUNK, BLOCK_D, True, False)
+        k = load_rows(k_rows, start, length, KEYS, CHUNK, BLOCK_D, True, False)
         rows, columns = tl.arange(0, CHUNK), tl.arange(0, BLOCK_V)
         v_mask = (rows < length - start)[:, None] & (column + columns < VALUES)[None, :]
         v_at = v_base + wide(start) * VALUES + rows[:, None] * VALUES + columns[None, :]
@@ -83,20 +104,19 @@ def outputs_kernel(
     KEYS: tl.constexpr, VALUES: tl.constexpr, CHUNK: tl.constexpr, PART: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr, IS_WIDE: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (q, k, v, gates, states, out): the outputs of one sub-chunk of PART tokens, for a block of value
-    channels."""
-    q_base, k_base, v_base, gate_base, state_base, out_base = tensors
+    """The outputs of one sub-chunk of PART tokens, for a block of value channels."""
     start, column, head = tl.program_id(0) * PART, tl.program_id(1) * BLOCK_V, wide(tl.program_id(2))
-    q_base += head * length * KEYS
-    k_base += head * length * KEYS
-    v_base += head * length * VALUES + column
-    out_base += head * length * VALUES + column
-    gate_base += head * length * (KEYS if IS_WIDE else 1)
+    q_rows = Rows(tensors.q + head * length * KEYS, KEYS, 1)
+    k_base = tensors.k + head * length * KEYS
+    k_rows = Rows(k_base, KEYS, 1)
+    v_base = tensors.v + head * length * VALUES + column
+    out_base = tensors.out + head * length * VALUES + column
+    gate_base = tensors.gate + head * length * (KEYS if IS_WIDE else 1)
     chunk = start // CHUNK
     chunk_start = chunk * CHUNK
-    state_base += (head * (tl.cdiv(length, CHUNK) + 1) + chunk) * KEYS * VALUES
+    state_base = tensors.states + (head * (tl.cdiv(length, CHUNK) + 1) + chunk) * KEYS * VALUES
     rows, columns, inner = tl.arange(0, PART), tl.arange(0, BLOCK_V), tl.arange(0, BLOCK_D)
-    q = load_rows(q_base, start, (KEYS, 1), length, KEYS, PART, BLOCK_D, True, False).to(tl.float32)
+    q = load_rows(q_rows, start, length, KEYS, PART, BLOCK_D, True, False).to(tl.float32)
     decay = _load_decay(gate_base, start, length, KEYS, PART, BLOCK_D, IS_WIDE)
     decayed_q = q * tl.exp2(decay)  # from the start of the sub-chunk
     out = tl.zeros([PART, BLOCK_V], tl.float32)
@@ -105,7 +125,7 @@ def outputs_kernel(
     since = tl.zeros_like(tl.min(decay, 0))[None, :]
     for before in tl.range(0, (start - chunk_start) // PART):
         at = start - (before + 1) * PART
-        k = load_rows(k_base, at, (KEYS, 1), length, KEYS, PART, BLOCK_D, True, False).to(tl.float32)
+        k = load_rows(k_rows, at, length, KEYS, PART, BLOCK_D, True, False).to(tl.float32)
         v_at = v_base + wide(at) * VALUES + rows[:, None] * VALUES + columns[None, :]
         v = operand(tl.load(v_at, mask=value_mask, other=0.0))
         earlier = _load_decay(gate_base, at, length, KEYS, PART, BLOCK_D, IS_WIDE)
@@ -129,7 +149,7 @@ def outputs_kernel(
 
 
 def linear_launches(
-    qkv: tuple[Tensor, Tensor, Tensor],
+    qkv: QKV,
     gate: Tensor,
     state: Tensor | None,
     plans: tuple[LaunchPlan, ...] = (),
@@ -161,13 +181,16 @@ def linear_launches(
             Launch(
                 states_kernel,
                 first,
-                {"tensors": (k, v, gate, states, states if state is None else state), "length": problem.length},
+                {
+                    "tensors": StateTensors(k, v, gate, states, states if state is None else state),
+                    "length": problem.length,
+                },
                 {**constants, "HAS_INITIAL": state is not None},
             ),
             Launch(
                 outputs_kernel,
                 second,
-                {"tensors": (q, k, v, gate, states, out), "length": problem.length},
+                {"tensors": OutputTensors(q, k, v, gate, states, out), "length": problem.length},
                 {**constants, "PART": cut.block_k},
             ),
         ),
@@ -183,8 +206,8 @@ def linear_operator(qkv: list[Tensor], gate: Tensor, state: Tensor | None, keeps
     if not runs_triton(q):
         wide = [x.float() if keeps_fp32 and x.element_size() == 2 else x for x in (q, k, v)]
         out, final = reference_forward(wide[0], wide[1], wide[2], gate, state)
-        return out.contiguous(), final.contiguous()
-    whole = (q.contiguous(), k.contiguous(), v.contiguous())
+        return contiguous_copy(out), contiguous_copy(final)
+    whole = QKV(q.contiguous(), k.contiguous(), v.contiguous())
     initial = None if state is None else state.float().contiguous()
     out_dtype = torch.float32 if keeps_fp32 else q.dtype
     launches, out, states = linear_launches(whole, gate.float().contiguous(), initial, out_dtype=out_dtype)
@@ -244,12 +267,7 @@ def gated_linear_attention(
     gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; the scale is folded into q; differentiable
     with one gate per head.
     """
-    require(
-        q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
-        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
-    )
-    require(
-        tuple(gate.shape) in (tuple(q.shape), tuple(q.shape[:3])),
-        f"expected log gates of shape {tuple(q.shape[:3])} or {tuple(q.shape)}, got {tuple(gate.shape)}",
-    )
+    q, k, v = in_autocast(q, k, v)
+    check_linear(QKV(q, k, v), state)
+    check_gate(q, gate)
     return linear_operator([q, k, v], gate, state, False)

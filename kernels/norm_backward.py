@@ -8,17 +8,60 @@ is read three times in blocks.
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from functools import partial
+from typing import Any, NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks
+from kernels.derivatives import gradients_of
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.numerics import operand, stored, wide
 from kernels.plans.planning import plan as plan_of
-from kernels.plans.problems import RowProblem
+from kernels.plans.problems import RowProblem, require
 from kernels.plans.types import LaunchPlan
+from kernels.records import line_of
 from kernels.reference.rows import norm_backward as reference_backward
+
+
+class NormGradient(NamedTuple):
+    """x and gradient [rows, columns], weight [columns]."""
+
+    x: Tensor
+    weight: Tensor
+    gradient: Tensor
+
+
+class GradientTensors(NamedTuple):
+    """source, gradient, target: lines; weight [columns]; means and inverse deviations [rows], fp32."""
+
+    source: Any
+    weight: Any
+    gradient: Any
+    target: Any
+    means: Any
+    inverses: Any
+
+
+class WeightTensors(NamedTuple):
+    """source, gradient: lines; means and inverses as the first launch left them; partial [blocks of rows, 2,
+    columns], fp32."""
+
+    source: Any
+    gradient: Any
+    means: Any
+    inverses: Any
+    partial: Any
+
+
+class Statistics(NamedTuple):
+    """Of a row; the mean is zero where it is not centred."""
+
+    mean: Any
+    inverse: Any
 
 
 @triton.jit
@@ -29,7 +72,7 @@ def _load(base, start, columns, BLOCK: tl.constexpr):
 
 @triton.jit
 def _statistics(source, columns, epsilon, BLOCK: tl.constexpr, IS_CENTRED: tl.constexpr):
-    """Mean (zero where it is not centred) and inverse deviation; blocks are merged as in the forward."""
+    """Blocks are merged as in the forward."""
     mean = tl.zeros([], tl.float32)
     square = tl.zeros([], tl.float32)
     count = tl.zeros([], tl.float32)
@@ -44,24 +87,25 @@ def _statistics(source, columns, epsilon, BLOCK: tl.constexpr, IS_CENTRED: tl.co
         square += tl.sum(centred * centred, 0) + difference * difference * (count * size / (count + size))
         mean += difference * (size / (count + size))
         count += size
-    return mean, 1 / tl.sqrt(square / columns + epsilon)
+    return Statistics(mean, 1 / tl.sqrt(square / columns + epsilon))
 
 
 @triton.jit
 def norm_gradient_kernel(
-    tensors, strides, columns, epsilon,
+    tensors, columns, epsilon,
     BLOCK: tl.constexpr, IS_CENTRED: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (source, weight, gradient, target, means, inverse deviations); strides between rows of source,
-    gradient and target."""
-    source, weight, gradient, target, means, inverses = tensors
+    """dX of one row, and its statistics."""
+    weight = tensors.weight
     row = tl.program_id(0)
-    source += wide(row) * strides[0]
-    gradient += wide(row) * strides[1]
-    target += wide(row) * strides[2]
-    mean, inverse = _statistics(source, columns, epsilon, BLOCK, IS_CENTRED)
-    tl.store(means + row, mean)
-    tl.store(inverses + row, inverse)
+    source = tensors.source.base + wide(row) * tensors.source.stride
+    gradient = tensors.gradient.base + wide(row) * tensors.gradient.stride
+    target = tensors.target.base + wide(row) * tensors.target.stride
+    statistics = _statistics(source, columns, epsilon, BLOCK, IS_CENTRED)
+    mean = statistics.mean
+    inverse = statistics.inverse
+    tl.store(tensors.means + row, mean)
+    tl.store(tensors.inverses + row, inverse)
     first = tl.zeros([], tl.float32)  # sum of h
     second = tl.zeros([], tl.float32)  # sum of h x^
     for start in range(0, columns, BLOCK):
@@ -80,30 +124,29 @@ def norm_gradient_kernel(
 
 @triton.jit
 def norm_weights_kernel(
-    tensors, strides, shape,
+    tensors, rows, columns,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (source, gradient, means, inverse deviations, partial [blocks of rows, 2, columns]): sums over a block
-    of rows of dY x^ and of dY; strides between rows of source and gradient; shape = (rows, columns)."""
-    source, gradient, means, inverses, partial = tensors
-    rows, columns = shape
+    """Sums over a block of rows of dY x^ and of dY."""
     row = tl.program_id(0) * BLOCK_M + tl.arange(0, BLOCK_M)
     column = tl.program_id(1) * BLOCK_N + tl.arange(0, BLOCK_N)
     mask = (row < rows)[:, None] & (column < columns)[None, :]
     wide_row = row.to(tl.int64)[:, None]
-    x = operand(tl.load(source + wide_row * strides[0] + column[None, :], mask=mask, other=0.0)).to(tl.float32)
-    grad = operand(tl.load(gradient + wide_row * strides[1] + column[None, :], mask=mask, other=0.0)).to(tl.float32)
-    mean = tl.load(means + row, mask=row < rows, other=0.0)[:, None]
-    inverse = tl.load(inverses + row, mask=row < rows, other=0.0)[:, None]
-    slot = partial + wide(tl.program_id(0)) * 2 * columns
+    source = tensors.source.base + wide_row * tensors.source.stride + column[None, :]
+    gradient = tensors.gradient.base + wide_row * tensors.gradient.stride + column[None, :]
+    x = operand(tl.load(source, mask=mask, other=0.0)).to(tl.float32)
+    grad = operand(tl.load(gradient, mask=mask, other=0.0)).to(tl.float32)
+    mean = tl.load(tensors.means + row, mask=row < rows, other=0.0)[:, None]
+    inverse = tl.load(tensors.inverses + row, mask=row < rows, other=0.0)[:, None]
+    slot = tensors.partial + wide(tl.program_id(0)) * 2 * columns
     tl.store(slot + column, tl.sum(grad * (x - mean) * inverse, 0), mask=column < columns)
     tl.store(slot + columns + column, tl.sum(grad, 0), mask=column < columns)
 
 
 def norm_backward_launches(
-    tensors: tuple[Tensor, Tensor, Tensor], epsilon: float, is_centred: bool, plans: tuple[LaunchPlan, ...] = ()
+    tensors: NormGradient, epsilon: float, is_centred: bool, plans: tuple[LaunchPlan, ...] = ()
 ) -> tuple[tuple[Launch, Launch], Tensor, Tensor]:
-    """tensors = (x, weight, gradient), x and gradient [rows, columns]; the launches, dX, and the partial sums [blocks
+    """The launches, dX, and the partial sums [blocks
     of rows, 2, columns] of dWeight and dBias, in fp32."""
     x, weight, gradient = tensors
     operator = "layernorm_bwd" if is_centred else "rmsnorm_bwd"
@@ -115,8 +158,7 @@ def norm_backward_launches(
         norm_gradient_kernel,
         first,
         {
-            "tensors": (x, weight, gradient, target, means, inverses),
-            "strides": (x.stride(0), gradient.stride(0), target.stride(0)),
+            "tensors": GradientTensors(line_of(x), weight, line_of(gradient), line_of(target), means, inverses),
             "columns": x.shape[1],
             "epsilon": epsilon,
         },
@@ -126,9 +168,9 @@ def norm_backward_launches(
         norm_weights_kernel,
         second,
         {
-            "tensors": (x, gradient, means, inverses, partial),
-            "strides": (x.stride(0), gradient.stride(0)),
-            "shape": tuple(x.shape),
+            "tensors": WeightTensors(line_of(x), line_of(gradient), means, inverses, partial),
+            "rows": x.shape[0],
+            "columns": x.shape[1],
         },
         {"BLOCK_M": second.configuration.block_m, "BLOCK_N": second.configuration.block_n},
     )
@@ -140,11 +182,17 @@ def norm_backward(
     x: Tensor, weight: Tensor, gradient: Tensor, epsilon: float, is_centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dX, dWeight and dBias of layernorm (centred) or rmsnorm, whose last has no meaning there."""
+    bind_ranks("x[...,N] weight[N] gradient[...,N]", x, weight, gradient)
+    require(gradient.shape == x.shape, f"expected a gradient of shape {tuple(x.shape)}, got {tuple(gradient.shape)}")
+    if not x.numel():
+        return torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(weight)
     if not runs_triton(x):
         return reference_backward(x, weight, gradient, is_centred=is_centred, epsilon=epsilon)
     rows = x.contiguous().reshape(-1, x.shape[-1])
     grad_rows = gradient.contiguous().reshape(-1, x.shape[-1])
-    launches, target, partial = norm_backward_launches((rows, weight.contiguous(), grad_rows), epsilon, is_centred)
+    launches, target, partial = norm_backward_launches(
+        NormGradient(rows, weight.contiguous(), grad_rows), epsilon, is_centred
+    )
     run(*launches)
     total = partial.sum(0)
     return target.reshape(x.shape), total[0].to(weight.dtype, copy=True), total[1].to(weight.dtype, copy=True)
@@ -153,3 +201,16 @@ def norm_backward(
 @norm_backward.register_fake
 def _(x: Tensor, weight: Tensor, gradient: Tensor, epsilon: float, is_centred: bool) -> tuple[Tensor, Tensor, Tensor]:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device), torch.empty_like(weight), torch.empty_like(weight)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, weight, gradient, ctx.epsilon, ctx.is_centred = inputs
+    ctx.save_for_backward(x, weight, gradient)
+
+
+def _differentiate(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    again = partial(reference_backward, is_centred=ctx.is_centred, epsilon=ctx.epsilon)
+    return *gradients_of(again, ctx.saved_tensors, gradients), None, None
+
+
+norm_backward.register_autograd(_differentiate, setup_context=_keep)

@@ -11,6 +11,9 @@ GPU both helpers are plain casts.
 import triton
 import triton.language as tl
 
+from kernels.plans.attention import Ranges
+from kernels.records import Rows
+
 INTERPRET = tl.constexpr(bool(triton.knobs.runtime.interpret))
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
@@ -80,52 +83,70 @@ def sigmoid(x):
 
 @triton.jit
 def ranges_of(first_row, last_row, band, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr, BLOCK: tl.constexpr):
-    """What rows first_row..last_row visit: (first, inner_first, inner_last, last), as `ranges_of` of the plans.
+    """What rows first_row..last_row visit, as `ranges_of` of the plans; band: that of the plans.
 
     Values are clamped to 0 before they are divided: division truncates on a GPU and floors in the interpreter.
     """
-    offset, left, right, limit = band
     first = 0
-    last = limit
-    inner_last = limit
+    last = band.limit
+    inner_last = band.limit
     if HAS_LEFT:
-        first = tl.maximum(first_row + offset - left, 0) // BLOCK * BLOCK
+        first = tl.maximum(first_row + band.offset - band.left, 0) // BLOCK * BLOCK
     if HAS_RIGHT:
-        last = tl.minimum(limit, tl.maximum(last_row + offset + right + 1, 0))
-        inner_last = tl.minimum(limit, tl.maximum(first_row + offset + right + 1, 0))
+        last = tl.minimum(band.limit, tl.maximum(last_row + band.offset + band.right + 1, 0))
+        inner_last = tl.minimum(band.limit, tl.maximum(first_row + band.offset + band.right + 1, 0))
     inner_last = tl.maximum(inner_last // BLOCK * BLOCK, first)
     inner_first = first
     if HAS_LEFT:
-        inner_first = tl.maximum((tl.maximum(last_row + offset - left, 0) + BLOCK - 1) // BLOCK * BLOCK, first)
-        inner_first = tl.minimum(inner_first, inner_last)
-    return first, inner_first, inner_last, tl.maximum(last, first)
+        seen_by_all = (tl.maximum(last_row + band.offset - band.left, 0) + BLOCK - 1) // BLOCK * BLOCK
+        inner_first = tl.minimum(tl.maximum(seen_by_all, first), inner_last)
+    return Ranges(first, inner_first, inner_last, tl.maximum(last, first))
 
 
 @triton.jit
 def is_visible(rows, columns, band, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr):
     """[rows, columns]: whether each row sees each column."""
-    offset, left, right, limit = band
-    visible = (columns < limit)[None, :] & (rows >= 0)[:, None]
+    visible = (columns < band.limit)[None, :] & (rows >= 0)[:, None]
     if HAS_LEFT:
-        visible = visible & (columns[None, :] >= rows[:, None] + (offset - left))
+        visible = visible & (columns[None, :] >= rows[:, None] + (band.offset - band.left))
     if HAS_RIGHT:
-        visible = visible & (columns[None, :] <= rows[:, None] + (offset + right))
+        visible = visible & (columns[None, :] <= rows[:, None] + (band.offset + band.right))
     return visible
 
 
 @triton.jit
-def load_rows(source, start, strides, limit, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr,
+def rows_of(view, batch, head, start):
+    """The rows of one head, from `start` on."""
+    base = view.base + wide(batch) * view.batch + wide(head) * view.head + wide(start) * view.row
+    return Rows(base, view.row, view.column)
+
+
+@triton.jit
+def described(rows, limit, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr):
+    """The same rows through a tensor descriptor made on the device, in tiles of BLOCK."""
+    source = tl.make_tensor_descriptor(rows.source, [limit, SIZE], [rows.row, 1], [BLOCK, WIDTH])
+    return Rows(source, rows.row, rows.column)
+
+
+@triton.jit
+def pointers_of(rows, start, BLOCK: tl.constexpr, WIDTH: tl.constexpr, OFFSET: tl.constexpr):
+    """Of a tile of rows start..start + BLOCK. OFFSET: the type of offsets within the tile; 32 bits take fewer
+    registers, and are enough where `launching.require_reach` holds."""
+    down, across = tl.arange(0, BLOCK).to(OFFSET), tl.arange(0, WIDTH).to(OFFSET)
+    base = rows.source + wide(start) * rows.row
+    return base + down[:, None] * rows.row + across[None, :] * rows.column
+
+
+@triton.jit
+def load_rows(rows, start, limit, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr,
               CHECKED: tl.constexpr, USES_TMA: tl.constexpr):  # fmt: skip
-    """Rows start..start + BLOCK of [limit, SIZE], zero beyond; `source` is a descriptor or a pointer."""
+    """Rows start..start + BLOCK of [limit, SIZE], zero beyond; start is at least 0."""
     if USES_TMA:
-        tile = source.load([start, 0])
+        tile = rows.source.load([start, 0])
     else:
-        rows = tl.arange(0, BLOCK)
-        columns = tl.arange(0, WIDTH)
-        base = source + wide(start) * strides[0]
-        pointers = base + rows[:, None] * strides[0] + columns[None, :] * strides[1]
+        pointers = pointers_of(rows, start, BLOCK, WIDTH, tl.int32)
         if CHECKED or SIZE != WIDTH:
-            mask = (rows < limit - start)[:, None] & (columns < SIZE)[None, :]
+            mask = (tl.arange(0, BLOCK) < limit - start)[:, None] & (tl.arange(0, WIDTH) < SIZE)[None, :]
             tile = tl.load(pointers, mask=mask, other=0.0)
         else:
             tile = tl.load(pointers)
@@ -133,11 +154,7 @@ def load_rows(source, start, strides, limit, SIZE: tl.constexpr, BLOCK: tl.const
 
 
 @triton.jit
-def store_rows(target, start, strides, limit, tile, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr):
+def store_rows(rows, start, limit, tile, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.constexpr):
     """The counterpart of load_rows: fp32 in, rounded to the element type of the target."""
-    rows = tl.arange(0, BLOCK)
-    columns = tl.arange(0, WIDTH)
-    base = target + wide(start) * strides[0]
-    pointers = base + rows[:, None] * strides[0] + columns[None, :] * strides[1]
-    mask = (rows < limit - start)[:, None] & (columns < SIZE)[None, :]
-    tl.store(pointers, stored(tile, target.dtype.element_ty), mask=mask)
+    mask = (tl.arange(0, BLOCK) < limit - start)[:, None] & (tl.arange(0, WIDTH) < SIZE)[None, :]
+    tl.store(pointers_of(rows, start, BLOCK, WIDTH, tl.int32), stored(tile, rows.source.dtype.element_ty), mask=mask)

@@ -6,7 +6,10 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from kernels.plans.problems import UNLIMITED
+from kernels.arguments import bind_ranks, require_groups, require_one_dtype, whole_numbers
+from kernels.plans.problems import UNLIMITED, require
+
+MOST_KEYS = 1 << 30  # of a window side: positions are of 32 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +30,18 @@ class AttentionOptions:
     lengths: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if min(self.window) < UNLIMITED:
-            raise ValueError(f"window sides must be -1 (no limit) or at least 0, got {self.window}")
+        if not (len(self.window) == 2 and all(isinstance(side, int) for side in self.window)):
+            raise TypeError(f"window must be two whole numbers, (left, right), got {self.window}")
+        if min(self.window) < UNLIMITED or max(self.window) > MOST_KEYS:
+            raise ValueError(f"window sides must be -1 (no limit) or from 0 to 2^30, got {self.window}")
         if self.softcap < 0 or not math.isfinite(self.softcap):
             raise ValueError(f"softcap must be 0 (none) or a positive number, got {self.softcap}")
         if self.scale is not None and not (self.scale > 0 and math.isfinite(self.scale)):
             raise ValueError(f"scale must be a positive number, got {self.scale}")
+        if isinstance(self.lengths, Tensor) or not all(len(pair) == 2 for pair in self.lengths):
+            raise TypeError(f"lengths must be a pair (queries, keys) for each sequence, got {self.lengths}")
+        lengths = tuple(whole_numbers("lengths", tuple(pair)) for pair in self.lengths)
+        object.__setattr__(self, "lengths", lengths)
 
     @property
     def bounds(self) -> tuple[int, int]:
@@ -62,26 +71,19 @@ PLAIN = AttentionOptions()
 
 
 def check_attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) -> None:
-    """Raises ValueError where shapes, dtypes or devices of [batch, heads, length, size] tensors do not fit together."""
-    if not q.dim() == k.dim() == v.dim() == 4:
-        raise ValueError(
-            f"attention takes tensors [batch, heads, length, size], got {q.dim()}, {k.dim()} and {v.dim()} ranks"
-        )
-    if not q.dtype == k.dtype == v.dtype:
-        raise ValueError(f"q, k and v must have one dtype, got {q.dtype}, {k.dtype} and {v.dtype}")
-    if k.shape[:3] != v.shape[:3] or q.shape[0] != k.shape[0] or q.shape[3] != k.shape[3]:
-        raise ValueError(
-            f"shapes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}"
-        )
-    if k.shape[1] == 0 or q.shape[1] % k.shape[1]:
-        raise ValueError(f"query heads must be a multiple of key-value heads, got {q.shape[1]} and {k.shape[1]}")
+    """Of tensors [batch, heads, length, size]: TypeError or ValueError where they do not fit together."""
+    sizes = bind_ranks("q[B,H,Nq,D] k[B,Hkv,Nk,D] v[B,Hkv,Nk,Dv] sinks[H]", q, k, v, options.sinks)
+    require_one_dtype("q k v", q, k, v)
+    require_groups(sizes["H"], sizes["Hkv"])
+    require_head_sizes(sizes["D"], sizes["Dv"])
     if options.lengths:
         totals = tuple(sum(column) for column in zip(*options.lengths, strict=True))
-        if q.shape[0] != 1 or totals != (q.shape[2], k.shape[2]):
-            raise ValueError(
-                f"a packed batch has batch 1 and lengths that add up to its {q.shape[2]} queries and {k.shape[2]} keys"
-                f", got batch {q.shape[0]} and lengths that add up to {totals}"
-            )
-    sinks = options.sinks
-    if sinks is not None and tuple(sinks.shape) != (q.shape[1],):
-        raise ValueError(f"sinks must hold one logit per query head ({q.shape[1]}), got shape {tuple(sinks.shape)}")
+        require(
+            sizes["B"] == 1 and totals == (sizes["Nq"], sizes["Nk"]),
+            f"a packed batch has batch 1 and lengths that add up to its {sizes['Nq']} queries and {sizes['Nk']} keys"
+            f", got batch {sizes['B']} and lengths that add up to {totals}",
+        )
+
+
+def require_head_sizes(head_size: int, value_size: int) -> None:
+    require(head_size > 0 and value_size > 0, f"head sizes must be at least 1, got {head_size} and {value_size}")

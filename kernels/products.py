@@ -7,80 +7,106 @@ tensor descriptors made on the device.
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from typing import Any, NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launching import Launch, dtype_name, has_tma_layout, run, runs_triton, strides_of, target_of
-from kernels.numerics import operand, sigmoid, stored, tanh, wide
+from kernels.arguments import bind_ranks, in_autocast, require_one_dtype
+from kernels.launching import Launch, dtype_name, has_tma_layout, run, runs_triton, target_of
+from kernels.numerics import operand, pointers_of, rows_of, sigmoid, stored, tanh, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import GemmProblem, require
 from kernels.plans.products import GROUP_M
 from kernels.plans.types import LaunchPlan
+from kernels.records import Rows, view_of
 from kernels.reference.products import gemm as reference_gemm
 
 ACTIVATIONS = ("none", "relu", "silu", "gelu")
 
 
+class GemmTensors(NamedTuple):
+    """a, b, c: views; bias [columns]."""
+
+    a: Any
+    b: Any
+    c: Any
+    bias: Any
+
+
+class GemmShape(NamedTuple):
+    """group: heads of a for one of b."""
+
+    batch: int
+    heads: int
+    group: int
+    rows: int
+    columns: int
+    depth: int
+
+
 @triton.jit
 def gemm_kernel(
-    tensors, strides, shape, alpha,
+    tensors, shape, alpha,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_K: tl.constexpr, GROUP: tl.constexpr,
     HAS_BIAS: tl.constexpr, ACTIVATION: tl.constexpr, USES_TMA: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (a, b, c, bias); strides of a, b, c as [batch, head, row, column]; shape = (batch, heads, heads per
-    head of b, rows, columns, depth); c = activation(alpha a b + bias)."""
-    a_base, b_base, c_base, bias_base = tensors
-    batches, heads, group, rows, columns, depth = shape
+    """c = activation(alpha a b + bias)."""
+    a_view, b_view, c_view = tensors.a, tensors.b, tensors.c
+    rows = shape.rows
+    columns = shape.columns
+    depth = shape.depth
     row_tiles, column_tiles = tl.cdiv(rows, BLOCK_M), tl.cdiv(columns, BLOCK_N)
     tiles = row_tiles * column_tiles
-    for index in tl.range(tl.program_id(0), batches * heads * tiles, tl.num_programs(0)):
+    for index in tl.range(tl.program_id(0), shape.batch * shape.heads * tiles, tl.num_programs(0)):
         matrix, tile = index // tiles, index % tiles
-        batch, head = wide(matrix // heads), wide(matrix % heads)
+        batch, head = wide(matrix // shape.heads), wide(matrix % shape.heads)
         # Tiles are walked down `GROUP` rows of tiles before the next column of tiles.
         first_row_tile = tile // (GROUP * column_tiles) * GROUP
         height = tl.minimum(row_tiles - first_row_tile, GROUP)
         row = (first_row_tile + tile % (GROUP * column_tiles) % height) * BLOCK_M
         column = tile % (GROUP * column_tiles) // height * BLOCK_N
-        a = a_base + batch * strides[0] + head * strides[1]
-        b = b_base + batch * strides[4] + wide(matrix % heads // group) * strides[5]
+        a = rows_of(a_view, batch, head, 0)
+        b = rows_of(b_view, batch, matrix % shape.heads // shape.group, 0)
         total = tl.zeros([BLOCK_M, BLOCK_N], tl.float32)
         if USES_TMA:
-            a_tiles = tl.make_tensor_descriptor(a, [rows, depth], [strides[2], 1], [BLOCK_M, BLOCK_K])
-            b_tiles = tl.make_tensor_descriptor(b, [depth, columns], [strides[6], 1], [BLOCK_K, BLOCK_N])
+            a_tiles = tl.make_tensor_descriptor(a.source, [rows, depth], [a.row, 1], [BLOCK_M, BLOCK_K])
+            b_tiles = tl.make_tensor_descriptor(b.source, [depth, columns], [b.row, 1], [BLOCK_K, BLOCK_N])
             for k in tl.range(0, depth, BLOCK_K):
                 total = tl.dot(a_tiles.load([row, k]), b_tiles.load([k, column]), total, input_precision="ieee")
         else:
             for k in tl.range(0, depth, BLOCK_K):
-                a_tile = _load_part(a, (row, k), (strides[2], strides[3]), (rows, depth), BLOCK_M, BLOCK_K)
-                b_tile = _load_part(b, (k, column), (strides[6], strides[7]), (depth, columns), BLOCK_K, BLOCK_N)
+                a_tile = _load_part(a, row, k, rows, depth, BLOCK_M, BLOCK_K)
+                b_tile = _load_part(b, k, column, depth, columns, BLOCK_K, BLOCK_N)
                 total = tl.dot(a_tile, b_tile, total, input_precision="ieee")
         total = total * alpha
         at = column + tl.arange(0, BLOCK_N)
         if HAS_BIAS:
-            total += tl.load(bias_base + at, mask=at < columns, other=0.0).to(tl.float32)[None, :]
+            total += tl.load(tensors.bias + at, mask=at < columns, other=0.0).to(tl.float32)[None, :]
         total = _activate(total, ACTIVATION)
-        c = c_base + batch * strides[8] + head * strides[9] + wide(column) * strides[11]
-        _store_part(c, row, (strides[10], strides[11]), (rows, columns - column), total, BLOCK_M, BLOCK_N)
+        c = rows_of(c_view, batch, head, 0)
+        from_column = Rows(c.source + wide(column) * c.column, c.row, c.column)
+        mask = _is_inside(row, column, rows, columns, BLOCK_M, BLOCK_N)
+        tl.store(
+            pointers_of(from_column, row, BLOCK_M, BLOCK_N, tl.int64),
+            stored(total, c.source.dtype.element_ty),
+            mask=mask,
+        )
 
 
 @triton.jit
-def _load_part(base, at, strides, limits, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    """[ROWS, COLUMNS] from position `at`, zero beyond the limits."""
-    shifted = base + wide(at[1]) * strides[1]
-    rows, columns = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
-    pointers = shifted + wide(at[0]) * strides[0] + rows[:, None] * strides[0] + columns[None, :] * strides[1]
-    mask = (rows < limits[0] - at[0])[:, None] & (columns < limits[1] - at[1])[None, :]
-    return operand(tl.load(pointers, mask=mask, other=0.0))
+def _is_inside(row, column, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    return (tl.arange(0, ROWS) < rows - row)[:, None] & (tl.arange(0, COLUMNS) < columns - column)[None, :]
 
 
 @triton.jit
-def _store_part(base, row, strides, limits, tile, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
-    rows, columns = tl.arange(0, ROWS), tl.arange(0, COLUMNS)
-    pointers = base + wide(row) * strides[0] + rows[:, None] * strides[0] + columns[None, :] * strides[1]
-    mask = (rows < limits[0] - row)[:, None] & (columns < limits[1])[None, :]
-    tl.store(pointers, stored(tile, base.dtype.element_ty), mask=mask)
+def _load_part(matrix, row, column, rows, columns, ROWS: tl.constexpr, COLUMNS: tl.constexpr):
+    """[ROWS, COLUMNS] from a position, zero beyond the limits."""
+    from_column = Rows(matrix.source + wide(column) * matrix.column, matrix.row, matrix.column)
+    mask = _is_inside(row, column, rows, columns, ROWS, COLUMNS)
+    return operand(tl.load(pointers_of(from_column, row, ROWS, COLUMNS, tl.int64), mask=mask, other=0.0))
 
 
 @triton.jit
@@ -110,9 +136,8 @@ def gemm_launch(
         gemm_kernel,
         plan,
         {
-            "tensors": (a, b, c, c if bias is None else bias),
-            "strides": strides_of(a, b, c),
-            "shape": (*a.shape[:2], a.shape[1] // b.shape[1], a.shape[2], b.shape[3], a.shape[3]),
+            "tensors": GemmTensors(view_of(a), view_of(b), view_of(c), c if bias is None else bias),
+            "shape": GemmShape(a.shape[0], a.shape[1], a.shape[1] // b.shape[1], a.shape[2], b.shape[3], a.shape[3]),
             "alpha": alpha,
         },
         {
@@ -129,7 +154,7 @@ def gemm_launch(
 
 @torch.library.custom_op("einfuse::gemm", mutates_args=())
 def gemm_operator(a: Tensor, b: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    if not runs_triton(a):
+    if not runs_triton(a) or a.shape[1] == 0:  # a product over nothing has no operand that could be described
         return reference_gemm(a, b, bias, activation)
     c = a.new_empty(a.shape[0], b.shape[1])
     run(
@@ -146,11 +171,12 @@ def _(a: Tensor, b: Tensor, bias: Tensor | None, activation: str) -> Tensor:
 
 
 def gemm(a: Tensor, b: Tensor, bias: Tensor | None = None, activation: str = "none") -> Tensor:
-    """activation(a b + bias) of a [M, K], b [K, N], bias [N], any strides; not differentiable."""
-    require(
-        a.dim() == b.dim() == 2 and a.shape[1] == b.shape[0] and a.dtype == b.dtype,
-        f"expected a [M, K] and b [K, N] of one dtype, got {tuple(a.shape)} {a.dtype} and {tuple(b.shape)} {b.dtype}",
-    )
-    require(bias is None or tuple(bias.shape) == (b.shape[1],), f"expected a bias of {b.shape[1]} elements")
+    """activation(a b + bias) of a [M, K], b [K, N], bias [N], any strides; not differentiable.
+
+    The bias may have another dtype: sums are in fp32, or in fp64.
+    """
+    a, b = in_autocast(a, b)
+    bind_ranks("a[M,K] b[K,N] bias[N]", a, b, bias)
+    require_one_dtype("a b", a, b)
     require(activation in ACTIVATIONS, f"unknown activation '{activation}', expected one of {', '.join(ACTIVATIONS)}")
     return gemm_operator(a, b, bias, activation)

@@ -7,18 +7,35 @@ H' = exp(g) H; u = v, or with the delta rule beta (v - k H'); H = H' + k^T u; o 
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from typing import Any, NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
+from kernels.arguments import bind_ranks, check_gate, check_linear, in_autocast
+from kernels.launching import Launch, contiguous_copy, dtype_name, run, runs_triton, target_of
 from kernels.numerics import LOG2_E, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
-from kernels.plans.problems import RecurrentAttentionProblem, require
+from kernels.plans.problems import RecurrentAttentionProblem
 from kernels.plans.types import LaunchPlan, next_power_of_two
+from kernels.records import QKV, Gates
 from kernels.reference.linear import gated_delta_rule as reference_delta
 from kernels.reference.linear import gated_linear_attention as reference_forward
+
+
+class RecurrentTensors(NamedTuple):
+    """Contiguous [heads, length, ...]: q, k, v, out; gates, betas and states in fp32."""
+
+    q: Any
+    k: Any
+    v: Any
+    gate: Any
+    beta: Any
+    initial: Any
+    out: Any
+    final: Any
 
 
 @triton.jit
@@ -27,23 +44,21 @@ def recurrent_kernel(
     KEYS: tl.constexpr, VALUES: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_V: tl.constexpr,
     IS_WIDE: tl.constexpr, HAS_DELTA: tl.constexpr, HAS_INITIAL: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (q, k, v, gates, betas, initial state, out, final state); all contiguous [heads, length, ...], gates,
-    betas and states in fp32."""
-    q_base, k_base, v_base, gate_base, beta_base, initial, out_base, final = tensors
+    """All tokens of one head, for a block of value channels."""
     column, head = tl.program_id(0) * BLOCK_V, wide(tl.program_id(1))
     keys, values = tl.arange(0, BLOCK_D), column + tl.arange(0, BLOCK_V)
     key_mask, value_mask = keys < KEYS, values < VALUES
-    q_base += head * length * KEYS
-    k_base += head * length * KEYS
-    v_base += head * length * VALUES
-    out_base += head * length * VALUES
-    gate_base += head * length * (KEYS if IS_WIDE else 1)
-    beta_base += head * length
+    q_base = tensors.q + head * length * KEYS
+    k_base = tensors.k + head * length * KEYS
+    v_base = tensors.v + head * length * VALUES
+    out_base = tensors.out + head * length * VALUES
+    gate_base = tensors.gate + head * length * (KEYS if IS_WIDE else 1)
+    beta_base = tensors.beta + head * length
     at_state = head * KEYS * VALUES + keys[:, None] * VALUES + values[None, :]
     state_mask = key_mask[:, None] & value_mask[None, :]
     state = tl.zeros([BLOCK_D, BLOCK_V], tl.float32)
     if HAS_INITIAL:
-        state = tl.load(initial + at_state, mask=state_mask, other=0.0)
+        state = tl.load(tensors.initial + at_state, mask=state_mask, other=0.0)
     for token in tl.range(0, length):
         k = operand(tl.load(k_base + wide(token) * KEYS + keys, mask=key_mask, other=0.0)).to(tl.float32)
         u = operand(tl.load(v_base + wide(token) * VALUES + values, mask=value_mask, other=0.0)).to(tl.float32)
@@ -58,14 +73,14 @@ def recurrent_kernel(
         q = operand(tl.load(q_base + wide(token) * KEYS + keys, mask=key_mask, other=0.0)).to(tl.float32)
         out = tl.sum(q[:, None] * state, 0)
         tl.store(out_base + wide(token) * VALUES + values, stored(out, out_base.dtype.element_ty), mask=value_mask)
-    tl.store(final + at_state, state, mask=state_mask)
+    tl.store(tensors.final + at_state, state, mask=state_mask)
 
 
 def recurrent_launch(
-    qkv: tuple[Tensor, Tensor, Tensor], gates: tuple[Tensor, Tensor | None], state: Tensor | None,
+    qkv: QKV, gates: Gates, state: Tensor | None,
     plan: LaunchPlan | None = None,
 ) -> tuple[Launch, Tensor, Tensor]:  # fmt: skip
-    """gates = (log gates, betas or none for no delta rule), fp32; the launch, the output and the final state."""
+    """The launch, the output and the final state."""
     q, k, v = qkv
     gate, beta = gates
     problem = RecurrentAttentionProblem(
@@ -74,7 +89,8 @@ def recurrent_launch(
     plan = plan or plan_of(problem, target_of(q))[0]
     out = torch.empty_like(v)
     final = torch.empty(*q.shape[:2], q.shape[3], v.shape[3], dtype=torch.float32, device=q.device)
-    tensors = (q, k, v, gate, gate if beta is None else beta, final if state is None else state, out, final)
+    betas, initial = gate if beta is None else beta, final if state is None else state
+    tensors = RecurrentTensors(q, k, v, gate, betas, initial, out, final)
     constants = {
         "KEYS": problem.key_size,
         "VALUES": problem.value_size,
@@ -95,15 +111,15 @@ def recurrent_operator(
     if runs_triton(q):
         betas = None if beta is None else beta.float().contiguous()
         initial = None if state is None else state.float().contiguous()
-        whole = (q.contiguous(), k.contiguous(), v.contiguous())
-        launch, out, final = recurrent_launch(whole, (gate.float().contiguous(), betas), initial)
+        whole = QKV(q.contiguous(), k.contiguous(), v.contiguous())
+        launch, out, final = recurrent_launch(whole, Gates(gate.float().contiguous(), betas), initial)
         run(launch)
         return out, final
     if beta is None:
         out, final = reference_forward(q, k, v, gate, state)
     else:
         out, final = reference_delta(q, k, v, (gate, beta), state)
-    return out.contiguous(), final.contiguous()
+    return contiguous_copy(out), contiguous_copy(final)
 
 
 @recurrent_operator.register_fake
@@ -122,17 +138,8 @@ def recurrent_linear_attention(
     gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; beta [B, H, T] asks for the delta rule (keys
     should have norm at most one, or the state may grow); the scale is folded into q; not differentiable.
     """
-    q, k, v = qkv
-    require(
-        q.shape == k.shape and q.shape[:3] == v.shape[:3] and q.dtype == k.dtype == v.dtype,
-        f"shapes or dtypes of q, k and v do not fit together: {tuple(q.shape)}, {tuple(k.shape)}, {tuple(v.shape)}",
-    )
-    require(
-        tuple(gate.shape) in (tuple(q.shape), tuple(q.shape[:3])),
-        f"expected log gates of shape {tuple(q.shape[:3])} or {tuple(q.shape)}, got {tuple(gate.shape)}",
-    )
-    require(
-        beta is None or beta.shape == q.shape[:3],
-        f"expected betas of shape {tuple(q.shape[:3])}, got {() if beta is None else tuple(beta.shape)}",
-    )
-    return recurrent_operator(list(qkv), gate, beta, state)
+    q, k, v = in_autocast(*qkv)
+    check_linear(QKV(q, k, v), state)
+    check_gate(q, gate)
+    bind_ranks("q[B,H,T,D] beta[B,H,T]", q, beta)
+    return recurrent_operator([q, k, v], gate, beta, state)

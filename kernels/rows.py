@@ -6,49 +6,77 @@ Twice is the 2-pass cascade: running maximum and sum (or sums of powers), then t
 # Parameters of kernels are tensors and numbers of the device, which have no Python type.
 # mypy: allow-untyped-defs
 
+from typing import Any, NamedTuple
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from kernels.arguments import bind_ranks, out_of_autocast
 from kernels.launching import Launch, dtype_name, run, runs_triton, target_of
 from kernels.norm_backward import norm_backward
 from kernels.numerics import LOG2_E, operand, stored, wide
 from kernels.plans.planning import plan as plan_of
 from kernels.plans.problems import RowProblem, require
 from kernels.plans.types import LaunchPlan
+from kernels.records import line_of
 from kernels.reference import rows as reference
+from kernels.reference.scaled import widen
+
+
+class SoftmaxTensors(NamedTuple):
+    """Lines."""
+
+    source: Any
+    target: Any
+
+
+class SoftmaxShape(NamedTuple):
+    """Under a band, row i is query i % queries, with the columns as keys."""
+
+    columns: int
+    queries: int
+    left: int
+    right: int
+
+
+class NormTensors(NamedTuple):
+    """Lines, and weight and bias [columns]."""
+
+    source: Any
+    weight: Any
+    bias: Any
+    target: Any
 
 
 @triton.jit
-def _load_block(base, start, columns, visible, other, BLOCK: tl.constexpr):
+def _load_block(base, start, first, last, other, BLOCK: tl.constexpr):
+    """Columns start..start + BLOCK, `other` outside first..last."""
     at = start + tl.arange(0, BLOCK)
-    mask = (at < columns) & (at >= visible[0]) & (at < visible[1])
+    mask = (at >= first) & (at < last)
     return operand(tl.load(base + at, mask=mask, other=other)).to(tl.float32)
 
 
 @triton.jit
 def softmax_kernel(
-    tensors, strides, shape, scale,
+    tensors, shape, scale,
     BLOCK: tl.constexpr, IS_HELD: tl.constexpr, IS_BAND: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (source, target); strides between rows; shape = (columns, queries, left, right): under a band, row i is
-    query i % queries, with the columns as keys. Hidden columns and rows that see none become 0."""
-    source, target = tensors
-    columns, queries, left, right = shape
+    """Hidden columns and rows that see none become 0."""
+    columns = shape.columns
     row = tl.program_id(0)
-    source += wide(row) * strides[0]
-    target += wide(row) * strides[1]
+    source = tensors.source.base + wide(row) * tensors.source.stride
+    target = tensors.target.base + wide(row) * tensors.target.stride
     first, last = 0, columns
     if IS_BAND:
-        position = row % queries + columns - queries
-        if left >= 0:
-            first = tl.maximum(position - left, 0)
-        if right >= 0:
-            last = tl.minimum(columns, position + right + 1)
-    visible = (first, last)
+        position = row % shape.queries + columns - shape.queries
+        if shape.left >= 0:
+            first = tl.maximum(position - shape.left, 0)
+        if shape.right >= 0:
+            last = tl.minimum(columns, position + shape.right + 1)
     if IS_HELD:
-        x = _load_block(source, 0, columns, visible, float("-inf"), BLOCK) * (scale * LOG2_E)
+        x = _load_block(source, 0, first, last, float("-inf"), BLOCK) * (scale * LOG2_E)
         peak = tl.max(x, 0)
         weights = tl.exp2(x - tl.where(peak == float("-inf"), 0.0, peak))
         total = tl.sum(weights, 0)
@@ -59,14 +87,14 @@ def softmax_kernel(
         peak = tl.full([], float("-inf"), tl.float32)
         total = tl.zeros([], tl.float32)
         for start in range(0, columns, BLOCK):
-            x = _load_block(source, start, columns, visible, float("-inf"), BLOCK) * (scale * LOG2_E)
+            x = _load_block(source, start, first, last, float("-inf"), BLOCK) * (scale * LOG2_E)
             new_peak = tl.maximum(peak, tl.max(x, 0))
             shift = tl.where(new_peak == float("-inf"), 0.0, new_peak)
             total = total * tl.exp2(peak - shift) + tl.sum(tl.exp2(x - shift), 0)
             peak = new_peak
         shift = tl.where(peak == float("-inf"), 0.0, peak)
         for start in range(0, columns, BLOCK):
-            x = _load_block(source, start, columns, visible, float("-inf"), BLOCK) * (scale * LOG2_E)
+            x = _load_block(source, start, first, last, float("-inf"), BLOCK) * (scale * LOG2_E)
             at = start + tl.arange(0, BLOCK)
             result = tl.exp2(x - shift) / tl.where(total == 0, 1.0, total)
             tl.store(target + at, stored(result, target.dtype.element_ty), mask=at < columns)
@@ -74,19 +102,17 @@ def softmax_kernel(
 
 @triton.jit
 def norm_kernel(
-    tensors, strides, columns, epsilon,
+    tensors, columns, epsilon,
     BLOCK: tl.constexpr, IS_HELD: tl.constexpr, IS_CENTRED: tl.constexpr,
 ):  # fmt: skip
-    """tensors = (source, weight, bias, target); strides between rows; centred: layernorm, otherwise rmsnorm."""
-    source, weight, bias, target = tensors
+    """Centred: layernorm, otherwise rmsnorm."""
     row = tl.program_id(0)
-    source += wide(row) * strides[0]
-    target += wide(row) * strides[1]
-    everything = (0, columns)
+    source = tensors.source.base + wide(row) * tensors.source.stride
+    target = tensors.target.base + wide(row) * tensors.target.stride
     mean = tl.zeros([], tl.float32)
     square = tl.zeros([], tl.float32)
     if IS_HELD:
-        x = _load_block(source, 0, columns, everything, 0.0, BLOCK)
+        x = _load_block(source, 0, 0, columns, 0.0, BLOCK)
         if IS_CENTRED:
             mean = tl.sum(x, 0) / columns
         centred = tl.where(tl.arange(0, BLOCK) < columns, x - mean, 0.0)
@@ -95,7 +121,7 @@ def norm_kernel(
         # Blocks are merged by their mean and centred square (Chan et al.): no cancellation, one read of the row.
         count = tl.zeros([], tl.float32)
         for start in range(0, columns, BLOCK):
-            x = _load_block(source, start, columns, everything, 0.0, BLOCK)
+            x = _load_block(source, start, 0, columns, 0.0, BLOCK)
             size = tl.minimum(columns - start, BLOCK).to(tl.float32)
             part_mean = tl.zeros([], tl.float32)
             if IS_CENTRED:
@@ -108,11 +134,11 @@ def norm_kernel(
     scale = 1 / tl.sqrt(square / columns + epsilon)
     for start in range(0, columns, BLOCK):
         at = start + tl.arange(0, BLOCK)
-        x = _load_block(source, start, columns, everything, 0.0, BLOCK)
-        w = _load_block(weight, start, columns, everything, 0.0, BLOCK)
+        x = _load_block(source, start, 0, columns, 0.0, BLOCK)
+        w = _load_block(tensors.weight, start, 0, columns, 0.0, BLOCK)
         result = (x - mean) * scale * w
         if IS_CENTRED:
-            result += _load_block(bias, start, columns, everything, 0.0, BLOCK)
+            result += _load_block(tensors.bias, start, 0, columns, 0.0, BLOCK)
         tl.store(target + at, stored(result, target.dtype.element_ty), mask=at < columns)
 
 
@@ -134,28 +160,24 @@ def softmax_launch(
         softmax_kernel,
         plan,
         {
-            "tensors": (source, target),
-            "strides": (source.stride(0), target.stride(0)),
-            "shape": (source.shape[1], *(band or (1, -1, -1))),
+            "tensors": SoftmaxTensors(line_of(source), line_of(target)),
+            "shape": SoftmaxShape(source.shape[1], *(band or (1, -1, -1))),
             "scale": scale,
         },
         {"BLOCK": block, "IS_HELD": block >= source.shape[1], "IS_BAND": band is not None},
     )
 
 
-def norm_launch(
-    tensors: tuple[Tensor, Tensor, Tensor, Tensor], epsilon: float, is_centred: bool, plan: LaunchPlan | None = None
-) -> Launch:
-    """tensors = (source, weight, bias, target)."""
-    source, target = tensors[0], tensors[3]
+def norm_launch(tensors: NormTensors, epsilon: float, is_centred: bool, plan: LaunchPlan | None = None) -> Launch:
+    """Of tensors whose source and target are [rows, columns]."""
+    source, target = tensors.source, tensors.target
     plan = plan or row_plan("layernorm" if is_centred else "rmsnorm", source, target)
     block = plan.configuration.block_n
     return Launch(
         norm_kernel,
         plan,
         {
-            "tensors": tensors,
-            "strides": (source.stride(0), target.stride(0)),
+            "tensors": NormTensors(line_of(source), tensors.weight, tensors.bias, line_of(target)),
             "columns": source.shape[1],
             "epsilon": epsilon,
         },
@@ -169,8 +191,9 @@ def as_rows(x: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("einfuse::softmax", mutates_args=())
-def softmax(x: Tensor) -> Tensor:
-    """Over the last rank."""
+def softmax_operator(x: Tensor) -> Tensor:
+    if not x.numel():
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if not runs_triton(x):
         return reference.softmax(x)
     source = as_rows(x)
@@ -179,25 +202,33 @@ def softmax(x: Tensor) -> Tensor:
     return target.reshape(x.shape)
 
 
-@softmax.register_fake
+@softmax_operator.register_fake
 def _(x: Tensor) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
 
 def _differentiate_softmax(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> Tensor:
     (y,) = ctx.saved_tensors
-    wide_y, wide_gradient = y.float(), gradient.float()
+    wide_y, wide_gradient = widen(y), widen(gradient)
     return (wide_y * (wide_gradient - (wide_y * wide_gradient).sum(-1, keepdim=True))).to(y.dtype)
 
 
-softmax.register_autograd(
+softmax_operator.register_autograd(
     _differentiate_softmax, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(output)
 )
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Over the last rank; differentiable, twice too."""
+    bind_ranks("x[...,N]", x)
+    return softmax_operator(out_of_autocast(x))
 
 
 @torch.library.custom_op("einfuse::norm", mutates_args=())
 def norm_operator(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float) -> Tensor:
     """Layernorm with a bias, rmsnorm without."""
+    if not x.numel():
+        return torch.empty(x.shape, dtype=x.dtype, device=x.device)
     if not runs_triton(x):
         if bias is None:
             return reference.rmsnorm(x, weight, epsilon=epsilon)
@@ -205,7 +236,7 @@ def norm_operator(x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float
     source = as_rows(x)
     target = torch.empty_like(source)
     flat = weight.contiguous()
-    tensors = (source, flat, flat if bias is None else bias.contiguous(), target)
+    tensors = NormTensors(source, flat, flat if bias is None else bias.contiguous(), target)
     run(norm_launch(tensors, epsilon, bias is not None))
     return target.reshape(x.shape)
 
@@ -233,12 +264,21 @@ norm_operator.register_autograd(_differentiate_norm, setup_context=_keep_norm)
 
 
 def layernorm(x: Tensor, weight: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last rank; differentiable."""
-    require(weight.shape == bias.shape == x.shape[-1:], f"weight and bias must have {x.shape[-1]} elements")
-    return norm_operator(x, weight, bias, epsilon)
+    """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last rank; differentiable, twice too.
+
+    Weight and bias may have another dtype than x: all is computed in fp32, or in fp64 where x is.
+    """
+    bind_ranks("x[...,N] weight[N] bias[N]", x, weight, bias)
+    require_epsilon(epsilon)
+    return norm_operator(out_of_autocast(x), weight, bias, epsilon)
 
 
 def rmsnorm(x: Tensor, weight: Tensor, *, epsilon: float = 1e-5) -> Tensor:
-    """x / sqrt(mean(x^2) + epsilon) * weight over the last rank; differentiable."""
-    require(weight.shape == x.shape[-1:], f"weight must have {x.shape[-1]} elements")
-    return norm_operator(x, weight, None, epsilon)
+    """x / sqrt(mean(x^2) + epsilon) * weight over the last rank; as layernorm."""
+    bind_ranks("x[...,N] weight[N]", x, weight)
+    require_epsilon(epsilon)
+    return norm_operator(out_of_autocast(x), weight, None, epsilon)
+
+
+def require_epsilon(epsilon: float) -> None:
+    require(epsilon >= 0, f"epsilon must be at least 0, got {epsilon}")

@@ -7,6 +7,7 @@ cascade with every intermediate in HBM. Same result as the fused kernel up to ro
 import torch
 from torch import Tensor
 
+from kernels.arguments import in_autocast
 from kernels.launching import Launch, empty_output, run, runs_triton
 from kernels.options import PLAIN, AttentionOptions, check_attention
 from kernels.plans.problems import require
@@ -47,6 +48,7 @@ def _(q: Tensor, k: Tensor, v: Tensor, numbers: list[float]) -> Tensor:
 
 def attention_unfused(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = PLAIN) -> Tensor:
     """softmax(mask(scale Q K^T)) V with causal masks and windows; not differentiable."""
+    q, k, v = in_autocast(q, k, v)
     check_attention(q, k, v, options)
     require(
         not options.lengths and not options.softcap and options.sinks is None,

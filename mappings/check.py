@@ -11,9 +11,9 @@ known.
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from arch.names import nearest
 from arch.types import Architecture
 from einsums.graph import consumers_of, producer_of
+from einsums.names import nearest
 from einsums.types import Access, Cascade
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings

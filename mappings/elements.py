@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
-from arch.names import nearest
 from arch.types import Architecture
+from einsums.names import nearest
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 

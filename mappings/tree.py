@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 from einsums.types import Cascade
 from mappings.types import (
-    Case,
     Leaf,
     Loop,
+    LoopCase,
     Loops,
     Mapping,
     Node,
@@ -151,10 +151,10 @@ class _Builder:
             yield from ((f"{path}[{i}]", loop) for i, loop in enumerate(loops))
             return
         case = self.chosen_case(loops, path)
-        assert isinstance(case, Case)
+        assert isinstance(case, LoopCase)
         yield from ((f"{path}.cases.{case.value}[{i}]", loop) for i, loop in enumerate(case.loops))
 
-    def chosen_case(self, select: Select | SpatialSelect, path: str) -> Case | SpatialCase:
+    def chosen_case(self, select: Select | SpatialSelect, path: str) -> LoopCase | SpatialCase:
         try:
             value = self.choice(select.parameter)
         except ValueError as error:

@@ -51,7 +51,7 @@ class Loop(_Noun):
     _check_tile = field_validator("tile", mode="before")(_expression_text)
 
 
-class Case(_Noun):
+class LoopCase(_Noun):
     value: str
     loops: tuple[Loop, ...]
 
@@ -60,7 +60,7 @@ class Select(_Noun):
     """Loops chosen by the value of a categorical parameter."""
 
     parameter: str = Field(alias="select")
-    cases: tuple[Case, ...]
+    cases: tuple[LoopCase, ...]
 
     @field_validator("cases", mode="before")
     @classmethod

@@ -2,18 +2,24 @@
 
 `load_experiment` and its siblings are the only door to YAML; `simulate` answers for one design point, `simulate_all`
 for many at once. Reports read results only.
+
+A name is imported when it is first asked for, so that whoever wants one of them does not wait for all.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from sim import _own_rooms  # noqa: F401 (first: it refuses strangers)
-from sim.design.assemble import load_experiment
-from sim.design.experiment import Experiment
-from sim.explore.run import Options as SweepOptions
-from sim.explore.run import SweepResult, sweep
-from sim.functional.verification import Verification, VerifyOptions, verify
-from sim.load.nouns import load_architecture, load_cascade, load_mapping, load_model
-from sim.load.problems import InputError
-from sim.simulation.flow import IllegalMapping, simulate, simulate_all
-from sim.simulation.result import SimulationResult
+
+if TYPE_CHECKING:
+    from sim.design.assemble import load_experiment
+    from sim.design.experiment import Experiment
+    from sim.explore.run import SweepOptions, SweepResult, sweep
+    from sim.functional.verification import Verification, VerifyOptions, verify
+    from sim.load.nouns import load_architecture, load_cascade, load_mapping, load_model
+    from sim.load.problems import InputError
+    from sim.simulation.flow import IllegalMapping, simulate, simulate_all
+    from sim.simulation.result import SimulationResult
 
 __all__ = [
     "Experiment",
@@ -34,3 +40,37 @@ __all__ = [
     "sweep",
     "verify",
 ]
+
+# Where each name of the door stands: the module, and what it is called there.
+_PLACES = {
+    "Experiment": ("sim.design.experiment", "Experiment"),
+    "IllegalMapping": ("sim.simulation.flow", "IllegalMapping"),
+    "InputError": ("sim.load.problems", "InputError"),
+    "SimulationResult": ("sim.simulation.result", "SimulationResult"),
+    "SweepOptions": ("sim.explore.run", "SweepOptions"),
+    "SweepResult": ("sim.explore.run", "SweepResult"),
+    "Verification": ("sim.functional.verification", "Verification"),
+    "VerifyOptions": ("sim.functional.verification", "VerifyOptions"),
+    "load_architecture": ("sim.load.nouns", "load_architecture"),
+    "load_cascade": ("sim.load.nouns", "load_cascade"),
+    "load_experiment": ("sim.design.assemble", "load_experiment"),
+    "load_mapping": ("sim.load.nouns", "load_mapping"),
+    "load_model": ("sim.load.nouns", "load_model"),
+    "simulate": ("sim.simulation.flow", "simulate"),
+    "simulate_all": ("sim.simulation.flow", "simulate_all"),
+    "sweep": ("sim.explore.run", "sweep"),
+    "verify": ("sim.functional.verification", "verify"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'sim' has no attribute '{name}'")
+    module, own_name = _PLACES[name]
+    found = globals()[name] = getattr(import_module(module), own_name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """The names of the door; modules behind it are none of them."""
+    return __all__

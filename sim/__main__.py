@@ -1,39 +1,66 @@
 """The command line: `einfuse`, also `python -m sim`."""
 
+import atexit
+import gc
 import io
 import sys
-import tomllib
-from collections.abc import Callable
-from importlib import metadata
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from sim._own_rooms import ROOT
-from sim.commands import cascades, designs, exploring, gpu
 from sim.commands.answering import DONE
+from sim.commands.late import PLAIN, LateCommand
+
+# As they are listed; each is a module of sim.commands.
+COMMANDS = (
+    "reproduce",
+    "simulate",
+    "verify",
+    "passes",
+    "rewrite",
+    "bind",
+    "trace",
+    "sweep",
+    "plot",
+    "bench",
+    "compare",
+    "check",
+    "list",
+)
+
+# After so many new objects Python looks for garbage; its own threshold is 700.
+NEW_OBJECTS = 200_000
 
 app = typer.Typer(
     name="einfuse",
     help="Cycles, energy, traffic, area and numerical correctness of attention and transformer accelerators.",
-    add_completion=False,
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **PLAIN,
 )
 
 
 def main() -> None:
     """The console script `einfuse`."""
+    _spare_the_collector()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
     app(prog_name="einfuse")
 
 
+def _spare_the_collector() -> None:
+    """Modules and compiled code stay to the end: looking through them for garbage takes a third of a short run."""
+    gc.set_threshold(NEW_OBJECTS)
+    atexit.register(gc.freeze)  # what is left at the end goes with the process
+
+
 def _show_version(wanted: bool) -> None:
     if not wanted:
         return
+    import tomllib
+    from importlib import metadata
+
     try:
         version = metadata.version("einfuse")
     except metadata.PackageNotFoundError:  # run from a checkout that is not installed
@@ -52,27 +79,12 @@ def einfuse(
     """Cycles, energy, traffic, area and numerical correctness of attention and transformer accelerators."""
 
 
-COMMANDS: dict[str, Callable[..., None]] = {
-    "reproduce": designs.reproduce_command,
-    "simulate": designs.simulate_command,
-    "verify": designs.verify_command,
-    "passes": cascades.passes_command,
-    "rewrite": cascades.rewrite_command,
-    "bind": designs.bind_command,
-    "trace": designs.trace_command,
-    "sweep": exploring.sweep_command,
-    "plot": exploring.plot_command,
-    "bench": gpu.bench_command,
-    "compare": gpu.compare_command,
-    "check": designs.check_command,
-    "list": designs.list_command,
-}
-# The benchmark reads its own options, so that it also runs where typer is not installed.
-SETTINGS: dict[str, Any] = {
-    "bench": {"add_help_option": False, "context_settings": {"ignore_unknown_options": True}},
-}
-for _name, _command in COMMANDS.items():
-    app.command(_name, **SETTINGS.get(_name, {}))(_command)
+def _stand_in() -> None:
+    """What typer makes a late command of: no options, never called."""
+
+
+for _name in COMMANDS:
+    app.command(_name, cls=LateCommand)(_stand_in)
 
 
 if __name__ == "__main__":

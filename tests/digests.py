@@ -52,12 +52,12 @@ def swept(name: str, folder: Path) -> str:
     return digest(VERSION.sub(b"", (folder / "points.csv").read_bytes()))
 
 
-def reproduced(folder: Path) -> str:
+def reproduced() -> str:
     """Digest of `results.csv` of the shipped reproduction."""
-    from sim.report.reproduction.writing import write_reproduction
+    from sim.report.reproduction.results import results_csv
+    from sim.reproduction.run import run_reproduction
 
-    write_reproduction(REPRODUCTION, folder, lambda _: None)
-    return digest((folder / "results.csv").read_bytes())
+    return digest(results_csv(run_reproduction(REPRODUCTION)).encode())
 
 
 def iter_digests(names: tuple[str, ...], folder: Path) -> Iterator[tuple[str, str]]:
@@ -66,7 +66,7 @@ def iter_digests(names: tuple[str, ...], folder: Path) -> Iterator[tuple[str, st
             yield f"simulate {name} {engine}", simulated(name, engine)
     for name in SWEEPS:
         yield f"sweep {name}", swept(name, folder / name)
-    yield f"reproduce {REPRODUCTION}", reproduced(folder / "reproduction")
+    yield f"reproduce {REPRODUCTION}", reproduced()
 
 
 def main() -> int:

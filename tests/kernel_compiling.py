@@ -46,7 +46,8 @@ class Signature:
 
     def type_of(self, value: Any, path: tuple[int, ...]) -> Any:
         if isinstance(value, tuple):
-            return tuple(self.type_of(part, (*path, i)) for i, part in enumerate(value))
+            parts = [self.type_of(part, (*path, i)) for i, part in enumerate(value)]
+            return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
         if isinstance(value, torch.Tensor):
             self.attributes[path] = [["tt.divisibility", 16]]
             return TYPE_BY_DTYPE[value.dtype]

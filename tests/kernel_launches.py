@@ -13,26 +13,19 @@ from kernels.decode import Cache, decode_launches
 from kernels.delta import delta_launches
 from kernels.launching import Launch
 from kernels.linear import linear_launches
-from kernels.norm_backward import norm_backward_launches
+from kernels.norm_backward import NormGradient, norm_backward_launches
 from kernels.options import AttentionOptions
 from kernels.plans import (
     TARGETS,
-    BlockSparseProblem,
-    DecodeProblem,
-    DeltaRuleProblem,
-    GemmProblem,
-    LinearAttentionProblem,
-    RationalProblem,
-    RecurrentAttentionProblem,
-    RowProblem,
-    StreamProblem,
     plan,
+    problems,
 )
 from kernels.products import gemm_launch
-from kernels.rational import rational_backward_kernel, rational_kernel, rational_launch
+from kernels.rational import RationalGradientTensors, RationalTensors, rational_launch
+from kernels.records import QKV, Gates
 from kernels.recurrent import recurrent_launch
-from kernels.rows import norm_launch, softmax_launch
-from kernels.sparse import block_sparse_launch
+from kernels.rows import NormTensors, norm_launch, softmax_launch
+from kernels.sparse import KeyBlocks, block_sparse_launch
 
 TARGET_BY_ARCHITECTURE = {"sm90": TARGETS["h100"], "sm80": TARGETS["a100"]}
 BF16 = torch.bfloat16
@@ -61,30 +54,30 @@ def attention_backward(
 
 def decode(architecture: str, size: int) -> list[Launch]:
     q, k, v = (torch.empty(4, heads, length, size, dtype=BF16) for heads, length in ((16, 1), (2, 4096), (2, 4096)))
-    problem = DecodeProblem((4096,) * 4, 16, 2, 1, size, size, "bf16")
+    problem = problems.DecodeProblem((4096,) * 4, 16, 2, 1, size, size, "bf16")
     plans = plan(problem, TARGET_BY_ARCHITECTURE[architecture])
-    return list(decode_launches(q, (k, v), Cache((4096,) * 4), FULL, plans)[0])
+    return list(decode_launches(QKV(q, k, v), Cache((4096,) * 4), FULL, plans)[0])
 
 
 def product(architecture: str) -> list[Launch]:
     a, b, c = (meta(1, 1, 4096, 4096) for _ in range(3))
-    planned = plan(GemmProblem(4096, 4096, 4096, "bf16"), TARGET_BY_ARCHITECTURE[architecture])[0]
+    planned = plan(problems.GemmProblem(4096, 4096, 4096, "bf16"), TARGET_BY_ARCHITECTURE[architecture])[0]
     return [gemm_launch((a, b, c), plan=planned)]
 
 
 def blocks(architecture: str, size: int) -> list[Launch]:
     q, k, v = (meta(1, heads, 1024, size) for heads in (8, 2, 2))
     indices, counts = (meta(*shape, dtype=torch.int32) for shape in ((1, 8, 16, 4), (1, 8, 16)))
-    problem = BlockSparseProblem(1, 8, 2, 1024, 1024, size, "bf16", 64, True, (4,) * 128)
+    problem = problems.BlockSparseProblem(1, 8, 2, 1024, 1024, size, "bf16", 64, True, (4,) * 128)
     planned = plan(problem, TARGET_BY_ARCHITECTURE[architecture])[0]
-    return [block_sparse_launch((q, k, v), (indices, counts), 64, True, planned)[0]]
+    return [block_sparse_launch(QKV(q, k, v), KeyBlocks(indices, counts, 64), True, planned)[0]]
 
 
 def gated_linear(architecture: str, size: int) -> list[Launch]:
     q, k, v = (meta(2, 4, 1024, size) for _ in range(3))
     gate = meta(2, 4, 1024, size, dtype=torch.float32)
-    problem = LinearAttentionProblem(2, 4, 1024, size, size, "bf16", True)
-    return list(linear_launches((q, k, v), gate, None, plan(problem, TARGET_BY_ARCHITECTURE[architecture]))[0])
+    problem = problems.LinearAttentionProblem(2, 4, 1024, size, size, "bf16", True)
+    return list(linear_launches(QKV(q, k, v), gate, None, plan(problem, TARGET_BY_ARCHITECTURE[architecture]))[0])
 
 
 FULL, CAUSAL = AttentionOptions(), AttentionOptions(causal=True)
@@ -104,48 +97,53 @@ def along_rows(architecture: str, columns: int) -> list[Launch]:
     x, weight = meta(4096, columns), meta(columns)
     target = TARGET_BY_ARCHITECTURE[architecture]
     softmax, norm, backward = (
-        plan(RowProblem(name, 4096, columns, "bf16"), target) for name in ("softmax", "layernorm", "layernorm_bwd")
+        plan(problems.RowProblem(name, 4096, columns, "bf16"), target)
+        for name in ("softmax", "layernorm", "layernorm_bwd")
     )
     return [
         softmax_launch(x, torch.empty_like(x), plan=softmax[0]),
-        norm_launch((x, weight, weight, torch.empty_like(x)), 1e-5, True, norm[0]),
-        *norm_backward_launches((x, weight, x), 1e-5, True, backward)[0],
+        norm_launch(NormTensors(x, weight, weight, torch.empty_like(x)), 1e-5, True, norm[0]),
+        *norm_backward_launches(NormGradient(x, weight, x), 1e-5, True, backward)[0],
     ]
 
 
 def rationals(architecture: str) -> list[Launch]:
     x, above, below = meta(4096, 768), meta(8, 6, dtype=torch.float32), meta(8, 4, dtype=torch.float32)
     forward, backward = (
-        plan(RationalProblem(4096, 768, 8, "bf16", is_backward), TARGET_BY_ARCHITECTURE[architecture])[0]
+        plan(problems.RationalProblem(4096, 768, 8, "bf16", is_backward), TARGET_BY_ARCHITECTURE[architecture])[0]
         for is_backward in (False, True)
     )
     partial = meta(backward.grid[0] * backward.grid[1], 8, 10, dtype=torch.float32)
     return [
-        rational_launch(rational_kernel, forward, (x, above, below, x)),
-        rational_launch(rational_backward_kernel, backward, (x, above, below, x, x, partial)),
+        rational_launch(forward, RationalTensors(x, above, below, x)),
+        rational_launch(backward, RationalGradientTensors(x, above, below, x, x, partial)),
     ]
 
 
 def streams(architecture: str) -> list[Launch]:
     x, target = meta(1 << 20), TARGET_BY_ARCHITECTURE[architecture]
     return [
-        copy_launch(x, x, plan(StreamProblem("stream_copy", 1 << 20, "bf16"), target)[0]),
-        exp2_launch(x, x, 64, plan(StreamProblem("exp2_throughput", 1 << 20, "bf16", 64), target)[0]),
+        copy_launch(x, x, plan(problems.StreamProblem("stream_copy", 1 << 20, "bf16"), target)[0]),
+        exp2_launch(x, x, 64, plan(problems.StreamProblem("exp2_throughput", 1 << 20, "bf16", 64), target)[0]),
     ]
 
 
 def token_by_token(architecture: str, size: int) -> list[Launch]:
     q, k, v = (meta(2, 4, 8, size) for _ in range(3))
     gate, beta = meta(2, 4, 8, dtype=torch.float32), meta(2, 4, 8, dtype=torch.float32)
-    problem = RecurrentAttentionProblem(2, 4, 8, size, size, "bf16", False, True)
-    return [recurrent_launch((q, k, v), (gate, beta), None, plan(problem, TARGET_BY_ARCHITECTURE[architecture])[0])[0]]
+    problem = problems.RecurrentAttentionProblem(2, 4, 8, size, size, "bf16", False, True)
+    return [
+        recurrent_launch(QKV(q, k, v), Gates(gate, beta), None, plan(problem, TARGET_BY_ARCHITECTURE[architecture])[0])[
+            0
+        ]
+    ]
 
 
 def delta_rule(architecture: str, size: int) -> list[Launch]:
     q, k, v = (meta(2, 4, 1024, size) for _ in range(3))
-    gates = (meta(2, 4, 1024, dtype=torch.float32), meta(2, 4, 1024, dtype=torch.float32))
-    planned = plan(DeltaRuleProblem(2, 4, 1024, size, size, "bf16"), TARGET_BY_ARCHITECTURE[architecture])
-    return list(delta_launches((q, k, v), gates, None, planned)[0])
+    gates = Gates(meta(2, 4, 1024, dtype=torch.float32), meta(2, 4, 1024, dtype=torch.float32))
+    planned = plan(problems.DeltaRuleProblem(2, 4, 1024, size, size, "bf16"), TARGET_BY_ARCHITECTURE[architecture])
+    return list(delta_launches(QKV(q, k, v), gates, None, planned)[0])
 
 
 LAUNCHES: dict[str, Callable[[str], list[Launch]]] = {

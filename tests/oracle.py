@@ -92,7 +92,9 @@ class Counts:
     points: Counter[str] = field(default_factory=Counter)
     tile_words: dict[int, int] = field(default_factory=dict)  # largest tile of each keep
     leaves: list[int] = field(default_factory=list)  # which leaf ran, step by step
-    lives: dict[int, list[list[int]]] = field(default_factory=dict)  # of each keep: from which step to which it took room
+    lives: dict[int, list[list[int]]] = field(
+        default_factory=dict
+    )  # of each keep: from which step to which it took room
 
 
 class Known(NamedTuple):

@@ -14,13 +14,14 @@ import arch
 from arch import (
     Architecture,
     Technology,
-    area_um2,
-    area_with_registers_um2,
     exact_quantity,
     lookup,
     resolve_technology,
+    with_registers,
     without_area,
 )
+from sim.lower.machine import area_by_component_um2, machine_symbols
+from sim.lower.same import Same
 
 CATALOG = Path(arch.__file__).parent / "catalog"
 ALL_NAMES = tuple(sorted(path.stem for path in CATALOG.glob("*.yaml")))
@@ -44,6 +45,10 @@ def data_of(name: str) -> dict[str, Any]:
             node = node[key]
         node[last] = value
     return merged
+
+
+def areas_with_registers(loaded: Architecture) -> dict[str, float]:
+    return with_registers(loaded, area_by_component_um2(loaded))
 
 
 def sram() -> Technology:
@@ -81,7 +86,7 @@ def test_every_machine_loads_under_its_name_and_survives_its_dump(name: str) -> 
     ],
 )
 def test_published_array_areas(name: str, array: str, published_um2: float, within: float) -> None:
-    areas = dict(area_with_registers_um2(machine(name)))
+    areas = areas_with_registers(machine(name))
     assert areas[array] == pytest.approx(published_um2, abs=within, rel=0)
 
 
@@ -108,7 +113,7 @@ def test_published_area_sweep(side: int, array_2d_um2: float, total_um2: float) 
         RF2D={"depth": 2 * in_flight},
         RF1D={"depth": 8 * in_flight},
     )
-    areas = dict(area_with_registers_um2(swept))
+    areas = areas_with_registers(swept)
     assert areas["PE2D"] == pytest.approx(array_2d_um2, rel=1e-12)
     assert sum(areas.values()) == pytest.approx(total_um2, rel=1e-12)
     assert swept.array("PE2D").drain_cycles == side
@@ -116,7 +121,7 @@ def test_published_area_sweep(side: int, array_2d_um2: float, total_um2: float) 
 
 def test_grouping_registers_moves_area_and_makes_none() -> None:
     loaded = machine("fusemax-cloud")
-    single, grouped = dict(area_um2(loaded)), dict(area_with_registers_um2(loaded))
+    single, grouped = area_by_component_um2(loaded), areas_with_registers(loaded)
     assert set(single) - set(grouped) == {"RF2D", "RF1D"}
     assert single["PE2D"] + single["RF2D"] == pytest.approx(grouped["PE2D"], rel=1e-15)
     assert sum(single.values()) == pytest.approx(sum(grouped.values()), rel=1e-15)
@@ -124,7 +129,7 @@ def test_grouping_registers_moves_area_and_makes_none() -> None:
 
 
 def test_the_published_chip_is_six_percent_smaller_than_its_baseline() -> None:
-    total = {name: sum(area for _, area in area_um2(machine(name))) for name in ("fusemax-cloud", "flat-cloud")}
+    total = {name: sum(area_by_component_um2(machine(name)).values()) for name in ("fusemax-cloud", "flat-cloud")}
     assert 1 - total["fusemax-cloud"] / total["flat-cloud"] == pytest.approx(0.064, abs=5e-4)
 
 
@@ -187,8 +192,8 @@ def test_complete_machines_charge_what_the_published_ones_leave_out(name: str) -
     loaded = machine(name)
     complete = name.endswith("-complete")
     for register, array in (("RF2D", "PE2D"), ("RF1D", "PE1D")):
-        charged = loaded.charged_instances(loaded.memory(register))
-        assert charged == (loaded.array(array).pes if complete else 1)
+        assert loaded.memory(register).per_pe_of == array
+        assert loaded.memory(register).charged_instances == (None if complete else 1)
     free_staging = name.startswith("flat") and not complete
     assert loaded.memory("STAGE").read_pj == (0 if free_staging else 2.194455)
     assert loaded.memory("STAGE").write_pj == (0 if free_staging else 1.906455)
@@ -197,8 +202,8 @@ def test_complete_machines_charge_what_the_published_ones_leave_out(name: str) -
 @pytest.mark.parametrize("name", ["fusemax-cloud", "flat-cloud", "flat-edge", "flat-cloud-separate-exp"])
 def test_a_complete_machine_differs_in_energy_accounting_only(name: str) -> None:
     published, complete = machine(name), machine(f"{name}-complete")
-    assert area_um2(published) == area_um2(complete)
-    assert published.symbols() == complete.symbols()
+    assert area_by_component_um2(published) == area_by_component_um2(complete)
+    assert machine_symbols(Same(published)) == machine_symbols(Same(complete))
     for array in ("PE2D", "PE1D"):
         operations = published.array(array).operations
         assert [one.cycles for one in operations] == [one.cycles for one in complete.array(array).operations]
@@ -213,7 +218,7 @@ def test_the_ablation_chip_shares_every_other_operation_with_its_base() -> None:
 
 def test_the_edge_platform_is_marked_as_interpolated() -> None:
     edge = machine("flat-edge")
-    assert dict(edge.symbols())["GLB.size_bytes"] == 512 * 1024
+    assert dict(machine_symbols(Same(edge)))["GLB.size_bytes"] == 512 * 1024
     assert edge.memory("DRAM").bandwidth_bits_per_s == 50 * 2**30 * 8
     assert (edge.array("PE2D").pes, edge.array("PE1D").pes) == (1024, 32)
     assert edge.memory("GLB").interpolated and not edge.memory("GLB").extrapolated

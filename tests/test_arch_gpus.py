@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 import arch
-from arch import Architecture, area_um2
+from arch import Architecture
 from kernels.plans import TARGETS
 from sim.gpu.device import device_of
 from sim.load.nouns import load_architecture
+from sim.lower.machine import area_by_component_um2
 
 GPUS = ("h100-sxm", "h200-sxm", "h100-pcie", "a100-sxm", "h20")
 H100 = Path(arch.__file__).parent / "catalog" / "h100-sxm.yaml"
@@ -85,10 +86,10 @@ def test_registers_of_a_core_hold_256_kib():
 
 def test_what_is_in_a_core_is_there_once_in_each():
     machine = load_architecture("h100-sxm")
-    assert [machine.cores_of(one.name) for one in machine.components] == [1, 1] + [132] * 7
-    assert dict(area_um2(machine))["L2"] == 814e6
+    assert [machine.cores_of(one.name) for one in machine.components] == [1, 1] + [132] * 8
+    assert area_by_component_um2(machine)["L2"] == 814e6
     small = h100(components__SMEM__area="2 um2", components__MUFU__interconnect_area="1 um2")
-    areas = dict(area_um2(Architecture.model_validate(small)))
+    areas = area_by_component_um2(Architecture.model_validate(small))
     assert (areas["SMEM"], areas["MUFU"]) == (132 * 2, 132 * 16)
 
 

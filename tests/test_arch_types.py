@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from arch import Architecture, Array, Memory, Operation
+from sim.lower.machine import Machines, machine_symbols
+from sim.lower.same import Same
 
 MACC = {
     "operators": ["mul", "add"],
@@ -72,7 +74,7 @@ def test_sizes_follow_from_what_is_given() -> None:
 
 
 def test_symbols_name_what_is_defined() -> None:
-    symbols = dict(Architecture.model_validate(machine()).symbols())
+    symbols = dict(machine_symbols(Same(Architecture.model_validate(machine()))))
     assert symbols == {
         "word_bytes": 2,
         "word_bits": 16,
@@ -473,8 +475,10 @@ def test_energy_may_be_charged_for_fewer_instances() -> None:
     registers = machine()["components"]["RF"]
     few = Architecture.model_validate(machine(RF=registers | {"energy_instances": 3}))
     every = Architecture.model_validate(machine())
-    assert few.charged_instances(few.memory("RF")) == 3
-    assert every.charged_instances(every.memory("RF")) == 32
+    for found, share in ((few, 3 / 32), (every, 1.0)):
+        machines = Machines.of([found])
+        assert machines.charged_share("RF").tolist() == [share]
+        assert machines.number("RF", "read_energy").tolist() == [share * found.memory("RF").read_pj]
 
 
 def test_an_operation_covers_its_own_name_unless_it_says_otherwise() -> None:

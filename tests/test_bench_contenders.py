@@ -24,40 +24,30 @@ from kernels.bench.stopwatch import CudaStopwatch, WallClock
 from kernels.bench.workbench import FAMILIES, Bench, reason_of
 from kernels.plans import (
     TARGETS,
-    AttentionProblem,
-    BlockSparseProblem,
     Configuration,
-    DecodeProblem,
-    DeltaRuleProblem,
-    GemmProblem,
-    LinearAttentionProblem,
-    RationalProblem,
-    RecurrentAttentionProblem,
-    RowProblem,
-    StreamProblem,
-    UnfusedAttentionProblem,
+    problems,
 )
 from kernels.plans.configurations import TABLE
 
-ATTENTION = AttentionProblem(2, 4, 2, 64, 64, 32, 32, "bf16", right=0)
+ATTENTION = problems.AttentionProblem(2, 4, 2, 64, 64, 32, 32, "bf16", right=0)
 SMALL = (
     CaseSpec("fwd", "attention_fwd", ATTENTION),
-    CaseSpec("ragged", "attention_fwd", AttentionProblem(1, 2, 2, 2048, 2048, 32, 32, "bf16", right=0, lengths=((1024, 1024), (1000, 1000), (24, 24)))),
+    CaseSpec("ragged", "attention_fwd", problems.AttentionProblem(1, 2, 2, 2048, 2048, 32, 32, "bf16", right=0, lengths=((1024, 1024), (1000, 1000), (24, 24)))),
     CaseSpec("bwd", "attention_bwd", ATTENTION, True),
-    CaseSpec("unfused", "unfused", UnfusedAttentionProblem(AttentionProblem(1, 1, 1, 24, 24, 16, 16, "bf16", right=0))),
-    CaseSpec("decode", "decode", DecodeProblem((60, 60), 8, 1, 1, 32, 32, "bf16")),
-    CaseSpec("sparse", "sparse", BlockSparseProblem(1, 2, 2, 256, 256, 32, "bf16", 64, False, (2,) * 8)),
-    CaseSpec("gemm", "gemm", GemmProblem(70, 64, 48, "bf16")),
-    CaseSpec("copy", "ceilings", StreamProblem("stream_copy", 3000, "bf16")),
-    CaseSpec("exp2", "ceilings", StreamProblem("exp2_throughput", 3000, "fp32", 4)),
-    CaseSpec("product", "ceilings", GemmProblem(64, 64, 64, "bf16")),
-    *(CaseSpec(name, "rows", RowProblem(name, 3, 100, "bf16")) for name in ("softmax", "layernorm", "rmsnorm")),
-    CaseSpec("rational", "rational", RationalProblem(20, 64, 4, "bf16")),
-    CaseSpec("rational-backward", "rational", RationalProblem(20, 64, 4, "bf16", True), True),
-    CaseSpec("gla", "linear", LinearAttentionProblem(1, 1, 20, 16, 16, "bf16", True)),
-    *(CaseSpec(f"step-{has_delta}", "linear", RecurrentAttentionProblem(1, 2, 3, 16, 16, "bf16", not has_delta, has_delta)) for has_delta in (False, True)),
-    CaseSpec("delta", "linear", DeltaRuleProblem(1, 1, 20, 16, 16, "bf16")),
-    CaseSpec("simple", "linear", LinearAttentionProblem(1, 1, 20, 16, 16, "bf16", False)),
+    CaseSpec("unfused", "unfused", problems.UnfusedAttentionProblem(problems.AttentionProblem(1, 1, 1, 24, 24, 16, 16, "bf16", right=0))),
+    CaseSpec("decode", "decode", problems.DecodeProblem((60, 60), 8, 1, 1, 32, 32, "bf16")),
+    CaseSpec("sparse", "sparse", problems.BlockSparseProblem(1, 2, 2, 256, 256, 32, "bf16", 64, False, (2,) * 8)),
+    CaseSpec("gemm", "gemm", problems.GemmProblem(70, 64, 48, "bf16")),
+    CaseSpec("copy", "ceilings", problems.StreamProblem("stream_copy", 3000, "bf16")),
+    CaseSpec("exp2", "ceilings", problems.StreamProblem("exp2_throughput", 3000, "fp32", 4)),
+    CaseSpec("product", "ceilings", problems.GemmProblem(64, 64, 64, "bf16")),
+    *(CaseSpec(name, "rows", problems.RowProblem(name, 3, 100, "bf16")) for name in ("softmax", "layernorm", "rmsnorm")),
+    CaseSpec("rational", "rational", problems.RationalProblem(20, 64, 4, "bf16")),
+    CaseSpec("rational-backward", "rational", problems.RationalProblem(20, 64, 4, "bf16", True), True),
+    CaseSpec("gla", "linear", problems.LinearAttentionProblem(1, 1, 20, 16, 16, "bf16", True)),
+    *(CaseSpec(f"step-{has_delta}", "linear", problems.RecurrentAttentionProblem(1, 2, 3, 16, 16, "bf16", not has_delta, has_delta)) for has_delta in (False, True)),
+    CaseSpec("delta", "linear", problems.DeltaRuleProblem(1, 1, 20, 16, 16, "bf16")),
+    CaseSpec("simple", "linear", problems.LinearAttentionProblem(1, 1, 20, 16, 16, "bf16", False)),
 )  # fmt: skip
 
 
@@ -129,7 +119,7 @@ def scaled(prepared, inputs):
 
 
 def silent(prepared, inputs):
-    return (prepared.launches[0].arguments["tensors"][3],)  # the output as it was before the launch
+    return (prepared.launches[0].arguments["tensors"].out.base,)  # the output as it was before the launch
 
 
 @pytest.mark.parametrize(("spoil", "error"), [(scaled, "0.02"), (silent, "inf")])

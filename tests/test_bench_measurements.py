@@ -9,8 +9,8 @@ import pytest
 from kernels.bench.cases import CASES
 from kernels.bench.checks import RULES, check_measurement
 from kernels.bench.schema import (
+    CaseTiming,
     Ratio,
-    Timing,
     list_measurements,
     measurement_text,
     name_of,
@@ -143,7 +143,7 @@ def test_other_documents_are_refused(text, message):
 # -------------------------------------------------------------------------------------------------- checks
 
 NAME = "h100-80gb-hbm3-2026-11-26-0123456.json"
-TINY = Timing(1e-9, 1e-9, 1e-9, 9)
+TINY = CaseTiming(1e-9, 1e-9, 1e-9, 9)
 FIRST = GOOD.cases[0].results[0]
 WARM = sample_measurement("ceilings-copy")
 
@@ -151,7 +151,7 @@ WARM = sample_measurement("ceilings-copy")
 def slowed(at: int, seconds: float):
     """The time of the first result changed, with everything that follows from it."""
     case, first = GOOD.cases[at], GOOD.cases[at].results[0]
-    timing = Timing(seconds, seconds, seconds, 9)
+    timing = CaseTiming(seconds, seconds, seconds, 9)
     ratios = tuple(Ratio(r.baseline, case.result_of(r.baseline).timing.median_s / seconds) for r in first.ratios)
     return with_result(
         GOOD, at, timing=timing, passes=(timing, timing), tflop_per_s=case.flops / seconds / 1e12,
@@ -232,7 +232,7 @@ def test_memory_bound_unless_l2_holds_it():
 
     def at_5_tb(case):
         seconds = case.bytes / 5e12
-        timing = Timing(seconds, seconds, seconds, 9)
+        timing = CaseTiming(seconds, seconds, seconds, 9)
         results = tuple(
             replace(r, timing=timing, passes=(timing,), gb_per_s=5000.0, tflop_per_s=0.0, ratios=())
             for r in case.results

@@ -18,5 +18,5 @@ def test_sweep(name: str, tmp_path: Path) -> None:
     assert swept(name, tmp_path / "out") == recorded()[f"sweep {name}"]
 
 
-def test_reproduction(tmp_path: Path) -> None:
-    assert reproduced(tmp_path / "out") == recorded()[f"reproduce {REPRODUCTION}"]
+def test_reproduction() -> None:
+    assert reproduced() == recorded()[f"reproduce {REPRODUCTION}"]

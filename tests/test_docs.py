@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sim.__main__ import app
+from tests.number_tables import NOUNS, table_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -73,3 +74,8 @@ def test_python_examples_hold(page):
 def test_matching_can_fail():
     assert matches("a ... c\n...\nz", "a b c\n1\n2\nz")
     assert not matches("a ... c\nz", "a b d\nz")
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_tables_of_numbers_are_those_of_the_sources(noun):
+    assert f"\n{table_of(noun)}\n" in (ROOT / "docs" / "formats.md").read_text("utf-8")

@@ -209,7 +209,7 @@ def test_unknown_key_is_refused_with_the_name_written_in_files() -> None:
         (
             "Y[m1,m0,p] = A[m1*MM+m0, p]",
             {"partition": {"M": ["M1", "M0"]}},
-            "Y: A[m1*MM+m0,p]: index 'm1*MM+m0' is scaled by MM, which is no part of a partition (did you mean 'M1'?)",
+            "Y: A[m1*MM+m0,p]: index 'm1*MM+m0' is scaled by MM, which is no part of a partition (known: M1, M0)",
         ),
         ("Y[m,p] = A[m+1,p]", {}, "Y: A[m+1,p]: index 'm+1' leaves rank M; expected m"),
         ("Y[p] = A[M,p]", {}, "Y: A[M,p]: 'M' reads a last coordinate, but A does not iterate over M"),

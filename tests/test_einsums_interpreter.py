@@ -266,3 +266,48 @@ def test_batch_axes_must_agree() -> None:
     with pytest.raises(ValueError) as caught:
         interpret(cascade, {"A": np.ones((2, 3)), "B": np.ones((4, 3))})
     assert str(caught.value) == "the batch axes of B are (4,), but those of A are (2,)"
+
+
+# --- one meaning on every path ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "tensors", "expected"),
+    [
+        # numpy adds B first, which overflows; each product by itself is 0, and the other row is infinite indeed
+        ("Y[i] = A[i] * B[k]", {"A": [0.0, 1.0], "B": [1e308, 1e308]}, [0, np.inf]),
+        ("Y[i] = A[i] * B[k]", {"A": [1e-10, 2.0], "B": [1e308, 5e307]}, [1.5e298, np.inf]),
+        # left to right: inf * 0 is 0, and what has fallen below the smallest number stays 0
+        ("Y[] = A[i] * B[i] * C[i]", {"A": [1e200], "B": [1e200], "C": [0.0]}, 0),
+        ("Y[] = A[i] * B[i] * C[i]", {"A": [0.0], "B": [1e200], "C": [1e200]}, 0),
+        ("Y[] = A[i] * B[i] * C[i]", {"A": [1e-200], "B": [1e-200], "C": [1e300]}, 0),
+        ("Y[] = A[i] * (B[i] * C[i])", {"A": [1e-200], "B": [1e-200], "C": [1e300]}, 1e-100),
+        ("Y[] = A[i] :: prod(i)", {"A": [0.0, np.inf]}, 0),
+        ("Y[] = A[i] :: prod(i)", {"A": [1e200, 1e200, 0.0]}, 0),
+        ("Y[] = A[i] :: prod(i)", {"A": [2.0, 3.0, -4.0]}, -24),
+    ],
+)
+def test_arithmetic_keeps_its_rules_whatever_numpy_does(text: str, tensors: dict[str, Any], expected: Any) -> None:
+    ranks = {rank: "" for rank in "IK" if f"[{rank.lower()}]" in text}
+    inputs = {name: ["K" if f"{name}[k]" in text else "I"] for name in tensors}
+    found = interpret(cascade_of(text, ranks=ranks, inputs=inputs), {name: np.array(v) for name, v in tensors.items()})
+    np.testing.assert_allclose(found["Y"], expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("values", ["A[i] * B[i] * C[i]", "(A[i] * B[i]) * C[i]"])
+def test_product_and_sum_are_what_they_are_in_two_einsums(values: str) -> None:
+    """Magnitudes from end to end of the range, zeros and infinities among them."""
+    rng = np.random.default_rng(1)
+    names = {"A": ["I"], "B": ["I"], "C": ["I"]}
+    together = cascade_of(f"Y[] = {values}", ranks={"I": ""}, inputs=names)
+    apart = cascade_of(f"P[i] = {values}; Y[] = P[i]", ranks={"I": ""}, inputs=names)
+    for _ in range(50):
+        tensors = {name: 10.0 ** rng.uniform(-300, 300, 6) * rng.choice([0.0, 1.0], 6, p=[0.2, 0.8]) for name in names}
+        np.testing.assert_allclose(interpret(together, tensors)["Y"], interpret(apart, tensors)["Y"], rtol=1e-13)
+
+
+@pytest.mark.parametrize(("value", "found"), [(1j, "complex128"), ("x", "str32"), (None, "object")])
+def test_what_is_no_real_number_is_refused(value: Any, found: str) -> None:
+    cascade = cascade_of("Y[k] = A[k]", ranks={"K": ""}, inputs={"A": ["K"]})
+    with pytest.raises(ValueError) as caught:
+        interpret(cascade, {"A": np.array([value, value])})
+    assert str(caught.value) == f"input A must hold real numbers, found {found}"
+    assert interpret(cascade, {"A": np.array([True, False])})["Y"].tolist() == [1, 0]

@@ -9,7 +9,7 @@ import yaml
 
 from einsums import Cascade, Workload, cascade_data, count_passes, interpret, operation_counts, rewrite
 from einsums.interpreter_trials import compare, iter_trials
-from einsums.rewriting import Options, Rewriting
+from einsums.rewriting import RewriteOptions, Rewriting
 
 CATALOG = Path(__file__).parent.parent / "einsums" / "catalog"
 
@@ -80,7 +80,7 @@ def test_two_passes_are_the_deferred_division() -> None:
 
 def test_local_maxima_give_the_published_two_passes_without_deferral() -> None:
     """The masking of tiles that are all -inf is what the derived cascade has in addition: 2 operations for each tile."""
-    options = Options(identities=("iteration",), form="partition")
+    options = RewriteOptions(identities=("iteration",), form="partition")
     derived = rewrite(shipped("attention-3pass"), 2, "M", options)
     sizes = {"B": 1, "H": 1, "E": 5, "F": 7, "P": 11, "M": 13, "M0": 4}
     assert derived.passes == 2
@@ -112,7 +112,7 @@ def test_first_teaching_cascade_becomes_the_second() -> None:
 
 
 def test_first_teaching_cascade_becomes_the_third_where_its_divisor_is_not_zero() -> None:
-    options = Options(identities=("iteration",), form="stepwise", conditional=True)
+    options = RewriteOptions(identities=("iteration",), form="stepwise", conditional=True)
     derived = rewrite(shipped("pedagogical-1"), 1, "K", options)
     sizes = {"K": 100}
     assert derived.passes == 1
@@ -122,7 +122,7 @@ def test_first_teaching_cascade_becomes_the_third_where_its_divisor_is_not_zero(
 
 
 def test_third_teaching_cascade_is_not_derived_without_its_condition() -> None:
-    options = Options(identities=("iteration",), form="stepwise")
+    options = RewriteOptions(identities=("iteration",), form="stepwise")
     derived = rewrite(shipped("pedagogical-1"), 1, "K", options)
     assert derived.cascade == shipped("pedagogical-1") and derived.steps == ()
     assert [refusal.reason for refusal in derived.refusals] == [
@@ -146,7 +146,7 @@ def test_variance_refuses_moments_and_takes_the_merging_formula() -> None:
 
 @pytest.mark.parametrize("form", ["running", "stepwise", "partition"])
 def test_one_pass_variance_keeps_digits_far_from_zero(form: str) -> None:
-    derived = rewrite(shipped("variance"), 1, "D", Options(form=form)).cascade  # type: ignore[arg-type]
+    derived = rewrite(shipped("variance"), 1, "D", RewriteOptions(form=form)).cascade  # type: ignore[arg-type]
     x = np.random.default_rng(3).normal(size=(29, 4)) + 1e7
     sizes = {} if form == "stepwise" else {"D0": 6}
     exact = np.var(x - 1e7, axis=0)  # the shift is exact and takes the conditioning away
@@ -184,7 +184,7 @@ def test_rms_norm_before_a_linear_layer_takes_one_pass_by_deferral() -> None:
 
 
 def test_sharded_cross_entropy_needs_one_barrier() -> None:
-    derived = rewrite(shipped("cross-entropy-sharded"), 1, "V", Options(form="partition"))
+    derived = rewrite(shipped("cross-entropy-sharded"), 1, "V", RewriteOptions(form="partition"))
     assert derived.passes == 1
     assert any(refusal.reason.startswith("on masked by") for refusal in derived.refusals)
     rng = np.random.default_rng(2)
@@ -221,14 +221,14 @@ RANGE = written({"X": ["D"]}, ["R"], "LO[] = X[d] :: min(d); C[d] = X[d] - LO[];
 @pytest.mark.parametrize("form", ["running", "stepwise", "partition"])
 @pytest.mark.parametrize("cascade", [COVARIANCE, ENTROPY, SKEWNESS, RANGE], ids=["cov", "entropy", "skew", "range"])
 def test_cascades_that_nobody_listed_take_one_pass(cascade: Cascade, form: str) -> None:
-    derived = rewrite(cascade, 1, "D", Options(form=form))  # type: ignore[arg-type]
+    derived = rewrite(cascade, 1, "D", RewriteOptions(form=form))  # type: ignore[arg-type]
     assert derived.passes == count_passes(derived.cascade, "D") == 1
     assert derived.comparison is not None and derived.comparison.is_equal
 
 
 def test_dependence_without_identity_is_named() -> None:
     cascade = written({"X": ["D"]}, ["S"], "MU[] = X[d] :: mean(d); C[d] = tanh(X[d] - MU[]); S[] = C[d]")
-    derived = rewrite(cascade, 1, "D", Options(form="stepwise"))
+    derived = rewrite(cascade, 1, "D", RewriteOptions(form="stepwise"))
     assert derived.cascade == cascade and not derived.is_reached
     assert [refusal.reason for refusal in derived.refusals] == [
         "S reduces tanh(X[d] - MU[]) over D, which depends on MU (known only after all of D) through a function that "
@@ -261,7 +261,7 @@ def test_later_passes_are_reduced_though_they_wait_for_earlier_ones() -> None:
         "Z[s] = W[s,d] * Y[d]; U[d] = W[s,d] * Z[s]; MB[] = U[d] :: mean(d); CB[d] = U[d] - MB[]\n"
         "VB[] = CB[d] * CB[d] :: mean(d)",
     )
-    derived = rewrite(cascade, 1, "D", Options(identities=("iteration",)))
+    derived = rewrite(cascade, 1, "D", RewriteOptions(identities=("iteration",)))
     assert (derived.passes_before, derived.passes) == (5, 3)
     assert [(step.passes_before, step.passes_after) for step in derived.steps] == [(5, 4), (4, 3)]
     assert any("tanh" in refusal.reason or "waits" in refusal.reason for refusal in derived.refusals)

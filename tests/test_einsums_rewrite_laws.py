@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from einsums import Cascade, count_passes, interpret, rewrite
 from einsums.parser import parse_einsum
-from einsums.rewriting import Options, Rewriting
+from einsums.rewriting import RewriteOptions, Rewriting
 from einsums.rewriting.algebra import expression, sum_of_products
 
 CATALOG = Path(__file__).parent.parent / "einsums" / "catalog"
@@ -58,7 +58,7 @@ def cascade_of(summand: str, last: str) -> Cascade:
 def derived() -> dict[tuple[str, str], Rewriting]:
     """Every summand in every form, derived once."""
     return {
-        (summand, form): rewrite(cascade_of(summand, "S[.] * G[p]"), 1, "D", Options(form=form))
+        (summand, form): rewrite(cascade_of(summand, "S[.] * G[p]"), 1, "D", RewriteOptions(form=form))
         for summand in SUMMANDS
         for form in FORMS
     }
@@ -141,7 +141,7 @@ def test_names_do_not_matter(form: str) -> None:
         }
     )
     attention = Cascade.model_validate(yaml.safe_load((CATALOG / "attention-3pass.yaml").read_text()))
-    ours, theirs = (rewrite(c, 1, options=Options(form=form)) for c in (renamed, attention))
+    ours, theirs = (rewrite(c, 1, options=RewriteOptions(form=form)) for c in (renamed, attention))
     assert [s.identity.split("(")[0] for s in ours.steps] == [s.identity.split("(")[0] for s in theirs.steps]
     assert ours.rank == "N" and ours.passes == theirs.passes == 1
     assert len(ours.cascade.einsums) == len(theirs.cascade.einsums)
@@ -153,7 +153,7 @@ def test_names_do_not_matter(form: str) -> None:
 def test_derived_attention_is_softmax_attention_under_any_mask(form: str, masked: tuple[int, ...]) -> None:
     """Against plain numpy, with whole tiles of -inf scores at the start, in the middle, and all but one."""
     attention = Cascade.model_validate(yaml.safe_load((CATALOG / "attention-3pass.yaml").read_text()))
-    derived = rewrite(attention, 1, "M", Options(form=form)).cascade
+    derived = rewrite(attention, 1, "M", RewriteOptions(form=form)).cascade
     rng = np.random.default_rng(len(masked))
     q, k, v = np.abs(rng.normal(size=(4, 3))), 8 * rng.normal(size=(4, 13)), rng.normal(size=(5, 13))
     k[:, list(masked)] = -np.inf

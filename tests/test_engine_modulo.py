@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from sim.binding.search import SearchOptions, bounds_of, find_schedule
 from sim.binding.types import COMPUTE, Dependency, Placement, Reader, Resource, Task, TaskGraph, Use, Value
+from sim.engine.binding import records as rec
 from sim.engine.binding.time import in_flight
+from sim.engine.record import table
 from tests.binding_checker import broken, conflicts, every_schedule, held, overfull, words
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,10 +209,11 @@ def test_pieces_in_flight_by_counting():
         graph = graph_of(tasks, [], [value])
         strides = [t.cycles * rng.choice((1, 2)) for t in tasks]
         apart = slots * strides[0] + 5 + rng.randrange(40)
-        row = np.array([0, 0, 1, 0, pieces, value.from_start, value.latency, 1, 0])
-        table = np.array([(t.slots, t.cycles, 1, 2) for t in tasks])
+        reading = rec.ReadingRecord(0, 0, 1, 0, pieces, int(value.from_start), value.latency, 1, 0)
+        readings = table(rec.ReadingRecord, [reading])
+        rows = table(rec.TaskRecord, (rec.TaskRecord(t.slots, t.cycles, 1, 2) for t in tasks))
         freed = apart + (slots // pieces - 1) * strides[1] + 1
-        found = in_flight(row, table, strides[0], (freed, slots // pieces * strides[1]), interval)
+        found = in_flight(readings[0], rows, strides[0], freed, slots // pieces * strides[1], interval)
         assert [found] == held(graph, interval, (Placement(0, strides[0]), Placement(apart, strides[1])))
 
 

@@ -121,7 +121,7 @@ def test_two_words_at_once_on_the_link_along() -> None:
     [
         (
             {"passes": "sum"},
-            "task 'add' (1x3, 1 steps): passes: no 'sum'; known: nothing, operand, result",
+            "task 'add' (1x3, 1 steps): passes: no 'sum' (known: nothing, operand, result)",
         ),
         (
             {"streams": ()},

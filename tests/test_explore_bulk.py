@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from arch.area import area_um2
 from sim import IllegalMapping, InputError, load_experiment, simulate
 from sim.explore.bulk import Chunk, evaluate_points, value_names
 from sim.explore.load_sweep import load_plan
 from sim.explore.plan import Plan
 from sim.explore.search import random_points
+from sim.lower.machine import area_by_component_um2
 from sim.simulation.result import SimulationResult
 from tests.small_design import write_design
 from tests.small_sweep import MACHINE, SWEEP, plan_of
@@ -23,6 +23,9 @@ def reported(result: SimulationResult, name: str) -> float:
     match quantity:
         case "latency_s" | "cycles":
             return float(getattr(result, quantity))
+        case "leakage_pj" | "einsum_energy_pj":
+            found = result.leakage_by_component_pj if quantity == "leakage_pj" else result.energy_by_einsum_pj
+            return found.get(component, 0.0) if component else float(sum(found.values()))
         case "energy_pj":
             return result.energy_by_component_pj[component] if component else result.energy_pj
         case "area_um2":
@@ -52,7 +55,7 @@ def compare_point(plan: Plan, chunk: Chunk, i: int, settings: dict[str, Any]) ->
         assert np.isnan(chunk.values[i]).all()
         return reason.kind
     if reason is None:
-        result = simulate(load_experiment(plan.sweep.experiment, settings))
+        result = simulate(load_experiment(plan.experiment, settings))
         for name, value in zip(value_names(plan), chunk.values[i].tolist(), strict=True):
             if not name.startswith("spilled"):
                 assert value == reported(result, name), (settings, name)
@@ -61,7 +64,7 @@ def compare_point(plan: Plan, chunk: Chunk, i: int, settings: dict[str, Any]) ->
         assert chunk.extrapolated[i].split() == beyond
         return "legal"
     with pytest.raises((IllegalMapping, InputError)) as refused:
-        simulate(load_experiment(plan.sweep.experiment, settings))
+        simulate(load_experiment(plan.experiment, settings))
     problems = refused.value.located() if isinstance(refused.value, IllegalMapping) else refused.value.problems
     said = "; ".join(f"{problem.path}: {problem.message}" for problem in problems)
     # Of a value that comes from outside, a single design says the path from the experiment on.
@@ -167,7 +170,7 @@ def test_equal_area_is_kept_as_closely_as_steps_allow(tmp_path: Path, absorb: st
         target = targets[plan.column("area").written[plan.axis_indices(points)["area"][i]]]
         larger = settings | {absorb: held.number.written(chunk.settled[i, 0] + held.step)}
         now, next_one = (
-            sum(area for _, area in area_um2(load_experiment("fusemax-binding", own).architecture))
+            sum(area_by_component_um2(load_experiment("fusemax-binding", own).architecture).values())
             for own in (settings, larger)
         )
         assert now <= target < next_one

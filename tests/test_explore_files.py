@@ -37,11 +37,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an axis over a rank that is none": (
         with_axis(path="ranks.ZZ", values=[1, 2]),
-        "$.axes.x.path: 'attention-1pass' has no rank 'ZZ'; known: B, H, E, F, M, P",
+        "$.axes.x.path: 'attention-1pass' has no rank 'ZZ' (known: B, H, E, F, M, P)",
     ),
     "an axis over a parameter that is none": (
         with_axis(path="parameters.P1", values=[1, 2]),
-        "$.axes.x.path: mapping 'fusemax-binding' has no parameter 'P1'; known: none",
+        "$.axes.x.path: mapping 'fusemax-binding' has no parameter 'P1'",
     ),
     "a parameter that one of the mappings has not": (
         {
@@ -53,11 +53,11 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
             "derive": None,
             "constraints": None,
         },
-        "$.axes.tile.path: mapping 'attention-3pass-fused' has no parameter 'P1'; known: none",
+        "$.axes.tile.path: mapping 'attention-3pass-fused' has no parameter 'P1'",
     ),
     "a key that a component has not": (
         with_axis(path=f"{MACHINE}.PE2D.drain_cycles", values=[1]),
-        "$.axes.x: unknown key 'drain_cycles'; known: kind, name, parent, rows, columns, registers, operations, drain, interconnect_area, source",
+        "$.axes.x: unknown key 'drain_cycles' (known: kind, name, parent, rows, columns, registers, operations, drain, interconnect_area, leakage, source)",
     ),
     "a model that does not ship": (
         with_axis(path="model", values=["BERT", "BURT"]),

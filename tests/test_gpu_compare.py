@@ -174,7 +174,7 @@ def measurement(*results):
 
 
 def result_of(name, is_own, seconds, launches=()):
-    timing = schema.Timing(seconds, seconds, seconds, 9)
+    timing = schema.CaseTiming(seconds, seconds, seconds, 9)
     return schema.Result(name, is_own, "events", timing, (timing, timing), 1.0, 1.0, launches)
 
 
@@ -263,7 +263,7 @@ def test_published_rows_are_checked(tmp_path, monkeypatch):
     result = run("published")
     place = tmp_path / "cases.csv"
     assert result.stderr.splitlines() == [
-        f"{place}:2: unknown mask 'half'; known: full, causal",
+        f"{place}:2: unknown mask 'half' (known: full, causal)",
         f"{place}:3: unknown metric 'flops' (did you mean 'tflops'?)",
     ]
 

@@ -11,7 +11,7 @@ from kernels.plans import TARGETS, AttentionProblem, DecodeProblem, GemmProblem,
 from kernels.plans.attention import Band, count_visible
 from kernels.plans.implementations import TABLE, plan_as
 from sim.engine.tile_schedule import list_schedule
-from sim.gpu.cases import Case
+from sim.gpu.cases import GpuCase
 from sim.gpu.device import device_of
 from sim.gpu.minimise import minimise
 from sim.gpu.overlap import pass_cycles, step_cycles
@@ -29,8 +29,8 @@ def attention(keys: int, right: int = -1, size: int = 128, batch: int | None = N
     return AttentionProblem(batch or 16384 // keys, heads, heads, keys, keys, size, size, "fp16", right=right)
 
 
-def case(problem, implementation: str = "own", is_backward: bool = False) -> Case:
-    return Case("", "", "held-out", "h100-sxm", implementation, problem, is_backward, 1.0, 1.0, 1.0, "")
+def case(problem, implementation: str = "own", is_backward: bool = False) -> GpuCase:
+    return GpuCase("", "", "held-out", "h100-sxm", implementation, problem, is_backward, 1.0, 1.0, 1.0, "")
 
 
 def seconds(problem, device=H100, implementation: str = "own", is_backward: bool = False) -> float:

@@ -10,7 +10,7 @@ from tests.kernel_device import DTYPES, assert_close, chooser, doubled, odd_layo
 pytest.importorskip("triton")
 
 from kernels.attention import attention_with_lse
-from kernels.attention_backward import attention_backward
+from kernels.attention_gradients import attention_backward
 from kernels.options import AttentionOptions
 from kernels.reference import attend_backward
 
@@ -95,3 +95,5 @@ def test_is_deterministic_and_well_formed():
     first, second = attention_backward(*arguments), attention_backward(*arguments)
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     torch.library.opcheck(attention_backward, arguments)
+    q.requires_grad_()
+    torch.library.opcheck(attention_backward, (*arguments[:2], tensor(2), arguments[3]))

@@ -11,7 +11,7 @@ pytest.importorskip("triton")
 
 from kernels import reference
 from kernels.attention import attention, problem_of
-from kernels.ceilings import exp2_operator, exp2_throughput, stream_copy
+from kernels.ceilings import copy_operator, exp2_operator, exp2_throughput, stream_copy
 from kernels.delta import delta_operator, gated_delta_rule
 from kernels.launching import target_of
 from kernels.linear import gated_linear_attention, linear_operator
@@ -19,10 +19,10 @@ from kernels.norm_backward import norm_backward
 from kernels.options import AttentionOptions
 from kernels.plans import UnfusedAttentionProblem, plan
 from kernels.products import gemm, gemm_operator
-from kernels.rational import group_rational, rational_operator
+from kernels.rational import group_rational, rational_backward, rational_operator
 from kernels.recurrent import recurrent_linear_attention, recurrent_operator
-from kernels.rows import layernorm, norm_operator, rmsnorm, softmax
-from kernels.sparse import block_sparse_attention, block_sparse_operator
+from kernels.rows import layernorm, norm_operator, rmsnorm, softmax, softmax_operator
+from kernels.sparse import KeyBlocks, block_sparse_attention, block_sparse_operator
 from kernels.unfused import attention_unfused, unfused_launches, unfused_operator
 from tests.kernel_rounding import round_kernel
 
@@ -173,7 +173,7 @@ def test_block_sparse(seed, dtype):
     indices = indices.reshape(2, 4, rows, columns).to(q.device)
     counts = torch.randint(0, columns + 1, (2, 4, rows), generator=generator).to(q.device)
     is_causal = choose.random() < 0.5
-    out, lse = block_sparse_attention((q, k, v), indices, counts, block_size=block, is_causal=is_causal)
+    out, lse = block_sparse_attention(q, k, v, KeyBlocks(indices, counts, block), is_causal=is_causal)
     mask = reference.mask_of_blocks(indices, counts, (queries, keys), block)
     expected, expected_lse = reference.attend_blocks(*doubled(q, k, v), mask, is_causal)
     assert_close(out, expected, dtype)
@@ -184,7 +184,7 @@ def test_all_blocks_are_dense_attention():
     q, k, v = (tensor(1, 2, 100, 32, seed=i) for i in range(3))
     indices = torch.arange(7, device=q.device).expand(1, 2, 7, 7)
     counts = torch.full((1, 2, 7), 7, device=q.device)
-    out, _ = block_sparse_attention((q, k, v), indices, counts, block_size=16)
+    out, _ = block_sparse_attention(q, k, v, KeyBlocks(indices, counts, 16))
     assert_close(out, attention(q, k, v).double(), torch.float32)
 
 
@@ -331,17 +331,19 @@ def test_recurrence_equals_chunks():
 def test_operators_are_well_formed():
     x = tensor(6, 32)
     q, k, v = (tensor(1, 2, 20, 16, seed=i) for i in range(3))
-    blocks = torch.zeros(1, 2, 2, 1, dtype=torch.int32, device=x.device)
+    lists = [torch.zeros(1, 2, 2, 1, dtype=torch.int32, device=x.device)]
+    lists.append(lists[0][..., 0] + 1)
     cases = [
         (gemm_operator, (x, x.mT.contiguous(), None, "none")),
-        (stream_copy, (x,)),
+        (copy_operator, (x,)),
         (exp2_operator, (x, 2)),
-        (softmax, (x,)),
+        (softmax_operator, (x.clone().requires_grad_(),)),
         (norm_operator, (tensor(6, 32).requires_grad_(), tensor(32).requires_grad_(), None, 1e-5)),
-        (norm_backward, (x, x[0].clone(), x + 1, 1e-5, True)),
+        (norm_backward, (x.clone().requires_grad_(), x[0].clone(), x + 1, 1e-5, True)),
         (rational_operator, (x, tensor(4, 6), tensor(4, 4, seed=1))),
+        (rational_backward, (x.clone().requires_grad_(), tensor(4, 6), tensor(4, 4, seed=1), x + 1)),
         (unfused_operator, (q, k, v, AttentionOptions().pack(16))),
-        (block_sparse_operator, ([q, k, v], blocks, blocks[..., 0] + 1, 16, False)),
+        (block_sparse_operator, ([q, k, v], lists, 16, False, False)),
         (linear_operator, ([q, k, v], -q.abs(), None, False)),
         (linear_operator, ([x.clone().requires_grad_() for x in (q, k, v)], -q[..., 0].abs(), None, False)),
         (delta_operator, ([q, k, v], -q[..., 0].abs(), q[..., 0].sigmoid(), None)),

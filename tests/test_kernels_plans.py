@@ -12,20 +12,10 @@ import pytest
 
 from kernels.plans import (
     TARGETS,
-    AttentionProblem,
-    BlockSparseProblem,
     Configuration,
-    DecodeProblem,
-    DeltaRuleProblem,
-    GemmProblem,
-    LinearAttentionProblem,
-    RationalProblem,
-    RecurrentAttentionProblem,
-    RowProblem,
-    StreamProblem,
-    UnfusedAttentionProblem,
     configuration_of,
     plan,
+    problems,
 )
 from kernels.plans.attention import Band, count_steps, count_visible, plan_forward, ranges_of
 from kernels.plans.decode import split_spans, stream_k_spans
@@ -34,9 +24,9 @@ H100, A100 = TARGETS["h100"], TARGETS["a100"]
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def attention(queries=4096, keys=4096, right=-1, size=128, **more) -> AttentionProblem:
+def attention(queries=4096, keys=4096, right=-1, size=128, **more) -> problems.AttentionProblem:
     fields = {"batch": 2, "heads": 16, "kv_heads": 4, "dtype": "bf16", "right": right, **more}
-    return AttentionProblem(queries=queries, keys=keys, head_size=size, value_size=size, **fields)
+    return problems.AttentionProblem(queries=queries, keys=keys, head_size=size, value_size=size, **fields)
 
 
 def sees(row: int, column: int, band: Band) -> bool:
@@ -120,7 +110,7 @@ def test_spans_partition_the_cache(cutter, seed):
     lengths = tuple(choose.choice([0, 1, choose.randint(0, 900)]) for _ in range(choose.randint(1, 5)))
     kv_heads, splits = choose.choice([1, 2, 3]), choose.choice([0, 1, 2, 7])
     left = choose.choice([-1, 0, 100])
-    problem = DecodeProblem(lengths, kv_heads * 2, kv_heads, 2, 64, 64, "bf16", left, 0, splits)
+    problem = problems.DecodeProblem(lengths, kv_heads * 2, kv_heads, 2, 64, 64, "bf16", left, 0, splits)
     spans = cutter(problem, H100, 32)
     programs = [span[0] for span in spans]
     assert programs == sorted(programs) and set(programs) == set(range(programs[-1] + 1))
@@ -136,14 +126,14 @@ def test_spans_partition_the_cache(cutter, seed):
 
 @pytest.mark.parametrize("lengths", [(100_000, 3000, 17), (4096,) * 3])
 def test_stream_k_is_even(lengths):
-    spans = stream_k_spans(DecodeProblem(lengths, 8, 2, 1, 128, 128, "bf16"), H100, 128)
+    spans = stream_k_spans(problems.DecodeProblem(lengths, 8, 2, 1, 128, 128, "bf16"), H100, 128)
     tiles = [sum(-(-(s[4] - s[3]) // 128) for s in group) for _, group in groupby(spans, key=lambda span: span[0])]
     assert max(tiles) - min(tiles) <= 1
     assert len(tiles) == min(2 * 132, sum(tiles))
 
 
 def test_decode_reads_the_cache_once():
-    problem = DecodeProblem((32768,) * 8, 64, 8, 1, 128, 128, "bf16")
+    problem = problems.DecodeProblem((32768,) * 8, 64, 8, 1, 128, 128, "bf16")
     split, merge = plan(problem, H100)
     cache_bytes = 2 * 8 * 8 * 32768 * 128 * 2
     assert cache_bytes <= split.work.private_read_bytes <= cache_bytes * 1.01
@@ -162,7 +152,7 @@ def test_backward_costs_two_and_a_half_forwards():
 
 
 def test_product_in_closed_form():
-    (launch,) = plan(GemmProblem(4096, 4096, 4096, "bf16"), H100)
+    (launch,) = plan(problems.GemmProblem(4096, 4096, 4096, "bf16"), H100)
     assert launch.useful_flops == launch.work.tensor_flops == 2 * 4096**3
     assert launch.grid == (132, 1, 1) and launch.tile_count == (4096 // 128) * (4096 // 256)
     assert launch.unique_bytes == 3 * 4096 * 4096 * 2
@@ -170,7 +160,7 @@ def test_product_in_closed_form():
 
 def test_unfused_moves_the_scores():
     problem = attention(batch=1)
-    scores, rows, values = plan(UnfusedAttentionProblem(problem), H100)
+    scores, rows, values = plan(problems.UnfusedAttentionProblem(problem), H100)
     points = 16 * 4096**2
     assert scores.work.write_bytes == points * 4 == rows.work.private_read_bytes
     assert rows.work.write_bytes == points * 2
@@ -179,32 +169,35 @@ def test_unfused_moves_the_scores():
 
 
 def test_streams_move_each_byte_once():
-    (copy,) = plan(StreamProblem("stream_copy", 1_000_003, "fp32"), H100)
+    (copy,) = plan(problems.StreamProblem("stream_copy", 1_000_003, "fp32"), H100)
     assert copy.work.private_read_bytes == copy.work.write_bytes == 4_000_012
-    (chain,) = plan(StreamProblem("exp2_throughput", 1 << 20, "fp32", 64), H100)
+    (chain,) = plan(problems.StreamProblem("exp2_throughput", 1 << 20, "fp32", 64), H100)
     assert chain.work.exp_count == 64 << 20
-    (held,) = plan(RowProblem("softmax", 100, 4096, "fp16"), H100)
-    (long,) = plan(RowProblem("softmax", 100, 100_000, "fp16"), H100)
+    (held,) = plan(problems.RowProblem("softmax", 100, 4096, "fp16"), H100)
+    (long,) = plan(problems.RowProblem("softmax", 100, 100_000, "fp16"), H100)
     assert held.work.private_read_bytes == 100 * 4096 * 2
     assert long.work.private_read_bytes == 2 * 100 * 100_000 * 2
 
 
 def test_rational_is_memory_bound_in_two_and_three_passes():
     shape = (8 * 197, 768, 8, "fp16")
-    (forward,), (backward,) = plan(RationalProblem(*shape), H100), plan(RationalProblem(*shape, True), H100)
+    (forward,), (backward,) = (
+        plan(problems.RationalProblem(*shape), H100),
+        plan(problems.RationalProblem(*shape, True), H100),
+    )
     elements = 8 * 197 * 768 * 2
     assert forward.unique_bytes == 2 * elements
     assert 3 * elements <= backward.unique_bytes < 3.05 * elements
 
 
 def test_sparse_work_follows_the_lists():
-    one = BlockSparseProblem(1, 4, 2, 1024, 1024, 64, "bf16", 64, False, (2,) * 64)
+    one = problems.BlockSparseProblem(1, 4, 2, 1024, 1024, 64, "bf16", 64, False, (2,) * 64)
     two = replace(one, counts=(4,) * 64)
     assert plan(two, H100)[0].work.tensor_flops == 2 * plan(one, H100)[0].work.tensor_flops == 8 * 64 * 2 * 64 * 64 * 64
 
 
 def test_linear_work_is_linear():
-    short, long = (plan(LinearAttentionProblem(1, 4, t, 64, 64, "bf16", True), H100) for t in (4096, 8192))
+    short, long = (plan(problems.LinearAttentionProblem(1, 4, t, 64, 64, "bf16", True), H100) for t in (4096, 8192))
     for a, b in zip(short, long, strict=True):
         assert b.work.tensor_flops == 2 * a.work.tensor_flops
 
@@ -236,16 +229,16 @@ MISTAKES = [
         "lengths add up to 1 queries and 2 keys, the tensors hold 4096 and 4096",
     ),
     (
-        lambda: DecodeProblem((1,), 64, 1, 4, 64, 64, "bf16"),
+        lambda: problems.DecodeProblem((1,), 64, 1, 4, 64, 64, "bf16"),
         "decode packs queries x heads per key-value head into one tile of at most 128 rows, got 256",
     ),
-    (lambda: RationalProblem(4, 10, 3, "fp32"), "columns must be a multiple of groups, got 10 and 3"),
+    (lambda: problems.RationalProblem(4, 10, 3, "fp32"), "columns must be a multiple of groups, got 10 and 3"),
     (
         lambda: configuration_of("sm90", "gemm", "fp8"),
         "no configuration of gemm for sm90, fp8 and head size 1; the table has gemm for ['interpreter', 'sm80', 'sm90']",
     ),
     (
-        lambda: plan(GemmProblem(1, 1, 1, "fp32"), H100, True),
+        lambda: plan(problems.GemmProblem(1, 1, 1, "fp32"), H100, True),
         "only attention has a backward to plan this way, got GemmProblem",
     ),
 ]
@@ -276,7 +269,7 @@ def test_plans_need_the_standard_library_only():
 @pytest.mark.parametrize("operator", ["layernorm_bwd", "rmsnorm_bwd"])
 def test_norm_backward_in_closed_form(operator, columns):
     """X and dY in, dX out; a row that is not held is read for its statistics, its sums and its result."""
-    first, second = plan(RowProblem(operator, 1000, columns, "bf16"), H100)
+    first, second = plan(problems.RowProblem(operator, 1000, columns, "bf16"), H100)
     elements = 1000 * columns
     assert first.grid == (1000, 1, 1) and second.grid == (-(-1000 // 64), -(-columns // 128), 1)
     assert first.work.private_read_bytes == elements * 2 * (2 if columns == 4096 else 5)
@@ -287,7 +280,7 @@ def test_norm_backward_in_closed_form(operator, columns):
 @pytest.mark.parametrize("length", [1, 64, 100])
 def test_delta_rule_in_closed_form(length):
     """Chunks of 64 and blocks of 16 value channels: products of whole tiles, bytes of what exists."""
-    solve, scan = plan(DeltaRuleProblem(2, 3, length, 128, 128, "bf16"), H100)
+    solve, scan = plan(problems.DeltaRuleProblem(2, 3, length, 128, 128, "bf16"), H100)
     chunks = -(-length // 64)
     assert (solve.grid, scan.grid) == ((chunks, 6, 1), (8, 6, 1))
     assert solve.work.tensor_flops == 6 * chunks * 2 * 64 * 64 * 128
@@ -300,7 +293,7 @@ def test_delta_rule_in_closed_form(length):
 def test_recurrent_step_moves_states():
     """One token of many sequences: nearly all bytes are states, read and written once, whatever the delta rule."""
     for has_delta in (False, True):
-        (launch,) = plan(RecurrentAttentionProblem(64, 16, 1, 128, 128, "bf16", False, has_delta), H100)
+        (launch,) = plan(problems.RecurrentAttentionProblem(64, 16, 1, 128, 128, "bf16", False, has_delta), H100)
         states = 2 * 64 * 16 * 128 * 128 * 4
         assert launch.grid == (4, 1024, 1)
         assert states < launch.unique_bytes < 1.02 * states

@@ -4,22 +4,23 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sim import InputError, load_experiment, simulate
-from sim.commands.plot import plot_folder
+from sim.commands.plot import plot_folder, simulated_of
 from sim.report.parts.plots_panels import Panel, draw_panels
+from sim.report.parts.plots_roofline import draw_roofline
 from sim.report.reproduction.charts import write_reproduction_charts
 from sim.report.reproduction.names import NAMES, names_of
+from sim.report.reproduction.plots_designs import draw_designs
 from sim.report.reproduction.results import ResultRow
 from sim.report.reproduction.results_read import RESULTS, read_results
-from sim.report.sweep.breakdown import roof_of
-from sim.report.sweep.plots_bars import draw_roofline
-from sim.report.sweep.plots_designs import draw_designs
 from sim.reproduction.run import load_reproduction
+from sim.simulation.roofline import roof_of
 from tests.small_design import run
 
 DESIGNS, MODELS, LENGTHS = ("slow", "fast"), ("BERT", "XLM"), (1024, 4096)
@@ -58,6 +59,11 @@ def results_text(**changes: str) -> str:
     return text.getvalue()
 
 
+def write(folder: Path, tell: Callable[[str], None]) -> Path:
+    results = read_results(folder)
+    return write_reproduction_charts(folder, results, simulated_of(results), tell)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / RESULTS).write_text(results_text(), encoding="utf-8")
@@ -87,7 +93,7 @@ def test_bars_are_the_results_relative_to_the_first_design(folder: Path) -> None
 
 def test_folder_without_names_has_charts_of_results_alone(folder: Path) -> None:
     told: list[str] = []
-    page = write_reproduction_charts(folder, told.append)
+    page = write(folder, told.append)
     assert page == folder / "charts.html"
     assert told == ["drawn: both: speedup and energy", "drawn: both: utilization", "drawn: both: time against energy"]
     drawn = {path.name for path in (folder / "figures").iterdir()}
@@ -97,7 +103,7 @@ def test_folder_without_names_has_charts_of_results_alone(folder: Path) -> None:
     assert text.count("<svg") == 3 and "Chips of 10 to 10 cm²" in text
     assert not re.search(r'(?:src|href)="(?!#|data:)', text)
     before = {path: path.read_bytes() for path in (page, *(folder / "figures").iterdir())}
-    write_reproduction_charts(folder, told.append)
+    write(folder, told.append)
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -106,7 +112,7 @@ def test_names_give_labels_and_the_roofline(folder: Path) -> None:
     names["experiments"] = {"both": {"slow": "unfused", "fast": "fusemax-binding"}}
     (folder / NAMES).write_text(json.dumps(names), encoding="utf-8")
     told: list[str] = []
-    text = write_reproduction_charts(folder, told.append).read_text("utf-8")
+    text = write(folder, told.append).read_text("utf-8")
     assert told[-1] == "drawn: Both kernels: roofline"
     assert "At BERT, 4K, the middle workload." in text and "A &amp; B: charts" in text
     results = [simulate(load_experiment(name, model="BERT", seq_len=4096)) for name in ("unfused", "fusemax-binding")]
@@ -136,7 +142,7 @@ WANTED = "expected the folder of a sweep (with 'sweep.sqlite') or of a reproduct
 
 def refusal(folder: Path) -> str:
     with pytest.raises(InputError) as refused:
-        plot_folder(folder, lambda _: None)
+        plot_folder(folder)
     return str(refused.value)
 
 

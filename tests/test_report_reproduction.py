@@ -21,12 +21,13 @@ from matplotlib.container import BarContainer
 
 from sim.load.nouns import CATALOGS
 from sim.load.problems import InputError
-from sim.report.parts.files import write_file
+from sim.report.parts.files import make_folder, write_file
 from sim.report.parts.html import inline_svg, number, percent, table
-from sim.report.parts.plots_bars import DESIGN_COLOURS, PART_COLOURS, lay_out
-from sim.report.reproduction import writing as report
+from sim.report.parts.plots_bars import lay_out
+from sim.report.parts.plots_style import DESIGN_COLOURS, PART_COLOURS
+from sim.report.parts.workloads import length_label
 from sim.report.reproduction.accountings import growths
-from sim.report.reproduction.figure_data import bar_data, curve_data, length_label, stack_data
+from sim.report.reproduction.figure_data import bar_data, curve_data, stack_data
 from sim.report.reproduction.headline import headline_rows, shown, shown_difference, shown_published
 from sim.report.reproduction.page import reproduction_page
 from sim.report.reproduction.plots import draw, render
@@ -34,7 +35,9 @@ from sim.report.reproduction.results import results_csv
 from sim.report.reproduction.tables import headline_table
 from sim.report.reproduction.writing import write_reproduction
 from sim.reproduction.parts import Bars, Curve, Stacks
-from sim.reproduction.run import Run, run_reproduction
+from sim.reproduction.points import ReproductionRun
+from sim.reproduction.run import run_reproduction
+from tests.small_design import run as command
 
 DESIGNS = ("unfused", "flat", "cascade", "architecture", "binding")
 MODELS = ("BERT", "TrXL", "T5", "XLM")
@@ -42,12 +45,12 @@ LENGTHS = (1024, 4096, 16384, 65536, 262144, 1048576)
 
 
 @pytest.fixture(scope="module")
-def run() -> Run:
+def run() -> ReproductionRun:
     return run_reproduction("fusemax")
 
 
 @pytest.fixture(scope="module")
-def rows(run: Run) -> list[dict[str, str]]:
+def rows(run: ReproductionRun) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(results_csv(run))))
 
 
@@ -89,7 +92,7 @@ def test_results_hold_every_point_once(rows: list[dict[str, str]]) -> None:
         assert sweep == [(f"binding-{side}", metric) for metric in metrics for side in sides]
 
 
-def test_results_are_exact(run: Run, rows: list[dict[str, str]]) -> None:
+def test_results_are_exact(run: ReproductionRun, rows: list[dict[str, str]]) -> None:
     units = {"latency_s": "s", "energy_pj": "pJ", "traffic_bytes": "bytes", "area_um2": "um2"}
     for row in rows:
         assert row["unit"] == units.get(row["metric"], "fraction")
@@ -115,7 +118,7 @@ def test_shares_of_einsums_add_up_to_the_utilization(rows: list[dict[str, str]])
 # ------------------------------------------------------------------------------------------------ figures
 
 
-def test_every_figure_draws_every_value(run: Run) -> None:
+def test_every_figure_draws_every_value(run: ReproductionRun) -> None:
     for figure in run.reproduction.figures:
         canvas = draw(run, figure, "published")
         match figure:
@@ -146,7 +149,7 @@ def test_every_figure_draws_every_value(run: Run) -> None:
                 assert len(published.get_ydata()) == 6
 
 
-def test_a_speedup_divides_the_other_way_than_a_ratio(run: Run) -> None:
+def test_a_speedup_divides_the_other_way_than_a_ratio(run: ReproductionRun) -> None:
     by_name = {figure.name: figure for figure in run.reproduction.figures}
     speedup, energy = by_name["7"], by_name["8"]
     assert isinstance(speedup, Bars)
@@ -171,7 +174,7 @@ def test_clusters_do_not_overlap() -> None:
     assert layout.models[0][2] < layout.models[1][1]
 
 
-def test_figures_are_whole_images_and_always_the_same(run: Run) -> None:
+def test_figures_are_whole_images_and_always_the_same(run: ReproductionRun) -> None:
     figure = run.reproduction.figures[0]
     first, second = (render(run, figure, "published") for _ in range(2))
     assert first == second
@@ -181,7 +184,7 @@ def test_figures_are_whole_images_and_always_the_same(run: Run) -> None:
     assert "dc:date" not in first.svg
 
 
-def test_texts_of_a_figure_do_not_overlap(run: Run) -> None:
+def test_texts_of_a_figure_do_not_overlap(run: ReproductionRun) -> None:
     for figure in run.reproduction.figures:
         canvas = draw(run, figure, "published")
         renderer = FigureCanvasAgg(canvas).get_renderer()
@@ -241,7 +244,7 @@ class Links(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_page_is_one_closed_file(run: Run) -> None:
+def test_page_is_one_closed_file(run: ReproductionRun) -> None:
     figures = run.reproduction.figures
     page = reproduction_page(run, {f.name: render(run, f, "published").svg for f in figures})
     links = Links()
@@ -262,10 +265,10 @@ def test_page_is_one_closed_file(run: Run) -> None:
     assert "<p>Attention energy relative to FLAT: 79.4% becomes <b>84.0%</b>.</p>" in page
 
 
-def test_page_escapes_what_the_file_says(run: Run) -> None:
+def test_page_escapes_what_the_file_says(run: ReproductionRun) -> None:
     evil = run.reproduction.model_copy(update={"title": "<script>alert(1)</script> & more"})
     svg = '<?xml version="1.0"?><svg width="1" height="1"></svg>'
-    page = reproduction_page(Run(evil, run.points, run.published), {f.name: svg for f in evil.figures})
+    page = reproduction_page(ReproductionRun(evil, run.points, run.published), {f.name: svg for f in evil.figures})
     assert "<script>" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; more" in page
 
@@ -294,7 +297,7 @@ def test_numbers_are_short_and_differences_signed() -> None:
 # ------------------------------------------------------------------------------------------ headline, growth
 
 
-def test_headline_numbers_are_shown_as_published(run: Run) -> None:
+def test_headline_numbers_are_shown_as_published(run: ReproductionRun) -> None:
     row = headline_rows(run)[0]
     assert (shown_published(row.headline), shown(row.headline, 6.7226, 1), shown_difference(row)) == (
         "6.7x",
@@ -306,7 +309,7 @@ def test_headline_numbers_are_shown_as_published(run: Run) -> None:
     assert shown(bound.headline, 0.61, 1) == "61.0%"
 
 
-def test_headline_table_names_every_number_and_both_accountings(run: Run) -> None:
+def test_headline_table_names_every_number_and_both_accountings(run: ReproductionRun) -> None:
     lines = headline_table(run).splitlines()
     assert lines[1].split() == ["published", "ours", "difference", "complete"]
     assert len(lines) == 2 + 12 + 1
@@ -315,7 +318,7 @@ def test_headline_table_names_every_number_and_both_accountings(run: Run) -> Non
     assert lines[-1] == "* does not round to the published number; the page says why"
 
 
-def test_growth_is_of_energy_alone(run: Run) -> None:
+def test_growth_is_of_energy_alone(run: ReproductionRun) -> None:
     found = growths(run)
     assert {growth.metric for growth in found if growth.changes} == {"energy_pj"}
     assert len(found) == (7 + 7 + 3) * 5
@@ -349,11 +352,11 @@ def with_one_figure_of_each_kind(tmp_path: Path) -> Path:
 def test_two_runs_write_the_same_bytes(tmp_path: Path) -> None:
     said: list[str] = []
     paper = str(with_one_figure_of_each_kind(tmp_path))
-    written = write_reproduction(paper, tmp_path / "here", said.append)
+    written = write_reproduction(run_reproduction(paper, said.append), tmp_path / "here", said.append)
     # Another process, another hash seed.
     program = (
-        "import sys; from pathlib import Path; from sim.report.reproduction.writing import write_reproduction as write; "
-        "write(sys.argv[1], Path(sys.argv[2]), lambda message: None)"
+        "import sys; from pathlib import Path; from sim.report.reproduction.writing import write_reproduction as write\n"
+        "from sim.reproduction.run import run_reproduction as run; write(run(sys.argv[1]), Path(sys.argv[2]), str)"
     )
     root = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONHASHSEED": "7"}
@@ -389,7 +392,7 @@ figures:
 
 def test_another_description_without_headline_sweeps_or_published_values(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text(SMALL, "utf-8")
-    written = write_reproduction(str(tmp_path / "small.yaml"), tmp_path / "out", lambda message: None)
+    written = write_reproduction(run_reproduction(str(tmp_path / "small.yaml")), tmp_path / "out", str)
     with (tmp_path / "out" / "results.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["seq_len"], row["design"], row["accounting"]) for row in rows] == [
@@ -417,13 +420,12 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "out").write_text("a file")
-    monkeypatch.setattr(report, "run_reproduction", lambda *_: pytest.fail("the run began"))
     with pytest.raises(InputError) as caught:
-        write_reproduction("fusemax", tmp_path / "out", lambda message: None)
-    assert str(caught.value) == f"{tmp_path / 'out'}: cannot be written (File exists)"
-    with pytest.raises(InputError) as caught:
-        write_reproduction("fusemax", tmp_path / "out" / "deeper", lambda message: None)
+        make_folder(tmp_path / "out" / "deeper")
     assert str(caught.value) == f"{tmp_path / 'out' / 'deeper'}: cannot be written (Not a directory)"
+    monkeypatch.setattr("sim.commands.reproduce.run_reproduction", lambda *_: pytest.fail("the run began"))
+    refused = (2, "", f"{tmp_path / 'out'}: cannot be written (File exists)\n")
+    assert command(["reproduce", "fusemax", "--out", str(tmp_path / "out")]) == refused
 
 
 def test_the_reproduction_can_be_loaded_without_matplotlib() -> None:

@@ -13,22 +13,30 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Canvas
 
 from sim import load_experiment, simulate
+from sim.commands.plot import look_closely, plot_folder
+from sim.explore.closely import experiment_of
+from sim.explore.least_traffic import least_traffic, on_chip_bytes
 from sim.explore.points import read_points
 from sim.explore.run import sweep
 from sim.load.nouns import CATALOGS
 from sim.load.problems import InputError
 from sim.report.parts.plots_labels import place_labels
+from sim.report.parts.plots_roofline import draw_roofline
+from sim.report.parts.plots_style import colour_of
 from sim.report.parts.units import fitted
 from sim.report.sweep.best import best_data
-from sim.report.sweep.breakdown import best_designs, compare_data, detailed_rows, roof_of
-from sim.report.sweep.charts import charts_of, write_charts
+from sim.report.sweep.breakdown import best_designs, compare_data
+from sim.report.sweep.charts import ChartOf, charts_of, read_study
+from sim.report.sweep.closely import Closely
 from sim.report.sweep.data import Study, heat_data, measure, pareto_data, settled_measure
 from sim.report.sweep.named import named_designs
 from sim.report.sweep.page import sweep_page
-from sim.report.sweep.plots import colour_of, draw_heat, draw_slopes
-from sim.report.sweep.plots_bars import draw_breakdown, draw_compare, draw_roofline
+from sim.report.sweep.plots import draw_heat, draw_slopes
+from sim.report.sweep.plots_bars import draw_breakdown, draw_compare
 from sim.report.sweep.plots_pareto import draw_pareto
-from sim.report.sweep.slopes import experiment_at, least_traffic, on_chip_bytes, slope_data
+from sim.report.sweep.rows import detailed_rows
+from sim.report.sweep.slopes import slope_data
+from sim.simulation.roofline import roof_of
 
 MACHINE = "architecture.components"
 SWEEP = {
@@ -53,7 +61,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     (folder / "s.yaml").write_text(yaml.safe_dump(SWEEP, sort_keys=False), encoding="utf-8")
     sweep(str(folder / "s.yaml"), folder / "out")
-    write_charts(folder / "out", lambda text: None)
+    plot_folder(folder / "out")
     return folder / "out"
 
 
@@ -62,12 +70,22 @@ def study(folder: Path) -> Study:
     return Study(read_points(folder))
 
 
+@pytest.fixture(scope="module")
+def closely(study: Study) -> Closely:
+    return look_closely(study)
+
+
+def charts_in(folder: Path) -> tuple[ChartOf, ...]:
+    study = read_study(folder)
+    return charts_of(study, look_closely(study))
+
+
 def data_of(page: str) -> dict:
     return json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page).group(1))
 
 
-def test_which_charts_apply_follows_from_axes_and_objectives(study: Study) -> None:
-    names = [chart.name for chart in charts_of(study)]
+def test_which_charts_apply_follows_from_axes_and_objectives(study: Study, closely: Closely) -> None:
+    names = [chart.name for chart in charts_of(study, closely)]
     assert names == ["speedup-energy", "pareto", "heat-map", "buffer-traffic", "breakdown", "roofline"]
 
 
@@ -80,7 +98,7 @@ def test_a_sweep_of_one_objective_over_one_axis_has_fewer_charts(tmp_path: Path)
     }
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
-    names = [chart.name for chart in charts_of(Study(read_points(tmp_path / "out")))]
+    names = [chart.name for chart in charts_in(tmp_path / "out")]
     assert names == ["breakdown", "roofline"]  # energy is not known
 
 
@@ -105,8 +123,8 @@ def test_bars_are_ratios_of_points_on_one_machine(study: Study) -> None:
         assert means[2] == pytest.approx((means[0] * means[1]) ** 0.5)
 
 
-def test_stacks_add_up_to_the_energy_and_utilization_of_the_points(study: Study) -> None:
-    designs, _ = best_designs(study)
+def test_stacks_add_up_to_the_energy_and_utilization_of_the_points(study: Study, closely: Closely) -> None:
+    designs, _ = best_designs(study, closely.results)
     left, right = draw_breakdown(designs).axes
     for axes, totals in (
         (left, [design.point.value("energy_pj") * 1e-12 for design in designs]),
@@ -120,8 +138,8 @@ def test_stacks_add_up_to_the_energy_and_utilization_of_the_points(study: Study)
     assert designs[0].result.utilization["PE2D"] == designs[0].point.value("utilization.PE2D")
 
 
-def test_no_design_is_above_its_roof(study: Study) -> None:
-    roofs = tuple(roof_of(design.label, design.result) for design in best_designs(study)[0])
+def test_no_design_is_above_its_roof(study: Study, closely: Closely) -> None:
+    roofs = tuple(roof_of(design.label, design.result) for design in best_designs(study, closely.results)[0])
     assert len(roofs) == 3
     for roof in roofs:
         assert roof.reached <= min(roof.peak, roof.intensity * roof.bandwidth_bytes_per_s) * (1 + 1e-9)
@@ -156,8 +174,8 @@ def test_pareto_draws_every_legal_point_and_the_front_that_brute_force_finds(stu
     assert [text.get_text() for text in whole.texts] == ["a"]  # the name of the star, explained below the figure
 
 
-def test_named_designs_are_those_that_ship_and_compute_the_same(study: Study) -> None:
-    named = named_designs(study)
+def test_named_designs_are_those_that_ship_and_compute_the_same(study: Study, closely: Closely) -> None:
+    named = named_designs(study, closely.start, closely.shipped)
     # Linear layers compute something else; GPUs are of another technology node.
     others = ("linear", "attention-h100", "decode-h100", "product-h100")
     assert set(named) == {name for name in CATALOGS["experiment"].names() if not name.startswith(others)}
@@ -175,7 +193,9 @@ def test_a_start_with_other_fixed_values_is_no_shipped_design(tmp_path: Path) ->
     }
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
-    named = named_designs(Study(read_points(tmp_path / "out")))
+    study = read_study(tmp_path / "out")
+    closely = look_closely(study)
+    named = named_designs(study, closely.start, closely.shipped)
     slower, faster = named["fusemax-binding"], named["start"]
     assert slower["latency_s"] / faster["latency_s"] == pytest.approx(1000 / 940)
     assert faster["edp"] == faster["energy_pj"] * faster["latency_s"] / 64
@@ -230,8 +250,8 @@ def test_heat_map_has_the_best_point_in_each_cell_and_marks_empty_ones(study: St
         assert len(axes.texts) == int(np.isnan(grid).sum())
 
 
-def test_slopes_draw_measured_traffic_and_a_bound_below_it(study: Study) -> None:
-    data = slope_data(study)
+def test_slopes_draw_measured_traffic_and_a_bound_below_it(study: Study, closely: Closely) -> None:
+    data = slope_data(study, closely.results)
     canvas = draw_slopes(data)
     factor = {"DRAM traffic (GB)": 1e-9, "DRAM traffic (TB)": 1e-12}[canvas.axes[0].get_ylabel()]
     assert [title for title, _ in data.panels] == ["Sequence length: 4K", "Sequence length: 64K"]
@@ -246,7 +266,7 @@ def test_no_point_moves_less_than_its_passes_allow(study: Study) -> None:
     ratios = []
     for point in list(study.points)[::3]:
         if point.is_legal:
-            experiment = experiment_at(point)
+            experiment = experiment_of(point)
             bound = least_traffic(experiment, np.array([on_chip_bytes(experiment)]))[0]
             ratios.append(point.value("traffic_bytes.DRAM") / bound)
     assert min(ratios) >= 1 - 1e-12
@@ -264,14 +284,14 @@ def test_bound_of_three_passes_by_hand(study: Study) -> None:
         tiles = state / room
         spilled = tiles * 2 * state + 2 * 2 * (scores - tiles * room)
         read_again = scores / room * 2 * state
-        bound = least_traffic(experiment_at(point), np.array([room]))[0]
+        bound = least_traffic(experiment_of(point), np.array([room]))[0]
         assert bound == heads * (2 * state + min(spilled, read_again))
         assert (spilled < read_again) == is_spilled
-    everything = least_traffic(experiment_at(point), np.array([1e15]))[0]
+    everything = least_traffic(experiment_of(point), np.array([1e15]))[0]
     assert everything == heads * ends
 
 
-def test_page_has_every_point_with_its_exact_yaml_and_values(folder: Path, study: Study) -> None:
+def test_page_has_every_point_with_its_exact_yaml_and_values(folder: Path, study: Study, closely: Closely) -> None:
     page = (folder / "index.html").read_text("utf-8")
     data = data_of(page)
     columns = {column["name"]: column for column in data["columns"]}
@@ -284,7 +304,7 @@ def test_page_has_every_point_with_its_exact_yaml_and_values(folder: Path, study
         for name, value in point.values:
             assert columns[name]["values"][i] == value
     assert [i for i, on in enumerate(data["front"]) if on] == study.points.front.tolist()
-    assert page.count("<svg") == len(charts_of(study)) and "Buffer &amp; &lt;cascade&gt;" in page
+    assert page.count("<svg") == len(charts_of(study, closely)) and "Buffer &amp; &lt;cascade&gt;" in page
     assert not re.search(r'(?:src|href)="(?!#|data:)', page) and "url(http" not in page  # needs nothing else
 
 
@@ -299,9 +319,11 @@ def test_page_has_the_breakdown_of_legal_designs(folder: Path, study: Study) -> 
         assert traffic * 1e9 == pytest.approx(study.points.at(int(row)).value("traffic_bytes.DRAM"), rel=1e-12)
 
 
-def test_a_page_of_too_many_points_holds_the_fronts_and_says_so(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sim.report.sweep.page.MOST_POINTS", 20)
-    page = sweep_page(study, [], {})
+def test_a_page_of_too_many_points_holds_the_fronts_and_says_so(
+    study: Study, closely: Closely, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sim.report.sweep.rows.MOST_POINTS", 20)
+    page = sweep_page(study, [], {}, closely.results)
     data = data_of(page)
     numbers = data["columns"][0]["values"]
     front = [study.points.at(int(row)).point for row in study.points.front]
@@ -315,8 +337,8 @@ def test_a_page_of_too_many_points_holds_the_fronts_and_says_so(study: Study, mo
 def test_fronts_are_looked_at_closely_first(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     rows, front = np.arange(len(study.points)), study.points.front
     for most in (2, front.size + 5):
-        monkeypatch.setattr("sim.report.sweep.breakdown.MOST_DETAILED", most)
-        found = detailed_rows(study, rows)
+        monkeypatch.setattr("sim.report.sweep.rows.MOST_DETAILED", most)
+        found = detailed_rows(study.points, rows)
         assert found.size == most and study.points.is_legal[found].all()
         assert np.intersect1d(found, front).size == min(most, front.size)
 
@@ -345,8 +367,9 @@ def test_best_designs_are_compared_with_the_start_at_its_area(tmp_path: Path) ->
     }
     (tmp_path / "s.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
     sweep(str(tmp_path / "s.yaml"), tmp_path / "out")
-    study = Study(read_points(tmp_path / "out"))
-    found = best_data(study)
+    study = read_study(tmp_path / "out")
+    closely = look_closely(study)
+    found = best_data(study, closely.starts)
     assert (found.series, found.held) == (("start", "least time", "least energy"), (("area", "base"),))
     assert found.workloads == (("BERT", 4096), ("BERT", 16384), ("XLM", 4096), ("XLM", 16384))
     assert 0.99 < found.area_ratios[0] <= found.area_ratios[1] <= 1
@@ -360,20 +383,20 @@ def test_best_designs_are_compared_with_the_start_at_its_area(tmp_path: Path) ->
         fastest, thriftiest = min(own), min(own, key=lambda pair: pair[::-1])
         wanted = [(1.0, 1.0), *((start.latency_s / t, e / start.energy_pj) for t, e in (fastest, thriftiest))]
         assert list(zip(found.speedup[i], found.energy[i], strict=True)) == wanted
-    assert charts_of(study)[0].title == "Best found against the start, at equal area"
+    assert charts_of(study, closely)[0].title == "Best found against the start, at equal area"
 
 
 def test_same_points_give_the_same_bytes(folder: Path) -> None:
     files = [folder / "index.html", *sorted((folder / "figures").iterdir())]
     before = [path.read_bytes() for path in files]
-    write_charts(folder, lambda text: None)
+    plot_folder(folder)
     assert [path.read_bytes() for path in files] == before
     assert {path.suffix for path in files} == {".html", ".svg", ".png"}
 
 
 def test_a_folder_without_a_sweep_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="expected the folder of a sweep"):
-        write_charts(tmp_path, lambda text: None)
+        read_study(tmp_path)
 
 
 def test_measures_have_units() -> None:

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -23,7 +24,10 @@ ROOMS = ("einsums", "arch", "mappings", "sim", "kernels")
 # Room: the modules of other rooms that it may import.
 MAY_IMPORT = {
     "einsums": (),
-    "arch": ("einsums.tokens",),  # formulas and Einsums are two languages made of the same words and signs
+    "arch": (
+        "einsums.tokens",
+        "einsums.names",
+    ),  # formulas and Einsums are two languages made of the same words and signs
     "mappings": ("einsums", "arch"),
     "kernels": (),
     # Of the kernels what needs the standard library only: plans, and the files that measurements are.
@@ -51,12 +55,42 @@ FLOORS = (
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
+# Room: all that it may see of the rest of `sim`. Reports see results, and descriptions of what was asked: whatever
+# loads, simulates or runs is called by a room below, or by the command that then hands over what came of it.
+SEES = {
+    "sim.report": (
+        "sim.binding.answer.Binding",
+        "sim.binding.types",
+        "sim.explore.least_traffic",
+        "sim.explore.pareto",
+        "sim.explore.points",
+        "sim.explore.result_metrics",
+        "sim.explore.seconds",
+        "sim.explore.sweep",
+        "sim.functional.compare",
+        "sim.functional.exponential.polynomial_error",
+        "sim.functional.precision",
+        "sim.functional.verification.VerifiedDesign",
+        "sim.functional.verification.Verification",
+        "sim.gpu.compare.ComparedCase",
+        "sim.load.problems",
+        "sim.reproduction.evaluation",
+        "sim.reproduction.parts",
+        "sim.reproduction.points",
+        "sim.reproduction.published",
+        "sim.simulation.result",
+        "sim.simulation.roofline",
+        "sim.timeline.types",
+    ),
+}
+# Room in rooms: what its own rooms share; none of them sees another.
+SHARED = {"sim.report": "parts"}
+
 # Package: the modules through which it enters (a name covers what is below it).
 DOORS = {
     "pydantic": ("einsums", "arch", "mappings", "sim"),
     "pydantic_core": ("einsums", "arch", "mappings", "sim"),  # the part of pydantic for custom types
-    "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels"),
-    "networkx": ("einsums.graph",),
+    "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels.cascade_process", "kernels.elementwise"),
     "yaml": ("sim.load",),
     "numba": ("sim.engine",),
     "sqlite3": ("sim.explore.store", "sim.explore.export"),
@@ -98,9 +132,6 @@ DESIGN_NAMES = (
 )
 DESIGN_STRINGS = re.compile(r"flat([-_].*)?", re.IGNORECASE)
 ROOMS_WITHOUT_DESIGNS = ("einsums", "arch", "mappings", "sim")
-
-# Rooms of `sim` whose classes have names that no other class of the checkout has.
-ROOMS_WITH_OWN_NAMES = ("binding", "cycle", "functional", "lower", "systolic", "timeline")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -192,6 +223,21 @@ def check_floors(module: Module) -> Iterator[str]:
             yield f"{module.name}:{line}: {room} imports {other}, which is not below it"
 
 
+def check_sight(module: Module) -> Iterator[str]:
+    """What a room does not see it cannot call."""
+    for room, seen in SEES.items():
+        if not is_under(module.name, (room,)):
+            continue
+        own = module.name.removeprefix(room).strip(".").partition(".")[0]
+        for name, line, _ in iter_imports(module.tree):
+            inside = name.removeprefix(room + ".").partition(".")[0]
+            if is_under(name, (room,)):
+                if inside not in (own, SHARED[room]):
+                    yield f"{module.name}:{line}: {own} and {inside} do not see each other"
+            elif name.partition(".")[0] == "sim" and not is_under(name, seen):
+                yield f"{module.name}:{line}: {room} does not see {name}"
+
+
 def check_doors(module: Module) -> Iterator[str]:
     for name, line, is_late in iter_imports(module.tree):
         package = name.partition(".")[0]
@@ -272,36 +318,68 @@ def check_docstring(module: Module) -> Iterator[str]:
 
 
 def check_packages(module: Module) -> Iterator[str]:
-    """A package's own file re-exports and does nothing else, and no name of it hides a module."""
+    """A package's own file re-exports and does nothing else, and no name of it hides a module.
+
+    It may also be a late door: what it re-exports for type checkers alone is imported when it is first asked for.
+    """
     if not module.is_package:
         return
     for node in module.tree.body:
         is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in ("__all__", "__version__")
-        if not is_docstring and not is_all and not isinstance(node, ast.Import | ast.ImportFrom):
+        is_import = isinstance(node, ast.Import | ast.ImportFrom)
+        if not is_docstring and not is_all and not is_import and not is_part_of_late_door(node):
             yield f"{module.name}:{node.lineno}: more than a docstring and re-exports"
     for name, line, _ in iter_imports(module.tree):
         origin, _, taken = name.rpartition(".")
         if taken in module.siblings and origin != module.name:
             yield f"{module.name}:{line}: {taken} hides the module of that name"
+    yield from check_late_door(module)
+
+
+def is_part_of_late_door(node: ast.stmt) -> bool:
+    """Imports for type checkers, the table of where names stand, and the two functions that Python asks."""
+    match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=[]):
+            return all(isinstance(inner, ast.ImportFrom) for inner in node.body)
+        case ast.Assign(targets=[ast.Name(id="_PLACES")], value=ast.Dict()):
+            return True
+    return isinstance(node, ast.FunctionDef) and node.name in ("__getattr__", "__dir__")
+
+
+def check_late_door(module: Module) -> Iterator[str]:
+    """The names that type checkers see are those that are found late, in the same modules."""
+    seen: dict[str, tuple[str, str]] = {}
+    places: dict[str, tuple[str, str]] = {}
+    for node in module.tree.body:
+        if isinstance(node, ast.If) and is_part_of_late_door(node):
+            for inner in node.body:
+                assert isinstance(inner, ast.ImportFrom)
+                seen |= {alias.asname or alias.name: (inner.module or "", alias.name) for alias in inner.names}
+        elif isinstance(node, ast.Assign) and is_part_of_late_door(node):
+            for name, place in ast.literal_eval(node.value).items():
+                places[name] = (place, name) if isinstance(place, str) else place
+    for name in sorted(seen.keys() | places.keys()):
+        if seen.get(name) != places.get(name):
+            yield f"{module.name}: type checkers see {name} elsewhere than it is found"
 
 
 def iter_shared_names(modules: tuple[Module, ...]) -> Iterator[str]:
-    """Class names of these rooms that mean something else somewhere."""
+    """Names of classes that mean several things."""
     homes: dict[str, list[str]] = {}
     for module in modules:
         for node in module.tree.body:
             if isinstance(node, ast.ClassDef):
                 homes.setdefault(node.name, []).append(module.name)
     for name, places in homes.items():
-        is_own = any(is_under(place, tuple(f"sim.{room}" for room in ROOMS_WITH_OWN_NAMES)) for place in places)
-        if len(places) > 1 and is_own:
+        if len(places) > 1:
             yield f"{name} is a class of {', '.join(places)}"
 
 
 RULES: dict[str, Callable[[Module], Iterator[str]]] = {
     "directions": check_directions,
     "floors": check_floors,
+    "sight": check_sight,
     "doors": check_doors,
     "module-size": check_module_size,
     "functions": check_functions,
@@ -310,6 +388,20 @@ RULES: dict[str, Callable[[Module], Iterator[str]]] = {
     "docstring": check_docstring,
     "packages": check_packages,
 }
+
+
+def test_the_benchmark_starts_on_a_bare_gpu_machine() -> None:
+    """Every module of it: from outside only torch and triton, and inside functions what it compares against."""
+    modules = [module for module in modules_of_checkout() if is_under(module.name, ("kernels.bench",))]
+    assert {path.stem for path in (ROOT / "kernels/bench").glob("*.py")} == {
+        "__init__" if module.is_package else module.name.rpartition(".")[2] for module in modules
+    }
+    packages = {
+        (name.partition(".")[0], is_late) for module in modules for name, _, is_late in iter_imports(module.tree)
+    }
+    outside = {(name, is_late) for name, is_late in packages if name not in (*sys.stdlib_module_names, "kernels")}
+    assert {name for name, is_late in outside if not is_late} == {"torch"}
+    assert {name for name, is_late in outside if is_late} == {"torch", "triton", "flash_attn", "fla"}
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -346,6 +438,12 @@ BROKEN = [
     ("floors", "sim.cycle.nest", "import sim.gpu.device", "sim.cycle.nest:1: cycle imports gpu, which is not below it"),
     ("floors", "sim.report.parts.units", "from sim import simulate", "sim.report.parts.units:1: report imports __init__, which is not below it"),
     ("floors", "sim.flow", "x = 1", "sim.flow: the root of sim holds the door, the entry and its guard, got 'flow'"),
+    ("sight", "sim.report.sweep.charts", "from sim.simulation.flow import simulate", "sim.report.sweep.charts:1: sim.report does not see sim.simulation.flow.simulate"),
+    ("sight", "sim.report.sweep.charts", "def f():\n    import sim.cycle.answer", "sim.report.sweep.charts:2: sim.report does not see sim.cycle.answer"),
+    ("sight", "sim.report.design.binding_table", "from sim.binding.answer import Binding, bind", "sim.report.design.binding_table:1: sim.report does not see sim.binding.answer.bind"),
+    ("sight", "sim.report.reproduction.page", "from sim.reproduction.run import run_reproduction", "sim.report.reproduction.page:1: sim.report does not see sim.reproduction.run.run_reproduction"),
+    ("sight", "sim.report.sweep.plots", "from sim.report.design.taxonomy import x", "sim.report.sweep.plots:1: sweep and design do not see each other"),
+    ("sight", "sim.report.parts.files", "import sim.report.sweep.plots", "sim.report.parts.files:1: parts and sweep do not see each other"),
     ("doors", "einsums.types", "import numpy as np", "einsums.types:1: numpy enters elsewhere"),
     ("doors", "sim.simulation.flow", "import yaml", "sim.simulation.flow:1: yaml enters elsewhere"),
     ("doors", "sim.simulation.flow", "def f():\n    from numba import njit", "sim.simulation.flow:2: numba enters elsewhere"),
@@ -355,6 +453,8 @@ BROKEN = [
     ("doors", "einsums.tokens", "import pydantic", "einsums.tokens:1: pydantic in a module of the standard library only"),
     ("doors", "kernels.plans", "import numpy", "kernels.plans:1: numpy in a module of the standard library only"),
     ("doors", "kernels.bench", "import pydantic", "kernels.bench:1: pydantic enters elsewhere"),
+    ("doors", "kernels.bench.trials", "import numpy", "kernels.bench.trials:1: numpy enters elsewhere"),
+    ("doors", "kernels.bench.harness", "import torch", "kernels.bench.harness:1: torch in a module of the standard library only"),
     (
         "doors",
         "sim.explore.search",
@@ -388,8 +488,14 @@ KEPT = [
     ("directions", "arch.expression", "from einsums.tokens import Token"),
     ("directions", "mappings.check", "from arch.types import Memory\nfrom mappings.types import Loop"),
     ("floors", "sim.lower.rows", "from sim.load.nouns import x\nfrom sim.lower.ranks import y\nimport mappings"),
-    ("floors", "sim.__main__", "from sim.commands import designs\nfrom sim import simulate"),
+    ("floors", "sim.__main__", "from sim.commands import simulate\nfrom sim import simulate"),
     ("floors", "mappings.check", "x = 1"),
+    (
+        "sight",
+        "sim.report.sweep.charts",
+        "import numpy\nfrom sim.report.parts.files import write_file\nfrom sim.explore.points import Point",
+    ),
+    ("sight", "sim.commands.plot", "from sim.simulation.flow import simulate"),
     ("doors", "einsums.interpreter", "import numpy as np\nimport math"),
     ("doors", "sim.engine.cycle", "from numba import njit"),
     ("doors", "sim.load.text", "import yaml"),
@@ -400,7 +506,7 @@ KEPT = [
     ("functions", "sim.simulation.flow", "class A:\n    def f(self, a, b, c, d, e): pass"),
     ("functions", "sim.engine.cycle", "@compiled\ndef f(a, b, c, d, e, g, h, i): pass"),
     ("functions", "kernels.flash", f"@triton.jit\n{DEF6}"),
-    ("functions", "sim.commands.designs", f"@answers\n{DEF6}"),
+    ("functions", "sim.commands.simulate", f"@answers\n{DEF6}"),
     ("calls", "sim.report.reproduction.tables", "print(1)"),
     ("calls", "sim.simulation.flow", "table.print(1); model.eval()"),
     ("designs", "sim.simulation.flow", "x = a.flat[0] + flatten(a)  # Nayak et al., MICRO 2024; flat arrays"),
@@ -425,7 +531,10 @@ def test_shared_names_rule() -> None:
         Module("sim.gpu.cases", "class Case: pass\nclass Nest: pass"),
         Module("mappings.types", "class Case: pass"),
     )
-    assert list(iter_shared_names(modules)) == ["Nest is a class of sim.cycle.nest, sim.gpu.cases"]
+    assert list(iter_shared_names(modules)) == [
+        "Nest is a class of sim.cycle.nest, sim.gpu.cases",
+        "Case is a class of sim.gpu.cases, mappings.types",
+    ]
 
 
 def test_packages_rule() -> None:
@@ -435,6 +544,31 @@ def test_packages_rule() -> None:
     assert list(check_packages(Module("sim", hiding, True, ("simulate",)))) == [
         "sim:2: simulate hides the module of that name"
     ]
+
+
+LATE_DOOR = """
+\'\'\'Doc.\'\'\'
+
+if TYPE_CHECKING:
+    from sim.explore.run import Options as SweepOptions
+    from sim.load.nouns import load_cascade
+
+_PLACES = {"SweepOptions": ("sim.explore.run", "Options"), "load_cascade": "sim.load.nouns"}
+
+
+def __getattr__(name): ...
+"""
+
+
+def test_packages_rule_knows_late_doors() -> None:
+    assert list(check_packages(Module("sim", LATE_DOOR, True))) == []
+    for before, after, complaint in (
+        ('"Options")', '"Other")', "sim: type checkers see SweepOptions elsewhere than it is found"),
+        (', "load_cascade": "sim.load.nouns"', "", "sim: type checkers see load_cascade elsewhere than it is found"),
+        ("    from sim.load.nouns import load_cascade", "    x = 1", "sim:4: more than a docstring and re-exports"),
+        ("__getattr__", "simulate", "sim:11: more than a docstring and re-exports"),
+    ):
+        assert complaint in list(check_packages(Module("sim", LATE_DOOR.replace(before, after), True)))
 
 
 def test_every_rule_was_seen_to_complain() -> None:
@@ -452,15 +586,66 @@ def test_room_lies_in_this_checkout(room: str) -> None:
     assert Path(origin).resolve().is_relative_to(ROOT)
 
 
-def test_importing_the_simulator_stays_light() -> None:
-    program = "import sys, sim; print(*sorted({'torch', 'triton', 'matplotlib'} & set(sys.modules)), sep=',')"
+DRAWING = {"matplotlib", "PIL"}
+KERNELS = {"torch", "triton"}
+# Program: packages that it must not load, and that it must.
+LOADS = {
+    "import sim": (DRAWING | KERNELS | {"numba", "numpy", "pydantic", "typer", "yaml"}, set()),
+    "from sim import simulate": (DRAWING | KERNELS | {"typer", "rich", "sqlite3", "networkx"}, {"numba"}),
+    "einfuse --version": (DRAWING | KERNELS | {"numba", "numpy", "pydantic", "yaml", "rich", "einsums", "arch"}, {"typer"}),
+    "einfuse --help": (DRAWING | KERNELS | {"numba", "numpy", "pydantic", "yaml", "rich", "einsums", "arch"}, {"typer"}),
+    "einfuse simulate fusemax-binding --json": (
+        DRAWING | KERNELS | {"rich", "sqlite3", "networkx", "sim.explore", "sim.functional", "sim.cycle", "sim.gpu"},
+        {"numba", "sim.simulation"},
+    ),
+    "einfuse list": (DRAWING | KERNELS | {"numba", "rich", "sim.design", "sim.engine"}, {"yaml"}),
+}  # fmt: skip
+REPORT_LOADED = """
+import sys
+arguments = sys.argv[1:]
+if arguments[0] == "einfuse":
+    from sim.__main__ import main
+    sys.argv = arguments
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 0, end.code
+else:
+    exec(" ".join(arguments))
+print("loaded", *sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("program", LOADS)
+def test_what_a_program_loads(program: str) -> None:
+    command = [sys.executable, "-c", REPORT_LOADED, *program.split()]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines()[-1].split()
+    assert (done.returncode, said[0]) == (0, "loaded"), done.stderr
+    forbidden, needed = LOADS[program]
+    assert (forbidden & set(said), needed - set(said)) == (set(), set())
+
+
+def test_the_door_shows_its_names_alone() -> None:
+    program = "import sim; from sim import simulate; print(dir(sim) == sorted(sim.__all__), sim.SweepOptions.__name__)"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "True SweepOptions\n"), done.stderr
+
+
+def test_the_door_has_no_other_name() -> None:
+    with pytest.raises(AttributeError, match="module 'sim' has no attribute 'simulat'"):
+        importlib.import_module("sim").simulat  # noqa: B018
+
+
+def test_files_of_reports_are_package_data() -> None:
+    """Each file of a folder `assets` lies in a package that is installed, and its suffix is taken along."""
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
+    files = [path for path in (ROOT / "sim").glob("**/assets/*") if path.is_file()]
+    assert {path.suffix for path in files} == {".html", ".css", ".js"}
+    for path in files:
+        package = path.parents[1]
+        assert ".".join(package.relative_to(ROOT).parts) in tool["packages"]
+        assert any(path.match(pattern) for pattern in tool["package-data"]["*"])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sim import load_experiment, simulate
-from sim.commands.checking import NOUNS, kind_of
+from sim.commands.kinds import NOUNS, kind_of
 from sim.load.document import parse_document
 from sim.load.nouns import CATALOGS
 from tests.small_design import FILES, heed_interrupts, run, write_design
@@ -336,7 +336,7 @@ def test_interrupted(design: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sim.commands.designs.simulate", interrupt)
+    monkeypatch.setattr("sim.commands.simulate.simulate", interrupt)
     assert run(["simulate", "./experiment.yaml"]) == (130, "", "einfuse: interrupted\n")
 
 

@@ -1,9 +1,13 @@
 """Mappings on machines of several cores: what is dealt, what is shared, and what is refused."""
 
+import numpy as np
 import pytest
 
 from sim.design.assemble import load_experiment
+from sim.explore.bulk import evaluate_points, value_names
 from sim.simulation.flow import IllegalMapping, simulate
+from tests.small_design import write_design
+from tests.small_sweep import plan_of
 
 H100_CORES = 132
 TILES = 16 * 16384 // 128  # heads x tiles of queries of attention-h100
@@ -112,3 +116,35 @@ def test_engines_of_one_core_refuse(engine):
     assert [problem.message for problem in refused.value.problems] == [
         "the cycle engine runs one core, 'h100-sxm' has several"
     ]
+
+
+def test_the_area_of_several_cores_is_the_same_in_a_sweep(tmp_path):
+    """By hand: 4 cores of 8 x 8 MACCs of 9 um2 with 5 um2 of registers, 8 lanes of 2 + 7 um2 with 5, and a buffer of 100."""
+    pipes = "pipes: {tensor: SQUARE, special: ROW, vector: ROW}"
+    cores = f"cores: {{count: 4, memory: GLB, generation: sm80, {pipes}, group_memory: 1 KiB, source: a test}}\n"
+    machine = [
+        ("node: 45 nm\n", f"node: 45 nm\n{cores}"),
+        ("    row: 128 bit\n", "    row: 128 bit\n    area: 100 um2\n"),
+    ]
+    write_design(tmp_path, {"machine.yaml": machine, "mapping.yaml": [("tree:\n", "cores: [b]\ntree:\n")]})
+    a_core = {"GLB": 100, "SQUARE": 64 * 9, "RFS": 64 * 5, "ROW": 8 * 9, "RFR": 8 * 5}
+    result = simulate(load_experiment(str(tmp_path / "experiment.yaml")))
+    assert result.area_by_component_um2 == {"DRAM": 0} | {name: 4 * area for name, area in a_core.items()}
+    rows = {"path": "architecture.components.SQUARE.rows", "values": [8]}
+    plan = plan_of(tmp_path, experiment="experiment.yaml", axes={"rows": rows}, derive=None, constraints=None)
+    found = dict(zip(value_names(plan), evaluate_points(plan, np.arange(1)).values[0], strict=True))
+    assert found["area_um2"] == result.area_um2 == 4 * 1108
+
+
+def test_area_that_is_held_counts_every_core(tmp_path):
+    """4 x (rows x 8 x 14 + 212) um2: 4 x 996 holds 7 rows, and one um2 less holds 6."""
+    pipes = "pipes: {tensor: SQUARE, special: ROW, vector: ROW}"
+    cores = f"cores: {{count: 4, memory: GLB, generation: sm80, {pipes}, group_memory: 1 KiB, source: a test}}\n"
+    machine = [
+        ("node: 45 nm\n", f"node: 45 nm\n{cores}"),
+        ("    row: 128 bit\n", "    row: 128 bit\n    area: 100 um2\n"),
+    ]
+    write_design(tmp_path, {"machine.yaml": machine, "mapping.yaml": [("tree:\n", "cores: [b]\ntree:\n")]})
+    area = {"values": ["3984 um2", "3983 um2"], "absorb": "architecture.components.SQUARE.rows"}
+    plan = plan_of(tmp_path, experiment="experiment.yaml", axes={"area": area}, derive=None, constraints=None)
+    assert evaluate_points(plan, np.arange(2)).settled.tolist() == [[7], [6]]

@@ -118,7 +118,8 @@ def energies(case: Case, counts: Counts) -> dict[str, float]:
         )
         charged = read if memory.drains_charged else read - counts.drained_words[memory.name]
         assert memory.read_pj is not None and memory.write_pj is not None
-        share = case.architecture.charged_instances(memory) / case.architecture.instances(memory)
+        instances = case.architecture.instances(memory)
+        share = (memory.charged_instances or instances) / instances
         rows_per_word = case.architecture.word_bits / memory.row_bits
         energy[memory.name] = share * rows_per_word * (charged * memory.read_pj + write * memory.write_pj)
     for array in case.architecture.arrays:

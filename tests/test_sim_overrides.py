@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from einsums.names import near_or_all, nearest
 from sim.load.catalogs import Catalog
 from sim.load.document import Document, parse_document, read_document
 from sim.load.overrides import override, resolve_base, set_path
 from sim.load.problems import InputError
 from sim.load.structure import structure
-from sim.load.suggest import near_or_all, nearest
 
 DATA = {
     "components": {"GLB": {"size": 1, "row": 2}},
@@ -64,7 +64,7 @@ def test_set_path(path: str, reached: Any) -> None:
     ("path", "message"),
     [
         ("components.GLBB.size", "unknown key 'GLBB' (did you mean 'GLB'?)"),
-        ("zzz.size", "unknown key 'zzz'; known: components, loops, n"),
+        ("zzz.size", "unknown key 'zzz' (known: components, loops, n)"),
         ("n.size", "'n' is a single value and has no key 'size'"),
         ("loops.2.tile", "'loops' has no item 2: it has 2, counted from 0"),
         ("loops.2", "'loops' has no item 2: it has 2, counted from 0"),
@@ -212,5 +212,5 @@ def test_near_names() -> None:
     assert nearest("xlm", ["BERT", "XLM"]) == " (did you mean 'XLM'?)"
     assert nearest("sise", ["size", "rows"]) == " (did you mean 'size'?)"
     assert nearest("qqq", ["size", "rows"]) == ""
-    assert near_or_all("qqq", ["size", "rows"]) == "; known: size, rows"
-    assert near_or_all("qqq", []) == "; known: none"
+    assert near_or_all("qqq", ["size", "rows"]) == " (known: size, rows)"
+    assert near_or_all("qqq", []) == ""

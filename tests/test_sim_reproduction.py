@@ -3,6 +3,7 @@
 import csv
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -12,24 +13,40 @@ import pytest
 from sim import load_experiment, simulate
 from sim.load.nouns import CATALOGS
 from sim.load.problems import InputError
-from sim.report.reproduction.comparison import compare, unused_explanations
+from sim.report.reproduction.comparison import compare
 from sim.report.reproduction.headline import headline_rows, iter_subsets
-from sim.reproduction.run import Run, metric_value, operation_energy_pj, run_reproduction
+from sim.reproduction.parts import Explanation
+from sim.reproduction.points import ReproductionRun
+from sim.reproduction.run import metric_value, operation_energy_pj, run_reproduction
 
 FOLDER = CATALOGS["reproduction"].folder
 MODELS = {"BERT": (12, 64), "TrXL": (16, 64), "T5": (8, 64), "XLM": (16, 128)}
 LENGTHS = (1024, 4096, 16384, 65536, 262144, 1048576)
 
 
+def unused_explanations(run: ReproductionRun) -> Iterator[tuple[Explanation, str, int]]:
+    """Explanations of points that do not differ: each with the design and length that need none."""
+    used = {
+        (c.published.kernel, c.published.metric, c.published.design, c.published.seq_len)
+        for c in compare(run)
+        if c.verdict == "explained"
+    }
+    for explanation in run.reproduction.explanations:
+        for design in explanation.designs:
+            for length in explanation.lengths:
+                if (explanation.kernel, explanation.metric, design, length) not in used:
+                    yield explanation, design, length
+
+
 @pytest.fixture(scope="module")
-def run() -> Run:
+def run() -> ReproductionRun:
     return run_reproduction("fusemax")
 
 
 # ------------------------------------------------------------------------------------- against the paper
 
 
-def ratios(run: Run, accounting: str, kernel: str, metric: str, over: str) -> list[float]:
+def ratios(run: ReproductionRun, accounting: str, kernel: str, metric: str, over: str) -> list[float]:
     """FuseMax against another design at the 24 points."""
     return [
         run.point(accounting, kernel, "binding", (model, length)).value(metric)
@@ -52,7 +69,7 @@ def ratios(run: Run, accounting: str, kernel: str, metric: str, over: str) -> li
     ],
 )
 def test_published_averages_over_24_points(
-    run: Run, kernel: str, metric: str, over: str, published: float, digits: int
+    run: ReproductionRun, kernel: str, metric: str, over: str, published: float, digits: int
 ) -> None:
     found = ratios(run, "published", kernel, metric, over)
     assert len(found) == 24
@@ -60,7 +77,7 @@ def test_published_averages_over_24_points(
     assert round(mean, digits) == published
 
 
-def test_the_one_average_that_differs_does_so_by_what_the_overflow_explains(run: Run) -> None:
+def test_the_one_average_that_differs_does_so_by_what_the_overflow_explains(run: ReproductionRun) -> None:
     # 84.0% against 83%: the published energies of BERT, which carry the overflow, are below ours by as much as is missing.
     mean = fmean(ratios(run, "published", "end-to-end", "energy_pj", "flat"))
     assert mean == pytest.approx(0.8403, abs=5e-5)
@@ -71,13 +88,13 @@ def test_the_one_average_that_differs_does_so_by_what_the_overflow_explains(run:
     assert round(mean - (subset.ours - subset.published), 2) == 0.83
 
 
-def test_averages_at_one_million(run: Run) -> None:
+def test_averages_at_one_million(run: ReproductionRun) -> None:
     for over, published, digits in (("flat", 7.5, 1), ("unfused", 10, 0)):
         at_1m = ratios(run, "published", "end-to-end", "latency_s", over)[5::6]
         assert round(fmean(1 / ratio for ratio in at_1m), digits) == published
 
 
-def test_headline_rows_say_the_same_as_the_points(run: Run) -> None:
+def test_headline_rows_say_the_same_as_the_points(run: ReproductionRun) -> None:
     rows = {row.headline.label: row for row in headline_rows(run)}
     assert len(rows) == 12
     assert [label for label, row in rows.items() if not row.agrees] == ["End-to-end energy relative to FLAT"]
@@ -90,7 +107,7 @@ def test_headline_rows_say_the_same_as_the_points(run: Run) -> None:
     assert rows["Chip area below FLAT"].values[0] == pytest.approx(0.064, abs=5e-4)
 
 
-def test_share_of_macc_energy_is_that_of_counted_maccs(run: Run) -> None:
+def test_share_of_macc_energy_is_that_of_counted_maccs(run: ReproductionRun) -> None:
     # A point of QK and SLNV is one MACC for each of E and F, a point of SLN six.
     for model, (heads, size) in MODELS.items():
         point = run.point("published", "attention", "binding", (model, 4096))
@@ -108,7 +125,7 @@ def test_share_of_macc_energy_is_that_of_counted_maccs(run: Run) -> None:
 # ---------------------------------------------------------------------------------- against published points
 
 
-def test_bert_equals_the_published_points(run: Run) -> None:
+def test_bert_equals_the_published_points(run: ReproductionRun) -> None:
     compared = [c for c in compare(run) if not c.published.sweep]
     assert len(compared) == 270
     for item in compared:
@@ -117,7 +134,7 @@ def test_bert_equals_the_published_points(run: Run) -> None:
             assert item.ours == pytest.approx(item.published.value, rel=tolerance, abs=0), item
 
 
-def test_explained_points_are_exactly_those_that_differ(run: Run) -> None:
+def test_explained_points_are_exactly_those_that_differ(run: ReproductionRun) -> None:
     differing = {
         (c.published.design, c.published.seq_len, c.published.metric) for c in compare(run) if abs(c.difference) > 1e-3
     }
@@ -130,21 +147,21 @@ def test_explained_points_are_exactly_those_that_differ(run: Run) -> None:
     assert all(c.verdict != "unexplained" for c in compare(run))
 
 
-def test_an_explanation_of_a_point_that_does_not_differ_is_found(run: Run) -> None:
+def test_an_explanation_of_a_point_that_does_not_differ_is_found(run: ReproductionRun) -> None:
     first, *others = run.reproduction.explanations
     widened = first.model_copy(update={"lengths": (*first.lengths, 4096)})
     reproduction = run.reproduction.model_copy(update={"explanations": (widened, *others)})
-    wider = Run(reproduction, run.points, run.published)
+    wider = ReproductionRun(reproduction, run.points, run.published)
     assert list(unused_explanations(wider)) == [(widened, "flat", 4096)]
 
 
-def test_a_changed_value_is_unexplained(run: Run) -> None:
+def test_a_changed_value_is_unexplained(run: ReproductionRun) -> None:
     wrong = tuple(replace(p, value=p.value * 1.01) if p.metric == "util_1d" else p for p in run.published)
-    verdicts = [c.verdict for c in compare(Run(run.reproduction, run.points, wrong))]
+    verdicts = [c.verdict for c in compare(ReproductionRun(run.reproduction, run.points, wrong))]
     assert verdicts.count("unexplained") == 30
 
 
-def test_area_sweep_equals_the_published_points(run: Run) -> None:
+def test_area_sweep_equals_the_published_points(run: ReproductionRun) -> None:
     with (FOLDER / "fusemax" / "area_sweep.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     points = run.sweep_points("published", "area")
@@ -163,13 +180,13 @@ def test_area_sweep_equals_the_published_points(run: Run) -> None:
 # ---------------------------------------------------------------------------------------------- the runner
 
 
-def test_every_point_is_there_once(run: Run) -> None:
+def test_every_point_is_there_once(run: ReproductionRun) -> None:
     for accounting in ("published", "complete"):
         keys = [point.key for point in run.points if point.accounting == accounting]
         assert len(keys) == len(set(keys)) == 3 * 5 * 24 + 6
 
 
-def test_a_point_is_what_simulating_its_experiment_gives(run: Run) -> None:
+def test_a_point_is_what_simulating_its_experiment_gives(run: ReproductionRun) -> None:
     result = simulate(load_experiment("fusemax-binding", model="T5", seq_len=16384))
     point = run.point("published", "attention", "binding", ("T5", 16384))
     assert point.hash == result.experiment.hash
@@ -177,7 +194,7 @@ def test_a_point_is_what_simulating_its_experiment_gives(run: Run) -> None:
         assert point.value(metric.name) == metric_value(metric, result)
 
 
-def test_end_to_end_is_the_sum(run: Run) -> None:
+def test_end_to_end_is_the_sum(run: ReproductionRun) -> None:
     for design in run.reproduction.designs:
         for workload in run.workloads:
             parts = [run.point("complete", kernel, design.name, workload) for kernel in ("attention", "linear")]
@@ -187,7 +204,7 @@ def test_end_to_end_is_the_sum(run: Run) -> None:
             assert whole.value("energy_pj") == sum(part.value("energy_pj") for part in parts)
 
 
-def test_complete_accounting_moves_energy_alone_and_upwards(run: Run) -> None:
+def test_complete_accounting_moves_energy_alone_and_upwards(run: ReproductionRun) -> None:
     for point in run.points:
         if point.accounting != "complete" or point.sweep:
             continue
@@ -199,7 +216,7 @@ def test_complete_accounting_moves_energy_alone_and_upwards(run: Run) -> None:
                 assert value == before.value(name)
 
 
-def test_complete_machines_are_those_named(run: Run) -> None:
+def test_complete_machines_are_those_named(run: ReproductionRun) -> None:
     complete = simulate(load_experiment("flat", seq_len=4096, architecture="flat-cloud-complete"))
     assert run.point("complete", "attention", "flat", ("BERT", 4096)).hash == complete.experiment.hash
 

@@ -194,7 +194,7 @@ MESSAGES = {
     ),
     ("flat", "--precision", "fp64", "--backend", "triton"): "einfuse: the triton kernels take fp32, fp16 and bf16, got fp64",
     ("softmax", "--exp", "polynomial"): "einfuse: 'softmax' is a cascade without a machine, whose exponential is exact",
-    ("softmax", "--set", "N=4"): "--set: $.N: 'softmax' has no rank 'N' to set; known: B, H, M, P",
+    ("softmax", "--set", "N=4"): "--set: $.N: 'softmax' has no rank 'N' to set (known: B, H, M, P)",
     ("softmax", "--set", "M=0"): "--set: $.M: expected a whole number from 1 to 1048576, got '0'",
     ("softmax", "--set", "M=x"): "--set: $.M: expected a whole number from 1 to 1048576, got 'x'",
     ("softmax", "--against", "logsumexp"): (

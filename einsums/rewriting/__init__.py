@@ -2,12 +2,12 @@
 
 from einsums.rewriting.nouns import (
     OperatorChange,
-    Options,
     ReferenceSize,
     Refusal,
+    RewriteOptions,
     Rewriting,
     Step,
 )
 from einsums.rewriting.search import rewrite
 
-__all__ = ["OperatorChange", "Options", "ReferenceSize", "Refusal", "Rewriting", "Step", "rewrite"]
+__all__ = ["OperatorChange", "ReferenceSize", "Refusal", "RewriteOptions", "Rewriting", "Step", "rewrite"]

@@ -2,10 +2,14 @@
 
 A `Product` is a coefficient times factors, some of them divisors: a/b*(x - g) has the factors a, (x - g) and the
 divisor b. `sum_of_products` multiplies sums out only where the caller lets it: (x - g) may stay one factor, because a
-difference taken before it is squared loses fewer digits than the squares subtracted afterwards.
+difference taken before it is squared loses fewer digits than the squares subtracted afterwards. A whole power is a
+repeated factor. Written again, equal factors above and below cancel, 1/sqrt is rsqrt, and a constant divides where its
+inverse is no number.
 """
 
-from collections.abc import Callable, Iterable
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads
@@ -56,9 +60,15 @@ def sum_of_products(expr: Expr, look_into: Splits) -> tuple[Product, ...]:
         case Call(operator="div", arguments=(left, right)):
             divisors = _divisors(right, look_into)
             return tuple(a.times(divisors) for a in _operand(left, look_into))
-        case Call(operator="pow", arguments=(base, Const(value=2.0))):
+        case Call(operator="pow", arguments=(base, Const(value=exponent))) if is_whole_power(exponent):
+            powers: tuple[Product, ...] = (ONE,)
             operand = _operand(base, look_into)
-            return tuple(a.times(b) for a in operand for b in operand)
+            for _ in range(int(abs(exponent))):
+                powers = tuple(a.times(b) for a in powers for b in operand)
+            if exponent > 0:
+                return powers
+            if len(powers) == 1:
+                return (inverse(powers[0]),)
         case Const():
             return (Product(expr.value, ()),)
         case Load():
@@ -83,8 +93,52 @@ def _divisors(expr: Expr, look_into: Splits) -> Product:
     products = _operand(expr, look_into)
     if len(products) != 1:
         return Product(1.0, (Factor(expr, True),))
-    only = products[0]
-    return Product(1.0 / only.coefficient, tuple(Factor(f.expr, not f.divides) for f in only.factors))
+    return inverse(products[0])
+
+
+def inverse(product: Product) -> Product:
+    """1 / product."""
+    factors = tuple(Factor(f.expr, not f.divides) for f in product.factors)
+    if _divides_exactly(1.0, product.coefficient):
+        return Product(1.0 / product.coefficient, factors)
+    return Product(1.0, (Factor(Const(value=product.coefficient), True), *factors))
+
+
+def is_whole_power(exponent: float) -> bool:
+    """True for an exponent by which a factor repeats: a whole number but 0."""
+    return exponent != 0 and exponent.is_integer()
+
+
+def _divides_exactly(value: float, by: float) -> bool:
+    return by != 0 and (value % by == 0 or math.frexp(by)[0] in (0.5, -0.5))
+
+
+def simplified(product: Product) -> Product:
+    """Constants in one, equal factors above and below gone, square roots as far above as they go."""
+    above, below = product.coefficient, 1.0
+    kept: list[Factor] = []
+    for factor in map(_root_above, product.factors):
+        opposite = Factor(factor.expr, not factor.divides)
+        match factor.expr:
+            case Const(value=value) if factor.divides:
+                below *= value
+            case Const(value=value):
+                above *= value
+            case _ if opposite in kept:
+                kept.remove(opposite)
+            case _:
+                kept.append(factor)
+    if _divides_exactly(above, below):
+        return Product(above / below, tuple(kept))
+    return Product(above, (*kept, Factor(Const(value=below), True)))
+
+
+def _root_above(factor: Factor) -> Factor:
+    """1/sqrt(v) as rsqrt(v), and 1/rsqrt(v) as sqrt(v)."""
+    match factor:
+        case Factor(expr=Call(operator="sqrt" | "rsqrt" as root, arguments=arguments), divides=True):
+            return Factor(Call(operator="rsqrt" if root == "sqrt" else "sqrt", arguments=arguments))
+    return factor
 
 
 def expression(products: Iterable[Product]) -> Expr:
@@ -102,7 +156,7 @@ def expression(products: Iterable[Product]) -> Expr:
 def merged(products: Iterable[Product]) -> list[Product]:
     """Products with equal factors added up; those that cancel are gone."""
     by_factors: dict[tuple[str, ...], Product] = {}
-    for product in products:
+    for product in map(simplified, products):
         key = tuple(sorted(f"{factor.divides} {factor.expr}" for factor in product.factors))
         known = by_factors.get(key)
         by_factors[key] = Product(known.coefficient + product.coefficient, known.factors) if known else product
@@ -122,9 +176,24 @@ def _term(product: Product) -> Expr:
     return result if not below else Call(operator="div", arguments=(result, multiplied(below)))
 
 
+LONGEST_PRODUCT = 8  # of equal factors; longer ones are written as a power
+
+
 def multiplied(factors: Iterable[Expr]) -> Expr:
     """Factors multiplied from the left; 1 if there are none."""
-    return folded("mul", factors, Const(value=1.0))
+    every = list(factors)
+    counts = Counter(every)
+    if any(count > LONGEST_PRODUCT for count in counts.values()):
+        every = [
+            factor
+            for expr, count in counts.items()
+            for factor in ([_power(expr, count)] if count > LONGEST_PRODUCT else [expr] * count)
+        ]
+    return folded("mul", every, Const(value=1.0))
+
+
+def _power(base: Expr, exponent: int) -> Expr:
+    return Call(operator="pow", arguments=(base, Const(value=float(exponent))))
 
 
 def folded(operator: str, terms: Iterable[Expr], of_none: Expr) -> Expr:
@@ -153,6 +222,23 @@ def variables_of(expr: Expr) -> tuple[str, ...]:
 def index(variable: str, offset: int = 0) -> Index:
     """The index `variable + offset`."""
     return Index.model_validate({"terms": ({"variable": variable},), "offset": offset})
+
+
+def iter_parts(expr: Expr) -> Iterator[Expr]:
+    """The expression and everything that it is made of, outermost first."""
+    yield expr
+    if isinstance(expr, Call):
+        for argument in expr.arguments:
+            yield from iter_parts(argument)
+
+
+def substituted(expr: Expr, new_by_old: Mapping[Expr, Expr]) -> Expr:
+    """The expression with every part that is a key replaced, outermost first."""
+    if expr in new_by_old:
+        return new_by_old[expr]
+    if isinstance(expr, Call):
+        return Call(operator=expr.operator, arguments=tuple(substituted(a, new_by_old) for a in expr.arguments))
+    return expr
 
 
 def access(tensor: str, variables: Iterable[str]) -> Access:

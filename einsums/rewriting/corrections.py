@@ -27,6 +27,7 @@ from einsums.rewriting.homomorphism import (
     binomial_terms,
     dependence_of,
 )
+from einsums.rewriting.identities import factored
 from einsums.rewriting.naming import element_name, local_name, stem_of
 from einsums.rewriting.nouns import Form
 
@@ -73,7 +74,7 @@ class Builder:
         by_name = {shift.target.name: shift for shift in shifts}
         lower = [access.tensor for shift in shifts for _, access in shift.lower]
         needed = closure_of(self.flow, [*by_name, *lower])
-        for name in self.flow.order:
+        for name in self.lower_first(shifts):
             if name not in needed or self.flow.has_rank(name):
                 continue
             found = self.draft.einsums[name]
@@ -87,6 +88,24 @@ class Builder:
             self.rescale_elements()
         else:
             self.read_last_values()
+
+    def lower_first(self, shifts: list[Shift]) -> list[str]:
+        """All Einsums, producers first, and before a sum that is corrected by lower ones those."""
+        lower = {shift.target.name: [access.tensor for _, access in shift.lower] for shift in shifts}
+        seen, done = set[str](), list[str]()
+
+        def visit(name: str) -> None:
+            if name in seen:
+                return
+            seen.add(name)
+            before = {load.tensor for load in self.flow.einsums[name].loads}
+            for other in (*(n for n in self.flow.order if n in before), *lower.get(name, ())):
+                visit(other)
+            done.append(name)
+
+        for name in self.flow.order:
+            visit(name)
+        return done
 
     # --- accesses ------------------------------------------------------------------------------------------------
     def stepped(self, name: str, indices: tuple[Index, ...], step: Index) -> Access:
@@ -242,9 +261,11 @@ class Builder:
 
     def corrections(self, shift: Shift) -> list[Expr]:
         found: list[Expr] = []
-        if shift.exponents:
-            change = expression([*self.under(shift.exponents, "old", -1.0), *self.under(shift.exponents, "new", 1.0)])
-            found.append(self.correction(shift, Call(operator="exp", arguments=(change,))))
+        for base in dict.fromkeys(exponent.base for exponent in shift.exponents):
+            terms = tuple(exponent.term for exponent in shift.exponents if exponent.base == base)
+            change = self.change(terms)
+            power = ("exp", (change,)) if base is None else ("pow", (base, change))
+            found.append(self.correction(shift, Call(operator=power[0], arguments=power[1])))
         for factor in shift.ratios:
             pair = (self.version(factor.expr, "new"), self.version(factor.expr, "old"))
             below = pair[0] if factor.divides else pair[1]
@@ -253,17 +274,23 @@ class Builder:
             found.append(self.correction(shift, ratio))
         return found
 
-    def under(self, products: tuple[Product, ...], which: str, sign: float) -> list[Product]:
-        return [
-            Product(sign * p.coefficient, tuple(Factor(self.version(f.expr, which), f.divides) for f in p.factors))
-            for p in products
+    def change(self, terms: tuple[Product, ...]) -> Expr:
+        """What terms change by from the old values to the new, each by itself, so that large values cancel exactly."""
+        changes = [
+            factored(expression([self.under(term, "old").scaled(-1.0), self.under(term, "new")])) for term in terms
         ]
+        whole = changes[0]
+        for other in changes[1:]:
+            whole = Call(operator="add", arguments=(whole, other))
+        return whole
+
+    def under(self, term: Product, which: str) -> Product:
+        return Product(term.coefficient, tuple(Factor(self.version(f.expr, which), f.divides) for f in term.factors))
 
     def difference(self, shift: Shift, centre: Expr) -> Expr:
         """g' - g of a power."""
         terms = sum_of_products(centre, lambda expr: None)
-        change = expression([*self.under(terms, "old", -1.0), *self.under(terms, "new", 1.0)])
-        return self.correction(shift, change, f"D{self.letter}")
+        return self.correction(shift, self.change(terms), f"D{self.letter}")
 
     @property
     def letter(self) -> str:

@@ -2,7 +2,7 @@
 
     sum_m x[m] * g     = g * sum_m x[m]             also x / g, and for a mean
     sum_m (u[m] + v[m]) = sum_m u[m] + sum_m v[m]   where one of the terms waits for a reduced value
-    max_m (x[m] + g)   = g + max_m x[m]             also min, and for a mean
+    max_m f(x[m], g)   = f(max_m x[m], g)           for a monotone f (`extremum`)
     sum_m1 sum_m0 x[m1,m0] * g[m1] = sum_m1 g[m1] * sum_m0 x[m1,m0]
 
 Only factors g that wait for the whole rank are moved: the reduction then no longer waits for them (Nayak et al.,
@@ -13,18 +13,20 @@ mean (x - g)^2 into mean x^2 - 2 g mean x + g^2.
 from typing import NamedTuple
 
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads
-from einsums.operators import REDUCER_BY_NAME
 from einsums.rewriting.algebra import (
     Factor,
     Product,
     access,
     einsum,
     expression,
+    inverse,
     multiplied,
+    simplified,
     sum_of_products,
     variables_of,
 )
 from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.extremum import move_extremum_inside
 
 _LONGEST_JOINED_NAME = 5
 
@@ -64,7 +66,8 @@ def _apply(draft: Draft, moves: _Moves) -> bool:
         return False
     reducer = target.reduction.operator
     if reducer in ("max", "min"):
-        return _apply_to_extremum(draft, moves, reducer)
+        whole = moves.free_of == set(target.reduced_variables) & set(moves.flow.variables)
+        return whole and move_extremum_inside(draft, moves.flow, target)
     if reducer == "add":
         return _apply_to_sum(draft, moves, reducer)
     if reducer == "mean" and moves.free_of == set(target.reduced_variables):
@@ -87,12 +90,67 @@ def _apply_to_sum(draft: Draft, moves: _Moves, reducer: str) -> bool:
         local = _reduced(draft, moves, (kept, outer), reducer)
         if local is None:
             return False
-        parts.append(Product(product.coefficient, (*((Factor(local),) if local != _NOTHING else ()), *moved)))
-    draft.put(einsum(moves.target.output, expression(parts)))
+        kept_factor = (Factor(local),) if local != _NOTHING else ()
+        outside = _gathered(draft, moves, Product(product.coefficient, tuple(moved)))
+        parts.append(Product(1.0, kept_factor).times(outside))
+    return _put_result(draft, moves.target, expression(parts))
+
+
+def _put_result(draft: Draft, target: Einsum, expr: Expr) -> bool:
+    """What has become of a reduction; a number goes to its readers, as no Einsum may be one."""
+    if set(target.output.variables) <= set(variables_of(expr)) and not isinstance(expr, Const):
+        draft.put(einsum(target.output, expr))
+        return True
+    if not isinstance(expr, Const) or target.name in draft.source.outputs:
+        return False
+    draft.redirect(lambda read: expr if read.tensor == target.name else Load(access=read), list(draft.einsums))
+    draft.drop(target.name)
     return True
 
 
 _NOTHING = Const(value=1.0)
+
+
+def _gathered(draft: Draft, moves: _Moves, moved: Product) -> Product:
+    """What moves out as one factor: computed once where it lacks a variable of the result, however it was spelled."""
+    whole = Product(moved.coefficient, ())
+    for factor in moved.factors:
+        opened = _opened_value(draft, factor.expr, factor.divides)
+        whole = whole.times(inverse(opened) if factor.divides else opened)
+    whole = simplified(whole)
+    expr = expression([whole])
+    output = moves.target.output.variables
+    if not whole.factors or not set(variables_of(expr)) < set(output) or _is_single(whole):
+        return whole
+    sign = -1.0 if whole.coefficient < 0 else 1.0
+    divides = abs(whole.coefficient) == 1 and all(factor.divides for factor in whole.factors)
+    once = expression([inverse(whole.scaled(sign)) if divides else whole.scaled(sign)])
+    ranks = [name for name in output if name in variables_of(once)]
+    new = einsum(access(draft.fresh(f"U{moves.target.name}"), ranks), once)
+    return Product(sign, (Factor(Load(access=access(draft.reuse(new, moves.target.name), ranks)), divides),))
+
+
+def _is_single(product: Product) -> bool:
+    """True for one tensor that multiplies or divides."""
+    return len(product.factors) == 1 and abs(product.coefficient) == 1 and isinstance(product.factors[0].expr, Load)
+
+
+def _opened_value(draft: Draft, expr: Expr, divides: bool) -> Product:
+    """A value as a product of those that it is made of; a root is opened where its inverse is another root."""
+    found = draft.definition(expr.access) if isinstance(expr, Load) else None
+    inner = expr if found is None else found.expr
+    match inner:
+        case Call(operator="mul" | "div" | "neg" | "pow"):
+            products = sum_of_products(inner, lambda _: None)
+            if len(products) == 1 and products[0] != Product(1.0, (Factor(inner),)):
+                whole = Product(products[0].coefficient, ())
+                for factor in products[0].factors:
+                    opened = _opened_value(draft, factor.expr, factor.divides != divides)
+                    whole = whole.times(inverse(opened) if factor.divides else opened)
+                return whole
+        case Call(operator="sqrt" | "rsqrt") if divides:
+            return Product(1.0, (Factor(inner),))
+    return Product(1.0, (Factor(expr),))
 
 
 def _distributes(moves: _Moves, products: tuple[Product, ...]) -> bool:
@@ -212,26 +270,3 @@ def _separable(load: Access, variables: tuple[str, ...]) -> bool:
     wanted = set(variables)
     mixed = any(set(index.variables) & wanted and set(index.variables) - wanted for index in load.indices)
     return not mixed and not any(index.last_of for index in load.indices)
-
-
-# --- maxima and minima ---------------------------------------------------------------------------------------
-def _apply_to_extremum(draft: Draft, moves: _Moves, reducer: str) -> bool:
-    """max(x + g) = g + max(x): only for terms that are free of every reduced variable."""
-    reduced = set(moves.target.reduced_variables)
-    terms = sum_of_products(moves.flow.inline(moves.target.expr), lambda expr: None)
-    moved = [t for t in terms if _is_late(moves.flow, t) and not reduced & set(variables_of(expression([t])))]
-    kept = [term for term in terms if term not in moved]
-    if not moved or not kept or not reduced <= set(variables_of(expression(kept))):
-        return False
-    expr = expression(kept)
-    ranks = [name for name in moves.target.output.variables if name in variables_of(expr)]
-    prefix = "X" if REDUCER_BY_NAME[reducer].keyword == "max" else "N"
-    inner = einsum(access(draft.fresh(f"{prefix}{moves.target.name}"), ranks), expr, reducer)
-    name = draft.reuse(inner, moves.target.name)
-    local = Product(1.0, (Factor(Load(access=access(name, ranks))),))
-    draft.put(einsum(moves.target.output, expression([local, *moved])))
-    return True
-
-
-def _is_late(flow: Flow, product: Product) -> bool:
-    return any(flow.is_late(factor.expr) for factor in product.factors)

@@ -38,6 +38,7 @@ class Draft:
             batch=source.batch,
             inputs=source.inputs,
             unbatched=source.unbatched,
+            domains=source.domains,
             initial=tuple(InitialValue(tensor=t, value=v) for t, v in self.initial.items() if t in needed),
             outputs=source.outputs,
             sizes=source.sizes,
@@ -73,6 +74,11 @@ class Draft:
         other.einsums, other.initial = dict(self.einsums), dict(self.initial)
         other.partitions, other.touched = list(self.partitions), list(self.touched)
         return other
+
+    def take_over(self, other: "Draft") -> None:
+        """What was tried out stands from now on."""
+        self.einsums, self.initial = other.einsums, other.initial
+        self.partitions, self.touched = other.partitions, other.touched
 
     # --- names ---------------------------------------------------------------------------------------------------
     def fresh(self, wanted: str) -> str:
@@ -114,6 +120,12 @@ class Draft:
             expr = replaced(old.expr, change)
             if expr != old.expr:
                 self.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+
+    def prune(self) -> None:
+        """Remove what no output needs."""
+        needed = self._needed()
+        for name in [name for name in self.einsums if name not in needed]:
+            self.drop(name)
 
     def drop(self, name: str) -> None:
         """Remove an Einsum and its start value."""

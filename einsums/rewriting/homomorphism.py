@@ -3,19 +3,20 @@
 A late sum is S(g) = sum_m w[m] * f(x[m], g). It can be had in the same pass as g itself if S(g') follows from S(g) and
 the two values alone:
 
-    f = exp(x + g)      S(g') = S(g) * exp(g' - g)
+    f = exp(x + g)      S(g') = S(g) * exp(g' - g), and b^(x + g) for a base b that is there at once
     f = (x + g)^n       S_n(g') = sum_k binomial(n, k) * S_k(g) * (g' - g)^(n - k), and products of several such powers
     f = g or 1/g        S(g') = S(g) * g'/g, where g is not zero
 
-The second line with n = 2 and g the negative mean is the merging formula of Chan, Golub and LeVeque (1979), since then
-S_1 vanishes; with tiles of one element it is Welford's (1962). Anything else is refused with the dependence named.
+A choice select(c, f, 0) between f and nothing is carried over as f. The second line with n = 2 and g the negative mean
+is the merging formula of Chan, Golub and LeVeque (1979), since then S_1 vanishes; with tiles of one element it is
+Welford's (1962). Anything else is refused with the dependence named.
 """
 
 from itertools import product
 from math import comb, prod
 from typing import NamedTuple
 
-from einsums.nodes import Access, Call, Einsum, Expr, Load, iter_loads
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, iter_loads
 from einsums.rewriting.algebra import Factor, Product, expression, index, sum_of_products, variables_of
 from einsums.rewriting.deferral import count_of, is_count
 from einsums.rewriting.draft import Draft, Flow
@@ -25,15 +26,23 @@ class UnknownIdentityError(Exception):
     """No known identity carries a sum over; the message names the dependence."""
 
 
+class Exponent(NamedTuple):
+    """A late summand g of an exponent, and the base of the power where it is not e."""
+
+    term: Product
+    base: Expr | None = None
+
+
 class Shift(NamedTuple):
     """What a late sum needs to be carried from one reference value to another."""
 
     target: Einsum
-    exponents: tuple[Product, ...] = ()  # each late summand g of an exponent
+    exponents: tuple[Exponent, ...] = ()
     ratios: tuple[Factor, ...] = ()
     centres: tuple[Expr, ...] = ()  # each g of a factor (x + g)
     powers: tuple[int, ...] = ()  # how often each stands
     lower: tuple[tuple[tuple[int, ...], Access], ...] = ()  # the sums of lower powers that do not vanish
+    coefficient: float = 1.0  # of the summand; the lower sums are without
 
     @property
     def identity(self) -> str:
@@ -76,10 +85,28 @@ def dependence_of(draft: Draft, flow: Flow, target: Einsum, conditional: bool) -
     """How an expression changes with the reduced values in it; UnknownIdentityError if no identity fits."""
     products = sum_of_products(target.expr, lambda expr: _look_into(draft, flow, expr))
     if len(products) != 1:
+        whole = expression(products)
+        if not isinstance(whole, Call) or any(_is_mixed(flow, term) for term in products):
+            raise UnknownIdentityError(
+                _blocked(flow, target, target.expr, "a sum of several terms that was not taken apart")
+            )
+        products = (Product(1.0, (Factor(whole),)),)
+    parts = _Parts([], [], [], [])
+    for factor in products[0].factors:
+        _classify(_Scene(draft, flow, target), factor, parts)
+    if parts.ratios and not conditional:
         raise UnknownIdentityError(
-            _blocked(flow, target, target.expr, "a sum of several terms that was not taken apart")
+            f"{target.name} sums a multiple of {expression([Product(1.0, (parts.ratios[0],))])}, which could be "
+            f"carried over by a ratio only where it is not zero (allowed by `conditional`)"
         )
-    return _classified(draft, flow, target, products[0], conditional)
+    shift = Shift(target, tuple(parts.exponents), tuple(parts.ratios), coefficient=products[0].coefficient)
+    return shift if not parts.centred else _polynomial(draft, flow, parts, shift)
+
+
+def _is_mixed(flow: Flow, term: Product) -> bool:
+    """True for a product that waits for the rank and changes along it."""
+    expr = expression([term])
+    return flow.is_late(expr) and flow.walks(expr)
 
 
 def _look_into(draft: Draft, flow: Flow, expr: Expr) -> Expr | None:
@@ -89,37 +116,71 @@ def _look_into(draft: Draft, flow: Flow, expr: Expr) -> Expr | None:
     return found.expr if found is not None else None
 
 
-def _classified(draft: Draft, flow: Flow, target: Einsum, summand: Product, conditional: bool) -> Shift:
-    exponents: list[Product] = []
-    ratios: list[Factor] = []
-    centred: list[Expr] = []
-    others: list[Factor] = []
-    for factor in summand.factors:
-        match factor.expr:
-            case expr if not flow.is_late(expr):
-                others.append(factor)
-                continue
-            case expr if not flow.walks(expr):
-                ratios.append(factor)
-            case Call(operator="exp", arguments=(argument,)):
-                found = _late_terms(draft, flow, target, argument)
-                exponents += [term.scaled(-1.0 if factor.divides else 1.0) for term in found]
-            case Call(operator="add" | "sub") if not factor.divides:
-                centred.append(factor.expr)
-                continue
-            case _:
-                raise UnknownIdentityError(
-                    _blocked(flow, target, factor.expr, "a function that is neither exp nor a power")
-                )
-        others.append(factor)
-    if ratios and not conditional:
-        raise UnknownIdentityError(
-            f"{target.name} sums a multiple of {expression([Product(1.0, (ratios[0],))])}, which could be carried "
-            f"over by a ratio only where it is not zero (allowed by `conditional`)"
-        )
-    if not centred:
-        return Shift(target, tuple(exponents), tuple(ratios))
-    return _polynomial(draft, flow, (target, centred, tuple(others)), Shift(target, tuple(exponents), tuple(ratios)))
+class _Scene(NamedTuple):
+    """The sum that is looked at."""
+
+    draft: Draft
+    flow: Flow
+    target: Einsum
+
+
+class _Parts(NamedTuple):
+    """What the factors of a summand are; `others` weigh the powers of `centred`."""
+
+    exponents: list[Exponent]
+    ratios: list[Factor]
+    centred: list[Expr]
+    others: list[Factor]
+
+
+def _classify(scene: _Scene, factor: Factor, parts: _Parts) -> None:
+    """Put a factor where it belongs; UnknownIdentityError if it belongs nowhere."""
+    flow = scene.flow
+    match factor.expr:
+        case expr if not flow.is_late(expr):
+            pass
+        case expr if not flow.walks(expr):
+            parts.ratios.append(factor)
+        case Call(operator="exp", arguments=(argument,)):
+            _add_exponents(scene, parts, argument, factor.divides)
+        case Call(operator="pow", arguments=(base, argument)) if not (flow.is_late(base) or flow.walks(base)):
+            _add_exponents(scene, parts, argument, factor.divides, base)
+        case Call(operator="select", arguments=(chosen, *branches)) if not factor.divides and not flow.is_late(chosen):
+            _classify_choice(scene, factor, branches, parts)
+            return
+        case Call(operator="add" | "sub") if not factor.divides:
+            parts.centred.append(factor.expr)
+            return
+        case _:
+            raise UnknownIdentityError(
+                _blocked(flow, scene.target, factor.expr, "a function that is neither exp nor a power")
+            )
+    parts.others.append(factor)
+
+
+def _classify_choice(scene: _Scene, factor: Factor, branches: list[Expr], parts: _Parts) -> None:
+    """select(c, f, 0) changes as f does; powers of differences in f are weighed by select(c, 1, 0)."""
+    chosen = [branch for branch in branches if branch != Const(value=0.0)]
+    terms = sum_of_products(chosen[0], lambda expr: _look_into(scene.draft, scene.flow, expr)) if chosen else ()
+    if len(chosen) != 1 or len(terms) != 1:
+        how = "a choice of which neither side is 0"
+        raise UnknownIdentityError(_blocked(scene.flow, scene.target, factor.expr, how))
+    inside = _Parts(parts.exponents, parts.ratios, [], [])
+    for part in terms[0].factors:
+        _classify(scene, part, inside)
+    if not inside.centred:
+        parts.others.append(factor)
+        return
+    assert isinstance(factor.expr, Call)
+    mask = tuple(Const(value=1.0) if branch in chosen else branch for branch in branches)
+    weight = Call(operator="select", arguments=(factor.expr.arguments[0], *mask))
+    parts.centred.extend(inside.centred)
+    parts.others.extend([Factor(weight), *inside.others])
+
+
+def _add_exponents(scene: _Scene, parts: _Parts, argument: Expr, divides: bool, base: Expr | None = None) -> None:
+    for term in _late_terms(scene.draft, scene.flow, scene.target, argument):
+        parts.exponents.append(Exponent(term.scaled(-1.0 if divides else 1.0), base))
 
 
 def _late_terms(draft: Draft, flow: Flow, target: Einsum, argument: Expr) -> list[Product]:
@@ -157,9 +218,9 @@ def _barriers(flow: Flow, expr: Expr) -> list[str]:
 _MOST_CENTRES = 3
 
 
-def _polynomial(draft: Draft, flow: Flow, parts: tuple[Einsum, list[Expr], tuple[Factor, ...]], base: Shift) -> Shift:
+def _polynomial(draft: Draft, flow: Flow, parts: _Parts, base: Shift) -> Shift:
     """Centres, their powers, and the lower sums, which are added to the draft where they do not exist."""
-    target, centred, weight = parts
+    target, centred, weight = base.target, parts.centred, tuple(parts.others)
     differences = tuple(dict.fromkeys(centred))
     if len(differences) > _MOST_CENTRES:
         raise UnknownIdentityError(
@@ -192,8 +253,11 @@ def _early_and_late(draft: Draft, flow: Flow, target: Einsum, difference: Expr) 
 def _lower_sum(draft: Draft, target: Einsum, weight: tuple[Factor, ...], differences: list[Expr]) -> Access:
     """The weights times some of the differences, summed over the variables that `target` reduces."""
     factors = [Factor(_as_tensor(draft, f.expr), f.divides) for f in (*weight, *map(Factor, differences))]
-    if len(factors) == 1 and factors[0].expr in differences:  # a sum may not have terms that lack its variable
-        factors = [Factor(_element(draft, target, factors[0].expr))]
+    # a difference is computed once; and a sum may not have terms that lack its variable
+    elements = {
+        expr: _element(draft, target, expr) for expr in dict.fromkeys(f.expr for f in factors) if expr in differences
+    }
+    factors = [Factor(elements.get(f.expr, f.expr), f.divides) for f in factors]
     expr = expression([Product(1.0, tuple(factors))])
     if not factors:
         number = count_of(draft, target.reduced_variables, target)
@@ -213,6 +277,9 @@ def _lower_sum(draft: Draft, target: Einsum, weight: tuple[Factor, ...], differe
 
 def _element(draft: Draft, target: Einsum, expr: Expr) -> Load:
     """A difference as a tensor of its own."""
+    known = _as_tensor(draft, expr)
+    if isinstance(known, Load):
+        return known
     present = variables_of(expr)
     indices = [place for place in target.output.indices if set(place.variables) <= set(present)]
     reduced = [index(name) for name in target.reduced_variables if name in present]
@@ -264,5 +331,6 @@ def binomial_terms(shift: Shift, old: dict[tuple[int, ...], Expr], changes: list
         missing = [full - power for full, power in zip(shift.powers, powers, strict=True)]
         ways = prod(comb(full, power) for full, power in zip(shift.powers, powers, strict=True))
         factors = [Factor(change) for change, n in zip(changes, missing, strict=True) for _ in range(n)]
-        terms.append(Product(float(ways), (Factor(value), *factors)))
+        scale = 1.0 if powers == shift.powers else shift.coefficient
+        terms.append(Product(ways * scale, (Factor(value), *factors)))
     return terms

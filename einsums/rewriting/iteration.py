@@ -105,5 +105,9 @@ def _check_sources(flow: Flow, target: Einsum) -> None:
             raise UnknownIdentityError(
                 f"{target.name} needs {name}, and a {found.reduction.operator} has no running form here"
             )
+        if any(place.last_of in flow.leaves for load in found.loads for place in load.indices):
+            raise UnknownIdentityError(
+                f"{target.name} needs {name}, which needs the last step of an iteration over {flow.rank}"
+            )
         if any(place.offset for place in found.output.indices):
             raise UnknownIdentityError(f"{target.name} needs {name}, which is iterative already")

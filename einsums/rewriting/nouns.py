@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from einsums.interpreter_trials import Comparison
+from einsums.interpreter_trials import TrialComparison
 from einsums.nodes import Noun
 from einsums.types import Cascade
 
@@ -25,7 +25,7 @@ class ReferenceSize(Noun):
     size: int
 
 
-class Options(Noun):
+class RewriteOptions(Noun):
     """How to rewrite.
 
     `form` is the shape that iteration gives: running values over tiles, running values at every element, or local
@@ -48,7 +48,7 @@ class Step(Noun):
     passes_before: int
     passes_after: int
     operations: tuple[OperatorChange, ...]
-    comparison: Comparison
+    comparison: TrialComparison
 
 
 class Refusal(Noun):
@@ -74,7 +74,7 @@ class Rewriting(Noun):
     refusals: tuple[Refusal, ...] = ()
     reference: tuple[ReferenceSize, ...] = ()
     operations: tuple[OperatorChange, ...] = ()
-    comparison: Comparison | None = None
+    comparison: TrialComparison | None = None
     reason: str = ""
 
     @property

@@ -7,21 +7,24 @@ itself is kept only if a later step builds on it.
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from einsums.interpreter_trials import Comparison, compare
+from einsums.interpreter_inputs import infinite_trials
+from einsums.interpreter_trials import TrialComparison, Trials
+from einsums.names import near_or_all
 from einsums.passes import analyse_passes, count_passes
-from einsums.problems import nearest
 from einsums.rewriting.deferral import defer
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.iteration import iterate
+from einsums.rewriting.normal import normalise, tidy
 from einsums.rewriting.nouns import (
     OperatorChange,
-    Options,
     ReferenceSize,
     Refusal,
+    RewriteOptions,
     Rewriting,
     Step,
 )
@@ -32,9 +35,12 @@ from einsums.workload import Workload, operation_counts
 _REDUCED_SIZE, _TILE_SIZE, _OTHER_SIZE = 4096, 256, 64
 DEFERRAL = "deferral: a factor or term that does not change along the reduced rank moves out of the reduction"
 EXPANSION = "expansion: sum (x - g)^2 = sum x^2 - 2 g sum x + n g^2, then deferral"
+NORMAL_FORM = "normal form: late values leave powers, logarithms, exponentials and roots; nothing is computed twice"
+_NORMAL_CAVEAT = "the same function, rounded in another order"
 _DEFERRAL_CAVEAT = (
     "scaled once, after the sum: fewer roundings; the sum may overflow or underflow where scaled terms do not"
 )
+_EXTREMUM_CAVEAT = "none: rounding is monotone, so the extremum is the same to the last digit"
 _EXPANSION_CAVEAT = "terms cancel: rounding grows with the square of |mean| / deviation"
 
 
@@ -52,10 +58,10 @@ class _Task(NamedTuple):
     original: Cascade
     rank: str
     wanted: int
-    options: Options
+    options: RewriteOptions
 
 
-def rewrite(cascade: Cascade, passes: int, rank: str | None = None, options: Options | None = None) -> Rewriting:
+def rewrite(cascade: Cascade, passes: int, rank: str | None = None, options: RewriteOptions | None = None) -> Rewriting:
     """Derive a cascade that makes at most `passes` passes over `rank`, by default the rank with the most passes.
 
     ValueError for an unknown rank or fewer than one pass. If no identity leads there, the answer holds what could be
@@ -64,7 +70,7 @@ def rewrite(cascade: Cascade, passes: int, rank: str | None = None, options: Opt
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
         raise ValueError(f"passes must be an integer of at least 1 (every element is visited once), found {passes!r}")
     chosen = _known_rank(cascade, rank)
-    task = _Task(cascade, chosen, passes, options or Options())
+    task = _Task(cascade, chosen, passes, options or RewriteOptions())
     return _Search(task).run()
 
 
@@ -74,7 +80,7 @@ def _known_rank(cascade: Cascade, rank: str | None) -> str:
         return max(names, key=lambda name: (count_passes(cascade, name), _is_walked(cascade, name)))
     root = cascade.root_of(rank)
     if root not in names:
-        raise ValueError(f"no rank in {cascade.name} is called '{rank}'{nearest(rank, names)}")
+        raise ValueError(f"no rank in {cascade.name} is called '{rank}'{near_or_all(rank, names)}")
     return root
 
 
@@ -92,7 +98,12 @@ class _Search:
         self.passes = self.passes_at_first = count_passes(task.original, task.rank)
         self.steps: list[Step] = []
         self.refusals: dict[str, Refusal] = {}
-        self.comparison: Comparison | None = None
+        self.comparison: TrialComparison | None = None
+
+    @cached_property
+    def trials(self) -> Trials:
+        """The original on every trial."""
+        return Trials(self.task.original, self.task.rank)
 
     def run(self) -> Rewriting:
         """Steps until the wanted passes are reached or nothing is accepted."""
@@ -131,9 +142,28 @@ class _Search:
         return False
 
     def advance_from(self, given: frozenset[str]) -> bool:
-        """The same for the passes after those whose reductions are given."""
-        pending: list[Candidate] = []
-        base = self.reached
+        """The same for the passes after those whose reductions are given, in normal form first."""
+        normal = self.normal_form(given)
+        if normal is not None and self.advance_with([normal], given):
+            return True
+        return self.advance_with([], given)
+
+    def normal_form(self, given: frozenset[str]) -> Candidate | None:
+        """The cascade reached so far in normal form; None if it is."""
+        draft = Draft(self.reached, given)
+        normalise(draft, self.task.rank)
+        found = draft.cascade()
+        if found == self.reached:
+            return None
+        touched = tuple(dict.fromkeys(name for name in draft.touched if name in draft.einsums))
+        return Candidate(found, NORMAL_FORM, _NORMAL_CAVEAT, touched)
+
+    def advance_with(self, pending: list[Candidate], given: frozenset[str]) -> bool:
+        """The same, starting from candidates that save nothing by themselves."""
+        if pending and count_passes(pending[-1].cascade, self.task.rank) < self.passes:
+            return self.accept(pending)
+        start = pending
+        base = pending[-1].cascade if pending else self.reached
         for identity in self.task.options.identities:
             for candidate in self.candidates(identity, Draft(base, given)):
                 passes = count_passes(candidate.cascade, self.task.rank)
@@ -141,7 +171,7 @@ class _Search:
                     if self.accept([*pending, candidate]):
                         return True
                 elif identity == "deferral" and candidate.cascade != base:
-                    pending, base = [candidate], candidate.cascade
+                    pending, base = [*start, candidate], candidate.cascade
         return False
 
     def candidates(self, identity: str, base: Draft) -> list[Candidate]:
@@ -154,24 +184,39 @@ class _Search:
 
     def accept(self, chain: list[Candidate]) -> bool:
         """Take over the last of a chain if it computes what the original does."""
-        last = chain[-1]
-        divisors = last.divisors if self.task.options.conditional else ()
-        try:
-            found = compare(self.task.original, last.cascade, self.task.rank, divisors)
-        except ValueError as error:  # a size the trials use does not fit an index of the cascade
-            self.refuse(last.identity, f"it cannot be tried: {error}")
+        found = [self.compared(candidate) for candidate in reversed(chain)]  # the last is the likeliest to fail
+        if not all(comparison is not None for comparison in found):
             return False
-        if not found.is_equal:
-            self.refuse(last.identity, str(found.counterexample or "no finite value of it could be compared"))
-            return False
-        for candidate in chain:
-            self.steps.append(self.step(candidate, found))
-            self.reached = candidate.cascade
-        self.passes = count_passes(last.cascade, self.task.rank)
-        self.comparison = found
+        for candidate, comparison in zip(chain, reversed(found), strict=True):
+            assert comparison is not None
+            self.steps.append(self.step(candidate, comparison))
+            self.reached, self.comparison = candidate.cascade, comparison
+        self.passes = count_passes(self.reached, self.task.rank)
         return True
 
-    def step(self, candidate: Candidate, comparison: Comparison) -> Step:
+    def compared(self, candidate: Candidate) -> TrialComparison | None:
+        """The comparison with the original; None, and a refusal, where they differ."""
+        divisors = candidate.divisors if self.task.options.conditional else ()
+        try:
+            found = self.trials.compare(candidate.cascade, divisors)
+        except ValueError as error:  # a size the trials use does not fit an index of the cascade
+            self.refuse(candidate.identity, f"it cannot be tried: {error}")
+            return None
+        if found.is_equal:
+            return found
+        self.refuse(candidate.identity, self.difference(found))
+        return None
+
+    def difference(self, found: TrialComparison) -> str:
+        """Where the cascades differ; if only where an input is infinite, what would say that it never is."""
+        if found.counterexample is None:
+            return "no finite value of it could be compared"
+        case = found.counterexample.case
+        names = [tensor.name for tensor in self.task.original.inputs if case in infinite_trials(tensor.name)]
+        hint = f"; if {names[0]} is never infinite, declare domain: {{{names[0]}: finite}}" if names else ""
+        return f"{found.counterexample}{hint}"
+
+    def step(self, candidate: Candidate, comparison: TrialComparison) -> Step:
         rank, options = self.task.rank, self.task.options
         kept = {einsum.name for einsum in candidate.cascade.einsums}
         return Step(
@@ -228,7 +273,11 @@ def _deferred(base: Draft, rank: str, expand: bool) -> Iterator[Candidate]:
     while defer(draft, rank, expand):
         changed = True
     if changed:
+        tidy(draft, rank)
         identity, caveat = (EXPANSION, _EXPANSION_CAVEAT) if expand else (DEFERRAL, _DEFERRAL_CAVEAT)
+        moved = [found for found in Flow(base, rank).late_reductions() if draft.einsums.get(found.name) != found]
+        if all(found.reduction is not None and found.reduction.operator in ("max", "min") for found in moved):
+            caveat = _EXTREMUM_CAVEAT
         yield Candidate(draft.cascade(), identity, caveat, tuple(dict.fromkeys(draft.touched)))
 
 
@@ -255,12 +304,13 @@ def _iterated(base: Draft, search: _Search, guard: bool) -> Iterator[Candidate]:
     partition = draft.partition(task.rank)
     over = " x ".join(partition.parts) if partition else f"{task.rank}, one element a step"
     kind = f"iteration ({form} over {over}{', infinite parts masked' if guard else ''}): "
+    tidy(draft, task.rank)
     touched = tuple(dict.fromkeys(draft.touched))
     yield Candidate(draft.cascade(), kind + "; ".join(identities), "; ".join(caveats), touched, done.divisors)
 
 
 # --- operations ----------------------------------------------------------------------------------------------
-def reference_sizes(cascade: Cascade, rank: str, options: Options) -> tuple[ReferenceSize, ...]:
+def reference_sizes(cascade: Cascade, rank: str, options: RewriteOptions) -> tuple[ReferenceSize, ...]:
     """Sizes at which operations are counted: the rank 4096 in tiles of 256, others 64, batch ranks 1."""
     given = {item.rank: item.size for item in options.sizes}
     names = [item.name for item in cascade.ranks if item.name not in cascade.batch]
@@ -272,7 +322,9 @@ def reference_sizes(cascade: Cascade, rank: str, options: Options) -> tuple[Refe
     return tuple(ReferenceSize(rank=name, size=given.get(name, size)) for name, size in sizes.items())
 
 
-def operation_changes(before: Cascade, after: Cascade, rank: str, options: Options) -> tuple[OperatorChange, ...]:
+def operation_changes(
+    before: Cascade, after: Cascade, rank: str, options: RewriteOptions
+) -> tuple[OperatorChange, ...]:
     """Executions of each operator in both, sorted by operator; empty where the sizes do not fit the indices."""
     try:
         old, new = _operations(before, rank, options), _operations(after, rank, options)
@@ -283,7 +335,7 @@ def operation_changes(before: Cascade, after: Cascade, rank: str, options: Optio
     )
 
 
-def _operations(cascade: Cascade, rank: str, options: Options) -> dict[str, int]:
+def _operations(cascade: Cascade, rank: str, options: RewriteOptions) -> dict[str, int]:
     sizes = {item.rank: item.size for item in reference_sizes(cascade, rank, options)}
     counts: dict[str, int] = {}
     workload = Workload.model_validate({"cascade": cascade, "bits": 16, "sizes": sizes})

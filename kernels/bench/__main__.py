@@ -31,7 +31,7 @@ FOLDER = Path("out/bench")
 SETTLE_S = 0.5  # of readings before the first case
 
 
-class Wishes(NamedTuple):
+class BenchOptions(NamedTuple):
     """The command line, read."""
 
     specs: tuple[CaseSpec, ...]
@@ -47,7 +47,7 @@ class Wishes(NamedTuple):
     command: tuple[str, ...]
 
 
-def parse(arguments: list[str]) -> Wishes:
+def parse(arguments: list[str]) -> BenchOptions:
     parser = argparse.ArgumentParser("python -m kernels.bench", description="Measure the kernels on this GPU.")
     parser.add_argument(
         "--cases",
@@ -83,7 +83,7 @@ def parse(arguments: list[str]) -> Wishes:
         specs = select_cases(tuple(read.cases))
     except ValueError as error:
         raise ValueError(f"--cases: {error}") from None
-    return Wishes(
+    return BenchOptions(
         specs, read.budget, read.out, read.resume, read.interpreter, read.is_dry, read.is_json, read.show,
         tuple(read.without), read.commit, ("python", "-m", "kernels.bench", *arguments),
     )  # fmt: skip
@@ -136,7 +136,7 @@ def tell(sentence: str) -> None:
     print(sentence, file=sys.stderr, flush=True)
 
 
-def open_device(wishes: Wishes) -> "Bench":
+def open_device(wishes: BenchOptions) -> "Bench":
     """ValueError where there is none of the kind that was asked for."""
     if wishes.is_interpreted:  # before triton is first imported: kernels are made for one or the other
         os.environ["TRITON_INTERPRET"] = "1"
@@ -162,7 +162,7 @@ def open_device(wishes: Wishes) -> "Bench":
     return Bench(read_gpu(), CudaStopwatch(), wishes.without)
 
 
-def measure(wishes: Wishes, device: "Bench", checkout: Checkout) -> int:
+def measure(wishes: BenchOptions, device: "Bench", checkout: Checkout) -> int:
     """Runs, writes the file, prints the table."""
     telemetry = Telemetry(open_driver())
     started, date = time.monotonic(), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -198,7 +198,7 @@ def measure(wishes: Wishes, device: "Bench", checkout: Checkout) -> int:
     return finish(wishes, device, run, outcome)
 
 
-def finish(wishes: Wishes, device: "Bench", run: Run, outcome: Outcome) -> int:
+def finish(wishes: BenchOptions, device: "Bench", run: Run, outcome: Outcome) -> int:
     measurement = Measurement(SCHEMA, run, device.machine, ceilings_of(outcome.cases), outcome.cases)
     path = wishes.out or FOLDER / name_of(measurement)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from kernels.attention import forward_launch
 from kernels.attention_backward import backward_launches
-from kernels.bench.contenders import FamilyOfCases, Inputs, Prepared, Sample, own, random, require_meant
+from kernels.bench.contenders import FamilyOfCases, Inputs, Prepared, ProblemSample, own, random, require_meant
 from kernels.decode import Cache, decode_launches
 from kernels.launching import starts_of, target_of
 from kernels.options import AttentionOptions
@@ -26,8 +26,9 @@ from kernels.plans.configurations import configuration_of
 from kernels.plans.planning import plan
 from kernels.plans.problems import AttentionProblem, BlockSparseProblem, DecodeProblem, UnfusedAttentionProblem
 from kernels.plans.types import next_power_of_two
+from kernels.records import QKV
 from kernels.reference import attend, attend_backward, attend_blocks, attend_decode, mask_of_blocks
-from kernels.sparse import block_sparse_launch
+from kernels.sparse import KeyBlocks, block_sparse_launch
 from kernels.unfused import unfused_launches
 
 MOST_MATH_LENGTH = 1024  # torch's unfused backend holds all scores
@@ -55,14 +56,14 @@ def attention_inputs(problem: AttentionProblem, device: torch.device, seed: int)
     return tuple(made)
 
 
-def last_group(problem: Any, inputs: Inputs) -> Sample:
+def last_group(problem: Any, inputs: Inputs) -> ProblemSample:
     """The last sequence's last key-value head and its query heads: an offset that overflows shows there."""
     group = problem.heads // problem.kv_heads
 
     def cut(x: Tensor) -> Tensor:
         return x[-1:, -group:] if x.shape[1] == problem.heads else x[-1:, -1:]
 
-    return Sample(problem, tuple(map(cut, inputs)), cut)
+    return ProblemSample(problem, tuple(map(cut, inputs)), cut)
 
 
 # ------------------------------------------------------------------------------------------------ forward
@@ -236,9 +237,8 @@ def decode_inputs(problem: DecodeProblem, device: torch.device, seed: int) -> In
 
 
 def own_decode(is_stream_k: bool, problem: DecodeProblem, inputs: Inputs) -> Prepared:
-    q, k, v = inputs
     cache = Cache(problem.lengths, is_stream_k=is_stream_k)
-    launches, out, _ = decode_launches(q, (k, v), cache, AttentionOptions())
+    launches, out, _ = decode_launches(QKV(*inputs), cache, AttentionOptions())
     return own(launches, (out,))
 
 
@@ -247,7 +247,7 @@ def decode_reference(problem: DecodeProblem, inputs: Inputs) -> tuple[Tensor, ..
     return (attend_decode(q, k, v, problem.lengths)[0],)
 
 
-def last_sequence(problem: DecodeProblem, inputs: Inputs) -> Sample:
+def last_sequence(problem: DecodeProblem, inputs: Inputs) -> ProblemSample:
     part = last_group(problem, inputs)
     return part._replace(problem=replace(problem, lengths=problem.lengths[-1:]))
 
@@ -289,7 +289,8 @@ def sparse_inputs(problem: BlockSparseProblem, device: torch.device, seed: int) 
 
 def own_sparse(problem: BlockSparseProblem, inputs: Inputs) -> Prepared:
     q, k, v, indices, counts = inputs
-    launch, out, _ = block_sparse_launch((q, k, v), (indices, counts), problem.block_size, problem.is_causal)
+    blocks = KeyBlocks(indices, counts, problem.block_size)
+    launch, out, _ = block_sparse_launch(QKV(q, k, v), blocks, problem.is_causal)
     return own((launch,), (out,))
 
 

@@ -11,20 +11,8 @@ from typing import get_args
 
 from kernels.bench.schema import Family
 from kernels.bench.work import count_bytes, count_flops, reduce_problem
-from kernels.plans.planning import Problem
-from kernels.plans.problems import (
-    AttentionProblem,
-    BlockSparseProblem,
-    DecodeProblem,
-    DeltaRuleProblem,
-    GemmProblem,
-    LinearAttentionProblem,
-    RationalProblem,
-    RecurrentAttentionProblem,
-    RowProblem,
-    StreamProblem,
-    UnfusedAttentionProblem,
-)
+from kernels.plans import problems
+from kernels.plans.problems import Problem
 from kernels.plans.types import Dtype
 
 TOKENS = 16_384  # of a batch, in the attention sweep
@@ -60,9 +48,9 @@ class CaseSpec:
         return reduce_problem(self.problem)
 
 
-def attention_problem(head_size: int, mask: str, length: int, group: int = 1) -> AttentionProblem:
+def attention_problem(head_size: int, mask: str, length: int, group: int = 1) -> problems.AttentionProblem:
     heads = WIDTH // head_size
-    return AttentionProblem(
+    return problems.AttentionProblem(
         TOKENS // length, heads, heads // group, length, length, head_size, head_size, DTYPE, right=MASKS[mask]
     )
 
@@ -94,7 +82,7 @@ def grouped_cases() -> list[CaseSpec]:
         for n in (8192, 4096)
     ]
     lengths = (4096, 3072, 2048, 2048, 1536, 1024, 1024, 512, 512, 256, 128, 128)
-    ragged = AttentionProblem(
+    ragged = problems.AttentionProblem(
         1, 16, 16, TOKENS, TOKENS, 128, 128, DTYPE, right=0, lengths=tuple((n, n) for n in lengths)
     )
     return [*grouped, CaseSpec("attention_fwd-d128-causal-ragged", "attention_fwd", ragged)]
@@ -106,7 +94,7 @@ def decode_cases() -> list[CaseSpec]:
     for group in (1, 8):
         for context in (131_072, 32_768, 4096):
             for batch in (64, 8, 1):
-                problem = DecodeProblem((context,) * batch, 16, 16 // group, 1, 128, 128, DTYPE)
+                problem = problems.DecodeProblem((context,) * batch, 16, 16 // group, 1, 128, 128, DTYPE)
                 if count_bytes(problem) <= MOST_CACHE_BYTES:
                     cases.append(CaseSpec(f"decode-b{batch}-gqa{group}-n{context}", "decode", problem))
     return cases
@@ -118,17 +106,17 @@ def gemm_cases() -> list[CaseSpec]:
         (4096, 4096, 4096), (2048, 2048, 2048), (16_384, 4096, 4096), (4096, 28_672, 8192), (4096, 8192, 28_672),
         (64, 8192, 8192),
     )  # fmt: skip
-    return [CaseSpec(f"gemm-{m}x{n}x{k}", "gemm", GemmProblem(m, n, k, DTYPE)) for m, n, k in shapes]
+    return [CaseSpec(f"gemm-{m}x{n}x{k}", "gemm", problems.GemmProblem(m, n, k, DTYPE)) for m, n, k in shapes]
 
 
 def ceiling_cases() -> list[CaseSpec]:
     """The largest product comes first: it also warms the clocks, and is repeated last to bound the drift."""
     return [
-        CaseSpec("ceilings-gemm", "ceilings", GemmProblem(8192, 8192, 8192, DTYPE)),
-        CaseSpec("ceilings-copy", "ceilings", StreamProblem("stream_copy", 1 << 28, DTYPE)),
-        CaseSpec("ceilings-copy-l2", "ceilings", StreamProblem("stream_copy", 1 << 22, DTYPE), is_warm=True),
-        CaseSpec("ceilings-exp2", "ceilings", StreamProblem("exp2_throughput", 1 << 24, "fp32", 256)),
-        CaseSpec("ceilings-launch", "ceilings", StreamProblem("stream_copy", 128, DTYPE), is_warm=True),
+        CaseSpec("ceilings-gemm", "ceilings", problems.GemmProblem(8192, 8192, 8192, DTYPE)),
+        CaseSpec("ceilings-copy", "ceilings", problems.StreamProblem("stream_copy", 1 << 28, DTYPE)),
+        CaseSpec("ceilings-copy-l2", "ceilings", problems.StreamProblem("stream_copy", 1 << 22, DTYPE), is_warm=True),
+        CaseSpec("ceilings-exp2", "ceilings", problems.StreamProblem("exp2_throughput", 1 << 24, "fp32", 256)),
+        CaseSpec("ceilings-launch", "ceilings", problems.StreamProblem("stream_copy", 128, DTYPE), is_warm=True),
     ]
 
 
@@ -139,7 +127,7 @@ def linear_cases() -> list[CaseSpec]:
         CaseSpec(
             f"linear-step-{name}-b64",
             "linear",
-            RecurrentAttentionProblem(64, 16, 1, 128, 128, DTYPE, not has_delta, has_delta),
+            problems.RecurrentAttentionProblem(64, 16, 1, 128, 128, DTYPE, not has_delta, has_delta),
         )
         for name, has_delta in (("gla", False), ("delta", True))
     ]
@@ -149,13 +137,13 @@ def linear_cases() -> list[CaseSpec]:
             CaseSpec(
                 f"linear-{name}-n{n}",
                 "linear",
-                LinearAttentionProblem(TOKENS * 2 // n, 16, n, 128, 128, DTYPE, is_wide),
+                problems.LinearAttentionProblem(TOKENS * 2 // n, 16, n, 128, 128, DTYPE, is_wide),
             )
             for n in (32_768, 8192, 2048)
             for name, is_wide in (("gla", True), ("simple", False))
         ),
         *(
-            CaseSpec(f"linear-delta-n{n}", "linear", DeltaRuleProblem(TOKENS * 2 // n, 16, n, 128, 128, DTYPE))
+            CaseSpec(f"linear-delta-n{n}", "linear", problems.DeltaRuleProblem(TOKENS * 2 // n, 16, n, 128, 128, DTYPE))
             for n in (32_768, 8192, 2048)
         ),
     ]
@@ -169,7 +157,7 @@ def sparse_cases() -> list[CaseSpec]:
         CaseSpec(
             f"sparse-d128-n{length}-1of{part}",
             "sparse",
-            BlockSparseProblem(
+            problems.BlockSparseProblem(
                 1, heads, heads, length, length, 128, DTYPE, block, False, (blocks // part,) * (heads * blocks)
             ),
         )
@@ -182,15 +170,19 @@ def pointwise_cases() -> list[CaseSpec]:
         ("softmax", 16_384, 4096), ("softmax", 4096, 32_768), ("layernorm", 16_384, 4096), ("rmsnorm", 16_384, 8192),
     )  # fmt: skip
     return [
-        *(CaseSpec(f"rows-{name}-{m}x{n}", "rows", RowProblem(name, m, n, DTYPE)) for name, m, n in rows),
-        CaseSpec("rational-65536x768", "rational", RationalProblem(65_536, 768, 8, DTYPE)),
-        CaseSpec("rational-backward-65536x768", "rational", RationalProblem(65_536, 768, 8, DTYPE, True), True),
+        *(CaseSpec(f"rows-{name}-{m}x{n}", "rows", problems.RowProblem(name, m, n, DTYPE)) for name, m, n in rows),
+        CaseSpec("rational-65536x768", "rational", problems.RationalProblem(65_536, 768, 8, DTYPE)),
+        CaseSpec(
+            "rational-backward-65536x768", "rational", problems.RationalProblem(65_536, 768, 8, DTYPE, True), True
+        ),
     ]
 
 
 def unfused_cases() -> list[CaseSpec]:
     return [
-        CaseSpec(f"unfused-d128-full-n{n}", "unfused", UnfusedAttentionProblem(attention_problem(128, "full", n)))
+        CaseSpec(
+            f"unfused-d128-full-n{n}", "unfused", problems.UnfusedAttentionProblem(attention_problem(128, "full", n))
+        )
         for n in (4096, 2048, 1024)
     ]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from kernels.bench.grid import iter_candidates
-from kernels.plans.configurations import Row
+from kernels.plans.configurations import TunedRow
 from kernels.plans.types import Configuration, Target
 
 CLEARLY = 0.98  # of the table's time: what is faster by less is noise
@@ -24,7 +24,7 @@ class Trial(NamedTuple):
 class Choice(NamedTuple):
     """What was found for a row; the trials in the order in which they ran, a text where one failed."""
 
-    row: Row
+    row: TunedRow
     chosen: Configuration
     trials: tuple[tuple[Configuration, Trial | str], ...]
 
@@ -40,11 +40,11 @@ class Choice(NamedTuple):
         return before / after if before and after else 1.0
 
 
-Try = Callable[[Row, Configuration], Trial]
+Try = Callable[[TunedRow, Configuration], Trial]
 
 
 def choose(
-    row: Row, candidates: tuple[Configuration, ...], try_one: Try, until: Callable[[], bool] = lambda: False
+    row: TunedRow, candidates: tuple[Configuration, ...], try_one: Try, until: Callable[[], bool] = lambda: False
 ) -> Choice:
     """The fastest that does not spill, if it is clearly faster than the first; of equals the first. When time is up,
     of those that were tried."""
@@ -71,7 +71,7 @@ def choose(
 
 
 def tune(
-    rows: tuple[Row, ...], target: Target, try_one: Try, until: Callable[[], bool], tell: Callable[[str], None]
+    rows: tuple[TunedRow, ...], target: Target, try_one: Try, until: Callable[[], bool], tell: Callable[[str], None]
 ) -> tuple[Choice, ...]:
     """Row after row until time is up."""
     choices = []
@@ -85,7 +85,7 @@ def tune(
     return tuple(choices)
 
 
-def named(row: Row) -> str:
+def named(row: TunedRow) -> str:
     mask = {None: "", True: ", masked", False: ", unmasked"}[row.is_masked]
     return f"{row.operator} up to {row.head_size}{mask}"
 

@@ -29,7 +29,7 @@ class Prepared(NamedTuple):
 Contender = Callable[[Any, Inputs], Prepared]
 
 
-class Sample(NamedTuple):
+class ProblemSample(NamedTuple):
     """A part of a problem whose outputs do not depend on the rest: small enough for a reference in fp32."""
 
     problem: Any
@@ -48,7 +48,7 @@ class FamilyOfCases(NamedTuple):
     reference: Callable[[Any, Inputs], tuple[Tensor, ...]]
     own: dict[str, Contender]
     baselines: dict[str, Contender]
-    sample: Callable[[Any, Inputs], Sample]
+    sample: Callable[[Any, Inputs], ProblemSample]
     yardsticks: dict[str, Contender] = {}  # noqa: RUF012 - nobody writes to it
 
 

@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from itertools import product
 
 from kernels.plans.attention import plan_forward, plan_key_gradients, plan_query_gradients
-from kernels.plans.configurations import ANY, FULL, HALF, TABLE, Row
+from kernels.plans.configurations import ANY, FULL, HALF, TABLE, TunedRow
 from kernels.plans.decode import plan_decode
-from kernels.plans.planning import Problem
-from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem
+from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem, Problem
 from kernels.plans.products import plan_gemm
 from kernels.plans.types import Configuration, Dtype, LaunchPlan, Target
 
@@ -31,7 +30,7 @@ WIDTH = 120  # of a line of the table's source
 NAMES_OF_DTYPES = {HALF: "HALF", FULL: "FULL", ANY: "ANY"}
 
 
-def is_allowed(row: Row, cut: Configuration) -> bool:
+def is_allowed(row: TunedRow, cut: Configuration) -> bool:
     """Whether a configuration keeps the rules of its row's machine and kernel."""
     if cut.uses_tma and row.architecture != "sm90":
         return False
@@ -41,7 +40,7 @@ def is_allowed(row: Row, cut: Configuration) -> bool:
     return is_plain_forward and cut.uses_tma and cut.warps == 4 and row.head_size <= MOST_SPECIALISED_SIZE
 
 
-def rows_to_tune(architecture: str, operators: tuple[str, ...] = ()) -> tuple[Row, ...]:
+def rows_to_tune(architecture: str, operators: tuple[str, ...] = ()) -> tuple[TunedRow, ...]:
     """Rows of 16-bit operators that have a grid, in the order of the table."""
     return tuple(
         row
@@ -53,7 +52,7 @@ def rows_to_tune(architecture: str, operators: tuple[str, ...] = ()) -> tuple[Ro
     )
 
 
-def iter_candidates(row: Row, target: Target) -> Iterator[Configuration]:
+def iter_candidates(row: TunedRow, target: Target) -> Iterator[Configuration]:
     """What is tried for a row: first what the table holds, then the grid, as far as rules and shared memory allow."""
     yield row.configuration
     has_tma = row.configuration.uses_tma
@@ -67,7 +66,7 @@ def iter_candidates(row: Row, target: Target) -> Iterator[Configuration]:
                 yield cut
 
 
-def fits(row: Row, cut: Configuration, target: Target) -> bool:
+def fits(row: TunedRow, cut: Configuration, target: Target) -> bool:
     """Whether its shared memory does; the length does not matter."""
     try:
         plan_with(row, problem_of(row, SHORT), target, cut)
@@ -76,7 +75,7 @@ def fits(row: Row, cut: Configuration, target: Target) -> bool:
     return True
 
 
-def problem_of(row: Row, length: int = LENGTH) -> Problem:
+def problem_of(row: TunedRow, length: int = LENGTH) -> Problem:
     """What a row is timed on: eight thousand tokens or more, enough to fill the machine."""
     dtype: Dtype = "bf16"
     size = row.head_size
@@ -91,7 +90,7 @@ def problem_of(row: Row, length: int = LENGTH) -> Problem:
     )
 
 
-def plan_with(row: Row, problem: Problem, target: Target, cut: Configuration) -> tuple[LaunchPlan, ...]:
+def plan_with(row: TunedRow, problem: Problem, target: Target, cut: Configuration) -> tuple[LaunchPlan, ...]:
     """The launches of the row's operator in this configuration."""
     match problem:
         case AttentionProblem() if row.operator == "attention_fwd":
@@ -107,7 +106,7 @@ def plan_with(row: Row, problem: Problem, target: Target, cut: Configuration) ->
     raise AssertionError(row.operator)
 
 
-def row_text(row: Row) -> str:
+def row_text(row: TunedRow) -> str:
     """A row as the table's source spells it: tiles by place, the rest by name, and of both no trailing defaults."""
     fields, defaults = Configuration._fields, Configuration._field_defaults
     by_place = len(TUNED) + 1
@@ -119,13 +118,13 @@ def row_text(row: Row) -> str:
     written += [f"{name}={value!r}" for name, value in named if value != defaults[name]]
     parts = [f'"{row.architecture}"', f'"{row.operator}"', NAMES_OF_DTYPES[row.dtypes]]
     parts += [repr(row.head_size), repr(row.is_masked), f"Configuration({', '.join(written)})"]
-    line = f"    Row({', '.join(parts)}),\n"
+    line = f"    TunedRow({', '.join(parts)}),\n"
     if len(line.rstrip()) <= WIDTH:
         return line
-    return "    Row(\n" + "".join(f"        {part},\n" for part in parts) + "    ),\n"
+    return "    TunedRow(\n" + "".join(f"        {part},\n" for part in parts) + "    ),\n"
 
 
-def rewrite_table(source: str, changes: dict[Row, Configuration]) -> str:
+def rewrite_table(source: str, changes: dict[TunedRow, Configuration]) -> str:
     """The source of the table with these rows replaced and nothing else; ValueError where a row is not found once."""
     for row, cut in changes.items():
         before = row_text(row)

@@ -12,6 +12,7 @@ from kernels.bench.cases import CaseSpec
 from kernels.bench.schema import (
     Absence,
     Case,
+    CaseTiming,
     Ceilings,
     LaunchRecord,
     Method,
@@ -19,9 +20,8 @@ from kernels.bench.schema import (
     Ratio,
     Reading,
     Result,
-    Timing,
 )
-from kernels.plans.planning import Problem
+from kernels.plans.problems import Problem
 
 PASSES = 2
 PASS_S = 0.1  # of each contender in each pass
@@ -84,9 +84,9 @@ def quantile(ordered: list[float], share: float) -> float:
     return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
 
 
-def timing_of(samples: Iterable[float]) -> Timing:
+def timing_of(samples: Iterable[float]) -> CaseTiming:
     ordered = sorted(samples)
-    return Timing(quantile(ordered, 0.5), quantile(ordered, 0.2), quantile(ordered, 0.8), len(ordered))
+    return CaseTiming(quantile(ordered, 0.5), quantile(ordered, 0.2), quantile(ordered, 0.8), len(ordered))
 
 
 def count_repetitions(estimate_s: float, least: int) -> int:

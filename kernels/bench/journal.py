@@ -15,7 +15,7 @@ from kernels.bench.structure import from_document, iter_differences, to_document
 SUFFIX = ".partial.jsonl"
 
 
-class Kept(NamedTuple):
+class JournalEntries(NamedTuple):
     """What a journal holds: cases that ended, and those that began and did not."""
 
     cases: tuple[Case, ...]
@@ -29,14 +29,14 @@ class Journal:
         self.path = path
         self.head = {"schema": SCHEMA, "machine": to_document(machine), "commit": commit}
 
-    def start(self) -> Kept:
+    def start(self) -> JournalEntries:
         """An empty journal, whatever was there."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("", "utf-8")
         self._append(self.head)
-        return Kept((), ())
+        return JournalEntries((), ())
 
-    def resume(self) -> Kept:
+    def resume(self) -> JournalEntries:
         """What is there; a line cut off by a kill is dropped. ValueError for a journal of another run."""
         if not self.path.exists():
             return self.start()
@@ -56,7 +56,7 @@ class Journal:
             else:
                 cases.append(from_document(Case, line.get("case"), f"{self.path}:{number}"))
         ended = {case.id for case in cases}
-        return Kept(tuple(cases), tuple(identifier for identifier in begun if identifier not in ended))
+        return JournalEntries(tuple(cases), tuple(identifier for identifier in begun if identifier not in ended))
 
     def read_lines(self) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []

@@ -12,7 +12,16 @@ import torch
 from torch import Tensor
 
 from kernels import reference
-from kernels.bench.contenders import FamilyOfCases, Inputs, NotMeantError, Prepared, Sample, own, random, require_meant
+from kernels.bench.contenders import (
+    FamilyOfCases,
+    Inputs,
+    NotMeantError,
+    Prepared,
+    ProblemSample,
+    own,
+    random,
+    require_meant,
+)
 from kernels.ceilings import copy_launch, exp2_launch
 from kernels.delta import delta_launches
 from kernels.linear import linear_launches
@@ -26,21 +35,22 @@ from kernels.plans.problems import (
     StreamProblem,
 )
 from kernels.products import gemm_launch
-from kernels.rational import rational_backward_kernel, rational_kernel, rational_launch, rational_plan
+from kernels.rational import RationalGradientTensors, RationalTensors, rational_launch, rational_plan
+from kernels.records import QKV, Gates
 from kernels.recurrent import recurrent_launch
-from kernels.rows import norm_launch, softmax_launch
+from kernels.rows import NormTensors, norm_launch, softmax_launch
 
 SAMPLE_ROWS = 64
 COEFFICIENTS = 10  # of a rational: six above, four below
 
 
-def last_rows(problem: Any, inputs: Inputs) -> Sample:
+def last_rows(problem: Any, inputs: Inputs) -> ProblemSample:
     """The last rows of the first input; the others are shared by all rows."""
 
     def cut(x: Tensor) -> Tensor:
         return x[-SAMPLE_ROWS:]
 
-    return Sample(problem, (cut(inputs[0]), *inputs[1:]), cut)
+    return ProblemSample(problem, (cut(inputs[0]), *inputs[1:]), cut)
 
 
 # ------------------------------------------------------------------------------------------------ products
@@ -151,14 +161,15 @@ def linear_inputs(problem: LinearProblem, device: torch.device, seed: int) -> In
 
 def own_linear(problem: LinearProblem, inputs: Inputs) -> Prepared:
     q, k, v, gate, *more = inputs
+    qkv = QKV(q, k, v)
     if isinstance(problem, RecurrentAttentionProblem):
         beta = more[0] if problem.has_delta else None
-        launch, out, final = recurrent_launch((q, k, v), (gate, beta), more[1])
+        launch, out, final = recurrent_launch(qkv, Gates(gate, beta), more[1])
         return own((launch,), (out, final))
     if isinstance(problem, DeltaRuleProblem):
-        launches, out, _ = delta_launches((q, k, v), (gate, more[0]), None)
+        launches, out, _ = delta_launches(qkv, Gates(gate, more[0]), None)
     else:
-        launches, out, _ = linear_launches((q, k, v), gate, None)
+        launches, out, _ = linear_launches(qkv, gate, None)
     return own(launches, (out,))
 
 
@@ -174,8 +185,8 @@ def linear_reference(problem: LinearProblem, inputs: Inputs) -> tuple[Tensor, ..
     return reference.gated_linear_attention(q, k, v, gate, state)
 
 
-def last_head(problem: LinearProblem, inputs: Inputs) -> Sample:
-    return Sample(problem, tuple(x[-1:, -1:] for x in inputs), lambda x: x[-1:, -1:])
+def last_head(problem: LinearProblem, inputs: Inputs) -> ProblemSample:
+    return ProblemSample(problem, tuple(x[-1:, -1:] for x in inputs), lambda x: x[-1:, -1:])
 
 
 def fla(problem: LinearProblem, inputs: Inputs) -> Prepared:
@@ -234,7 +245,7 @@ def own_rows(problem: RowProblem, inputs: Inputs) -> Prepared:
     if problem.operator == "softmax":
         return own((softmax_launch(x, target),), (target,))
     is_centred = problem.operator == "layernorm"
-    return own((norm_launch((x, weights[0], weights[-1], target), 1e-5, is_centred),), (target,))
+    return own((norm_launch(NormTensors(x, weights[0], weights[-1], target), 1e-5, is_centred),), (target,))
 
 
 def row_reference(problem: RowProblem, inputs: Inputs) -> tuple[Tensor, ...]:
@@ -281,10 +292,13 @@ def own_rational(problem: RationalProblem, inputs: Inputs) -> Prepared:
     plan = rational_plan(x, problem.groups, problem.is_backward)
     result = torch.empty_like(x)
     if not problem.is_backward:
-        return own((rational_launch(rational_kernel, plan, (*inputs, result)),), (result,))
+        x, above, below = inputs
+        return own((rational_launch(plan, RationalTensors(x, above, below, result)),), (result,))
+    x, above, below, gradient = inputs
     programs = plan.grid[0] * plan.grid[1]
     partial_sums = torch.empty(programs, problem.groups, COEFFICIENTS, dtype=torch.float32, device=x.device)
-    made = own((rational_launch(rational_backward_kernel, plan, (*inputs, result, partial_sums)),), (result,))
+    tensors = RationalGradientTensors(x, above, below, gradient, result, partial_sums)
+    made = own((rational_launch(plan, tensors),), (result,))
     signs = inputs[2].sign()
 
     def call() -> tuple[Tensor, ...]:
@@ -301,10 +315,10 @@ def rational_reference(problem: RationalProblem, inputs: Inputs) -> tuple[Tensor
     return (reference.group_rational(*inputs),)
 
 
-def rational_sample(problem: RationalProblem, inputs: Inputs) -> Sample:
+def rational_sample(problem: RationalProblem, inputs: Inputs) -> ProblemSample:
     """Of the backward no part stands alone: coefficients sum over all rows, so all of it is compared."""
     if problem.is_backward:
-        return Sample(problem, inputs, lambda x: x)
+        return ProblemSample(problem, inputs, lambda x: x)
     return last_rows(problem, inputs)
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from kernels.bench.structure import Complaint, DocumentError, from_document, parse_json, to_document
-from kernels.plans.planning import Problem
-from kernels.plans.problems import UnfusedAttentionProblem
+from kernels.plans.problems import Problem, UnfusedAttentionProblem
 from kernels.plans.types import Architecture, Configuration, Dtype, LaunchPlan, Target
 
 SCHEMA: Literal["einfuse.measurement/1"] = "einfuse.measurement/1"
@@ -115,7 +114,7 @@ class Ceilings:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class CaseTiming:
     median_s: float
     p20_s: float
     p80_s: float
@@ -168,8 +167,8 @@ class Result:
     implementation: str
     is_own: bool
     method: Method
-    timing: Timing  # over all repetitions
-    passes: tuple[Timing, ...]  # each of the passes, minutes or seconds apart
+    timing: CaseTiming  # over all repetitions
+    passes: tuple[CaseTiming, ...]  # each of the passes, minutes or seconds apart
     tflop_per_s: float
     gb_per_s: float
     launches: tuple[LaunchRecord, ...] = ()  # of own kernels

@@ -18,10 +18,12 @@ from kernels.bench.workbench import cast, computed, limit_of, relative_error
 from kernels.decode import Cache, decode_launches
 from kernels.launching import run
 from kernels.options import AttentionOptions
-from kernels.plans.configurations import Row
-from kernels.plans.planning import Problem, plan
+from kernels.plans.configurations import TunedRow
+from kernels.plans.planning import plan
+from kernels.plans.problems import Problem
 from kernels.plans.types import Configuration, LaunchPlan, Target
 from kernels.products import gemm_launch
+from kernels.records import QKV
 
 FAMILY_BY_OPERATOR: dict[str, FamilyOfCases] = {
     "attention_fwd": FORWARD,
@@ -33,7 +35,7 @@ FAMILY_BY_OPERATOR: dict[str, FamilyOfCases] = {
 WARM_CALLS, TIMED_CALLS = 5, 15
 
 
-def prepare(row: Row, problem: Any, inputs: Inputs, plans: tuple[LaunchPlan, ...]) -> tuple[Prepared, slice]:
+def prepare(row: TunedRow, problem: Any, inputs: Inputs, plans: tuple[LaunchPlan, ...]) -> tuple[Prepared, slice]:
     """The operator with the row's launches replaced; which of its outputs, and of the launches, the row is about.
 
     Of a backward the other launches are those of the table: all of it runs, the row's launch alone is timed.
@@ -44,8 +46,7 @@ def prepare(row: Row, problem: Any, inputs: Inputs, plans: tuple[LaunchPlan, ...
             launch, out, _ = forward_launch(q, k, v, options_of(problem), plans[0])
             return own((launch,), (out,)), slice(0, 1)
         case "attention_decode":
-            q, k, v = inputs
-            launches, out, _ = decode_launches(q, (k, v), Cache(problem.lengths), AttentionOptions(), plans)
+            launches, out, _ = decode_launches(QKV(*inputs), Cache(problem.lengths), AttentionOptions(), plans)
             return own(launches, (out,)), slice(0, 2)
         case "gemm":
             a, b = inputs
@@ -63,15 +64,15 @@ def prepare(row: Row, problem: Any, inputs: Inputs, plans: tuple[LaunchPlan, ...
     return own(all_three, tuple(results), (out, lse, no_gradient)), slice(place, place + 1)
 
 
-class Trials:
+class TunerTrials:
     """Inputs and references are made once for a row."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.stopwatch = CudaStopwatch()
-        self.held: tuple[Row, Problem, Inputs, tuple[Tensor, ...]] | None = None
+        self.held: tuple[TunedRow, Problem, Inputs, tuple[Tensor, ...]] | None = None
 
-    def __call__(self, row: Row, cut: Configuration) -> Trial:
+    def __call__(self, row: TunedRow, cut: Configuration) -> Trial:
         problem, inputs, expected = self.hold(row)
         family = FAMILY_BY_OPERATOR[row.operator]
         prepared, timed = prepare(row, problem, inputs, plan_with(row, problem, self.target, cut))
@@ -93,7 +94,7 @@ class Trials:
         compiled._init_handles()
         return Trial(median(later() for later in laters), compiled.n_regs, compiled.n_spills)
 
-    def hold(self, row: Row) -> tuple[Problem, Inputs, tuple[Tensor, ...]]:
+    def hold(self, row: TunedRow) -> tuple[Problem, Inputs, tuple[Tensor, ...]]:
         if self.held is None or self.held[0] != row:
             self.held = None
             torch.cuda.empty_cache()

@@ -41,12 +41,12 @@ def main(arguments: list[str]) -> int:
     if not is_there:
         return refuse("this machine has no GPU that torch can use, so there is nothing to tune; --list shows what "
                       "would be tried")  # fmt: skip
-    from kernels.bench.trials import Trials
+    from kernels.bench.trials import TunerTrials
     from kernels.launching import target_of_device
 
     target, started = target_of_device(0), time.monotonic()
     choices = tune(
-        rows_to_tune(target.architecture, tuple(read.operators)), target, Trials(target),
+        rows_to_tune(target.architecture, tuple(read.operators)), target, TunerTrials(target),
         lambda: time.monotonic() - started >= read.budget, tell,
     )  # fmt: skip
     return write(choices, Path(configurations.__file__), read.out)

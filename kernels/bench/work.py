@@ -6,21 +6,10 @@ count each element that exists once, read or written. Both are the same for ever
 
 from dataclasses import replace
 
+from kernels.plans import problems
 from kernels.plans.attention import Band, attention_unique_bytes, count_visible
-from kernels.plans.planning import Problem, plan
-from kernels.plans.problems import (
-    AttentionProblem,
-    BlockSparseProblem,
-    DecodeProblem,
-    DeltaRuleProblem,
-    GemmProblem,
-    LinearAttentionProblem,
-    RationalProblem,
-    RecurrentAttentionProblem,
-    RowProblem,
-    StreamProblem,
-    UnfusedAttentionProblem,
-)
+from kernels.plans.planning import plan
+from kernels.plans.problems import Problem
 from kernels.plans.types import ITEM_BYTES, TARGETS, ceil_div
 
 LINEAR_CHUNK = 64  # the chunk for which published counts of gated linear attention are made
@@ -31,22 +20,22 @@ SMALL_HEADS = 2
 def count_flops(problem: Problem, is_backward: bool = False) -> int:
     """Operations of the mathematics, a multiply-add counted as two."""
     match problem:
-        case AttentionProblem():
+        case problems.AttentionProblem():
             return attention_flops(problem) * (5 if is_backward else 2) // 2
-        case UnfusedAttentionProblem():
+        case problems.UnfusedAttentionProblem():
             return attention_flops(problem.attention)
-        case DecodeProblem():
+        case problems.DecodeProblem():
             # All queries see all keys but for a few of the last; the band matters only with windows.
             pairs = problem.rows * sum(problem.lengths) * problem.kv_heads
             return 2 * pairs * (problem.head_size + problem.value_size)
-        case LinearAttentionProblem():
+        case problems.LinearAttentionProblem():
             within = LINEAR_CHUNK * (problem.key_size + problem.value_size)
             through = 4 * problem.key_size * problem.value_size
             return problem.batch * problem.heads * problem.length * (within + through)
     return sum(launch.useful_flops for launch in plan(problem, TARGETS["h100"]))
 
 
-def attention_flops(problem: AttentionProblem) -> int:
+def attention_flops(problem: problems.AttentionProblem) -> int:
     pairs = sum(
         count_visible(0, queries - 1, Band(keys - queries, problem.left, problem.right, keys))
         for queries, keys in problem.segments
@@ -57,18 +46,18 @@ def attention_flops(problem: AttentionProblem) -> int:
 def count_bytes(problem: Problem, is_backward: bool = False) -> int:
     """Bytes of distinct elements read and written."""
     match problem:
-        case AttentionProblem():
+        case problems.AttentionProblem():
             # Backward: Q, K, V, O, dO and log-sum-exp in, dQ, dK, dV out.
             return attention_unique_bytes(problem) * (2 if is_backward else 1)
-        case UnfusedAttentionProblem():
+        case problems.UnfusedAttentionProblem():
             return attention_unique_bytes(problem.attention)
-        case DecodeProblem():
+        case problems.DecodeProblem():
             sizes = (problem.head_size + problem.value_size) * ITEM_BYTES[problem.dtype]
             return (sum(problem.lengths) + len(problem.lengths) * problem.rows) * problem.kv_heads * sizes
-        case DeltaRuleProblem():
+        case problems.DeltaRuleProblem():
             sizes = 2 * (problem.key_size + problem.value_size) * ITEM_BYTES[problem.dtype]
             return problem.batch * problem.heads * problem.length * (sizes + 8)
-        case LinearAttentionProblem():
+        case problems.LinearAttentionProblem():
             sizes = 2 * (problem.key_size + problem.value_size) * ITEM_BYTES[problem.dtype]
             gate = 4 * (problem.key_size if problem.is_gate_per_channel else 1)
             return problem.batch * problem.heads * problem.length * (sizes + gate)
@@ -78,7 +67,7 @@ def count_bytes(problem: Problem, is_backward: bool = False) -> int:
 def reduce_problem(problem: Problem) -> Problem:
     """A problem with the same options, groups and divisibility, small enough for fp64 and for the interpreter."""
     match problem:
-        case AttentionProblem():
+        case problems.AttentionProblem():
             heads, kv_heads = few_heads(problem)
             lengths = tuple((scaled_length(queries), scaled_length(keys)) for queries, keys in problem.lengths)
             queries = sum(q for q, _ in lengths) or min(problem.queries, SMALL_LENGTH)
@@ -86,35 +75,35 @@ def reduce_problem(problem: Problem) -> Problem:
             return replace(
                 problem, batch=1, heads=heads, kv_heads=kv_heads, queries=queries, keys=keys, lengths=lengths
             )
-        case UnfusedAttentionProblem():
+        case problems.UnfusedAttentionProblem():
             small = reduce_problem(problem.attention)
-            assert isinstance(small, AttentionProblem)
+            assert isinstance(small, problems.AttentionProblem)
             return replace(problem, attention=small)
-        case DecodeProblem():
+        case problems.DecodeProblem():
             heads, kv_heads = few_heads(problem)
             few = (SMALL_LENGTH, SMALL_LENGTH - 55)[: len(problem.lengths)]
             return replace(problem, heads=heads, kv_heads=kv_heads, lengths=few)
-        case GemmProblem():
+        case problems.GemmProblem():
             rows, columns, depth = (min(size, 192) for size in (problem.rows, problem.columns, problem.depth))
             return replace(problem, rows=rows, columns=columns, depth=depth, batch=1)
-        case StreamProblem():
+        case problems.StreamProblem():
             return replace(problem, size=min(problem.size, 5000), repeats=min(problem.repeats, 8))
-        case RowProblem():
+        case problems.RowProblem():
             return replace(problem, rows=min(problem.rows, 6))
-        case RationalProblem():
+        case problems.RationalProblem():
             return replace(problem, rows=min(problem.rows, 130))
-        case BlockSparseProblem():
+        case problems.BlockSparseProblem():
             blocks = SMALL_LENGTH // problem.block_size
             share = problem.counts[0] * problem.block_size / problem.keys
             heads, kv_heads = few_heads(problem)
             counts = (max(1, round(share * blocks)),) * (heads * blocks)
-            return BlockSparseProblem(
+            return problems.BlockSparseProblem(
                 1, heads, kv_heads, SMALL_LENGTH, SMALL_LENGTH, problem.head_size, problem.dtype, problem.block_size,
                 problem.is_causal, counts,
             )  # fmt: skip
-        case RecurrentAttentionProblem():
+        case problems.RecurrentAttentionProblem():
             return replace(problem, batch=1, heads=SMALL_HEADS, length=min(problem.length, SMALL_LENGTH // 8))
-        case LinearAttentionProblem() | DeltaRuleProblem():
+        case problems.LinearAttentionProblem() | problems.DeltaRuleProblem():
             return replace(problem, batch=1, heads=SMALL_HEADS, length=min(problem.length, SMALL_LENGTH // 2))
 
 
@@ -123,7 +112,9 @@ def scaled_length(length: int) -> int:
     return ceil_div(length * 24, 1024)
 
 
-def few_heads(problem: AttentionProblem | DecodeProblem | BlockSparseProblem) -> tuple[int, int]:
+def few_heads(
+    problem: problems.AttentionProblem | problems.DecodeProblem | problems.BlockSparseProblem,
+) -> tuple[int, int]:
     """One key-value head and its group, or two heads where each has its own: (heads, key-value heads)."""
     group = problem.heads // problem.kv_heads
     return (SMALL_HEADS, SMALL_HEADS) if group == 1 else (group, 1)

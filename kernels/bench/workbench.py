@@ -27,8 +27,7 @@ from kernels.bench.contenders import (
 )
 from kernels.bench.schema import WRONG, Absence, LaunchRecord, Machine, Method, NumericError
 from kernels.bench.stopwatch import GRAPH_BELOW_S, Call, Later, Stopwatch
-from kernels.plans.planning import Problem
-from kernels.plans.problems import UnfusedAttentionProblem
+from kernels.plans.problems import Problem, UnfusedAttentionProblem
 
 FAMILIES: dict[str, FamilyOfCases] = {
     "attention_fwd": attention_cases.FORWARD,

@@ -276,6 +276,23 @@ def plan_delta(problem: AttentionProblem, target: Target, cut: Configuration) ->
     )
 
 
+class TileWalks(NamedTuple):
+    """Of one head: the tile of each (sequence, block), and these in order; heads that are walked so."""
+
+    tiles: list[Tile]
+    table: list[tuple[int, int]]
+    heads: int
+    useful_flops: int
+
+
+class TileWalk(NamedTuple):
+    """What one tile does as it walks the other side; steps, and how many of these evaluate the mask."""
+
+    work: Work
+    steps: int
+    masked: int
+
+
 def plan_key_gradients(problem: AttentionProblem, target: Target, cut: Configuration) -> LaunchPlan:
     """Each tile of keys walks the queries that see it, of every query head of its group."""
     widths = widths_of(problem)
@@ -300,7 +317,7 @@ def plan_key_gradients(problem: AttentionProblem, target: Target, cut: Configura
             tiles.append(Tile(scaled, 1, steps * group, masked * group, 1 - visible / points if points else 0.0))
             table.append((sequence, block))
             useful += 4 * problem.heads * visible * (problem.head_size + problem.value_size)
-    return backward_plan("attention_bwd_dkv", problem, target, cut, (tiles, table, problem.kv_heads, useful))
+    return backward_plan("attention_bwd_dkv", problem, target, cut, TileWalks(tiles, table, problem.kv_heads, useful))
 
 
 def plan_query_gradients(problem: AttentionProblem, target: Target, cut: Configuration) -> LaunchPlan:
@@ -322,10 +339,10 @@ def plan_query_gradients(problem: AttentionProblem, target: Target, cut: Configu
             tiles.append(Tile(full, 1, steps, masked, 1 - visible / points if points else 0.0))
             table.append((sequence, block))
             useful += problem.heads * visible * 2 * problem.head_size
-    return backward_plan("attention_bwd_dq", problem, target, cut, (tiles, table, problem.heads, useful))
+    return backward_plan("attention_bwd_dq", problem, target, cut, TileWalks(tiles, table, problem.heads, useful))
 
 
-def backward_work(rows: tuple[int, int], band: Band, cut: Configuration, widths: Widths) -> tuple[Work, int, int]:
+def backward_work(rows: tuple[int, int], band: Band, cut: Configuration, widths: Widths) -> TileWalk:
     """Bytes and element-wise operations of one walk; the caller adds the products and what it writes."""
     ranges = ranges_of(*rows, band, cut.block_n)
     steps, masked = count_steps(ranges, cut.block_n)
@@ -337,7 +354,7 @@ def backward_work(rows: tuple[int, int], band: Band, cut: Configuration, widths:
         exp_count=points,
         fp32_count=points * 6,  # scale and subtract, dP - delta, product, two conversions, select
     )
-    return work, steps, masked
+    return TileWalk(work, steps, masked)
 
 
 def backward_plan(
@@ -345,9 +362,9 @@ def backward_plan(
     problem: AttentionProblem,
     target: Target,
     cut: Configuration,
-    parts: tuple[list[Tile], list[tuple[int, int]], int, int],
+    walks: TileWalks,
 ) -> LaunchPlan:
-    tiles, table, heads, useful_flops = parts
+    tiles, table, heads, useful_flops = walks
     widths = widths_of(problem)
     ordered = [
         replace(tile, reuse_key=sequence * heads + head)

@@ -8,6 +8,7 @@ merge launch combines the spans of a head. Any cut gives the same result up to r
 """
 
 from itertools import groupby
+from typing import NamedTuple
 
 from kernels.plans.attention import merge_runs
 from kernels.plans.configurations import configuration_of
@@ -24,7 +25,26 @@ from kernels.plans.types import (
     total_work,
 )
 
-Span = tuple[int, int, int, int, int]  # program, sequence, key-value head, first key, last key
+
+class DecodeLine(NamedTuple):
+    """Key tiles first..last of one sequence and key-value head."""
+
+    sequence: int
+    head: int
+    first: int
+    last: int
+
+
+class CacheSpan(NamedTuple):
+    """Keys first_key..last_key of one sequence and key-value head, for one program; a row of the table."""
+
+    program: int
+    sequence: int
+    head: int
+    first_key: int
+    last_key: int
+
+
 MERGE_SPANS = 16  # spans that the merge holds at a time
 
 
@@ -39,13 +59,13 @@ def last_visible_key(problem: DecodeProblem, length: int) -> int:
     return length if problem.right < 0 else max(0, min(length, length + problem.right))
 
 
-def iter_lines(problem: DecodeProblem, block: int) -> list[tuple[int, int, int, int]]:
-    """(sequence, head, first tile, last tile) of the key tiles of each (sequence, head)."""
-    lines = []
+def iter_lines(problem: DecodeProblem, block: int) -> list[DecodeLine]:
+    """In the order of sequence and head."""
+    lines: list[DecodeLine] = []
     for sequence, length in enumerate(problem.lengths):
         first = first_visible_key(problem, length) // block
         last = ceil_div(last_visible_key(problem, length), block)
-        lines += [(sequence, head, first, max(last, first)) for head in range(problem.kv_heads)]
+        lines += [DecodeLine(sequence, head, first, max(last, first)) for head in range(problem.kv_heads)]
     return lines
 
 
@@ -56,35 +76,36 @@ def choose_splits(problem: DecodeProblem, target: Target, block: int) -> int:
     return max(1, min(ceil_div(2 * target.sm_count, max(1, pairs)), longest // 2, 128))
 
 
-def split_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[Span, ...]:
+def split_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[CacheSpan, ...]:
     splits = problem.splits or choose_splits(problem, target, block)
-    spans: list[Span] = []
-    for sequence, head, first, last in iter_lines(problem, block):
-        length = problem.lengths[sequence]
-        per_split = ceil_div(max(1, last - first), splits)
-        for start in range(first, max(last, first + 1), per_split):
-            end = min(start + per_split, last) * block
-            spans.append((len(spans), sequence, head, start * block, min(end, length)))
+    spans: list[CacheSpan] = []
+    for line in iter_lines(problem, block):
+        length = problem.lengths[line.sequence]
+        per_split = ceil_div(max(1, line.last - line.first), splits)
+        for start in range(line.first, max(line.last, line.first + 1), per_split):
+            end = min(start + per_split, line.last) * block
+            spans.append(CacheSpan(len(spans), line.sequence, line.head, start * block, min(end, length)))
     return tuple(spans)
 
 
-def stream_k_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[Span, ...]:
+def stream_k_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[CacheSpan, ...]:
     lines = iter_lines(problem, block)
-    total = sum(last - first for _, _, first, last in lines)
+    total = sum(line.last - line.first for line in lines)
     programs = max(1, min(problem.splits or 2 * target.sm_count, total))
-    spans: list[Span] = []
+    spans: list[CacheSpan] = []
     position = 0  # key tiles before the current one, over all lines
-    for sequence, head, first, last in lines:
-        length = problem.lengths[sequence]
-        start = first
-        if start == last:  # nothing to read: an empty span still states that the result is zero
-            spans.append((spans[-1][0] if spans else 0, sequence, head, start * block, start * block))
-        while start < last:
+    for line in lines:
+        length = problem.lengths[line.sequence]
+        start = line.first
+        if start == line.last:  # nothing to read: an empty span still states that the result is zero
+            program = spans[-1].program if spans else 0
+            spans.append(CacheSpan(program, line.sequence, line.head, start * block, start * block))
+        while start < line.last:
             program = position * programs // total
             # The first position that belongs to the next program.
             boundary = ceil_div((program + 1) * total, programs)
-            end = min(last, start + boundary - position)
-            spans.append((program, sequence, head, start * block, min(end * block, length)))
+            end = min(line.last, start + boundary - position)
+            spans.append(CacheSpan(program, line.sequence, line.head, start * block, min(end * block, length)))
             position += end - start
             start = end
     return tuple(spans)
@@ -138,11 +159,11 @@ def plan_decode(
     spans = cutter(problem, target, cut.block_n)
     item = ITEM_BYTES[problem.dtype]
     sizes = problem.head_size + problem.value_size
-    keys = sum(last - first for _, _, _, first, last in spans)
+    keys = sum(span.last_key - span.first_key for span in spans)
     rows = len(problem.lengths) * problem.kv_heads * problem.rows
-    programs = [tuple(group) for _, group in groupby(spans, key=lambda span: span[0])]
+    programs = [tuple(group) for _, group in groupby(spans, key=lambda span: span.program)]
     tiles = [
-        join_tiles([span_tile(problem, cut, last - first) for _, _, _, first, last in group]) for group in programs
+        join_tiles([span_tile(problem, cut, span.last_key - span.first_key) for span in group]) for group in programs
     ]
     split = LaunchPlan(
         operator="attention_decode_split",
@@ -159,7 +180,7 @@ def plan_decode(
         is_streaming=True,
         table=spans,
     )  # fmt: skip
-    per_head = [len(tuple(group)) for _, group in groupby(spans, key=lambda span: span[1:3])]
+    per_head = [len(tuple(group)) for _, group in groupby(spans, key=lambda span: (span.sequence, span.head))]
     merge = LaunchPlan(
         operator="attention_decode_merge",
         grid=(problem.rows, len(per_head), 1),

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from kernels.plans.attention import plan_forward
 from kernels.plans.decode import plan_decode
 from kernels.plans.joint_backward import plan_joint_backward
-from kernels.plans.planning import Problem, plan
-from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem, StreamProblem
+from kernels.plans.planning import plan
+from kernels.plans.problems import AttentionProblem, DecodeProblem, GemmProblem, Problem, StreamProblem
 from kernels.plans.products import plan_gemm
 from kernels.plans.types import Architecture, Configuration, LaunchPlan, Target
 
@@ -21,7 +21,7 @@ HOPPER: tuple[Architecture, ...] = ("sm90",)
 AMPERE: tuple[Architecture, ...] = ("sm80",)
 
 
-class Row(NamedTuple):
+class Library(NamedTuple):
     """One way in which a library runs an operator; `head_size` is the largest for which it does."""
 
     implementations: tuple[str, ...]
@@ -59,28 +59,28 @@ TLX = "pull requests that state the schedule; tiles assumed as in the tutorial"
 
 TRITONS = ("triton-2024", "triton-tutorial", "triton-2025", "flex-attention")
 
-TABLE: tuple[Row, ...] = (
-    Row(("fa2", "sdpa-fa2"), "attention_fwd", ANY_MACHINE, 64, None, _warp_level(128, 128, 4), FA2),
-    Row(("fa2", "sdpa-fa2"), "attention_fwd", ANY_MACHINE, 128, None, _warp_level(128, 64, 4), FA2),
-    Row(("fa2", "sdpa-fa2"), "attention_fwd", HOPPER, 256, None, _warp_level(64, 64, 4), FA2),
-    Row(("fa2", "sdpa-fa2"), "attention_fwd", ANY_MACHINE, 256, None, _warp_level(128, 64, 8), FA2),
-    Row(("fa3",), "attention_fwd", HOPPER, 64, None, _ping_pong(192, 128), FA3),
-    Row(("fa3",), "attention_fwd", HOPPER, 128, False, _ping_pong(128, 176), FA3),
-    Row(("fa3",), "attention_fwd", HOPPER, 128, True, _ping_pong(128, 128), FA3),
-    Row(("fa3",), "attention_fwd", HOPPER, 256, None, _ping_pong(128, 80), FA3),
-    Row(("fa3-2026",), "attention_fwd", HOPPER, 128, False, _ping_pong(128, 176, True), FA3),
-    Row(("fa3-2026",), "attention_fwd", HOPPER, 128, True, _ping_pong(128, 128, True), FA3),
-    Row(("cudnn",), "attention_fwd", AMPERE, 64, None, _warp_level(128, 128, 4), CLOSED),
-    Row(("cudnn",), "attention_fwd", AMPERE, 128, None, _warp_level(128, 64, 4), CLOSED),
-    Row(TRITONS, "attention_fwd", AMPERE, 128, None, _looped(128, 64, 4, 2, 255), TUTORIAL),
-    Row(TRITONS, "attention_fwd", AMPERE, 256, None, _looped(128, 32, 8, 2, 255), TUTORIAL),
-    Row(("cudnn",), "attention_fwd", HOPPER, 64, None, _cooperative(128, 128), CLOSED),
-    Row(("cudnn",), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128), CLOSED),
-    Row(("cudnn",), "attention_fwd", HOPPER, 256, None, _ping_pong(128, 64), CLOSED),
-    Row(("triton-2024",), "attention_fwd", HOPPER, 64, None, _looped(128, 64, 4, 3, 255), TUTORIAL),
-    Row(("triton-2024",), "attention_fwd", HOPPER, 128, None, _looped(128, 64, 8, 3, 255), TUTORIAL),
-    Row(("triton-2024",), "attention_fwd", HOPPER, 256, None, _looped(128, 32, 8, 3, 255), TUTORIAL),
-    Row(
+TABLE: tuple[Library, ...] = (
+    Library(("fa2", "sdpa-fa2"), "attention_fwd", ANY_MACHINE, 64, None, _warp_level(128, 128, 4), FA2),
+    Library(("fa2", "sdpa-fa2"), "attention_fwd", ANY_MACHINE, 128, None, _warp_level(128, 64, 4), FA2),
+    Library(("fa2", "sdpa-fa2"), "attention_fwd", HOPPER, 256, None, _warp_level(64, 64, 4), FA2),
+    Library(("fa2", "sdpa-fa2"), "attention_fwd", ANY_MACHINE, 256, None, _warp_level(128, 64, 8), FA2),
+    Library(("fa3",), "attention_fwd", HOPPER, 64, None, _ping_pong(192, 128), FA3),
+    Library(("fa3",), "attention_fwd", HOPPER, 128, False, _ping_pong(128, 176), FA3),
+    Library(("fa3",), "attention_fwd", HOPPER, 128, True, _ping_pong(128, 128), FA3),
+    Library(("fa3",), "attention_fwd", HOPPER, 256, None, _ping_pong(128, 80), FA3),
+    Library(("fa3-2026",), "attention_fwd", HOPPER, 128, False, _ping_pong(128, 176, True), FA3),
+    Library(("fa3-2026",), "attention_fwd", HOPPER, 128, True, _ping_pong(128, 128, True), FA3),
+    Library(("cudnn",), "attention_fwd", AMPERE, 64, None, _warp_level(128, 128, 4), CLOSED),
+    Library(("cudnn",), "attention_fwd", AMPERE, 128, None, _warp_level(128, 64, 4), CLOSED),
+    Library(TRITONS, "attention_fwd", AMPERE, 128, None, _looped(128, 64, 4, 2, 255), TUTORIAL),
+    Library(TRITONS, "attention_fwd", AMPERE, 256, None, _looped(128, 32, 8, 2, 255), TUTORIAL),
+    Library(("cudnn",), "attention_fwd", HOPPER, 64, None, _cooperative(128, 128), CLOSED),
+    Library(("cudnn",), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128), CLOSED),
+    Library(("cudnn",), "attention_fwd", HOPPER, 256, None, _ping_pong(128, 64), CLOSED),
+    Library(("triton-2024",), "attention_fwd", HOPPER, 64, None, _looped(128, 64, 4, 3, 255), TUTORIAL),
+    Library(("triton-2024",), "attention_fwd", HOPPER, 128, None, _looped(128, 64, 8, 3, 255), TUTORIAL),
+    Library(("triton-2024",), "attention_fwd", HOPPER, 256, None, _looped(128, 32, 8, 3, 255), TUTORIAL),
+    Library(
         ("triton-tutorial", "triton-2025", "flex-attention"),
         "attention_fwd",
         HOPPER,
@@ -89,19 +89,21 @@ TABLE: tuple[Row, ...] = (
         _looped(128, 128, 8, 2, 255),
         TUTORIAL_2025,
     ),
-    Row(TRITONS[1:], "attention_fwd", HOPPER, 256, None, _looped(128, 64, 8, 2, 255), TUTORIAL_2025),
-    Row(("tlx-cooperative",), "attention_fwd", HOPPER, 128, None, _cooperative(128, 128), TLX),
-    Row(("tlx-pipelined", "tlx-ping-pong"), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128), TLX),
-    Row(("tlx-ping-pong-persistent", "tlx-2026"), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128, True), TLX),
-    Row(("fa2",), "attention_bwd", ANY_MACHINE, 64, None, _warp_level(128, 128, 8), FA2),
-    Row(("fa2",), "attention_bwd", ANY_MACHINE, 128, None, _warp_level(128, 64, 8), FA2),
-    Row(("fa2",), "attention_bwd", ANY_MACHINE, 256, None, _warp_level(64, 64, 8), FA2),
-    Row(("fa3",), "attention_bwd", HOPPER, 64, None, _cooperative(128, 128), FA3),
-    Row(("fa3",), "attention_bwd", HOPPER, 128, None, _cooperative(128, 64), FA3),
-    Row(("fa3",), "attention_bwd", HOPPER, 256, None, _cooperative(64, 64), FA3),
-    Row(("cudnn", "tlx-2026"), "attention_bwd", HOPPER, 128, None, _cooperative(128, 64), "assumed"),
-    Row(("cudnn", "tlx-2026"), "attention_bwd", HOPPER, 256, None, _cooperative(64, 64), "assumed"),
-    Row(
+    Library(TRITONS[1:], "attention_fwd", HOPPER, 256, None, _looped(128, 64, 8, 2, 255), TUTORIAL_2025),
+    Library(("tlx-cooperative",), "attention_fwd", HOPPER, 128, None, _cooperative(128, 128), TLX),
+    Library(("tlx-pipelined", "tlx-ping-pong"), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128), TLX),
+    Library(
+        ("tlx-ping-pong-persistent", "tlx-2026"), "attention_fwd", HOPPER, 128, None, _ping_pong(128, 128, True), TLX
+    ),
+    Library(("fa2",), "attention_bwd", ANY_MACHINE, 64, None, _warp_level(128, 128, 8), FA2),
+    Library(("fa2",), "attention_bwd", ANY_MACHINE, 128, None, _warp_level(128, 64, 8), FA2),
+    Library(("fa2",), "attention_bwd", ANY_MACHINE, 256, None, _warp_level(64, 64, 8), FA2),
+    Library(("fa3",), "attention_bwd", HOPPER, 64, None, _cooperative(128, 128), FA3),
+    Library(("fa3",), "attention_bwd", HOPPER, 128, None, _cooperative(128, 64), FA3),
+    Library(("fa3",), "attention_bwd", HOPPER, 256, None, _cooperative(64, 64), FA3),
+    Library(("cudnn", "tlx-2026"), "attention_bwd", HOPPER, 128, None, _cooperative(128, 64), "assumed"),
+    Library(("cudnn", "tlx-2026"), "attention_bwd", HOPPER, 256, None, _cooperative(64, 64), "assumed"),
+    Library(
         ("fa3",),
         "attention_decode",
         HOPPER,
@@ -110,7 +112,7 @@ TABLE: tuple[Row, ...] = (
         Configuration(64, 128, 0, 4, 2, True, True, 168),
         f"{FA3}; split-KV",
     ),
-    Row(
+    Library(
         ("library",),
         "gemm",
         HOPPER,
@@ -119,7 +121,7 @@ TABLE: tuple[Row, ...] = (
         Configuration(128, 256, 64, 4, 4, True, True, 168, cluster=2),
         "assumed: the largest tile of CUTLASS, pairs of CTAs",
     ),
-    Row(("library",), "gemm", ANY_MACHINE, 1, None, Configuration(128, 256, 32, 8, 3), "assumed: as CUTLASS"),
+    Library(("library",), "gemm", ANY_MACHINE, 1, None, Configuration(128, 256, 32, 8, 3), "assumed: as CUTLASS"),
 )
 
 STREAMS_AS_OURS = ("library",)  # a copy is a copy
@@ -135,24 +137,25 @@ def plan_as(
         return plan(problem, target, is_backward)
     match problem:
         case GemmProblem():
-            return (plan_gemm(problem, target, published_configuration(implementation, "gemm", target, (1, False))),)
+            return (plan_gemm(problem, target, published_configuration(implementation, "gemm", target)),)
         case StreamProblem() if implementation in STREAMS_AS_OURS:
             return plan(problem, target)
         case AttentionProblem():
             is_masked = problem.left >= 0 or problem.right >= 0
             size = max(problem.head_size, problem.value_size)
             operator = "attention_bwd" if is_backward else "attention_fwd"
-            cut = published_configuration(implementation, operator, target, (size, is_masked))
+            cut = published_configuration(implementation, operator, target, size, is_masked)
             return plan_joint_backward(problem, target, cut) if is_backward else (plan_forward(problem, target, cut),)
         case DecodeProblem():
-            cut = published_configuration(implementation, "attention_decode", target, (problem.head_size, False))
+            cut = published_configuration(implementation, "attention_decode", target, problem.head_size)
             return plan_decode(problem, target, cut)
     raise ValueError(f"the table has no implementation '{implementation}' of a {type(problem).__name__}")
 
 
-def published_configuration(implementation: str, operator: str, target: Target, key: tuple[int, bool]) -> Configuration:
-    """The first row that fits; `key` is head size and whether there is a mask."""
-    head_size, is_masked = key
+def published_configuration(
+    implementation: str, operator: str, target: Target, head_size: int = 1, is_masked: bool = False
+) -> Configuration:
+    """The first row that fits."""
     for row in TABLE:
         if (
             implementation in row.implementations

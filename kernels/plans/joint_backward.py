@@ -61,10 +61,9 @@ def step_operand_bytes(cut: Configuration, target: Target, widths: Widths) -> in
 
 
 def gradient_tile(
-    rows: tuple[int, int], band: Band, problem: AttentionProblem, part: tuple[Configuration, int]
+    rows: tuple[int, int], band: Band, problem: AttentionProblem, cut: Configuration, operand_bytes: int
 ) -> Tile:
-    """The tile of keys rows[0]..rows[1] (inclusive), of all query heads of its group."""
-    cut, operand_bytes = part
+    """The tile of keys rows[0]..rows[1] (inclusive), of all query heads of its group; operand bytes of a step."""
     widths = widths_of(problem)
     group = problem.heads // problem.kv_heads
     work, steps, masked = backward_work(rows, band, cut, widths)
@@ -93,7 +92,7 @@ def plan_gradients(problem: AttentionProblem, target: Target, cut: Configuration
         band = Band(queries - keys, problem.right, problem.left, queries)
         blocks = [
             gradient_tile(
-                (block * cut.block_m, min(keys, (block + 1) * cut.block_m) - 1), band, problem, (cut, operand_bytes)
+                (block * cut.block_m, min(keys, (block + 1) * cut.block_m) - 1), band, problem, cut, operand_bytes
             )
             for block in range(ceil_div(keys, cut.block_m))
         ]

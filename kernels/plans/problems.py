@@ -230,3 +230,18 @@ class DeltaRuleProblem:
     key_size: int
     value_size: int
     dtype: Dtype
+
+
+Problem = (
+    AttentionProblem
+    | UnfusedAttentionProblem
+    | DecodeProblem
+    | GemmProblem
+    | StreamProblem
+    | RowProblem
+    | RationalProblem
+    | BlockSparseProblem
+    | LinearAttentionProblem
+    | RecurrentAttentionProblem
+    | DeltaRuleProblem
+)

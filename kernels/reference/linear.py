@@ -20,8 +20,9 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, *, epsilon: float = 1e-6) 
 
 
 def full_gate(gate: Tensor, q: Tensor) -> Tensor:
-    """Log gates [B, H, T] (one per head) or [B, H, T, D] (one per key channel), as the latter."""
-    wide = widen(gate)
+    """Log gates [B, H, T] (one per head) or [B, H, T, D] (one per key channel), as the latter, in the precision of
+    q's sums."""
+    wide = gate.to(widen(q).dtype)
     return wide[..., None].expand(*gate.shape, q.shape[-1]) if gate.dim() == 3 else wide
 
 
@@ -30,7 +31,7 @@ def gated_linear_attention(
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, T, Dv] and final state [B, H, D, Dv], token by token; the scale is folded into q."""
     wide_q, wide_k, wide_v, wide_g = widen(q), widen(k), widen(v), full_gate(gate, q)
-    held = wide_q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3]) if state is None else widen(state)
+    held = wide_q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3]) if state is None else state.to(wide_q.dtype)
     outputs = []
     for t in range(q.shape[2]):
         held = torch.exp(wide_g[:, :, t])[..., None] * held + wide_k[:, :, t, :, None] * wide_v[:, :, t, None]
@@ -48,8 +49,14 @@ def gated_delta_rule(
     holds under a key is replaced, not added to: H' = exp(g) H, H = H' + k^T beta (v - k H') (Yang et al., arXiv
     2412.06464).
     """
-    wide_q, wide_k, wide_v, wide_g, beta = widen(q), widen(k), widen(v), full_gate(gates[0], q), widen(gates[1])
-    held = wide_q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3]) if state is None else widen(state)
+    wide_q, wide_k, wide_v, wide_g, beta = (
+        widen(q),
+        widen(k),
+        widen(v),
+        full_gate(gates[0], q),
+        gates[1].to(widen(q).dtype),
+    )
+    held = wide_q.new_zeros(*q.shape[:2], q.shape[3], v.shape[3]) if state is None else state.to(wide_q.dtype)
     outputs = []
     for t in range(q.shape[2]):
         held = torch.exp(wide_g[:, :, t])[..., None] * held

@@ -22,10 +22,8 @@ def powers(x: Tensor, count: int) -> Tensor:
 def group_rational(x: Tensor, numerator: Tensor, denominator: Tensor) -> Tensor:
     """y of x [rows, columns], numerator [groups, 6], denominator [groups, 4]."""
     grouped = widen(x).unflatten(-1, (numerator.shape[0], -1))  # [rows, groups, width]
-    above = torch.einsum("rgwi,gi->rgw", powers(grouped, 6), widen(numerator).to(grouped.dtype))
-    below = 1 + torch.einsum(
-        "rgwi,gi->rgw", powers(grouped.abs(), 5)[..., 1:], widen(denominator).to(grouped.dtype).abs()
-    )
+    above = torch.einsum("rgwi,gi->rgw", powers(grouped, 6), numerator.to(grouped.dtype))
+    below = 1 + torch.einsum("rgwi,gi->rgw", powers(grouped.abs(), 5)[..., 1:], denominator.to(grouped.dtype).abs())
     return (above / below).flatten(-2).to(x.dtype)
 
 
@@ -34,8 +32,8 @@ def group_rational_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dX, dNumerator, dDenominator, by the closed formulas."""
     groups = numerator.shape[0]
-    grouped, wide_grad = widen(x).unflatten(-1, (groups, -1)), widen(gradient).unflatten(-1, (groups, -1))
-    a, c = widen(numerator).to(grouped.dtype), widen(denominator).to(grouped.dtype)
+    grouped, wide_grad = widen(x).unflatten(-1, (groups, -1)), gradient.to(widen(x).dtype).unflatten(-1, (groups, -1))
+    a, c = numerator.to(grouped.dtype), denominator.to(grouped.dtype)
     x_powers, abs_powers = powers(grouped, 6), powers(grouped.abs(), 5)
     above = torch.einsum("rgwi,gi->rgw", x_powers, a)
     below = 1 + torch.einsum("rgwi,gi->rgw", abs_powers[..., 1:], c.abs())

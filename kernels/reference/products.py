@@ -24,5 +24,5 @@ def gemm(a: Tensor, b: Tensor, bias: Tensor | None = None, activation: str = "no
     """activation(a b + bias) of a [..., M, K], b [..., K, N], bias [N]."""
     product = widen(a) @ widen(b)
     if bias is not None:
-        product = product + widen(bias)
+        product = product + bias.to(product.dtype)
     return apply_activation(product, activation).to(a.dtype)

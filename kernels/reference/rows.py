@@ -18,13 +18,13 @@ def layernorm(x: Tensor, weight: Tensor, bias: Tensor, *, epsilon: float = 1e-5)
     wide = widen(x)
     centred = wide - wide.mean(-1, keepdim=True)
     scaled = centred * torch.rsqrt((centred * centred).mean(-1, keepdim=True) + epsilon)
-    return (scaled * widen(weight) + widen(bias)).to(x.dtype)
+    return (scaled * weight.to(wide.dtype) + bias.to(wide.dtype)).to(x.dtype)
 
 
 def rmsnorm(x: Tensor, weight: Tensor, *, epsilon: float = 1e-5) -> Tensor:
     """x / sqrt(mean(x^2) + epsilon) * weight."""
     wide = widen(x)
-    return (wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + epsilon) * widen(weight)).to(x.dtype)
+    return (wide * torch.rsqrt((wide * wide).mean(-1, keepdim=True) + epsilon) * weight.to(wide.dtype)).to(x.dtype)
 
 
 def norm_backward(
@@ -35,11 +35,12 @@ def norm_backward(
     With x^ = (x - mean) / deviation and h = dY weight: dX = (h - mean(h) - x^ mean(h x^)) / deviation, without mean(h)
     where it is not centred.
     """
-    wide, grad = widen(x), widen(gradient)
+    wide = widen(x)
+    grad = gradient.to(wide.dtype)
     centred = wide - wide.mean(-1, keepdim=True) if is_centred else wide
     inverse = torch.rsqrt((centred * centred).mean(-1, keepdim=True) + epsilon)
     scaled = centred * inverse
-    h = grad * widen(weight)
+    h = grad * weight.to(wide.dtype)
     inner = h - scaled * (h * scaled).mean(-1, keepdim=True)
     if is_centred:
         inner = inner - h.mean(-1, keepdim=True)

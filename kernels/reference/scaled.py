@@ -124,10 +124,16 @@ def attend_decode(
         attend(q[b : b + 1], k[b : b + 1, :, :length], v[b : b + 1, :, :length], options)
         for b, length in enumerate(lengths)
     ]
+    if not parts:
+        return q.new_empty(*q.shape[:3], v.shape[3]), widen(q).new_empty(q.shape[:3])
     return torch.cat([out for out, _ in parts]), torch.cat([lse for _, lse in parts])
 
 
 def gather_pages(cache: Tensor, table: Tensor) -> Tensor:
-    """A paged cache [pages, page size, Hkv, D] as [B, Hkv, N, D], by the page table [B, pages of a sequence]."""
-    pages = cache[table.long()]  # [B, pages, page size, Hkv, D]
+    """A paged cache [pages, page size, Hkv, D] as [B, Hkv, N, D], by the page table [B, pages of a sequence]; an entry
+    of which there is no page gives page 0, as it stands where no key counts."""
+    if not cache.shape[0]:
+        return cache.new_zeros(table.shape[0], cache.shape[2], table.shape[1] * cache.shape[1], cache.shape[3])
+    is_there = (table >= 0) & (table < cache.shape[0])
+    pages = cache[torch.where(is_there, table.long(), 0)]  # [B, pages, page size, Hkv, D]
     return pages.flatten(1, 2).transpose(1, 2)

@@ -30,7 +30,7 @@ def attend_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, is_causal: bool
         row = torch.arange(queries, device=q.device)[:, None] + keys - queries
         mask = mask & (torch.arange(keys, device=q.device) <= row)
     logits = logits.masked_fill(~mask, float("-inf"))
-    lse = torch.logsumexp(logits, -1)
+    lse = torch.logsumexp(logits, -1) if keys else logits.new_full(logits.shape[:-1], float("-inf"))
     finite = lse.masked_fill(lse == float("-inf"), 0.0)
     out = torch.exp(logits - finite[..., None]) @ repeat_heads(widen(v), heads)
     return out.to(q.dtype), lse

@@ -8,15 +8,14 @@ because it can run beside other work. The rules are those of the tile-level engi
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil, prod
+from math import ceil, isfinite, prod
 
-from arch.rows import moved_bits
 from arch.types import Array
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.binding.nest import Pipeline, UnscheduledDesign
 from sim.binding.types import COMPUTE, LOAD, UNLOAD, Resource, Task, Use
-from sim.cycle.amounts import Way, ported_memories, tensors_of, ways_of
+from sim.cycle.amounts import Way, tensors_of, ways_of
 from sim.engine.columns import FlowColumn
 from sim.lower.chains import Touch
 
@@ -44,9 +43,8 @@ class TaskDemands:
                 self.resources.append(Resource(f"{array.name} {COLUMN_LINKS}", 1))
             if array.columns > 1:
                 self.resources.append(Resource(f"{array.name} {ROW_LINKS}", 1))
-        for name in ported_memories(machine):
-            memory = machine.memory(name)
-            self.resources.append(Resource(f"{name} ports", min(memory.ports, memory.banks)))
+        for name in self.design.machine.ported:
+            self.resources.append(Resource(f"{name} ports", self.design.machine.ports(name)))
         streamed: dict[str, float] = {}
         for leaf in self.group.leaves:
             self._add_leaf(leaf, streamed)
@@ -117,11 +115,9 @@ class TaskDemands:
 
     def _accesses(self, way: Way, fetches: int, words: int) -> int:
         """Rows read or written: whole rows, at least one for each tile; 0 where no port is counted."""
-        machine = self.design.experiment.architecture
         if self.resource(f"{way.memory} ports") is None:
             return 0
-        row_bits = moved_bits(machine.memory(way.memory).row_bits, machine.word_bits)
-        return max(fetches, ceil(words * machine.word_bits / row_bits))
+        return max(fetches, ceil(words / self.design.machine.row_words(way.memory)))
 
     def _add_compute(self, leaf: PlacedLeaf, slots: int, links: dict[str, int], rows: dict[str, int]) -> None:
         array = self.array(leaf)
@@ -206,18 +202,16 @@ class TaskDemands:
 
     def _add_transfers(self, streamed: dict[str, float]) -> None:
         """Rows that tiles move through ports besides what the tasks stream, and memories whose bandwidth bounds."""
-        machine, iterations = self.design.experiment.architecture, self.iterations()
+        machine, iterations = self.design.machine, self.iterations()
         for name, moved_bytes in self._moved_bytes():
-            memory = machine.memory(name)
-            words = moved_bytes / (machine.word_bits / 8) / iterations
+            words = moved_bytes / machine.word_bytes / iterations
             port = self.resource(f"{name} ports")
             if port is not None:
-                rows = max(0.0, words - streamed.get(name, 0.0)) * machine.word_bits
-                rows /= moved_bits(memory.row_bits, machine.word_bits)
+                rows = max(0.0, words - streamed.get(name, 0.0)) * machine.word_bytes / machine.row_bytes(name)
                 found = self.resources[port]
                 self.resources[port] = Resource(found.name, found.capacity, rows)
-            if memory.bandwidth_bits_per_s is not None:
-                cycles = words * machine.word_bits / memory.bandwidth_bits_per_s * machine.clock_hz
+            if isfinite(machine.bytes_per_s(name)):
+                cycles = words * machine.word_bytes / machine.bytes_per_s(name) * machine.clock_hz
                 self.resources.append(Resource(f"{name} bandwidth", 1, cycles, is_placed=False))
 
     def _moved_bytes(self) -> Iterator[tuple[str, float]]:

@@ -12,6 +12,7 @@ from math import prod
 
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
+from sim.cycle.amounts import MachineRates, ported_memories
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.columns import KeepColumn
@@ -54,6 +55,12 @@ class UnscheduledDesign:
     walk: Walk
     tables: Tables
     evaluation: Evaluation
+
+    @cached_property
+    def machine(self) -> MachineRates:
+        """Its numbers, as the tile-level engine reads them."""
+        architecture = self.experiment.architecture
+        return MachineRates(architecture, self.tables.machine, ported_memories(architecture), {}, {})
 
     @cached_property
     def keep_words(self) -> tuple[int, ...]:

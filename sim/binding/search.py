@@ -16,11 +16,13 @@ from math import ceil, gcd, prod
 import numpy as np
 
 from sim.binding.types import Bound, ModuloSchedule, Placement, TaskGraph
-from sim.engine.binding import columns as col
+from sim.engine.binding import records as rec
 from sim.engine.binding.cost import count_pieces, sum_words
-from sim.engine.binding.rows import floor_pieces
+from sim.engine.binding.grid import empty_board
+from sim.engine.binding.pieces import floor_pieces
 from sim.engine.binding.search import search
 from sim.engine.binding.time import cycle_interval, longest_paths
+from sim.engine.record import table
 
 LONGEST_INTERVAL = 1 << 16  # offsets are tried cycle by cycle
 MOST_STRIDE_CHOICES = 256
@@ -49,11 +51,7 @@ class SearchOptions:
 class _Tables:
     """The graph as the engine takes it; words in units of `unit`."""
 
-    tasks: np.ndarray
-    uses: np.ndarray
-    limits: np.ndarray
-    edges: np.ndarray
-    values: np.ndarray
+    graph: rec.Graph
     unit: int
     memories: tuple[str, ...]
 
@@ -73,10 +71,10 @@ def find_schedule(graph: TaskGraph, options: SearchOptions | None = None) -> Mod
     nodes, last = 0, lowest - 1
     for interval in intervals(lowest, min(highest, LONGEST_INTERVAL)):
         undecided += range(last + 1, interval)  # passed over
-        found, starts, is_decided, visited = find_any(tables, interval, options)
+        found, places, is_decided, visited = find_any(tables, interval, options)
         nodes, last = nodes + visited, interval
         if found:
-            return _best(graph, tables, (interval, starts), (bounds, undecided, nodes), options)
+            return _best(graph, tables, (interval, places), (bounds, undecided, nodes), options)
         if not is_decided:
             undecided.append(interval)
     reason = full_memory(tables, dict(graph.room_words), highest)
@@ -101,7 +99,7 @@ def bounds_of(graph: TaskGraph) -> tuple[Bound, ...]:
         if total > 0
     ]
     tables = tables_of(graph, SearchOptions(interleave=1))
-    cycles = cycle_interval(tables.tasks, tables.edges, 1, LONGEST_INTERVAL)
+    cycles = cycle_interval(tables.graph.tasks, tables.graph.edges, 1, LONGEST_INTERVAL)
     if cycles > LONGEST_INTERVAL:
         raise ValueError("the dependencies contradict each other: at no interval is every value made before it is read")
     found.append(Bound(int(cycles), "dependencies"))
@@ -115,107 +113,119 @@ def longest_interval(graph: TaskGraph, lowest: int) -> int:
 
 
 def tables_of(graph: TaskGraph, options: SearchOptions) -> _Tables:
-    """Tasks, uses, limits, dependencies and values as integers."""
-    tasks = [(t.slots, t.cycles, 1, options.interleave if t.slots > 1 else 1) for t in graph.tasks]
+    """Tasks, uses, dependencies, values and limits as integers."""
     placed = [i for i, resource in enumerate(graph.resources) if resource.is_placed]
-    uses = [
-        (i, placed.index(use.resource), use.amount, use.cycles)
-        for i, task in enumerate(graph.tasks)
-        for use in task.uses
-    ]
-    edges = [(d.producer, d.consumer, d.distance, d.latency, d.elements, d.shift) for d in graph.dependencies]
     room, unit = dict(graph.room_words), reduce(gcd, (value.words for value in graph.values), 0) or 1
     memories = tuple(dict.fromkeys(value.memory for value in graph.values))
-    values = [
-        (v, value.producer, r.task, r.distance, value.elements, int(value.from_start), value.latency)  # noqa: RUF005
-        + (value.words // unit, memories.index(value.memory))
-        for v, value in enumerate(graph.values)
-        for r in value.readers
-    ]
-    limits = np.full((2, max(len(placed), len(memories), 1)), col.UNLIMITED, np.int64)
-    limits[col.CAPACITY, : len(placed)] = [graph.resources[i].capacity for i in placed]
-    limits[col.ROOM, : len(memories)] = [room.get(m, col.UNLIMITED) // unit for m in memories]
-    return _Tables(
-        np.array(tasks, np.int64).reshape(-1, col.TASK_COLUMNS),
-        np.array(uses, np.int64).reshape(-1, col.USE_COLUMNS),
-        limits,
-        np.array(edges, np.int64).reshape(-1, col.EDGE_COLUMNS),
-        np.array(values, np.int64).reshape(-1, col.VALUE_COLUMNS),
-        unit,
-        memories,
+    rows = rec.Graph(
+        tasks=table(
+            rec.TaskRecord,
+            (rec.TaskRecord(t.slots, t.cycles, 1, options.interleave if t.slots > 1 else 1) for t in graph.tasks),
+        ),
+        uses=table(
+            rec.UseRecord,
+            (
+                rec.UseRecord(i, placed.index(use.resource), use.amount, use.cycles)
+                for i, task in enumerate(graph.tasks)
+                for use in task.uses
+            ),
+        ),
+        edges=table(
+            rec.EdgeRecord,
+            (
+                rec.EdgeRecord(d.producer, d.consumer, d.distance, d.latency, d.elements, d.shift)
+                for d in graph.dependencies
+            ),
+        ),
+        readings=table(rec.ReadingRecord, readings_of(graph, memories, unit)),
+        capacity=np.array([graph.resources[i].capacity for i in placed], np.int64),
+        room=np.array([room.get(memory, rec.UNLIMITED) // unit for memory in memories], np.int64),
     )
+    return _Tables(rows, unit, memories)
+
+
+def readings_of(graph: TaskGraph, memories: tuple[str, ...], unit: int) -> Iterator[rec.ReadingRecord]:
+    """Every value with each of its readers, words in units of `unit`."""
+    for number, value in enumerate(graph.values):
+        for reader in value.readers:
+            yield rec.ReadingRecord(
+                value=number,
+                maker=value.producer,
+                reader=reader.task,
+                distance=reader.distance,
+                pieces=value.elements,
+                from_start=int(value.from_start),
+                latency=value.latency,
+                words=value.words // unit,
+                memory=memories.index(value.memory),
+            )
 
 
 def task_orders(tables: _Tables) -> list[np.ndarray]:
     """Orders in which the search places tasks: streams or the bulkiest first; by dependencies; the other way round."""
-    tasks, edges = tables.tasks, tables.edges
-    busy = tasks[:, col.SLOTS] * tasks[:, col.CYCLES]
+    tasks, edges, readings = tables.graph.tasks, tables.graph.edges, tables.graph.readings
+    busy = tasks["slots"] * tasks["cycles"]
     bulky = np.argsort(-busy, kind="stable")
     depth = np.zeros(len(tasks), np.int64)
     for _ in range(len(tasks)):
-        for edge in edges[edges[:, col.DISTANCE] <= 0]:
-            deeper = depth[edge[col.PRODUCER]] + (edge[col.PRODUCER] != edge[col.CONSUMER])
-            depth[edge[col.CONSUMER]] = max(depth[edge[col.CONSUMER]], deeper)
+        for edge in edges[edges["distance"] <= 0]:
+            deeper = depth[edge.producer] + (edge.producer != edge.consumer)
+            depth[edge.consumer] = max(depth[edge.consumer], deeper)
     downward = np.argsort(depth, kind="stable")
     # Tasks of a few slots find a gap where bulky ones left one; what is not cut into slots goes before.
-    solid = np.lexsort((-busy, tasks[:, col.SLOTS] == 1, -tasks[:, col.CYCLES] * (tasks[:, col.CYCLES] > 1)))
+    solid = np.lexsort((-busy, tasks["slots"] == 1, -tasks["cycles"] * (tasks["cycles"] > 1)))
     # Ends of streams tie each other, and most of what they hold, to a few places.
     streams = np.zeros(len(tasks), bool)
-    for value in tables.values[tables.values[:, col.VALUE_PIECES] > 1]:
-        streams[value[[col.MAKER, col.READER]]] = True
+    for reading in readings[readings["pieces"] > 1]:
+        streams[[reading.maker, reading.reader]] = True
     tied = np.lexsort((-busy, ~streams))
     orders = [tied, bulky, solid, downward, downward[::-1].copy()]
     return [np.ascontiguousarray(order, np.int64) for order in orders]
 
 
 def find_any(tables: _Tables, interval: int, options: SearchOptions) -> tuple[bool, np.ndarray, bool, int]:
-    """Search one interval: (found, starts, decided, nodes)."""
+    """Search one interval: (found, places, decided, nodes)."""
     budget = nodes_of(tables, interval, options.effort)
     tight = fastest(tables)
-    is_fixed = bool((tight.tasks == tables.tasks).all())
+    is_fixed = bool((tight.graph.tasks == tables.graph.tasks).all())
     orders = task_orders(tables)
     # Whole blocks side by side first: where nothing else binds, they fit; only the other attempts prove anything.
     attempts = [(tight, order, True) for order in orders] + [(tables, order, False) for order in orders]
     nodes = 0
     for which, order, compact in attempts:
-        control, out = _ask(
-            which, interval, (max(TIMES_OVER * len(tables.tasks), budget // len(attempts)), True, compact), order
-        )
-        nodes += int(control[col.NODES])
-        if control[col.FOUND]:
-            return True, out, True, nodes
-        if control[col.EXHAUSTED] and control[col.OPEN_WORDS] == col.UNLIMITED and (not compact or is_fixed):
-            return False, out, True, nodes
-    return False, out, False, nodes
+        share = max(TIMES_OVER * len(tables.graph.tasks), budget // len(attempts))
+        answer, places = _ask(which, order, rec.Question(interval, share, first_only=True, compact=compact))
+        nodes += answer.nodes
+        if answer.found:
+            return True, places, True, nodes
+        if answer.exhausted and answer.open_words == rec.UNLIMITED and (not compact or is_fixed):
+            return False, places, True, nodes
+    return False, places, False, nodes
 
 
 def nodes_of(tables: _Tables, interval: int, effort: int) -> int:
     """Nodes whose offsets make up an effort; enough in any case to place every task some times over."""
-    return max(TIMES_OVER * len(tables.tasks), effort // (interval * int(tables.tasks[:, col.SLOWEST].max())))
+    tasks = tables.graph.tasks
+    return max(TIMES_OVER * len(tasks), effort // (interval * int(tasks["slowest"].max())))
 
 
 def fastest(tables: _Tables) -> _Tables:
     """Every task at its shortest stride."""
-    tasks = tables.tasks.copy()
-    tasks[:, col.SLOWEST] = tasks[:, col.FASTEST]
-    return replace(tables, tasks=tasks)
+    tasks = tables.graph.tasks.copy()
+    tasks["slowest"] = tasks["fastest"]
+    return replace(tables, graph=tables.graph._replace(tasks=tasks))
 
 
 def _ask(
-    tables: _Tables,
-    interval: int,
-    question: tuple[int, bool, bool],
-    order: np.ndarray,
-    best: tuple[int, int] | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The engine's answer and the starts. question: budget, whether the first schedule will do, whether to pack."""
-    control, out = np.zeros(col.CONTROL_COLUMNS, np.int64), np.zeros((len(tables.tasks), 2), np.int64)
-    control[col.OPEN_WORDS] = col.UNLIMITED
-    control[[col.INTERVAL, col.BUDGET, col.FIRST_ONLY, col.COMPACT]] = interval, *question
+    tables: _Tables, order: np.ndarray, question: rec.Question, best: tuple[int, int] | None = None
+) -> tuple[rec.Answer, np.ndarray]:
+    """The engine's answer and the places. best: words and stages to fall below."""
+    answer, places = np.zeros(1, rec.ANSWER)[0], np.zeros(len(tables.graph.tasks), rec.PLACE)
+    answer.open_words = rec.UNLIMITED
     if best is not None:
-        control[[col.FOUND, col.BEST_WORDS, col.BEST_STAGES]] = 1, *best
-    search(tables.tasks, tables.uses, tables.limits, tables.edges, tables.values, order, control, out)
-    return control, out
+        answer.found, (answer.best_words, answer.best_stages) = 1, best
+    search(tables.graph, order, question, answer, places)
+    return rec.Answer(*answer.tolist()), places
 
 
 def _best(
@@ -226,9 +236,9 @@ def _best(
     options: SearchOptions,
 ) -> ModuloSchedule:
     """The schedule of an interval that holds the fewest words, then has the fewest stages, of all orders of search."""
-    interval, starts = first
+    interval, places = first
     bounds, undecided, nodes = history
-    best, open_words = _cost(tables, interval, starts), []
+    best, open_words = _cost(tables, interval, places), []
     left = nodes_of(tables, interval, 10 * options.effort)
     asked = sorted((least_words(fixed, interval), n, fixed) for n, fixed in enumerate(fixed_strides(tables)))
     for least, _, fixed in asked:
@@ -238,41 +248,43 @@ def _best(
                 decided = decided or least > best[0]
                 break
             share = max(1, min(left, nodes_of(fixed, interval, options.effort)))
-            control, out = _ask(fixed, interval, (share, False, False), order, best)
-            nodes, left = nodes + int(control[col.NODES]), left - int(control[col.NODES])
-            found = int(control[col.BEST_WORDS]), int(control[col.BEST_STAGES])
+            question = rec.Question(interval, share, first_only=False, compact=False)
+            answer, better = _ask(fixed, order, question, best)
+            nodes, left = nodes + answer.nodes, left - answer.nodes
+            found = answer.best_words, answer.best_stages
             if found < best:
-                best, starts = found, out
-            decided = bool(control[col.EXHAUSTED])
-            open_words.append(int(control[col.OPEN_WORDS]))
+                best, places = found, better
+            decided = bool(answer.exhausted)
+            open_words.append(answer.open_words)
         if not decided:
             open_words.append(least)
     least = min([best[0], *open_words])
-    return _named(graph, tables, (interval, starts), (bounds, undecided, nodes), least)
+    return _named(graph, tables, (interval, places), (bounds, undecided, nodes), least)
 
 
 def fixed_strides(tables: _Tables) -> list[_Tables]:
     """The tables once for every choice of strides, or as they are where there are too many choices."""
-    spans = [range(int(row[col.FASTEST]), int(row[col.SLOWEST]) + 1) for row in tables.tasks]
+    spans = [range(int(task.fastest), int(task.slowest) + 1) for task in tables.graph.tasks]
     if prod(len(span) for span in spans) > MOST_STRIDE_CHOICES:
         return [tables]
     found = []
     for choice in product(*spans):
-        tasks = tables.tasks.copy()
-        tasks[:, col.FASTEST] = tasks[:, col.SLOWEST] = choice
-        found.append(replace(tables, tasks=tasks))
+        tasks = tables.graph.tasks.copy()
+        tasks["fastest"] = tasks["slowest"] = choice
+        found.append(replace(tables, graph=tables.graph._replace(tasks=tasks)))
     return found
 
 
 def least_words(tables: _Tables, interval: int) -> int:
     """Words that any schedule of an interval holds at least, in units; more than anything where none exists."""
-    control, _ = _ask(tables, interval, (0, True, False), np.arange(len(tables.tasks)))
-    return 1 << 60 if control[col.EXHAUSTED] else int(control[col.LEAST_WORDS])
+    question = rec.Question(interval, 0, first_only=True, compact=False)
+    answer, _ = _ask(tables, np.arange(len(tables.graph.tasks)), question)
+    return rec.UNLIMITED if answer.exhausted else answer.least_words
 
 
-def _cost(tables: _Tables, interval: int, starts: np.ndarray) -> tuple[int, int]:
-    stages = starts[:, col.START] // interval
-    words = int(sum_words(tables.values, pieces_in_flight(tables, interval, starts)))
+def _cost(tables: _Tables, interval: int, places: np.ndarray) -> tuple[int, int]:
+    stages = places["stage"]
+    words = int(sum_words(tables.graph.readings, pieces_in_flight(tables, interval, places)))
     return words, int(stages.max() - stages.min()) + 1
 
 
@@ -283,10 +295,10 @@ def _named(
     history: tuple[tuple[Bound, ...], list[int], int],
     least: int,
 ) -> ModuloSchedule:
-    interval, starts = found
+    interval, places = found
     bounds, undecided, nodes = history
-    pieces = pieces_in_flight(tables, interval, starts)
-    rows = {int(row[col.VALUE]): int(count) for row, count in zip(tables.values, pieces, strict=True)}
+    pieces = pieces_in_flight(tables, interval, places)
+    rows = {int(reading.value): int(count) for reading, count in zip(tables.graph.readings, pieces, strict=True)}
     copies = tuple((value.memory, value.tensor, rows[v]) for v, value in enumerate(graph.values))
     words: dict[str, int] = dict.fromkeys(tables.memories, 0)
     for v, value in enumerate(graph.values):
@@ -294,7 +306,7 @@ def _named(
     return ModuloSchedule(
         graph,
         interval,
-        tuple(Placement(int(start), int(stride)) for start, stride in starts),
+        tuple(Placement(int(place.stage * interval + place.offset), int(place.stride)) for place in places),
         bounds,
         is_shortest=not undecided,
         proof=proof_of(interval, bounds[0], undecided),
@@ -316,28 +328,26 @@ def proof_of(interval: int, bound: Bound, undecided: list[int]) -> str:
     return f"{len(undecided)} of the intervals {below} not decided: {gap}"
 
 
-def pieces_in_flight(tables: _Tables, interval: int, starts: np.ndarray) -> np.ndarray:
-    """i8[row], pieces of every value that a schedule holds at once."""
-    pieces = np.zeros(len(tables.values), np.int64)
-    places = np.stack([starts[:, col.START] % interval, starts[:, col.STRIDE]], axis=1)
-    count_pieces(tables.tasks, tables.values, places, starts[:, col.START] // interval, interval, pieces)
+def pieces_in_flight(tables: _Tables, interval: int, places: np.ndarray) -> np.ndarray:
+    """i8[reading], pieces of every value that a schedule, Place[task], holds at once."""
+    pieces = np.zeros(len(tables.graph.readings), np.int64)
+    count_pieces(tables.graph.tasks, tables.graph.readings, places, interval, pieces)
     return pieces
 
 
 def full_memory(tables: _Tables, room: dict[str, int], interval: int) -> str | None:
     """Which memory is too small for what any two tasks by themselves must have in flight, if one is."""
-    n = len(tables.tasks)
-    far, places = np.empty((n, n), np.int64), np.zeros((n, 2), np.int64)
-    taken = np.zeros((tables.limits.shape[1], interval), np.int64)
-    longest_paths(tables.tasks, tables.edges, interval, far)
-    pieces: dict[int, int] = {}
-    for row in tables.values:
-        least = floor_pieces(row, tables.tasks, tables.uses, tables.limits, tables.edges, (far, places, taken))
-        pieces[int(row[col.VALUE])] = max(pieces.get(int(row[col.VALUE]), 0), int(least))
+    graph = tables.graph
+    board = empty_board(len(graph.tasks), len(graph.capacity), interval)
+    longest_paths(graph.tasks, graph.edges, interval, board.far)
     words = dict.fromkeys(tables.memories, 0)
+    pieces: dict[int, int] = {}
+    for reading in graph.readings:
+        least = floor_pieces(reading, graph, board)
+        pieces[int(reading.value)] = max(pieces.get(int(reading.value), 0), int(least))
     for value, count in pieces.items():
-        row = tables.values[tables.values[:, col.VALUE] == value][0]
-        words[tables.memories[row[col.MEMORY]]] += count * int(row[col.WORDS]) * tables.unit
+        reading = graph.readings[graph.readings["value"] == value][0]
+        words[tables.memories[reading.memory]] += count * int(reading.words) * tables.unit
     for memory, least in words.items():
         if least > room.get(memory, least):
             return f"'{memory}' has room for {room[memory]:,} words of tiles in flight, which need at least {least:,}"

@@ -17,6 +17,7 @@ from mappings.tree import ResolvedTree
 from sim.binding.search import SearchOptions, tables_of
 from sim.binding.types import COMPUTE, Dependency, ModuloSchedule, Task, TaskGraph
 from sim.engine.binding.cost import count_pieces, shift_stages, sum_words, too_full
+from sim.engine.binding.records import PLACE
 from sim.engine.binding.time import settle_stages
 
 MOST_TRIALS = 1 << 16
@@ -41,15 +42,15 @@ def stages_in_order(schedule: ModuloSchedule, tree: ResolvedTree) -> dict[str, i
 
 
 def in_order(graph: TaskGraph, tree: ResolvedTree) -> np.ndarray:
-    """places: i8[task, (offset, stride)] from the beginning of the array's step."""
-    places = np.zeros((len(graph.tasks), 2), np.int64)
+    """Place[task], offsets from the beginning of the array's step."""
+    places = np.zeros(len(graph.tasks), PLACE)
     free: dict[str, int] = {}
     for members in _turns(graph, tree):
         first = graph.tasks[members[0]]
         stride = sum(graph.tasks[i].cycles for i in members)
         begin = free.get(first.array, 0)
         for i in members:
-            places[i] = begin, stride
+            places[i].offset, places[i].stride = begin, stride
             begin += graph.tasks[i].cycles
         free[first.array] = free.get(first.array, 0) + stride * first.slots
     return places
@@ -82,20 +83,20 @@ def _trials(
     """(stages, words held, stage of each task) for every difference between the beginnings of the arrays' steps."""
     places = in_order(graph, tree)
     ties = [*_whole(graph), *_together(graph, tree, places)]
-    tables = tables_of(replace(graph, dependencies=tuple(ties)), SearchOptions(interleave=1))
-    stages, pieces = np.empty(len(graph.tasks), np.int64), np.empty(len(tables.values), np.int64)
+    rows = tables_of(replace(graph, dependencies=tuple(ties)), SearchOptions(interleave=1)).graph
+    pieces = np.empty(len(rows.readings), np.int64)
     number = np.array([arrays.index(task.array) for task in graph.tasks])
     for late in product(range(1), *([range(interval)] * (len(arrays) - 1))):
         # A task that begins after the interval is over belongs to the step of its array all the same.
         moved = places.copy()
-        moved[:, 0] += np.array(late)[number]
-        if not settle_stages(tables.edges, tables.tasks, moved, interval, stages):
+        moved["offset"] += np.array(late)[number]
+        if not settle_stages(rows.tasks, rows.edges, moved, interval):
             continue
-        shift_stages(tables.tasks, tables.edges, tables.values, (moved, stages, interval, pieces))
-        count_pieces(tables.tasks, tables.values, moved, stages, interval, pieces)
-        if not too_full(tables.values, pieces, tables.limits):
-            found = stages - stages.min()
-            yield int(found.max()) + 1, int(sum_words(tables.values, pieces)), tuple(found.tolist())
+        shift_stages(rows.tasks, rows.edges, rows.readings, moved, interval, pieces)
+        count_pieces(rows.tasks, rows.readings, moved, interval, pieces)
+        if not too_full(rows.readings, rows.room, pieces):
+            found = moved["stage"] - moved["stage"].min()
+            yield int(found.max()) + 1, int(sum_words(rows.readings, pieces)), tuple(found.tolist())
 
 
 def _whole(graph: TaskGraph) -> list[Dependency]:
@@ -111,7 +112,7 @@ def _together(graph: TaskGraph, tree: ResolvedTree, places: np.ndarray) -> Itera
     for members in _turns(graph, tree):
         first = members[0]
         for other in members[1:]:
-            turn = int(places[other, 0] - places[first, 0])
+            turn = int(places[other].offset - places[first].offset)
             task = graph.tasks[other]
             yield Dependency(other, first, "", 0, -turn - task.cycles, task.slots)
             yield Dependency(first, other, "", 0, turn - graph.tasks[first].cycles, task.slots)

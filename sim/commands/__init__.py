@@ -1,1 +1,1 @@
-"""The commands of `einfuse`: arguments in, calls out. What only one command needs is imported inside it."""
+"""The commands of `einfuse`, one module each: options in, calls out, answers printed."""

@@ -11,9 +11,7 @@ from typing import Any
 
 import typer
 
-from sim.load.document import parse_set
-from sim.load.problems import InputError, InputProblem
-from sim.simulation.flow import IllegalMapping
+from sim.load.problems import InputError, Refused
 
 DONE, NO, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 # Results that are read by a program or kept in a file are not wrapped to a terminal's width.
@@ -30,7 +28,7 @@ def answers(command: Callable[..., int | None]) -> Callable[..., None]:
             sys.stdout.flush()
         except InputError as error:
             status = said(str(error), BAD_INPUT)
-        except IllegalMapping as error:
+        except Refused as error:
             status = said(str(error), NO)
         except KeyboardInterrupt:
             status = said("einfuse: interrupted", INTERRUPTED)
@@ -51,21 +49,6 @@ def said(sentences: str, status: int) -> int:
 
 def tell(progress: str) -> None:
     print(progress, file=sys.stderr, flush=True)
-
-
-def parse_changes(texts: list[str]) -> dict[str, Any]:
-    """`key=value` texts as paths and values; InputError with all that are malformed. The last of equal keys holds."""
-    changes: dict[str, Any] = {}
-    problems: list[InputProblem] = []
-    for text in texts:
-        try:
-            path, value = parse_set(text)
-            changes[path] = value
-        except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
-    return changes
 
 
 def draw(title: str, tables: Any) -> None:

@@ -1,14 +1,22 @@
-"""What `einfuse bind` does: search, show, and write the mapping with the schedule that was found."""
+"""`einfuse bind`: search, show, and write the mapping with the schedule that was found."""
 
+import json
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from sim.binding.answer import Binding, bind
 from sim.binding.search import SearchOptions
 from sim.binding.types import ModuloSchedule
+from sim.commands.answering import DONE, NO, answers, draw, said
+from sim.commands.options import Changes, ExperimentName, JsonForTables, parse_changes, refused
+from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
-from sim.load.problems import InputError, InputProblem
+from sim.load.problems import InputError
 from sim.report.design.binding_table import binding_heading, chart, part_tables
 from sim.report.design.simulation_table import TextTable
+from sim.report.parts.files import unwritable
 
 
 def find_binding(experiment: Experiment, interleave: int, effort: int, join: bool) -> Binding:
@@ -16,7 +24,7 @@ def find_binding(experiment: Experiment, interleave: int, effort: int, join: boo
     try:
         options = SearchOptions(interleave, effort)
     except ValueError as error:
-        raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
+        raise refused("einfuse", str(error)) from None
     return bind(experiment, options, join)
 
 
@@ -25,7 +33,7 @@ def write_mapping(binding: Binding, output: Path) -> None:
     try:
         output.write_text(binding.mapping_text(), encoding="utf-8")
     except OSError as error:
-        raise InputError([InputProblem(str(output), None, "", f"cannot be written ({error.strerror})")]) from None
+        raise unwritable(output, error) from None
 
 
 def show_binding(binding: Binding) -> list[tuple[str, tuple[TextTable, ...]]]:
@@ -41,3 +49,31 @@ def show_binding(binding: Binding) -> list[tuple[str, tuple[TextTable, ...]]]:
 
 def _charted(part: ModuloSchedule) -> str:
     return f"One interval of the steady state (letters as above; small: two tasks alternate)\n\n{chart(part)}"
+
+
+@answers
+def bind_command(
+    experiment: ExperimentName,
+    changes: Changes = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the scheduled mapping here.")] = None,
+    interleave: Annotated[int, typer.Option(help="Tasks that may take turns on an array, slot by slot.")] = 2,
+    effort: Annotated[int, typer.Option(help="Offsets to try for each interval.")] = 5_000_000,
+    join: Annotated[bool, typer.Option("--join/--apart", help="Passes side by side, or one after the other.")] = True,
+    as_json: JsonForTables = False,
+) -> int:
+    """Find when each Einsum runs: the shortest interval at which tiles can follow each other, with its proof."""
+    design = load_experiment(experiment, parse_changes(changes))
+    try:
+        binding = find_binding(design, interleave, effort, join)
+    except InputError:
+        raise
+    except ValueError as error:
+        return said(f"{design.name}: {error}", NO)
+    if output is not None:
+        write_mapping(binding, output)
+    if as_json:
+        print(json.dumps(binding.to_json(), indent=2, allow_nan=False))
+        return DONE
+    for title, tables in show_binding(binding):
+        draw(title, tables)
+    return DONE

@@ -1,17 +1,21 @@
-"""What `einfuse compare` does: read measured cases, predict each and say how well, draw it, or fit constants."""
+"""`einfuse compare`: read measured cases, predict each and say how well, draw it, or fit constants."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from sim.gpu.cases import Case, load_published, load_table
-from sim.gpu.compare import Compared, FamilyAgreement, by_family, compare
-from sim.gpu.device import Device, device_of
+import typer
+
+from sim.commands.answering import answers, draw, tell
+from sim.commands.options import JsonForTables, refused, write_output
+from sim.gpu.cases import GpuCase, load_published, load_table
+from sim.gpu.compare import ComparedCase, FamilyAgreement, by_family, compare
+from sim.gpu.device import GpuDevice, device_of
 from sim.gpu.fit import Fit, fit
 from sim.gpu.measurement import load_measurement
 from sim.gpu.statistics import Agreement
 from sim.load.nouns import load_architecture
-from sim.load.problems import InputError, InputProblem
 from sim.report.design.simulation_table import TextTable
 
 PUBLISHED = "published"
@@ -20,16 +24,16 @@ TABLE_SUFFIX = ".csv"
 SCHEMA = "einfuse.compare/1"
 
 
-class Comparison(NamedTuple):
+class GpuComparison(NamedTuple):
     """Everything that a comparison says."""
 
     source: str
-    devices: tuple[Device, ...]
-    compared: tuple[Compared, ...]
+    devices: tuple[GpuDevice, ...]
+    compared: tuple[ComparedCase, ...]
     families: tuple[FamilyAgreement, ...]
 
 
-def compare_source(source: str, machine: str | None) -> Comparison:
+def compare_source(source: str, machine: str | None) -> GpuComparison:
     """`published`, a table of cases like it, or a measurement file. A machine that is named takes the place of the
     default one."""
     if source == PUBLISHED or source.endswith(TABLE_SUFFIX):
@@ -39,32 +43,32 @@ def compare_source(source: str, machine: str | None) -> Comparison:
         cases = load_measurement(Path(source), machine or DEFAULT_MACHINE)
     devices = {name: load_device(name) for name in dict.fromkeys(case.machine for case in cases)}
     compared = compare(cases, devices)
-    return Comparison(source, tuple(devices.values()), compared, by_family(compared))
+    return GpuComparison(source, tuple(devices.values()), compared, by_family(compared))
 
 
-def _on(case: Case, machine: str) -> Case:
+def _on(case: GpuCase, machine: str) -> GpuCase:
     return replace(case, machine=machine) if case.machine == DEFAULT_MACHINE else case
 
 
-def load_device(name: str) -> Device:
+def load_device(name: str) -> GpuDevice:
     """A machine that kernels can be timed on; InputError for any other."""
     machine = load_architecture(name)
     try:
         return device_of(machine)
     except ValueError as error:
-        raise InputError([InputProblem("--machine", None, "", str(error))]) from None
+        raise refused("--machine", str(error)) from None
 
 
-def comparison_tables(comparison: Comparison) -> tuple[TextTable, ...]:
+def comparison_tables(comparison: GpuComparison) -> tuple[TextTable, ...]:
     return (family_table(comparison), row_table(comparison))
 
 
-def heading(comparison: Comparison) -> str:
+def heading(comparison: GpuComparison) -> str:
     machines = ", ".join(device.name for device in comparison.devices)
     return f"{len(comparison.compared)} cases ({comparison.source}) on {machines}; errors are of time"
 
 
-def family_table(comparison: Comparison) -> TextTable:
+def family_table(comparison: GpuComparison) -> TextTable:
     """Mean and largest error of ours, correlations, and the mean error of each baseline."""
     names = [name for name, _ in comparison.families[0].baselines]
     rows = [
@@ -83,7 +87,7 @@ def family_table(comparison: Comparison) -> TextTable:
     return TextTable("Error by family (baselines: mean / max)", header, tuple(rows))
 
 
-def row_table(comparison: Comparison) -> TextTable:
+def row_table(comparison: GpuComparison) -> TextTable:
     rows = tuple(
         (
             one.case.name + (" *" if one.case.role == "calibration" else ""),
@@ -105,7 +109,7 @@ def _two(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def comparison_json(comparison: Comparison) -> dict[str, Any]:
+def comparison_json(comparison: GpuComparison) -> dict[str, Any]:
     """The same as one document; keys are stable."""
     return {
         "schema": SCHEMA,
@@ -145,13 +149,13 @@ def _agreement_json(found: Agreement) -> dict[str, Any]:
     return found._asdict()
 
 
-def write_plot(comparison: Comparison, path: Path) -> str:
+def write_plot(comparison: GpuComparison, path: Path) -> str:
     """Draw the comparison; InputError for a file that is no drawing or cannot be written."""
     if path.suffix.lower() not in (".svg", ".png"):
-        raise _problem("--plot", f"a drawing is a .svg or .png file, got '{path.name}'")
+        raise refused("--plot", f"a drawing is a .svg or .png file, got '{path.name}'")
     from sim.report.design.plots_compare import render_comparison  # loads matplotlib
 
-    _write(path, "--plot", render_comparison(comparison.compared, path.suffix.lower().removeprefix(".")))
+    write_output("--plot", path, render_comparison(comparison.compared, path.suffix.lower().removeprefix(".")))
     return f"drawn: {len(comparison.compared)} cases in {path}"
 
 
@@ -161,8 +165,8 @@ def write_fit(machine: str, path: Path) -> str:
     try:
         found = fit(load_published(), device)
     except ValueError as error:
-        raise _problem("--fit", str(error)) from None
-    _write(path, "--fit", fit_text(machine, path.stem, found).encode())
+        raise refused("--fit", str(error)) from None
+    write_output("--fit", path, fit_text(machine, path.stem, found).encode())
     return f"written: {path}, root mean square of log(predicted / measured) {found.error:.4f}"
 
 
@@ -182,12 +186,24 @@ def fit_text(base: str, name: str, found: Fit) -> str:
     )
 
 
-def _problem(option: str, sentence: str) -> InputError:
-    return InputError([InputProblem(option, None, "", sentence)])
-
-
-def _write(path: Path, option: str, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise _problem(option, f"cannot write '{path}': {error.strerror}") from None
+@answers
+def compare_command(
+    source: Annotated[
+        str, typer.Argument(metavar="FILE", help="A measurement (.json), cases (.csv), or 'published'.")
+    ] = "published",
+    machine: Annotated[str | None, typer.Option(help="Predict for this machine in place of h100-sxm.")] = None,
+    as_json: JsonForTables = False,
+    plot: Annotated[Path | None, typer.Option(help="Draw predicted against measured into an .svg or .png.")] = None,
+    fit: Annotated[Path | None, typer.Option(help="Fit the machine's constants; write them as a machine here.")] = None,
+) -> None:
+    """Predicted against measured time of GPU kernels, beside simpler models."""
+    if fit is not None:
+        tell(write_fit(machine or DEFAULT_MACHINE, fit))
+        return
+    comparison = compare_source(source, machine)
+    if plot is not None:
+        tell(write_plot(comparison, plot))
+    if as_json:
+        print(json.dumps(comparison_json(comparison), indent=2, allow_nan=False))
+        return
+    draw(heading(comparison), comparison_tables(comparison))

@@ -1,4 +1,4 @@
-"""Rewriting for a user: a shipped cascade or a file in, a derived cascade as YAML and a report in sentences out.
+"""`einfuse rewrite`: a shipped cascade or a file in, a derived cascade as YAML and a report in sentences out.
 
 The derivation and its checks are `einsums.rewriting`; here are the files, the text and the JSON around it.
 """
@@ -6,14 +6,18 @@ The derivation and its checks are `einsums.rewriting`; here are the files, the t
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from einsums.export import cascade_data
-from einsums.rewriting import OperatorChange, Options, ReferenceSize, Rewriting, rewrite
+from einsums.names import near_or_all
+from einsums.rewriting import OperatorChange, ReferenceSize, RewriteOptions, Rewriting, rewrite
 from einsums.types import Cascade
+from sim.commands.answering import DONE, NO, answers
+from sim.commands.options import refused
 from sim.load.nouns import load_cascade
-from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all
+from sim.report.parts.files import unwritable
 
 FORMS = ("running", "stepwise", "partition")
 
@@ -23,11 +27,11 @@ def rewrite_cascade(name_or_path: str, passes: int, rank: str | None, choices: M
     cascade = load_cascade(name_or_path)
     form = choices.get("form", FORMS[0])
     if form not in FORMS:
-        raise _refused("--form", f"unknown form '{form}'{near_or_all(form, FORMS)}")
+        raise refused("--form", f"unknown form '{form}'{near_or_all(form, FORMS)}")
     try:
-        return rewrite(cascade, passes, rank, Options(**choices))
+        return rewrite(cascade, passes, rank, RewriteOptions(**choices))
     except ValueError as error:
-        raise _refused("--rank" if "rank" in str(error) else "--passes", str(error)) from None
+        raise refused("--rank" if "rank" in str(error) else "--passes", str(error)) from None
 
 
 def write_cascade(cascade: Cascade, path: Path) -> None:
@@ -35,11 +39,7 @@ def write_cascade(cascade: Cascade, path: Path) -> None:
     try:
         path.write_text(cascade_yaml(cascade), encoding="utf-8")
     except OSError as error:
-        raise InputError([InputProblem(str(path), None, "", f"cannot be written ({error.strerror})")]) from None
-
-
-def _refused(option: str, sentence: str) -> InputError:
-    return InputError([InputProblem(option, None, "", sentence)])
+        raise unwritable(path, error) from None
 
 
 # --- YAML ---------------------------------------------------------------------------------------------------
@@ -135,3 +135,23 @@ def rewriting_json(found: Rewriting) -> dict[str, Any]:
         "comparison": found.comparison.model_dump(mode="json") if found.comparison else None,
         "derived": cascade_data(found.cascade),
     }
+
+
+@answers
+def rewrite_command(
+    cascade: Annotated[str, typer.Argument(help="A shipped cascade, or the path of one.")],
+    passes: Annotated[int, typer.Option(help="How many passes the derived cascade may make.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the derived cascade here.")] = None,
+    rank: Annotated[str | None, typer.Option(help="The rank; the one with the most passes by default.")] = None,
+    form: Annotated[str, typer.Option(help="What iteration gives: running, stepwise or partition.")] = "running",
+    conditional: Annotated[
+        bool, typer.Option("--conditional", help="Admit identities that fail where a divisor is zero.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+) -> int:
+    """Derive a cascade with fewer passes, with the identities used and a numerical check."""
+    found = rewrite_cascade(cascade, passes, rank, {"form": form, "conditional": conditional})
+    if output is not None:
+        write_cascade(found.cascade, output)
+    print(json.dumps(rewriting_json(found), indent=2, allow_nan=False) if as_json else rewriting_text(found))
+    return DONE if found.is_reached else NO

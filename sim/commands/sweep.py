@@ -1,17 +1,17 @@
-"""The body of `einfuse sweep`: runs it, says what came of it, and ends cleanly when it is interrupted."""
+"""`einfuse sweep`: runs it, says what came of it, and ends cleanly when it is interrupted."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
-from sim.explore.run import Options, SweepResult, sweep
+import typer
+
+from sim.commands.answering import DONE, INTERRUPTED, NO, answers, tell
+from sim.explore.run import SweepOptions, SweepResult, sweep
 from sim.explore.store import FILE, count_finished
 
-DONE, NOTHING_LEFT, INTERRUPTED = 0, 1, 130
-Tell = Callable[[str], None]
 
-
-def run_command(name: str, folder: Path, options: Options, tell: Tell) -> tuple[int, str]:
-    """Exit status and the summary for stdout; progress and reasons go to `tell`."""
+def run_sweep(name: str, folder: Path, options: SweepOptions) -> tuple[int, str]:
+    """Exit status and the summary for stdout; progress and reasons go to stderr."""
     try:
         result = sweep(name, folder, options)
     except KeyboardInterrupt:
@@ -19,7 +19,7 @@ def run_command(name: str, folder: Path, options: Options, tell: Tell) -> tuple[
         return INTERRUPTED, ""
     if not result.legal:
         tell(nothing_left(result))
-        return NOTHING_LEFT, repr(result)
+        return NO, repr(result)
     tell(f"written: {folder / FILE}, {folder / 'points.csv'}, {folder / 'front.csv'}")
     return DONE, repr(result)
 
@@ -29,3 +29,28 @@ def nothing_left(result: SweepResult) -> str:
     found = ", ".join(f"'{kind}' refuses {count}" for kind, count in result.counts if kind != "legal")
     name = result.plan.sweep.name
     return f"einfuse: none of the {result.total} points of '{name}' is left: {found or 'there were none'}"
+
+
+@answers
+def sweep_command(
+    name: Annotated[str, typer.Argument(metavar="SWEEP", help="A shipped sweep, or the path of one.")],
+    out: Annotated[Path, typer.Option(help="Folder of the store and its exports.")],
+    resume: Annotated[bool, typer.Option("--resume", help="Go on; what is there is not computed again.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start over, whatever the folder holds.")] = False,
+    executor: Annotated[str, typer.Option(help="local (processes of this machine) or dask.")] = "local",
+    scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler; else one is started.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes; one for each core by default.")] = None,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write points.parquet too (extra parquet).")] = False,
+) -> int:
+    """Explore designs: every point of a sweep, or those its search asks for; what is finished is never lost.
+
+    A sweep is a file: an experiment, axes over anything in it, constraints, objectives (docs/explore.md). Written into
+    the folder: sweep.sqlite with every point, also those that cannot run, with the reason; the same as points.csv;
+    the Pareto fronts as front.csv, their hypervolumes as fronts.csv. Then `einfuse plot DIR` draws them.
+    Shipped sweeps: `einfuse list sweeps`.
+    """
+    options = SweepOptions(executor, scheduler, workers, resume, fresh, parquet)
+    status, summary = run_sweep(name, out, options)
+    if summary:
+        print(summary)
+    return status

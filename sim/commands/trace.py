@@ -1,14 +1,18 @@
-"""What `einfuse trace` does: read which stretch of a run is wanted, write its trace, draw its waterfall, say
+"""`einfuse trace`: read which stretch of a run is wanted, write its trace, draw its waterfall, say
 what is in them.
 """
 
 import json
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import typer
+
+from sim.commands.answering import answers
+from sim.commands.options import Changes, ExperimentName, parse_changes, refused, write_output
+from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
-from sim.load.problems import InputError, InputProblem
 from sim.timeline.recorder import TooFewSpans, record_timeline
 from sim.timeline.trace import trace_document
 from sim.timeline.types import Stretch, Timeline
@@ -17,7 +21,7 @@ WINDOW = re.compile(r"(?P<start>\d+(?:\.\d+)?%|\d+):(?P<length>\d+) ?(?P<unit>cy
 EXAMPLES = "'100000:3000' (cycles), '650:12 tiles' or '50%:12 tiles'"
 
 
-class Wishes(NamedTuple):
+class TraceOptions(NamedTuple):
     """What to write, and of which stretch."""
 
     output: Path
@@ -41,19 +45,19 @@ def parse_window(text: str | None) -> Stretch:
     return Stretch(position, int(found["length"]), "tiles" if unit == "tiles" else "cycles", is_share)
 
 
-def write_trace(experiment: Experiment, wishes: Wishes) -> str:
+def write_trace(experiment: Experiment, wishes: TraceOptions) -> str:
     """Write the files and say what they show. InputError for a window that is none, and for files that cannot
     be.
     """
     if wishes.plot is not None and wishes.plot.suffix.lower() not in (".svg", ".png"):
-        raise _problem("--plot", f"a drawing is a .svg or .png file, got '{wishes.plot.name}'")
+        raise refused("--plot", f"a drawing is a .svg or .png file, got '{wishes.plot.name}'")
     try:
         timeline = record_timeline(experiment, parse_window(wishes.window), wishes.most_events)
     except TooFewSpans as error:
-        raise _problem("--max-events", str(error)) from None
+        raise refused("--max-events", str(error)) from None
     except ValueError as error:
-        raise _problem("--window", str(error)) from None
-    _write(wishes.output, "--output", dump(trace_document(timeline, about(experiment))))
+        raise refused("--window", str(error)) from None
+    write_output("--output", wishes.output, dump(trace_document(timeline, about(experiment))))
     said = [summary(experiment, timeline, wishes.output)]
     if wishes.plot is not None:
         from sim.report.design.plots_waterfall import render_waterfall  # loads matplotlib
@@ -61,20 +65,9 @@ def write_trace(experiment: Experiment, wishes: Wishes) -> str:
 
         labels = ", ".join(str(value) for _, value in experiment.labels)
         waterfall = waterfall_of(timeline, f"{experiment.name} ({labels})")
-        _write(wishes.plot, "--plot", render_waterfall(waterfall, wishes.plot.suffix.lower().removeprefix(".")))
+        write_output("--plot", wishes.plot, render_waterfall(waterfall, wishes.plot.suffix.lower().removeprefix(".")))
         said.append(f"drawn: {waterfall.said} in {wishes.plot}")
     return "\n".join(said)
-
-
-def _problem(option: str, sentence: str) -> InputError:
-    return InputError([InputProblem(option, None, "", sentence)])
-
-
-def _write(path: Path, option: str, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise _problem(option, f"cannot write '{path}': {error.strerror}") from None
 
 
 def about(experiment: Experiment) -> dict[str, Any]:
@@ -117,3 +110,20 @@ def summary(experiment: Experiment, timeline: Timeline, path: Path) -> str:
         more = "choose another one, or raise --max-events"
         lines.append(f"  the window goes on to cycle {timeline.wanted_last:,}: {more}")
     return "\n".join(lines)
+
+
+@answers
+def trace_command(
+    experiment: ExperimentName,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The trace, for Perfetto or chrome://tracing.")],
+    changes: Changes = None,
+    window: Annotated[
+        str | None,
+        typer.Option(metavar="START:LENGTH", help="100000:3000 (cycles), '50%:12 tiles'; all by default."),
+    ] = None,
+    max_events: Annotated[int, typer.Option(help="Stop after so many.")] = 20_000,
+    plot: Annotated[Path | None, typer.Option(help="Draw the waterfall of the window into an .svg or .png.")] = None,
+) -> None:
+    """Write what every array and memory does, cycle by cycle, as a timeline to look at."""
+    read_experiment = load_experiment(experiment, parse_changes(changes))
+    print(write_trace(read_experiment, TraceOptions(output, window, max_events, plot)))

@@ -1,22 +1,27 @@
-"""What `einfuse verify` does: find what is meant, run it, show how far it is off, and decide."""
+"""`einfuse verify`: find what is meant, run it, show how far it is off, and decide."""
 
-from typing import Any, NamedTuple
+import json
+from typing import Annotated, Any, NamedTuple
 
+import typer
+
+from einsums.names import near_or_all, nearest
 from einsums.types import Cascade
-from sim.commands.checking import kind_of
+from sim.commands.answering import DONE, NO, answers, draw
+from sim.commands.kinds import kind_of
+from sim.commands.options import JsonForTables, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.functional.verification import Verification, VerifyOptions, verify
 from sim.load.nouns import CATALOGS, load_cascade, read_document_once
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all, nearest
 from sim.report.design.simulation_table import TextTable
 from sim.report.design.verify_table import verdict, verification_heading, verification_tables
 
 LARGEST = 1 << 20
 
 
-class Wishes(NamedTuple):
+class VerifyCommandOptions(NamedTuple):
     """What the command line asks for, as it is written."""
 
     precisions: tuple[str, ...]
@@ -26,7 +31,7 @@ class Wishes(NamedTuple):
     against: str | None
 
 
-def run_verification(name: str, changes: dict[str, Any], wishes: Wishes) -> Verification:
+def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOptions) -> Verification:
     """Load and verify. InputError for anything that cannot be meant, IllegalMapping for a mapping that cannot run."""
     subject, sizes = load_subject(name, changes)
     try:
@@ -42,7 +47,7 @@ def run_verification(name: str, changes: dict[str, Any], wishes: Wishes) -> Veri
     except InputError:
         raise
     except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton could not do it
-        raise InputError([InputProblem("einfuse", None, "", str(error))]) from None
+        raise refused("einfuse", str(error)) from None
 
 
 def show_verification(found: Verification) -> list[tuple[str, tuple[TextTable, ...]]]:
@@ -71,7 +76,7 @@ def is_cascade(name: str) -> bool:
         known = (*experiments, *cascades)
         message = f"no experiment or cascade called '{name}'{nearest(name, known)}"
         shipped = f"; shipped: {', '.join(experiments)}; and the cascades {', '.join(cascades)}"
-        raise InputError([InputProblem("einfuse", None, "", message + shipped)]) from None
+        raise refused("einfuse", message + shipped) from None
     return name not in experiments and path.is_file() and kind_of(read_document_once(path)) == "cascade"
 
 
@@ -90,3 +95,27 @@ def cascade_sizes(cascade: Cascade, changes: dict[str, Any]) -> tuple[tuple[str,
     if problems:
         raise InputError(problems)
     return tuple(changes.items())
+
+
+@answers
+def verify_command(
+    name: Annotated[str, typer.Argument(metavar="EXPERIMENT|CASCADE", help="A shipped one, or the path of one.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Replace a value, such as ranks.M=300; may be repeated."),
+    ] = None,
+    backend: Annotated[str, typer.Option(help="What it is also compared with: numpy, torch or triton.")] = "numpy",
+    precision: Annotated[list[str] | None, typer.Option(help="Of words, such as fp32; may be repeated.")] = None,
+    exponential: Annotated[str | None, typer.Option("--exp", help="exact or polynomial; else as the machine.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the random inputs.", min=0)] = 0,
+    against: Annotated[str | None, typer.Option(help="A cascade that defines the same outputs.")] = None,
+    as_json: JsonForTables = False,
+) -> int:
+    """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
+    wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, seed, against)
+    found = run_verification(name, parse_changes(changes), wishes)
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2, allow_nan=False))
+    for title, tables in () if as_json else show_verification(found):
+        draw(title, tables)
+    return DONE if found.passes else NO

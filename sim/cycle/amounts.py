@@ -17,14 +17,17 @@ the chain of one repetition goes in the first slot of the next (docs/cycle-pe.md
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, prod
+from functools import cached_property
+from math import ceil, isfinite, prod
 
-from arch.rows import moved_bits
+import numpy as np
+
 from arch.types import Architecture, Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
+from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
 from sim.lower.walk import Extents, Walk
 
@@ -61,29 +64,53 @@ class MachineRates:
     """What amounts need to know of the machine."""
 
     architecture: Architecture
+    columns: MachineColumns  # of this one machine
     ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
     spilled: dict[str, Fraction]
     cycles_per_point: dict[str, int]  # by Einsum
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {memory.name: n for n, memory in enumerate(self.architecture.memories)}
+
+    def _of(self, memory: str, column: np.ndarray) -> float:
+        return float(column[0, self._places[memory]])
+
+    @cached_property
+    def word_bytes(self) -> float:
+        return float(self.columns.word_bytes[0])
+
+    @cached_property
+    def clock_hz(self) -> float:
+        return float(self.columns.clock_hz[0])
+
+    def bytes_per_s(self, memory: str) -> float:
+        """Inf where bandwidth is not a limit."""
+        return self._of(memory, self.columns.bandwidth_bytes_per_s)
+
     def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
         """Whole cycles in which a memory moves so many words; 0 where nothing limits it."""
-        found, architecture = self.architecture.memory(memory), self.architecture
-        if found.timing is not None:
-            time_s = words * Fraction(architecture.word_bits) / 8 * seconds_per_byte(found.timing, writes)
-        elif found.bandwidth_bits_per_s is not None:
-            time_s = words * Fraction(architecture.word_bits) / Fraction(found.bandwidth_bits_per_s)
+        timing, moved_bytes = self.architecture.memory(memory).timing, words * Fraction(self.word_bytes)
+        if timing is not None:
+            time_s = moved_bytes * seconds_per_byte(timing, writes)
+        elif isfinite(self.bytes_per_s(memory)):
+            time_s = moved_bytes / Fraction(self.bytes_per_s(memory))
         else:
             return 0
-        return ceil(time_s * Fraction(architecture.clock_hz))
+        return ceil(time_s * Fraction(self.clock_hz))
+
+    def row_bytes(self, memory: str) -> float:
+        """Bytes of words that one row access moves."""
+        return self._of(memory, self.columns.row_bytes)
 
     def row_words(self, memory: str) -> Fraction:
-        """Words that the access of a row moves."""
-        row_bits, word_bits = self.architecture.memory(memory).row_bits, self.architecture.word_bits
-        return Fraction(moved_bits(Fraction(row_bits), Fraction(word_bits)) / Fraction(word_bits))
+        """Words of one row access: whole ones, or the part of a word that takes several rows."""
+        words, rows = (self._of(memory, column) for column in (self.columns.row_words, self.columns.word_rows))
+        return Fraction(words) / Fraction(rows)
 
     def ports(self, memory: str) -> int:
-        found = self.architecture.memory(memory)
-        return min(found.ports, found.banks)
+        """Row accesses at once."""
+        return int(self._of(memory, self.columns.row_accesses))
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
     }
     machine = MachineRates(
         experiment.architecture,
+        tables.machine,
         ported_memories(experiment.architecture),
         spilled,
         {leaf.einsum: _whole(tables, leaf.index) for leaf in structure.tree.leaves},

@@ -81,7 +81,7 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
     keeps, _ = keeps_of(design.chains, nest)
     plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
-    word_bytes = design.machine.architecture.word_bits / 8
+    word_bytes = design.machine.word_bytes
     dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
     tile_bytes = [held_words(design, k.keep, chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
     records = [records_of_tile(design, nest, k, least) for k in keeps]
@@ -165,7 +165,7 @@ def inner_room(design: CycleDesign, nest: Nest, order: Order, extents: Extents) 
     chains, found = design.chains, []
     index = {slot.leaf.index: n for n, slot in enumerate(nest.slots)}
     around = nest.outer + nest.loops
-    word_bytes = design.machine.architecture.word_bits / 8
+    word_bytes = design.machine.word_bytes
     for keep in chains.tree.keeps:
         touching = [t for t in chains.touches_of(keep.tensor) if keep.covers(t.leaf.index)]
         users = [index[t.leaf.index] for t in touching if t.leaf.index in index]

@@ -19,17 +19,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate, parse_expression
 from arch.types import Architecture
 from einsums.model import Model
+from einsums.names import near_or_all, nearest_name
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim.design.diagnosis import Origin, placed
 from sim.design.experiment import Experiment
 from sim.design.parameters import Given, parameter_values
-from sim.load.document import Document, Place, plain_document
+from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.nouns import CATALOGS, build, build_architecture, read_document_once, resolved, with_timings
 from sim.load.overrides import override_from
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all, nearest_name
 from sim.load.wording import show_value
+from sim.lower.machine import symbol_names
 
 PARTS = ("model", "architecture", "mapping", "cascade")
 FROM_OUTSIDE = "--set"  # where values come from that no file holds
@@ -202,7 +203,7 @@ def assemble(document: Document) -> Experiment:
         raise InputError(problems)
     labels = (("model", model.name), ("seq_len", point.seq_len), ("batch", point.batch))
     sizes = _gathered(problems, lambda: rank_sizes(document, cascade, model, point))
-    readable = {cascade.root_of(rank) for rank in cascade.leaf_ranks()} | dict(architecture.symbols()).keys()
+    readable = {cascade.root_of(rank) for rank in cascade.leaf_ranks()} | set(symbol_names(architecture))
     origin = Origin(_part(document, "mapping"), own_files(document))
     given = Given(document, origin, mapping, point.parameters, dict(labels), frozenset(readable))
     parameters = _gathered(problems, lambda: parameter_values(given))
@@ -244,7 +245,7 @@ def own_files(document: Document) -> frozenset[str]:
 
 
 def _part(document: Document, part: str) -> Document:
-    place = document.places.children.get(part, Place(document.file))
+    place = document.places.children.get(part, DocumentPlace(document.file))
     return Document(document.data[part], place.file, place)
 
 

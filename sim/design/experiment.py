@@ -11,6 +11,7 @@ import numpy as np
 
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate
 from arch.types import Architecture
+from einsums.names import near_or_all
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
 from mappings.tree import ResolvedTree, resolve_tree, undecided_tiles
@@ -24,10 +25,9 @@ from sim.design.diagnosis import (
     solve,
     units_among,
 )
-from sim.design.same import Same
-from sim.load.suggest import near_or_all
 from sim.lower.lowering import Columns, Structure, parsed
-from sim.lower.machine import MachineShape, machine_row, stack_machines
+from sim.lower.machine import Machines, MachineShape, leaves_of, machine_symbols
+from sim.lower.same import Same
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,6 @@ def _finite(data: Any) -> Any:
 
 
 @lru_cache(maxsize=4096)
-def machine_symbols(architecture: Same[Architecture]) -> tuple[tuple[str, float], ...]:
-    return architecture.noun.symbols()
-
-
-@lru_cache(maxsize=4096)
 def shape_of(architecture: Same[Architecture]) -> MachineShape:
     return MachineShape.of(architecture.noun)
 
@@ -213,16 +208,9 @@ def problems_of(
     return found + expression_problems(mapping.noun, tree.noun, cascade.noun, names)
 
 
-@lru_cache(maxsize=4096)
-def _machine_row(
-    architecture: Same[Architecture], cascade: Same[Cascade], tree: Same[ResolvedTree]
-) -> tuple[tuple[float, ...], ...]:
-    return machine_row(architecture.noun, cascade.noun, tree.noun)
-
-
 def stack(experiments: list[Experiment]) -> Columns:
     """Columns over designs of one structure."""
     given = [experiment.given_symbols for experiment in experiments]
     symbols = {name: np.array([values[name] for values in given], float) for name in given[0]}
-    rows = [_machine_row(Same(e.architecture), Same(e.cascade), Same(e.tree)) for e in experiments]
-    return Columns(symbols, stack_machines(rows))
+    machines = Machines.of([experiment.architecture for experiment in experiments])
+    return Columns(symbols, machines.columns(leaves_of(experiments[0].cascade, experiments[0].tree)))

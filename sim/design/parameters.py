@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from arch.expression import check_names
+from einsums.names import near_or_all, nearest
 from mappings.check import Problem
 from mappings.types import Mapping, Parameter
 from sim.design.diagnosis import Origin
 from sim.load.document import Document
 from sim.load.nouns import read_table
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all, nearest
 from sim.lower.lowering import parsed
 
 

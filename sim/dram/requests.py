@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from arch.dram import DramController, DramTiming
-from arch.names import nearest
 from arch.quantity import format_quantity
+from einsums.names import nearest
 from sim.dram.tables import DramTables, address_parts, lower_dram
 from sim.engine.dram.address import decode
 from sim.engine.dram.columns import (

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arch.dram import REFRESH_TIMINGS, DramController, DramTiming
-from arch.names import nearest
+from einsums.names import nearest
 from sim.engine.dram.columns import (
     ACT,
     BANK,

@@ -7,7 +7,7 @@ phase    = longest of its arrays' busy times, or the drain of one array after ea
 latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase)
 pipeline = (trips + stages - 1) x the busiest array's time per trip
 cores    = arrays and memories of a core do ceil(n / cores) of the n dealt iterations; what cores share does all
-energy   = words x energy per byte + iteration points x energy of their operators
+energy   = words x energy per byte + iteration points x energy of their operators + leakage x latency
 
 Phases and their overlap follow Nayak et al., MICRO 2024, section 6 and artifact: totals over the run are compared, not
 tile by tile. Every sum runs in a fixed order, so a design's result does not depend on what else is in its batch.
@@ -23,6 +23,8 @@ from sim.engine.moving import add_by_group, move_bytes
 from sim.engine.room import count_rows, room_of
 from sim.engine.tables import RowTables, Tables
 
+PJ_PER_J = 1e12
+
 
 class Evaluation(NamedTuple):
     """f8[design, ...]; the last axis counts what the name says. Traffic is in bytes, also of registers."""
@@ -31,6 +33,7 @@ class Evaluation(NamedTuple):
     flow_pj: np.ndarray  # [design, flow]
     memory_pj: np.ndarray  # [design, memory]
     compute_pj: np.ndarray  # [design, leaf], registers and memories not included
+    leakage_pj: np.ndarray  # [design, memory, then array, then what is beside them], over the latency
     read_bytes: np.ndarray  # [design, memory]
     write_bytes: np.ndarray  # [design, memory]
     footprint_bytes: np.ndarray  # [design, memory]
@@ -58,12 +61,14 @@ def evaluate(tables: Tables) -> Evaluation:
     steps = counts[:, tables.shape.leaves[:, LeafColumn.STEPS]]
     busy_cycles = steps * tables.machine.cycles_per_point
     resource_cycles = times(tables, counts, busy_cycles, flow_bytes)
+    latency_cycles = resource_cycles.sum(axis=1)
     flow_pj = flow_bytes * flow_prices(tables)
     return Evaluation(
         flow_bytes,
         flow_pj,
         sum_by(flow_pj, flows[:, FlowColumn.MEMORY], memories),
         points * tables.machine.pj_per_point,
+        leakages(tables, latency_cycles),
         read_bytes,
         write_bytes,
         footprint_bytes,
@@ -73,8 +78,23 @@ def evaluate(tables: Tables) -> Evaluation:
         points * tables.machine.cycles_per_point,
         memory_cycles(tables, counts, flow_bytes, np.arange(points.shape[1]), points.shape[1]),
         resource_cycles,
-        resource_cycles.sum(axis=1),
+        latency_cycles,
     )
+
+
+def latencies_s(tables: Tables, latency_cycles: np.ndarray) -> np.ndarray:
+    """f8[design], seconds."""
+    return latency_cycles / tables.machine.clock_hz
+
+
+def leakages(tables: Tables, latency_cycles: np.ndarray) -> np.ndarray:
+    """Energy that leaks over a latency, f8[design, memory, then array, then what is beside them], pJ."""
+    return tables.machine.leakage_w * latencies_s(tables, latency_cycles)[:, None] * PJ_PER_J
+
+
+def lasting(tables: Tables, evaluation: Evaluation, latency_cycles: np.ndarray) -> Evaluation:
+    """The same work done in another time, f8[design], as a finer engine finds it."""
+    return evaluation._replace(latency_cycles=latency_cycles, leakage_pj=leakages(tables, latency_cycles))
 
 
 def first_tiles(tables: Tables, rows: RowTables) -> np.ndarray:
@@ -84,9 +104,9 @@ def first_tiles(tables: Tables, rows: RowTables) -> np.ndarray:
     return words
 
 
-def sum_by(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
-    """Columns of `values: f8[design, n]` added up by `group: i8[n]` (-1: left out), in order."""
-    sums = np.zeros((values.shape[0], groups))
+def sum_by(values: np.ndarray, group: np.ndarray, groups: int, start: np.ndarray | None = None) -> np.ndarray:
+    """Columns of `values: f8[design, n]` added up by `group: i8[n]` (-1: left out), in order, to `start`."""
+    sums = np.zeros((values.shape[0], groups)) if start is None else start.copy()
     add_by_group(values, np.ascontiguousarray(group), sums)
     return sums
 

@@ -49,9 +49,3 @@ class LeafColumn(IntEnum):
     STEPS = 1  # row that counts temporal steps
     ARRAY = 2
     PHASE = 3
-
-
-class PhaseColumn(IntEnum):
-    """Columns of `phases: i8[phase, column]`."""
-
-    DRAIN = 0  # leaf whose result drains in this phase, -1: it runs Einsums

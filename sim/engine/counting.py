@@ -137,17 +137,22 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
 @compiled
 def first_tile_words(extents, tiles, sizes, paths, runs, loop_rank, out):
     """Fill `out: f8[design, row], words` with the words of the first, and largest, tile at every row's place."""
-    extent = np.empty(extents.shape[1], np.int64)
     for d in range(extents.shape[0]):
         for n in range(paths.shape[0]):
-            for r in range(extents.shape[1]):
-                extent[r] = extents[d, r]
-            for k in range(paths.shape[1]):
-                loop = paths[n, k]
-                if loop < 0:
+            words = 1.0
+            for j in range(runs.shape[1]):
+                rank = runs[n, j, 0]
+                if rank < 0:
                     break
-                extent[loop_rank[loop]] = tile_extent(extent[loop_rank[loop]], tiles[d, loop], 0)
-            out[d, n] = tile_words(runs[n], sizes[d], extent)
+                extent = extents[d, rank]
+                for k in range(paths.shape[1]):
+                    loop = paths[n, k]
+                    if loop < 0:
+                        break
+                    if loop_rank[loop] == rank:
+                        extent = tile_extent(extent, tiles[d, loop], 0)
+                words *= coordinates(extent, sizes[d, runs[n, j, 1]], sizes[d, runs[n, j, 2]])
+            out[d, n] = words
 
 
 @compiled

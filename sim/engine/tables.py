@@ -16,11 +16,18 @@ class MachineColumns(NamedTuple):
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray
     drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
+    row_bytes: np.ndarray  # of words, moved by one access
+    row_words: np.ndarray  # whole words of one access, at least 1
+    word_rows: np.ndarray  # accesses for one word, at least 1
+    row_accesses: np.ndarray  # at once
     rows: np.ndarray
     columns: np.ndarray
+    elements: np.ndarray  # of an array, in all cores
     drain_cycles: np.ndarray
     cycles_per_point: np.ndarray
     pj_per_point: np.ndarray
+    area_um2: np.ndarray  # f8[design, memory, then array], of all cores
+    leakage_w: np.ndarray  # f8[design, memory, then array, then what is beside them], of all cores
     clock_hz: np.ndarray  # f8[design]
     word_bytes: np.ndarray  # f8[design]
     cores: np.ndarray  # f8[design]

@@ -13,8 +13,10 @@ from arch.components import Memory
 from arch.energy import Technology, area_curve
 from arch.expression import Expression, evaluate
 from sim.lower.functions import VECTOR_FUNCTIONS
+from sim.lower.machine import OF_MEMORY
 
 LARGEST = 2.0**50  # bits, entries or elements: no component is larger
+SIZE, DEPTH = OF_MEMORY["size"], OF_MEMORY["depth"]
 AreaAt = Callable[[np.ndarray], np.ndarray]
 
 
@@ -67,7 +69,7 @@ def formula_area(formula: Expression, symbols: Mapping[str, np.ndarray], key: st
     def area_at(value: np.ndarray) -> np.ndarray:
         size_bits = value * entry_bits if key == "depth" else value
         depth = value if key == "depth" else value / entry_bits
-        own = {"size_bits": size_bits, "size_bytes": size_bits / 8, "depth": depth}
+        own = dict((*SIZE.iter_symbols(size_bits), *DEPTH.iter_symbols(depth)))
         with np.errstate(all="ignore"):
             area = evaluate(formula, {**symbols, **own}.__getitem__, VECTOR_FUNCTIONS)
         return np.broadcast_to(np.asarray(area, float), value.shape)
@@ -78,6 +80,6 @@ def formula_area(formula: Expression, symbols: Mapping[str, np.ndarray], key: st
 def depends_on_size(memory: Memory, technologies: Mapping[str, Technology], has_own_area: bool) -> bool:
     """Whether a larger one of this memory has another area; `has_own_area`: its file gives the area."""
     if isinstance(memory.area, Expression):
-        return bool({"size_bits", "size_bytes", "depth"} & set(memory.area.names))
+        return bool({name for name, _ in (*SIZE.symbols, *DEPTH.symbols)} & set(memory.area.names))
     table = technologies.get(memory.technology or "")
     return not has_own_area and table is not None and len(area_curve(table, memory.row_bits)) > 1

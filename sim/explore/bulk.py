@@ -15,17 +15,19 @@ from mappings.check import Problem
 from mappings.tree import ResolvedTree
 from sim.design.diagnosis import number_problems
 from sim.design.experiment import conditions_of, problems_of, shape_of, structure_of, tree_of, undecided_of
-from sim.design.same import Same
-from sim.engine.analytical import Evaluation, evaluate
+from sim.engine.analytical import evaluate
 from sim.engine.tables import Tables
-from sim.explore.designs import Designs, Refusal
+from sim.explore.designs import Designs, RefusedPoints
 from sim.explore.equal_area import absorbed
-from sim.explore.metrics import ENGINE, define_metrics, resources_of
+from sim.explore.metrics import ENGINE, define_metrics
 from sim.explore.names import Names
 from sim.explore.plan import Group, Plan
 from sim.explore.sweep import Constraint
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Columns, Structure, column, inner_parts, lower, parsed, tiles_in_order
+from sim.lower.machine import leaves_of
+from sim.lower.same import Same
+from sim.simulation.measures import Labels, measures_of
 
 LEGAL = 0
 
@@ -124,10 +126,10 @@ class _Evaluation:
         for i, path in enumerate(self.plan.settled):
             try:
                 self.settled[members, i] = designs.column_at(path)
-            except (ValueError, IndexError):  # it reads what a refused component does not have
+            except (ValueError, LookupError):  # it reads what a refused component does not have
                 continue
 
-    def _constraint_refusal(self, names: Names, size: int) -> Refusal | None:
+    def _constraint_refusal(self, names: Names, size: int) -> RefusedPoints | None:
         """The first of the constraints that need no engine that some points do not meet."""
         for constraint in self.plan.sweep.constraints:
             if not _is_early(constraint):
@@ -135,7 +137,7 @@ class _Evaluation:
             met = _spread(names.evaluate(constraint.condition), size) != 0
             if not met.all():
                 texts = [f"does not meet '{constraint.condition}'"] * int((~met).sum())
-                return Refusal(~met, f"constraint {constraint.name}", texts)
+                return RefusedPoints(~met, f"constraint {constraint.name}", texts)
         return None
 
     def _split_by_tree(self, group: Group, members: np.ndarray) -> list[tuple[ResolvedTree, np.ndarray]]:
@@ -170,7 +172,7 @@ class _Evaluation:
             self._refuse(members, "mapping", [_sentence(problems)] * members.size)
             return
         structure = structure_of(nouns[2], nouns[0], nouns[1], shape_of(nouns[3]))
-        leaves = tuple((leaf.array, leaf.einsum) for leaf in tree.leaves)
+        leaves = leaves_of(experiment.cascade, tree)
         with Designs(self.plan, group, self.points[members], absorbed) as designs:
             columns = designs.columns(leaves)
             tables = lowered(structure, columns)
@@ -204,7 +206,8 @@ class _Evaluation:
         for d, problems in size_problems(structure, tables, found).items():
             self._refuse(members[d : d + 1], "capacity", [_sentence(problems)])
             alive[d] = False
-        define_metrics(designs.names, designs.experiment.architecture, tables, found)
+        labels = Labels.of(structure.machine, structure.cascade, structure.tree, tables.shape.flows)
+        define_metrics(designs.names, labels, measures_of(tables, found))
         for constraint in self.plan.sweep.constraints:
             if _is_early(constraint):
                 continue
@@ -212,23 +215,23 @@ class _Evaluation:
             texts = [f"does not meet '{constraint.condition}'"] * int(failing.sum())
             self._refuse(members[failing], f"constraint {constraint.name}", texts)
             alive &= ~failing
-        self._keep(designs, found, members, alive)
+        bound_by = [labels.resources[i] for i in found.resource_cycles.argmax(axis=1).tolist()]
+        self._keep(designs, bound_by, members, alive)
 
-    def _keep(self, designs: Designs, found: Evaluation, members: np.ndarray, alive: np.ndarray) -> None:
+    def _keep(self, designs: Designs, bound_by: list[str], members: np.ndarray, alive: np.ndarray) -> None:
         """The values of the points that are in."""
         formulas = {objective.label: objective.formula for objective in self.plan.sweep.objectives}
         for i, name in enumerate(value_names(self.plan)):
             value = designs.names.evaluate(formulas[name]) if name in formulas else designs.names[name]
             self.values[members[alive], i] = _spread(value, alive.size)[alive]
         architecture = designs.experiment.architecture
-        resources = resources_of(architecture)
-        slowest = found.resource_cycles.argmax(axis=1)
         extrapolated = designs.extrapolated
         memories = [memory.name for memory in architecture.memories]
         has_some: list[bool] = np.any(extrapolated, axis=1).tolist()
+        positions = members.tolist()
         for d in np.flatnonzero(alive).tolist():
-            position = members[d]
-            self.bound_by[position] = resources[slowest[d]]
+            position = positions[d]
+            self.bound_by[position] = bound_by[d]
             if has_some[d]:
                 own = [memory for memory, is_out in zip(memories, extrapolated[d], strict=True) if is_out]
                 self.extrapolated[position] = " ".join(own)

@@ -9,16 +9,17 @@ import numpy as np
 
 from arch.components import Memory
 from arch.expression import Expression, check_names
+from einsums.names import near_or_all
 from sim.design.experiment import Experiment
 from sim.explore.absorb import depends_on_size
 from sim.explore.designs import Designs
 from sim.explore.equal_area import absorbed
 from sim.explore.metrics import ENGINE, metric_names
 from sim.explore.plan import Group, Plan
-from sim.explore.varied import Number
+from sim.explore.varied import VariedNumber
 from sim.load.document import Document
 from sim.load.problems import InputProblem
-from sim.load.suggest import near_or_all
+from sim.lower.machine import symbol_names
 
 Location = tuple[str | int, ...]
 # Columns that every row of results has (`sim/explore/store.py`, `export.py`).
@@ -34,13 +35,13 @@ def iter_problems(plan: Plan, document: Document) -> Iterator[InputProblem]:
 
 def readable_of(experiment: Experiment) -> tuple[str, ...]:
     """What formulas may read of an experiment before it is simulated."""
-    return (*(rank for rank, _ in experiment.sizes), *(name for name, _ in experiment.architecture.symbols()))
+    return (*(rank for rank, _ in experiment.sizes), *symbol_names(experiment.architecture))
 
 
 def _iter_taken(plan: Plan) -> Iterator[tuple[Location, str]]:
     """Names of axes and of formulas that mean something else already."""
     ranks = {rank for group in plan.groups.values() for rank, _ in group.experiment.sizes}
-    metrics = {name for group in plan.groups.values() for name in metric_names(group.experiment.architecture)}
+    metrics = {name for group in plan.groups.values() for name in metric_names(group.experiment)}
     own: list[tuple[Location, str]] = [(("axes", axis.name), axis.name) for axis in plan.sweep.axes]
     own += [(("where", setting.path), setting.path) for setting in plan.sweep.where]
     seen: dict[str, str] = {}
@@ -71,7 +72,7 @@ def _iter_absent(plan: Plan) -> Iterator[tuple[Location, str]]:
                 break
 
 
-def _absence(number: Number, group: Group) -> str:
+def _absence(number: VariedNumber, group: Group) -> str:
     """Why a group has no such number; empty where it has."""
     experiment = group.experiment
     if number.owner == "component" and number.component not in group.bodies:
@@ -87,7 +88,7 @@ def _absence(number: Number, group: Group) -> str:
     return ""
 
 
-def _place_of(plan: Plan, number: Number) -> Location:
+def _place_of(plan: Plan, number: VariedNumber) -> Location:
     for column in plan.columns:
         if number in [own for own, _ in column.numbers]:
             return ("axes", column.name, "path")
@@ -100,7 +101,7 @@ def _iter_names(plan: Plan) -> Iterator[tuple[Location, str]]:
     measured: set[str] = set()
     for group in plan.groups.values():
         before |= set(readable_of(group.experiment))
-        measured |= set(metric_names(group.experiment.architecture))
+        measured |= set(metric_names(group.experiment))
     early = before | {name for name in measured if name.partition(".")[0] not in ENGINE}
     formulas: list[tuple[Location, Expression, set[str]]] = []
     for key, settings in (("where", plan.sweep.where), ("derive", plan.sweep.derive)):
@@ -139,10 +140,8 @@ def _iter_circles(plan: Plan) -> Iterator[tuple[Location, str]]:
             with Designs(plan, group, np.zeros(1, np.int64), absorbed) as designs:
                 try:
                     _ = designs.names[setting.path] if key == "where" else designs.column_at(setting.path)
-                except IndexError:  # it reads a component that is refused: said of the point
+                except LookupError:  # it reads a component that is refused: said of the point
                     continue
                 except ValueError as error:
-                    if "shape" in str(error):  # of numpy, for the same reason
-                        continue
                     yield (key, setting.path), str(error)
                     return

@@ -10,22 +10,23 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from arch.components import Memory
-from arch.rows import moved_bits
+from arch.numbers import number_values
+from arch.types import Architecture
 from sim.design.assemble import rank_sizes
-from sim.engine.tables import MachineColumns
-from sim.explore import parts as numbers_of
+from sim.design.experiment import shape_of
 from sim.explore.names import Names
-from sim.explore.parts import Part, Parts, distinct_rows
+from sim.explore.parts import distinct_rows
 from sim.explore.plan import AxisColumn, Group, Plan
-from sim.explore.varied import Number
+from sim.explore.varied import VariedNumber, varied_numbers
 from sim.load.document import plain_document
 from sim.load.problems import InputError
 from sim.lower.lowering import Columns, parsed
-from sim.lower.machine import point_operators
+from sim.lower.machine import CORES, Leaves, Machines, symbol_names
+from sim.lower.parts import Parts
+from sim.lower.same import Same
 
 
-class Refusal(NamedTuple):
+class RefusedPoints(NamedTuple):
     """Designs (mask over the batch) that fall out, a kind to count them by, and the sentence for each of them."""
 
     mask: np.ndarray
@@ -67,11 +68,11 @@ class Designs:
             names.define(rank, partial(self._size_of, rank))
         for setting in self.plan.sweep.where:
             names.define(setting.path, partial(names.evaluate, setting.expression))
-        for name, _ in experiment.architecture.symbols():
-            names.define(name, partial(self._machine_symbol, name))
+        for name in symbol_names(experiment.architecture):
+            names.define(name, partial(self.machines.symbol, name))
         names.define("area_um2", lambda: self.area_um2)
         for component in experiment.architecture.components:
-            names.define(f"area_um2.{component.name}", partial(self.area_of, component.name))
+            names.define(f"area_um2.{component.name}", partial(self.machines.area_um2, component.name))
 
     def _axis_values(self, column: AxisColumn) -> Any:
         index = self.axis_index[column.name]
@@ -84,7 +85,7 @@ class Designs:
     def _size_of(self, rank: str) -> np.ndarray:
         return self.sizes[rank]
 
-    def column(self, number: Number) -> np.ndarray | None:
+    def column(self, number: VariedNumber) -> np.ndarray | None:
         """Stored units of a varied number: f8[design]; None where nothing varies it."""
         for column in self.plan.columns:
             for own, values in column.numbers:
@@ -98,7 +99,7 @@ class Designs:
             return self.absorbed
         return None
 
-    def varied_column(self, number: Number) -> np.ndarray:
+    def varied_column(self, number: VariedNumber) -> np.ndarray:
         """As `column`, of a number that is varied."""
         found = self.column(number)
         assert found is not None
@@ -118,7 +119,7 @@ class Designs:
         return np.full(self.size, float(getattr(self.group.point, key))) if varied is None else varied
 
     @cached_property
-    def _sized(self) -> tuple[dict[str, np.ndarray], Refusal | None]:
+    def _sized(self) -> tuple[dict[str, np.ndarray], RefusedPoints | None]:
         """Root ranks' sizes, by the rules of the cascade, once for each different workload."""
         own = [number for number in self.plan.numbers if number.owner == "workload"]
         roots = [rank for rank, _ in self.experiment.sizes]
@@ -134,7 +135,7 @@ class Designs:
         columns = np.array(rows, float)[which]
         return {rank: columns[:, i] for i, rank in enumerate(roots)}, _refusal("input", said, which)
 
-    def _sizes_at(self, own: list[Number], values: np.ndarray) -> tuple[dict[str, int], str]:
+    def _sizes_at(self, own: list[VariedNumber], values: np.ndarray) -> tuple[dict[str, int], str]:
         given = {number.key: number.written(value) for number, value in zip(own, values.tolist(), strict=True)}
         ranks = dict(self.group.point.ranks)
         ranks |= {key.partition(".")[2]: value for key, value in given.items() if key.startswith("ranks.")}
@@ -170,49 +171,22 @@ class Designs:
     def _parts(self) -> dict[str, Parts]:
         return {}
 
+    @cached_property
+    def machines(self) -> Machines:
+        """The machines of the designs; a component is made when it is asked for."""
+        return Machines(shape_of(Same(self.experiment.architecture)), self.parts, self.machine_number)
+
     def machine_number(self, key: str) -> np.ndarray:
-        """`clock` in Hz or `word` in bits, f8[design]."""
-        varied = self._varied("machine", key)
+        """A number of the machine itself, stored units, or how many cores it has: f8[design]."""
         architecture = self.experiment.architecture
-        own = architecture.clock_hz if key == "clock" else architecture.word_bits
-        return np.full(self.size, float(own)) if varied is None else varied
-
-    def _machine_symbol(self, name: str) -> np.ndarray:
-        word_bits = self.machine_number("word")
-        match name:
-            case "word_bits":
-                return word_bits
-            case "word_bytes":
-                return word_bits / 8
-            case "clock_hz":
-                return self.machine_number("clock")
-        component, _, key = name.partition(".")
-        if key == "size_words":
-            return np.floor_divide(self._machine_symbol(f"{component}.size_bits"), word_bits)
-        return self.parts(component).gather(partial(symbol, name=key))
-
-    def instances(self, memory: Memory) -> np.ndarray:
-        """How many of a memory there are: f8[design]."""
-        if memory.per_pe_of is None:
-            return np.ones(self.size)
-        array = self.parts(memory.per_pe_of)
-        return array.number(numbers_of.ROWS) * array.number(numbers_of.COLUMNS)
-
-    def area_of(self, component: str) -> np.ndarray:
-        """um^2 of all instances: f8[design]."""
-        noun, parts = self.experiment.architecture.component(component), self.parts(component)
-        if isinstance(noun, Memory):
-            return self.instances(noun) * parts.number(numbers_of.AREA_UM2)
-        columns = parts.number(numbers_of.COLUMNS)
-        pes = parts.number(numbers_of.ROWS) * columns
-        return pes * parts.number(numbers_of.PE_UM2) + columns * parts.number(numbers_of.INTERCONNECT_UM2)
+        if key == CORES:
+            return np.full(self.size, float(1 if architecture.cores is None else architecture.cores.count))
+        varied = self._varied("machine", key)
+        return np.full(self.size, number_values(architecture)[key]) if varied is None else varied
 
     @cached_property
     def area_um2(self) -> np.ndarray:
-        total = np.zeros(self.size)
-        for component in self.experiment.architecture.components:
-            total = total + self.area_of(component.name)
-        return total
+        return self.machines.total_area_um2
 
     @cached_property
     def absorbed(self) -> np.ndarray:
@@ -220,20 +194,21 @@ class Designs:
         return self._absorb(self)
 
     # --- what cannot be ---------------------------------------------------------------------------------------
-    def refusals(self) -> Refusal | None:
+    def refusals(self) -> RefusedPoints | None:
         """The first reason that makes any design fall out."""
         return self._sized[1] or self._machine_refusal() or self._held_refusal() or self._component_refusal()
 
-    def _machine_refusal(self) -> Refusal | None:
-        for key, wanted in (("clock", "a frequency"), ("word", "a size")):
-            values = self.machine_number(key)
-            mask = ~(np.isfinite(values) & (values > 0))
-            if mask.any():
-                texts = [f"$.architecture.{key}: expected {wanted} above zero, got {v:g}" for v in values[mask]]
-                return Refusal(mask, "input", texts)
+    def _machine_refusal(self) -> RefusedPoints | None:
+        """Numbers of the machine itself, in the words in which its file would be refused."""
+        for number in self.plan.numbers:
+            if number.owner == "machine":
+                values, which = np.unique(self.varied_column(number), return_inverse=True)
+                said = [_refused(number, value) for value in values.tolist()]
+                if any(said):
+                    return _refusal("input", said, which)
         return None
 
-    def _held_refusal(self) -> Refusal | None:
+    def _held_refusal(self) -> RefusedPoints | None:
         held = self.plan.held
         if held is None:
             return None
@@ -245,12 +220,12 @@ class Designs:
             return None
         target = np.broadcast_to(np.asarray(self.names[held.axis], float), (self.size,))
         text = "area is held at {:.6g} um2, which leaves no room for one step of '{}'"
-        return Refusal(mask, "area", [text.format(area, held.number.path) for area in target[mask]])
+        return RefusedPoints(mask, "area", [text.format(area, held.number.path) for area in target[mask]])
 
-    def _component_refusal(self) -> Refusal | None:
+    def _component_refusal(self) -> RefusedPoints | None:
         return self.refused_parts() or self._instance_refusal()
 
-    def refused_parts(self, except_for: str = "") -> Refusal | None:
+    def refused_parts(self, except_for: str = "") -> RefusedPoints | None:
         """Designs with a component that there cannot be; everything that is wrong with each."""
         varied = {number.component for number in self.plan.numbers if number.owner == "component"} - {except_for}
         names = [c.name for c in self.experiment.architecture.components if c.name in varied]
@@ -261,17 +236,19 @@ class Designs:
         texts = ["; ".join(filter(None, said)) for said in zip(*sentences, strict=True)]
         return _refusal("input", texts, np.arange(self.size))
 
-    def _instance_refusal(self) -> Refusal | None:
+    def _instance_refusal(self) -> RefusedPoints | None:
         """Memories charged for more instances than there are."""
         for memory in self.experiment.architecture.memories:
             if memory.energy_instances == "all":
                 continue
-            most = self.instances(memory)
+            most = self.machines.instances(memory.name)
             mask = memory.energy_instances > most
             if mask.any():
                 place = f"$.architecture.components.{memory.name}.energy_instances"
                 text = "{}: expected 'all' or at most {:g}, got {}"
-                return Refusal(mask, "input", [text.format(place, n, memory.energy_instances) for n in most[mask]])
+                return RefusedPoints(
+                    mask, "input", [text.format(place, n, memory.energy_instances) for n in most[mask]]
+                )
         return None
 
     # --- what engines read ------------------------------------------------------------------------------------
@@ -287,11 +264,11 @@ class Designs:
 
     def _machine_and_sizes(self) -> dict[str, np.ndarray]:
         symbols = dict(self.sizes)
-        for name, _ in self.experiment.architecture.symbols():
+        for name in symbol_names(self.experiment.architecture):
             symbols[name] = self.names[name]
         for component in {n.component for n in self.plan.numbers if n.owner == "component"}:
-            for key, _ in self.parts(component).parts[0].symbols:
-                symbols.setdefault(f"{component}.{key}", self._machine_symbol(f"{component}.{key}"))
+            for key in self.parts(component).parts[0].symbols:
+                symbols.setdefault(f"{component}.{key}", self.machines.symbol(f"{component}.{key}"))
         return symbols
 
     def expression_names(self) -> Names:
@@ -315,59 +292,32 @@ class Designs:
             names.define(rule.symbol, partial(names.evaluate, parsed(rule.expression)))
         return names
 
-    def machine_columns(self, leaves: tuple[tuple[str, str], ...]) -> MachineColumns:
-        """The machine as engines read it; `leaves`: the array and Einsum of each, in order."""
-        architecture, cascade = self.experiment.architecture, self.experiment.cascade
-        memories = [self._memory_columns(memory) for memory in architecture.memories]
-        arrays = [self.parts(array.name) for array in architecture.arrays]
-        costs = [
-            self.parts(array).gather(partial(_cost, operators=point_operators(cascade, einsum)))
-            for array, einsum in leaves
-        ]
-        columns = [np.stack([memory[i] for memory in memories], axis=1) for i in range(5)]
-        sides = (numbers_of.ROWS, numbers_of.COLUMNS, numbers_of.DRAIN_CYCLES)
-        columns += [np.stack([array.number(side) for array in arrays], axis=1) for side in sides]
-        columns += [np.stack([cost[:, i] for cost in costs], axis=1) for i in range(2)]
-        columns.append(np.ascontiguousarray(self.machine_number("clock"), float))
-        columns.append(np.ascontiguousarray(self.machine_number("word") / 8, float))
-        columns.append(np.full(self.size, float(1 if architecture.cores is None else architecture.cores.count)))
-        return MachineColumns._make(columns)
-
-    def _memory_columns(self, memory: Memory) -> tuple[np.ndarray, ...]:
-        """Capacity, bandwidth, and pJ per byte of reads, writes and drains: as `lower.machine.machine_row` has them."""
-        numbers = self.parts(memory.name).gather(lambda part: part.numbers)
-        instances = self.instances(memory)
-        charged = numbers[:, numbers_of.CHARGED]
-        share = np.where(charged == numbers_of.ALL, instances, charged) / instances
-        row_bytes = moved_bits(numbers[:, numbers_of.ROW_BITS], self.machine_number("word")) / 8
-        read = share * numbers[:, numbers_of.READ_PJ] / row_bytes
-        write = share * numbers[:, numbers_of.WRITE_PJ] / row_bytes
-        capacity = numbers[:, numbers_of.SIZE_BITS] / 8 * instances
-        return capacity, numbers[:, numbers_of.BANDWIDTH] / 8, read, write, read * numbers[:, numbers_of.DRAINS]
-
-    def columns(self, leaves: tuple[tuple[str, str], ...]) -> Columns:
+    def columns(self, leaves: Leaves) -> Columns:
         """What `lower` takes."""
-        return Columns(self.symbols, self.machine_columns(leaves))
+        return Columns(self.symbols, self.machines.columns(leaves))
 
     @property
     def extrapolated(self) -> np.ndarray:
         """bool[design, memory]: whose energy or area lies outside its table."""
         memories = self.experiment.architecture.memories
-        return np.stack([self.parts(m.name).number(numbers_of.EXTRAPOLATED) > 0 for m in memories], axis=1)
+        return np.stack([self.parts(m.name).number("extrapolated") > 0 for m in memories], axis=1)
 
 
-def _cost(part: Part, operators: tuple[str, ...]) -> tuple[float, float]:
-    return part.cost_of(operators)
+def _refused(number: VariedNumber, value: float) -> str:
+    """Why a machine file may not hold that value; empty where it may."""
+    quantity = varied_numbers(Architecture)[number.key].quantity
+    assert quantity is not None, "numbers of a machine itself have units"
+    try:
+        quantity.validate(number.written(value))
+    except ValueError as error:
+        return f"$.architecture.{number.key}: {error}"
+    return ""
 
 
-def symbol(part: Part, name: str) -> float:
-    return dict(part.symbols)[name]
-
-
-def _refusal(kind: str, said: list[str], which: np.ndarray) -> Refusal | None:
+def _refusal(kind: str, said: list[str], which: np.ndarray) -> RefusedPoints | None:
     """The designs whose sentence is not empty."""
     if not any(said):
         return None
     refused = np.array([bool(text) for text in said])
     mask = refused[which]
-    return Refusal(mask, kind, [said[i] for i in which[mask]])
+    return RefusedPoints(mask, kind, [said[i] for i in which[mask]])

@@ -4,16 +4,13 @@ room = held area - area of all components that stay
 found = the largest multiple of the step whose total area, as a result reports it, is not above the held one
 """
 
-from functools import partial
-
 import numpy as np
 
 from arch.components import Memory
 from arch.expression import Expression
-from sim.explore import parts as numbers_of
 from sim.explore.absorb import curve_area, fitting_side, fitting_size, formula_area
-from sim.explore.designs import Designs, symbol
-from sim.explore.parts import Parts
+from sim.explore.designs import Designs
+from sim.lower.parts import Parts
 
 # The component with a value in place of the one that is looked for: what stays of it is read off there.
 NOMINAL = {"size": 2.0**40, "depth": 2.0**20, "rows": 1.0, "columns": 1.0}
@@ -31,7 +28,7 @@ def absorbed(designs: Designs) -> np.ndarray:
     room = target.copy()
     for component in architecture.components:
         if component.name not in moving:
-            room -= designs.area_of(component.name)
+            room -= designs.machines.area_um2(component.name)
     nominal = _nominal(designs)
     if any(part.refusal for part in nominal.parts):
         return np.full(designs.size, np.nan)
@@ -56,18 +53,17 @@ def _fitting_memory(designs: Designs, memory: Memory, nominal: Parts, room_um2: 
     held = designs.plan.held
     assert held is not None
     is_size = held.number.key == "size"
-    row_bits = nominal.number(numbers_of.ROW_BITS)
-    entry_bits = row_bits if is_size else nominal.number(numbers_of.SIZE_BITS) / NOMINAL["depth"]
+    row_bits = nominal.number("row")
+    entry_bits = row_bits if is_size else nominal.number("size") / NOMINAL["depth"]
     if isinstance(memory.area, Expression):
-        names = [name for name, _ in nominal.parts[0].symbols]
-        symbols = {name: nominal.gather(partial(symbol, name=name)) for name in names}
+        symbols = {name: nominal.symbol(name) for name in nominal.parts[0].symbols}
         area_at = formula_area(memory.area, symbols, held.number.key, entry_bits)
     else:
         technology = next(found for found in designs.group.technologies if found.name == memory.technology)
         by_bits = curve_area(technology, row_bits)
         area_at = by_bits if is_size else lambda depth: by_bits(depth * entry_bits)
     least = row_bits if is_size else np.ones(designs.size)
-    return fitting_size(room_um2 / designs.instances(memory), area_at, least, held.step)
+    return fitting_size(room_um2 / designs.machines.copies(memory.name), area_at, least, held.step)
 
 
 def _fitting_array(designs: Designs, memories: list[str], nominal: Parts, room_um2: np.ndarray) -> np.ndarray:
@@ -75,11 +71,12 @@ def _fitting_array(designs: Designs, memories: list[str], nominal: Parts, room_u
     held = designs.plan.held
     assert held is not None
     is_rows = held.number.key == "rows"
-    other = nominal.number(numbers_of.COLUMNS if is_rows else numbers_of.ROWS)
-    each = nominal.number(numbers_of.PE_UM2)
+    other = nominal.number("columns" if is_rows else "rows")
+    cores = designs.machines.cores_of(held.number.component)
+    each = nominal.number("pe_area_um2") * cores
     for memory in memories:
-        each = each + designs.parts(memory).number(numbers_of.AREA_UM2)
-    wires = nominal.number(numbers_of.INTERCONNECT_UM2)
+        each = each + designs.parts(memory).number("area") * designs.machines.cores_of(memory)
+    wires = nominal.number("interconnect_area") * cores
     if is_rows:
         return fitting_side(room_um2 - other * wires, other * each, held.step)
     return fitting_side(room_um2, other * each + wires, held.step)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sim.explore.second_stage import Second
+from sim.explore.seconds import Second
 from sim.explore.store import OWN, quoted, read_only, said
 from sim.load.problems import InputError, InputProblem
 

@@ -14,19 +14,20 @@ import numpy as np
 
 from arch.quantity import parse_quantity
 from einsums.model import Model
+from einsums.names import near_or_all
 from sim.design.assemble import Workpoint, assemble, changed, lay_out
 from sim.design.settings import Setting
 from sim.explore.check_plan import iter_problems
 from sim.explore.metrics import metric_names
 from sim.explore.plan import AxisColumn, Derived, Group, Held, Plan, bare, digest_of
 from sim.explore.sweep import BASE, Axis, Sweep, Value
-from sim.explore.varied import Number, number_at
-from sim.load.document import Document, Place, plain_document
+from sim.explore.varied import VariedNumber, number_at
+from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.nouns import CATALOGS, build, load_technology, read, read_document_once
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all
 
 MOST_GROUPS = 20_000
+LEAKAGE = "architecture.leakage"
 
 
 def load_sweep(name_or_path: str) -> tuple[Document, Sweep]:
@@ -42,11 +43,11 @@ def load_plan(name_or_path: str) -> Plan:
 
 def make_plan(document: Document, sweep: Sweep) -> Plan:
     """The plan of a sweep; InputError with what cannot be, at its place in the document."""
-    return _Planner(document, sweep).plan()
+    return _SweepPlanner(document, sweep).plan()
 
 
 @dataclass(slots=True)
-class _Planner:
+class _SweepPlanner:
     document: Document
     sweep: Sweep
 
@@ -103,7 +104,7 @@ class _Planner:
             for axis in self.sweep.axes
         )
 
-    def _numbers(self, axis: Axis, base: Document, keyed: frozenset[str]) -> tuple[Number, ...]:
+    def _numbers(self, axis: Axis, base: Document, keyed: frozenset[str]) -> tuple[VariedNumber, ...]:
         """The numbers that an axis sets, none where it makes groups."""
         found = [number_at(path, base.data, _categorical(base)) for path in axis.path]
         numbers = tuple(number for number in found if number is not None and number.key not in keyed)
@@ -112,7 +113,7 @@ class _Planner:
         is_text = any(n.owner == "parameter" for n in numbers) and _as_read(axis.points()) is None
         return () if is_text else numbers
 
-    def _numeric(self, axis: Axis, numbers: tuple[Number, ...]) -> AxisColumn:
+    def _numeric(self, axis: Axis, numbers: tuple[VariedNumber, ...]) -> AxisColumn:
         """An axis whose values are numbers, in the unit of each of its paths."""
         points = axis.points()
         if axis.absorb is not None:
@@ -128,7 +129,7 @@ class _Planner:
             read = stored[0][1] / size
         return AxisColumn(axis, points, read, tuple(stored))
 
-    def _read(self, axis: Axis, number: Number, i: int) -> float:
+    def _read(self, axis: Axis, number: VariedNumber, i: int) -> float:
         key = next(key for key in ("values", "range", "log_range") if getattr(axis, key) is not None)
         path: tuple[str | int, ...] = ("axes", axis.name, key, i) if key == "values" else ("axes", axis.name, key)
         try:
@@ -193,7 +194,7 @@ class _Planner:
         except ValueError as error:
             raise InputError([self.document.problem(path, f"'{setting.path}': {error}")]) from None
 
-    def _number(self, path: str, document: Document, place: tuple[str, ...], keyed: frozenset[str]) -> Number:
+    def _number(self, path: str, document: Document, place: tuple[str, ...], keyed: frozenset[str]) -> VariedNumber:
         """The number at a path that a formula is to set."""
         number = number_at(path, document.data, _categorical(document))
         if number is not None and number.key not in keyed:
@@ -232,6 +233,7 @@ class _Planner:
         return [tuple(one[name] for name in names) for one in merged]
 
     def _group(self, document: Document, chosen: list[tuple[Axis, Value]]) -> Group:
+        document = self._with_leakage(document)
         try:
             experiment = bare(assemble(document))
         except InputError as error:
@@ -248,17 +250,24 @@ class _Planner:
         changes = tuple((path, value) for axis, value in chosen for path in axis.path)
         return Group(experiment, model, point, dict(bodies), technologies, digest, changes)
 
+    def _with_leakage(self, document: Document) -> Document:
+        """A machine whose own leakage is varied has one, so that all of its points are charged for it."""
+        paths = {path for axis in self.sweep.axes for path in axis.path} | {s.path for s in self.sweep.derive}
+        if LEAKAGE not in {path.removeprefix("$.") for path in paths} or "leakage" in document.data["architecture"]:
+            return document
+        return changed(document, plain_document({LEAKAGE: "0 W"}, self.document.file))
+
     def _changed(self, base: Document, chosen: list[tuple[Axis, Value]]) -> Document:
         """The experiment with values of axes; what is wrong is said where the axis stands."""
         changes = {path: value for axis, value in chosen for path in axis.path}
         if not changes:
             return base
-        children: dict[str | int, Place] = {}
+        children: dict[str | int, DocumentPlace] = {}
         for axis, value in chosen:
             index = axis.points().index(value)
             place = self.document.place(("axes", axis.name, "values", index))
             children |= dict.fromkeys(axis.path, place)
-        written = Document(changes, self.document.file, Place(self.document.file, None, None, children))
+        written = Document(changes, self.document.file, DocumentPlace(self.document.file, None, None, children))
         try:
             return changed(base, written)
         except InputError as error:
@@ -283,9 +292,10 @@ class _Planner:
     # --- checks ---------------------------------------------------------------------------------------------
     def _metrics(self, groups: dict[tuple[int, ...], Group]) -> tuple[str, ...]:
         """What is recorded: as asked, or time, energy, area, the root's traffic and every array's utilization."""
-        common = set.intersection(*(set(metric_names(g.experiment.architecture)) for g in groups.values()))
-        first = next(iter(groups.values())).experiment.architecture
-        known = [name for name in metric_names(first) if name in common]
+        common = set.intersection(*(set(metric_names(g.experiment)) for g in groups.values()))
+        some = next(iter(groups.values())).experiment
+        first = some.architecture
+        known = [name for name in metric_names(some) if name in common]
         asked = self.sweep.record or (
             *("latency_s", "energy_pj", "area_um2", f"traffic_bytes.{first.root.name}"),
             *(f"utilization.{array.name}" for array in first.arrays),
@@ -313,7 +323,7 @@ class _Planner:
 
 
 def _inner(document: Document, part: str) -> Document:
-    place = document.places.children.get(part, Place(document.file))
+    place = document.places.children.get(part, DocumentPlace(document.file))
     return Document(document.data[part], place.file, place)
 
 
@@ -333,5 +343,5 @@ def _as_read(points: tuple[Value, ...]) -> np.ndarray | None:
     return np.array(points, float)
 
 
-def _unit(number: Number) -> str:
+def _unit(number: VariedNumber) -> str:
     return {"size": "B", "bandwidth": "GiB/s", "frequency": "MHz", "energy": "pJ", "area": "um2"}[str(number.dimension)]

@@ -1,67 +1,63 @@
 """What a point is measured by, as columns: the numbers of a `SimulationResult`, added up in the same order.
 
-A name is a quantity, or a quantity of one component: `energy_pj`, `energy_pj.GLB`.
+A name is a quantity, or a quantity of one component or Einsum: `energy_pj`, `energy_pj.GLB`, `einsum_energy_pj.AV`.
 """
 
 from collections.abc import Callable
 
 import numpy as np
 
-from arch.types import Architecture
-from sim.engine.analytical import Evaluation, sum_by
-from sim.engine.columns import LeafColumn
-from sim.engine.tables import Tables
+from sim.design.experiment import Experiment, shape_of
 from sim.explore.names import Names
-from sim.simulation.result import utilizations
+from sim.lower.same import Same
+from sim.simulation.measures import Labels, Measures, charged_names
 
 # Quantities that only an engine gives; the others follow from the machine.
 OF_RUN = ("latency_s", "cycles", "energy_pj", "traffic_bytes", "read_bytes", "write_bytes")
-ENGINE = (*OF_RUN, "utilization", "footprint_bytes", "spilled")
+ENGINE = (*OF_RUN, "leakage_pj", "einsum_energy_pj", "utilization", "footprint_bytes", "spilled")
 OF_MEMORIES = ("traffic_bytes", "read_bytes", "write_bytes", "footprint_bytes", "spilled")
 
 
-def metric_names(architecture: Architecture) -> tuple[str, ...]:
-    """Every metric that points on a machine have."""
-    memories = [memory.name for memory in architecture.memories]
-    arrays = [array.name for array in architecture.arrays]
-    components = [component.name for component in architecture.components]
+def metric_names(experiment: Experiment) -> tuple[str, ...]:
+    """Every metric that points of an experiment have."""
+    machine = shape_of(Same(experiment.architecture))
     return (
-        *("latency_s", "cycles", "energy_pj", "area_um2"),
-        *(f"energy_pj.{name}" for name in (*memories, *arrays)),
-        *(f"area_um2.{name}" for name in components),
-        *(f"{quantity}.{name}" for quantity in OF_MEMORIES for name in memories),
-        *(f"utilization.{name}" for name in arrays),
+        *("latency_s", "cycles", "energy_pj", "leakage_pj", "area_um2"),
+        *(f"{quantity}.{name}" for quantity in ("energy_pj", "leakage_pj") for name in charged_names(machine)),
+        *(f"einsum_energy_pj.{einsum.name}" for einsum in experiment.cascade.einsums),
+        *(f"area_um2.{name}" for name in machine.components),
+        *(f"{quantity}.{name}" for quantity in OF_MEMORIES for name in machine.memories),
+        *(f"utilization.{name}" for name in machine.arrays),
     )
 
 
-def define_metrics(names: Names, architecture: Architecture, tables: Tables, found: Evaluation) -> None:
+def define_metrics(names: Names, labels: Labels, found: Measures[np.ndarray]) -> None:
     """Lets formulas read what an engine found: f8[design] each."""
-    memories = [memory.name for memory in architecture.memories]
-    arrays = [array.name for array in architecture.arrays]
-    array_of_leaf = tables.shape.leaves[:, LeafColumn.ARRAY]
-    compute_pj = sum_by(found.compute_pj, array_of_leaf, len(arrays))
-    shares = sum_by(utilizations(found, tables), array_of_leaf, len(arrays))
     names.define("cycles", lambda: found.latency_cycles)
-    names.define("latency_s", lambda: found.latency_cycles / tables.machine.clock_hz)
-    names.define("energy_pj", lambda: added([*found.memory_pj.T, *compute_pj.T]))
-    by_memory = {
-        "energy_pj": found.memory_pj,
-        "read_bytes": found.read_bytes,
-        "write_bytes": found.write_bytes,
-        "traffic_bytes": found.read_bytes + found.write_bytes,
-        "footprint_bytes": found.footprint_bytes,
-        "spilled": found.spilled,
-    }
-    for quantity, columns in by_memory.items():
-        for m, memory in enumerate(memories):
-            names.define(f"{quantity}.{memory}", _column(columns, m))
-    for a, array in enumerate(arrays):
-        names.define(f"energy_pj.{array}", _column(compute_pj, a))
-        names.define(f"utilization.{array}", _column(shares, a))
+    names.define("latency_s", lambda: found.latency_s)
+    for quantity, columns in (("energy_pj", found.energy_pj), ("leakage_pj", found.leakage_pj)):
+        names.define(quantity, _sum(columns))
+        _define(names, quantity, labels.charged, columns)
+    _define(names, "einsum_energy_pj", labels.einsums, found.einsum_pj)
+    _define(names, "traffic_bytes", labels.memories, found.read_bytes + found.write_bytes)
+    _define(names, "read_bytes", labels.memories, found.read_bytes)
+    _define(names, "write_bytes", labels.memories, found.write_bytes)
+    _define(names, "footprint_bytes", labels.memories, found.footprint_bytes)
+    _define(names, "spilled", labels.memories, found.spilled)
+    _define(names, "utilization", labels.arrays, found.array_utilization)
+
+
+def _define(names: Names, quantity: str, parts: tuple[str, ...], columns: np.ndarray) -> None:
+    for i, part in enumerate(parts):
+        names.define(f"{quantity}.{part}", _column(columns, i))
 
 
 def _column(columns: np.ndarray, index: int) -> Callable[[], np.ndarray]:
     return lambda: columns[:, index]
+
+
+def _sum(columns: np.ndarray) -> Callable[[], np.ndarray]:
+    return lambda: added(list(columns.T))
 
 
 def added(columns: list[np.ndarray]) -> np.ndarray:
@@ -70,8 +66,3 @@ def added(columns: list[np.ndarray]) -> np.ndarray:
     for column in columns:
         total = total + column
     return total
-
-
-def resources_of(architecture: Architecture) -> tuple[str, ...]:
-    """What may set the latency, in the order of an evaluation."""
-    return (*(a.name for a in architecture.arrays), *(m.name for m in architecture.memories), "drain")

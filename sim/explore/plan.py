@@ -14,14 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from arch.area import area_um2
 from arch.energy import Technology
 from einsums.model import Model
 from sim.design.assemble import Workpoint
 from sim.design.experiment import Experiment
-from sim.explore.parts import Blueprint, Part, part_of
+from sim.explore.parts import Blueprint
 from sim.explore.sweep import Axis, Sweep, Value
-from sim.explore.varied import Number
+from sim.explore.varied import VariedNumber
+from sim.lower.machine import Machines
+from sim.lower.parts import ComponentPart, part_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class AxisColumn:
     axis: Axis
     written: tuple[Value, ...]  # as results name them
     values: np.ndarray | None  # f8[value]: as formulas read them; None: text
-    numbers: tuple[tuple[Number, np.ndarray], ...] = ()  # what it sets, in stored units
+    numbers: tuple[tuple[VariedNumber, np.ndarray], ...] = ()  # what it sets, in stored units
 
     @property
     def name(self) -> str:
@@ -47,7 +48,7 @@ class AxisColumn:
 class Derived:
     """A number that a formula gives; `factor` turns the formula's value into stored units."""
 
-    number: Number
+    number: VariedNumber
     factor: float
 
 
@@ -56,7 +57,7 @@ class Held:
     """An axis of total areas: the number that absorbs the difference, and the steps it comes in, stored units."""
 
     axis: str
-    number: Number
+    number: VariedNumber
     step: float
 
 
@@ -75,10 +76,7 @@ class Group:
     @property
     def area_um2(self) -> float:
         """Of the machine as the experiment has it."""
-        total = 0.0
-        for _, area in area_um2(self.experiment.architecture):
-            total += area
-        return total
+        return float(Machines.of([self.experiment.architecture]).total_area_um2[0])
 
 
 @dataclass(eq=False)
@@ -98,7 +96,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         self._blueprints: dict[tuple[int, str], Blueprint] = {}
-        self._parts: dict[tuple[int, str], Part] = {}
+        self._parts: dict[tuple[int, str], ComponentPart] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what can be found again."""
@@ -109,7 +107,7 @@ class Plan:
         self.__post_init__()
 
     @property
-    def numbers(self) -> tuple[Number, ...]:
+    def numbers(self) -> tuple[VariedNumber, ...]:
         """Every number that designs of a group differ in."""
         own = [number for column in self.columns for number, _ in column.numbers]
         own += [derived.number for derived in self.derived]
@@ -177,7 +175,7 @@ class Plan:
             self._blueprints[key] = Blueprint(component, group.bodies[component], varied, by_name, node_nm)
         return self._blueprints[key]
 
-    def base_part(self, group: Group, component: str) -> Part:
+    def base_part(self, group: Group, component: str) -> ComponentPart:
         """The component as the experiment has it."""
         key = (id(group), component)
         if key not in self._parts:

@@ -25,7 +25,8 @@ from sim.explore.pareto import fronts_of, hypervolume
 from sim.explore.plan import Plan
 from sim.explore.points import Point, Points, read_points
 from sim.explore.search import check_sampler, search
-from sim.explore.second_stage import Progress, Second, look_again
+from sim.explore.second_stage import Progress, look_again
+from sim.explore.seconds import Second
 from sim.explore.store import FILE, Store, is_blank
 from sim.explore.watch import Silent, Watcher
 from sim.load.problems import InputError, InputProblem
@@ -36,7 +37,7 @@ SMALL = 4 * CHUNK  # sweeps that are done before a second process has started
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class SweepOptions:
     """How a sweep is run; none of it shows in the results."""
 
     executor: str = "local"  # or "dask"
@@ -118,10 +119,10 @@ def _first_of(reason: str) -> str:
 
 
 def sweep(
-    name_or_path: str, folder: Path | str, options: Options | None = None, progress: Progress | None = None
+    name_or_path: str, folder: Path | str, options: SweepOptions | None = None, progress: Progress | None = None
 ) -> SweepResult:
     """Every point of a sweep, or those its search asks for, kept in `folder`; InputError for anything wrong."""
-    options = options or Options()
+    options = options or SweepOptions()
     plan = load_plan(name_or_path)
     _check(plan, options)
     folder = Path(folder)
@@ -151,7 +152,7 @@ def _bar() -> Progress:
     return watched
 
 
-def _check(plan: Plan, options: Options) -> None:
+def _check(plan: Plan, options: SweepOptions) -> None:
     if options.executor not in ("local", "dask"):
         found = f"expected local or dask, got '{options.executor}'"
         raise InputError([InputProblem("--executor", None, "", found)])
@@ -169,7 +170,7 @@ def _check(plan: Plan, options: Options) -> None:
         raise InputError([InputProblem(plan.sweep.name, None, "$.search.second_stage", str(error))]) from None
 
 
-def open_store(folder: Path, plan: Plan, options: Options) -> Store:
+def open_store(folder: Path, plan: Plan, options: SweepOptions) -> Store:
     """The store to write to; InputError where one is in the way."""
     path = folder / FILE
     if not path.exists() or options.fresh or is_blank(path):
@@ -183,7 +184,7 @@ def open_store(folder: Path, plan: Plan, options: Options) -> Store:
 class _Runner:
     """One sweep under way."""
 
-    def __init__(self, plan: Plan, store: Store, options: Options) -> None:
+    def __init__(self, plan: Plan, store: Store, options: SweepOptions) -> None:
         self.plan, self.store, self.options = plan, store, options
         self.finished = store.finished()
         self.evaluated = 0
@@ -283,7 +284,7 @@ class _Runner:
         return f"best {first.label} {self.best * first.sign:.4g}"
 
 
-def _export(folder: Path, options: Options, front: np.ndarray, seconds: tuple[Second, ...]) -> None:
+def _export(folder: Path, options: SweepOptions, front: np.ndarray, seconds: tuple[Second, ...]) -> None:
     export_csv(folder / FILE, folder / "points.csv")
     export_csv(folder / FILE, folder / "front.csv", front.tolist())
     if seconds:

@@ -2,19 +2,16 @@
 
 import json
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sim.design.assemble import load_experiment
-from sim.design.experiment import Experiment
+from sim.explore.closely import experiment_of
 from sim.explore.plan import Plan
 from sim.explore.points import Point, Points
+from sim.explore.seconds import REFUSED, Second, seconds_of
 from sim.explore.store import Store
 from sim.explore.watch import Watcher
 from sim.simulation.flow import IllegalMapping, simulate
-
-REFUSED = "refused"  # key of an answer that is a reason
 
 
 class Progress(Protocol):
@@ -22,19 +19,6 @@ class Progress(Protocol):
 
     def __call__(self, name: str, total: int, done: int) -> AbstractContextManager[Watcher]:
         """The watcher of that task."""
-
-
-@dataclass(frozen=True, slots=True)
-class Second:
-    """What the other engine says of a point; `refused` says why it cannot run there."""
-
-    point: int
-    engine: str
-    values: tuple[tuple[str, float], ...] = ()  # latency_s, cycles, energy_pj
-    refused: str = ""
-
-    def value(self, name: str) -> float:
-        return dict(self.values)[name]
 
 
 def look_again(plan: Plan, folder: Path, front: Points, progress: Progress) -> tuple[Second, ...]:
@@ -51,22 +35,6 @@ def look_again(plan: Plan, folder: Path, front: Points, progress: Progress) -> t
                     store.add_second_stage(point.point, engine, json.dumps(_answer(point, engine)))
                     watcher.advance(1, "")
         return seconds_of(store.second_stage())
-
-
-def seconds_of(found: dict[int, tuple[str, str]]) -> tuple[Second, ...]:
-    """Typed answers from engine and JSON by point."""
-    return tuple(_second(point, engine, json.loads(text)) for point, (engine, text) in sorted(found.items()))
-
-
-def _second(point: int, engine: str, told: dict[str, Any]) -> Second:
-    if REFUSED in told:
-        return Second(point, engine, refused=told[REFUSED])
-    return Second(point, engine, tuple((name, float(told[name])) for name in ("latency_s", "cycles", "energy_pj")))
-
-
-def experiment_of(point: Point) -> Experiment:
-    """The design point, assembled as from its file."""
-    return load_experiment(point.experiment, dict(point.settings))
 
 
 def _answer(point: Point, engine: str) -> dict[str, Any]:

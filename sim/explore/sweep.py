@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 from arch.fields import Count, Formula, Identifier, refuse_at, validated_by_name
+from einsums.names import near_or_all
 from sim.design.settings import Settings, Text
-from sim.load.suggest import near_or_all
 
 FROZEN = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 LARGEST_GRID = 2**62  # points are numbered by signed 64-bit integers

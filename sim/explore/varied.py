@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from arch.components import Array, Memory
+from arch.numbers import MachineNumber, Numbered, numbers_of
+from arch.operation import Operation
 from arch.quantity import Dimension, exact_quantity, parse_quantity
+from arch.types import Architecture
 
 Owner = Literal["workload", "machine", "component", "parameter"]
 
 
 @dataclass(frozen=True, slots=True)
-class Number:
+class VariedNumber:
     """A number at a path: what it belongs to, the rest of the path inside that, its dimension (None: a number)."""
 
     path: str
@@ -41,38 +45,29 @@ class Number:
 
 
 _WORKLOAD = ("seq_len", "batch")
-_MACHINE: dict[str, Dimension] = {"clock": "frequency", "word": "size"}
-_ARRAY: dict[str, Dimension | None] = {"rows": None, "columns": None, "interconnect_area": "area"}
-_MEMORY: dict[str, Dimension | None] = {
-    "size": "size",
-    "depth": None,
-    "width": "size",
-    "row": "size",
-    "banks": None,
-    "ports": None,
-    "bandwidth": "bandwidth",
-    "read_energy": "energy",
-    "write_energy": "energy",
-    "area": "area",
-}
-_OPERATION: dict[str, Dimension | None] = {"cycles": None, "energy": "energy", "area": "area"}
 
 
-def number_at(path: str, experiment: Mapping[str, Any], categorical: frozenset[str]) -> Number | None:
+def varied_numbers(noun: type[Numbered]) -> dict[str, MachineNumber]:
+    """The numbers of a kind of component that an axis may vary, by their keys."""
+    return {number.key: number for number in numbers_of(noun) if number.is_varied}
+
+
+def number_at(path: str, experiment: Mapping[str, Any], categorical: frozenset[str]) -> VariedNumber | None:
     """The number at a path of a laid-out experiment, None where the path holds none; `categorical`: parameters."""
     head, _, rest = path.removeprefix("$.").partition(".")
     if head in _WORKLOAD and not rest:
-        return Number(path, "workload", "", head, None)
+        return VariedNumber(path, "workload", "", head, None)
     if head == "ranks" and rest:
-        return Number(path, "workload", "", path, None)
+        return VariedNumber(path, "workload", "", path, None)
     if head == "parameters" and rest and rest not in categorical:
-        return Number(path, "parameter", "", rest, None)
+        return VariedNumber(path, "parameter", "", rest, None)
     return _machine_number(path, rest, experiment.get("architecture")) if head == "architecture" else None
 
 
-def _machine_number(path: str, inside: str, architecture: Any) -> Number | None:
-    if inside in _MACHINE:
-        return Number(path, "machine", "", inside, _MACHINE[inside])
+def _machine_number(path: str, inside: str, architecture: Any) -> VariedNumber | None:
+    own = varied_numbers(Architecture)
+    if inside in own:
+        return VariedNumber(path, "machine", "", inside, own[inside].dimension)
     steps = inside.split(".")
     bodies = architecture.get("components") if isinstance(architecture, dict) else None
     if len(steps) < 3 or steps[0] != "components" or not isinstance(bodies, dict):
@@ -80,11 +75,12 @@ def _machine_number(path: str, inside: str, architecture: Any) -> Number | None:
     body = bodies.get(steps[1])
     if not isinstance(body, dict):
         return None
-    keys = _MEMORY if body.get("kind") == "memory" else _ARRAY
+    keys = varied_numbers(Memory if body.get("kind") == "memory" else Array)
     if len(steps) == 3 and steps[2] in keys:
-        return Number(path, "component", steps[1], steps[2], keys[steps[2]])
+        return VariedNumber(path, "component", steps[1], steps[2], keys[steps[2]].dimension)
     operations: Any = body.get("operations")
+    keys = varied_numbers(Operation)
     is_inside = len(steps) == 5 and steps[2] == "operations" and isinstance(operations, dict)
-    if is_inside and steps[3] in operations and steps[4] in _OPERATION:
-        return Number(path, "component", steps[1], ".".join(steps[2:]), _OPERATION[steps[4]])
+    if is_inside and steps[3] in operations and steps[4] in keys:
+        return VariedNumber(path, "component", steps[1], ".".join(steps[2:]), keys[steps[4]].dimension)
     return None

@@ -6,6 +6,8 @@ the interpreter's values. With u the unit roundoff of accumulators, w that of wo
 - an operator: the rule of its arguments (`error_rules`), and u of the result for its rounding, or the smallest number;
 - a sum of terms x with errors e, each passing through at most n additions: sum(e) + n u / (1 - n u) * sum(|x| + e),
   n as the mapping adds them: along the side of an array and then from step to step;
+- a product of terms likewise; each of its n multiplications may also fall below the smallest number, and what follows
+  multiplies that by the terms above 1 at most: n * smallest * prod(max(1, |x| + e)). An exact 0 among them absorbs all;
 - a maximum: what lies between the maxima of the least and of the greatest terms;
 - a finished element that becomes a word: w of itself, and half the smallest word; infinite where it may overflow. What
   only chooses among words (a maximum) is one already.
@@ -148,7 +150,7 @@ class _Analysis:
         error = errors + additions * unit / (1 - additions * unit) * (terms + errors)
         if is_mean:
             error = error / points.counts()
-            error = error + unit * (np.abs(value) + error)
+            error = error + unit * (np.abs(value) + error) + self.precision.wide_smallest
         return error
 
     def sums(self, leaf: PlacedLeaf, points: BoxPoints) -> tuple[Values, Values]:
@@ -188,12 +190,17 @@ class _Analysis:
         return np.broadcast_to(terms, points.shape), np.broadcast_to(errors, points.shape)
 
     def product_error(self, leaf: PlacedLeaf, points: BoxPoints) -> Values:
-        least, most = np.ones(points.shape), np.ones(points.shape)
+        least, most, growth = (np.ones(points.shape) for _ in range(3))
+        absorbed = np.zeros(points.shape, dtype=bool)
         for part in self.iter_parts(leaf, points, absent=1.0):
-            least = least * np.abs(part.value).prod(axis=0)
-            most = most * (np.abs(part.value) + part.error).prod(axis=0)
-        count = len(points.order.coordinates) * self.precision.wide_unit
-        return most - least + count / (1 - count) * most
+            furthest = np.abs(part.value) + part.error
+            least, most = least * np.abs(part.value).prod(axis=0), most * furthest.prod(axis=0)
+            growth = growth * np.maximum(furthest, 1.0).prod(axis=0)
+            absorbed |= ((part.value == 0) & (part.error == 0)).any(axis=0)
+        count = len(points.order.coordinates)
+        units = count * self.precision.wide_unit
+        error = most - least + units / (1 - units) * most + count * self.precision.wide_smallest * growth
+        return np.where(absorbed, 0.0, error)
 
     def extreme_error(self, leaf: PlacedLeaf, points: BoxPoints, reducer: Reducer, value: Values) -> Values:
         """A maximum lies between those of the least and of the greatest terms; so does a minimum."""

@@ -88,6 +88,14 @@ def plain(value: float) -> float | str:
     return float(value) if np.isfinite(value) else str(float(value))
 
 
+def _norm(values: Values) -> float:
+    """The Frobenius norm, also where squares overflow."""
+    largest = float(np.abs(values).max(initial=0.0))
+    if not 1e150 < largest < np.inf:
+        return float(np.linalg.norm(values))
+    return largest * float(np.linalg.norm(values / largest))
+
+
 def compare(subject: Subject, found: Values, expected: Values, allowed: Values) -> TensorComparison:
     """`found` against `expected`, both with the axes of the subject; `allowed`: how far each element may be off."""
     found, expected = np.asarray(found, dtype=np.float64), np.asarray(expected, dtype=np.float64)
@@ -103,15 +111,15 @@ def compare(subject: Subject, found: Values, expected: Values, allowed: Values) 
     order = order if order.any() else error
     worst = tuple(int(n) for n in np.unravel_index(int(order.argmax()), order.shape)) if order.size else ()
     counted = np.isfinite(expected) & np.isfinite(found)
-    norm = float(np.linalg.norm(expected[counted])) or 1.0
+    norm = _norm(expected[counted]) or 1.0
     bounded = counted & np.isfinite(allowed)
     return TensorComparison(
         subject=subject,
         elements=int(is_defined.sum()),
         undefined=int((~is_defined).sum()),
         unbounded=int((np.isinf(allowed) & is_defined).sum()),
-        relative_error=float(np.linalg.norm(error[counted])) / norm,
-        relative_bound=float(np.linalg.norm(allowed[bounded])) / norm,
+        relative_error=_norm(error[counted]) / norm,
+        relative_bound=_norm(allowed[bounded]) / norm,
         largest_error=float(error[np.isfinite(error)].max(initial=0.0)),
         share_of_bound=float(share.max(initial=0.0)),
         worst=worst,

@@ -87,7 +87,8 @@ def _comparison(operator: Operator) -> Rule:
 
 def _logic(operator: Operator) -> Rule:
     def rule(*arguments: Approximate) -> Approximate:
-        is_certain = np.all([(x.error == 0) | (np.abs(x.value) > x.error) for x in arguments], axis=0)
+        certain = [(x.error == 0) | (np.abs(x.value) > x.error) for x in arguments]
+        is_certain = np.all(np.broadcast_arrays(*certain), axis=0)
         return Approximate(_meaning(operator, *arguments), np.where(is_certain, 0.0, 1.0))
 
     return rule

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from einsums.interpreter_inputs import moved_inside
 from einsums.nodes import Call, Einsum, Load
 from einsums.types import Cascade
 from einsums.workload import Workload
@@ -29,9 +30,13 @@ class InputSet(NamedTuple):
 
 
 def input_sets(workload: Workload, seed: int) -> tuple[InputSet, ...]:
-    """Every set for one workload: arrays over the batch ranks and whole ranks of each input."""
+    """Every set for one workload: arrays over the batch ranks and whole ranks of each input, inside its domain."""
     drawn = _DrawnInputs(workload, seed)
-    return tuple(InputSet(name, make(drawn)) for name, make in RECIPES.items())
+    domain_of = workload.cascade.domain_of
+    return tuple(
+        InputSet(name, {tensor: moved_inside(values, domain_of(tensor)) for tensor, values in make(drawn).items()})
+        for name, make in RECIPES.items()
+    )
 
 
 class _DrawnInputs:

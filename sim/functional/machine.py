@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.graph import iteration_groups
+from einsums.interpreter import real_numbers
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, Rounding
 from einsums.types import Cascade
@@ -53,7 +54,8 @@ def execute(
 ) -> dict[str, Array]:
     """Every tensor the program writes, batch axes first, shaped as `einsums.interpret` gives them.
 
-    `inputs`: arrays over the batch ranks and whole ranks in declared order; they are rounded to words first.
+    `inputs`: arrays over the batch ranks and whole ranks in declared order; they are rounded to words first, as initial
+    values are. ValueError for an input that holds anything but real numbers.
     """
     machine = _Executor(program, inputs, arithmetic, side_by_side)
     with np.errstate(all="ignore"):
@@ -92,7 +94,7 @@ class _Executor:
         self.whole = whole_box(program.workload)
         wide = self.precision.wide
         self.tensors: dict[str, Array] = {
-            tensor.name: self.precision.word(np.asarray(inputs[tensor.name], dtype=wide))
+            tensor.name: self.precision.word(real_numbers(tensor.name, inputs[tensor.name]).astype(wide))
             for tensor in self.cascade.inputs
         }
         for einsum in self.cascade.einsums:
@@ -112,7 +114,7 @@ class _Executor:
         shape = tuple(workload.size(rank) + (rank == iterative) for rank in ranks)
         array = np.full(shape, np.nan, dtype=self.precision.wide)
         if iterative is not None:
-            np.moveaxis(array, ranks.index(iterative), 0)[0] = self.cascade.initial_value(name)
+            np.moveaxis(array, ranks.index(iterative), 0)[0] = self.precision.start(self.cascade.initial_value(name))
         return array
 
     # --- loops ----------------------------------------------------------------------------------------------
@@ -251,7 +253,8 @@ class _Executor:
         """Fold all reduced points of a step into `total`, group by group."""
         einsum = self.cascade.einsum(leaf.einsum)
         assert einsum.reduction is not None
-        fold, identity = REDUCER_BY_NAME[einsum.reduction.operator].fold, _identity(einsum)
+        operator = einsum.reduction.operator
+        fold, identity = REDUCER_BY_NAME[operator].fold, _identity(einsum)
         rows = self.values(leaf, points)
         exists = points.exists
         at_once = max(1, MOST_POINTS_AT_ONCE // max(1, total.size))
@@ -262,12 +265,18 @@ class _Executor:
             for start in range(first, first + group, at_once):
                 stop = min(first + group, start + at_once)
                 part = rows(start, stop)
-                if einsum.reduction.operator == "or":
+                if operator == "or":
                     part = (part != 0).astype(total.dtype)
                 if exists is not None:
                     part = np.where(exists[start:stop] if len(exists) > 1 else exists, part, identity)
-                fold_in_order(fold, np.broadcast_to(part, (stop - start, *total.shape)), target)
-            if target is not total:
+                part = np.broadcast_to(part, (stop - start, *total.shape))
+                if operator == "mul":
+                    multiply_in_order(part, target)
+                else:
+                    fold_in_order(fold, part, target)
+            if target is not total and operator == "mul":
+                multiply_in_order(target[None], total)
+            elif target is not total:
                 fold(total, target, out=total)
             first += group
 
@@ -310,6 +319,12 @@ def fold_in_order(fold: np.ufunc, rows: Array, total: Array) -> None:
         return
     for row in rows:
         fold(total, row, out=total)
+
+
+def multiply_in_order(rows: Array, total: Array) -> None:
+    """The same for products, which keep the rule 0 * inf = 0."""
+    for row in rows:
+        total[...] = OPERATOR_BY_NAME["mul"].meaning(total, row)
 
 
 def _identity(einsum: Einsum) -> float:

@@ -51,7 +51,8 @@ class Places:
         lost[...] = np.nan
         step = self.cascade.scope.iterative_rank.get(tensor)
         if step is not None:
-            np.moveaxis(lost, ranks.index(step), 0)[0] = self.cascade.initial_value(tensor)
+            axis = ranks.index(step)
+            np.moveaxis(lost, axis, 0)[0] = np.moveaxis(self.record[tensor][(..., *places)], axis, 0)[0]
 
     def written(self, tensor: str) -> None:
         """A tensor has been written: those that take turns with it, and were made before, are gone.

@@ -54,6 +54,15 @@ class Precision(NamedTuple):
         """Whether a word holds less than an accumulator."""
         return self.unit > self.wide_unit
 
+    def start(self, value: float) -> float:
+        """An initial value as this precision holds it, a word where running values are words: a finite one stays
+        finite, at the end of the range if it lies beyond."""
+        if not np.isfinite(value):
+            return value
+        largest = self.largest if self.rounds_running else float(np.finfo(self.wide).max)
+        held = np.asarray(np.clip(value, -largest, largest), dtype=self.wide)
+        return float(self.word(held)) if self.rounds_running else float(held)
+
     def word(self, values: Values) -> Values:
         """Accumulators rounded to words; still held in arrays of the accumulators' type, which loses nothing."""
         if not self.is_narrow:

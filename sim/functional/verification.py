@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from einsums.interpreter import interpret
-from einsums.types import Cascade
+from einsums.names import nearest
+from einsums.types import Cascade, InitialValue
 from sim.design.experiment import Experiment
 from sim.functional.bounds import FUNCTION_UNITS, error_bounds
 from sim.functional.compare import Subject, TensorComparison, compare
@@ -33,7 +34,6 @@ from sim.functional.references import (
 )
 from sim.functional.sizes import check_points, reduced_experiment, sizes_of_cascade
 from sim.load.nouns import CATALOGS, load_cascade
-from sim.load.suggest import nearest
 from sim.simulation.flow import simulate
 
 Arrays = dict[str, np.ndarray]
@@ -240,11 +240,19 @@ class _Execution(NamedTuple):
 def _run(design: VerifiedDesign, precision: Precision, given: InputSet, is_first: bool) -> _Execution:
     """The first inputs tile by tile, with places that forget; the others, to the same digits, side by side."""
     words = {name: precision.word(array.astype(precision.wide)) for name, array in given.arrays.items()}
-    expected = interpret(design.cascade, words, design.sizes)
+    expected = interpret(started(design.cascade, precision), words, design.sizes)
     functions = {array: one.function(precision) for array, one in design.exponentials.items()}
     found = execute(design.program, words, Arithmetic(precision, functions), side_by_side=not is_first)
     allowed = error_bounds(design.program, {**words, **expected}, precision, design.exponentials)
     return _Execution(given.name, words, expected, found, allowed, precision)
+
+
+def started(cascade: Cascade, precision: Precision) -> Cascade:
+    """The cascade with initial values that the precision holds: like its inputs, they are words."""
+    initial = tuple(InitialValue(tensor=item.tensor, value=precision.start(item.value)) for item in cascade.initial)
+    if initial == cascade.initial:
+        return cascade
+    return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | {"initial": initial})
 
 
 def _own_rows(design: VerifiedDesign, run: _Execution) -> Iterator[TensorComparison]:

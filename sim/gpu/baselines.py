@@ -5,21 +5,21 @@ None of them is calibrated: they use the data sheet's rates.
 
 from kernels.plans import AttentionProblem, UnfusedAttentionProblem
 from kernels.plans.planning import plan
-from sim.gpu.cases import Case
-from sim.gpu.device import Device
+from sim.gpu.cases import GpuCase
+from sim.gpu.device import GpuDevice
 from sim.gpu.predict import dtype_of
 from sim.gpu.prepared import prepare
 
 KERNEL_LAUNCH_S = 3.5e-6  # between 2 and 5 us (arXiv 2402.13499)
 
 
-def roofline_s(case: Case, device: Device) -> float:
+def roofline_s(case: GpuCase, device: GpuDevice) -> float:
     """Useful operations at the tensor arrays' peak, or compulsory bytes at the memory's: the longer."""
     rate = device.peak_flops_per_s * device.tensor_speed(dtype_of(case.problem))
     return max(case.useful_flops / rate, case.compulsory_bytes / device.memory_bytes_per_s)
 
 
-def serial_pipes_s(case: Case, device: Device) -> float:
+def serial_pipes_s(case: GpuCase, device: GpuDevice) -> float:
     """Executed operations at each pipe's peak, one pipe after the other, all cores always busy."""
     launches = prepare(case.problem, device.target, case.implementation, case.is_backward, case.configuration)
     speed = device.tensor_speed(dtype_of(case.problem))
@@ -36,7 +36,7 @@ def serial_pipes_s(case: Case, device: Device) -> float:
     return total
 
 
-def per_operator_s(case: Case, device: Device) -> float:
+def per_operator_s(case: GpuCase, device: GpuDevice) -> float:
     """Each operator by itself, at its own roofline and with a launch of its own, as models do that know no fusion
     (LLMCompass, arXiv 2312.03134): attention as scores, softmax and values through memory; backward five products and
     two element-wise operators."""

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from einsums.names import near_or_all
 from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmProblem, StreamProblem
-from kernels.plans.planning import Problem
-from kernels.plans.problems import UNLIMITED
+from kernels.plans.problems import UNLIMITED, Problem
 from kernels.plans.types import ITEM_BYTES, Dtype
 from sim.load.nouns import read_table
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "kernels" / "published"
 Role = Literal["calibration", "held-out"]
@@ -24,7 +23,7 @@ SPLITS_OF_PUBLISHED_DECODE = 22  # flash-attention pull request 1236
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class GpuCase:
     """`family` groups what is judged together; `configuration` overrides how the implementation is cut."""
 
     name: str
@@ -47,13 +46,13 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def load_published() -> tuple[Case, ...]:
+def load_published() -> tuple[GpuCase, ...]:
     """Every published case, in the order of the file; InputError for a row that cannot be one."""
     roles = {row["case"]: row["role"] for row in read_table(PUBLISHED / "split.csv")}
     return load_table(PUBLISHED / "cases.csv", roles)
 
 
-def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[Case, ...]:
+def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[GpuCase, ...]:
     """Cases from a table of the same columns; all are held out where no roles are given."""
     rows = read_table(path)
     missing = [name for name in COLUMNS if not rows or name not in rows[0]]
@@ -61,7 +60,7 @@ def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[Case, .
         raise InputError(
             [InputProblem(str(path), 1, "", f"expected the columns {', '.join(COLUMNS)}: no '{missing[0]}'")]
         )
-    cases: list[Case] = []
+    cases: list[GpuCase] = []
     problems: list[InputProblem] = []
     for number, row in enumerate(rows, start=2):
         try:
@@ -73,7 +72,7 @@ def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[Case, .
     return tuple(cases)
 
 
-def _case_of(row: dict[str, str], roles: dict[str, str]) -> Case:
+def _case_of(row: dict[str, str], roles: dict[str, str]) -> GpuCase:
     if roles.get(row["case"]) not in get_args(Role):
         raise ValueError(f"'{row['case']}' is neither calibration nor held-out in split.csv")
     role: Role = "calibration" if roles[row["case"]] == "calibration" else "held-out"
@@ -90,7 +89,7 @@ def _case_of(row: dict[str, str], roles: dict[str, str]) -> Case:
         case other:
             raise ValueError(f"unknown metric '{other}'{near_or_all(other, METRICS)}")
     # The convention that rates are published in halves a causal triangle exactly, and counts keys once.
-    return Case(
+    return GpuCase(
         row["case"], _family_of(row), role, row["machine"], row["implementation"], problem, is_backward, measured_s,
         flops, moved, row["source"],
     )  # fmt: skip

@@ -4,18 +4,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sim.gpu.baselines import BASELINES
-from sim.gpu.cases import Case
-from sim.gpu.device import Device
+from sim.gpu.cases import GpuCase
+from sim.gpu.device import GpuDevice
 from sim.gpu.predict import predict, total_s
 from sim.gpu.statistics import Agreement, agreement
 from sim.load.problems import InputError, InputProblem
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedCase:
     """One case; times in seconds."""
 
-    case: Case
+    case: GpuCase
     predicted_s: float
     bound_by: str  # of its longest launch
     baseline_s: tuple[tuple[str, float], ...]
@@ -36,9 +36,9 @@ class FamilyAgreement:
     baselines: tuple[tuple[str, Agreement], ...]
 
 
-def compare(cases: Iterable[Case], devices: dict[str, Device]) -> tuple[Compared, ...]:
+def compare(cases: Iterable[GpuCase], devices: dict[str, GpuDevice]) -> tuple[ComparedCase, ...]:
     """Every case on the machine it names; InputError for a case that cannot be planned."""
-    found: list[Compared] = []
+    found: list[ComparedCase] = []
     refused: dict[str, list[str]] = {}  # a reason, and the cases for which it holds
     for case in cases:
         try:
@@ -54,14 +54,14 @@ def _named(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
-def _compare(case: Case, device: Device) -> Compared:
+def _compare(case: GpuCase, device: GpuDevice) -> ComparedCase:
     launches = predict(case, device)
     longest = max(launches, key=lambda launch: launch.time_s)
     baselines = tuple((name, model(case, device)) for name, model in BASELINES.items())
-    return Compared(case, total_s(launches), longest.bound_by, baselines)
+    return ComparedCase(case, total_s(launches), longest.bound_by, baselines)
 
 
-def by_family(compared: tuple[Compared, ...]) -> tuple[FamilyAgreement, ...]:
+def by_family(compared: tuple[ComparedCase, ...]) -> tuple[FamilyAgreement, ...]:
     """Families in the order of their first case, calibration before held-out."""
     families = dict.fromkeys(one.case.family for one in compared)
     found = []
@@ -73,7 +73,7 @@ def by_family(compared: tuple[Compared, ...]) -> tuple[FamilyAgreement, ...]:
     return tuple(found)
 
 
-def _agreement(family: str, role: str, members: list[Compared]) -> FamilyAgreement:
+def _agreement(family: str, role: str, members: list[ComparedCase]) -> FamilyAgreement:
     measured = [one.case.measured_s for one in members]
     names = [name for name, _ in members[0].baseline_s]
     return FamilyAgreement(

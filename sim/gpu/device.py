@@ -1,10 +1,12 @@
 """A machine of many cores as the time model sees it: rates of one core's pipes, shared bandwidths, constants."""
 
 from dataclasses import dataclass
+from math import isfinite
 
 from arch.cores import Calibration
-from arch.types import Architecture, Array, Memory
+from arch.types import Architecture, Array
 from kernels.plans import Target
+from sim.lower.machine import Machines
 
 # Products of a narrower type run faster by the ratio of widths, where the tensor arrays know the type at all.
 TENSOR_SPEED = {"fp16": 1.0, "bf16": 1.0, "fp8": 2.0}
@@ -12,7 +14,7 @@ WITHOUT_FP8 = ("sm80",)
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class GpuDevice:
     """Rates are of one core and cycle where they say so, of the whole machine otherwise; nothing is calibrated in
     them."""
 
@@ -52,7 +54,7 @@ class Device:
         return TENSOR_SPEED[dtype]
 
 
-def device_of(machine: Architecture) -> Device:
+def device_of(machine: Architecture) -> GpuDevice:
     """ValueError for a machine that has no cores, or was never calibrated."""
     cores, calibration = machine.cores, machine.calibration
     if cores is None or calibration is None:
@@ -61,17 +63,18 @@ def device_of(machine: Architecture) -> Device:
             f"architecture '{machine.name}' has no {missing}: kernels are timed on machines that have both"
         )
     core_memory = machine.memory(cores.memory)
-    cache = machine.memory(core_memory.parent or machine.root.name)
+    cache = core_memory.parent or machine.root.name
     pipes = {role: machine.array(name) for role, name in cores.pipes}
-    return Device(
+    numbers = Machines.of([machine])
+    return GpuDevice(
         name=machine.name,
         target=Target(
             name=machine.name,
             architecture=cores.generation,
             sm_count=cores.count,
             shared_bytes_per_cta=int(cores.group_memory_bits // 8),
-            shared_bytes_per_sm=int(_size_bits(core_memory) // 8),
-            l2_bytes=int(_size_bits(cache) // 8),
+            shared_bytes_per_sm=int(_size_bytes(numbers, core_memory.name)),
+            l2_bytes=int(_size_bytes(numbers, cache)),
         ),
         calibration=calibration,
         cores=cores.count,
@@ -79,10 +82,10 @@ def device_of(machine: Architecture) -> Device:
         tensor_flops_per_cycle=2 * _rate(pipes["tensor"], ("mul", "add")),
         special_per_cycle=_rate(pipes["special"], ("exp",)),
         vector_per_cycle=_rate(pipes["vector"], ("mul", "add")),
-        operand_bytes_per_cycle=_bandwidth(core_memory) / machine.clock_hz,
-        cache_bytes_per_s=_bandwidth(cache),
-        cache_bytes=_size_bits(cache) / 8,
-        memory_bytes_per_s=_bandwidth(machine.root),
+        operand_bytes_per_cycle=_bytes_per_s(numbers, core_memory.name) / machine.clock_hz,
+        cache_bytes_per_s=_bytes_per_s(numbers, cache),
+        cache_bytes=_size_bytes(numbers, cache),
+        memory_bytes_per_s=_bytes_per_s(numbers, machine.root.name),
     )
 
 
@@ -90,14 +93,15 @@ def _rate(array: Array, operators: tuple[str, ...]) -> float:
     return array.pes / array.cycles_per_point(operators)
 
 
-def _size_bits(memory: Memory) -> float:
-    if memory.size_bits is None:
-        raise ValueError(f"memory '{memory.name}' has no size, which timing kernels needs")
-    return memory.size_bits
+def _size_bytes(machines: Machines, memory: str) -> float:
+    found = float(machines.capacity_bytes(memory)[0])
+    if not isfinite(found):
+        raise ValueError(f"memory '{memory}' has no size, which timing kernels needs")
+    return found
 
 
-def _bandwidth(memory: Memory) -> float:
-    """Bytes per second."""
-    if memory.bandwidth_bits_per_s is None:
-        raise ValueError(f"memory '{memory.name}' has no bandwidth, which timing kernels needs")
-    return memory.bandwidth_bits_per_s / 8
+def _bytes_per_s(machines: Machines, memory: str) -> float:
+    found = float(machines.bandwidth_bytes_per_s(memory)[0])
+    if not isfinite(found):
+        raise ValueError(f"memory '{memory}' has no bandwidth, which timing kernels needs")
+    return found

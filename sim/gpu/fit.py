@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from arch.cores import Calibration
-from sim.gpu.cases import Case
-from sim.gpu.device import Device
+from sim.gpu.cases import GpuCase
+from sim.gpu.device import GpuDevice
 from sim.gpu.minimise import minimise
 from sim.gpu.predict import predict, total_s
 
@@ -26,7 +26,7 @@ class Fit(NamedTuple):
     error: float  # root of the mean square of log(predicted / measured)
 
 
-def calibration_error(cases: Sequence[Case], device: Device) -> float:
+def calibration_error(cases: Sequence[GpuCase], device: GpuDevice) -> float:
     squares = [math.log(total_s(predict(case, device)) / case.measured_s) ** 2 for case in cases]
     return math.sqrt(sum(squares) / len(squares))
 
@@ -40,7 +40,7 @@ def scaled(calibration: Calibration, factors: Sequence[float]) -> Calibration:
     return calibration.model_copy(update=changed)
 
 
-def fit(cases: Sequence[Case], device: Device) -> Fit:
+def fit(cases: Sequence[GpuCase], device: GpuDevice) -> Fit:
     """Constants of that machine from its own cases of role calibration; ValueError where there are too few."""
     usable = [case for case in cases if case.role == "calibration" and case.machine == device.name]
     if len(usable) < len(FITTED):

@@ -6,7 +6,7 @@ from kernels.bench import schema
 from kernels.bench.structure import DocumentError
 from kernels.plans import Configuration
 from kernels.plans.problems import AttentionProblem
-from sim.gpu.cases import Case
+from sim.gpu.cases import GpuCase
 from sim.load.problems import InputError, InputProblem
 
 # Family: names of implementations in measurement files, and in the table of implementations. Others have no plan.
@@ -22,7 +22,7 @@ IMPLEMENTATIONS = {
 CUT_FAMILIES = ("attention_fwd", "gemm")
 
 
-def load_measurement(path: Path, machine: str) -> tuple[Case, ...]:
+def load_measurement(path: Path, machine: str) -> tuple[GpuCase, ...]:
     """The cases of a file, timed on that machine; InputError where it is no measurement or holds none we can plan."""
     try:
         measurement = schema.read_measurement(path)
@@ -40,7 +40,7 @@ def _refused(path: Path, place: str, sentence: str) -> InputError:
     return InputError([InputProblem(str(path), None, place, sentence)])
 
 
-def _cases_of(one: schema.Case, machine: str, source: str) -> list[Case]:
+def _cases_of(one: schema.Case, machine: str, source: str) -> list[GpuCase]:
     found = []
     for result in one.results:
         name = result.implementation
@@ -48,7 +48,7 @@ def _cases_of(one: schema.Case, machine: str, source: str) -> list[Case]:
         if implementation is None:
             continue
         found.append(
-            Case(
+            GpuCase(
                 f"{one.id}/{name}",
                 one.family,
                 "held-out",

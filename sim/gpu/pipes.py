@@ -3,11 +3,11 @@
 from typing import NamedTuple
 
 from kernels.plans import LaunchPlan, Tile
-from sim.gpu.device import Device
+from sim.gpu.device import GpuDevice
 from sim.gpu.overlap import groups_of, loop_wait_cycles, step_cycles
 
 
-class Demands(NamedTuple):
+class PipeDemands(NamedTuple):
     """Cycles of one core for one inner step of one CTA, at each pipe alone.
 
     Operands are on their way to the tensor arrays while these work (by the instruction itself, or loaded for the next
@@ -30,7 +30,7 @@ class TileTimes(NamedTuple):
     step_cycles: tuple[float, ...]  # a core's time for one step of one of its CTAs, by number of CTAs
 
 
-def demands_of(tile: Tile, plan: LaunchPlan, device: Device, dtype: str) -> Demands:
+def demands_of(tile: Tile, plan: LaunchPlan, device: GpuDevice, dtype: str) -> PipeDemands:
     """A tile's totals spread evenly over its steps."""
     work, steps, constants = tile.work, max(1, tile.steps), device.calibration
     rate = device.tensor_flops_per_cycle * device.tensor_speed(dtype) * constants.tensor_rate
@@ -39,7 +39,7 @@ def demands_of(tile: Tile, plan: LaunchPlan, device: Device, dtype: str) -> Dema
     tensor = work.tensor_flops / rate / steps
     operands = work.operand_bytes / device.operand_bytes_per_cycle / steps
     load = work.shared_read_bytes / device.cache_bytes_per_cycle / steps if plan.schedule == "serial" else 0.0
-    return Demands(
+    return PipeDemands(
         max(tensor, operands),
         work.exp_count / device.special_per_cycle / steps,
         work.fp32_count / device.vector_per_cycle / steps,
@@ -47,7 +47,7 @@ def demands_of(tile: Tile, plan: LaunchPlan, device: Device, dtype: str) -> Dema
     )
 
 
-def tile_times(tile: Tile, plan: LaunchPlan, device: Device, demands: Demands) -> TileTimes:
+def tile_times(tile: Tile, plan: LaunchPlan, device: GpuDevice, demands: PipeDemands) -> TileTimes:
     """Fixed: for every loop its latency and first operands; once, the tile's own operands, and the part of the first
     step that nothing overlaps. Programs that stay fetch the operands of the next tile in time, but have no second place
     for what is its own.

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.plans import UnfusedAttentionProblem
-from kernels.plans.planning import Problem
+from kernels.plans.problems import Problem
 from sim.engine.tile_schedule import list_schedule
-from sim.gpu.cases import Case
-from sim.gpu.device import Device
-from sim.gpu.pipes import Demands, demands_of, tile_times
-from sim.gpu.prepared import Prepared, prepare
+from sim.gpu.cases import GpuCase
+from sim.gpu.device import GpuDevice
+from sim.gpu.pipes import PipeDemands, demands_of, tile_times
+from sim.gpu.prepared import PreparedCase, prepare
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class LaunchTime:
         return max(self.pipe_s, key=lambda pair: pair[1])[0]
 
 
-def predict_launch(launch: Prepared, device: Device, dtype: str) -> LaunchTime:
+def predict_launch(launch: PreparedCase, device: GpuDevice, dtype: str) -> LaunchTime:
     """An empty launch takes its latency."""
     constants, plan = device.calibration, launch.plan
     demands = [demands_of(tile, plan, device, dtype) for tile in launch.kinds]
@@ -53,14 +53,14 @@ def predict_launch(launch: Prepared, device: Device, dtype: str) -> LaunchTime:
     memory_s = start_s + launch.traffic.memory_bytes / device.sustained_memory_bytes_per_s
     cache_s = start_s + launch.traffic.cache_bytes / device.cache_bytes_per_s
     totals = [tile.steps * count for tile, count in zip(launch.kinds, launch.counts, strict=True)]
-    pipes = [sum(n * one[i] for n, one in zip(totals, demands, strict=True)) for i in range(len(Demands._fields))]
+    pipes = [sum(n * one[i] for n, one in zip(totals, demands, strict=True)) for i in range(len(PipeDemands._fields))]
     return LaunchTime(
         plan.operator,
         constants.launch_latency_s + max(cores_s, memory_s, cache_s),
         cores_s,
         memory_s,
         cache_s,
-        tuple((pipe, n / device.cores / device.clock_hz) for pipe, n in zip(Demands._fields, pipes, strict=True)),
+        tuple((pipe, n / device.cores / device.clock_hz) for pipe, n in zip(PipeDemands._fields, pipes, strict=True)),
     )
 
 
@@ -68,7 +68,7 @@ def dtype_of(problem: Problem) -> str:
     return problem.attention.dtype if isinstance(problem, UnfusedAttentionProblem) else problem.dtype
 
 
-def predict(case: Case, device: Device) -> tuple[LaunchTime, ...]:
+def predict(case: GpuCase, device: GpuDevice) -> tuple[LaunchTime, ...]:
     """The launches of a case, one after the other; ValueError where the machine or the table lacks something."""
     launches = prepare(case.problem, device.target, case.implementation, case.is_backward, case.configuration)
     return tuple(predict_launch(launch, device, dtype_of(case.problem)) for launch in launches)

@@ -11,12 +11,12 @@ import numpy as np
 from kernels.plans import AttentionProblem, Configuration, GemmProblem, LaunchPlan, Target, Tile
 from kernels.plans.attention import plan_forward
 from kernels.plans.implementations import plan_as
-from kernels.plans.planning import Problem
+from kernels.plans.problems import Problem
 from kernels.plans.products import plan_gemm
 from sim.gpu.traffic import Traffic, traffic_of
 
 
-class Prepared(NamedTuple):
+class PreparedCase(NamedTuple):
     """order: i8[tile], which of `kinds` each tile of the launch is; counts: how many there are of each kind."""
 
     plan: LaunchPlan
@@ -33,7 +33,7 @@ def prepare(
     implementation: str = "own",
     is_backward: bool = False,
     cut: Configuration | None = None,
-) -> tuple[Prepared, ...]:
+) -> tuple[PreparedCase, ...]:
     """Every launch of an operator, cut otherwise where `cut` says so; ValueError where no table has it."""
     match problem:
         case AttentionProblem() if cut is not None and not is_backward:
@@ -45,7 +45,7 @@ def prepare(
     return tuple(_prepare(plan) for plan in plans)
 
 
-def _prepare(plan: LaunchPlan) -> Prepared:
+def _prepare(plan: LaunchPlan) -> PreparedCase:
     numbers: dict[tuple[object, ...], int] = {}
     kinds: list[Tile] = []
     counts: list[int] = []
@@ -60,4 +60,4 @@ def _prepare(plan: LaunchPlan) -> Prepared:
         counts[numbers[key]] += tile.count
     lengths = np.array([tile.count for tile in plan.tiles], np.int64)
     order = np.repeat(np.array(runs, np.int64), lengths)
-    return Prepared(plan, tuple(kinds), tuple(counts), order, traffic_of(plan))
+    return PreparedCase(plan, tuple(kinds), tuple(counts), order, traffic_of(plan))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.load.suggest import nearest
+from einsums.names import nearest
 
 _SUFFIXES = (".yaml", ".yml")
 

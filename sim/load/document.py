@@ -24,13 +24,13 @@ TOO_DEEP = "the values are nested too deeply"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DocumentPlace:
     """Where a value was written: file, line (that of its key where it has one), and what is inside it."""
 
     file: str
     line: int | None = None
     text_line: int | None = None  # of a block of text (`|`): the line of its first line
-    children: Mapping[str | int, "Place"] = field(default_factory=dict)
+    children: Mapping[str | int, "DocumentPlace"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ class Document:
 
     data: Any
     file: str
-    places: Place
+    places: DocumentPlace
 
-    def place(self, path: Iterable[str | int]) -> Place:
+    def place(self, path: Iterable[str | int]) -> DocumentPlace:
         """The place of the value at `path`, or of the innermost enclosing value that has one."""
         place = self.places
         for part in path:
@@ -58,7 +58,7 @@ class Document:
 
 def plain_document(data: Any, file: str) -> Document:
     """Data that was never text, under a name for messages such as `--set`."""
-    return Document(data, file, Place(file))
+    return Document(data, file, DocumentPlace(file))
 
 
 def read_document(path: Path) -> Document:
@@ -185,7 +185,7 @@ class _Walk:
         self.open: set[int] = set()
         self.constructor = yaml.constructor.SafeConstructor()
 
-    def visit(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, Place]:
+    def visit(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, DocumentPlace]:
         """The value of a node whose key stands on `line`."""
         self.values += 1
         if self.values > _MOST_VALUES:
@@ -202,35 +202,35 @@ class _Walk:
             return self._sequence(node, path, line)
         elif isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path, line)
-        return None, Place(self.file, line)
+        return None, DocumentPlace(self.file, line)
 
-    def _scalar(self, node: yaml.ScalarNode, path: tuple[str | int, ...], line: int) -> tuple[Any, Place]:
+    def _scalar(self, node: yaml.ScalarNode, path: tuple[str | int, ...], line: int) -> tuple[Any, DocumentPlace]:
         if (trap := trap_in_value(node)) is not None:
             self._report(path, node.start_mark.line + 1, trap)
-            return None, Place(self.file, line)
+            return None, DocumentPlace(self.file, line)
         try:
             value = self.constructor.construct_object(node)
         except (ValueError, KeyError, IndexError):  # an explicit tag that the text does not fit
             self._report(path, line, f"expected {short_tag(node.tag)}, got '{node.value}'")
-            return None, Place(self.file, line)
+            return None, DocumentPlace(self.file, line)
         block = node.style in ("|", ">")
-        return value, Place(self.file, line, node.start_mark.line + 2 if block else None)
+        return value, DocumentPlace(self.file, line, node.start_mark.line + 2 if block else None)
 
-    def _sequence(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, Place]:
+    def _sequence(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, DocumentPlace]:
         self.open.add(id(node))
         data: list[Any] = []
-        children: dict[str | int, Place] = {}
+        children: dict[str | int, DocumentPlace] = {}
         for index, item in enumerate(node.value):
             value, children[index] = self.visit(item, (*path, index), item.start_mark.line + 1)
             data.append(value)
         self.open.discard(id(node))
-        return data, Place(self.file, line, None, children)
+        return data, DocumentPlace(self.file, line, None, children)
 
-    def _mapping(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, Place]:
+    def _mapping(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> tuple[Any, DocumentPlace]:
         self.open.add(id(node))
         data: dict[str, Any] = {}
-        children: dict[str | int, Place] = {}
-        merged: list[tuple[dict[str, Any], Place]] = []
+        children: dict[str | int, DocumentPlace] = {}
+        merged: list[tuple[dict[str, Any], DocumentPlace]] = []
         for key_node, value_node in node.value:
             key_line = key_node.start_mark.line + 1
             if key_node.tag == MERGE_TAG:
@@ -244,9 +244,9 @@ class _Walk:
             data = data | {key: value for key, value in values.items() if key not in data}
             children = {**place.children, **children}
         self.open.discard(id(node))
-        return data, Place(self.file, line, None, children)
+        return data, DocumentPlace(self.file, line, None, children)
 
-    def _key(self, node: yaml.Node, path: tuple[str | int, ...], earlier: Mapping[str | int, Place]) -> str:
+    def _key(self, node: yaml.Node, path: tuple[str | int, ...], earlier: Mapping[str | int, DocumentPlace]) -> str:
         """The text of a key, with a report where it is no text or stands twice."""
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.ScalarNode):
@@ -259,7 +259,9 @@ class _Walk:
             self._report((*path, key), line, f"the key '{key}' stands already on line {earlier[key].line}")
         return key
 
-    def _merged(self, node: yaml.Node, path: tuple[str | int, ...], line: int) -> list[tuple[dict[str, Any], Place]]:
+    def _merged(
+        self, node: yaml.Node, path: tuple[str | int, ...], line: int
+    ) -> list[tuple[dict[str, Any], DocumentPlace]]:
         """The mappings that `<<` names, nearest first."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         if not all(isinstance(source, yaml.MappingNode) for source in sources):

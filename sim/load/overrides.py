@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sim.load.document import Document, Place, plain_document
+from einsums.names import near_or_all
+from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all
 
 _INDEX = re.compile(r"\[(\d+)\]")
 
@@ -93,7 +93,7 @@ def _replace_keys(base: Document, document: Document) -> Document:
         raise InputError([document.problem((key,), message.format(key)) for key in merged])
     places = {key: document.place((key,)) for key in own}
     children = {**base.places.children, **places}
-    top = Place(document.file, document.places.line, None, children)
+    top = DocumentPlace(document.file, document.places.line, None, children)
     return replace(base, data={**base.data, **own}, places=top)
 
 
@@ -157,9 +157,9 @@ def _replace(data: Any, steps: tuple[str | int, ...], value: Any) -> Any:
     return copy
 
 
-def _replace_place(place: Place, steps: tuple[str | int, ...], new: Place) -> Place:
+def _replace_place(place: DocumentPlace, steps: tuple[str | int, ...], new: DocumentPlace) -> DocumentPlace:
     if not steps:
         return new
     step, inner = steps[0], steps[1:]
-    child = place.children.get(step, Place(place.file, place.line))
+    child = place.children.get(step, DocumentPlace(place.file, place.line))
     return replace(place, children={**place.children, step: _replace_place(child, inner, new)})

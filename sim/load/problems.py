@@ -33,6 +33,10 @@ class InputError(ValueError):
         return "\n".join(str(problem) for problem in self.problems)
 
 
+class Refused(Exception):  # noqa: N818 (the answer is no; nothing went wrong)
+    """What was asked cannot be: the text says why, one line for each reason."""
+
+
 def format_path(parts: Sequence[str | int]) -> str:
     """`('components', 0, 'size')` as `$.components[0].size`."""
     return "$" + "".join(_format_part(part) for part in parts)

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from einsums.names import near_or_all, nearest, nearest_name
 from sim.load.document import Document
 from sim.load.fields import Member, field_names, narrow, step_into
 from sim.load.problems import InputError, InputProblem, format_path
-from sim.load.suggest import near_or_all, nearest, nearest_name
 from sim.load.wording import describe
 
 Noun = TypeVar("Noun", bound=BaseModel)

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sim.load.suggest import nearest
+from einsums.names import nearest
 
 _EXPECTED = {
     "int_type": "an integer",

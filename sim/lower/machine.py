@@ -1,15 +1,33 @@
-"""A machine as the engines see it: its shape, shared by a batch of designs, and columns of numbers that differ."""
+"""Machines as the engines see them: a shape that a batch of designs shares, and columns of numbers that differ.
 
+Every number of a machine is worked out here, over a batch; one design is a batch of one. What a number of a component
+becomes for the whole machine (one, all of them, those whose energy is charged) says its row in the table of
+`arch.numbers`:
+
+    capacity = bytes of one instance                     area    = instances x cores x area of one
+    pJ/byte  = charged share x pJ of a row / its bytes   leakage = instances x cores x power of one
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from functools import lru_cache, partial
+from typing import NamedTuple, Self
 
 import numpy as np
 
-from arch.rows import moved_bits
-from arch.types import Architecture
+from arch.numbers import number_values, numbers_of, whole
+from arch.types import Architecture, Array, Memory
 from einsums.types import Cascade
 from mappings.tree import ResolvedTree
 from sim.engine.tables import MachineColumns
+from sim.lower.parts import ComponentPart, Parts, part_of
+from sim.lower.same import Same
+
+OF_MEMORY = {number.key: number for number in numbers_of(Memory)}
+OF_ARRAY = {number.key: number for number in numbers_of(Array)}
+OF_MACHINE = {number.key: number for number in numbers_of(Architecture)}
+CORES = "cores"  # how many, beside the numbers of the table
+Leaves = tuple[tuple[str, tuple[str, ...]], ...]  # of each leaf of a tree, the array and the operators of a point
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +39,10 @@ class MachineShape:
     arrays: tuple[str, ...]
     registers: tuple[str, ...]
     in_core: tuple[bool, ...]  # of each memory: whether every core has one of its own
-    beside: tuple[str | None, ...]  # of each memory: the array of which every element has one
+    arrays_in_core: tuple[bool, ...]
+    owners: tuple[str | None, ...]  # of each memory: the array that has one beside each of its elements
+    components: tuple[str, ...]  # in file order
+    leaks: bool  # whether the machine has a leakage beside that of its components
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
@@ -31,7 +52,10 @@ class MachineShape:
             tuple(a.name for a in architecture.arrays),
             tuple(a.registers for a in architecture.arrays),
             tuple(architecture.is_in_core(m.name) for m in architecture.memories),
+            tuple(architecture.is_in_core(a.name) for a in architecture.arrays),
             tuple(m.per_pe_of for m in architecture.memories),
+            tuple(c.name for c in architecture.components),
+            architecture.leakage_w is not None,
         )
 
     @property
@@ -49,41 +73,193 @@ class MachineShape:
 
     def array_of(self, memory: str) -> str | None:
         """The array of which every element has such a memory; None for one that is shared."""
-        return self.beside[self.memory(memory)]
+        return self.owners[self.memory(memory)]
 
     def registers_of(self, array: str) -> str:
         return self.registers[self.array(array)]
 
+    def owner_of(self, component: str) -> str | None:
+        return self.owners[self.memory(component)] if component in self.memories else None
 
-def machine_row(architecture: Architecture, cascade: Cascade, tree: ResolvedTree) -> tuple[tuple[float, ...], ...]:
-    """One design's row of every column of `MachineColumns`."""
-    memories, arrays = architecture.memories, architecture.arrays
-    shares = [architecture.charged_instances(m) / architecture.instances(m) for m in memories]
-    row_bytes = [moved_bits(m.row_bits, architecture.word_bits) / 8 for m in memories]
-    rows = list(zip(memories, shares, row_bytes, strict=True))
-    operators = [(architecture.array(leaf.array), point_operators(cascade, leaf.einsum)) for leaf in tree.leaves]
-    return (
-        tuple(np.inf if m.size_bits is None else m.size_bits / 8 for m in memories),
-        tuple(np.inf if m.bandwidth_bits_per_s is None else m.bandwidth_bits_per_s / 8 for m in memories),
-        tuple(share * _pj(m.read_pj) / size for m, share, size in rows),
-        tuple(share * _pj(m.write_pj) / size for m, share, size in rows),
-        tuple(share * _pj(m.read_pj) / size * m.drains_charged for m, share, size in rows),
-        tuple(float(a.rows) for a in arrays),
-        tuple(float(a.columns) for a in arrays),
-        tuple(a.drain_cycles for a in arrays),
-        tuple(array.cycles_per_point(names) for array, names in operators),
-        tuple(array.energy_pj_per_point(names) for array, names in operators),
-        (architecture.clock_hz,),
-        (architecture.word_bits / 8,),
-        (1 if architecture.cores is None else architecture.cores.count,),
-    )
+    def is_in_core(self, component: str) -> bool:
+        if component in self.arrays:
+            return self.arrays_in_core[self.array(component)]
+        return self.in_core[self.memory(component)]
 
 
-def stack_machines(rows: list[tuple[tuple[float, ...], ...]]) -> MachineColumns:
-    """Columns over designs from one row of each."""
-    columns = MachineColumns(*(np.array(values, float) for values in zip(*rows, strict=True)))
-    single = {name: getattr(columns, name)[:, 0] for name in ("clock_hz", "word_bytes", "cores")}
-    return columns._replace(**single)
+class Machines:
+    """The machines of a batch. What it is asked for is worked out then: all columns are f8[design].
+
+    `parts`: a component by its name; `own`: a number of the machine itself by its key, or how many `CORES` it has.
+    """
+
+    def __init__(self, shape: MachineShape, parts: Callable[[str], Parts], own: Callable[[str], np.ndarray]) -> None:
+        self.shape, self.parts, self.own = shape, parts, own
+        self._known: dict[str, np.ndarray] = {}
+
+    @classmethod
+    def of(cls, architectures: Sequence[Architecture]) -> Self:
+        """Machines of one shape."""
+        known = {id(architecture): architecture for architecture in architectures}
+        number = {identity: n for n, identity in enumerate(known)}
+        which = np.array([number[id(architecture)] for architecture in architectures])
+        found = [_numbers_once(Same(architecture)) for architecture in known.values()]
+        parts = {name: Parts([one.parts[name] for one in found], which) for name in found[0].parts}
+        return cls(
+            MachineShape.of(architectures[0]),
+            parts.__getitem__,
+            lambda key: np.array([one.own[key] for one in found], float)[which],
+        )
+
+    # --- how many of a component there are --------------------------------------------------------------------
+    def instances(self, component: str) -> np.ndarray:
+        """How many of it a core has: one for each element of its array, or one."""
+        owner = self.shape.owner_of(component)
+        return self._once("one") if owner is None else self.parts(owner).number("pes")
+
+    def cores_of(self, component: str) -> np.ndarray:
+        """How many cores have it: all of them, or 1 for what they share."""
+        return self._once(CORES) if self.shape.is_in_core(component) else self._once("one")
+
+    def _once(self, what: str) -> np.ndarray:
+        """How many cores there are, or one for each design: asked for by every component."""
+        if what not in self._known:
+            cores = self.own(CORES)
+            self._known |= {CORES: cores, "one": np.ones(cores.size)}
+        return self._known[what]
+
+    def copies(self, component: str) -> np.ndarray:
+        """How many of it the machine has."""
+        return self.instances(component) * self.cores_of(component)
+
+    def charged_share(self, memory: str) -> np.ndarray:
+        """The part of its instances whose energy is charged."""
+        instances = self.instances(memory)
+        return np.minimum(self.parts(memory).number("energy_instances"), instances) / instances
+
+    # --- its numbers ------------------------------------------------------------------------------------------
+    def number(self, component: str, key: str) -> np.ndarray:
+        """A number of a component for the whole machine, as its table says, stored units."""
+        table = OF_MEMORY if component in self.shape.memories else OF_ARRAY
+        own = self.parts(component).number(key)
+        match table[key].times:
+            case "copies":
+                return self.copies(component) * own
+            case "charged":
+                return self.charged_share(component) * own
+        return own
+
+    def capacity_bytes(self, memory: str) -> np.ndarray:
+        """Of one instance; inf where unbounded."""
+        return self.number(memory, "size") / 8
+
+    def bandwidth_bytes_per_s(self, memory: str) -> np.ndarray:
+        """Inf where it is not a limit."""
+        return self.number(memory, "bandwidth") / 8
+
+    def area_um2(self, component: str) -> np.ndarray:
+        """Of all of it."""
+        return self.number(component, "area")
+
+    @property
+    def total_area_um2(self) -> np.ndarray:
+        """Of all components, added in file order."""
+        total = np.zeros(self.own(CORES).size)
+        for component in self.shape.components:
+            total = total + self.area_um2(component)
+        return total
+
+    def symbol(self, name: str) -> np.ndarray:
+        """What formulas read under a name: `GLB.size_bytes`, `PE2D.rows`, `word_bytes`, and so on."""
+        component, _, key = name.rpartition(".")
+        if not component:
+            number = next(one for one in OF_MACHINE.values() if key in dict(one.symbols))
+            return np.asarray(dict(number.iter_symbols(self.own(number.key)))[key], float)
+        if key == "size_words":
+            return np.floor_divide(self.parts(component).symbol("size_bits"), self.own("word"))
+        return self.parts(component).symbol(key)
+
+    # --- all that engines read --------------------------------------------------------------------------------
+    def columns(self, leaves: Leaves) -> MachineColumns:
+        """The machines as tables have them, with what a point of each leaf takes."""
+        word_bytes = self.symbol("word_bytes")
+        row_words, word_rows = rows_and_words(self._of_memories("row") / 8, word_bytes[:, None])
+        row_bytes = row_words * word_bytes[:, None] / word_rows
+        read_pj_per_byte = self._of_memories("read_energy") / row_bytes
+        costs = [self.parts(array).gather(partial(ComponentPart.cost_of, operators=names)) for array, names in leaves]
+        parts = (*self.shape.memories, *self.shape.arrays)
+        leakage_w = [*(self.number(name, "leakage") for name in parts), self.own("leakage")]
+        return MachineColumns(
+            capacity_bytes=np.stack([self.capacity_bytes(name) for name in self.shape.memories], axis=1),
+            bandwidth_bytes_per_s=np.stack([self.bandwidth_bytes_per_s(name) for name in self.shape.memories], axis=1),
+            read_pj_per_byte=read_pj_per_byte,
+            write_pj_per_byte=self._of_memories("write_energy") / row_bytes,
+            drain_pj_per_byte=read_pj_per_byte * self._of_memories("drains_charged"),
+            row_bytes=row_bytes,
+            row_words=row_words,
+            word_rows=word_rows,
+            row_accesses=np.minimum(self._of_memories("ports"), self._of_memories("banks")),
+            rows=self._of_arrays("rows"),
+            columns=self._of_arrays("columns"),
+            elements=self._of_arrays("pes"),
+            drain_cycles=self._of_arrays("drain_cycles"),
+            cycles_per_point=np.stack([cost[:, 0] for cost in costs], axis=1),
+            pj_per_point=np.stack([cost[:, 1] for cost in costs], axis=1),
+            area_um2=np.stack([self.area_um2(name) for name in parts], axis=1),
+            leakage_w=np.stack(leakage_w, axis=1),
+            clock_hz=np.ascontiguousarray(self.own("clock"), float),
+            word_bytes=np.ascontiguousarray(word_bytes, float),
+            cores=self.own(CORES),
+        )
+
+    def _of_memories(self, key: str) -> np.ndarray:
+        return np.stack([self.number(memory, key) for memory in self.shape.memories], axis=1)
+
+    def _of_arrays(self, key: str) -> np.ndarray:
+        return np.stack([self.number(array, key) for array in self.shape.arrays], axis=1)
+
+
+class _Numbers(NamedTuple):
+    """All that is known of one machine."""
+
+    parts: dict[str, ComponentPart]
+    own: dict[str, float]
+
+
+def rows_and_words(row_bytes: np.ndarray, word_bytes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(whole words in a row, at least 1; rows that a word takes, at least 1): a row of 64 bit holds two words of 24."""
+    return np.maximum(1.0, row_bytes // word_bytes), np.maximum(1.0, -(-word_bytes // row_bytes))
+
+
+@lru_cache(maxsize=4096)
+def _numbers_once(architecture: Same[Architecture]) -> _Numbers:
+    machine = architecture.noun
+    cores = 1.0 if machine.cores is None else float(machine.cores.count)
+    parts = {component.name: part_of(component) for component in machine.components}
+    return _Numbers(parts, number_values(machine) | {CORES: cores})
+
+
+def symbol_names(architecture: Architecture) -> tuple[str, ...]:
+    """Every name that formulas may read of a machine, its own first."""
+    names = [name for name, _ in architecture.symbols]
+    for component in architecture.components:
+        own = [name for name, _ in component.symbols]
+        own += ["size_words"] if "size_bits" in own else []
+        names += [f"{component.name}.{name}" for name in own]
+    return tuple(names)
+
+
+@lru_cache(maxsize=4096)
+def machine_symbols(architecture: Same[Architecture]) -> tuple[tuple[str, float], ...]:
+    """The values of `symbol_names` on one machine."""
+    machines = Machines.of([architecture.noun])
+    return tuple((name, whole(float(machines.symbol(name)[0]))) for name in symbol_names(architecture.noun))
+
+
+def area_by_component_um2(architecture: Architecture) -> dict[str, float]:
+    """The area of every component of one machine, in file order; a memory without a known area counts 0."""
+    machines = Machines.of([architecture])
+    return {name: float(machines.area_um2(name)[0]) for name in machines.shape.components}
 
 
 def point_operators(cascade: Cascade, einsum: str) -> tuple[str, ...]:
@@ -92,6 +268,6 @@ def point_operators(cascade: Cascade, einsum: str) -> tuple[str, ...]:
     return found.map_operators + ((found.reduction.operator,) if found.reduction else ())
 
 
-def _pj(energy: float | None) -> float:
-    assert energy is not None, "technologies are resolved when a machine is loaded"
-    return energy
+def leaves_of(cascade: Cascade, tree: ResolvedTree) -> Leaves:
+    """What the leaves of a tree ask of their arrays."""
+    return tuple((leaf.array, point_operators(cascade, leaf.einsum)) for leaf in tree.leaves)

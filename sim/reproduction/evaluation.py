@@ -11,23 +11,23 @@ from typing import Annotated, Self
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
 
 from arch.fields import Count, refuse_at, validated_by_name
+from einsums.names import near_or_all
 from sim.design.settings import FROZEN, Text
-from sim.load.suggest import near_or_all
 from sim.reproduction.parts import (
     Accounting,
     Bars,
+    ComparedDesign,
     Curve,
-    Design,
     Explanation,
     Figure,
     Headline,
     Kernel,
     Metric,
     PublishedTable,
+    ReproductionSweep,
     Selection,
     Series,
     Stacks,
-    Sweep,
 )
 
 Location = tuple[str | int, ...]
@@ -50,11 +50,11 @@ class Reproduction(BaseModel):
     source: Text
     models: tuple[str, ...] = Field(min_length=1)
     lengths: tuple[Count, ...] = Field(min_length=1)
-    designs: Annotated[tuple[Design, ...], _by_name(Design, "design")] = Field(min_length=1)
+    designs: Annotated[tuple[ComparedDesign, ...], _by_name(ComparedDesign, "design")] = Field(min_length=1)
     metrics: Annotated[tuple[Metric, ...], _by_name(Metric, "metric")] = Field(min_length=1)
     kernels: Annotated[tuple[Kernel, ...], _by_name(Kernel, "kernel")] = Field(min_length=1)
     accountings: Annotated[tuple[Accounting, ...], _by_name(Accounting, "accounting")] = Field(min_length=1)
-    sweeps: Annotated[tuple[Sweep, ...], _by_name(Sweep, "sweep")] = ()
+    sweeps: Annotated[tuple[ReproductionSweep, ...], _by_name(ReproductionSweep, "sweep")] = ()
     figures: tuple[Figure, ...] = Field(min_length=1)
     headline: tuple[Headline, ...] = ()
     published: tuple[PublishedTable, ...] = ()
@@ -65,7 +65,7 @@ class Reproduction(BaseModel):
         refuse_at(type(self).__name__, list(self._iter_problems()))  # type: ignore[arg-type]  # list indices are numbers
         return self
 
-    def design(self, name: str) -> Design:
+    def design(self, name: str) -> ComparedDesign:
         return next(design for design in self.designs if design.name == name)
 
     def metric(self, name: str) -> Metric:
@@ -74,7 +74,7 @@ class Reproduction(BaseModel):
     def kernel(self, name: str) -> Kernel:
         return next(kernel for kernel in self.kernels if kernel.name == name)
 
-    def sweep(self, name: str) -> Sweep:
+    def sweep(self, name: str) -> ReproductionSweep:
         return next(sweep for sweep in self.sweeps if sweep.name == name)
 
     def metrics_of(self, kernel: str) -> tuple[Metric, ...]:

@@ -29,7 +29,7 @@ def _pairs(value: Any) -> Any:
 Pairs = Annotated[tuple[Pair, ...], BeforeValidator(_pairs)]
 
 
-class Design(BaseModel):
+class ComparedDesign(BaseModel):
     """One of the compared designs."""
 
     model_config = FROZEN
@@ -95,7 +95,7 @@ class Accounting(BaseModel):
     architectures: Pairs = ()  # machine of an experiment -> the one to run it on
 
 
-class Axis(BaseModel):
+class ReproductionAxis(BaseModel):
     """The varied number of a sweep; formulas read it by its name."""
 
     model_config = FROZEN
@@ -106,7 +106,7 @@ class Axis(BaseModel):
     values: tuple[Count, ...] = Field(min_length=1)
 
 
-class Sweep(BaseModel):
+class ReproductionSweep(BaseModel):
     """One design at one workload over an axis of machines."""
 
     model_config = FROZEN
@@ -117,7 +117,7 @@ class Sweep(BaseModel):
     design: str
     model: str
     seq_len: Count
-    axis: Axis
+    axis: ReproductionAxis
     where: Settings = ()  # names for the formulas below
     settings: Settings = Field(alias="set")
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from einsums.names import near_or_all
 from sim.load.document import Document
 from sim.load.nouns import read_table
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all
 from sim.reproduction.evaluation import Reproduction
 from sim.reproduction.parts import PublishedTable
 

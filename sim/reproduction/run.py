@@ -5,77 +5,26 @@ that run one after the other add latency, energy and traffic.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from arch.area import area_with_registers_um2
+from arch.area import with_registers
 from arch.expression import check_names, evaluate
+from einsums.names import near_or_all
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.design.settings import Setting
 from sim.load.document import Document
 from sim.load.nouns import build, read
 from sim.load.problems import InputError
-from sim.load.suggest import near_or_all
-from sim.lower.machine import point_operators
+from sim.lower.machine import Machines, point_operators
 from sim.reproduction.evaluation import Reproduction
-from sim.reproduction.parts import Accounting, Metric, Sweep
-from sim.reproduction.published import PublishedValue, load_published
+from sim.reproduction.parts import Accounting, Metric, ReproductionSweep
+from sim.reproduction.points import EvaluatedPoint, ReproductionRun
+from sim.reproduction.published import load_published
 from sim.simulation.flow import simulate_all
 from sim.simulation.result import SimulationResult
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """One design of one kernel at one workload under one accounting; `axis_value` where it is part of a sweep."""
-
-    accounting: str
-    kernel: str
-    design: str
-    model: str
-    seq_len: int
-    sweep: str = ""
-    axis_value: int | None = None
-    experiment: str = ""  # empty for a sum of kernels
-    hash: str = ""
-    values: tuple[tuple[str, float], ...] = ()
-    by_einsum: tuple[tuple[str, tuple[tuple[str, float], ...]], ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        return (self.accounting, self.kernel, self.design, self.model, self.seq_len, self.sweep, self.axis_value)
-
-    def value(self, metric: str) -> float:
-        return dict(self.values)[metric]
-
-    def values_by_einsum(self, metric: str) -> dict[str, float]:
-        return dict(dict(self.by_einsum)[metric])
-
-
-class Run:
-    """All points of a reproduction, and what was published."""
-
-    def __init__(
-        self, reproduction: Reproduction, points: tuple[Point, ...], published: tuple[PublishedValue, ...]
-    ) -> None:
-        self.reproduction, self.points, self.published = reproduction, points, published
-        self._by_key = {point.key: point for point in points}
-
-    def point(self, accounting: str, kernel: str, design: str, workload: tuple[str, int]) -> Point:
-        """The point at a (model, sequence length)."""
-        return self._by_key[(accounting, kernel, design, *workload, "", None)]
-
-    def sweep_points(self, accounting: str, sweep: str) -> tuple[Point, ...]:
-        """The points of a sweep, in the order of its axis."""
-        return tuple(p for p in self.points if p.sweep == sweep and p.accounting == accounting)
-
-    @property
-    def workloads(self) -> tuple[tuple[str, int], ...]:
-        """Every (model, sequence length), model by model."""
-        return tuple((model, length) for model in self.reproduction.models for length in self.reproduction.lengths)
 
 
 def load_reproduction(name_or_path: str) -> tuple[Document, Reproduction]:
@@ -84,20 +33,20 @@ def load_reproduction(name_or_path: str) -> tuple[Document, Reproduction]:
     return document, build(document, Reproduction)
 
 
-def run_reproduction(name_or_path: str, progress: Progress = lambda message: None) -> Run:
+def run_reproduction(name_or_path: str, progress: Progress = lambda message: None) -> ReproductionRun:
     """Every point of a reproduction; InputError for a wrong file, IllegalMapping for a point that cannot run."""
     document, reproduction = load_reproduction(name_or_path)
     published = load_published(document, reproduction)
     accountings = reproduction.accountings
     plans = [(accounting, _Planner(document, reproduction, accounting).plan()) for accounting in accountings]
-    points: list[Point] = []
+    points: list[EvaluatedPoint] = []
     for accounting, plan in plans:
         progress(f"{accounting.label}: {len(plan)} points")
         results = simulate_all([experiment for _, experiment in plan])
         pairs = zip(plan, results, strict=True)
         simulated = [_measured(reproduction, point, result) for (point, _), result in pairs]
         points += simulated + list(_iter_sums(reproduction, simulated))
-    return Run(reproduction, tuple(points), published)
+    return ReproductionRun(reproduction, tuple(points), published)
 
 
 class _Planner:
@@ -109,7 +58,7 @@ class _Planner:
         self.exchanged: set[str] = set()
         self.machine_of: dict[str, str] = {}  # the machine that an experiment names
 
-    def plan(self) -> list[tuple[Point, Experiment]]:
+    def plan(self) -> list[tuple[EvaluatedPoint, Experiment]]:
         """Every point with what it runs."""
         planned = [*self._iter_kernels(), *self._iter_sweeps()]
         for name in self.machines:
@@ -120,28 +69,30 @@ class _Planner:
                 raise InputError([self.document.problem(path, message)])
         return planned
 
-    def _iter_kernels(self) -> Iterator[tuple[Point, Experiment]]:
+    def _iter_kernels(self) -> Iterator[tuple[EvaluatedPoint, Experiment]]:
         for kernel in self.reproduction.kernels:
             for pair in kernel.experiments:
                 path = ("kernels", kernel.name, "experiments", pair.name)
                 for model in self.reproduction.models:
                     for length in self.reproduction.lengths:
                         place = (self.accounting.name, kernel.name, pair.name, model, length)
-                        point = Point(*place, experiment=pair.value)
+                        point = EvaluatedPoint(*place, experiment=pair.value)
                         yield point, self._load(point, {}, path)
 
-    def _iter_sweeps(self) -> Iterator[tuple[Point, Experiment]]:
+    def _iter_sweeps(self) -> Iterator[tuple[EvaluatedPoint, Experiment]]:
         for sweep in self.reproduction.sweeps:
             experiments = {pair.name: pair.value for pair in self.reproduction.kernel(sweep.kernel).experiments}
             path = ("sweeps", sweep.name)
             for value in sweep.axis.values:
                 workload = (sweep.model, sweep.seq_len, sweep.name, value)
-                point = Point(self.accounting.name, sweep.kernel, sweep.design, *workload, experiments[sweep.design])
+                point = EvaluatedPoint(
+                    self.accounting.name, sweep.kernel, sweep.design, *workload, experiments[sweep.design]
+                )
                 names = self._names(sweep, self._load(point, {}, path), value)
                 changes = self._values(sweep.settings, names, (*path, "set"))
                 yield point, self._load(point, changes, path)
 
-    def _load(self, point: Point, changes: Mapping[str, Any], path: tuple[str, ...]) -> Experiment:
+    def _load(self, point: EvaluatedPoint, changes: Mapping[str, Any], path: tuple[str, ...]) -> Experiment:
         """The experiment on the accounting's machine; what is wrong with its name is said where the name stands."""
         workload = {"model": point.model, "seq_len": point.seq_len}
         try:
@@ -158,7 +109,7 @@ class _Planner:
             moved = [self.document.problem(path, problem.message) for problem in dict.fromkeys(placeless)]
             raise InputError(moved or error.problems) from None
 
-    def _names(self, sweep: Sweep, base: Experiment, value: int) -> dict[str, Any]:
+    def _names(self, sweep: ReproductionSweep, base: Experiment, value: int) -> dict[str, Any]:
         """What the formulas of a sweep may read: sizes of ranks, the axis, and the names under `where`."""
         names: dict[str, Any] = {**dict(base.sizes), sweep.axis.name: value}
         for setting in sweep.where:
@@ -182,7 +133,7 @@ class _Planner:
         return value if setting.unit is None else f"{value} {setting.unit}"
 
 
-def _measured(reproduction: Reproduction, point: Point, result: SimulationResult) -> Point:
+def _measured(reproduction: Reproduction, point: EvaluatedPoint, result: SimulationResult) -> EvaluatedPoint:
     """The point with the values of its metrics."""
     values = tuple((metric.name, metric_value(metric, result)) for metric in reproduction.metrics)
     by_einsum = tuple(
@@ -191,7 +142,7 @@ def _measured(reproduction: Reproduction, point: Point, result: SimulationResult
         if metric.quantity == "utilization"
     )
     place = (point.accounting, point.kernel, point.design, point.model, point.seq_len, point.sweep, point.axis_value)
-    return Point(*place, point.experiment, result.experiment.hash, values, by_einsum, result.warnings)
+    return EvaluatedPoint(*place, point.experiment, result.experiment.hash, values, by_einsum, result.warnings)
 
 
 def metric_value(metric: Metric, result: SimulationResult) -> float:
@@ -205,7 +156,7 @@ def metric_value(metric: Metric, result: SimulationResult) -> float:
         case "utilization":
             return result.utilization[str(component)]
         case "area" if component is not None:
-            return dict(area_with_registers_um2(result.experiment.architecture))[component]
+            return with_registers(result.experiment.architecture, result.area_by_component_um2)[component]
         case "area":
             return result.area_um2
         case "energy" if component is None:
@@ -223,12 +174,13 @@ def operation_energy_pj(result: SimulationResult, array_name: str, operation: st
     experiment = result.experiment
     array = experiment.architecture.array(array_name)
     pj = array.energy_pj_of(operation)
+    elements = float(Machines.of([experiment.architecture]).number(array_name, "pes")[0])
     total = 0.0
     for einsum, share in result.utilization_by_einsum[array_name].items():
         actions = array.resolve(point_operators(experiment.cascade, einsum))
         count = sum(number * _parts(array.operation(action.name), operation) for action, number in actions)
         cycles = sum(number * array.cycles_of(action.name) for action, number in actions)
-        total += share * array.pes * result.cycles / cycles * count * pj
+        total += share * elements * result.cycles / cycles * count * pj
     return total
 
 
@@ -239,7 +191,7 @@ def _parts(action: Any, operation: str) -> float:
     return float(sum(part.count for part in action.made_of if part.operation == operation))
 
 
-def _iter_sums(reproduction: Reproduction, points: list[Point]) -> Iterator[Point]:
+def _iter_sums(reproduction: Reproduction, points: list[EvaluatedPoint]) -> Iterator[EvaluatedPoint]:
     """The points of kernels that are sums."""
     by_key = {point.key: point for point in points}
     for kernel in reproduction.kernels:
@@ -250,4 +202,4 @@ def _iter_sums(reproduction: Reproduction, points: list[Point]) -> Iterator[Poin
             place = (first.design, first.model, first.seq_len)
             parts = [by_key[(first.accounting, part, *place, "", None)] for part in kernel.sum_of]
             values = tuple((m.name, sum(part.value(m.name) for part in parts)) for m in metrics)
-            yield Point(first.accounting, kernel.name, *place, values=values)
+            yield EvaluatedPoint(first.accounting, kernel.name, *place, values=values)

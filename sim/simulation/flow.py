@@ -8,24 +8,22 @@ from typing import NamedTuple
 
 import numpy as np
 
+from einsums.names import nearest
 from mappings.check import Problem
-from sim.cycle.answer import design_of, time_design
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
-from sim.engine.analytical import Evaluation, evaluate
+from sim.engine.analytical import Evaluation, evaluate, lasting
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
-from sim.load.problems import InputProblem
-from sim.load.suggest import nearest
+from sim.load.problems import InputProblem, Refused
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Structure, lower
 from sim.simulation.result import SimulationResult, make_results
-from sim.simulation.timed import timed_result
 
 ENGINES = ("analytical", "cycle")
 
 
-class IllegalMapping(Exception):  # noqa: N818 (the answer is no; nothing went wrong)
+class IllegalMapping(Refused):
     """The mapping cannot run: `problems` says why, all of it; its text has one line for each, with file and line."""
 
     def __init__(self, experiment: Experiment, problems: Sequence[Problem]) -> None:
@@ -58,12 +56,16 @@ def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResu
 
     Without `fast` every cycle is gone through; the outcome is the same.
     """
+    from sim.cycle.answer import design_of, time_design  # nothing else needs its loops
+    from sim.simulation.timed import timed_result
+
     counted = count(experiment)
     try:
         timing = time_design(design_of(experiment, counted.tables, counted.evaluation), fast)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
-    return timed_result(counted.results()[0], timing)
+    retimed = lasting(counted.tables, counted.evaluation, np.array([float(timing.cycles)]))
+    return timed_result(counted.results()[0], counted._replace(evaluation=retimed).results()[0], timing)
 
 
 def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:

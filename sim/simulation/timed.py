@@ -7,18 +7,16 @@ from sim.engine.cycle.columns import CAUSES, OFF_CHIP
 from sim.simulation.result import SimulationResult
 
 
-def timed_result(result: SimulationResult, timing: DesignTiming) -> SimulationResult:
-    """An analytical result with the time, and what follows from it, of the cycle engine."""
+def timed_result(result: SimulationResult, retimed: SimulationResult, timing: DesignTiming) -> SimulationResult:
+    """An analytical result, and the same over the latency of the cycle engine, with what else follows from its time."""
     slower = result.cycles / timing.cycles if timing.cycles else 1.0
     shares = {
         array: {einsum: share * slower for einsum, share in parts.items()}
         for array, parts in result.utilization_by_einsum.items()
     }
     return replace(
-        result,
+        retimed,
         engine="cycle",
-        cycles=float(timing.cycles),
-        latency_s=timing.cycles / result.experiment.architecture.clock_hz,
         utilization={array: sum(parts.values()) for array, parts in shares.items()},
         utilization_by_einsum=shares,
         busy_cycles_by_einsum={name: float(spent) for name, spent in timing.busy.items()},

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sim.load.suggest import near_or_all
+from einsums.names import near_or_all
 from sim.systolic.program import ArrayTask, ArrayTile, Issue, SystolicArray, WordPlace, Words
 from sim.systolic.runner import ArrayRun, run_program
 from sim.systolic.tasks import drain, giving_up, load, product_in_place, product_through, to_memory

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from einsums.names import near_or_all
+from sim.engine.record import table
 from sim.engine.systolic import columns as col
+from sim.engine.systolic import records as rec
 from sim.engine.systolic.array import run_array
-from sim.load.suggest import near_or_all
 from sim.systolic.program import (
     ALONG,
     NORTH,
@@ -131,13 +133,13 @@ def run_program(array: SystolicArray, tasks: Sequence[ArrayTask], memory: np.nda
     log = np.full((col.HAZARDS + len(tasks), col.LOG_COLUMNS), -1, np.int64)
     log[:, 0] = 0
     streams = stream_table(tasks)
-    shape = np.array([array.links, array.registers])
-    run_array(shape, task_table(tasks, array, index), streams, words, stamps, pes, log)
+    table_of_tasks = task_table(tasks, array, index)
+    run_array(array.links, array.registers, table_of_tasks, streams, words, stamps, pes, log)
     spans = tuple((task.issue.name, TaskSpan(*log[col.HAZARDS + n].tolist())) for n, task in enumerate(tasks))
     return ArrayRun(
         array,
         words,
-        int(streams[0, col.START]) if len(streams) else 0,
+        int(streams[0].start) if len(streams) else 0,
         max((max(span.last_done, span.last_left) for _, span in spans), default=-1),
         hazards_of(log, tasks),
         spans,
@@ -165,21 +167,36 @@ def needs_of(task: ArrayTask) -> int:
 
 
 def task_table(tasks: Sequence[ArrayTask], array: SystolicArray, index: dict[str, int]) -> np.ndarray:
-    """tasks: i8[task, column] of the engine."""
-    table = np.empty((len(tasks), col.TASK_COLUMNS), np.int64)
-    for row, task in zip(table, tasks, strict=True):
-        row[[col.OPERATOR, col.SLOTS]] = OPERATORS.index(task.operator), array.slots.of(task.operator)
-        row[[col.A, col.B, col.C]] = task.a, task.b, task.c
-        row[col.TO] = -1 if task.to is None else task.to
-        row[[col.SOUTH, col.EAST]] = SENT_SOUTH.index(task.south), task.east
-        row[[col.NEEDS, col.AT]] = needs_of(task), ROWS_OF_TASK.index(task.at)
-        row[[col.ROWS, col.COLS, col.STEPS]] = task.tile
-        row[[col.FREES, col.USES_UP]] = bits(task.frees), bits(task.uses_up)
-        row[col.FRESH] = task.is_fresh
-        row[col.THEN] = -1 if task.then is None else index[task.then]
-        row[[col.OUT_BASE, col.OUT_STEP, col.OUT_LANE]] = task.out or (-1, 0, 0)
-        row[col.PASSES] = SENT_SOUTH.index(task.passes)
-    return table
+    """Task[task] of the engine."""
+    return table(rec.ElementTask, (task_row(task, array, index) for task in tasks))
+
+
+def task_row(task: ArrayTask, array: SystolicArray, index: dict[str, int]) -> rec.ElementTask:
+    """One task in numbers; index: the number of a task by its name."""
+    out = task.out or WordPlace(-1, 0, 0)
+    return rec.ElementTask(
+        operator=OPERATORS.index(task.operator),
+        a=task.a,
+        b=task.b,
+        c=task.c,
+        to=-1 if task.to is None else task.to,
+        south=SENT_SOUTH.index(task.south),
+        east=int(task.east),
+        needs=needs_of(task),
+        at=ROWS_OF_TASK.index(task.at),
+        rows=task.tile.rows,
+        cols=task.tile.cols,
+        steps=task.tile.steps,
+        slots=array.slots.of(task.operator),
+        frees=bits(task.frees),
+        uses_up=bits(task.uses_up),
+        fresh=int(task.is_fresh),
+        then=-1 if task.then is None else index[task.then],
+        out_base=out.base,
+        out_step=out.step_words,
+        out_lane=out.lane_words,
+        passes=SENT_SOUTH.index(task.passes),
+    )
 
 
 def bits(operands: str) -> int:
@@ -188,24 +205,28 @@ def bits(operands: str) -> int:
 
 
 def stream_table(tasks: Sequence[ArrayTask]) -> np.ndarray:
-    """streams: i8[stream, column] of the engine, by start."""
-    rows = [
+    """Stream[stream] of the engine, by start."""
+    rows = table(
+        rec.StreamRecord,
         (
-            number,
-            SIDES.index(stream.side),
-            task.issue.link,
-            task.issue.start,
-            task.issue.stride,
-            stream.skew,
-            task.tile.steps,
-            {"left": task.tile.rows, "sideways": 1}.get(stream.side, task.tile.cols),
-            *stream.words,
-        )
-        for number, task in enumerate(tasks)
-        for stream in task.streams
-    ]
-    table = np.array(rows, np.int64).reshape(len(rows), col.STREAM_COLUMNS)
-    return table[np.argsort(table[:, col.START], kind="stable")]
+            rec.StreamRecord(
+                task=number,
+                side=SIDES.index(stream.side),
+                link=task.issue.link,
+                start=task.issue.start,
+                stride=task.issue.stride,
+                skew=stream.skew,
+                steps=task.tile.steps,
+                lanes={"left": task.tile.rows, "sideways": 1}.get(stream.side, task.tile.cols),
+                base=stream.words.base,
+                step_words=stream.words.step_words,
+                lane_words=stream.words.lane_words,
+            )
+            for number, task in enumerate(tasks)
+            for stream in task.streams
+        ),
+    )
+    return rows[np.argsort(rows["start"], kind="stable")]
 
 
 def check_task(task: ArrayTask, array: SystolicArray, words: int, names: tuple[str, ...]) -> None:

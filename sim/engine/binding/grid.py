@@ -1,58 +1,68 @@
 """What each resource has taken in every cycle of the interval: the reservation table of a modulo schedule."""
 
-from sim.engine.binding.columns import AMOUNT, CAPACITY, CYCLES, RESOURCE, SLOTS, USE_CYCLES, USE_TASK
+import numpy as np
+
+from sim.engine.binding.records import PLACE, Board
 from sim.engine.jit import compiled
 
-OFFSET, PLACED_STRIDE = 0, 1  # columns of `places: i8[task, column]`; a stride of 0: not placed yet
+
+@compiled
+def empty_board(tasks, resources, interval):
+    """A board of so many tasks and resources on which nothing is placed; `far` is for `longest_paths` to fill."""
+    far, taken = np.empty((tasks, tasks), np.int64), np.zeros((resources, interval), np.int64)
+    return Board(interval, far, np.zeros(tasks, PLACE), taken)
 
 
 @compiled
-def hold(tasks, uses, places, taken, what):
-    """Add (sign 1) or take away (-1) what a placed task holds in `taken: i8[resource, cycle]`; what: (task, sign)."""
-    task, sign = what
-    interval = taken.shape[1]
-    for u in range(uses.shape[0]):
-        if uses[u, USE_TASK] == task:
-            for k in range(tasks[task, SLOTS]):
-                for c in range(uses[u, USE_CYCLES]):
-                    cycle = (places[task, OFFSET] + k * places[task, PLACED_STRIDE] + c) % interval
-                    taken[uses[u, RESOURCE], cycle] += sign * uses[u, AMOUNT]
+def hold(tasks, uses, places, taken, task, sign):
+    """Add (sign 1) or take away (-1) what a placed task holds in `taken: i8[resource, cycle]`.
 
-
-@compiled
-def fits(tasks, uses, limits, taken, what):
-    """Whether a task at an offset and stride finds every resource free; what: (task, offset, stride).
-
-    A task may get into its own way: then the cycles that it takes twice count twice.
+    tasks: TaskRecord[task]; uses: UseRecord[use]; places: PlaceRecord[task]; task: number.
     """
-    task, offset, stride = what
-    interval, slots = taken.shape[1], tasks[task, SLOTS]
-    longest = (slots - 1) * stride + tasks[task, CYCLES]
+    place, slots, interval = places[task], tasks[task].slots, taken.shape[1]
     for u in range(uses.shape[0]):
-        if uses[u, USE_TASK] != task:
+        use = uses[u]
+        if use.task == task:
+            for k in range(slots):
+                for c in range(use.cycles):
+                    cycle = (place.offset + k * place.stride + c) % interval
+                    taken[use.resource, cycle] += sign * use.amount
+
+
+@compiled
+def fits(tasks, uses, capacity, taken, task, offset, stride):
+    """Whether a task at an offset and stride, in cycles, finds every resource free.
+
+    A task may get into its own way: then the cycles that it takes twice count twice. capacity: i8[resource], units;
+    otherwise as `hold`.
+    """
+    interval, slots = taken.shape[1], tasks[task].slots
+    longest = (slots - 1) * stride + tasks[task].cycles
+    for u in range(uses.shape[0]):
+        use = uses[u]
+        if use.task != task:
             continue
-        resource, amount = uses[u, RESOURCE], uses[u, AMOUNT]
-        room = limits[CAPACITY, resource]
+        room = capacity[use.resource]
         for k in range(slots):
-            for c in range(uses[u, USE_CYCLES]):
+            for c in range(use.cycles):
                 cycle = (offset + k * stride + c) % interval
-                need = amount
+                need = use.amount
                 if longest > interval:
-                    need = amount * own_turns(tasks, uses[u], stride, interval, k * stride + c)
-                if taken[resource, cycle] + need > room:
+                    need = use.amount * own_turns(use, slots, stride, interval, k * stride + c)
+                if taken[use.resource, cycle] + need > room:
                     return False
     return True
 
 
 @compiled
-def touches(tasks, uses, taken, what):
-    """Whether a task would stand next to others on all that both hold; what: (task, offset, stride)."""
-    task, offset, stride = what
+def touches(tasks, uses, taken, task, offset, stride):
+    """Whether a task at an offset and stride would stand next to others on all that both hold; tables as in `hold`."""
     interval, near = taken.shape[1], False
     for u in range(uses.shape[0]):
-        row = taken[uses[u, RESOURCE]]
-        if uses[u, USE_TASK] == task and is_used(row):
-            end = offset + (tasks[task, SLOTS] - 1) * stride + uses[u, USE_CYCLES]
+        use = uses[u]
+        row = taken[use.resource]
+        if use.task == task and is_used(row):
+            end = offset + (tasks[task].slots - 1) * stride + use.cycles
             if row[(offset - 1) % interval] == 0 and row[end % interval] == 0:
                 return False
             near = True
@@ -60,11 +70,11 @@ def touches(tasks, uses, taken, what):
 
 
 @compiled
-def own_turns(tasks, use, stride, interval, when):
+def own_turns(use, slots, stride, interval, when):
     """How often a task longer than the interval holds a resource in the cycle `when` after its start, any tile."""
     turns = 0
-    for k in range(tasks[use[USE_TASK], SLOTS]):
-        for c in range(use[USE_CYCLES]):
+    for k in range(slots):
+        for c in range(use.cycles):
             if (k * stride + c - when) % interval == 0:
                 turns += 1
     return turns
@@ -72,11 +82,11 @@ def own_turns(tasks, use, stride, interval, when):
 
 @compiled
 def share(uses, one, other):
-    """Whether two tasks hold a resource in common."""
+    """Whether two tasks hold a resource in common; uses: UseRecord[use]."""
     for u in range(uses.shape[0]):
-        if uses[u, USE_TASK] == one:
+        if uses[u].task == one:
             for v in range(uses.shape[0]):
-                if uses[v, USE_TASK] == other and uses[v, RESOURCE] == uses[u, RESOURCE]:
+                if uses[v].task == other and uses[v].resource == uses[u].resource:
                     return True
     return False
 

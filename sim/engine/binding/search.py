@@ -13,158 +13,143 @@ the pairs need is noted as open.
 
 import numpy as np
 
-from sim.engine.binding.columns import (
-    BEST_STAGES,
-    BEST_WORDS,
-    BUDGET,
-    COMPACT,
-    CONSUMER,
-    CYCLES,
-    DISTANCE,
-    EXHAUSTED,
-    FASTEST,
-    FIRST_ONLY,
-    FOUND,
-    INTERVAL,
-    LEAST_STAGES,
-    LEAST_WORDS,
-    MAKER,
-    NO_PATH,
-    NODES,
-    OPEN_WORDS,
-    PRODUCER,
-    READER,
-    SLOWEST,
-)
 from sim.engine.binding.cost import settle, sum_words, too_full
-from sim.engine.binding.grid import OFFSET, PLACED_STRIDE, fits, hold, touches
-from sim.engine.binding.rows import floor_pieces, pieces_beside
-from sim.engine.binding.time import edge_weight, longest_paths
+from sim.engine.binding.grid import empty_board, fits, hold, touches
+from sim.engine.binding.pieces import floor_pieces, pieces_beside
+from sim.engine.binding.records import NO_PATH, Levels
+from sim.engine.binding.time import closest, edge_weight, longest_paths
 from sim.engine.jit import compiled
 
 NO_CANDIDATE = 1 << 62
 
 
 @compiled
-def search(tasks, uses, limits, edges, values, order, control, out):
-    """Find a schedule of the interval in `control`, or the best one; fill `out: i8[task, (start, stride)]`, cycles.
+def search(graph, order, question, answer, best):
+    """Find a schedule of the interval that the question is about, or the best one; fill `best: PlaceRecord[task]`.
 
-    Tables: i8[row, column] of `modulo_columns`; limits: i8[(capacity, room), index]; order: i8[task]; control:
-    i8[column].
+    graph: Graph; order: i8[level], the tasks as they are placed; question: Question; answer: Answer, updated.
     """
-    n, interval = tasks.shape[0], control[INTERVAL]
-    far, places = np.empty((n, n), np.int64), np.zeros((n, 2), np.int64)
-    taken = np.zeros((limits.shape[1], interval), np.int64)
-    pieces, span = np.empty((n + 1, values.shape[0]), np.int64), np.zeros(n + 1, np.int64)
-    control[EXHAUSTED] = 1
-    width = interval * prepare(tasks, uses, limits, edges, values, (far, places, taken, pieces), control)
-    keys, at = np.empty((n, width), np.int64), np.zeros(n, np.int64)
+    tasks, uses, readings, interval = graph.tasks, graph.uses, graph.readings, question.interval
+    n = tasks.shape[0]
+    board = empty_board(n, graph.capacity.shape[0], interval)
+    levels = first_levels(graph, board, order, answer)
+    places, taken, keys, at, width = board.places, board.taken, levels.keys, levels.at, levels.keys.shape[1]
     level, is_new = 0 if width else -1, True
+    answer.exhausted = 1
     while level >= 0:
-        if control[NODES] >= control[BUDGET]:
-            control[EXHAUSTED] = 0
+        if answer.nodes >= question.budget:
+            answer.exhausted = 0
             return
         if is_new:
             at[level], is_new = 0, False
-            find_candidates(
-                tasks, uses, limits, edges, values, (order, level, far, places, taken, pieces, span, control, keys)
-            )
+            find_candidates(graph, board, levels, level, question.compact, answer)
         task = order[level]
-        if places[task, PLACED_STRIDE]:
-            hold(tasks, uses, places, taken, (task, -1))
-            places[task, PLACED_STRIDE] = 0
+        place = places[task]
+        if place.stride:
+            hold(tasks, uses, places, taken, task, -1)
+            place.stride = 0
         key = keys[level, at[level]] if at[level] < width else NO_CANDIDATE
         at[level] += 1
         if key == NO_CANDIDATE:
             level -= 1
             continue
-        control[NODES] += 1
+        answer.nodes += 1
         pick = key % width
-        places[task, OFFSET] = pick % interval
-        places[task, PLACED_STRIDE] = (1 + pick // interval) * tasks[task, CYCLES]
-        note_pieces(tasks, edges, values, (task, level, far, places, pieces, span), interval)
-        if beaten(control, sum_words(values, pieces[level + 1]), span[level + 1]):
-            places[task, PLACED_STRIDE] = 0
+        place.offset = pick % interval
+        place.stride = (1 + pick // interval) * tasks[task].cycles
+        note_pieces(graph, board, levels, level)
+        if beaten(answer, sum_words(readings, levels.pieces[level + 1]), levels.span[level + 1]):
+            place.stride = 0
             continue
-        hold(tasks, uses, places, taken, (task, 1))
+        hold(tasks, uses, places, taken, task, 1)
         if level < n - 1:
             level, is_new = level + 1, True
             continue
-        least = sum_words(values, pieces[n])
-        if settle(tasks, edges, values, limits, places, control, out) > least:
-            control[OPEN_WORDS] = min(control[OPEN_WORDS], least)
-        if control[FOUND] and (control[FIRST_ONLY] or is_least(control)):
+        least = sum_words(readings, levels.pieces[n])
+        if settle(graph, board, answer, best) > least:
+            answer.open_words = min(answer.open_words, least)
+        if answer.found and (question.first_only or is_least(answer)):
             return
 
 
 @compiled
-def prepare(tasks, uses, limits, edges, values, where, control):
-    """What holds for every schedule of an interval; the most strides of a task, or 0 where there is none.
+def first_levels(graph, board, order, answer):
+    """The levels of a search, level 0 filled with what holds for every schedule; no candidates where there is none.
 
-    Fills far, the first row of pieces and the least words and stages; where: (far, places, taken, pieces), places and
-    taken empty.
+    Fills board.far, and the answer's least words and stages.
     """
-    far, places, taken, pieces = where
-    interval = control[INTERVAL]
-    if not longest_paths(tasks, edges, interval, far):
-        return 0
-    slowest, longest = 1, 0
+    n = graph.tasks.shape[0]
+    pieces, slowest = np.empty((n + 1, graph.readings.shape[0]), np.int64), 0
+    if longest_paths(graph.tasks, graph.edges, board.interval, board.far):
+        longest = 0
+        for i in range(n):
+            for j in range(n):
+                longest = max(longest, board.far[i, j])
+        for v in range(graph.readings.shape[0]):
+            pieces[0, v] = floor_pieces(graph.readings[v], graph, board)
+        answer.least_words = sum_words(graph.readings, pieces[0])
+        answer.least_stages = 1 + longest // board.interval
+        if not too_full(graph.readings, graph.room, pieces[0]):
+            slowest = slowest_stride(graph.tasks)
+    keys = np.empty((n, board.interval * slowest), np.int64)
+    return Levels(order, keys, np.zeros(n, np.int64), pieces, np.zeros(n + 1, np.int64))
+
+
+@compiled
+def slowest_stride(tasks):
+    """The largest stride of any of `tasks: TaskRecord[task]`, as a multiple of its cycles."""
+    slowest = 1
     for i in range(tasks.shape[0]):
-        slowest = max(slowest, tasks[i, SLOWEST])
-        for j in range(tasks.shape[0]):
-            longest = max(longest, far[i, j])
-    for v in range(values.shape[0]):
-        pieces[0, v] = floor_pieces(values[v], tasks, uses, limits, edges, (far, places, taken))
-    control[LEAST_WORDS] = sum_words(values, pieces[0])
-    control[LEAST_STAGES] = 1 + longest // interval
-    return 0 if too_full(values, pieces[0], limits) else slowest
+        slowest = max(slowest, tasks[i].slowest)
+    return slowest
 
 
 @compiled
-def beaten(control, words, stages):
-    """Whether a schedule of at least so many words and stages is no better than the best one."""
-    if not control[FOUND]:
+def beaten(answer, words, stages):
+    """Whether a schedule of at least these words and stages is no better than the best one."""
+    if not answer.found:
         return False
-    if words != control[BEST_WORDS]:
-        return words > control[BEST_WORDS]
-    return stages >= control[BEST_STAGES]
+    if words != answer.best_words:
+        return words > answer.best_words
+    return stages >= answer.best_stages
 
 
 @compiled
-def is_least(control):
+def is_least(answer):
     """Whether no schedule can hold less, or have fewer stages."""
-    return control[BEST_WORDS] == control[LEAST_WORDS] and control[BEST_STAGES] <= control[LEAST_STAGES]
+    return answer.best_words == answer.least_words and answer.best_stages <= answer.least_stages
 
 
 @compiled
-def find_candidates(tasks, uses, limits, edges, values, where):
-    """Fill a level of `keys` with the places of its task that may work, best first.
+def find_candidates(graph, board, levels, level, compact, answer):
+    """Fill a level of `levels.keys` with the places of its task that may work, best first.
 
-    A key orders by words, then by the cycles for which values are held, then by place.
+    A key orders by words, then by the cycles for which values are held, then by place; compact: by whether others
+    stand beside it instead of words.
     """
-    order, level, far, places, taken, pieces, span, control, keys = where
-    task, width, interval, found = order[level], keys.shape[1], taken.shape[1], 0
-    best = keys[level]
+    tasks, uses, readings, capacity, taken = graph.tasks, graph.uses, graph.readings, graph.capacity, board.taken
+    number, interval, width, found = levels.order[level], board.interval, levels.keys.shape[1], 0
+    task, place, best, pieces = tasks[number], board.places[number], levels.keys[level], levels.pieces[level + 1]
     best[:] = NO_CANDIDATE
-    for option in range(tasks[task, FASTEST] - 1, tasks[task, SLOWEST]):
-        stride = (option + 1) * tasks[task, CYCLES]
-        if not dependencies_alone(tasks, edges, task, stride, interval):
+    for option in range(task.fastest - 1, task.slowest):
+        stride = (option + 1) * task.cycles
+        if not dependencies_alone(tasks, graph.edges, number, stride, interval):
             continue
         for offset in range(interval if level else 1):
-            if not fits(tasks, uses, limits, taken, (task, offset, stride)):
+            if not fits(tasks, uses, capacity, taken, number, offset, stride):
                 continue
-            places[task, OFFSET], places[task, PLACED_STRIDE] = offset, stride
-            apart = distance_sum(tasks, edges, (order, level, interval, far, places))
+            place.offset, place.stride = offset, stride
+            apart = distance_sum(graph, board, levels.order, level)
             if apart >= 0:
-                note_pieces(tasks, edges, values, (task, level, far, places, pieces, span), interval)
-                words = sum_words(values, pieces[level + 1])
-                if not too_full(values, pieces[level + 1], limits) and not beaten(control, words, span[level + 1]):
-                    if control[COMPACT]:
-                        words = 0 if level == 0 or touches(tasks, uses, taken, (task, offset, stride)) else 1
+                note_pieces(graph, board, levels, level)
+                words = sum_words(readings, pieces)
+                if not too_full(readings, graph.room, pieces) and not beaten(answer, words, levels.span[level + 1]):
+                    if compact:
+                        words = 0 if level == 0 or touches(tasks, uses, taken, number, offset, stride) else 1
                     rank = min(words, 1 << 26) * (1 << 16) + min(apart, (1 << 16) - 1)
                     best[found] = rank * width + option * interval + offset
                     found += 1
-            places[task, PLACED_STRIDE] = 0
+            place.stride = 0
     sort_first(best, found)
 
 
@@ -188,34 +173,34 @@ def sort_first(keys, count):
 def dependencies_alone(tasks, edges, task, stride, interval):
     """Whether what a task needs of its own earlier iterations comes in time."""
     for e in range(edges.shape[0]):
-        is_own = edges[e, PRODUCER] == task and edges[e, CONSUMER] == task
-        if is_own and edge_weight(edges[e], tasks, stride, stride) > edges[e, DISTANCE] * interval:
+        edge = edges[e]
+        is_own = edge.producer == task and edge.consumer == task
+        if is_own and edge_weight(edge, tasks, stride, stride) > edge.distance * interval:
             return False
     return True
 
 
 @compiled
-def least_apart(tasks, edges, where):
-    """Least start of task j after task i that their offsets allow; where: (i, j, interval, far, places)."""
-    i, j, interval, far, places = where
-    least = far[i, j]
-    for e in range(edges.shape[0]):
-        if edges[e, PRODUCER] == i and edges[e, CONSUMER] == j:
-            weight = edge_weight(edges[e], tasks, places[i, PLACED_STRIDE], places[j, PLACED_STRIDE])
-            least = max(least, weight - edges[e, DISTANCE] * interval)
-    return least + (places[j, OFFSET] - places[i, OFFSET] - least) % interval
+def least_apart(tasks, edges, far, places, i, j, interval):
+    """Least start of task j after task i that their offsets allow, cycles.
+
+    tasks: TaskRecord[task]; edges: EdgeRecord[edge]; far: i8[task, task], cycles; places: PlaceRecord[task].
+    """
+    first, second = places[i], places[j]
+    least = max(far[i, j], closest(tasks, edges, i, j, first.stride, second.stride, interval))
+    return least + (second.offset - first.offset - least) % interval
 
 
 @compiled
-def distance_sum(tasks, edges, where):
+def distance_sum(graph, board, order, level):
     """Cycles between the task of a level and placed ones tied to it by dependencies; -1 if they contradict it."""
-    order, level, interval, far, places = where
+    tasks, edges, far, places, interval = graph.tasks, graph.edges, board.far, board.places, board.interval
     task, total = order[level], 0
     for before in range(level):
         other = order[before]
         there, back = far[other, task] > NO_PATH, far[task, other] > NO_PATH
-        ahead = least_apart(tasks, edges, (other, task, interval, far, places)) if there else 0
-        behind = least_apart(tasks, edges, (task, other, interval, far, places)) if back else 0
+        ahead = least_apart(tasks, edges, far, places, other, task, interval) if there else 0
+        behind = least_apart(tasks, edges, far, places, task, other, interval) if back else 0
         if there and back and ahead + behind > 0:
             return -1
         total += max(ahead, 0) + max(behind, 0)
@@ -223,17 +208,19 @@ def distance_sum(tasks, edges, where):
 
 
 @compiled
-def note_pieces(tasks, edges, values, where, interval):
-    """Fill the next row of `pieces` and `span` with what must be in flight once a task is placed."""
-    task, level, far, places, pieces, span = where
-    span[level + 1] = span[level]
-    for v in range(values.shape[0]):
-        pieces[level + 1, v] = pieces[level, v]
-        maker, reader = values[v, MAKER], values[v, READER]
-        both = places[maker, PLACED_STRIDE] > 0 and places[reader, PLACED_STRIDE] > 0
-        if both and (maker == task or reader == task):
-            apart = least_apart(tasks, edges, (maker, reader, interval, far, places))
-            strides = (places[maker, PLACED_STRIDE], places[reader, PLACED_STRIDE])
-            pieces[level + 1, v] = max(pieces[level, v], pieces_beside(values[v], tasks, strides, apart, interval))
-            stages = 1 + (apart + places[maker, OFFSET] - places[reader, OFFSET]) // interval
-            span[level + 1] = max(span[level + 1], stages)
+def note_pieces(graph, board, levels, level):
+    """Fill the next level of `pieces` and `span` with what must be in flight once a level's task is placed."""
+    tasks, edges, readings = graph.tasks, graph.edges, graph.readings
+    interval, far, places = board.interval, board.far, board.places
+    task, before, pieces, span = levels.order[level], levels.pieces[level], levels.pieces[level + 1], levels.span[level]
+    for v in range(readings.shape[0]):
+        reading = readings[v]
+        pieces[v] = before[v]
+        maker, reader = places[reading.maker], places[reading.reader]
+        both = maker.stride > 0 and reader.stride > 0
+        if both and (reading.maker == task or reading.reader == task):
+            apart = least_apart(tasks, edges, far, places, reading.maker, reading.reader, interval)
+            needed = pieces_beside(reading, tasks, maker.stride, reader.stride, apart, interval)
+            pieces[v] = max(pieces[v], needed)
+            span = max(span, 1 + (apart + maker.offset - reader.offset) // interval)
+    levels.span[level + 1] = span

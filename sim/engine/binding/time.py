@@ -8,25 +8,7 @@ paths over all constraints bound every pair of starts (Rau, MICRO 1994; Huff, PL
 
 import numpy as np
 
-from sim.engine.binding.columns import (
-    CONSUMER,
-    CYCLES,
-    DISTANCE,
-    FASTEST,
-    FROM_START,
-    LATENCY,
-    MAKER,
-    NO_PATH,
-    PIECES,
-    PRODUCER,
-    READ_DISTANCE,
-    READER,
-    SHIFT,
-    SLOTS,
-    SLOWEST,
-    VALUE_LATENCY,
-    VALUE_PIECES,
-)
+from sim.engine.binding.records import NO_PATH
 from sim.engine.jit import compiled
 
 
@@ -34,28 +16,43 @@ from sim.engine.jit import compiled
 def edge_weight(edge, tasks, producer_stride, consumer_stride):
     """Least start of the consumer after that of the producer, the distance left out; cycles.
 
-    edge: i8[column]; tasks: i8[task, column]; strides in cycles.
+    edge: EdgeRecord; tasks: TaskRecord[task]; strides in cycles.
     """
-    i, j, pieces, shift = edge[PRODUCER], edge[CONSUMER], edge[PIECES], edge[SHIFT]
-    mine, yours = tasks[i, SLOTS] // pieces, tasks[j, SLOTS] // pieces
+    producer, consumer = tasks[edge.producer], tasks[edge.consumer]
+    mine, yours = producer.slots // edge.pieces, consumer.slots // edge.pieces
     worst = NO_PATH
-    last = pieces - 1 - shift
+    last = edge.pieces - 1 - edge.shift
     for k in (0, last):
         if last >= 0:
-            ends = ((k + 1) * mine - 1) * producer_stride + tasks[i, CYCLES] + edge[LATENCY]
-            worst = max(worst, ends - (k + shift) * yours * consumer_stride)
+            ends = ((k + 1) * mine - 1) * producer_stride + producer.cycles + edge.latency
+            worst = max(worst, ends - (k + edge.shift) * yours * consumer_stride)
     return worst
 
 
 @compiled
 def least_weight(edge, tasks):
     """The least weight of an edge over all strides that its tasks may have."""
-    i, j = edge[PRODUCER], edge[CONSUMER]
+    producer, consumer = tasks[edge.producer], tasks[edge.consumer]
     least = -NO_PATH
-    for a in range(tasks[i, FASTEST], tasks[i, SLOWEST] + 1):
-        for b in range(tasks[j, FASTEST], tasks[j, SLOWEST] + 1):
-            if i != j or a == b:
-                least = min(least, edge_weight(edge, tasks, a * tasks[i, CYCLES], b * tasks[j, CYCLES]))
+    for a in range(producer.fastest, producer.slowest + 1):
+        for b in range(consumer.fastest, consumer.slowest + 1):
+            if edge.producer != edge.consumer or a == b:
+                least = min(least, edge_weight(edge, tasks, a * producer.cycles, b * consumer.cycles))
+    return least
+
+
+@compiled
+def closest(tasks, edges, i, j, first_stride, second_stride, interval):
+    """Least start of task j after task i, in cycles, by the edges between them at these strides; NO_PATH without any.
+
+    tasks: TaskRecord[task]; edges: EdgeRecord[edge].
+    """
+    least = NO_PATH
+    for e in range(edges.shape[0]):
+        edge = edges[e]
+        if edge.producer == i and edge.consumer == j:
+            weight = edge_weight(edge, tasks, first_stride, second_stride)
+            least = max(least, weight - edge.distance * interval)
     return least
 
 
@@ -70,10 +67,11 @@ def longest_paths(tasks, edges, interval, far):
     for i in range(n):
         far[i, i] = 0
     for e in range(edges.shape[0]):
-        i, j = edges[e, PRODUCER], edges[e, CONSUMER]
-        weight = least_weight(edges[e], tasks)
+        edge = edges[e]
+        weight = least_weight(edge, tasks)
         if weight > NO_PATH:
-            far[i, j] = max(far[i, j], weight - edges[e, DISTANCE] * interval)
+            i, j = edge.producer, edge.consumer
+            far[i, j] = max(far[i, j], weight - edge.distance * interval)
     for k in range(n):
         for i in range(n):
             if far[i, k] > NO_PATH:
@@ -87,61 +85,69 @@ def longest_paths(tasks, edges, interval, far):
 
 
 @compiled
-def first_held(row, tasks, stride):
-    """When the first piece of a value begins to be held, after its maker's start; cycles."""
-    if row[FROM_START]:
+def first_held(reading, tasks, stride):
+    """When the first piece of a value begins to be held, after its maker's start; cycles.
+
+    reading: ReadingRecord; tasks: TaskRecord[task]; stride: the maker's, cycles.
+    """
+    if reading.from_start:
         return 0
-    mine = tasks[row[MAKER], SLOTS] // row[VALUE_PIECES]
-    return (mine - 1) * stride + tasks[row[MAKER], CYCLES] + row[VALUE_LATENCY]
+    maker = tasks[reading.maker]
+    return (maker.slots // reading.pieces - 1) * stride + maker.cycles + reading.latency
 
 
 @compiled
-def first_freed(row, tasks, stride, apart, interval):
-    """When a reader that starts `apart` after the maker no longer needs the first piece of a value; cycles."""
-    yours = tasks[row[READER], SLOTS] // row[VALUE_PIECES]
-    return apart + row[READ_DISTANCE] * interval + (yours - 1) * stride + tasks[row[READER], CYCLES]
+def first_freed(reading, tasks, stride, apart, interval):
+    """When a reader that starts `apart` after the maker no longer needs the first piece of a value; cycles.
+
+    stride: the reader's, cycles; otherwise as `first_held`.
+    """
+    reader = tasks[reading.reader]
+    slots = reader.slots // reading.pieces
+    return apart + reading.distance * interval + (slots - 1) * stride + reader.cycles
 
 
 @compiled
-def in_flight(row, tasks, maker_stride, reader, interval):
+def in_flight(reading, tasks, maker_stride, freed, step, interval):
     """Most pieces of a value that are held at once, over all iterations.
 
-    Piece k is held from held + k * a until freed + k * b, and again every `interval` cycles; the number held is
+    Piece k is held from held + k * a until freed + k * step, and again every `interval` cycles; the number held is
     largest when a piece arrives, and over all tiles in flight it is a sum of intervals of k.
-    reader: i8[(freed, b)], cycles. A value of one piece needs ceil((freed - held) / interval) places.
+    All times in cycles. A value of one piece needs ceil((freed - held) / interval) places.
     """
-    pieces, held, freed, b = row[VALUE_PIECES], first_held(row, tasks, maker_stride), reader[0], reader[1]
+    pieces, held = reading.pieces, first_held(reading, tasks, maker_stride)
     if pieces == 1:
         return max(1, -((held - freed) // interval))
-    a = tasks[row[MAKER], SLOTS] // pieces * maker_stride
+    a = tasks[reading.maker].slots // pieces * maker_stride
     most = 1
     for k in range(pieces):
         now = held + k * a
         count = 0
-        for r in range(-(k * a // interval), (freed + (pieces - 1) * b - now) // interval + 1):
+        for r in range(-(k * a // interval), (freed + (pieces - 1) * step - now) // interval + 1):
             time = now + r * interval
             last = min(pieces - 1, (time - held) // a)
-            first = 0 if time < freed else (time - freed) // b + 1
+            first = 0 if time < freed else (time - freed) // step + 1
             count += max(0, last - first + 1)
         most = max(most, count)
     return most
 
 
 @compiled
-def settle_stages(edges, tasks, places, interval, stages):
-    """Fill `stages: i8[task]` with the least ones for given offsets and strides, `places: i8[task, (offset, stride)]`.
+def settle_stages(tasks, edges, places, interval):
+    """Set the stages of `places: PlaceRecord[task]` to the least ones for their offsets and strides.
 
     Returns False when the dependencies contradict each other.
     """
     n = tasks.shape[0]
-    stages[:] = 0
+    for i in range(n):
+        places[i].stage = 0
     for _ in range(n + 1):
         changed = False
         for e in range(edges.shape[0]):
-            i, j = edges[e, PRODUCER], edges[e, CONSUMER]
-            least = stages[i] + stage_step(edges[e], tasks, places, interval)
-            if least > stages[j]:
-                stages[j] = least
+            edge = edges[e]
+            least = places[edge.producer].stage + stage_step(edge, tasks, places, interval)
+            if least > places[edge.consumer].stage:
+                places[edge.consumer].stage = least
                 changed = True
         if not changed:
             return True
@@ -151,11 +157,11 @@ def settle_stages(edges, tasks, places, interval, stages):
 @compiled
 def stage_step(edge, tasks, places, interval):
     """Least stage of the consumer after that of the producer."""
-    i, j = edge[PRODUCER], edge[CONSUMER]
-    weight = edge_weight(edge, tasks, places[i, 1], places[j, 1])
+    producer, consumer = places[edge.producer], places[edge.consumer]
+    weight = edge_weight(edge, tasks, producer.stride, consumer.stride)
     if weight == NO_PATH:
         return NO_PATH
-    return -((places[j, 0] - places[i, 0] - weight) // interval) - edge[DISTANCE]
+    return -((consumer.offset - producer.offset - weight) // interval) - edge.distance
 
 
 @compiled

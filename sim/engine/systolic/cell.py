@@ -12,15 +12,11 @@ from sim.engine.systolic.columns import (
     ADD,
     ALONG,
     BUSY_UNTIL,
-    COL,
     COUNTS,
-    CYCLE,
     DIVIDE,
     EXPONENTIAL,
     FIRINGS,
     FIRST_FIRED,
-    FREES,
-    FRESH,
     HAZARDS,
     LAST_DONE,
     LIVE,
@@ -30,25 +26,15 @@ from sim.engine.systolic.columns import (
     NEVER,
     NORTH,
     NOTHING,
-    OPERATOR,
     OPERATOR_TAKEN,
     PEAK,
     REGISTER_EARLY,
     REGISTER_LOST,
-    ROW,
-    SLOTS,
     STEP_BITS,
     STEP_MASK,
-    STEPS,
     SUBTRACT,
     SUBTRACT_EXPONENTIAL,
-    TO,
-    TOKEN,
-    USES_UP,
     WEST,
-    A,
-    B,
-    C,
 )
 
 
@@ -76,12 +62,12 @@ def compute(operator, a, b, c):
 
 @compiled
 def note(log, hazard, now):
-    """Count a hazard in `log: i8[row, 5]`; the first one's place is kept. now: i8[(cycle, row, col, tag)]."""
+    """Count a hazard in `log: i8[row, 5]`; the first one's place is kept. now: Now."""
     if log[hazard, 0] == 0:
-        log[hazard, 1] = now[CYCLE]
-        log[hazard, 2] = now[ROW]
-        log[hazard, 3] = now[COL]
-        log[hazard, 4] = now[TOKEN] >> STEP_BITS
+        log[hazard, 1] = now.cycle
+        log[hazard, 2] = now.row
+        log[hazard, 3] = now.col
+        log[hazard, 4] = now.token >> STEP_BITS
     log[hazard, 0] += 1
 
 
@@ -93,24 +79,23 @@ def operand(source, link, now, values, file, log):
     f8[(value, cycle from which it may be read, NEVER: empty), register, row, col].
     """
     if source == NORTH:
-        return values[link, now[ROW], now[COL]]
+        return values[link, now.row, now.col]
     if source == WEST:
-        return values[-2, now[ROW], now[COL]]
+        return values[-2, now.row, now.col]
     if source == ALONG:
-        return values[-1, now[ROW], now[COL]]
+        return values[-1, now.row, now.col]
     if source == NOTHING:
         return 0.0
-    if file[1, source, now[ROW], now[COL]] > now[CYCLE]:
+    if file[1, source, now.row, now.col] > now.cycle:
         note(log, REGISTER_EARLY, now)
-    return file[0, source, now[ROW], now[COL]]
+    return file[0, source, now.row, now.col]
 
 
 @compiled
 def release(tasks, task, given_up, now, file, pes):
     """Give up the registers of the operands in `given_up` (bits); see `operand` and `fire` for the arrays."""
-    row, col = now[ROW], now[COL]
-    for j in range(3):
-        source = tasks[task, A + j]
+    row, col = now.row, now.col
+    for j, source in enumerate((tasks[task].a, tasks[task].b, tasks[task].c)):
         if given_up >> j & 1 and source >= 0 and file[1, source, row, col] != NEVER:
             file[1, source, row, col] = NEVER
             pes[LIVE, row, col] -= 1
@@ -119,47 +104,47 @@ def release(tasks, task, given_up, now, file, pes):
 @compiled
 def keep(tasks, now, result, file, pes, log):
     """Write a result to its register; a value that was there and had not been given up is lost, and noted."""
-    token = now[TOKEN]
-    task, row, col = token >> STEP_BITS, now[ROW], now[COL]
-    to = tasks[task, TO]
-    is_fresh = tasks[task, FRESH] == 1 and (token & STEP_MASK) == 0
+    token = now.token
+    task, row, col = token >> STEP_BITS, now.row, now.col
+    to = tasks[task].to
+    is_fresh = tasks[task].fresh == 1 and (token & STEP_MASK) == 0
     if file[1, to, row, col] == NEVER:
         pes[LIVE, row, col] += 1
         pes[PEAK, row, col] = max(pes[PEAK, row, col], pes[LIVE, row, col])
-    elif to != tasks[task, A] and to != tasks[task, B] and (to != tasks[task, C] or is_fresh):
+    elif to != tasks[task].a and to != tasks[task].b and (to != tasks[task].c or is_fresh):
         note(log, REGISTER_LOST, now)
     file[0, to, row, col] = result
-    file[1, to, row, col] = now[CYCLE] + max(tasks[task, SLOTS], 1)
+    file[1, to, row, col] = now.cycle + max(tasks[task].slots, 1)
 
 
 @compiled
 def fire(tasks, now, link, values, file, pes, log):
     """Run one step of a task in one PE and give its result.
 
-    tasks: i8[task, column]; now: i8[(cycle, row, col, tag)]; pes: i8[column, row, col]; log: i8[row, 5],
+    tasks: ElementTask[task]; now: Now; pes: i8[column, row, col]; log: i8[row, 5],
     hazards, then tasks; values and file as in `operand`.
     """
-    token = now[TOKEN]
+    token = now.token
     task, step = token >> STEP_BITS, token & STEP_MASK
-    cycle, row, col = now[CYCLE], now[ROW], now[COL]
-    a = operand(tasks[task, A], link, now, values, file, log)
-    b = operand(tasks[task, B], link, now, values, file, log)
+    cycle, row, col = now.cycle, now.row, now.col
+    a = operand(tasks[task].a, link, now, values, file, log)
+    b = operand(tasks[task].b, link, now, values, file, log)
     c = 0.0
-    if tasks[task, FRESH] == 0 or step > 0:
-        c = operand(tasks[task, C], link, now, values, file, log)
-    result = compute(tasks[task, OPERATOR], a, b, c)
-    slots = tasks[task, SLOTS]
+    if tasks[task].fresh == 0 or step > 0:
+        c = operand(tasks[task].c, link, now, values, file, log)
+    result = compute(tasks[task].operator, a, b, c)
+    slots = tasks[task].slots
     if slots > 0:
         if pes[BUSY_UNTIL, row, col] > cycle:
             note(log, OPERATOR_TAKEN, now)
         pes[BUSY_UNTIL, row, col] = max(pes[BUSY_UNTIL, row, col], cycle) + slots
-    pes[COUNTS + tasks[task, OPERATOR], row, col] += 1
-    given_up = tasks[task, USES_UP]
-    if step == tasks[task, STEPS] - 1:
-        given_up |= tasks[task, FREES]
+    pes[COUNTS + tasks[task].operator, row, col] += 1
+    given_up = tasks[task].uses_up
+    if step == tasks[task].steps - 1:
+        given_up |= tasks[task].frees
     if given_up != 0:
         release(tasks, task, given_up, now, file, pes)
-    if tasks[task, TO] >= 0:
+    if tasks[task].to >= 0:
         keep(tasks, now, result, file, pes, log)
     span = HAZARDS + task
     if log[span, FIRINGS] == 0:

@@ -1,18 +1,14 @@
 """The common case in one loop: PEs of a row that run one more step of a product, with nothing in the way.
 
 What a call costs is what its arrays weigh, so the loop over columns stays in one function. Anything but the
-common case is left untouched for the careful way of `pe_array.visit`; both give the same answer, which a
+common case is left untouched for the careful way of `array.visit`; both give the same answer, which a
 test holds them to.
 """
 
 from sim.engine.jit import compiled
 from sim.engine.systolic.columns import (
-    AT,
     BUSY_UNTIL,
-    COLS,
     COUNTS,
-    CYCLE,
-    EAST,
     EMPTY,
     EVERY_ROW,
     FIRINGS,
@@ -20,34 +16,23 @@ from sim.engine.systolic.columns import (
     LAST_DONE,
     MACC,
     NORTH,
-    OPERATOR,
-    ROW,
     ROW_FROM_BOTTOM,
     ROW_OF_STEP,
-    ROWS,
     SEND_OPERAND,
     SEND_RESULT,
-    SLOTS,
-    SOUTH,
     STEP_BITS,
     STEP_MASK,
-    STEPS,
-    TO,
-    USES_UP,
     WEST,
-    A,
-    B,
-    C,
 )
 
 
 @compiled
 def is_product(tasks, task):
     """Whether a task is c + west * b, of which one comes from the north and the other is a register that stays."""
-    b, c, to, south = tasks[task, B], tasks[task, C], tasks[task, TO], tasks[task, SOUTH]
-    if tasks[task, OPERATOR] != MACC or tasks[task, A] != WEST or tasks[task, EAST] == 0:
+    b, c, to, south = tasks[task].b, tasks[task].c, tasks[task].to, tasks[task].south
+    if tasks[task].operator != MACC or tasks[task].a != WEST or tasks[task].east == 0:
         return False
-    if tasks[task, AT] != EVERY_ROW or tasks[task, USES_UP] != 0:
+    if tasks[task].at != EVERY_ROW or tasks[task].uses_up != 0:
         return False
     if b == NORTH:
         return c >= 0 and to == c and south == SEND_OPERAND
@@ -58,8 +43,8 @@ def is_product(tasks, task):
 def passes(tasks, tag, row, col):
     """Whether a token from the north goes through a PE without its task firing there."""
     task, step = tag >> STEP_BITS, tag & STEP_MASK
-    at, rows = tasks[task, AT], tasks[task, ROWS]
-    if row >= rows or col >= tasks[task, COLS]:
+    at, rows = tasks[task].at, tasks[task].rows
+    if row >= rows or col >= tasks[task].cols:
         return True
     return (at == ROW_OF_STEP and row != step) or (at == ROW_FROM_BOTTOM and row != rows - 1 - step)
 
@@ -69,10 +54,10 @@ def flow_row(tasks, now, first, tags, values, file, pes, log):
     """Run the PEs of a row from column `first` leftwards; the column that needs the careful way, or -1 at
     the end.
 
-    Arrays as in `pe_cell.fire`; tags: i8[link, row, col], tags[0, row, -1] counts the row's tokens. The row
+    Arrays as in `cell.fire`; tags: i8[link, row, col], tags[0, row, -1] counts the row's tokens. The row
     is not the bottom one, and columns have one link.
     """
-    cycle, row = now[CYCLE], now[ROW]
+    cycle, row = now.cycle, now.row
     down, right, below = tags[0, row], tags[1, row], tags[0, row + 1]
     down_values, right_values, below_values = values[0, row], values[1, row], values[0, row + 1]
     busy_until, counts = pes[BUSY_UNTIL, row], pes[COUNTS + MACC, row]
@@ -90,10 +75,10 @@ def flow_row(tasks, now, first, tags, values, file, pes, log):
             continue
         task, step = tag >> STEP_BITS, tag & STEP_MASK
         if tag == west and task != known:
-            known, steps, cols, slots = task, tasks[task, STEPS], tasks[task, COLS], tasks[task, SLOTS]
-            in_place = tasks[task, B] == NORTH
-            register = max(tasks[task, C] if in_place else tasks[task, B], 0)
-            fits = is_product(tasks, task) and row + 1 < tasks[task, ROWS]
+            known, steps, cols, slots = task, tasks[task].steps, tasks[task].cols, tasks[task].slots
+            in_place = tasks[task].b == NORTH
+            register = max(tasks[task].c if in_place else tasks[task].b, 0)
+            fits = is_product(tasks, task) and row + 1 < tasks[task].rows
         clear = tag == west and fits and 0 < step < steps - 1 and col < cols
         if not clear or busy_until[col] > cycle or file[1, register, row, col] > cycle:
             stop = col

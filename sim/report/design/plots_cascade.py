@@ -20,7 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Line
 
-from einsums import Cascade, PassAnalysis, analyse_passes, build_graph, topological_order
+from einsums import Cascade, PassAnalysis, analyse_passes, edges_of, topological_order
 
 # Okabe and Ito (2008): told apart with any colour vision. Light enough for black text, in this order.
 PASS_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
@@ -32,7 +32,7 @@ _WAY = " > "  # in the name of a point where an edge crosses a layer
 PNG_DPI = 300
 
 
-class Place(NamedTuple):
+class NodePlace(NamedTuple):
     """Where a node stands: its layer from the left and its height, 0 in the middle."""
 
     layer: int
@@ -57,7 +57,7 @@ def draw_cascade(cascade: Cascade, rank: str) -> Canvas:
     places = place_nodes(cascade, analysis)
     layers = 1 + max(place.layer for place in places.values())
     middle = (max(place.y for place in places.values()) + min(place.y for place in places.values())) / 2
-    places = {name: Place(place.layer, place.y - middle) for name, place in places.items()}
+    places = {name: NodePlace(place.layer, place.y - middle) for name, place in places.items()}
     top = max(abs(place.y) for place in places.values()) + 0.9 * HEIGHT
     width, height = layers * STEP_X + 0.1, 2 * top + 0.67
     canvas = Canvas(figsize=(width, height))
@@ -74,7 +74,7 @@ def draw_cascade(cascade: Cascade, rank: str) -> Canvas:
 
 
 # --- where nodes stand --------------------------------------------------------------------------------------
-def place_nodes(cascade: Cascade, analysis: PassAnalysis) -> dict[str, Place]:
+def place_nodes(cascade: Cascade, analysis: PassAnalysis) -> dict[str, NodePlace]:
     """Layers by pass and depth; heights by what each node reads. Long edges have a place in every layer they cross."""
     layer = _layers(cascade, analysis)
     before: dict[str, list[str]] = {}
@@ -90,7 +90,7 @@ def place_nodes(cascade: Cascade, analysis: PassAnalysis) -> dict[str, Place]:
         names = by_layer[number]
         wanted = {name: _mean([heights[s] for s in before.get(name, ()) if s in heights]) for name in names}
         heights |= _stacked(sorted(names, key=lambda name: -wanted[name]), wanted)
-    return {name: Place(layer[name], heights[name]) for name in heights}
+    return {name: NodePlace(layer[name], heights[name]) for name in heights}
 
 
 def _stacked(names: list[str], wanted: Mapping[str, float]) -> dict[str, float]:
@@ -116,14 +116,14 @@ def _ways(cascade: Cascade, layer: Mapping[str, int]) -> list[tuple[str, ...]]:
 
 def _layers(cascade: Cascade, analysis: PassAnalysis) -> dict[str, int]:
     """Inputs stand just before their first reader; a later pass begins to the right of the pass before."""
-    graph = build_graph(cascade)
+    now = [edge for edge in edges_of(cascade) if not edge.is_carried]
     layer: dict[str, int] = {}
     start = 1
     for number in range(1, max(1, analysis.passes) + 1):
         for name in topological_order(cascade):
             if analysis.pass_of(name) == number:
-                now = [a for a, _, data in graph.in_edges(name, data=True) if not data["carried"] and a in layer]
-                layer[name] = max([start, *(1 + layer[source] for source in now)])
+                before = [layer[edge.source] for edge in now if edge.reader == name and edge.source in layer]
+                layer[name] = max([start, *(1 + place for place in before)])
         start = 1 + max(layer.values(), default=0)
     for tensor in cascade.inputs:
         readers = [e.name for e in cascade.einsums if any(a.tensor == tensor.name for a in e.loads)]
@@ -140,7 +140,7 @@ def _mean(values: list[float]) -> float:
 
 
 # --- drawing ------------------------------------------------------------------------------------------------
-def _draw_bands(axes: Axes, analysis: PassAnalysis, places: Mapping[str, Place], top: float) -> None:
+def _draw_bands(axes: Axes, analysis: PassAnalysis, places: Mapping[str, NodePlace], top: float) -> None:
     """A light background behind the layers of each pass, with its number above."""
     for number in range(1, analysis.passes + 1):
         layers = [places[item.einsum].layer for item in analysis.pass_of_einsum if item.number == number]
@@ -149,20 +149,19 @@ def _draw_bands(axes: Axes, analysis: PassAnalysis, places: Mapping[str, Place],
         axes.text((left + right) / 2, top + 0.17, f"pass {number}", ha="center", va="center", fontsize=7.5)
 
 
-def _draw_edges(axes: Axes, cascade: Cascade, analysis: PassAnalysis, places: Mapping[str, Place]) -> None:
-    graph = build_graph(cascade)
+def _draw_edges(axes: Axes, cascade: Cascade, analysis: PassAnalysis, places: Mapping[str, NodePlace]) -> None:
+    carried = {(edge.source, edge.reader) for edge in edges_of(cascade) if edge.is_carried}
     barriers = _barriers(analysis)
     for reader, sources in _sources(cascade).items():
         for source in sources:
-            carried = graph.has_edge(source, reader) and graph.edges[source, reader]["carried"]
             a, b = places[source], places[reader]
             between = [places[f"{source}{_WAY}{reader}{_WAY}{n}"] for n in range(a.layer + 1, b.layer)]
             gap = HALF + (OUTLINE if reader in barriers else 0.0)
             path = _forward([a, *between, b], gap) if a.layer < b.layer else _backward(a, b)
-            _draw_edge(axes, path, source in barriers, carried)
+            _draw_edge(axes, path, source in barriers, (source, reader) in carried)
 
 
-def _forward(stops: list[Place], gap: float) -> Line:
+def _forward(stops: list[NodePlace], gap: float) -> Line:
     """From the right side of a node to `gap` before the centre of another, level at every point between."""
     points = [(stops[0].layer * STEP_X + HALF, stops[0].y)]
     codes = [Line.MOVETO]
@@ -177,7 +176,7 @@ def _forward(stops: list[Place], gap: float) -> Line:
     return Line(points, codes)
 
 
-def _backward(a: Place, b: Place) -> Line:
+def _backward(a: NodePlace, b: NodePlace) -> Line:
     """The edge that closes an iteration: a loop over a node, or from the left side back to the right of the other."""
     if a == b:
         x, y = a.layer * STEP_X, a.y + HEIGHT / 2
@@ -204,7 +203,7 @@ def _draw_edge(axes: Axes, path: Line, is_barrier: bool, is_carried: bool) -> No
     )
 
 
-def _draw_node(axes: Axes, cascade: Cascade, analysis: PassAnalysis, node: tuple[str, Place]) -> None:
+def _draw_node(axes: Axes, cascade: Cascade, analysis: PassAnalysis, node: tuple[str, NodePlace]) -> None:
     name, (layer, y) = node
     is_input = any(tensor.name == name for tensor in cascade.inputs)
     item = next((item for item in analysis.pass_of_einsum if item.einsum == name), None)
@@ -236,7 +235,7 @@ def _draw_legend(axes: Axes, cascade: Cascade, analysis: PassAnalysis) -> None:
     if analysis.passes > 1:
         label = "complete only after a whole pass (barrier)"
         marks.append(Line2D([], [], color=BARRIER_COLOUR, linewidth=1.4, label=label))
-    if any(data["carried"] for *_, data in build_graph(cascade).edges(data=True)):
+    if any(edge.is_carried for edge in edges_of(cascade)):
         marks.append(Line2D([], [], color=EDGE_COLOUR, linestyle=":", linewidth=0.9, label="from the step before"))
     axes.legend(
         handles=marks,

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
 from kernels.plans import AttentionProblem
-from sim.gpu.compare import Compared
-from sim.report.reproduction.plots import PNG_DPI, STYLE
+from sim.gpu.compare import ComparedCase
+from sim.report.parts.plots_style import PNG_DPI, STYLE
 
 BANDS = ((0.25, "#f0f0f0"), (0.10, "#dcdcdc"))  # widest first
 # Okabe and Ito (2008), in the order in which families and implementations come.
@@ -18,7 +18,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MOST_CURVES = 6
 
 
-def render_comparison(compared: Sequence[Compared], suffix: str) -> bytes:
+def render_comparison(compared: Sequence[ComparedCase], suffix: str) -> bytes:
     """An SVG or PNG of both."""
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": "compare"}):
         canvas = Canvas(figsize=(7.2, 5.6), layout="constrained")
@@ -32,7 +32,7 @@ def render_comparison(compared: Sequence[Compared], suffix: str) -> bytes:
     return drawn.getvalue()
 
 
-def draw_cloud(axes: Axes, compared: Sequence[Compared]) -> None:
+def draw_cloud(axes: Axes, compared: Sequence[ComparedCase]) -> None:
     """One mark a case; filled: held-out, hollow: calibration. Bands: within 10 and 25 percent."""
     low = min(min(one.case.measured_s, one.predicted_s) for one in compared) * 1e3 / 1.5
     high = max(max(one.case.measured_s, one.predicted_s) for one in compared) * 1e3 * 1.5
@@ -65,7 +65,7 @@ def draw_cloud(axes: Axes, compared: Sequence[Compared]) -> None:
     axes.legend(loc="upper left", ncols=2)
 
 
-def draw_rates(axes: Axes, compared: Sequence[Compared], mask: str) -> None:
+def draw_rates(axes: Axes, compared: Sequence[ComparedCase], mask: str) -> None:
     """TFLOP/s over length of 16-bit attention forward at head size 128; dots measured, lines predicted."""
     curves: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
     for one in compared:

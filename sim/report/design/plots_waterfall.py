@@ -16,7 +16,7 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sim.report.design.waterfall import Bar, Epoch, Row, Waterfall
+from sim.report.design.waterfall import Bar, Epoch, Waterfall, WaterfallRow
 
 PNG_DPI = 300
 STYLE: Any = {
@@ -78,7 +78,7 @@ def draw_waterfall(waterfall: Waterfall) -> Canvas:
     return canvas
 
 
-def _places(rows: tuple[Row, ...]) -> tuple[list[float], float]:
+def _places(rows: tuple[WaterfallRow, ...]) -> tuple[list[float], float]:
     """Top of every row, in rows; groups stand apart."""
     tops: list[float] = []
     at = 0.0
@@ -146,7 +146,7 @@ def _draw_axes(axes: Axes, waterfall: Waterfall, tops: list[float]) -> None:
             axes.text((epoch.cycle + end.cycle) / 2, -0.25, str(epoch.tile), horizontalalignment="center", fontsize=6)
 
 
-def _draw_groups(axes: Axes, rows: tuple[Row, ...], tops: list[float]) -> None:
+def _draw_groups(axes: Axes, rows: tuple[WaterfallRow, ...], tops: list[float]) -> None:
     """Names of arrays beside their rows."""
     for name in dict.fromkeys(row.group for row in rows):
         own = [top for row, top in zip(rows, tops, strict=True) if row.group == name]

@@ -7,7 +7,7 @@ Tables are plain tuples of cells, so that whoever shows them (a terminal, a page
 from typing import NamedTuple
 
 from arch.quantity import format_quantity
-from sim.simulation.result import SimulationResult
+from sim.simulation.result import LEAKAGE, SimulationResult
 
 
 class TextTable(NamedTuple):
@@ -20,9 +20,11 @@ class TextTable(NamedTuple):
 
 def simulation_tables(result: SimulationResult) -> tuple[TextTable, ...]:
     """The tables of one result, the most asked first."""
-    tables = [summary_table(result), array_table(result), memory_table(result), einsum_table(result)]
-    tables += [traffic_table(result)] + ([stall_table(result)] if result.stall_cycles else [])
-    return tuple(tables)
+    tables = [summary_table(result), array_table(result), memory_table(result)]
+    if result.leakage_by_component_pj:
+        tables.append(leakage_table(result))
+    tables += [einsum_table(result), traffic_table(result)]
+    return (*tables, stall_table(result)) if result.stall_cycles else tuple(tables)
 
 
 def heading(result: SimulationResult) -> str:
@@ -86,8 +88,17 @@ def memory_table(result: SimulationResult) -> TextTable:
     return TextTable("Memories", ("memory", "read", "written", "held", "energy"), rows)
 
 
+def leakage_table(result: SimulationResult) -> TextTable:
+    """Power and energy of what leaks all the time; the energy is a part of that of the component."""
+    rows = tuple(
+        (name, format_quantity(energy_pj * 1e-12 / result.latency_s, "power"), format_quantity(energy_pj, "energy"))
+        for name, energy_pj in result.leakage_by_component_pj.items()
+    )
+    return TextTable("Leakage", ("component", "power", "energy"), rows)
+
+
 def einsum_table(result: SimulationResult) -> TextTable:
-    """Where each Einsum runs, for how long, and what it costs with its share of the traffic."""
+    """Where each Einsum runs, for how long, and what it costs with its traffic; and the leakage, which none causes."""
     rows = tuple(
         (
             leaf.einsum,
@@ -98,6 +109,8 @@ def einsum_table(result: SimulationResult) -> TextTable:
         )
         for leaf in result.experiment.tree.leaves
     )
+    if LEAKAGE in result.energy_by_einsum_pj:
+        rows += ((LEAKAGE, "", "", "", format_quantity(result.energy_by_einsum_pj[LEAKAGE], "energy")),)
     return TextTable("Einsums", ("Einsum", "array", "busy cycles", "utilization", "energy"), rows)
 
 

@@ -33,7 +33,7 @@ class Bar(NamedTuple):
     lanes: int = 1
 
 
-class Row(NamedTuple):
+class WaterfallRow(NamedTuple):
     """One line of the figure."""
 
     group: str  # array, or the kind of memory
@@ -60,7 +60,7 @@ class Waterfall(NamedTuple):
     first: int
     last: int
     epochs: tuple[Epoch, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[WaterfallRow, ...]
 
     @property
     def ages(self) -> tuple[int, ...]:
@@ -84,17 +84,17 @@ def waterfall_of(timeline: Timeline, title: str) -> Waterfall:
         epochs, last = epochs[:MOST_EPOCHS], epochs[MOST_EPOCHS].cycle
     spans = [span for span in timeline.spans if span.start < last]
     gap = max(2, (last - timeline.first) // POINTS_ACROSS)
-    rows: list[Row] = []
+    rows: list[WaterfallRow] = []
     for array in timeline.arrays:
         mine = [span for span in spans if span.track == array]
         waits = _bars([span for span in mine if span.kind == "stall"], last)
-        rows.append(Row(array, WAITS, waits))
+        rows.append(WaterfallRow(array, WAITS, waits))
         lanes = [lane.einsum for lane in timeline.lanes if lane.array == array]
-        rows += [Row(array, einsum, _einsum_bars(mine, einsum, last, gap)) for einsum in lanes]
+        rows += [WaterfallRow(array, einsum, _einsum_bars(mine, einsum, last, gap)) for einsum in lanes]
     for memory in timeline.memories:
         moved = [s for s in spans if s.track == memory and s.kind not in ("points", "stall", "result")]
         if moved:
-            rows.append(Row(MEMORY, memory, _bars(moved, last)))
+            rows.append(WaterfallRow(MEMORY, memory, _bars(moved, last)))
     note = f"cycles {timeline.first:,} to {last:,} of {timeline.cycles:,}"
     absent = [row.label for row in rows if not row.bars and row.label != WAITS]
     if absent:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sim.report.parts.files import write_file
 from sim.report.parts.html import inline_svg
-from sim.report.sweep.plots import Make, render_canvas
+from sim.report.parts.plots_style import Make, render_canvas
 
 FIGURES = "figures"
 NARROW_POINTS = 400.0  # narrower drawings keep their width on the page

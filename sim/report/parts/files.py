@@ -27,3 +27,13 @@ def write_file(path: Path, content: bytes) -> Path:
 
 def unwritable(path: Path, error: OSError) -> InputError:
     return InputError([InputProblem(str(path), None, "", f"cannot be written ({error.strerror or error})")])
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder where there is none; InputError where nothing can be written into it, before anything is run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise unwritable(folder, error) from None

@@ -1,40 +1,10 @@
-"""Pieces of a self-contained page: tables with aligned numbers, drawings set into the page, the style sheet."""
+"""Pieces of a self-contained page: tables with aligned numbers, drawings set into the page, files of its look."""
 
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
-
-STYLE = """
-:root { color-scheme: light dark;
-  --text: #1c1c1e; --quiet: #63636b; --line: #d8d8de; --ground: #ffffff; --raised: #f6f6f8; --link: #0a5ea8; }
-@media (prefers-color-scheme: dark) { :root { --text: #e8e8ea; --quiet: #a2a2ab; --line: #3a3a41; --ground: #17171a;
-  --raised: #222226; --link: #7cc0f5; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2.5rem 1.25rem 5rem; max-width: 62rem; background: var(--ground); color: var(--text);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; }
-h2 { font-size: 1.25rem; margin: 3rem 0 .6rem; padding-top: .6rem; border-top: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 1.8rem 0 .4rem; }
-p { max-width: 46rem; margin: .5rem 0; }
-.quiet { color: var(--quiet); font-size: .9rem; }
-nav { margin: 1.2rem 0 0; font-size: .92rem; }
-nav a { color: var(--link); text-decoration: none; margin-right: 1.1rem; white-space: nowrap; }
-nav a:hover { text-decoration: underline; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .88rem; margin: .6rem 0; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 600; color: var(--quiet); vertical-align: bottom; }
-th, td { padding: .26rem .8rem .26rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { white-space: nowrap; } th.number, td.number { text-align: right; }
-td.why { min-width: 16rem; color: var(--quiet); white-space: normal; }
-tr.differs td { background: var(--raised); }
-figure { margin: 1.6rem 0 2.2rem; }
-figure .drawing { background: #ffffff; border: 1px solid var(--line); border-radius: 6px; padding: .7rem; }
-figure svg { display: block; width: 100%; height: auto; }
-figure.narrow .drawing { max-width: 32rem; }
-figcaption { margin: .5rem 0 .2rem; }
-details { margin: .4rem 0; } summary { cursor: pointer; color: var(--link); font-size: .9rem; }
-code { font: .86em ui-monospace, "SF Mono", Menlo, Consolas, monospace; }
-""".strip()
+from pathlib import Path
+from string import Template
 
 Cell = str | float | int
 
@@ -95,10 +65,12 @@ def inline_svg(svg: str, name: str, label: str) -> str:
     return f'{head} role="img" aria-label="{escape(label, quote=True)}">{rest.strip()}'
 
 
+def asset(module_file: str, name: str) -> Template:
+    """A file of the folder `assets` beside a module, without its last line break; `$name` in it may be replaced."""
+    return Template((Path(module_file).parent / "assets" / name).read_text("utf-8").removesuffix("\n"))
+
+
 def page(title: str, body: str) -> str:
     """The whole document."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{STYLE}\n</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
-    )
+    style = asset(__file__, "page.css").template
+    return asset(__file__, "page.html").substitute(title=escape(title), style=style, body=body) + "\n"

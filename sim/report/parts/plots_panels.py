@@ -7,8 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import PercentFormatter
 
-from sim.report.parts.plots_bars import BLACK, DESIGN_COLOURS, GREY, WIDTH_INCHES, Layout, lay_out
-from sim.report.reproduction.figure_data import Workload, length_label
+from sim.report.parts.plots_bars import Layout, lay_out
+from sim.report.parts.plots_style import BLACK, DESIGN_COLOURS, GREY, WIDTH_INCHES
+from sim.report.parts.workloads import Workload, length_label
 
 SPACE_FOR_MEANS = 1.12
 

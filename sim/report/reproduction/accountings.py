@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from statistics import fmean
 
-from sim.reproduction.run import Run
+from sim.reproduction.points import ReproductionRun
 
 ROUNDING = 1e-9
 
@@ -25,7 +25,7 @@ class Growth:
         return abs(self.least - 1) > ROUNDING or abs(self.largest - 1) > ROUNDING
 
 
-def growths(run: Run) -> tuple[Growth, ...]:
+def growths(run: ReproductionRun) -> tuple[Growth, ...]:
     """Of every metric but those of single operations, in every kernel, for every accounting after the first."""
     reproduction = run.reproduction
     first = reproduction.accountings[0].name
@@ -39,7 +39,7 @@ def growths(run: Run) -> tuple[Growth, ...]:
     return tuple(found)
 
 
-def _growth(run: Run, first: str, names: tuple[str, str, str], design: str) -> Growth:
+def _growth(run: ReproductionRun, first: str, names: tuple[str, str, str], design: str) -> Growth:
     accounting, kernel, metric = names
     ratios = []
     for workload in run.workloads:

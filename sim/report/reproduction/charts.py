@@ -1,36 +1,63 @@
 """Charts of a reproduction's folder beyond the figures of the paper: speedup, energy, utilization, Pareto, roofline.
 
-All numbers are those of `results.csv`, under its first accounting; what the roofline needs besides comes from
-`simulate` on the experiments that the folder names.
+All numbers are those of `results.csv`, under its first accounting; what the roofline needs besides are results of the
+experiments that the folder names. A chart is a function in `CHARTS`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from sim.design.assemble import load_experiment
 from sim.explore.pareto import front_of
 from sim.load.problems import InputError, InputProblem
 from sim.report.parts.chart_files import ChartOf, chart_figures, write_pictures
 from sim.report.parts.files import write_file
 from sim.report.parts.html import page
 from sim.report.parts.plots_panels import Panel, draw_panels
-from sim.report.reproduction.figure_data import Workload, length_label
-from sim.report.reproduction.results_read import Results, read_results
-from sim.report.sweep.breakdown import Roof, roof_of
-from sim.report.sweep.plots_bars import draw_roofline
-from sim.report.sweep.plots_designs import draw_designs
-from sim.simulation.flow import IllegalMapping, simulate
+from sim.report.parts.plots_roofline import draw_roofline
+from sim.report.parts.workloads import Workload, length_label
+from sim.report.reproduction.plots_designs import draw_designs
+from sim.report.reproduction.results_read import Results
+from sim.simulation.result import SimulationResult
+from sim.simulation.roofline import roof_of
 
 PAGE = "charts.html"
 
 
-def write_reproduction_charts(folder: Path, tell: Callable[[str], None]) -> Path:
-    """Charts and a page of them beside the results; the path of the page. InputError for a folder that is none."""
-    results = read_results(folder)
-    charts = [chart for kernel in results.kernels for chart in _iter_charts(results, kernel)]
+class DesignAt(NamedTuple):
+    """A design of a kernel, at one workload: what a roofline shows."""
+
+    kernel: str
+    design: str
+    experiment: str
+    workload: Workload
+
+
+Simulated = Mapping[DesignAt, SimulationResult]
+
+
+def wanted_of(results: Results) -> tuple[DesignAt, ...]:
+    """The designs of which charts show more than the results hold, where the folder says what was run."""
+    return tuple(
+        DesignAt(kernel, design, experiment, _middle(results, kernel)[1])
+        for kernel in results.kernels
+        for design in results.designs
+        if (experiment := results.experiment(kernel, design)) is not None
+    )
+
+
+def write_reproduction_charts(
+    folder: Path, results: Results, simulated: Simulated, tell: Callable[[str], None]
+) -> Path:
+    """Charts and a page of them beside the results; the path of the page. InputError where there is nothing to draw.
+
+    `simulated`: of the designs of `wanted_of` those that run.
+    """
+    found = (make(results, kernel, simulated) for kernel in results.kernels for make in CHARTS)
+    charts = [chart for chart in found if chart is not None]
     if not charts:
         message = "holds no time, energy or utilization that every design has: nothing to draw"
         raise InputError([InputProblem(str(folder), None, "", message)])
@@ -38,11 +65,6 @@ def write_reproduction_charts(folder: Path, tell: Callable[[str], None]) -> Path
     title = str(results.names.get("title", folder.resolve().name))
     parts = [f"<h1>{escape(title)}: charts</h1>", '<p class="quiet">From <code>results.csv</code>.</p>']
     return write_file(folder / PAGE, page(title, "\n".join([*parts, *chart_figures(charts, svg_by_chart)])).encode())
-
-
-def _iter_charts(results: Results, kernel: str) -> Iterator[ChartOf]:
-    found = (_compare(results, kernel), _utilization(results, kernel), _pareto(results, kernel), _roof(results, kernel))
-    yield from (chart for chart in found if chart is not None)
 
 
 def _labels(results: Results) -> tuple[str, ...]:
@@ -55,7 +77,7 @@ def _first(results: Results, kernel: str, unit: str) -> np.ndarray | None:
     return None if metric is None else results.table(kernel, metric)
 
 
-def _compare(results: Results, kernel: str) -> ChartOf | None:
+def _compare(results: Results, kernel: str, simulated: Simulated) -> ChartOf | None:
     time, energy, area = (_first(results, kernel, unit) for unit in ("s", "pJ", "um2"))
     if time is None or energy is None or len(results.designs) < 2:
         return None
@@ -70,7 +92,7 @@ def _compare(results: Results, kernel: str) -> ChartOf | None:
     )
 
 
-def _utilization(results: Results, kernel: str) -> ChartOf | None:
+def _utilization(results: Results, kernel: str, simulated: Simulated) -> ChartOf | None:
     metrics = results.metrics(kernel, "fraction")
     tables = [table for metric in metrics if (table := results.table(kernel, metric)) is not None]
     if not tables:
@@ -98,7 +120,7 @@ def _middle(results: Results, kernel: str) -> tuple[int, Workload]:
     return place, workloads[place]
 
 
-def _pareto(results: Results, kernel: str) -> ChartOf | None:
+def _pareto(results: Results, kernel: str, simulated: Simulated) -> ChartOf | None:
     time, energy = (_first(results, kernel, unit) for unit in ("s", "pJ"))
     if time is None or energy is None or len(results.designs) < 2:
         return None
@@ -112,13 +134,14 @@ def _pareto(results: Results, kernel: str) -> ChartOf | None:
     )
 
 
-def _roof(results: Results, kernel: str) -> ChartOf | None:
+def _roof(results: Results, kernel: str, simulated: Simulated) -> ChartOf | None:
     _, (model, length) = _middle(results, kernel)
-    roofs = []
-    for design in results.designs:
-        roof = _roof_of(results, kernel, design, (model, length))
-        if roof is not None:
-            roofs.append(roof)
+    found = [
+        roof_of(results.label("designs", place.design), result)
+        for place, result in simulated.items()
+        if place.kernel == kernel
+    ]
+    roofs = tuple(roof for roof in found if roof is not None)
     if not roofs:
         return None
     seen = (
@@ -126,15 +149,8 @@ def _roof(results: Results, kernel: str) -> ChartOf | None:
         "flat: every element of the largest array busy."
     )
     name = results.label("kernels", kernel)
-    return ChartOf(f"roofline-{kernel}", f"{name}: roofline", seen, lambda: draw_roofline(tuple(roofs)))
+    return ChartOf(f"roofline-{kernel}", f"{name}: roofline", seen, lambda: draw_roofline(roofs))
 
 
-def _roof_of(results: Results, kernel: str, design: str, workload: Workload) -> Roof | None:
-    name = results.experiment(kernel, design)
-    if name is None:
-        return None
-    try:
-        result = simulate(load_experiment(name, {"model": workload[0], "seq_len": workload[1]}))
-    except (InputError, IllegalMapping):
-        return None
-    return roof_of(results.label("designs", design), result)
+# In the order of the page; each gives a chart of a kernel where its results allow it.
+CHARTS: tuple[Callable[[Results, str, Simulated], ChartOf | None], ...] = (_compare, _utilization, _pareto, _roof)

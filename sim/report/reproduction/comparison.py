@@ -1,18 +1,17 @@
 """Ours against published, point by point: the difference, and the reason where it exceeds the metric's tolerance."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from sim.reproduction.parts import Explanation
+from sim.reproduction.points import ReproductionRun
 from sim.reproduction.published import PublishedValue
-from sim.reproduction.run import Run
 
 Verdict = Literal["equal", "explained", "unexplained"]
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ComparedPoint:
     """A published value and ours."""
 
     published: PublishedValue
@@ -27,24 +26,24 @@ class Compared:
         return self.ours / self.published.value - 1 if self.published.value else self.ours
 
 
-def compare(run: Run) -> tuple[Compared, ...]:
+def compare(run: ReproductionRun) -> tuple[ComparedPoint, ...]:
     """Every published value beside ours under the first accounting, in the order of the published tables."""
     return tuple(_compared(run, value) for value in run.published)
 
 
-def _compared(run: Run, published: PublishedValue) -> Compared:
+def _compared(run: ReproductionRun, published: PublishedValue) -> ComparedPoint:
     metric = run.reproduction.metric(published.metric)
     ours = _ours(run, published)
-    bare = Compared(published, ours, metric.unit, "equal", "")
+    bare = ComparedPoint(published, ours, metric.unit, "equal", "")
     if abs(bare.difference) <= metric.tolerance:
         return bare
     for explanation in run.reproduction.explanations:
         if _explains(explanation, published):
-            return Compared(published, ours, metric.unit, "explained", explanation.reason)
-    return Compared(published, ours, metric.unit, "unexplained", "")
+            return ComparedPoint(published, ours, metric.unit, "explained", explanation.reason)
+    return ComparedPoint(published, ours, metric.unit, "unexplained", "")
 
 
-def _ours(run: Run, published: PublishedValue) -> float:
+def _ours(run: ReproductionRun, published: PublishedValue) -> float:
     accounting = run.reproduction.accountings[0].name
     if published.sweep:
         points = run.sweep_points(accounting, published.sweep)
@@ -68,17 +67,3 @@ def _explains(explanation: Explanation, published: PublishedValue) -> bool:
         and published.design in explanation.designs
         and published.seq_len in explanation.lengths
     )
-
-
-def unused_explanations(run: Run) -> Iterator[tuple[Explanation, str, int]]:
-    """Explanations of points that do not differ: each with the design and length that need none."""
-    used = {
-        (c.published.kernel, c.published.metric, c.published.design, c.published.seq_len)
-        for c in compare(run)
-        if c.verdict == "explained"
-    }
-    for explanation in run.reproduction.explanations:
-        for design in explanation.designs:
-            for length in explanation.lengths:
-                if (explanation.kernel, explanation.metric, design, length) not in used:
-                    yield explanation, design, length

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from sim.report.parts.workloads import Workload
 from sim.reproduction.parts import Bars, Curve, Stacks
-from sim.reproduction.run import Run
-
-Workload = tuple[str, int]
+from sim.reproduction.points import ReproductionRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class CurveData:
     published: tuple[tuple[float, float], ...]
 
 
-def bar_data(run: Run, figure: Bars, accounting: str) -> BarData:
+def bar_data(run: ReproductionRun, figure: Bars, accounting: str) -> BarData:
     """Values as drawn: divided by, or dividing, those of the design that the figure compares with."""
     designs = tuple(design.name for design in run.reproduction.designs)
     found = {
@@ -72,7 +71,7 @@ def _compared(figure: Bars, designs: tuple[str, ...], values: Sequence[float | N
     return tuple(None if value is None else base / value if is_speedup else value / base for value in values)
 
 
-def stack_data(run: Run, figure: Stacks, accounting: str) -> StackData:
+def stack_data(run: ReproductionRun, figure: Stacks, accounting: str) -> StackData:
     """Shares of every Einsum; those of designs that lack one are zero."""
     found = {
         (workload, design): run.point(accounting, figure.kernel, design, workload).values_by_einsum(figure.metric)
@@ -90,7 +89,7 @@ def stack_data(run: Run, figure: Stacks, accounting: str) -> StackData:
     return StackData(figure.designs, run.workloads, parts, rows, means)
 
 
-def curve_data(run: Run, figure: Curve, accounting: str) -> CurveData:
+def curve_data(run: ReproductionRun, figure: Curve, accounting: str) -> CurveData:
     """Both metrics along the axis."""
     points = run.sweep_points(accounting, figure.sweep)
     sweep = run.reproduction.sweep(figure.sweep)
@@ -100,11 +99,3 @@ def curve_data(run: Run, figure: Curve, accounting: str) -> CurveData:
     published = tuple((a, b) for a, b in both if a is not None and b is not None)
     shown = tuple(sweep.axis.shown.replace("{}", str(value)) for value in sweep.axis.values)
     return CurveData(run.reproduction.design(sweep.design).label, sweep.axis.label, shown, x, y, published)
-
-
-def length_label(length: int) -> str:
-    """16384 as 16K, 1048576 as 1M."""
-    for unit, factor in (("M", 2**20), ("K", 2**10)):
-        if length >= factor and length % factor == 0:
-            return f"{length // factor}{unit}"
-    return str(length)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from sim.reproduction.parts import Headline
-from sim.reproduction.run import Run
+from sim.reproduction.points import ReproductionRun
 
 Key = tuple[str, str, str, str, int]  # kernel, metric, design, model, length
 
@@ -29,7 +29,7 @@ class HeadlineRow:
         return self.values[0] / self.headline.published - 1
 
 
-def headline_rows(run: Run) -> tuple[HeadlineRow, ...]:
+def headline_rows(run: ReproductionRun) -> tuple[HeadlineRow, ...]:
     """Every headline number of a reproduction."""
     accountings = [accounting.name for accounting in run.reproduction.accountings]
     return tuple(
@@ -38,13 +38,13 @@ def headline_rows(run: Run) -> tuple[HeadlineRow, ...]:
     )
 
 
-def headline_value(run: Run, row: Headline, accounting: str) -> float:
+def headline_value(run: ReproductionRun, row: Headline, accounting: str) -> float:
     """The statistic over the points of one accounting."""
     chosen = [workload for workload in run.workloads if not row.lengths or workload[1] in row.lengths]
     return _statistic(row, [_ratio(run, row, accounting, workload) for workload in chosen])
 
 
-def _ratio(run: Run, row: Headline, accounting: str, workload: tuple[str, int]) -> float:
+def _ratio(run: ReproductionRun, row: Headline, accounting: str, workload: tuple[str, int]) -> float:
     of = run.point(accounting, row.of.kernel, row.of.design, workload)
     over = run.point(accounting, row.of.kernel, row.over.design or row.of.design, workload)
     return of.value(row.of.metric) / over.value(row.over.metric or row.of.metric)
@@ -65,7 +65,7 @@ class Subset:
     ours: float
 
 
-def iter_subsets(run: Run) -> Iterator[Subset]:
+def iter_subsets(run: ReproductionRun) -> Iterator[Subset]:
     """The headline numbers that can be formed from published points, where these are not all points."""
     found = {
         (p.kernel, p.metric, p.design, p.model, p.seq_len): p.value
@@ -89,7 +89,7 @@ def iter_subsets(run: Run) -> Iterator[Subset]:
             yield Subset(row, len(published), _statistic(row, published), _statistic(row, ours))
 
 
-def _published(run: Run, found: dict[Key, float], key: Key) -> float | None:
+def _published(run: ReproductionRun, found: dict[Key, float], key: Key) -> float | None:
     """A published value, added up for a sum of kernels; designs that run the same experiment share theirs."""
     kernel, metric, design, model, length = key
     parts = run.reproduction.kernel(kernel).sum_of

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
 from sim.report.parts.html import Cell, folded, inline_svg, page, percent, table
+from sim.report.parts.workloads import length_label
 from sim.report.reproduction.accountings import Growth, growths
-from sim.report.reproduction.comparison import Compared, compare
-from sim.report.reproduction.figure_data import bar_data, curve_data, length_label, stack_data
+from sim.report.reproduction.comparison import ComparedPoint, compare
+from sim.report.reproduction.figure_data import bar_data, curve_data, stack_data
 from sim.report.reproduction.headline import (
     HeadlineRow,
     headline_rows,
@@ -19,10 +20,10 @@ from sim.report.reproduction.headline import (
     shown_published,
 )
 from sim.reproduction.parts import Bars, Curve, Figure, Stacks
-from sim.reproduction.run import Run
+from sim.reproduction.points import ReproductionRun
 
 
-def reproduction_page(run: Run, svg_by_figure: Mapping[str, str]) -> str:
+def reproduction_page(run: ReproductionRun, svg_by_figure: Mapping[str, str]) -> str:
     """The whole page as text."""
     reproduction = run.reproduction
     sections = [
@@ -41,7 +42,7 @@ def reproduction_page(run: Run, svg_by_figure: Mapping[str, str]) -> str:
     return page(f"Reproduction of {reproduction.name}", "\n".join(body))
 
 
-def _headline(run: Run) -> str:
+def _headline(run: ReproductionRun) -> str:
     rows = headline_rows(run)
     if not rows:
         return ""
@@ -61,7 +62,7 @@ def _headline(run: Run) -> str:
     return "\n".join([lead, table(header, cells, 1, classes), *notes, _subsets(run)])
 
 
-def _subsets(run: Run) -> str:
+def _subsets(run: ReproductionRun) -> str:
     """Where single points were published, the same numbers over these alone."""
     rows: list[list[Cell]] = [
         [s.headline.label, s.count, *(shown(s.headline, value, more_digits=2) for value in (s.published, s.ours))]
@@ -79,7 +80,7 @@ def _headline_cells(row: HeadlineRow) -> list[Cell]:
     return [row.headline.label, shown_published(row.headline), ours, shown_difference(row), verdict, *others]
 
 
-def _figure(run: Run, figure: Figure, svg: str) -> str:
+def _figure(run: ReproductionRun, figure: Figure, svg: str) -> str:
     narrow = ' class="narrow"' if isinstance(figure, Curve) else ""
     name = escape(figure.name)
     drawing = inline_svg(svg, figure.name, figure.title)
@@ -88,7 +89,7 @@ def _figure(run: Run, figure: Figure, svg: str) -> str:
     return f'<figure{narrow} id="figure-{name}">\n<div class="drawing">{drawing}</div>\n{caption}\n{numbers}\n</figure>'
 
 
-def _numbers(run: Run, figure: Figure) -> str:
+def _numbers(run: ReproductionRun, figure: Figure) -> str:
     """The values as drawn, one table for each accounting in which they differ."""
     seen: dict[str, str] = {}
     for accounting in run.reproduction.accountings:
@@ -97,7 +98,7 @@ def _numbers(run: Run, figure: Figure) -> str:
     return "\n".join(f"<h3>{escape(label)}</h3>\n{content}" for content, label in seen.items())
 
 
-def _number_table(run: Run, figure: Figure, accounting: str) -> str:
+def _number_table(run: ReproductionRun, figure: Figure, accounting: str) -> str:
     labels = {design.name: design.label for design in run.reproduction.designs}
     match figure:
         case Bars():
@@ -117,7 +118,7 @@ def _number_table(run: Run, figure: Figure, accounting: str) -> str:
             return table(header, list(zip(curve.points, x, curve.y, strict=True)), 1)
 
 
-def _stack_table(run: Run, figure: Stacks, accounting: str, labels: Mapping[str, str]) -> str:
+def _stack_table(run: ReproductionRun, figure: Stacks, accounting: str, labels: Mapping[str, str]) -> str:
     stacks = stack_data(run, figure, accounting)
     names = [(model, length_label(length)) for model, length in stacks.workloads]
     rows: list[list[Cell]] = []
@@ -127,11 +128,11 @@ def _stack_table(run: Run, figure: Stacks, accounting: str, labels: Mapping[str,
     return table(["Design", "Model", "Length", *stacks.parts, "Sum"], rows, 3)
 
 
-def _points(run: Run) -> str:
+def _points(run: ReproductionRun) -> str:
     compared = [c for c in compare(run) if not c.published.sweep]
     if not compared:
         return ""
-    groups: dict[tuple[str, str], list[Compared]] = {}
+    groups: dict[tuple[str, str], list[ComparedPoint]] = {}
     for item in compared:
         groups.setdefault((item.published.kernel, item.published.metric), []).append(item)
     verdicts = [item.verdict for item in compared]
@@ -149,7 +150,7 @@ def _points(run: Run) -> str:
     return "\n".join([lead, summary, *details])
 
 
-def _summary(run: Run, key: tuple[str, str], items: Sequence[Compared]) -> list[Cell]:
+def _summary(run: ReproductionRun, key: tuple[str, str], items: Sequence[ComparedPoint]) -> list[Cell]:
     kernel, metric = run.reproduction.kernel(key[0]), run.reproduction.metric(key[1])
     equal = [abs(item.difference) for item in items if item.verdict == "equal"]
     counts = [sum(item.verdict == verdict for item in items) for verdict in ("explained", "unexplained")]
@@ -157,7 +158,7 @@ def _summary(run: Run, key: tuple[str, str], items: Sequence[Compared]) -> list[
     return [kernel.label, metric.label, len(items), metric.tolerance, len(equal), largest, *counts]
 
 
-def _point_table(run: Run, key: tuple[str, str], items: Sequence[Compared]) -> str:
+def _point_table(run: ReproductionRun, key: tuple[str, str], items: Sequence[ComparedPoint]) -> str:
     metric, kernel = run.reproduction.metric(key[1]), run.reproduction.kernel(key[0])
     rows: list[list[Cell]] = []
     classes = []
@@ -172,7 +173,7 @@ def _point_table(run: Run, key: tuple[str, str], items: Sequence[Compared]) -> s
     return folded(f"{kernel.label}: {metric.label} ({len(rows)} values)", table(header, rows, 4, classes))
 
 
-def _sweep(run: Run, name: str) -> str:
+def _sweep(run: ReproductionRun, name: str) -> str:
     """Every metric along the axis, beside what was published of it."""
     sweep = run.reproduction.sweep(name)
     published = {(c.published.axis_value, c.published.metric): c for c in compare(run) if c.published.sweep == name}
@@ -191,11 +192,11 @@ def _sweep(run: Run, name: str) -> str:
     return f"<p>{escape(where)}</p>\n{table(header, rows, 2)}"
 
 
-def _accountings(run: Run) -> str:
+def _accountings(run: ReproductionRun) -> str:
     return "\n".join(_iter_accountings(run)) if len(run.reproduction.accountings) > 1 else ""
 
 
-def _iter_accountings(run: Run) -> Iterator[str]:
+def _iter_accountings(run: ReproductionRun) -> Iterator[str]:
     found = growths(run)
     for index, accounting in enumerate(run.reproduction.accountings):
         yield f"<p><b>{escape(accounting.label)}.</b> {escape(accounting.description)}</p>"
@@ -215,7 +216,7 @@ def _iter_accountings(run: Run) -> Iterator[str]:
         yield table(header, [_growth_cells(run, g) for g in own if g.metric in moving], 3)
 
 
-def _iter_sentences(run: Run, moved: Sequence[Growth]) -> Iterator[str]:
+def _iter_sentences(run: ReproductionRun, moved: Sequence[Growth]) -> Iterator[str]:
     """For each metric and kernel that moves, the designs that move least and most."""
     for kernel, metric in dict.fromkeys((growth.kernel, growth.metric) for growth in moved):
         own = sorted((g for g in moved if (g.kernel, g.metric) == (kernel, metric)), key=lambda growth: growth.mean)
@@ -224,14 +225,14 @@ def _iter_sentences(run: Run, moved: Sequence[Growth]) -> Iterator[str]:
         yield f"<p>{escape(what)} is multiplied on average {escape(' and '.join(ends))}.</p>"
 
 
-def _growth_cells(run: Run, growth: Growth) -> list[Cell]:
+def _growth_cells(run: ReproductionRun, growth: Growth) -> list[Cell]:
     reproduction = run.reproduction
     names = [reproduction.kernel(growth.kernel).label, reproduction.metric(growth.metric).label]
     factors = (f"{value:.3f}" for value in (growth.mean, growth.least, growth.largest))
     return [*names, reproduction.design(growth.design).label, *factors]
 
 
-def _runs(run: Run) -> str:
+def _runs(run: ReproductionRun) -> str:
     reproduction = run.reproduction
     simulated = [point for point in run.points if point.experiment]
     parts = [f"<p>{len(simulated)} points, each an experiment that <code>einfuse simulate</code> runs alone.</p>"]

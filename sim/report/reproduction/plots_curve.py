@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from sim.report.parts.plots_bars import BLUE, VERMILION
+from sim.report.parts.plots_style import BLUE, VERMILION
 from sim.report.reproduction.figure_data import CurveData
 from sim.reproduction.parts import Curve
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from sim.reproduction.parts import Bars, Curve, Figure, Stacks
-from sim.reproduction.run import Point, Run
+from sim.reproduction.points import EvaluatedPoint, ReproductionRun
 
 
 class ResultRow(NamedTuple):
@@ -28,14 +28,14 @@ class ResultRow(NamedTuple):
     accounting: str
 
 
-def iter_rows(run: Run) -> Iterator[ResultRow]:
+def iter_rows(run: ReproductionRun) -> Iterator[ResultRow]:
     """The rows of all figures, one accounting after the other."""
     for accounting in run.reproduction.accountings:
         for figure in run.reproduction.figures:
             yield from _rows_of_figure(run, figure, accounting.name)
 
 
-def _rows_of_figure(run: Run, figure: Figure, accounting: str) -> Iterator[ResultRow]:
+def _rows_of_figure(run: ReproductionRun, figure: Figure, accounting: str) -> Iterator[ResultRow]:
     match figure:
         case Bars():
             yield from _rows_of_series(run, figure.name, accounting, (figure.kernel, figure.metric))
@@ -49,14 +49,14 @@ def _rows_of_figure(run: Run, figure: Figure, accounting: str) -> Iterator[Resul
         yield from _rows_of_series(run, figure.name, accounting, (series.kernel, series.metric))
 
 
-def _rows_of_series(run: Run, figure: str, accounting: str, series: tuple[str, str]) -> Iterator[ResultRow]:
+def _rows_of_series(run: ReproductionRun, figure: str, accounting: str, series: tuple[str, str]) -> Iterator[ResultRow]:
     kernel, metric = series
     for workload in run.workloads:
         for design in run.reproduction.designs:
             yield _row(run, figure, run.point(accounting, kernel, design.name, workload), metric)
 
 
-def _rows_by_einsum(run: Run, figure: Stacks, accounting: str) -> Iterator[ResultRow]:
+def _rows_by_einsum(run: ReproductionRun, figure: Stacks, accounting: str) -> Iterator[ResultRow]:
     for workload in run.workloads:
         for design in figure.designs:
             point = run.point(accounting, figure.kernel, design, workload)
@@ -65,14 +65,14 @@ def _rows_by_einsum(run: Run, figure: Stacks, accounting: str) -> Iterator[Resul
                 yield whole._replace(value=value, einsum=einsum)
 
 
-def _row(run: Run, figure: str, point: Point, metric: str) -> ResultRow:
+def _row(run: ReproductionRun, figure: str, point: EvaluatedPoint, metric: str) -> ResultRow:
     design = point.design if point.axis_value is None else f"{point.design}-{point.axis_value}"
     unit = run.reproduction.metric(metric).unit
     place = (figure, point.model, point.seq_len, design, point.kernel, metric)
     return ResultRow(*place, point.value(metric), unit, "", point.accounting)
 
 
-def results_csv(run: Run) -> str:
+def results_csv(run: ReproductionRun) -> str:
     """The text of `results.csv`: the shortest decimals that read back as the same numbers."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

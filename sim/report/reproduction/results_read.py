@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim.load.problems import InputError, InputProblem
-from sim.report.reproduction.figure_data import Workload
+from sim.report.parts.workloads import Workload
 from sim.report.reproduction.names import read_names
 from sim.report.reproduction.results import ResultRow
 

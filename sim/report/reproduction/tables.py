@@ -6,10 +6,10 @@ from rich.console import Console
 from rich.table import Table
 
 from sim.report.reproduction.headline import headline_rows, shown, shown_difference, shown_published
-from sim.reproduction.run import Run
+from sim.reproduction.points import ReproductionRun
 
 
-def headline_table(run: Run, width: int = 110) -> str:
+def headline_table(run: ReproductionRun, width: int = 110) -> str:
     """The headline numbers as text: published, ours, the difference, and ours under every other accounting."""
     table = Table(title=run.reproduction.title, title_justify="left", title_style="bold", box=None, pad_edge=False)
     table.add_column("")

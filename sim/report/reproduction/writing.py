@@ -5,18 +5,17 @@ that an interrupted run leaves whole files or none.
 """
 
 import json
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sim.report.parts.files import unwritable, write_file
+from sim.report.parts.files import write_file
 from sim.report.reproduction.names import NAMES, names_of
 from sim.report.reproduction.page import reproduction_page
 from sim.report.reproduction.plots import render
 from sim.report.reproduction.results import results_csv
 from sim.report.reproduction.tables import headline_table
-from sim.reproduction.run import Run, run_reproduction
+from sim.reproduction.points import ReproductionRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +27,23 @@ class WrittenReproduction:
     files: tuple[Path, ...]
 
 
-def write_reproduction(name: str, out: Path, progress: Callable[[str], None]) -> WrittenReproduction:
-    """Runs a reproduction by catalog name or path and writes it into a folder, made if need be.
-
-    InputError for a wrong file or a folder that cannot be written; IllegalMapping for a point that cannot run.
-    """
-    _writable(out)
-    run = run_reproduction(name, progress)
-    files = _files(run, progress)
+def write_reproduction(run: ReproductionRun, out: Path, tell: Callable[[str], None]) -> WrittenReproduction:
+    """Writes what a reproduction found into a folder; InputError for a folder that cannot be written."""
+    files = _files(run, tell)
     written = tuple(write_file(out / path, content) for path, content in files.items())
     return WrittenReproduction(out / "index.html", headline_table(run), written)
 
 
-def _files(run: Run, progress: Callable[[str], None]) -> dict[str, bytes]:
+def _files(run: ReproductionRun, tell: Callable[[str], None]) -> dict[str, bytes]:
     """Every file's content by its path in the folder; the page comes last, when all it speaks of is there."""
     files = {"results.csv": results_csv(run).encode(), NAMES: json.dumps(names_of(run.reproduction), indent=1).encode()}
     svg_by_figure = {}
     for figure in run.reproduction.figures:
-        progress(f"figure {figure.name}")
+        tell(f"figure {figure.name}")
         picture = render(run, figure, run.reproduction.accountings[0].name)
         svg_by_figure[figure.name] = picture.svg
         files[f"figures/figure-{figure.name}.svg"] = picture.svg.encode()
         files[f"figures/figure-{figure.name}.png"] = picture.png
-    progress("page")
+    tell("page")
     files["index.html"] = reproduction_page(run, svg_by_figure).encode()
     return files
-
-
-def _writable(out: Path) -> None:
-    """InputError now rather than after the run."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            return
-    except OSError as error:
-        raise unwritable(out, error) from None

@@ -4,33 +4,37 @@ For sweeps over machines alone, which have no mappings or cascades to compare. W
 the best of the start's area; else the largest ratio of areas is known and said.
 """
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 import numpy as np
 
-from sim.explore.points import Point
 from sim.explore.sweep import BASE
+from sim.report.parts.workloads import Workload
 from sim.report.sweep.breakdown import CompareData, is_of_one_machine, ratios_of, workload_of, workloads_of
 from sim.report.sweep.data import Held, Measure, Study
-from sim.report.sweep.named import result_of
+from sim.simulation.result import SimulationResult
 
 MOST_OBJECTIVES = 2
 
 
-def best_data(study: Study) -> CompareData | None:
+def start_workloads(study: Study) -> dict[Workload, dict[str, Any]]:
+    """The workloads at which `best_data` needs the start, each as values by path."""
+    return {workload: settings for workload, settings, _ in _iter_workloads(study)} if _applies(study) else {}
+
+
+def best_data(study: Study, starts: Mapping[Workload, SimulationResult]) -> CompareData | None:
     """None where series differ in what runs, where time, energy or the start are not known, and where none is legal."""
-    if is_of_one_machine(study) or not {"latency_s", "energy_pj"} <= set(study.points.contents.values):
+    if not _applies(study):
         return None
-    held: Held = tuple((axis.name, BASE) for axis in study.axes if axis.holds_area and BASE in axis.values)
     places = workloads_of(study)
     objectives = study.objectives[:MOST_OBJECTIVES]
     numbers = np.full((3, len(places), 1 + len(objectives)), np.nan)  # time, energy, area
-    rows = np.flatnonzero(study.where(held) & study.points.is_legal)
-    for own in _by_workload(study, rows):
-        first = study.points.at(int(own[0]))
-        place = places.get(workload_of(study, first))
-        start = _start(study, first)
-        if place is None or start is None:
+    for workload, _, own in _iter_workloads(study):
+        if workload not in starts:
             continue
-        numbers[:, place, 0] = start
+        start, place = starts[workload], places[workload]
+        numbers[:, place, 0] = start.latency_s, start.energy_pj, start.area_um2
         for i in range(len(objectives)):
             worth = np.roll(study.points.objectives[own], -i, axis=1)  # this objective first, ties by the others
             best = study.points.at(int(own[np.lexsort(worth.T[::-1])[0]]))
@@ -42,7 +46,7 @@ def best_data(study: Study) -> CompareData | None:
     kept = tuple(workload for workload, place in places.items() if known[place])
     labels = ("start", *(_label(study, one) for one in objectives))
     return CompareData(
-        labels, kept, (time[:, :1] / time)[known], (energy / energy[:, :1])[known], ratios_of(area[known]), held
+        labels, kept, (time[:, :1] / time)[known], (energy / energy[:, :1])[known], ratios_of(area[known]), _held(study)
     )
 
 
@@ -54,18 +58,25 @@ def _label(study: Study, objective: Measure) -> str:
     return f"{'least' if study.sign(objective.name) > 0 else 'most'} {words[:1].lower()}{words[1:]}"
 
 
-def _by_workload(study: Study, rows: np.ndarray) -> list[np.ndarray]:
-    """Rows of each workload, in order of first appearance."""
+def _applies(study: Study) -> bool:
+    return not is_of_one_machine(study) and {"latency_s", "energy_pj"} <= set(study.points.contents.values)
+
+
+def _held(study: Study) -> Held:
+    return tuple((axis.name, BASE) for axis in study.axes if axis.holds_area and BASE in axis.values)
+
+
+def _iter_workloads(study: Study) -> Iterator[tuple[Workload, dict[str, Any], np.ndarray]]:
+    """Workloads that are shown and have legal designs: each with what is set for it, and with the rows of those."""
+    places = workloads_of(study)
+    rows = np.flatnonzero(study.where(_held(study)) & study.points.is_legal)
     kind = np.zeros(rows.size, np.int64)
     for axis in study.workload_axes:
         kind = kind * len(axis.values) + study.index(axis.name)[rows]
-    return [rows[kind == value] for value in dict.fromkeys(kind.tolist())]
-
-
-def _start(study: Study, point: Point) -> tuple[float, float, float] | None:
-    """Time, energy and area of the start at the workload of a point."""
-    changes = dict(study.meta["fixed"])
-    for axis in study.workload_axes:
-        changes |= dict.fromkeys(axis.paths, point.axis(axis.name))
-    result = result_of(study.meta["experiment"], changes)
-    return None if result is None else (result.latency_s, result.energy_pj, result.area_um2)
+    for value in dict.fromkeys(kind.tolist()):
+        own = rows[kind == value]
+        point = study.points.at(int(own[0]))
+        workload = workload_of(study, point)
+        if workload in places:
+            settings = {path: point.axis(axis.name) for axis in study.workload_axes for path in axis.paths}
+            yield workload, settings, own

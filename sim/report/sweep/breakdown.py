@@ -1,21 +1,20 @@
-"""The best designs of a sweep looked at closely: speedup and energy at equal area, what energy and time go to, roofs.
+"""The best designs of a sweep looked at closely: speedup and energy at equal area, what energy and time go to.
 
 Series that differ in what runs (mappings, cascades) are compared on one machine, all axes that change it held. What a
-sweep does not record comes from `simulate` on the same points, which says the same to the last bit.
+sweep does not record comes from results of `simulate` on the same points, by their rows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from sim.explore.points import Point
-from sim.report.reproduction.figure_data import Workload
-from sim.report.sweep.data import Axis, Held, Study
-from sim.report.sweep.slopes import experiment_at
-from sim.simulation.flow import IllegalMapping, simulate, simulate_all
+from sim.report.parts.workloads import Workload
+from sim.report.sweep.data import Held, Study, StudyAxis
 from sim.simulation.result import SimulationResult
 
-MOST_DESIGNS, MOST_WORKLOADS, MOST_DETAILED = 12, 16, 1000
+MOST_DESIGNS, MOST_WORKLOADS = 12, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +30,7 @@ class CompareData:
 
 
 @dataclass(frozen=True, slots=True)
-class Design:
+class ShownDesign:
     """One design that is looked at closely."""
 
     label: str
@@ -39,7 +38,7 @@ class Design:
     result: SimulationResult
 
 
-def machine_axes(study: Study) -> tuple[Axis, ...]:
+def machine_axes(study: Study) -> tuple[StudyAxis, ...]:
     """Axes of more than one value that are neither workload nor series."""
     return tuple(a for a in study.axes if not a.is_workload and a != study.series and len(a.values) > 1)
 
@@ -106,8 +105,8 @@ def workloads_of(study: Study) -> dict[Workload, int]:
     return {ordered[place]: i for i, place in enumerate(places)}
 
 
-def best_designs(study: Study) -> tuple[tuple[Design, ...], Held]:
-    """For each series the design with the best first objective, ties by the next; and what is held.
+def best_rows(study: Study) -> tuple[tuple[tuple[str, int], ...], Held]:
+    """For each series the row of the design with the best first objective, ties by the next; and what is held.
 
     Series that run on one machine are compared on it; else axes are free, but those whose values are not compared.
     """
@@ -120,66 +119,22 @@ def best_designs(study: Study) -> tuple[tuple[Design, ...], Held]:
     if axis is not None:
         index = study.index(axis.name)
         groups = [(axis.shown(value), chosen & (index == i)) for i, value in enumerate(axis.values)]
-    designs = []
+    found = []
     for label, own in groups[:MOST_DESIGNS]:
         rows = np.flatnonzero(own)
-        if not rows.size:
-            continue
-        point = study.points.at(int(rows[np.lexsort(worth[rows].T[::-1])[0]]))
-        experiment = experiment_at(point)
-        if experiment is not None:
-            designs.append(Design(label, point, simulate(experiment)))
-    return tuple(designs), held
+        if rows.size:
+            found.append((label, int(rows[np.lexsort(worth[rows].T[::-1])[0]])))
+    return tuple(found), held
 
 
-@dataclass(frozen=True, slots=True)
-class Roof:
-    """One design under the roofs of its machine."""
-
-    label: str
-    intensity: float  # element-cycles of the arrays for each byte of the outermost memory
-    reached: float  # element-cycles a second
-    peak: float
-    bandwidth_bytes_per_s: float
+def best_designs(study: Study, results: Mapping[int, SimulationResult]) -> tuple[tuple[ShownDesign, ...], Held]:
+    """The designs of `best_rows` whose results are known."""
+    rows, held = best_rows(study)
+    return tuple(ShownDesign(label, study.points.at(row), results[row]) for label, row in rows if row in results), held
 
 
-def roof_of(label: str, result: SimulationResult) -> Roof | None:
-    """The largest array's work against the outermost memory's traffic; None where either has no limit or no work."""
-    machine = result.experiment.architecture
-    root = machine.root
-    array = max(machine.arrays, key=lambda one: one.rows * one.columns)
-    peak = array.rows * array.columns * machine.clock_hz
-    moved = sum(result.traffic_bytes[root.name].values())
-    reached = result.utilization[array.name] * peak
-    if root.bandwidth_bits_per_s is None or not moved or not reached:
-        return None
-    return Roof(label, reached * result.latency_s / moved, reached, peak, root.bandwidth_bits_per_s / 8)
-
-
-def details_of(study: Study, rows: np.ndarray) -> dict[int, dict[str, float]]:
-    """By row, what `simulate` says of each component of these designs; without those whose files are not at hand."""
-    found = [(row, experiment_at(study.points.at(row))) for row in rows.tolist()]
-    there = [(row, experiment) for row, experiment in found if experiment is not None]
-    try:
-        results = simulate_all([experiment for _, experiment in there])
-    except IllegalMapping:  # other code than that which found the points
-        return {}
-    return {row: _details(result) for (row, _), result in zip(there, results, strict=True)}
-
-
-def detailed_rows(study: Study, rows: np.ndarray) -> np.ndarray:
-    """Which of these rows are looked at closely: fronts first, then other legal points, evenly chosen where many."""
-    front = np.intersect1d(study.points.front, rows)
-    others = np.setdiff1d(rows[study.points.is_legal[rows]], front)
-    front = _evenly(front, MOST_DETAILED)
-    return np.sort(np.concatenate([front, _evenly(others, MOST_DETAILED - front.size)]))
-
-
-def _evenly(rows: np.ndarray, most: int) -> np.ndarray:
-    return rows[np.unique(np.linspace(0, rows.size - 1, min(rows.size, most)).round().astype(int))]
-
-
-def _details(result: SimulationResult) -> dict[str, float]:
+def details_of(result: SimulationResult) -> dict[str, float]:
+    """What each component takes, and how long each Einsum keeps its array busy, by label; without what is zero."""
     energy = [(f"{name} energy (J)", value * 1e-12) for name, value in result.energy_by_component_pj.items()]
     traffic = [(f"{name} traffic (GB)", sum(both.values()) * 1e-9) for name, both in result.traffic_bytes.items()]
     area = [(f"{name} area (mm²)", value * 1e-6) for name, value in result.area_by_component_um2.items()]

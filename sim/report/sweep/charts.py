@@ -1,4 +1,7 @@
-"""The body of `einfuse plot`: every chart that applies to a sweep, as SVG and PNG, and the page of all its points."""
+"""Every chart that applies to a sweep, as SVG and PNG, and the page of all its points.
+
+A chart is a function in `CHARTS`: what the points say, and designs looked at closely, to a title and a drawing.
+"""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -7,42 +10,49 @@ from sim.explore.points import read_points
 from sim.load.problems import InputError, InputProblem
 from sim.report.parts.chart_files import ChartOf, write_pictures
 from sim.report.parts.files import write_file
+from sim.report.parts.plots_roofline import draw_roofline
 from sim.report.sweep.best import best_data
-from sim.report.sweep.breakdown import best_designs, compare_data, roof_of
-from sim.report.sweep.data import Study, heat_data, pareto_data
+from sim.report.sweep.breakdown import ShownDesign, best_designs, compare_data
+from sim.report.sweep.closely import Closely
+from sim.report.sweep.data import Held, Study, heat_data, pareto_data
 from sim.report.sweep.named import named_designs
 from sim.report.sweep.page import sweep_page
 from sim.report.sweep.plots import draw_heat, draw_slopes
-from sim.report.sweep.plots_bars import draw_breakdown, draw_compare, draw_roofline
+from sim.report.sweep.plots_bars import draw_breakdown, draw_compare
 from sim.report.sweep.plots_pareto import draw_pareto
 from sim.report.sweep.slopes import slope_data
+from sim.simulation.roofline import roof_of
 
 PAGE = "index.html"
 SAME_AREA = 1.01  # largest ratio of areas that is called equal
 
 
-def write_charts(folder: Path, tell: Callable[[str], None]) -> Path:
-    """Charts and page beside the points of a sweep; the path of the page. InputError for a folder that is none."""
+def read_study(folder: Path) -> Study:
+    """The points of a sweep in a folder; InputError where it holds none."""
     points = read_points(folder)
     if not len(points):
         message = "holds a sweep without finished points: nothing to draw"
         raise InputError([InputProblem(str(folder), None, "", message)])
-    study = Study(points)
-    charts = charts_of(study)
+    return Study(points)
+
+
+def write_charts(folder: Path, study: Study, closely: Closely, tell: Callable[[str], None]) -> Path:
+    """Charts and page in the sweep's folder; the path of the page. InputError where it cannot be written."""
+    charts = charts_of(study, closely)
     svg_by_chart = write_pictures(folder, charts, tell)
-    return write_file(folder / PAGE, sweep_page(study, charts, svg_by_chart).encode())
+    return write_file(folder / PAGE, sweep_page(study, charts, svg_by_chart, closely.results).encode())
 
 
-def charts_of(study: Study) -> tuple[ChartOf, ...]:
+def charts_of(study: Study, closely: Closely) -> tuple[ChartOf, ...]:
     """The charts that the axes and the objectives of a sweep allow, in the order of the page."""
-    found = (_compare(study), _pareto(study), _heat(study), _slopes(study))
-    return (*(chart for chart in found if chart is not None), *_closely(study))
+    found = (make(study, closely) for make in CHARTS)
+    return tuple(chart for chart in found if chart is not None)
 
 
-def _compare(study: Study) -> ChartOf | None:
+def _compare(study: Study, closely: Closely) -> ChartOf | None:
     data, what = compare_data(study), "Speedup and energy"
     if data is None:
-        data, what = best_data(study), "Best found against the start"
+        data, what = best_data(study, closely.starts), "Best found against the start"
     if data is None:
         return None
     least, most = data.area_ratios
@@ -56,19 +66,29 @@ def _compare(study: Study) -> ChartOf | None:
     return ChartOf("speedup-energy", f"{what}{where}", seen, lambda: draw_compare(data))
 
 
-def _closely(study: Study) -> tuple[ChartOf, ...]:
-    """What the best design of each series spends, and the roofs that it is under."""
-    designs, held = best_designs(study)
+def _breakdown(study: Study, closely: Closely) -> ChartOf | None:
+    designs, held = best_designs(study, closely.results)
     if not designs:
-        return ()
-    which = f"The design with the best {_inside(study.objectives[0].label.partition(' (')[0])} of each series, points "
-    which += f"{', '.join(str(design.point.point) for design in designs)}.{_holding(study, held)}"
-    charts = [ChartOf("breakdown", "Energy and utilization of the best", which, lambda: draw_breakdown(designs))]
+        return None
+    seen = _which(study, designs, held)
+    return ChartOf("breakdown", "Energy and utilization of the best", seen, lambda: draw_breakdown(designs))
+
+
+def _roofline(study: Study, closely: Closely) -> ChartOf | None:
+    designs, held = best_designs(study, closely.results)
     roofs = tuple(roof for one in designs if (roof := roof_of(one.label, one.result)) is not None)
-    if roofs:
-        seen = f"{which} Slope: bandwidth of the outermost memory; flat: every element of the largest array busy."
-        charts.append(ChartOf("roofline", "Roofline", seen, lambda: draw_roofline(roofs)))
-    return tuple(charts)
+    if not roofs:
+        return None
+    seen = f"{_which(study, designs, held)} Slope: bandwidth of the outermost memory; "
+    seen += "flat: every element of the largest array busy."
+    return ChartOf("roofline", "Roofline", seen, lambda: draw_roofline(roofs))
+
+
+def _which(study: Study, designs: tuple[ShownDesign, ...], held: Held) -> str:
+    """Which designs are looked at closely."""
+    best = _inside(study.objectives[0].label.partition(" (")[0])
+    points = ", ".join(str(design.point.point) for design in designs)
+    return f"The design with the best {best} of each series, points {points}.{_holding(study, held)}"
 
 
 def _inside(label: str) -> str:
@@ -76,12 +96,12 @@ def _inside(label: str) -> str:
     return label[:1].lower() + label[1:]
 
 
-def _holding(study: Study, held: tuple[tuple[str, object], ...]) -> str:
+def _holding(study: Study, held: Held) -> str:
     return f" Held: {study.said(held)}." if held else ""
 
 
-def _pareto(study: Study) -> ChartOf | None:
-    named = named_designs(study)
+def _pareto(study: Study, closely: Closely) -> ChartOf | None:
+    named = named_designs(study, closely.start, closely.shipped)
     data = pareto_data(study, named)
     if data is None:
         return None
@@ -103,7 +123,7 @@ def _areas(named: Mapping[str, Mapping[str, float]]) -> str:
     return f"area {least} cm²" if least == most else f"areas of {least} to {most} cm²"
 
 
-def _heat(study: Study) -> ChartOf | None:
+def _heat(study: Study, closely: Closely) -> ChartOf | None:
     data = heat_data(study)
     if data is None:
         return None
@@ -112,8 +132,8 @@ def _heat(study: Study) -> ChartOf | None:
     return ChartOf("heat-map", title, seen, lambda: draw_heat(data))
 
 
-def _slopes(study: Study) -> ChartOf | None:
-    data = slope_data(study)
+def _slopes(study: Study, closely: Closely) -> ChartOf | None:
+    data = slope_data(study, closely.results)
     if data is None:
         return None
     seen = (
@@ -121,3 +141,14 @@ def _slopes(study: Study) -> ChartOf | None:
         f"twice; all memory on chip counts for it.{_holding(study, data.held)}"
     )
     return ChartOf("buffer-traffic", f"{data.memory} size against traffic", seen, lambda: draw_slopes(data))
+
+
+# In the order of the page; each gives a chart where the axes and objectives of a sweep allow it.
+CHARTS: tuple[Callable[[Study, Closely], ChartOf | None], ...] = (
+    _compare,
+    _pareto,
+    _heat,
+    _slopes,
+    _breakdown,
+    _roofline,
+)

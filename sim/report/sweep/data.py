@@ -16,7 +16,7 @@ import numpy as np
 from sim.explore.pareto import front_of
 from sim.explore.points import Points
 from sim.explore.sweep import BASE
-from sim.report.reproduction.figure_data import length_label
+from sim.report.parts.workloads import length_label
 
 WORKLOAD = ("model", "seq_len", "batch")
 SIZE_PATH = re.compile(r"architecture\.components\.(\w+)\.(?:size|depth)")
@@ -53,7 +53,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class StudyAxis:
     """An axis of the sweep: its values in their order, and how they are written."""
 
     name: str
@@ -95,9 +95,9 @@ class Study:
         return self.points.contents.meta
 
     @cached_property
-    def axes(self) -> tuple[Axis, ...]:
+    def axes(self) -> tuple[StudyAxis, ...]:
         return tuple(
-            Axis(
+            StudyAxis(
                 a["name"],
                 a["label"] or _words(a["name"]),
                 tuple(a["values"]),
@@ -109,16 +109,16 @@ class Study:
         )
 
     @cached_property
-    def workload_axes(self) -> tuple[Axis, ...]:
+    def workload_axes(self) -> tuple[StudyAxis, ...]:
         return tuple(axis for axis in self.axes if axis.is_workload and len(axis.values) > 1)
 
     @cached_property
-    def per_axes(self) -> tuple[Axis, ...]:
+    def per_axes(self) -> tuple[StudyAxis, ...]:
         """Axes that are no workload and are not compared over."""
         return tuple(a for a in self.axes if a.name in self.meta["per"] and not a.is_workload and len(a.values) > 1)
 
     @cached_property
-    def series(self) -> Axis | None:
+    def series(self) -> StudyAxis | None:
         """The axis that colours tell apart: one of words, or one whose values are not compared."""
         others = [a for a in self.axes if not a.is_workload and 1 < len(a.values) <= MOST_SERIES]
         texts = [axis for axis in others if axis.is_text and not axis.unit]
@@ -132,7 +132,7 @@ class Study:
         """-1 where the objective of that name is maximized."""
         return next((one["sign"] for one in self.meta["objectives"] if one["label"] == name), 1)
 
-    def axis(self, name: str) -> Axis:
+    def axis(self, name: str) -> StudyAxis:
         return next(axis for axis in self.axes if axis.name == name)
 
     def values(self, one: Measure) -> np.ndarray:
@@ -229,7 +229,7 @@ def pareto_data(study: Study, named: Mapping[str, Mapping[str, float]]) -> Paret
     if not chosen.any():
         return None
     is_joint = study.series is None or study.series.name not in study.meta["per"]
-    clouds = tuple(_cloud(study, label, rows, (across, up)) for label, rows in _series(study, chosen) if rows.any())
+    clouds = tuple(_cloud(study, label, rows, (across, up)) for label, rows in series_of(study, chosen) if rows.any())
     places = [
         (name, values[across.name] * across.scale, values[up.name] * up.scale)
         for name, values in named.items()
@@ -238,7 +238,8 @@ def pareto_data(study: Study, named: Mapping[str, Mapping[str, float]]) -> Paret
     return ParetoData(across, up, clouds, tuple(places), is_joint, held)
 
 
-def _series(study: Study, chosen: np.ndarray) -> list[tuple[str, np.ndarray]]:
+def series_of(study: Study, chosen: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Chosen points (bool[point]) by series, each with its label; all of them where no axis tells series apart."""
     axis = study.series
     if axis is None:
         return [("designs", chosen)]
@@ -267,8 +268,8 @@ def joint_front(data: ParetoData, study: Study) -> tuple[np.ndarray, np.ndarray]
 class HeatData:
     """The best of a measure for each pair of values of two axes, a panel for each series."""
 
-    across: Axis
-    up: Axis
+    across: StudyAxis
+    up: StudyAxis
     shown: Measure
     panels: tuple[tuple[str, np.ndarray], ...]  # title, f8[up, across]; nan: no legal point
     held: Held
@@ -287,7 +288,7 @@ def heat_data(study: Study) -> HeatData | None:
     shown = study.objectives[0]
     chosen = study.where(held) & study.points.is_legal
     is_split = study.series is not None and study.series not in (across, up)
-    panels = _series(study, chosen) if is_split else [("", chosen)]
+    panels = series_of(study, chosen) if is_split else [("", chosen)]
     worth = study.values(shown) * study.sign(shown.name)
     places = study.index(up.name), study.index(across.name)
     grids = []
@@ -321,7 +322,7 @@ class SlopeData:
     held: Held
 
 
-def buffer_axis(study: Study) -> tuple[Axis, str] | None:
+def buffer_axis(study: Study) -> tuple[StudyAxis, str] | None:
     """The axis of a memory's size, and the memory."""
     for axis in study.axes:
         for path in axis.paths:

@@ -1,7 +1,8 @@
 """The page of a sweep: its charts, and every point in a table that sorts, filters, and shows how to make a point again.
 
 One file without links to others. Points travel as columns of JSON, texts once each; the script beside them
-(`sweep_page_script`) fills the table, so that a page of many thousand points opens at once.
+(`assets/points.js`) fills the table, so that a page of many thousand points opens at once. `#point=17` in the address
+opens that point. A filter is words separated by blanks: `rows=256`, `buffer>=16`, or text that some column holds.
 """
 
 import json
@@ -12,22 +13,27 @@ from typing import Any
 import numpy as np
 
 from sim.explore.points import Point, Points
-from sim.explore.second_stage import seconds_of
+from sim.explore.seconds import seconds_of
 from sim.report.parts.chart_files import ChartOf, chart_figures
-from sim.report.parts.html import folded, page
-from sim.report.sweep.breakdown import MOST_DETAILED, detailed_rows, details_of
+from sim.report.parts.html import asset, folded, page
+from sim.report.sweep.breakdown import details_of
 from sim.report.sweep.data import Study, measure, settled_measure
-from sim.report.sweep.page_script import SCRIPT, STYLE
+from sim.report.sweep.rows import MOST_DETAILED, detailed_rows, shown_rows
+from sim.simulation.result import SimulationResult
 
-MOST_POINTS = 100_000
 
-
-def sweep_page(study: Study, charts: Sequence[ChartOf], svg_by_chart: Mapping[str, str]) -> str:
-    """The whole page as text."""
+def sweep_page(
+    study: Study,
+    charts: Sequence[ChartOf],
+    svg_by_chart: Mapping[str, str],
+    results: Mapping[int, SimulationResult],
+) -> str:
+    """The whole page as text; `results` by row of the points, of those that are looked at closely."""
     meta, points = study.meta, study.points
     legal, front = int(points.is_legal.sum()), len(points.front)
-    kept = kept_rows(points)
-    parts = [f"<style>{STYLE}</style>", f"<h1>{escape(meta['title'] or meta['sweep'])}</h1>"]
+    kept = shown_rows(points)
+    style, title = asset(__file__, "points.css").template, meta["title"] or meta["sweep"]
+    parts = [f"<style>{style}</style>", f"<h1>{escape(title)}</h1>"]
     parts.append(
         f'<p class="quiet">{escape(meta["sweep"])}: {len(points):,} points, {legal:,} legal, {front:,} on fronts. '
         f"Starts from {escape(meta['experiment'])}; code {escape(meta['code'])}, "
@@ -41,22 +47,12 @@ def sweep_page(study: Study, charts: Sequence[ChartOf], svg_by_chart: Mapping[st
     if len(kept) < len(points):
         told = f"The {len(kept):,} points shown are the fronts and others evenly spread; all are in the store."
         parts.append(f"<p>{told}</p>")
-    parts += [_refusals(points), _CONTROLS]
-    data = json.dumps(page_data(study, kept), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    parts.append(f'<script type="application/json" id="data">{data}</script>\n<script>\n{SCRIPT}\n</script>')
-    return page(meta["title"] or meta["sweep"], "\n".join(parts))
-
-
-_CONTROLS = f"""<p>Hover over a row to see all of a point (★: on a front), with what each component takes (of up to
-{MOST_DETAILED} legal points, fronts first); click it to keep that open, with the YAML that makes it again.</p>
-<div id="controls"><input id="filter" type="search" placeholder="filter, such as rows=256 buffer>=16"
- aria-label="Filter"> <label><input type="checkbox" id="only-front"> fronts only</label>
-<label><input type="checkbox" id="only-legal"> legal only</label> <span id="count" class="quiet"></span></div>
-<div id="kept" hidden></div>
-<div class="wide"><table id="table"><thead></thead><tbody></tbody></table></div>
-<div id="pages"><button id="back">Back</button> <span id="where" class="quiet"></span>
-<button id="next">Next</button></div>
-<div id="hover" hidden></div>"""
+    data = json.dumps(page_data(study, kept, results), separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    table = asset(__file__, "points.html").substitute(
+        most_detailed=MOST_DETAILED, data=data, script=asset(__file__, "points.js").template
+    )
+    parts += [_refusals(points), table]
+    return page(title, "\n".join(parts))
 
 
 def _refusals(points: Points) -> str:
@@ -71,15 +67,7 @@ def _refusals(points: Points) -> str:
     return folded("Why points are not legal", f"<ul>{listed}</ul>")
 
 
-def kept_rows(points: Points) -> np.ndarray:
-    """Rows that the page holds, ascending: all, or the fronts and an even choice of the others."""
-    if len(points) <= MOST_POINTS:
-        return np.arange(len(points))
-    spread = np.linspace(0, len(points) - 1, MOST_POINTS).astype(np.int64)
-    return np.union1d(spread, points.front)
-
-
-def page_data(study: Study, rows: np.ndarray) -> dict[str, Any]:
+def page_data(study: Study, rows: np.ndarray, results: Mapping[int, SimulationResult]) -> dict[str, Any]:
     """What the script reads: columns of the points, and their settings, each different text once."""
     points = study.points
     chosen = [points.at(int(row)) for row in rows]
@@ -102,7 +90,7 @@ def page_data(study: Study, rows: np.ndarray) -> dict[str, Any]:
     return {
         "columns": columns,
         "front": [int(int(row) in front) for row in rows],
-        "details": _components(study, rows),
+        "details": _components(study, rows, results),
         "yaml": _settings(chosen),
     }
 
@@ -125,9 +113,10 @@ def _second_stage(points: Points, chosen: Sequence[Point]) -> list[dict[str, Any
     return [{"name": f"{engine}.latency_s", "label": f"Time, {engine} engine (s)", "scale": 1.0, "values": times}]
 
 
-def _components(study: Study, rows: np.ndarray) -> dict[str, Any]:
+def _components(study: Study, rows: np.ndarray, results: Mapping[int, SimulationResult]) -> dict[str, Any]:
     """What each component takes, of the points that are looked at closely: names once, values by row of the page."""
-    found = details_of(study, detailed_rows(study, rows))
+    detailed = detailed_rows(study.points, rows).tolist()
+    found = {row: details_of(results[row]) for row in detailed if row in results}
     labels = sorted(dict.fromkeys(label for own in found.values() for label in own), key=_kind_of)
     values = {int(np.searchsorted(rows, row)): [own.get(label) for label in labels] for row, own in found.items()}
     return {"labels": labels, "values": values}

@@ -4,40 +4,15 @@ Colours, line styles and marks each tell series apart alone; the map's colours a
 lightness for readers with any colour vision.
 """
 
-import io
-from collections.abc import Callable
-
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from sim.report.parts.plots_bars import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, WIDTH_INCHES
+from sim.report.parts.plots_style import BLACK, MARKS, WIDTH_INCHES, colour_of
 from sim.report.parts.units import fitted
-from sim.report.reproduction.plots import PNG_DPI, STYLE, Picture
 from sim.report.sweep.data import HeatData, SlopeData
-
-SERIES_COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, GREY, BLACK)
-MARKS = ("o", "s", "^", "D", "v", "P", "X", "*")
-Make = Callable[[], Canvas]
-
-
-def render_canvas(name: str, title: str, make: Make) -> Picture:
-    """A figure as an SVG document and a PNG of 300 dots an inch; the same numbers give the same bytes."""
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
-        canvas = make()
-        svg = io.StringIO()
-        canvas.savefig(svg, format="svg", metadata={"Date": None, "Title": title})
-        canvas.set_layout_engine("none")  # laid out once, above
-        png = io.BytesIO()
-        canvas.savefig(png, format="png", dpi=PNG_DPI, metadata={"Title": title})
-    return Picture(name, svg.getvalue(), png.getvalue())
-
-
-def colour_of(index: int) -> str:
-    return SERIES_COLOURS[index % len(SERIES_COLOURS)]
 
 
 def draw_heat(data: HeatData) -> Canvas:

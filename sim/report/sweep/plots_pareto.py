@@ -9,11 +9,10 @@ from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from sim.report.parts.plots_bars import BLACK, WIDTH_INCHES
 from sim.report.parts.plots_labels import place_labels
+from sim.report.parts.plots_style import BLACK, MARKS, WIDTH_INCHES, colour_of
 from sim.report.parts.units import fitted
 from sim.report.sweep.data import Cloud, ParetoData, Study, joint_front
-from sim.report.sweep.plots import MARKS, colour_of
 
 RATIO_FOR_LOG = 10.0
 CLOSE_SHARE = 0.6  # of a side of the whole: a front that takes less is looked at closely

@@ -1,92 +1,63 @@
-"""Buffer size against traffic, and the least traffic that the passes of a cascade leave possible.
+"""Buffer size against traffic: the least that points of each size move, beside what their cascades allow."""
 
-A tile of p queries shares each traversal of a rank: what runs along the rank but not along the queries (K, V) is read
-u = P/p times. What a pass revisits, f bytes for each query, must wait for the end of the pass before: what does not fit
-in the B bytes on chip is written and read again. With s bytes of state for each query, u is at least P s / B, and
-
-    traffic >= rest + u (K + V) + sum over forced passes of 2 max(0, P f - u B),
-
-linear between its breakpoints, so that its least value stands at one of them. Queries are the outer loop; nothing is
-computed twice.
-"""
-
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-from einsums import Cascade, PassAnalysis, analyse_passes
-from sim.design.assemble import load_experiment
-from sim.design.experiment import Experiment
-from sim.explore.points import Point
-from sim.load.problems import InputError
-from sim.report.sweep.data import Held, Slope, SlopeData, Study, buffer_axis, panel_values
+from sim.explore.least_traffic import least_traffic, on_chip_bytes, size_bytes
+from sim.report.sweep.data import Held, Slope, SlopeData, Study, buffer_axis, panel_values, series_of
+from sim.simulation.result import SimulationResult
 
 
-@dataclass(frozen=True, slots=True)
-class Demands:
-    """Bytes of one element of the batch: what a cascade moves at least, by why it moves."""
+class _Series(NamedTuple):
+    """The points of one line: of each size the row of the one that moves least."""
 
-    batch: int
-    rest: float  # once, whatever the buffer
-    streamed: float  # once for each tile of queries
-    state: float  # all queries together
-    revisited: tuple[float, ...]  # for each forced pass, all queries together
+    label: str
+    rows: tuple[int, ...]
 
 
-def least_traffic(experiment: Experiment, on_chip_bytes: np.ndarray) -> np.ndarray:
-    """f8[size]: bytes to and from the outermost memory that no schedule of the cascade avoids."""
-    found = [_least(_demands(experiment, analysis), on_chip_bytes) for analysis in _analyses(experiment.cascade)]
-    return np.max(found, axis=0)
+class _Panel(NamedTuple):
+    title: str
+    series: tuple[_Series, ...]
 
 
-def _analyses(cascade: Cascade) -> list[PassAnalysis]:
-    kept = {rank for name in cascade.outputs for rank in cascade.ranks_of(name)}
-    ranks = [rank.name for rank in cascade.ranks if rank.name not in cascade.batch and rank.name not in kept]
-    return [analyse_passes(cascade, rank) for rank in ranks] or [analyse_passes(cascade, cascade.ranks[0].name)]
+class _Chosen(NamedTuple):
+    """Everything that is drawn, as rows."""
+
+    memory: str
+    traffic: str
+    panels: tuple[_Panel, ...]
+    held: Held
 
 
-def _least(needed: Demands, on_chip_bytes: np.ndarray) -> np.ndarray:
-    room = np.maximum(on_chip_bytes, 1.0)
-    lowest = np.maximum(1.0, needed.state / room)
-    candidates = [lowest, *(np.maximum(lowest, fiber / room) for fiber in needed.revisited)]
-    totals = [
-        u * needed.streamed + sum(2 * np.maximum(0.0, fiber - u * room) for fiber in needed.revisited)
-        for u in candidates
-    ]
-    return needed.batch * (needed.rest + np.min(totals, axis=0))
+def slope_rows(study: Study) -> tuple[int, ...]:
+    """The rows whose designs `slope_data` needs."""
+    chosen = _chosen(study)
+    return () if chosen is None else tuple(row for panel in chosen.panels for one in panel.series for row in one.rows)
 
 
-def _demands(experiment: Experiment, analysis: PassAnalysis) -> Demands:
-    cascade, sizes = experiment.cascade, dict(experiment.sizes)
-    word = experiment.architecture.word_bits / 8
-    batch = [rank for rank in cascade.batch if rank in sizes]
+def slope_data(study: Study, results: Mapping[int, SimulationResult]) -> SlopeData | None:
+    """Least traffic at each size, a panel for each of some lengths; None where no axis varies a memory's size.
 
-    def roots(tensor: str) -> set[str]:
-        return {cascade.root_of(rank) for rank in cascade.ranks_of(tensor)} - set(batch)
-
-    def size(ranks: set[str]) -> float:
-        return word * prod(sizes[rank] for rank in ranks)
-
-    outside = [*(tensor.name for tensor in cascade.inputs), *cascade.outputs]
-    queries = set.intersection(*(roots(name) for name in cascade.outputs)) - {analysis.rank}
-    queries &= {rank for tensor in cascade.inputs for rank in roots(tensor.name)}
-    queries -= {r for t in cascade.inputs if analysis.rank in roots(t.name) for r in roots(t.name)}
-    along = [name for name in outside if analysis.rank in roots(name) and not roots(name) & queries]
-    resident = [name for name in outside if roots(name) & queries and analysis.rank not in roots(name)]
-    intermediate = {einsum.output.tensor for einsum in cascade.einsums}
-    revisited = [[n for n in forced.revisits if n in intermediate] for forced in analysis.forced_by]
-    return Demands(
-        prod(sizes[rank] for rank in batch),
-        sum(size(roots(name)) for name in outside if name not in along),
-        sum(size(roots(name)) for name in along),
-        max((size(roots(name)) for name in resident), default=0.0),
-        tuple(sum(size(roots(name)) for name in names) for names in revisited),
+    `results` by row; a series of which one is missing is not drawn.
+    """
+    chosen = _chosen(study)
+    if chosen is None:
+        return None
+    panels = tuple(
+        (
+            panel.title,
+            tuple(_slope(study, chosen, one, results) for one in panel.series if results.keys() >= set(one.rows)),
+        )
+        for panel in chosen.panels
     )
+    if not any(slopes for _, slopes in panels):
+        return None
+    return SlopeData(chosen.memory, chosen.traffic.partition(".")[2], panels, chosen.held)
 
 
-def slope_data(study: Study) -> SlopeData | None:
-    """Least traffic at each size, a panel for each of some lengths; None where no axis varies a memory's size."""
+def _chosen(study: Study) -> _Chosen | None:
     found = buffer_axis(study)
     traffic = next((name for name in study.points.contents.values if name.startswith("traffic_bytes.")), None)
     if found is None or traffic is None or not study.points.is_legal.any():
@@ -99,60 +70,26 @@ def slope_data(study: Study) -> SlopeData | None:
     panels = []
     for value in panel_values(lengths.values) if lengths else (None,):
         own: Held = (*held, (lengths.name, value)) if lengths else held
-        slopes = tuple(slope for slope in _iter_slopes(study, own, traffic) if slope is not None)
-        panels.append((f"{lengths.label}: {lengths.shown(value)}" if lengths else "", slopes))
-    if not any(slopes for _, slopes in panels):
-        return None
-    return SlopeData(memory, traffic.partition(".")[2], tuple(panels), held)
+        title = f"{lengths.label}: {lengths.shown(value)}" if lengths else ""
+        panels.append(_Panel(title, tuple(_iter_series(study, own, traffic))))
+    return _Chosen(memory, traffic, tuple(panels), held)
 
 
-def _iter_slopes(study: Study, held: Held, traffic: str) -> list[Slope | None]:
-    chosen = study.where(held) & study.points.is_legal
-    if study.series is None:
-        return [_slope(study, "designs", chosen, traffic)]
-    index = study.index(study.series.name)
-    return [
-        _slope(study, study.series.shown(value), chosen & (index == i), traffic)
-        for i, value in enumerate(study.series.values)
-    ]
-
-
-def _slope(study: Study, label: str, rows: np.ndarray, traffic: str) -> Slope | None:
-    """The least traffic of the chosen points at each size, and the bound of their cascade."""
+def _iter_series(study: Study, held: Held, traffic: str) -> Iterator[_Series]:
     found = buffer_axis(study)
     assert found is not None, "a slope is drawn over the sizes of a memory"
-    axis, memory = found
-    if not rows.any():
-        return None
-    index, values = study.index(axis.name), study.points.column(traffic)
-    sizes: list[float] = []
-    least: list[float] = []
-    bound: list[float] = []
-    for i in range(len(axis.values)):
-        own = np.flatnonzero(rows & (index == i))
-        if not own.size:
-            continue
-        best = own[np.argmin(values[own])]
-        experiment = experiment_at(study.points.at(int(best)))
-        if experiment is None:
-            return None
-        size = experiment.architecture.memory(memory).size_bits
-        sizes.append((size or np.nan) / 8)
-        least.append(float(values[best]))
-        bound.append(float(least_traffic(experiment, np.array([on_chip_bytes(experiment)]))[0]))
-    return Slope(label, np.array(sizes), np.array(least), np.array(bound))
+    size, values = study.index(found[0].name), study.points.column(traffic)
+    for label, chosen in series_of(study, study.where(held) & study.points.is_legal):
+        by_size = [np.flatnonzero(chosen & (size == i)) for i in range(len(found[0].values))]
+        rows = tuple(int(own[np.argmin(values[own])]) for own in by_size if own.size)
+        if rows:
+            yield _Series(label, rows)
 
 
-def on_chip_bytes(experiment: Experiment) -> float:
-    """All memory but the outermost; what is declared without a size passes data on and holds none."""
-    machine = experiment.architecture
-    inner = [memory for memory in machine.memories if memory.name != machine.root.name]
-    return sum((memory.size_bits or 0.0) / 8 * machine.instances(memory) for memory in inner)
-
-
-def experiment_at(point: Point) -> Experiment | None:
-    """The design point; None where the file that it starts from is not at hand."""
-    try:
-        return load_experiment(point.experiment, dict(point.settings))
-    except InputError:
-        return None
+def _slope(study: Study, chosen: _Chosen, series: _Series, results: Mapping[int, SimulationResult]) -> Slope:
+    """The least traffic of the chosen points at each size, and the bound of their cascade."""
+    experiments = [results[row].experiment for row in series.rows]
+    sizes_bytes = [size_bytes(experiment, chosen.memory) for experiment in experiments]
+    bounds = [least_traffic(experiment, np.array([on_chip_bytes(experiment)]))[0] for experiment in experiments]
+    moved = study.points.column(chosen.traffic)[list(series.rows)]
+    return Slope(series.label, np.array(sizes_bytes), moved, np.array(bounds))

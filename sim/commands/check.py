@@ -1,26 +1,25 @@
-"""What `check` does: is this file a cascade, a machine, a mapping ... and is everything in it right?
+"""`einfuse check`: is this file a cascade, a machine, a mapping ... and is everything in it right?
 
-The kind of a file shows in its keys: the noun that knows most of them is what was meant, so that a misspelt key does
-not hide the kind. A mapping is tried on its cascade and on a machine that has its arrays and memories; an experiment is
+A mapping is tried on its cascade and on a machine that has its arrays and memories; an experiment is
 carried out, because only numbers tell whether tiles fit.
 """
 
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel
+import typer
 
-from arch.dram import DramTiming
-from arch.energy import Technology
+from arch.numbers import numbers_of
 from arch.types import Architecture
-from einsums.model import Model
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
 from mappings.tree import resolve_tree, undecided_tiles
 from mappings.types import Mapping
-from sim.design.assemble import PARTS, Workpoint, assemble, lay_out
+from sim.commands.answering import BAD_INPUT, DONE, NO, answers
+from sim.commands.kinds import COMMON, NOUNS, kind_of
+from sim.design.assemble import assemble, lay_out
 from sim.design.diagnosis import Origin, expression_problems, placed, rules_of, solve, units_among
 from sim.design.experiment import Experiment
 from sim.explore.load_sweep import make_plan
@@ -36,29 +35,14 @@ from sim.load.nouns import (
     resolved,
 )
 from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import nearest_name
 from sim.lower.lowering import parsed
-from sim.reproduction.evaluation import Reproduction
 from sim.reproduction.run import run_reproduction
 from sim.simulation.flow import IllegalMapping, simulate
 
-NOUNS: dict[str, type[BaseModel]] = {
-    "cascade": Cascade,
-    "architecture": Architecture,
-    "mapping": Mapping,
-    "model": Model,
-    "technology": Technology,
-    "timing": DramTiming,
-    "experiment": Workpoint,
-    "reproduction": Reproduction,
-    "sweep": Sweep,
-}
-# Keys that every kind has say nothing.
-COMMON = frozenset(("name", "description", "source", "base", "set"))
 # A mapping is tried with every rank this long: any size will do to make its choices.
 NOMINAL_SIZE = 4096
 # What every machine says of itself, beside the numbers of its components, which have a point in their names.
-MACHINE_WORDS = ("word_bytes", "word_bits", "clock_hz")
+MACHINE_WORDS = tuple(name for number in numbers_of(Architecture) for name, _ in number.symbols)
 
 
 class Checked(NamedTuple):
@@ -106,44 +90,6 @@ def _check(kind: str, document: Document, path: Path, machine: Architecture | No
         case _:
             build(resolved(kind, document), NOUNS[kind])
     return ()
-
-
-# --- which kind ---------------------------------------------------------------------------------------------
-def kind_of(document: Document) -> str:
-    """The kind whose keys the document uses most, or nothing; with a base, among the kinds that its base may be of."""
-    data = document.data
-    changes = data.get("set")
-    heads = [str(key).partition(".")[0] for key in (*data, *(changes if isinstance(changes, dict) else ()))]
-    own = set(heads) - COMMON
-    scores = {kind: len(own & keys_of(kind)) for kind in NOUNS}
-    of_base = _kinds_of_base(document) if "base" in data else ()
-    # Of equals the one whose keys the others may be, misspelt.
-    near = {kind: sum(bool(nearest_name(key, keys_of(kind))) for key in own) for kind in of_base}
-    best = max(of_base or NOUNS, key=lambda kind: (scores[kind], near.get(kind, 0)))
-    return best if scores[best] or of_base else ""
-
-
-def keys_of(kind: str) -> frozenset[str]:
-    """The keys of a kind that do not stand in every file."""
-    fields = NOUNS[kind].model_fields.items()
-    keys = {field.alias or name for name, field in fields}
-    return frozenset(keys | set(PARTS if kind == "experiment" else ())) - COMMON
-
-
-def _kinds_of_base(document: Document) -> tuple[str, ...]:
-    """Kinds of which something of that name ships; of a path, the kind of the document there."""
-    name, found = str(document.data["base"]), []
-    for kind, catalog in CATALOGS.items():
-        try:
-            path = catalog.find(name, Path(document.file).parent)
-            base = read_document_once(path)
-        except ValueError:
-            continue
-        if name in catalog.names():
-            found.append(kind)
-        elif "base" not in base.data:
-            found.append(kind_of(base) or kind)
-    return tuple(kind for kind in dict.fromkeys(found) if kind in NOUNS)
 
 
 # --- the kinds that more is asked of ------------------------------------------------------------------------
@@ -222,3 +168,24 @@ def _machines_for(mapping: Mapping) -> list[Architecture]:
     wanted = {leaf.array for leaf in tree.leaves} | {keep.memory for keep in tree.keeps}
     machines = (load_architecture(name) for name in CATALOGS["architecture"].names())
     return [m for m in machines if wanted <= {component.name for component in m.components}]
+
+
+@answers
+def check_command(
+    files: Annotated[list[Path], typer.Argument(help="YAML files of any kind.")],
+    architecture: Annotated[
+        str | None, typer.Option(help="The machine that mappings are tried on; a shipped one that fits by default.")
+    ] = None,
+) -> int:
+    """Check files of any kind; all problems of all files at once."""
+    machine = load_architecture(architecture) if architecture else None
+    checked = [check_file(path, machine) for path in files]
+    said: set[InputProblem] = set()
+    for one in checked:
+        state = "has problems that are said above" if one.problems else "is fine"
+        new = [problem for problem in one.problems if problem not in said]
+        print("\n".join(map(str, new)) or f"{one.file}: {one.kind} '{one.name}' {state}")
+        said.update(new)
+    if not all(one.is_readable for one in checked):
+        return BAD_INPUT
+    return NO if any(one.problems for one in checked) else DONE

@@ -6,10 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter
 
-from sim.report.parts.plots_bars import BLACK, WIDTH_INCHES
 from sim.report.parts.plots_labels import place_labels
+from sim.report.parts.plots_style import BLACK, MARKS, WIDTH_INCHES, colour_of
 from sim.report.parts.units import fitted
-from sim.report.sweep.plots import MARKS, colour_of
 
 
 def draw_designs(labels: Sequence[str], time_s: np.ndarray, energy_j: np.ndarray, front: np.ndarray) -> Canvas:

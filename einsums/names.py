@@ -1,11 +1,17 @@
-"""Near names for error messages: what the user may have meant."""
+"""The nearest valid name, as every error offers it.
+
+A misspelt name costs the reader least when the sentence that refuses it also says what was probably meant. The measure
+is difflib's ratio of matching blocks, letter case aside. Standard library only: every room uses it.
+"""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_MOST_LISTED = 12  # names that a sentence can still list
+
 
 def nearest_name(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name`, letter case aside, or None where none is near."""
+    """The candidate most like `name`, or None where none is near."""
     by_folded: dict[str, str] = {}
     for candidate in candidates:
         by_folded.setdefault(candidate.casefold(), candidate)
@@ -20,6 +26,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
 
 
 def near_or_all(name: str, candidates: Iterable[str]) -> str:
-    """The end of an error message: the near candidate, or where none is near, all of them."""
-    known = list(candidates)
-    return nearest(name, known) or f"; known: {', '.join(known) or 'none'}"
+    """As `nearest`; where no candidate is near and they are few, all of them: " (known: x, y)"."""
+    known = list(dict.fromkeys(candidates))
+    listed = f" (known: {', '.join(known)})" if 0 < len(known) <= _MOST_LISTED else ""
+    return nearest(name, known) or listed

@@ -1,34 +1,3 @@
-"""The script and the style of a sweep's page: a table that sorts and filters, and a panel for one point.
-
-`#point=17` in the address opens that point. A filter is words separated by blanks: `rows=256`, `buffer>=16`, or text
-that some column of the point holds.
-"""
-
-STYLE = """
-body { max-width: 76rem; }
-#controls { margin: .8rem 0; } #controls input[type=search] { font: inherit; padding: .25rem .5rem; width: 22rem;
-  max-width: 100%; border: 1px solid var(--line); border-radius: 5px; background: var(--ground); color: var(--text); }
-#controls label { margin-left: .8rem; font-size: .9rem; white-space: nowrap; }
-#table th { cursor: pointer; padding-right: 1rem; user-select: none; } #table th:hover { color: var(--link); }
-#table td { padding-right: 1rem; } #table tbody tr { cursor: pointer; }
-#table tbody tr:hover td { background: var(--raised); } tr.front td:first-child { font-weight: 700; }
-tr.front td:first-child::after { content: " ★"; color: #D55E00; } tr.out td { color: var(--quiet); }
-#pages { margin: .8rem 0; } button { font: inherit; font-size: .9rem; padding: .2rem .7rem; border-radius: 5px;
-  border: 1px solid var(--line); background: var(--raised); color: var(--text); cursor: pointer; }
-#hover, #kept { background: var(--raised); border: 1px solid var(--line); border-radius: 6px; padding: .6rem .9rem; }
-#hover > div, #kept > div { display: flex; gap: 1.5rem; flex-wrap: wrap; align-items: flex-start; }
-#hover > div { flex-wrap: nowrap; } #hover table { font-size: .74rem; margin: 0; }
-#hover td { padding: .05rem .6rem .05rem 0; }
-#hover { position: fixed; right: 1rem; bottom: 1rem; max-width: 46rem; max-height: 94vh; overflow: hidden;
-  box-shadow: 0 4px 18px rgba(0,0,0,.18); pointer-events: none; } #hover[hidden], #kept[hidden] { display: none; }
-.breakdown { font-size: .76rem; } .breakdown td { padding: .08rem .8rem .08rem 0; }
-#kept { margin: .8rem 0; } .panel td { white-space: normal; overflow-wrap: anywhere; }
-.panel td:first-child { color: var(--quiet); }
-pre { overflow-x: auto; font: .82rem/1.45 ui-monospace, Menlo, monospace; }
-.bar { display: inline-block; height: .7em; background: #0072B2; vertical-align: baseline; margin-left: .5em; }
-""".strip()
-
-SCRIPT = r"""
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const PAGE = 100, byId = id => document.getElementById(id), shown = data.columns.filter(c => !c.hidden);
@@ -157,4 +126,3 @@ byId("next").onclick = () => { first += PAGE; draw(); };
 window.onhashchange = open;
 refresh();
 open();
-""".strip()

@@ -1,8 +1,13 @@
-"""What `einfuse list` does: every shipped document with one line about it."""
+"""`einfuse list`: every shipped document with one line about it."""
 
+from typing import Annotated
+
+import typer
+
+from einsums.names import near_or_all
+from sim.commands.answering import answers
+from sim.commands.options import refused
 from sim.load.nouns import CATALOGS, read
-from sim.load.problems import InputError, InputProblem
-from sim.load.suggest import near_or_all
 
 
 def listing(kind: str | None) -> str:
@@ -10,7 +15,7 @@ def listing(kind: str | None) -> str:
     kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
     if kind is not None and kind not in kinds:
         message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"
-        raise InputError([InputProblem("einfuse", None, "", message)])
+        raise refused("einfuse", message)
     lines = []
     for heading in kinds if kind is None else (kind,):
         lines += [f"{heading}:"] if kind is None else []
@@ -25,3 +30,11 @@ def describe(kind: str, name: str) -> str:
     data = read(kind, name).data
     text = data.get("description") or data.get("title") or data.get("source") or ""
     return " ".join(str(text).split())
+
+
+@answers
+def list_command(
+    kind: Annotated[str | None, typer.Argument(help="cascades, architectures, ...; all kinds by default.")] = None,
+) -> None:
+    """List what ships: experiments, sweeps, cascades, architectures, mappings, models, reproductions, ..."""
+    print(listing(kind))

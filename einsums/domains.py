@@ -1,0 +1,21 @@
+"""What values an input may take, where a cascade declares it: `domain: {A: finite, SCALE: positive}`.
+
+A rewrite need not keep what a cascade gives outside, and inputs that are drawn to try a cascade stay inside.
+"""
+
+# Each word, with what holds for it; an input without a word may be any number, and infinite.
+MEANING_BY_DOMAIN = {
+    "finite": "neither infinite nor NaN",
+    "positive": "finite and above 0",
+    "non-negative": "finite and at least 0",
+}
+
+
+def allows_zero(domain: str | None) -> bool:
+    """Whether an input of this domain may be 0."""
+    return domain != "positive"
+
+
+def allows_infinity(domain: str | None) -> bool:
+    """Whether an input of this domain may be infinite."""
+    return domain is None

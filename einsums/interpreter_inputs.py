@@ -1,0 +1,156 @@
+"""Inputs that break weak arithmetic, for any cascade: large, tiny, equal, ordered, masked, one far from the rest.
+
+They are inside the domains that a cascade declares, small in every rank, and always the same.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einsums.domains import allows_infinity, allows_zero
+from einsums.types import Cascade
+
+Arrays = dict[str, NDArray[np.float64]]
+
+RANK_SIZE = 13
+_OTHER_SIZES = (3, 2, 4, 2)
+
+
+class TrialInputs(NamedTuple):
+    """Inputs of a name."""
+
+    name: str
+    inputs: Arrays
+
+
+def trial_sizes(cascade: Cascade, rank: str) -> dict[str, int]:
+    """Small sizes of every whole rank; batch ranks 1."""
+    rest = [item.name for item in cascade.ranks if item.name != rank and item.name not in cascade.batch]
+    sizes = {name: _OTHER_SIZES[place % len(_OTHER_SIZES)] for place, name in enumerate(rest)}
+    return sizes | {rank: RANK_SIZE} | dict.fromkeys(cascade.batch, 1)
+
+
+def infinite_trials(tensor: str) -> tuple[str, str]:
+    """Names of the trials in which an input is infinite."""
+    return f"-inf in {tensor}", f"masked by {tensor}"
+
+
+def iter_trials(cascade: Cascade, rank: str) -> Iterator[TrialInputs]:
+    """Adversarial inputs of a cascade, one axis for each rank and no batch axes; always the same."""
+    for number, (name, make) in enumerate(_RECIPES.items()):
+        yield TrialInputs(name, _made(cascade, rank, number, make))
+    for tensor in cascade.inputs:
+        if rank in tensor.ranks:
+            domain = cascade.domain_of(tensor.name)
+            inputs = {n: np.abs(v) for n, v in _made(cascade, rank, len(_RECIPES), _normal).items()}
+            if allows_infinity(domain):
+                alone, with_zeros = infinite_trials(tensor.name)
+                yield TrialInputs(alone, inputs | _masked(cascade, rank, inputs, (tensor.name, -np.inf)))
+                yield TrialInputs(with_zeros, _mask_by(cascade, rank, inputs, tensor.name))
+            inputs = _made(cascade, rank, len(_RECIPES) + 1, _normal)
+            if allows_zero(domain):
+                yield TrialInputs(f"0 in {tensor.name}", inputs | _masked(cascade, rank, inputs, (tensor.name, 0.0)))
+            yield TrialInputs(f"{tensor.name} far from zero", inputs | {tensor.name: inputs[tensor.name] + 1e8})
+
+
+def moved_inside(values: NDArray[np.float64], domain: str | None) -> NDArray[np.float64]:
+    """Finite numbers drawn for an input, moved into its domain: magnitudes, and 1 for 0 where that is outside."""
+    if domain not in ("positive", "non-negative"):
+        return values
+    magnitudes = np.abs(values)
+    return magnitudes if allows_zero(domain) else np.where(magnitudes == 0, 1.0, magnitudes)
+
+
+def _masked(cascade: Cascade, rank: str, inputs: Arrays, fill: tuple[str, float]) -> Arrays:
+    """One input with a value in whole tiles at the start of the rank, and in a part of the last tile."""
+    name, value = fill
+    array = inputs[name].copy()
+    along = np.moveaxis(array, cascade.tensor(name).ranks.index(rank), 0)
+    along[:5] = along[-2] = value
+    return {name: array}
+
+
+def _mask_by(cascade: Cascade, rank: str, inputs: Arrays, name: str) -> Arrays:
+    """-inf in one input, and 0 at the same places in the others, as a mask or a one-hot target has it."""
+    made = dict(inputs)
+    for tensor in cascade.inputs:
+        if rank in tensor.ranks and (tensor.name == name or allows_zero(cascade.domain_of(tensor.name))):
+            value = -np.inf if tensor.name == name else 0.0
+            made |= _masked(cascade, rank, inputs, (tensor.name, value))
+    return made
+
+
+Recipe = Callable[[NDArray[np.float64], int], NDArray[np.float64]]
+
+
+def _made(cascade: Cascade, rank: str, seed: int, make: Recipe) -> Arrays:
+    sizes = trial_sizes(cascade, rank)
+    rng = np.random.default_rng(seed)
+    inputs: Arrays = {}
+    for tensor in cascade.inputs:
+        drawn = rng.normal(size=tuple(sizes[name] for name in tensor.ranks))
+        axis = tensor.ranks.index(rank) if rank in tensor.ranks else -1
+        value = make(drawn, axis)
+        if not tensor.ranks:  # a number alone is a constant such as the epsilon of a norm: positive, often small
+            value = np.abs(drawn) * (1.0 if seed % 2 else 1e-6)
+        inputs[tensor.name] = np.asarray(moved_inside(value, cascade.domain_of(tensor.name)), dtype=np.float64)
+    return inputs
+
+
+def _along(value: NDArray[np.float64], axis: int, factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The array with each slice along the rank replaced in size; arrays without the rank stay."""
+    if axis < 0:
+        return value
+    shape = [1] * value.ndim
+    shape[axis] = -1
+    return value * factors.reshape(shape)
+
+
+def _spike(position: int) -> Recipe:
+    def make(value: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        factors = np.ones(RANK_SIZE)
+        factors[position] = 1e4
+        return _along(value, axis, factors)
+
+    return make
+
+
+def _normal(value: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    return value
+
+
+def _ordered(first: float, last: float) -> Recipe:
+    def make(value: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+        return _along(np.abs(value) if axis < 0 else np.ones_like(value), axis, np.linspace(first, last, RANK_SIZE))
+
+    return make
+
+
+def _leading_zeros(value: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    factors = np.ones(RANK_SIZE)
+    factors[:5] = factors[9] = 0.0
+    return _along(value, axis, factors)
+
+
+def _equal(value: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    return np.full_like(value, value.flat[0])
+
+
+_RECIPES: dict[str, Recipe] = {
+    "ordinary": _normal,
+    "large": lambda value, axis: 30 * value,
+    "very large": lambda value, axis: 1e6 * value,
+    "tiny": lambda value, axis: 1e-12 * value,
+    "equal": _equal,
+    "equal and large": lambda value, axis: 1e8 * _equal(value, axis),
+    "far from zero": lambda value, axis: 1e8 + value,
+    "one huge": _spike(7),
+    "first huge": _spike(0),
+    "last huge": _spike(-1),
+    "rising": _ordered(-40.0, 40.0),
+    "falling": _ordered(40.0, -40.0),
+    "zero": lambda value, axis: 0.0 * value,
+    "partly zero": _leading_zeros,
+}

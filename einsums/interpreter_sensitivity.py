@@ -1,0 +1,135 @@
+"""What rounding may do to a cascade: how far its outputs move when all that it computes is scaled a little at random.
+
+Every element of the inputs, and of every operator on the way, is scaled by 1 + d or 1 - d (Monte Carlo arithmetic,
+Parker 1997); the largest change of an output over d is its sensitivity.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from einsums.interpreter import interpret
+from einsums.nodes import Access, Call, Einsum, Expr, Index, Load, Tensor, Term, iter_loads
+from einsums.operators import OPERATOR_BY_NAME, Rounding
+from einsums.scope import recomposition
+from einsums.types import Cascade
+
+Arrays = dict[str, NDArray[np.float64]]
+
+_STEP = 2.0**-40
+_DRAWS = 3
+
+
+class Sensitivity:
+    """How the outputs of a cascade answer to relative changes of everything."""
+
+    def __init__(self, cascade: Cascade) -> None:
+        self.cascade = cascade
+        self.loose, self.ranks = _with_scales(cascade)
+
+    def of(self, inputs: Arrays, sizes: Mapping[str, int], values: Mapping[str, NDArray[np.float64]]) -> Arrays:
+        """Change of each output element for a relative change of everything; infinite if it ceases to exist.
+
+        `values`: the outputs without any change.
+        """
+        largest = {name: np.zeros_like(values[name]) for name in self.cascade.outputs}
+        rng = np.random.default_rng(5)
+        with np.errstate(all="ignore"):
+            for _ in range(_DRAWS):
+                moved = {name: value * _scale(rng, value.shape) for name, value in inputs.items()}
+                factors = {n: _scale(rng, tuple(sizes[rank] for rank in ranks)) for n, ranks in self.ranks.items()}
+                again = interpret(self.loose, moved | factors, sizes)
+                for name in largest:
+                    change = np.abs(again[name] - values[name]) / _STEP
+                    largest[name] = np.maximum(largest[name], np.where(np.isfinite(change), change, np.inf))
+        return largest
+
+
+def _scale(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    return np.asarray(1 + _STEP * rng.choice((-1.0, 1.0), size=shape))
+
+
+class _Scales:
+    """Further inputs that scale each element of what is computed on the way, by name, with their ranks."""
+
+    def __init__(self, cascade: Cascade) -> None:
+        self.cascade = cascade
+        self.ranks: dict[str, tuple[str, ...]] = {}
+
+    def scaled(self, expr: Expr, einsum: Einsum, variables: tuple[str, ...]) -> Expr:
+        """The expression times an input of its own, which runs along the whole ranks of the variables."""
+        index_by_rank = _whole_indices(self.cascade, variables)
+        name = f"SCALE{len(self.ranks)}OF{einsum.name}"
+        self.ranks[name] = tuple(index_by_rank)
+        factor = Load(access=Access(tensor=name, indices=tuple(index_by_rank.values())))
+        return Call(operator="mul", arguments=(expr, factor))
+
+    def inside(self, expr: Expr, einsum: Einsum) -> Expr:
+        """Every rounded operator scaled that stands inside another, but for factors of a product, which scale it."""
+        if not isinstance(expr, Call):
+            return expr
+        arguments = tuple(self.inside(argument, einsum) for argument in expr.arguments)
+        if expr.operator not in _PASSING:
+            arguments = tuple(
+                self.scaled(new, einsum, _variables_of(old)) if _is_rounded(old) else new
+                for old, new in zip(expr.arguments, arguments, strict=True)
+            )
+        return Call(operator=expr.operator, arguments=arguments)
+
+
+_PASSING = frozenset(("mul", "div", "neg"))  # what scales an argument scales the result
+
+
+def _is_rounded(expr: Expr) -> bool:
+    exact = (Rounding.EXACT, Rounding.CHOOSES)
+    return isinstance(expr, Call) and OPERATOR_BY_NAME[expr.operator].rounding not in exact
+
+
+def _is_product_of_tensors(expr: Expr) -> bool:
+    match expr:
+        case Call(operator="mul" | "div" | "neg"):
+            return all(map(_is_product_of_tensors, expr.arguments))
+    return not isinstance(expr, Call)
+
+
+def _variables_of(expr: Expr) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for access in iter_loads(expr) for name in access.variables))
+
+
+def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]:
+    """The cascade with further inputs that scale each element of each Einsum, and of each operator inside one.
+
+    So it does not matter over how many Einsums an expression is spread. Iterative tensors and products are left out: a
+    factor on each step would be a growing one.
+    """
+    scales = _Scales(cascade)
+    einsums: list[Einsum] = []
+    for old in cascade.einsums:
+        if cascade.is_iterative(old.name) or (old.reduction and old.reduction.operator in ("mul", "or")):
+            einsums.append(old)
+            continue
+        expr = scales.inside(old.expr, old)
+        if old.reduction is not None and not _is_product_of_tensors(old.expr):
+            expr = scales.scaled(expr, old, old.variables)
+        expr = scales.scaled(expr, old, old.output.variables)
+        einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+    data = {field: getattr(cascade, field) for field in Cascade.model_fields} | {
+        "inputs": (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items())),
+        "unbatched": (*cascade.unbatched, *scales.ranks),
+        "einsums": tuple(einsums),
+    }
+    return Cascade(**data), scales.ranks
+
+
+def _whole_indices(cascade: Cascade, variables: tuple[str, ...]) -> dict[str, Index]:
+    """Index of each whole rank that the variables span; a rank of which they span some parts only is left out."""
+    found: dict[str, Index] = {}
+    for variable in variables:
+        rank = cascade.rank_of_variable(variable)
+        partition = cascade.partition_of(cascade.root_of(rank))
+        if partition is None:
+            found[rank] = Index(terms=(Term(variable=variable),))
+        elif {part.lower() for part in partition.parts} <= set(variables):
+            found[partition.rank] = recomposition(partition)
+    return found

@@ -1,0 +1,329 @@
+"""The normal form of a cascade: one function in two spellings becomes the same Einsums before a rewrite looks at them.
+
+Powers are products, late values leave functions (`identities`) and sums, what does not change along the rank is
+computed once, and so is what stands twice. Sums are taken apart only at terms that do not move with an input
+(`translation`): a * (x - g - log s) = a * (x - g) - a * log s, where x and its maximum g stay together.
+"""
+
+from collections import Counter
+from itertools import product as every_choice
+
+from pydantic import ValidationError
+
+from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads, iter_operators
+from einsums.rewriting.algebra import (
+    LONGEST_PRODUCT,
+    Factor,
+    Product,
+    access,
+    einsum,
+    expression,
+    index,
+    is_whole_power,
+    iter_parts,
+    multiplied,
+    substituted,
+    sum_of_products,
+    variables_of,
+)
+from einsums.rewriting.deferral import count_of
+from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.identities import Identities
+
+
+def normalise(draft: Draft, rank: str) -> None:
+    """Bring a draft into normal form; it stays as it is where nothing waits for the rank."""
+    if not Flow(draft, rank).late_reductions():
+        return
+    for name in Flow(draft, rank).order:
+        _replace(draft, name, plain_powers(draft.einsums[name].expr))
+    flow = Flow(draft, rank)
+    for name in flow.order:
+        flow = Flow(draft, rank)
+        if name in flow.late and flow.walks(draft.einsums[name].expr):
+            _replace(draft, name, Identities(draft, flow).applied(draft.einsums[name].expr))
+    for target in Flow(draft, rank).late_reductions():
+        _take_apart(draft, rank, target)
+    _hoist(draft, rank)
+    tidy(draft, rank)
+
+
+def tidy(draft: Draft, rank: str) -> None:
+    """Nothing that no output needs, nothing twice, no value that its only reader could compute in fewer operations."""
+    draft.prune()
+    flow = Flow(draft, rank)
+    for name in flow.order:
+        if name in flow.late and not flow.walks(draft.einsums[name].expr) and name not in draft.initial:
+            _replace(draft, name, _shortened(Identities(draft, flow).applied(draft.einsums[name].expr)))
+    draft.prune()
+    _hoist_functions(draft)
+    share(draft)
+    _join_values(draft)
+    draft.prune()
+
+
+def _replace(draft: Draft, name: str, expr: Expr) -> None:
+    """A new expression for an Einsum; a sum whose terms may not be summed as they stand becomes a tensor first."""
+    old = draft.einsums[name]
+    if expr == old.expr or set(variables_of(expr)) != set(variables_of(old.expr)):
+        return
+    try:
+        draft.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+    except ValidationError:
+        load = _as_tensor(draft, expr, old, f"C{name}")
+        draft.put(Einsum(output=old.output, expr=load, reduction=old.reduction))
+
+
+# --- powers ---------------------------------------------------------------------------------------------------------
+def plain_powers(expr: Expr) -> Expr:
+    """Whole powers as products, halves as roots; a product of very many equal factors as a power."""
+    if not isinstance(expr, Call):
+        return expr
+    new = Call(operator=expr.operator, arguments=tuple(map(plain_powers, expr.arguments)))
+    match new:
+        case Call(operator="pow", arguments=(base, Const(value=1.0))):
+            return base
+        case Call(operator="pow", arguments=(base, Const(value=0.5))):
+            return Call(operator="sqrt", arguments=(base,))
+        case Call(operator="pow", arguments=(base, Const(value=-0.5))):
+            return Call(operator="rsqrt", arguments=(base,))
+        case Call(operator="pow", arguments=(base, Const(value=n))) if is_whole_power(n):
+            above = multiplied([base] * int(abs(n))) if abs(n) <= LONGEST_PRODUCT else new
+            return (
+                above if n > 0 else Call(operator="div", arguments=(Const(value=1.0), above)) if above != new else new
+            )
+        case Call(operator="mul"):
+            factors = _factors(new)
+            return multiplied(factors) if max(Counter(factors).values()) > LONGEST_PRODUCT else new
+    return new
+
+
+def _factors(expr: Expr) -> list[Expr]:
+    match expr:
+        case Call(operator="mul", arguments=(left, right)):
+            return [*_factors(left), *_factors(right)]
+        case Call(operator="pow", arguments=(base, Const(value=n))) if is_whole_power(n) and n > 0:
+            return [base] * int(n)
+    return [expr]
+
+
+# --- sums inside products -------------------------------------------------------------------------------------------
+def _take_apart(draft: Draft, rank: str, target: Einsum) -> None:
+    """a * (u + t) = a * u + a * t in a sum, for late terms t that do not move, or are products along the rank."""
+    if target.reduction is None or target.reduction.operator not in ("add", "mean"):
+        return
+    identities = Identities(draft, Flow(draft, rank))
+    found = draft.einsums[target.name].expr
+    still, moving = identities.still_and_moving(found)
+    if still and moving and _split_off(draft, identities, target, (still, moving)):
+        return
+    result, changed = list[Product](), False
+    for term in sum_of_products(found, identities.opened_element):
+        choices = [_choices(draft, identities, term, factor, target) for factor in term.factors]
+        changed |= any(len(choice) > 1 for choice in choices)
+        for chosen in every_choice(*choices):
+            combined = Product(term.coefficient, ())
+            for part in chosen:
+                combined = combined.times(part)
+            result.append(combined)
+    if changed:
+        _replace(draft, target.name, expression(result))
+
+
+def _choices(draft: Draft, identities: Identities, term: Product, factor: Factor, target: Einsum) -> list[Product]:
+    """The parts into which one factor of a term is taken."""
+    still, moving = identities.still_and_moving(factor.expr)
+    if factor.divides or len(term.factors) == 1 or not moving:
+        return [Product(1.0, (factor,))]
+    mixed = [part for part in moving if identities.is_product_of_the_rank(part)]
+    moving = [part for part in moving if part not in mixed]
+    if len(still) + len(mixed) + bool(moving) < 2:
+        return [Product(1.0, (factor,))]
+    rest = [Product(1.0, (Factor(expression(_grouped(draft, identities, moving, target))),))] if moving else []
+    return [*rest, *still, *mixed]
+
+
+def _split_off(
+    draft: Draft, identities: Identities, target: Einsum, terms: tuple[list[Product], list[Product]]
+) -> bool:
+    """sum (u + t) = sum u + n t, for terms t that do not change along a summed variable; False where that is not so."""
+    still, moving = terms
+    reduced = target.reduced_variables
+    rest = expression(_grouped(draft, identities, moving, target))
+    free = not set(reduced) & {name for term in still for factor in term.factors for name in variables_of(factor.expr)}
+    number = (
+        None if target.reduction is None or target.reduction.operator == "mean" else count_of(draft, reduced, target)
+    )
+    is_sum = target.reduction is not None and target.reduction.operator == "add"
+    if not free or not set(reduced) <= set(variables_of(rest)) or (is_sum and number is None):
+        return False
+    ranks = [name for name in target.output.variables if name in variables_of(rest)]
+    try:
+        inner = einsum(access(draft.fresh(f"S{target.name}"), ranks), rest, "add" if is_sum else "mean")
+    except ValidationError:
+        load = _as_tensor(draft, rest, target, f"C{target.name}")
+        inner = einsum(access(draft.fresh(f"S{target.name}"), ranks), load, "add" if is_sum else "mean")
+    total = Product(1.0, (Factor(Load(access=access(draft.reuse(inner, target.name), ranks))),))
+    count = () if number is None else (Factor(number),)
+    whole = expression([total, *(term.times(Product(1.0, count)) for term in still)])
+    if set(variables_of(whole)) != set(target.output.variables):
+        return False
+    draft.put(Einsum(output=target.output, expr=whole))
+    return True
+
+
+def _grouped(draft: Draft, identities: Identities, terms: list[Product], target: Einsum) -> list[Product]:
+    """Terms that move together as tensors of their own, such as x - g; the others as they are."""
+    result: list[Product] = []
+    for group in identities.components(terms):
+        is_late = any(identities.flow.is_late(factor.expr) for term in group for factor in term.factors)
+        if len(group) == 1 or not is_late:
+            result += group
+            continue
+        walking = [t for t in group if any(identities.flow.walks(f.expr) for f in t.factors)]
+        sign = -1.0 if walking and walking[0].coefficient < 0 else 1.0
+        expr = expression([term.scaled(sign) for term in group])
+        result.append(Product(sign, (Factor(_as_tensor(draft, expr, target, f"C{target.name}")),)))
+    return result
+
+
+def _as_tensor(draft: Draft, expr: Expr, near: Einsum, name: str) -> Load:
+    """The expression as a tensor, that of an Einsum which computes it already, or a new one before `near`."""
+    known = _known(draft, expr)
+    if known is not None:
+        return known
+    output = access(draft.fresh(name), variables_of(expr))
+    draft.put(Einsum(output=output, expr=expr), near.name)
+    return Load(access=output)
+
+
+def _known(draft: Draft, expr: Expr) -> Load | None:
+    for found in draft.einsums.values():
+        if found.reduction is None and found.expr == expr and _is_plain_output(found):
+            return Load(access=found.output)
+    return None
+
+
+def _is_plain_output(found: Einsum) -> bool:
+    return all(place == index(str(place.plain_variable)) for place in found.output.indices)
+
+
+# --- what is computed once ------------------------------------------------------------------------------------------
+def _hoist(draft: Draft, rank: str) -> None:
+    """Late parts of an element that do not change along the rank, as Einsums of their own."""
+    flow = Flow(draft, rank)
+    for name in flow.order:
+        found = draft.einsums[name]
+        if name not in flow.late or not flow.walks(found.expr):
+            continue
+        free = _outermost_free(flow, found.expr)
+        new = {part: _as_tensor(draft, part, found, f"U{name}") for part in free}
+        _replace(draft, name, substituted(found.expr, dict(new)))
+
+
+def _outermost_free(flow: Flow, expr: Expr) -> list[Expr]:
+    if not isinstance(expr, Call):
+        return []
+    if flow.is_late(expr) and not flow.walks(expr):
+        return [expr]
+    return list(dict.fromkeys(part for argument in expr.arguments for part in _outermost_free(flow, argument)))
+
+
+def _hoist_functions(draft: Draft) -> None:
+    """Functions and sums that lack a variable of their Einsum, as Einsums of their own."""
+    for name, found in list(draft.einsums.items()):
+        new = {
+            part: _as_tensor(draft, part, found, f"U{name}")
+            for part in _outermost_lacking(found.expr, set(found.variables))
+            if _can_be_shared(draft, part)
+        }
+        _replace(draft, name, substituted(found.expr, dict(new)))
+
+
+def _outermost_lacking(expr: Expr, variables: set[str]) -> list[Expr]:
+    if not isinstance(expr, Call):
+        return []
+    if expr.operator not in ("mul", "div", "neg") and set(variables_of(expr)) < variables:
+        return [expr]
+    return list(dict.fromkeys(part for argument in expr.arguments for part in _outermost_lacking(argument, variables)))
+
+
+def share(draft: Draft) -> None:
+    """What stands more than once, and is no running value, becomes one Einsum."""
+    while True:
+        counts: Counter[Expr] = Counter()
+        first: dict[Expr, Einsum] = {}
+        for found in draft.einsums.values():
+            for part in iter_parts(found.expr):
+                if isinstance(part, Call) and _can_be_shared(draft, part):
+                    counts[part] += 1 + _is_power_of(found.expr, part)
+                    first.setdefault(part, found)
+        repeated = [part for part, count in counts.items() if count > 1]
+        done = max(repeated, key=_size, default=None)
+        if done is None or not _share(draft, done, first[done]):
+            return
+
+
+def _share(draft: Draft, part: Expr, near: Einsum) -> bool:
+    """Let every reader of an expression read one tensor; False if they do already."""
+    load = _as_tensor(draft, part, near, f"C{near.name}")
+    changed = False
+    for name, found in list(draft.einsums.items()):
+        if name == load.access.tensor:
+            continue
+        new = substituted(found.expr, {part: load})
+        if new != found.expr:
+            draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))
+            changed = True
+    return changed
+
+
+def _is_power_of(expr: Expr, base: Expr) -> bool:
+    """True where a whole power of the base stands in the expression: it is a product of it with itself."""
+    return any(
+        isinstance(part, Call) and part.operator == "pow" and part.arguments[0] == base for part in iter_parts(expr)
+    )
+
+
+def _can_be_shared(draft: Draft, part: Expr) -> bool:
+    places = [place for load in iter_loads(part) for place in load.indices]
+    return bool(places) and not any(place.offset or place.last_of for place in places)
+
+
+def _size(expr: Expr) -> int:
+    return len(list(iter_operators(expr)))
+
+
+def _join_values(draft: Draft) -> None:
+    """A pointwise value with one reader at the same points goes into it where terms or factors then cancel."""
+    for name in list(draft.einsums):
+        found = draft.einsums.get(name)
+        readers = [other for other in draft.einsums.values() if any(load.tensor == name for load in other.loads)]
+        if found is None or len(readers) != 1 or name in draft.source.outputs or name in draft.initial:
+            continue
+        (reader,) = readers
+        same = set(reader.output.variables) == set(found.output.variables) and reader.name not in draft.initial
+        if not same or found.reduction is not None or reader.reduction is not None or found.output not in reader.loads:
+            continue
+        whole = substituted(reader.expr, {Load(access=found.output): found.expr})
+        short = _shortened(whole)
+        before = _size(found.expr) + _size(reader.expr)
+        if _size(short) < before or (_size(short) == before and _roots(short) != _roots(whole)):
+            _replace(draft, reader.name, short)
+
+
+def _roots(expr: Expr) -> list[str]:
+    """Roots of an expression: where as many operators can write it, 1/sqrt is rsqrt."""
+    return [name for name in iter_operators(expr) if name in ("sqrt", "rsqrt")]
+
+
+def _shortened(expr: Expr) -> Expr:
+    """The expression with terms and factors that cancel gone, from the inside out."""
+    if not isinstance(expr, Call):
+        return expr
+    inner = Call(operator=expr.operator, arguments=tuple(map(_shortened, expr.arguments)))
+    if inner.operator in ("add", "sub", "mul", "div", "neg"):
+        short = expression(sum_of_products(inner, lambda _: None))
+        is_shorter = _size(short) < _size(inner) or (_size(short) == _size(inner) and _roots(short) != _roots(inner))
+        return short if is_shorter else inner
+    return Const(value=1.0) if inner == Call(operator="exp", arguments=(Const(value=0.0),)) else inner

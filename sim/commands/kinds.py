@@ -1,0 +1,72 @@
+"""Which kind of document a file is: a cascade, a machine, a mapping ...
+
+The kind shows in the keys: the noun that knows most of them is what was meant, so that a misspelt key does not hide it.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from arch.dram import DramTiming
+from arch.energy import Technology
+from arch.types import Architecture
+from einsums.model import Model
+from einsums.names import nearest_name
+from einsums.types import Cascade
+from mappings.types import Mapping
+from sim.design.assemble import PARTS, Workpoint
+from sim.explore.sweep import Sweep
+from sim.load.document import Document
+from sim.load.nouns import CATALOGS, read_document_once
+from sim.reproduction.evaluation import Reproduction
+
+NOUNS: dict[str, type[BaseModel]] = {
+    "cascade": Cascade,
+    "architecture": Architecture,
+    "mapping": Mapping,
+    "model": Model,
+    "technology": Technology,
+    "timing": DramTiming,
+    "experiment": Workpoint,
+    "reproduction": Reproduction,
+    "sweep": Sweep,
+}
+# Keys that every kind has say nothing.
+COMMON = frozenset(("name", "description", "source", "base", "set"))
+
+
+def kind_of(document: Document) -> str:
+    """The kind whose keys the document uses most, or nothing; with a base, among the kinds that its base may be of."""
+    data = document.data
+    changes = data.get("set")
+    heads = [str(key).partition(".")[0] for key in (*data, *(changes if isinstance(changes, dict) else ()))]
+    own = set(heads) - COMMON
+    scores = {kind: len(own & keys_of(kind)) for kind in NOUNS}
+    of_base = _kinds_of_base(document) if "base" in data else ()
+    # Of equals the one whose keys the others may be, misspelt.
+    near = {kind: sum(bool(nearest_name(key, keys_of(kind))) for key in own) for kind in of_base}
+    best = max(of_base or NOUNS, key=lambda kind: (scores[kind], near.get(kind, 0)))
+    return best if scores[best] or of_base else ""
+
+
+def keys_of(kind: str) -> frozenset[str]:
+    """The keys of a kind that do not stand in every file."""
+    fields = NOUNS[kind].model_fields.items()
+    keys = {field.alias or name for name, field in fields}
+    return frozenset(keys | set(PARTS if kind == "experiment" else ())) - COMMON
+
+
+def _kinds_of_base(document: Document) -> tuple[str, ...]:
+    """Kinds of which something of that name ships; of a path, the kind of the document there."""
+    name, found = str(document.data["base"]), []
+    for kind, catalog in CATALOGS.items():
+        try:
+            path = catalog.find(name, Path(document.file).parent)
+            base = read_document_once(path)
+        except ValueError:
+            continue
+        if name in catalog.names():
+            found.append(kind)
+        elif "base" not in base.data:
+            found.append(kind_of(base) or kind)
+    return tuple(kind for kind in dict.fromkeys(found) if kind in NOUNS)

@@ -1,0 +1,44 @@
+"""Commands that are loaded when they run, so that each waits for what it loads alone, and the list of them for nothing.
+
+The command NAME is the function `NAME_command` of `sim.commands.NAME`; `SETTINGS` of that module, where it has any, are
+those of `Typer.command`.
+"""
+
+import ast
+from importlib import import_module
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+PLAIN: Any = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
+
+
+class LateCommand(TyperCommand):
+    """Stands for a command until it is run, or asked for its own help."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        assert self.name is not None, "commands are registered by name"
+        return load_command(self.name).make_context(info_name, args, parent, **extra)
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        assert self.name is not None, "commands are registered by name"
+        self.help = help_of(self.name)
+        return super().get_short_help_str(limit)
+
+
+def load_command(name: str) -> Any:
+    """The command itself, as typer makes it from its function."""
+    module = import_module(f"sim.commands.{name}")
+    alone = typer.Typer(**PLAIN)
+    alone.command(name, **getattr(module, "SETTINGS", {}))(getattr(module, f"{name}_command"))
+    return typer.main.get_command(alone)
+
+
+def help_of(name: str) -> str:
+    """The docstring of a command's function, read without loading what its module imports."""
+    module = ast.parse((Path(__file__).parent / f"{name}.py").read_text("utf-8"))
+    functions = [node for node in module.body if isinstance(node, ast.FunctionDef)]
+    return cleandoc(next(ast.get_docstring(node) or "" for node in functions if node.name == f"{name}_command"))

@@ -1,0 +1,17 @@
+"""Rows with named fields: what a compiled loop reads as `tasks[i].cycles`, compiled or not."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+
+def record(row: type[NamedTuple]) -> np.dtype:
+    """The type of one row of a table, an i8 for every field of `row`."""
+    # An element of an array of this type is an `np.record`, whose fields are attributes also in plain Python.
+    return np.dtype((np.record, np.dtype([(field, np.int64) for field in row._fields], align=True)))
+
+
+def table(row: type[NamedTuple], rows: Iterable[NamedTuple]) -> np.ndarray:
+    """Rows of one kind as an array of records."""
+    return np.array(list(rows), record(row))
