@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from arch.rows import moved_bits
 from arch.types import Architecture
 from sim import SimulationResult, load_experiment, simulate
-from sim.cycle.amounts import MachineRates
+from sim.cycle.answer import design_of
 from sim.load.nouns import CATALOGS
+from sim.lower.machine import Machines
+from sim.simulation.flow import count
 from tests.by_hand import PRODUCT, experiment_of, small_machine
 
 SIZES = {"K": 5, "M": 4, "N": 6}
@@ -70,12 +71,13 @@ def test_traffic_and_time_of_two_einsums_by_hand() -> None:
 
 # --- rows ---------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("row", "word", "bits"),
-    [(64, 16, 64), (64, 24, 48), (64, 20, 60), (64, 64, 64), (16, 16, 16), (16, 32, 16), (16, 24, 12), (10, 24, 8)],
+    ("row", "word", "words", "rows"),
+    [(64, 16, 4, 1), (64, 24, 2, 1), (64, 20, 3, 1), (64, 64, 1, 1), (16, 32, 1, 2), (16, 24, 1, 2), (10, 24, 1, 3)],
 )
-def test_words_lie_whole_in_rows_or_take_whole_rows(row: int, word: int, bits: float) -> None:
-    assert moved_bits(row, word) == bits
-    assert moved_bits(float(row), float(word)) == bits
+def test_words_lie_whole_in_rows_or_take_whole_rows(row: int, word: int, words: int, rows: int) -> None:
+    columns = Machines.of([machine_of(float(word), float(row))]).columns((("PE", ("mul", "add")),))
+    assert columns.row_words.tolist() == [[words] * 3] and columns.word_rows.tolist() == [[rows] * 3]
+    assert columns.row_bytes.tolist() == [[words * word / 8 / rows] * 3]
 
 
 def machine_of(word_bits: float, row_bits: float) -> Architecture:
@@ -99,7 +101,12 @@ def test_energy_counts_whole_words_of_a_row(row: int, word: int, rows_a_word: fl
     assert sum(found.traffic_bytes["DRAM"].values()) * 8 / word == 20 + 60 + 24  # A once, B for two tiles of m, and Z
 
 
-def test_the_cycle_engine_moves_rows_of_whole_words() -> None:
-    for row, word, words in ((64, 24, 2), (64, 20, 3), (16, 24, Fraction(1, 2)), (16, 33, Fraction(1, 3))):
-        rates = MachineRates(machine_of(float(word), float(row)), (), {}, {})
-        assert rates.row_words("GLB") == words
+@pytest.mark.parametrize(("word", "cycles"), [(16, 5), (24, 10), (40, 20), (72, 40)])
+def test_the_cycle_engine_moves_rows_of_whole_words(word: int, cycles: int) -> None:
+    """A row of 64 bit a cycle through one port: four words of 16, two of 24, one of 40; one of 72 takes two. So many
+    cycles do the 20 words of A take.
+    """
+    experiment = experiment_of(PRODUCT, {"keep": {"GLB": ["A"]}, "body": [LEAF]}, SIZES, machine_of(float(word), 64.0))
+    counted = count(experiment)
+    design = design_of(experiment, counted.tables, counted.evaluation)
+    assert design.machine.row_words("GLB") == Fraction(20, cycles)

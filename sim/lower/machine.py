@@ -5,7 +5,7 @@ becomes for the whole machine (one, all of them, those whose energy is charged) 
 `arch.numbers`:
 
     capacity = bytes of one instance                     area    = instances x cores x area of one
-    pJ/byte  = charged share x pJ of a row / its bytes   leakage = instances x cores x power of one
+    pJ/byte  = charged share x pJ of a row / its words   leakage = instances x cores x power of one
 """
 
 from collections.abc import Callable, Sequence

@@ -126,6 +126,7 @@ def added(parts: Iterable[float]) -> float:
 def _make_result(
     experiment: Experiment, labels: Labels, row: Measures[Any], parts: MovedParts[Any]
 ) -> SimulationResult:
+    tensors = [tensor.name for tensor in experiment.cascade.tensors]
     moved = zip(labels.memories, row.read_bytes, row.write_bytes, strict=True)
     area = dict(zip((*labels.memories, *labels.arrays), row.area_um2, strict=True))
     leakage = {name: value for name, value in zip(labels.charged, row.leakage_pj, strict=False) if value > 0}
@@ -139,9 +140,7 @@ def _make_result(
         energy_by_einsum_pj=by_einsum | ({LEAKAGE: added(leakage.values())} if leakage else {}),
         area_by_component_um2={name: area[name] for name in labels.components},
         traffic_bytes={name: {"read": read, "write": write} for name, read, write in moved},
-        traffic_by_tensor_bytes=_traffic(
-            [t.name for t in experiment.cascade.tensors], labels.moved, parts.tensor_bytes
-        ),
+        traffic_by_tensor_bytes=_traffic(tensors, labels.moved, parts.tensor_bytes),
         traffic_by_einsum_bytes=_traffic(labels.einsums, labels.einsum_moved, parts.einsum_bytes),
         utilization=dict(zip(labels.arrays, row.array_utilization, strict=True)),
         utilization_by_einsum=_by_array(labels, row.utilization),
