@@ -96,7 +96,7 @@ class Experiment:
     @cached_property
     def tree(self) -> ResolvedTree:
         """The fusion tree with its choices made; ValueError for a choice that leads nowhere."""
-        conditions = tuple((text, self._holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
+        conditions = tuple((text, self.holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
         return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions, self._units)
 
     @property
@@ -109,7 +109,7 @@ class Experiment:
             known = solve(rules_of(self.mapping, self._numeric), self._known)[0]
         return units_among(texts, known)
 
-    def _holds(self, path: str, condition: str) -> bool:
+    def holds(self, path: str, condition: str) -> bool:
         expression = parsed(condition)
         known = self.choices if set(expression.names) <= self.choices.keys() else self.symbols
         try:

@@ -158,7 +158,7 @@ class _Evaluation:
         found: list[tuple[ResolvedTree, np.ndarray]] = []
         for i, row in enumerate(rows.tolist()):
             holds = dict(zip(numeric, row, strict=False))
-            told = tuple((t, holds[t] if t in holds else experiment._holds(path, t)) for path, t in conditions)
+            told = tuple((t, holds[t] if t in holds else experiment.holds(path, t)) for path, t in conditions)
             units = frozenset(text for text, is_one in zip(tiles, row[len(numeric) :], strict=True) if is_one)
             tree = tree_of(Same(experiment.mapping), tuple(experiment.choices.items()), told, units)
             found.append((tree, members[which == i]))

@@ -167,14 +167,14 @@ def needs_of(task: ArrayTask) -> int:
 
 
 def task_table(tasks: Sequence[ArrayTask], array: SystolicArray, index: dict[str, int]) -> np.ndarray:
-    """Task[task] of the engine."""
-    return table(rec.ElementTask, (task_row(task, array, index) for task in tasks))
+    """ArrayTaskRow[task] of the engine."""
+    return table(rec.ArrayTaskRow, (task_row(task, array, index) for task in tasks))
 
 
-def task_row(task: ArrayTask, array: SystolicArray, index: dict[str, int]) -> rec.ElementTask:
+def task_row(task: ArrayTask, array: SystolicArray, index: dict[str, int]) -> rec.ArrayTaskRow:
     """One task in numbers; index: the number of a task by its name."""
     out = task.out or WordPlace(-1, 0, 0)
-    return rec.ElementTask(
+    return rec.ArrayTaskRow(
         operator=OPERATORS.index(task.operator),
         a=task.a,
         b=task.b,
@@ -205,11 +205,11 @@ def bits(operands: str) -> int:
 
 
 def stream_table(tasks: Sequence[ArrayTask]) -> np.ndarray:
-    """Stream[stream] of the engine, by start."""
+    """StreamRow[stream] of the engine, by start."""
     rows = table(
-        rec.StreamRecord,
+        rec.StreamRow,
         (
-            rec.StreamRecord(
+            rec.StreamRow(
                 task=number,
                 side=SIDES.index(stream.side),
                 link=task.issue.link,
@@ -218,7 +218,7 @@ def stream_table(tasks: Sequence[ArrayTask]) -> np.ndarray:
                 skew=stream.skew,
                 steps=task.tile.steps,
                 lanes={"left": task.tile.rows, "sideways": 1}.get(stream.side, task.tile.cols),
-                base=stream.words.base,
+                first_word=stream.words.base,
                 step_words=stream.words.step_words,
                 lane_words=stream.words.lane_words,
             )

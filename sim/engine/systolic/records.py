@@ -5,7 +5,7 @@ from typing import NamedTuple
 from sim.engine.record import record
 
 
-class ElementTask(NamedTuple):
+class ArrayTaskRow(NamedTuple):
     """What a PE does when the operands of one step are there; an operand is a register's number or one of NORTH, WEST,
     NOTHING, ALONG.
     """
@@ -33,7 +33,7 @@ class ElementTask(NamedTuple):
     passes: int  # what goes on along the 1D array: one of SEND_*
 
 
-class StreamRecord(NamedTuple):
+class StreamRow(NamedTuple):
     """Words that enter at one side, lane after lane and step after step."""
 
     task: int
@@ -44,7 +44,7 @@ class StreamRecord(NamedTuple):
     skew: int  # cycles from lane to lane
     steps: int
     lanes: int
-    base: int  # word
+    first_word: int
     step_words: int
     lane_words: int
 
