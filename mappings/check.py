@@ -1,7 +1,7 @@
 """Is this mapping legal for this cascade on this machine? All that can be told without numbers, as a list of problems.
 
-Checked here: names; every Einsum bound once, to an array that has its operators; every rank of an Einsum covered
-exactly once; no loop around an Einsum that lacks its rank, unless it says that it recomputes; producers before
+Checked here: names; every Einsum bound once, to an array that has its operators; every rank of an Einsum covered;
+no loop around an Einsum that lacks its rank, unless it says that it recomputes; producers before
 consumers, and no reduced value read inside a loop that its reduction still runs over (a fused softmax needs its maximum
 before it exists); values still there when they are read (`lifetime.py`); schedules that run every Einsum once, on its
 own array, in no earlier stage than what it reads. Capacities and sides depend on sizes and are checked when numbers are
@@ -20,6 +20,7 @@ from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.lifetime import iter_lifetime_findings
 from mappings.schedules import iter_schedule_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from mappings.turns import iter_turn_findings
 from mappings.types import Mapping, Node
 from mappings.walk import iter_walk_findings
 
@@ -195,7 +196,7 @@ def _stream_before(c: Combination, leaf: PlacedLeaf, tensor: str) -> bool:
 
 
 def iter_coverage_problems(c: Combination) -> Iterator[Problem]:
-    """Every rank of an Einsum is walked once, by its loops or a side of its array, and no other loop is around it."""
+    """Every rank of an Einsum is walked, by its loops or a side of its array, and no other loop is around it."""
     for leaf in c.tree.leaves:
         own = c.cascade.variables_of(leaf.einsum)
         sides = [loop.variable for loop in leaf.spatial]
@@ -206,7 +207,9 @@ def iter_coverage_problems(c: Combination) -> Iterator[Problem]:
         if len(set(names)) < len(names) or len(set(sides)) < len(sides):
             yield Problem(f"{leaf.path}.spatial", "each side of an array carries one rank, each rank one side")
         for variable in own:
-            yield from _cover(c, leaf, variable, variable in sides)
+            if not _is_covered(c, leaf, variable):
+                missing = f"no loop and no side of the array covers rank variable '{variable}'"
+                yield Problem(leaf.path, f"Einsum '{leaf.einsum}': {missing}")
         yield from _lacking_problems(c, leaf)
 
 
@@ -227,20 +230,10 @@ def _lacking_problems(c: Combination, leaf: PlacedLeaf) -> Iterator[Problem]:
         )
 
 
-def _cover(c: Combination, leaf: PlacedLeaf, variable: str, is_spatial: bool) -> Iterator[Problem]:
-    loops = [c.tree.loops[index] for index in leaf.loops if c.tree.loops[index].variable == variable]
-    finished = [i for i, loop in enumerate(loops) if loop.tile == "1"]
-    if not loops and not is_spatial:
-        yield Problem(
-            leaf.path,
-            f"Einsum '{leaf.einsum}': no loop and no side of the array covers rank variable '{variable}'",
-        )
-    elif finished and (finished[0] < len(loops) - 1 or is_spatial):
-        again = "a side of the array" if finished[0] == len(loops) - 1 else "another loop"
-        yield Problem(
-            leaf.path,
-            f"Einsum '{leaf.einsum}': rank variable '{variable}' is covered by a loop in steps of 1 and by {again}",
-        )
+def _is_covered(c: Combination, leaf: PlacedLeaf, variable: str) -> bool:
+    """Whether anything walks a rank; how far is a matter of numbers. What has nothing left to walk runs once."""
+    around = {c.tree.loops[index].variable for index in leaf.loops}
+    return variable in around | {loop.variable for loop in leaf.spatial}
 
 
 def iter_core_problems(c: Combination) -> Iterator[Problem]:
@@ -360,7 +353,8 @@ def _recurrence_problems(
 
 def iter_lifetime_problems(c: Combination) -> Iterator[Problem]:
     """Values are still where they are read, and complete."""
-    yield from (Problem(*finding) for finding in dict.fromkeys(iter_lifetime_findings(c.cascade, c.tree)))
+    for findings in (iter_turn_findings, iter_lifetime_findings):
+        yield from (Problem(*finding) for finding in dict.fromkeys(findings(c.cascade, c.tree)))
 
 
 def iter_schedule_problems(c: Combination) -> Iterator[Problem]:

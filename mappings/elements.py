@@ -96,13 +96,14 @@ def _uncomparable(keep: PlacedKeep, readers: list[Sides]) -> Iterator[ElementFin
 
 def _sides(cascade: Cascade, tree: ResolvedTree, keep: PlacedKeep, leaf: PlacedLeaf) -> Sides:
     tiles = tree.tiles_by_variable(leaf.loops[len(keep.loops) :])
-    own = _variables(cascade, keep.tensor)
+    own = tensor_variables(cascade, keep.tensor)
     found = [(loop.side, loop.variable, tuple(tiles.get(loop.variable, ()))) for loop in leaf.spatial]
     of_tensor = frozenset(one for one in found if one[1] in own)
     return Sides(leaf, of_tensor, frozenset(found) - of_tensor)
 
 
-def _variables(cascade: Cascade, tensor: str) -> set[str]:
+def tensor_variables(cascade: Cascade, tensor: str) -> set[str]:
+    """Rank variables that run over a tensor, those of all parts of a partitioned rank."""
     variables: set[str] = set()
     for rank in cascade.ranks_of(tensor):
         partition = cascade.partition_of(rank)

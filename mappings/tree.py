@@ -1,6 +1,7 @@
 """The fusion tree with its choices made: every leaf with the loops and kept tiles above it.
 
-A `Mapping` may leave choices open (parameters, conditions). `resolve_tree` makes them and lays the tree out flat:
+A `Mapping` may leave choices open (parameters, conditions, whether a tile is of one coordinate: loops in steps of 1
+may carry running values and have further parts of a rank inside). `resolve_tree` makes them and lays the tree out flat:
 loops and keeps are numbered once, a leaf refers to the loops it runs in (shared ones first), a keep to the loops
 outside it.
 """
@@ -8,6 +9,7 @@ outside it.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from einsums.types import Cascade
 from mappings.types import (
     Leaf,
     Loop,
@@ -30,7 +32,7 @@ class PlacedLoop:
 
     index: int
     variable: str
-    tile: str
+    tile: str  # "1" for whatever is 1
     path: str
 
 
@@ -128,8 +130,10 @@ class ResolvedTree:
 class _Builder:
     """Collects the flat tables while the tree is walked once."""
 
-    def __init__(self, choice: Callable[[str], str], holds: Callable[[str | None], bool]) -> None:
-        self.choice, self.holds = choice, holds
+    def __init__(
+        self, choice: Callable[[str], str], holds: Callable[[str | None], bool], units: frozenset[str]
+    ) -> None:
+        self.choice, self.holds, self.units = choice, holds, units
         self.loops: list[PlacedLoop] = []
         self.keeps: list[PlacedKeep] = []
         self.leaves: list[PlacedLeaf] = []
@@ -138,7 +142,8 @@ class _Builder:
     def add_loops(self, loops: Loops, path: str) -> tuple[int, ...]:
         first = len(self.loops)
         for place, loop in self.iter_loops(loops, path):
-            self.loops.append(PlacedLoop(len(self.loops), loop.variable, loop.tile, place))
+            tile = "1" if loop.tile in self.units else loop.tile
+            self.loops.append(PlacedLoop(len(self.loops), loop.variable, tile, place))
         return tuple(range(first, len(self.loops)))
 
     def iter_loops(self, loops: Loops, path: str) -> Iterator[tuple[str, Loop]]:
@@ -217,9 +222,37 @@ class _Builder:
         )
 
 
-def resolve_tree(mapping: Mapping, choice: Callable[[str], str], holds: Callable[[str | None], bool]) -> ResolvedTree:
-    """Make the mapping's choices: `choice` gives a parameter's value, `holds` decides a condition (None: always)."""
-    builder = _Builder(choice, holds)
+def resolve_tree(
+    mapping: Mapping,
+    choice: Callable[[str], str],
+    holds: Callable[[str | None], bool],
+    units: frozenset[str] = frozenset(),
+) -> ResolvedTree:
+    """Make the mapping's choices: `choice` gives a parameter's value, `holds` decides a condition (None: always).
+
+    `units`: of `undecided_tiles`, those whose value is 1.
+    """
+    builder = _Builder(choice, holds, units)
     builder.add_node(mapping.tree, (), "tree")
     reservations = tuple(r for r in mapping.reserve if holds(r.when))
     return ResolvedTree(tuple(builder.loops), tuple(builder.keeps), tuple(builder.leaves), reservations)
+
+
+def undecided_tiles(mapping: Mapping, cascade: Cascade) -> tuple[str, ...]:
+    """Tiles of which legality asks whether they are 1, and only numbers tell: of loops that step a running value, walk
+    a part of a rank, or stand beside loops over the same variable in steps of 1.
+    """
+    loops = list(iter_loops(mapping.tree))
+    stepping = {rank.lower() for _, rank in cascade.iterative}
+    stepping |= {part.lower() for partition in cascade.partitions for part in partition.parts}
+    stepping |= {loop.variable for loop in loops if loop.tile == "1"}
+    asked = (loop.tile for loop in loops if loop.variable in stepping)
+    return tuple(dict.fromkeys(tile for tile in asked if not tile.isdecimal()))
+
+
+def iter_loops(item: Node | Leaf) -> Iterator[Loop]:
+    """Every loop of a tree, whatever is chosen."""
+    loops = item.loops
+    yield from loops if isinstance(loops, tuple) else (loop for case in loops.cases for loop in case.loops)
+    for inner in item.body if isinstance(item, Node) else ():
+        yield from iter_loops(inner)

@@ -18,6 +18,8 @@ and every operand in an array's registers is a set of such tuples. Words are cou
   the loop over the steps.
 - Of a spilled memory, the part that does not fit is accessed in the next place outward (the parent, if the tensor lives in
   the spilled memory), and is not filled or drained.
+- A tile takes room from its first touch to its last while it is in place; a running value that lives there, from its making
+  to the step that reads it as the old one. Several copies take turns, so that one or another is there all the time.
 
 Counted for each Einsum alone, as Timeloop does (Parashar et al., ISPASS 2019). Reading a value before it is made, or changing
 it after it was read, is an error of the mapping and stops the run.
@@ -26,7 +28,7 @@ it after it was read, is an error of the mapping and stops the run.
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import accumulate, product
 from typing import NamedTuple
 
 from arch.types import Architecture
@@ -89,6 +91,10 @@ class Counts:
     steps: Counter[str] = field(default_factory=Counter)
     points: Counter[str] = field(default_factory=Counter)
     tile_words: dict[int, int] = field(default_factory=dict)  # largest tile of each keep
+    leaves: list[int] = field(default_factory=list)  # which leaf ran, step by step
+    lives: dict[int, list[list[int]]] = field(
+        default_factory=dict
+    )  # of each keep: from which step to which it took room
 
 
 class Known(NamedTuple):
@@ -118,6 +124,7 @@ class Run:
         self.looked_back: set[str] = set()  # running values of which an earlier step was touched after a later one
         self.made_inside = {einsum.name for einsum in case.cascade.einsums}
         self.buffers: dict[int, Buffer] = {}
+        self.made_at: dict[tuple[int, Element], int] = {}  # step in which a tile's element was made
         for keep in case.tree.keeps:
             self.buffers[keep.index] = self.make_buffer(keep)
 
@@ -278,7 +285,20 @@ class Run:
                 buffer.visit += 1
                 largest = self.counts.tile_words.get(buffer.keep.index, 0)
                 self.counts.tile_words[buffer.keep.index] = max(largest, self.held_words(buffer, spans))
+                self.counts.lives.setdefault(buffer.keep.index, []).append([self.now, self.now])
+            self.counts.lives[buffer.keep.index][-1][1] = self.now
         return places[-1] if places else None
+
+    @property
+    def now(self) -> int:
+        return len(self.counts.leaves) - 1
+
+    def look_back(self, tensor: str, leaf: PlacedLeaf, old: Collection[Element]) -> None:
+        """Old values that were made where they are now read have been there all the time."""
+        for buffer in self.places(leaf, tensor):
+            made = [self.made_at[buffer.keep.index, e] for e in old if (buffer.keep.index, e) in self.made_at]
+            if buffer.is_home and made:
+                self.counts.lives[buffer.keep.index].insert(0, [min(made), self.now])
 
     def held_words(self, buffer: Buffer, spans: frozenset[Element]) -> int:
         """Words of a tile, or of the element with the most of them; of a running value that nobody looks back on (as a
@@ -330,6 +350,7 @@ class Run:
         own = tuple(cascade.rank_of_variable(v) for v in cascade.variables_of(leaf.einsum))
         points = self.space.count(own, stack[-1])
         self.counts.steps[leaf.einsum] += 1
+        self.counts.leaves.append(leaf.index)
         self.counts.points[leaf.einsum] += points
         registers = self.case.architecture.array(leaf.array).registers
         for load in einsum.loads:
@@ -381,6 +402,8 @@ class Run:
         if load.tensor in leaf.forwarded:
             return
         place = self.enter(leaf, load, stack)
+        if view.version == "old":
+            self.look_back(load.tensor, leaf, wanted)
         self.note(leaf, load, stack[-1], wanted)
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
@@ -440,6 +463,7 @@ class Run:
         self.written[tensor] |= needed
         for buffer in self.places(leaf, tensor):
             local = buffer.beside == leaf.array
+            self.made_at.update(((buffer.keep.index, element), self.now) for element in wanted)
             buffer.made |= {(pe if local else ANY, e) for e, pes in wanted.items() for pe in pes}
 
     def add_up(self, leaf: PlacedLeaf, tensor: str, wanted: Wanted, held: Collection[Pair]) -> None:
@@ -497,13 +521,14 @@ def footprint_words(case: Case, counts: Counts) -> dict[str, float]:
     """The largest sum of tiles over the moments of the schedule."""
     phases = phase_of_leaf(case)
     schedule = case.mapping.schedule
-    apart = schedule.transfers == "per-phase" or schedule.kind == "sequential"
+    alive = {keep.index: leaves_alive(counts, keep) for keep in case.tree.keeps}
     held: dict[str, list[float]] = {}
     for moment in sorted(set(phases)):
         groups: dict[tuple[str, int], float] = {}
         for keep in case.tree.keeps:
             inside = [phases[leaf.index] for leaf in case.tree.leaves if keep.covers(leaf.index)]
-            if apart and not min(inside) <= moment <= max(inside):
+            there = alive[keep.index] if schedule.kind == "sequential" else range(min(inside), max(inside) + 1)
+            if moment not in there and (schedule.kind == "sequential" or schedule.transfers == "per-phase"):
                 continue
             words = counts.tile_words.get(keep.index, 0) * keep.copies
             group = keep.share_group if keep.share_group >= 0 else -1 - keep.index
@@ -512,6 +537,18 @@ def footprint_words(case: Case, counts: Counts) -> dict[str, float]:
             sizes = [size for (name, _), size in groups.items() if name == memory.name]
             held.setdefault(memory.name, []).append(sum(sizes))
     return {name: max(moments) + case.reserved_words.get(name, 0.0) for name, moments in held.items()}
+
+
+def leaves_alive(counts: Counts, keep: PlacedKeep) -> set[int]:
+    """The leaves that ran while a tile took room; of one with several copies all that it is kept for."""
+    lives = counts.lives.get(keep.index, [])
+    if lives and keep.copies > 1:
+        return set(range(keep.first_leaf, keep.last_leaf + 1))
+    changes = [0] * (len(counts.leaves) + 1)
+    for first, last in lives:
+        changes[first] += 1
+        changes[last + 1] -= 1
+    return {leaf for leaf, depth in zip(counts.leaves, accumulate(changes), strict=False) if depth}
 
 
 def phase_of_leaf(case: Case) -> list[int]:

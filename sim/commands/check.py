@@ -15,12 +15,12 @@ from arch.numbers import numbers_of
 from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
-from mappings.tree import resolve_tree
+from mappings.tree import resolve_tree, undecided_tiles
 from mappings.types import Mapping
 from sim.commands.answering import BAD_INPUT, DONE, NO, answers
 from sim.commands.kinds import COMMON, NOUNS, kind_of
 from sim.design.assemble import assemble, lay_out
-from sim.design.diagnosis import Origin, expression_problems, placed
+from sim.design.diagnosis import Origin, expression_problems, placed, rules_of, solve, units_among
 from sim.design.experiment import Experiment
 from sim.explore.load_sweep import make_plan
 from sim.explore.sweep import Sweep
@@ -149,7 +149,10 @@ def problems_on(mapping: Mapping, cascade: Cascade, machine: Architecture) -> tu
 def problems_alone(mapping: Mapping, cascade: Cascade) -> tuple[Problem, ...]:
     """Problems that show without a machine, with the default choices and every condition met."""
     defaults = {parameter.name: parameter.default for parameter in mapping.parameters}
-    tree = resolve_tree(mapping, lambda name: defaults.get(name, ""), lambda condition: True)
+    # Without sizes and a machine some tiles have a value all the same.
+    known, _ = solve(rules_of(mapping, [(p.name, p.default) for p in mapping.parameters if not p.values]), {})
+    units = units_among(undecided_tiles(mapping, cascade), known)
+    tree = resolve_tree(mapping, lambda name: defaults.get(name, ""), lambda condition: True, units)
     texts = [loop.tile for loop in tree.loops] + [rule.expression for rule in mapping.tiles]
     of_machine = {name for text in texts for name in parsed(text).names if "." in name} | set(MACHINE_WORDS)
     return check_mapping(mapping, tree, cascade, None) + expression_problems(mapping, tree, cascade, of_machine)

@@ -100,11 +100,13 @@ class MachineRates:
         return ceil(time_s * Fraction(self.clock_hz))
 
     def row_bytes(self, memory: str) -> float:
+        """Bytes of words that one row access moves."""
         return self._of(memory, self.columns.row_bytes)
 
-    def row_words(self, memory: str) -> int:
-        """Whole words of one row access."""
-        return int(self._of(memory, self.columns.row_words))
+    def row_words(self, memory: str) -> Fraction:
+        """Words of one row access: whole ones, or the part of a word that takes several rows."""
+        words, rows = (self._of(memory, column) for column in (self.columns.row_words, self.columns.word_rows))
+        return Fraction(words) / Fraction(rows)
 
     def ports(self, memory: str) -> int:
         """Row accesses at once."""

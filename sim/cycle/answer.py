@@ -16,6 +16,7 @@ from sim.cycle.state import NestTiming, run
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
+from sim.engine.room import room_of, tiles_in_flight
 from sim.engine.tables import Tables
 from sim.lower.walk import Extents, Walk
 
@@ -57,10 +58,19 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         spilled,
         {leaf.einsum: _whole(tables, leaf.index) for leaf in structure.tree.leaves},
     )
-    room = np.maximum(tables.machine.capacity_bytes[0] - evaluation.footprint_bytes[0], 0.0)
-    room_bytes = dict(zip(structure.machine.memories, room.tolist(), strict=True))
-    lowered = structure.lowered
-    return CycleDesign(experiment, lowered.chains, Walk.of(lowered, tables), machine, room_bytes)
+    memories, lowered = structure.machine.memories, structure.lowered
+    capacity = tables.machine.capacity_bytes[0]
+    free = np.maximum(capacity - evaluation.footprint_bytes[0], 0.0)
+    return CycleDesign(
+        experiment,
+        lowered.chains,
+        Walk.of(lowered, tables),
+        machine,
+        room_bytes=dict(zip(memories, free.tolist(), strict=True)),
+        own_bytes=dict(zip(memories, (capacity - tables.reserved_bytes[0]).tolist(), strict=True)),
+        kept_bytes=tuple(room_of(tables).kept_bytes[0].tolist()),
+        in_flight=tuple(tiles_in_flight(tables)[0].tolist()),
+    )
 
 
 def _whole(tables: Tables, leaf: int) -> int:

@@ -24,13 +24,20 @@ from sim.lower.walk import Extents, Walk
 
 @dataclass(frozen=True)
 class CycleDesign:
-    """One design as the cycle engine needs it; room_bytes: what every memory's own tiles leave free."""
+    """One design as the cycle engine needs it.
+
+    room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
+    kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once.
+    """
 
     experiment: Experiment
     chains: Chains
     walk: Walk
     machine: MachineRates
     room_bytes: dict[str, float]
+    own_bytes: dict[str, float]
+    kept_bytes: tuple[float, ...]
+    in_flight: tuple[int, ...]
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:
@@ -78,12 +85,19 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
     tile_bytes = [held_words(design, k.keep, chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
     records = [records_of_tile(design, nest, k, least) for k in keeps]
-    warnings: list[str] = []
+    if nest.stages:
+        # The footprint has them: room is asked for tiles that are filled ahead alone.
+        in_flight = [design.in_flight[k.keep.index] for k in keeps]
+        keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, in_flight, strict=True)]
+        order = plan.order(True, True)
+        granted, _ = with_copies(keeps, in_flight, design.room_bytes, tile_bytes)
+        return Chosen(order, granted, tuple(inner_room(design, nest, order, chain[-1])))
+    room_bytes, warnings = nest_room(design, nest)
     found: Chosen | None = None
     for hides, concurrent in ((True, True), (False, True), (False, False)):
         order = plan.order(hides, concurrent)
         needed = [copies_needed(keeps, k, order, n) for k, n in zip(keeps, records, strict=True)]
-        granted, lacking = with_copies(keeps, needed, design.room_bytes, tile_bytes)
+        granted, lacking = with_copies(keeps, needed, room_bytes, tile_bytes)
         found = Chosen(order, granted, (*warnings, *inner_room(design, nest, order, chain[-1])))
         if not any(lacking):
             return found
@@ -104,6 +118,30 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     needed = [copies_needed(keeps, k, found.order, n) for k, n in zip(keeps, records, strict=True)]
     keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, needed, strict=True)]
     return Chosen(found.order, keeps, (*found.warnings, warnings[-1]))
+
+
+def nest_room(design: CycleDesign, nest: Nest) -> tuple[dict[str, float], list[str]]:
+    """Bytes that a nest's tiles leave free in every memory. Here each has its place for the whole nest and is filled
+    ahead, also where a sequential schedule needs it for a part of the time only: what then does not fit is a warning.
+    """
+    room, warnings = dict(design.room_bytes), list[str]()
+    if design.experiment.mapping.schedule.kind != "sequential":
+        return room, warnings
+    leaves = [slot.leaf.index for slot in nest.slots]
+    for memory, own in design.own_bytes.items():
+        places: dict[tuple[int, int], float] = {}
+        for keep in design.chains.tree.keeps:
+            if keep.memory == memory and any(keep.covers(leaf) for leaf in leaves):
+                place = (keep.index if keep.share_group < 0 else -1, keep.share_group)
+                places[place] = max(places.get(place, 0.0), design.kept_bytes[keep.index])
+        needed = sum(places.values())
+        if needed > own and design.machine.spilled.get(memory, 0) == 0:
+            warnings.append(
+                f"'{memory}' has {own:g} B for tiles that are there one after the other; the cycle engine fills them "
+                f"ahead, as if each had a place of its own: {needed:g} B"
+            )
+        room[memory] = min(room[memory], max(0.0, own - needed))
+    return room, warnings
 
 
 def shareable(nest: Nest, sizers: list[Sizer], variants: Variants, keeps: list[NestKeep]) -> frozenset[int]:
@@ -136,9 +174,11 @@ def inner_room(design: CycleDesign, nest: Nest, order: Order, extents: Extents) 
             continue
         whole = held_words(design, keep, extents, chains.space.parts_of_tensor(keep.tensor))
         lags = [order.lags[n] for n in users]
-        needed = whole * (max(lags) - min(lags) + 1) * word_bytes
+        apart = max(lags) - min(lags)
+        needed = whole * (apart + 1) * word_bytes
+        counted = whole * apart * word_bytes if nest.stages else 0.0  # the footprint of a pipeline has it
         free = design.room_bytes[keep.memory]
-        if needed > free:
+        if needed - counted > free:
             found.append(
                 f"'{keep.memory}' has room for {free:g} B more, but the schedule keeps {needed:g} B of "
                 f"'{keep.tensor}' there: the Einsums that make and read it do not take turns"

@@ -98,6 +98,21 @@ def solve(rules: Iterable[Rule], known: MappingOf[str, Any]) -> tuple[dict[str, 
     return symbols, (*problems, *_iter_stuck(pending, symbols.keys() | failed))
 
 
+def units_among(tiles: Iterable[str], known: MappingOf[str, Any]) -> frozenset[str]:
+    """Tiles that are 1, as far as what is known gives them a value."""
+    return frozenset(tile for tile in tiles if _is_one(tile, known))
+
+
+def _is_one(tile: str, known: MappingOf[str, Any]) -> bool:
+    expression = parsed(tile)
+    if not set(expression.names) <= known.keys():
+        return False
+    try:
+        return bool(evaluate(expression, known.__getitem__, SCALAR_FUNCTIONS) == 1)
+    except ValueError:
+        return False
+
+
 def _iter_stuck(pending: list[Rule], known: set[str]) -> Iterator[Problem]:
     """What keeps the remaining rules waiting: unknown names, or else each other."""
     names = {*known, *(rule.symbol for rule in pending)}

@@ -14,7 +14,7 @@ from arch.types import Architecture
 from einsums.names import near_or_all
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
-from mappings.tree import ResolvedTree, resolve_tree
+from mappings.tree import ResolvedTree, resolve_tree, undecided_tiles
 from mappings.types import Mapping
 from sim.design.diagnosis import (
     Origin,
@@ -23,6 +23,7 @@ from sim.design.diagnosis import (
     number_problems,
     rules_of,
     solve,
+    units_among,
 )
 from sim.lower.lowering import Columns, Structure, parsed
 from sim.lower.machine import Machines, MachineShape, leaves_of, machine_symbols
@@ -96,7 +97,17 @@ class Experiment:
     def tree(self) -> ResolvedTree:
         """The fusion tree with its choices made; ValueError for a choice that leads nowhere."""
         conditions = tuple((text, self.holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
-        return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions)
+        return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions, self._units)
+
+    @property
+    def _units(self) -> frozenset[str]:
+        """Tiles that are 1, of those of which legality asks. What has no value is refused for that."""
+        texts = undecided_of(Same(self.mapping), Same(self.cascade))
+        read = {name for text in texts for name in parsed(text).names}
+        known = self._known | {name: int(text) for name, text in self._numeric if _is_number(text)} if texts else {}
+        if not read <= known.keys():
+            known = solve(rules_of(self.mapping, self._numeric), self._known)[0]
+        return units_among(texts, known)
 
     def holds(self, path: str, condition: str) -> bool:
         expression = parsed(condition)
@@ -164,11 +175,19 @@ def conditions_of(mapping: Same[Mapping]) -> tuple[tuple[str, str], ...]:
     return tuple((path, text) for text, path in paths.items())
 
 
+@lru_cache(maxsize=1024)
+def undecided_of(mapping: Same[Mapping], cascade: Same[Cascade]) -> tuple[str, ...]:
+    return undecided_tiles(mapping.noun, cascade.noun)
+
+
 @lru_cache(maxsize=4096)
 def tree_of(
-    mapping: Same[Mapping], choices: tuple[tuple[str, str], ...], conditions: tuple[tuple[str, bool], ...]
+    mapping: Same[Mapping],
+    choices: tuple[tuple[str, str], ...],
+    conditions: tuple[tuple[str, bool], ...],
+    units: frozenset[str],
 ) -> ResolvedTree:
-    """The mapping's tree under these choices; the same object for the same choices."""
+    """The mapping's tree under these choices, with these tiles 1; the same object for the same choices."""
     values, holds = dict(choices), dict(conditions)
 
     def choice(parameter: str) -> str:
@@ -176,7 +195,7 @@ def tree_of(
             raise ValueError(f"no parameter with values is called '{parameter}'{near_or_all(parameter, values)}")
         return values[parameter]
 
-    return resolve_tree(mapping.noun, choice, lambda condition: condition is None or holds[condition])
+    return resolve_tree(mapping.noun, choice, lambda condition: condition is None or holds[condition], units)
 
 
 @lru_cache(maxsize=4096)

@@ -16,8 +16,9 @@ class MachineColumns(NamedTuple):
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray
     drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
-    row_bytes: np.ndarray  # of one access
+    row_bytes: np.ndarray  # of words, moved by one access
     row_words: np.ndarray  # whole words of one access, at least 1
+    word_rows: np.ndarray  # accesses for one word, at least 1
     row_accesses: np.ndarray  # at once
     rows: np.ndarray
     columns: np.ndarray
@@ -48,10 +49,12 @@ class Shape(NamedTuple):
     """What all designs of a batch share."""
 
     rows: RowTables  # questions about words fetched, steps and points
-    tiles: RowTables  # questions about the first tile of a kept tensor
+    tiles: RowTables  # questions about the first tile of a kept tensor, and about how long it stays
     left: RowTables  # questions about what the loops of an Einsum leave of one of its variables
     flows: np.ndarray  # i8[flow, FlowColumn]
     keeps: np.ndarray  # i8[keep, KeepColumn]
+    spans: np.ndarray  # i8[span, SpanColumn]
+    stays: np.ndarray  # i8[keep, position, (loop of a step, whether it brings another tile)]; -1 ends
     leaves: np.ndarray  # i8[leaf, LeafColumn]
     drains: np.ndarray  # i8[phase], leaf whose result drains in this phase; -1: the phase runs Einsums
     parents: np.ndarray  # i8[memory], -1 for the root

@@ -14,7 +14,7 @@ import numpy as np
 from mappings.check import Problem
 from mappings.tree import ResolvedTree
 from sim.design.diagnosis import number_problems
-from sim.design.experiment import conditions_of, problems_of, shape_of, structure_of, tree_of
+from sim.design.experiment import conditions_of, problems_of, shape_of, structure_of, tree_of, undecided_of
 from sim.engine.analytical import evaluate
 from sim.engine.tables import Tables
 from sim.explore.designs import Designs, RefusedPoints
@@ -145,19 +145,22 @@ class _Evaluation:
         experiment = group.experiment
         conditions = conditions_of(Same(experiment.mapping))
         numeric = [text for _, text in conditions if not set(parsed(text).names) <= experiment.choices.keys()]
-        if not numeric or not members.size:
+        tiles = undecided_of(Same(experiment.mapping), Same(experiment.cascade))
+        if not (numeric or tiles) or not members.size:
             return [(experiment.tree, members)] if members.size else []
         with Designs(self.plan, group, self.points[members], absorbed) as designs:
             names = designs.expression_names()
             decided = [_spread(names.evaluate(parsed(text)), members.size) != 0 for text in numeric]
+            decided += [_is_one(names, text, members.size) for text in tiles]
             names.clear()
         rows, which = np.unique(np.stack(decided, axis=1), axis=0, return_inverse=True)
         which = which.reshape(-1)
         found: list[tuple[ResolvedTree, np.ndarray]] = []
-        for i, row in enumerate(rows):
-            holds = dict(zip(numeric, row.tolist(), strict=True))
+        for i, row in enumerate(rows.tolist()):
+            holds = dict(zip(numeric, row, strict=False))
             told = tuple((t, holds[t] if t in holds else experiment.holds(path, t)) for path, t in conditions)
-            tree = tree_of(Same(experiment.mapping), tuple(experiment.choices.items()), told)
+            units = frozenset(text for text, is_one in zip(tiles, row[len(numeric) :], strict=True) if is_one)
+            tree = tree_of(Same(experiment.mapping), tuple(experiment.choices.items()), told, units)
             found.append((tree, members[which == i]))
         return found
 
@@ -237,6 +240,14 @@ class _Evaluation:
 def _spread(values: Any, size: int) -> np.ndarray:
     """f8[design], also from one value for all."""
     return np.broadcast_to(np.asarray(values, float), (size,))
+
+
+def _is_one(names: Names, text: str, size: int) -> np.ndarray:
+    """bool[design]: whether a tile is 1; what has no value is refused for that later."""
+    try:
+        return _spread(names.evaluate(parsed(text)), size) == 1
+    except ValueError:
+        return np.zeros(size, bool)
 
 
 def _sentence(problems: Iterable[Problem]) -> str:

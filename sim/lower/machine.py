@@ -5,7 +5,7 @@ becomes for the whole machine (one, all of them, those whose energy is charged) 
 `arch.numbers`:
 
     capacity = bytes of one instance                     area    = instances x cores x area of one
-    pJ/byte  = charged share x pJ of a row / its bytes   leakage = instances x cores x power of one
+    pJ/byte  = charged share x pJ of a row / its words   leakage = instances x cores x power of one
 """
 
 from collections.abc import Callable, Sequence
@@ -182,7 +182,9 @@ class Machines:
     # --- all that engines read --------------------------------------------------------------------------------
     def columns(self, leaves: Leaves) -> MachineColumns:
         """The machines as tables have them, with what a point of each leaf takes."""
-        row_bytes, word_bytes = self._of_memories("row") / 8, self.symbol("word_bytes")
+        word_bytes = self.symbol("word_bytes")
+        row_words, word_rows = rows_and_words(self._of_memories("row") / 8, word_bytes[:, None])
+        row_bytes = row_words * word_bytes[:, None] / word_rows
         read_pj_per_byte = self._of_memories("read_energy") / row_bytes
         costs = [self.parts(array).gather(partial(ComponentPart.cost_of, operators=names)) for array, names in leaves]
         parts = (*self.shape.memories, *self.shape.arrays)
@@ -194,7 +196,8 @@ class Machines:
             write_pj_per_byte=self._of_memories("write_energy") / row_bytes,
             drain_pj_per_byte=read_pj_per_byte * self._of_memories("drains_charged"),
             row_bytes=row_bytes,
-            row_words=np.maximum(1.0, np.floor_divide(row_bytes, word_bytes[:, None])),
+            row_words=row_words,
+            word_rows=word_rows,
             row_accesses=np.minimum(self._of_memories("ports"), self._of_memories("banks")),
             rows=self._of_arrays("rows"),
             columns=self._of_arrays("columns"),
@@ -221,6 +224,11 @@ class _Numbers(NamedTuple):
 
     parts: dict[str, ComponentPart]
     own: dict[str, float]
+
+
+def rows_and_words(row_bytes: np.ndarray, word_bytes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(whole words in a row, at least 1; rows that a word takes, at least 1): a row of 64 bit holds two words of 24."""
+    return np.maximum(1.0, row_bytes // word_bytes), np.maximum(1.0, -(-word_bytes // row_bytes))
 
 
 @lru_cache(maxsize=4096)

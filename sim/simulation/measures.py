@@ -48,20 +48,27 @@ class Labels(NamedTuple):
     einsums: tuple[str, ...]  # by leaf
     array_of_leaf: tuple[str, ...]
     moved: tuple[tuple[str, str, str], ...]  # tensor, memory, direction, by first flow
+    einsum_moved: tuple[tuple[str, str, str], ...]  # Einsum, memory, direction, by first flow
 
     @classmethod
     def of(cls, machine: MachineShape, cascade: Cascade, tree: ResolvedTree, flows: np.ndarray) -> Self:
+        tensors, einsums = [t.name for t in cascade.tensors], tuple(leaf.einsum for leaf in tree.leaves)
+        moved, einsum_moved = (
+            tuple(
+                (names[owner], machine.memories[memory], "write" if writes else "read")
+                for owner, memory, writes in dict.fromkeys(_moves(flows, column))
+            )
+            for names, column in ((tensors, FlowColumn.TENSOR), (einsums, FlowColumn.EINSUM))
+        )
         return cls(
             machine.memories,
             machine.arrays,
             machine.components,
             charged_names(machine),
-            tuple(leaf.einsum for leaf in tree.leaves),
+            einsums,
             tuple(leaf.array for leaf in tree.leaves),
-            tuple(
-                (cascade.tensors[tensor].name, machine.memories[memory], "write" if writes else "read")
-                for tensor, memory, writes in dict.fromkeys(map(_moves, flows))
-            ),
+            moved,
+            einsum_moved,
         )
 
     @property
@@ -75,8 +82,9 @@ def charged_names(machine: MachineShape) -> tuple[str, ...]:
     return (*machine.memories, *machine.arrays, *([CHIP] if machine.leaks else []))
 
 
-def _moves(flow: np.ndarray) -> tuple[int, int, int]:
-    return int(flow[FlowColumn.TENSOR]), int(flow[FlowColumn.MEMORY]), int(flow[FlowColumn.WRITE])
+def _moves(flows: np.ndarray, column: FlowColumn) -> list[tuple[int, int, int]]:
+    """Of each flow whose it is (the tensor or the Einsum), the memory, and whether it writes."""
+    return [(flow[0], flow[1], flow[2]) for flow in flows[:, [column, FlowColumn.MEMORY, FlowColumn.WRITE]].tolist()]
 
 
 def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
@@ -105,9 +113,22 @@ def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
     )
 
 
-def moved_bytes(tables: Tables, found: Evaluation) -> np.ndarray:
-    """f8[design, moved], as `Labels.moved`: what sweeps do not ask for."""
-    kinds = list(map(_moves, tables.shape.flows))
+class MovedParts(NamedTuple, Generic[Column]):
+    """Traffic and its time taken apart: what sweeps do not ask for."""
+
+    tensor_bytes: Column  # [design, moved], as `Labels.moved`
+    einsum_bytes: Column  # [design, moved], as `Labels.einsum_moved`
+    memory_cycles: Column  # [design, leaf, memory]
+
+
+def moved_parts(tables: Tables, found: Evaluation) -> MovedParts[np.ndarray]:
+    """All columns of a batch."""
+    by_tensor, by_einsum = (_moved_bytes(tables, found, c) for c in (FlowColumn.TENSOR, FlowColumn.EINSUM))
+    return MovedParts(by_tensor, by_einsum, found.leaf_memory_cycles)
+
+
+def _moved_bytes(tables: Tables, found: Evaluation, column: FlowColumn) -> np.ndarray:
+    kinds = _moves(tables.shape.flows, column)
     place = {kind: n for n, kind in enumerate(dict.fromkeys(kinds))}
     return sum_by(found.flow_bytes, np.array([place[kind] for kind in kinds]), len(place))
 

@@ -23,7 +23,7 @@ def simulation_tables(result: SimulationResult) -> tuple[TextTable, ...]:
     tables = [summary_table(result), array_table(result), memory_table(result)]
     if result.leakage_by_component_pj:
         tables.append(leakage_table(result))
-    tables.append(einsum_table(result))
+    tables += [einsum_table(result), traffic_table(result)]
     return (*tables, stall_table(result)) if result.stall_cycles else tuple(tables)
 
 
@@ -112,6 +112,25 @@ def einsum_table(result: SimulationResult) -> TextTable:
     if LEAKAGE in result.energy_by_einsum_pj:
         rows += ((LEAKAGE, "", "", "", format_quantity(result.energy_by_einsum_pj[LEAKAGE], "energy")),)
     return TextTable("Einsums", ("Einsum", "array", "busy cycles", "utilization", "energy"), rows)
+
+
+def traffic_table(result: SimulationResult) -> TextTable:
+    """What each Einsum moves in every memory, and how long the memory takes for it at its bandwidth; "-" where nothing
+    limits it.
+    """
+    rows = tuple(
+        (
+            memory.name,
+            einsum,
+            _bytes(moved["read"]),
+            _bytes(moved["write"]),
+            f"{cycles:,.0f}" if memory.bandwidth_bits_per_s is not None else "-",
+        )
+        for memory in result.experiment.architecture.memories
+        for einsum, cycles in result.memory_cycles_by_einsum[memory.name].items()
+        if any((moved := result.traffic_by_einsum_bytes[einsum][memory.name]).values())
+    )
+    return TextTable("Traffic by Einsum", ("memory", "Einsum", "read", "written", "cycles"), rows)
 
 
 def stall_table(result: SimulationResult) -> TextTable:
