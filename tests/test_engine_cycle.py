@@ -230,7 +230,7 @@ def test_published_phases_need_registers_that_one_phase_does_not() -> None:
     phases = simulate(load_experiment("fusemax-binding", base), "cycle")
     together = simulate(load_experiment("fusemax-binding", base | {"mapping.schedule.phases": ONE_PHASE}), "cycle")
     assert phases.warnings == (
-        "'RF1D' has room for 13824 B more, but the schedule keeps 131072 B of 'SPNV' there: the Einsums that make and "
+        "'RF1D' has room for 54 B more, but the schedule keeps 512 B of 'SPNV' there: the Einsums that make and "
         "read it do not take turns",
     )
     assert together.warnings == ()

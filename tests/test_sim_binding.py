@@ -332,7 +332,7 @@ def test_chart_shows_every_cycle():
         (
             ("fusemax-binding", "--interleave", 1),
             1,
-            "fusemax-binding: no schedule found at any interval from 138 to 1811 cycles: 'RF1D' has room for 7,936 words of tiles in flight, which need at least 17,408\n",
+            "fusemax-binding: no schedule found at any interval from 138 to 1811 cycles: 'RF1D' has room for 31 words of tiles in flight, which need at least 68\n",
         ),
     ],
 )
