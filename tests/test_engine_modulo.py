@@ -209,9 +209,9 @@ def test_pieces_in_flight_by_counting():
         graph = graph_of(tasks, [], [value])
         strides = [t.cycles * rng.choice((1, 2)) for t in tasks]
         apart = slots * strides[0] + 5 + rng.randrange(40)
-        reading = rec.ReadingRow(0, 0, 1, 0, pieces, int(value.from_start), value.latency, 1, 0)
-        readings = table(rec.ReadingRow, [reading])
-        rows = table(rec.TaskRow, (rec.TaskRow(t.slots, t.cycles, 1, 2) for t in tasks))
+        reading = rec.ReadingRecord(0, 0, 1, 0, pieces, int(value.from_start), value.latency, 1, 0)
+        readings = table(rec.ReadingRecord, [reading])
+        rows = table(rec.TaskRecord, (rec.TaskRecord(t.slots, t.cycles, 1, 2) for t in tasks))
         freed = apart + (slots // pieces - 1) * strides[1] + 1
         found = in_flight(readings[0], rows, strides[0], freed, slots // pieces * strides[1], interval)
         assert [found] == held(graph, interval, (Placement(0, strides[0]), Placement(apart, strides[1])))

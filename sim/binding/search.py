@@ -119,36 +119,36 @@ def tables_of(graph: TaskGraph, options: SearchOptions) -> _Tables:
     memories = tuple(dict.fromkeys(value.memory for value in graph.values))
     rows = rec.Graph(
         tasks=table(
-            rec.TaskRow,
-            (rec.TaskRow(t.slots, t.cycles, 1, options.interleave if t.slots > 1 else 1) for t in graph.tasks),
+            rec.TaskRecord,
+            (rec.TaskRecord(t.slots, t.cycles, 1, options.interleave if t.slots > 1 else 1) for t in graph.tasks),
         ),
         uses=table(
-            rec.UseRow,
+            rec.UseRecord,
             (
-                rec.UseRow(i, placed.index(use.resource), use.amount, use.cycles)
+                rec.UseRecord(i, placed.index(use.resource), use.amount, use.cycles)
                 for i, task in enumerate(graph.tasks)
                 for use in task.uses
             ),
         ),
         edges=table(
-            rec.EdgeRow,
+            rec.EdgeRecord,
             (
-                rec.EdgeRow(d.producer, d.consumer, d.distance, d.latency, d.elements, d.shift)
+                rec.EdgeRecord(d.producer, d.consumer, d.distance, d.latency, d.elements, d.shift)
                 for d in graph.dependencies
             ),
         ),
-        readings=table(rec.ReadingRow, readings_of(graph, memories, unit)),
+        readings=table(rec.ReadingRecord, readings_of(graph, memories, unit)),
         capacity=np.array([graph.resources[i].capacity for i in placed], np.int64),
         room=np.array([room.get(memory, rec.UNLIMITED) // unit for memory in memories], np.int64),
     )
     return _Tables(rows, unit, memories)
 
 
-def readings_of(graph: TaskGraph, memories: tuple[str, ...], unit: int) -> Iterator[rec.ReadingRow]:
+def readings_of(graph: TaskGraph, memories: tuple[str, ...], unit: int) -> Iterator[rec.ReadingRecord]:
     """Every value with each of its readers, words in units of `unit`."""
     for number, value in enumerate(graph.values):
         for reader in value.readers:
-            yield rec.ReadingRow(
+            yield rec.ReadingRecord(
                 value=number,
                 maker=value.producer,
                 reader=reader.task,
@@ -329,7 +329,7 @@ def proof_of(interval: int, bound: Bound, undecided: list[int]) -> str:
 
 
 def pieces_in_flight(tables: _Tables, interval: int, places: np.ndarray) -> np.ndarray:
-    """i8[reading], pieces of every value that a schedule, PlaceRow[task], holds at once."""
+    """i8[reading], pieces of every value that a schedule, Place[task], holds at once."""
     pieces = np.zeros(len(tables.graph.readings), np.int64)
     count_pieces(tables.graph.tasks, tables.graph.readings, places, interval, pieces)
     return pieces

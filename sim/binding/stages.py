@@ -42,7 +42,7 @@ def stages_in_order(schedule: ModuloSchedule, tree: ResolvedTree) -> dict[str, i
 
 
 def in_order(graph: TaskGraph, tree: ResolvedTree) -> np.ndarray:
-    """PlaceRow[task], offsets from the beginning of the array's step."""
+    """Place[task], offsets from the beginning of the array's step."""
     places = np.zeros(len(graph.tasks), PLACE)
     free: dict[str, int] = {}
     for members in _turns(graph, tree):

@@ -167,14 +167,14 @@ def needs_of(task: ArrayTask) -> int:
 
 
 def task_table(tasks: Sequence[ArrayTask], array: SystolicArray, index: dict[str, int]) -> np.ndarray:
-    """ArrayTaskRow[task] of the engine."""
-    return table(rec.ArrayTaskRow, (task_row(task, array, index) for task in tasks))
+    """Task[task] of the engine."""
+    return table(rec.ElementTask, (task_row(task, array, index) for task in tasks))
 
 
-def task_row(task: ArrayTask, array: SystolicArray, index: dict[str, int]) -> rec.ArrayTaskRow:
+def task_row(task: ArrayTask, array: SystolicArray, index: dict[str, int]) -> rec.ElementTask:
     """One task in numbers; index: the number of a task by its name."""
     out = task.out or WordPlace(-1, 0, 0)
-    return rec.ArrayTaskRow(
+    return rec.ElementTask(
         operator=OPERATORS.index(task.operator),
         a=task.a,
         b=task.b,
@@ -205,11 +205,11 @@ def bits(operands: str) -> int:
 
 
 def stream_table(tasks: Sequence[ArrayTask]) -> np.ndarray:
-    """StreamRow[stream] of the engine, by start."""
+    """Stream[stream] of the engine, by start."""
     rows = table(
-        rec.StreamRow,
+        rec.StreamRecord,
         (
-            rec.StreamRow(
+            rec.StreamRecord(
                 task=number,
                 side=SIDES.index(stream.side),
                 link=task.issue.link,

@@ -9,7 +9,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def ends_value(readings, v):
-    """Whether row `v` of `readings: ReadingRow[reading]` is the last one of its value."""
+    """Whether row `v` of `readings: Reading[reading]` is the last one of its value."""
     return v == readings.shape[0] - 1 or readings[v + 1].value != readings[v].value
 
 
@@ -45,7 +45,7 @@ def too_full(readings, room, pieces):
 
 @compiled
 def count_pieces(tasks, readings, places, interval, pieces):
-    """Fill `pieces: i8[reading]` for a whole schedule, `places: PlaceRow[task]`; all rows of a value get what it needs.
+    """Fill `pieces: i8[reading]` for a schedule, `places: PlaceRecord[task]`; all rows of a value get what it needs.
 
     A value with several readers is freed piece by piece by the slowest: the latest first piece, the longest step.
     """
@@ -73,7 +73,7 @@ def settle(graph, board, answer, best):
 
     Returns the words that it holds, UNLIMITED where it does not fit; 0 where no stages exist.
 
-    best: PlaceRow[task], of the best schedule, its first stage 0.
+    best: PlaceRecord[task], of the best schedule, its first stage 0.
     """
     tasks, edges, readings, places, interval = graph.tasks, graph.edges, graph.readings, board.places, board.interval
     pieces = np.empty(readings.shape[0], np.int64)
@@ -100,8 +100,9 @@ def settle(graph, board, answer, best):
 def shift_stages(tasks, edges, readings, places, interval, pieces):
     """Move tasks to later stages, without delaying their readers, and back, where fewer words are held.
 
-    Changes the stages of `places: PlaceRow[task]`; pieces: i8[reading], scratch. Later first, also where it costs
-    nothing: a chain of tasks that waits for another chain moves up to it task by task.
+    Changes the stages of `places: PlaceRecord[task]`; pieces: i8[reading], scratch. Later first, also where it costs
+    nothing:
+    a chain of tasks that waits for another chain moves up to it task by task.
     """
     count_pieces(tasks, readings, places, interval, pieces)
     words = sum_words(readings, pieces)

@@ -17,7 +17,7 @@ def empty_board(tasks, resources, interval):
 def hold(tasks, uses, places, taken, task, sign):
     """Add (sign 1) or take away (-1) what a placed task holds in `taken: i8[resource, cycle]`.
 
-    tasks: TaskRow[task]; uses: UseRow[use]; places: PlaceRow[task]; task: number.
+    tasks: TaskRecord[task]; uses: UseRecord[use]; places: PlaceRecord[task]; task: number.
     """
     place, slots, interval = places[task], tasks[task].slots, taken.shape[1]
     for u in range(uses.shape[0]):
@@ -82,7 +82,7 @@ def own_turns(use, slots, stride, interval, when):
 
 @compiled
 def share(uses, one, other):
-    """Whether two tasks hold a resource in common; uses: UseRow[use]."""
+    """Whether two tasks hold a resource in common; uses: UseRecord[use]."""
     for u in range(uses.shape[0]):
         if uses[u].task == one:
             for v in range(uses.shape[0]):

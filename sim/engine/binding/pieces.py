@@ -10,7 +10,7 @@ from sim.engine.jit import compiled
 def pieces_beside(reading, tasks, maker_stride, reader_stride, apart, interval):
     """Pieces in flight of a value whose reader starts `apart` after its maker.
 
-    reading: ReadingRow; tasks: TaskRow[task]; strides, apart and interval in cycles.
+    reading: ReadingRecord; tasks: TaskRecord[task]; strides, apart and interval in cycles.
     """
     step = tasks[reading.reader].slots // reading.pieces * reader_stride
     freed = first_freed(reading, tasks, reader_stride, apart, interval)

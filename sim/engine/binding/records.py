@@ -14,7 +14,7 @@ NO_PATH = -(1 << 40)
 UNLIMITED = 1 << 60
 
 
-class TaskRow(NamedTuple):
+class TaskRecord(NamedTuple):
     """It may issue its slots every `fastest` to `slowest` times `cycles`."""
 
     slots: int  # number
@@ -23,7 +23,7 @@ class TaskRow(NamedTuple):
     slowest: int
 
 
-class UseRow(NamedTuple):
+class UseRecord(NamedTuple):
     """Units of a resource that a task holds in the first `cycles` of each of its slots."""
 
     task: int  # number
@@ -32,7 +32,7 @@ class UseRow(NamedTuple):
     cycles: int
 
 
-class EdgeRow(NamedTuple):
+class EdgeRecord(NamedTuple):
     """A dependency: piece k + shift of the consumer waits for piece k of the producer `distance` iterations before."""
 
     producer: int  # number of a task
@@ -43,7 +43,7 @@ class EdgeRow(NamedTuple):
     shift: int  # pieces
 
 
-class ReadingRow(NamedTuple):
+class ReadingRecord(NamedTuple):
     """A value and one of its readers; the rows of one value are neighbours, and differ in `reader` and `distance`."""
 
     value: int  # number
@@ -57,7 +57,7 @@ class ReadingRow(NamedTuple):
     memory: int  # number
 
 
-class PlaceRow(NamedTuple):
+class PlaceRecord(NamedTuple):
     """Where a task stands: it starts at stage * interval + offset."""
 
     offset: int
@@ -78,16 +78,16 @@ class Answer(NamedTuple):
     open_words: int  # what a choice of offsets might hold whose stages were not proved to be the best
 
 
-PLACE, ANSWER = record(PlaceRow), record(Answer)
+PLACE, ANSWER = record(PlaceRecord), record(Answer)
 
 
 class Graph(NamedTuple):
     """The tasks of one tile and all that ties them."""
 
-    tasks: np.ndarray  # TaskRow[task]
-    uses: np.ndarray  # UseRow[use]
-    edges: np.ndarray  # EdgeRow[edge]
-    readings: np.ndarray  # ReadingRow[reading]
+    tasks: np.ndarray  # TaskRecord[task]
+    uses: np.ndarray  # UseRecord[use]
+    edges: np.ndarray  # EdgeRecord[edge]
+    readings: np.ndarray  # ReadingRecord[reading]
     capacity: np.ndarray  # i8[resource], units
     room: np.ndarray  # i8[memory], words
 
@@ -106,7 +106,7 @@ class Board(NamedTuple):
 
     interval: int  # cycles
     far: np.ndarray  # i8[task, task], least difference of starts, cycles; NO_PATH: nothing binds the pair
-    places: np.ndarray  # PlaceRow[task]
+    places: np.ndarray  # PlaceRecord[task]
     taken: np.ndarray  # i8[resource, cycle], units
 
 

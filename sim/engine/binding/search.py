@@ -25,7 +25,7 @@ NO_CANDIDATE = 1 << 62
 
 @compiled
 def search(graph, order, question, answer, best):
-    """Find a schedule of the interval that the question is about, or the best one; fill `best: PlaceRow[task]`.
+    """Find a schedule of the interval that the question is about, or the best one; fill `best: PlaceRecord[task]`.
 
     graph: Graph; order: i8[level], the tasks as they are placed; question: Question; answer: Answer, updated.
     """
@@ -97,7 +97,7 @@ def first_levels(graph, board, order, answer):
 
 @compiled
 def slowest_stride(tasks):
-    """The largest stride of any of `tasks: TaskRow[task]`, as a multiple of its cycles."""
+    """The largest stride of any of `tasks: TaskRecord[task]`, as a multiple of its cycles."""
     slowest = 1
     for i in range(tasks.shape[0]):
         slowest = max(slowest, tasks[i].slowest)
@@ -184,7 +184,7 @@ def dependencies_alone(tasks, edges, task, stride, interval):
 def least_apart(tasks, edges, far, places, i, j, interval):
     """Least start of task j after task i that their offsets allow, cycles.
 
-    tasks: TaskRow[task]; edges: EdgeRow[edge]; far: i8[task, task], cycles; places: PlaceRow[task].
+    tasks: TaskRecord[task]; edges: EdgeRecord[edge]; far: i8[task, task], cycles; places: PlaceRecord[task].
     """
     first, second = places[i], places[j]
     least = max(far[i, j], closest(tasks, edges, i, j, first.stride, second.stride, interval))

@@ -16,7 +16,7 @@ from sim.engine.jit import compiled
 def edge_weight(edge, tasks, producer_stride, consumer_stride):
     """Least start of the consumer after that of the producer, the distance left out; cycles.
 
-    edge: EdgeRow; tasks: TaskRow[task]; strides in cycles.
+    edge: EdgeRecord; tasks: TaskRecord[task]; strides in cycles.
     """
     producer, consumer = tasks[edge.producer], tasks[edge.consumer]
     mine, yours = producer.slots // edge.pieces, consumer.slots // edge.pieces
@@ -45,7 +45,7 @@ def least_weight(edge, tasks):
 def closest(tasks, edges, i, j, first_stride, second_stride, interval):
     """Least start of task j after task i, in cycles, by the edges between them at these strides; NO_PATH without any.
 
-    tasks: TaskRow[task]; edges: EdgeRow[edge].
+    tasks: TaskRecord[task]; edges: EdgeRecord[edge].
     """
     least = NO_PATH
     for e in range(edges.shape[0]):
@@ -88,7 +88,7 @@ def longest_paths(tasks, edges, interval, far):
 def first_held(reading, tasks, stride):
     """When the first piece of a value begins to be held, after its maker's start; cycles.
 
-    reading: ReadingRow; tasks: TaskRow[task]; stride: the maker's, cycles.
+    reading: ReadingRecord; tasks: TaskRecord[task]; stride: the maker's, cycles.
     """
     if reading.from_start:
         return 0
@@ -134,7 +134,7 @@ def in_flight(reading, tasks, maker_stride, freed, step, interval):
 
 @compiled
 def settle_stages(tasks, edges, places, interval):
-    """Set the stages of `places: PlaceRow[task]` to the least ones for their offsets and strides.
+    """Set the stages of `places: PlaceRecord[task]` to the least ones for their offsets and strides.
 
     Returns False when the dependencies contradict each other.
     """

@@ -62,7 +62,7 @@ def put(values, tags, row, col, link, value, tag):
 def inject(stream, now, tags, values, memory, stamps, log):
     """Let one stream's words of this cycle enter; False once it has ended.
 
-    stream: StreamRow; now: Now; memory: f8[word]; stamps: i8[word], cycle from which a word may enter, NEVER:
+    stream: StreamRecord; now: Now; memory: f8[word]; stamps: i8[word], cycle from which a word may enter, NEVER:
     nothing wrote it.
     """
     since = now.cycle - stream.start
@@ -253,10 +253,11 @@ def collect(tasks, now, tags, values, memory, stamps, log):
 def run_array(links, registers, tasks, streams, memory, stamps, pes, log):
     """Run all streams to the end of the last token.
 
-    links: down a column; registers: of a PE; tasks: ArrayTaskRow[task]; streams: StreamRow[stream], by start;
-    memory: f8[word], read and written; stamps: i8[word + 1], cycle from which a word may enter, its last entry the
-    cycles from a word's leaving to its entering again; pes: i8[column, row, col], filled, the last row is the 1D
-    array; log: i8[hazard + task, 5], filled.
+    links: down a column; registers: of a PE; tasks: ElementTask[task]; streams: StreamRecord[stream], by start;
+    memory: f8[word],
+    read and written; stamps: i8[word + 1], cycle from which a word may enter, its last entry the cycles from a word's
+    leaving to its entering again; pes: i8[column, row, col], filled, the last row is the 1D array; log: i8[hazard +
+    task, 5], filled.
     """
     rows, cols = pes.shape[1] - 1, pes.shape[2]
     tags = np.full((links + 2, rows + 2, cols + 1), EMPTY)

@@ -121,7 +121,7 @@ def keep(tasks, now, result, file, pes, log):
 def fire(tasks, now, link, values, file, pes, log):
     """Run one step of a task in one PE and give its result.
 
-    tasks: ArrayTaskRow[task]; now: Now; pes: i8[column, row, col]; log: i8[row, 5],
+    tasks: ElementTask[task]; now: Now; pes: i8[column, row, col]; log: i8[row, 5],
     hazards, then tasks; values and file as in `operand`.
     """
     token = now.token

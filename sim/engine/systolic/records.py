@@ -5,7 +5,7 @@ from typing import NamedTuple
 from sim.engine.record import record
 
 
-class ArrayTaskRow(NamedTuple):
+class ElementTask(NamedTuple):
     """What a PE does when the operands of one step are there; an operand is a register's number or one of NORTH, WEST,
     NOTHING, ALONG.
     """
@@ -33,7 +33,7 @@ class ArrayTaskRow(NamedTuple):
     passes: int  # what goes on along the 1D array: one of SEND_*
 
 
-class StreamRow(NamedTuple):
+class StreamRecord(NamedTuple):
     """Words that enter at one side, lane after lane and step after step."""
 
     task: int
