@@ -103,8 +103,8 @@ def test_energy_counts_whole_words_of_a_row(row: int, word: int, rows_a_word: fl
 
 @pytest.mark.parametrize(("word", "cycles"), [(16, 5), (24, 10), (40, 20), (72, 40)])
 def test_the_cycle_engine_moves_rows_of_whole_words(word: int, cycles: int) -> None:
-    """A row of 64 bit a cycle through one port: four words of 16, two of 24, one of 40; one of 72 takes two. So many
-    cycles do the 20 words of A take.
+    """A row of 64 bit a cycle: four words of 16, two of 24, one of 40, half of one of 72. That is how many
+    cycles the 20 words of A take.
     """
     experiment = experiment_of(PRODUCT, {"keep": {"GLB": ["A"]}, "body": [LEAF]}, SIZES, machine_of(float(word), 64.0))
     counted = count(experiment)

@@ -7,8 +7,10 @@ import pytest
 from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.types import Mapping
-from sim import Experiment, IllegalMapping, simulate
+from sim import Experiment, IllegalMapping, load_experiment, simulate
+from sim.binding.answer import bind
 from tests.by_hand import experiment_of, small_machine
+from tests.cycle_designs import ONE_PASS_STAGES
 from tests.test_sim_oracle import differences
 
 WORD_BYTES = 2
@@ -276,3 +278,26 @@ def test_all_pieces_of_the_steps_between_are_held() -> None:
     for late, words in ((0, 1), (1, 6 + 1), (2, 12 + 1)):
         experiment = pipelined(text, tree, {"X": 0, "Z": late, "V": 0})
         assert simulate(experiment).footprint_bytes["GLB"] == words * WORD_BYTES
+
+
+def test_tiles_in_flight_of_a_published_design_are_those_that_bind_finds() -> None:
+    """Scores are made two steps before their exponentials: three of them in an element and one exponential, as the binding
+    search has them, of the 12 words that the published element holds.
+    """
+    experiment = load_experiment(
+        "fusemax-binding", {"mapping.schedule": {"kind": "pipelined", "stages": ONE_PASS_STAGES}}
+    )
+    assert simulate(experiment).footprint_bytes["RF2D"] == (3 + 1) * WORD_BYTES
+    in_flight = {(memory, tensor): pieces for memory, tensor, pieces in bind(experiment).main.copies}
+    assert in_flight["RF2D", "QK"] == 3 and in_flight["RF2D", "SLN"] == 1
+
+
+def test_the_cycle_engine_says_where_tiles_fit_one_after_the_other_only() -> None:
+    """Two tiles of 12 B fit; with three places, as the cycle engine fills them ahead, they would not."""
+    tree = {"loops": ["m"], "keep": {"GLB": ["X", "W", "Y"]}, "body": [leaf(name, "p") for name in "XWYZ"]}
+    small, large = (mapped(CHAIN, tree, {"kind": "sequential"}, small_machine(size=size)) for size in ("24 B", "36 B"))
+    assert simulate(large, "cycle").warnings == ()
+    assert simulate(small, "cycle").warnings == (
+        "'GLB' has 24 B for tiles that are there one after the other; the cycle engine fills them ahead, as if each had a "
+        "place of its own: 36 B",
+    )
