@@ -88,7 +88,7 @@ class Trials:
         self.known: dict[tuple[str, tuple[tuple[str, int], ...]], _Expected] = {}
 
     def expected(self, trial: TrialInputs, tile: dict[str, int]) -> _Expected:
-        """Results of the original with its parts at some sizes; the sensitivity is that at the first sizes requested."""
+        """Results of the original with its parts at some sizes; sensitivity is that at the first sizes requested."""
         own = {part: size for part, size in tile.items() if part in _parts(self.original)}
         key = (trial.name, tuple(sorted(own.items())))
         if key not in self.known:

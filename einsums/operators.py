@@ -91,7 +91,7 @@ class Reducer(NamedTuple):
     keyword: str
     identity: float
     fold: np.ufunc  # over 0 and 1 for `or`; a mean is a sum, later divided by the number of points
-    joins: str | None  # the operator that combines the reductions of two parts into that of the whole; None: there is none
+    joins: str | None  # the operator that combines the reductions of two parts; None: there is none
     error: ErrorRule
     torch: str
 

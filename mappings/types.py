@@ -152,7 +152,7 @@ class Share(_Noun):
 
 
 class Leaf(_Noun):
-    """One Einsum on one array. `forwarded` operands arrive with another Einsum's stream, without an access of their own."""
+    """One Einsum on one array. `forwarded` operands arrive with another Einsum's stream, without their own access."""
 
     einsum: str
     array: str

@@ -41,7 +41,7 @@ def plan_gemm(problem: GemmProblem, target: Target, cut: Configuration | None = 
     count = rows * columns * problem.batch
     padded = rows * cut.block_m * columns * cut.block_n
     real = problem.rows * problem.columns
-    # Edge tiles move less: spread evenly, so that the totals are exact to a rounding of one byte per tile.
+    # Edge tiles move less; the difference is spread evenly, so that totals are exact to one byte of rounding per tile.
     a_bytes = columns * problem.rows * problem.depth * item // max(1, rows * columns)
     b_bytes = rows * problem.columns * problem.depth * item // max(1, rows * columns)
     work = Work(
