@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class FlowColumn(IntEnum):
-    """Columns of `flows: i8[flow, column]`; a row is one way words move (see sim/lower/flows.py)."""
+    """Columns of `flows: i8[flow, column]`; a row is one kind of movement of words (see sim/lower/flows.py)."""
 
     ROW = 0
     LESS = 1
@@ -24,7 +24,7 @@ class KeepColumn(IntEnum):
     MEMORY = 1
     COPIES = 2
     GROUP = 3  # tiles of one group take turns in one place; -1: none
-    FIRST_PHASE = 4  # phases in which the tile must be there
+    FIRST_PHASE = 4  # phases in which the tile must be present
     LAST_PHASE = 5
 
 

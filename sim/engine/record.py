@@ -1,4 +1,4 @@
-"""Rows with named fields: what a compiled loop reads as `tasks[i].cycles`, compiled or not."""
+"""Rows with named fields: a loop reads `tasks[i].cycles`, compiled or not."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,8 +7,8 @@ import numpy as np
 
 
 def record(row: type[NamedTuple]) -> np.dtype:
-    """The type of one row of a table, an i8 for every field of `row`."""
-    # An element of an array of this type is an `np.record`, whose fields are attributes also in plain Python.
+    """The type of one row of a table, with an i8 for every field of `row`."""
+    # An element of an array of this type is an `np.record`, whose fields are attributes in plain Python too.
     return np.dtype((np.record, np.dtype([(field, np.int64) for field in row._fields], align=True)))
 
 

@@ -1,6 +1,6 @@
-"""What an engine is given: tables of integers that a batch of designs shares, and columns of numbers that differ.
+"""The input of an engine: tables of integers that a batch of designs shares, and columns of numbers that differ.
 
-Names have become numbers. All arrays are read-only by convention of the engines, which never write to their input.
+Names have become numbers. By convention all arrays are read-only: engines never write to their input.
 """
 
 from typing import NamedTuple
@@ -12,13 +12,13 @@ class MachineColumns(NamedTuple):
     """Numbers of the machines of a batch, f8[design, memory | array | einsum]."""
 
     capacity_bytes: np.ndarray  # of all instances of a core together; inf when unbounded
-    bandwidth_bytes_per_s: np.ndarray  # inf when not a limit
+    bandwidth_bytes_per_s: np.ndarray  # inf if not a limit
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray
     drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
     row_bytes: np.ndarray  # of one access
     row_words: np.ndarray  # whole words of one access, at least 1
-    row_accesses: np.ndarray  # at once
+    row_accesses: np.ndarray  # concurrent
     rows: np.ndarray
     columns: np.ndarray
     elements: np.ndarray  # of an array, in all cores
@@ -45,11 +45,11 @@ class RowTables(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What all designs of a batch share."""
+    """The tables that all designs of a batch share."""
 
-    rows: RowTables  # questions about words fetched, steps and points
-    tiles: RowTables  # questions about the first tile of a kept tensor
-    left: RowTables  # questions about what the loops of an Einsum leave of one of its variables
+    rows: RowTables  # queries for words fetched, steps and points
+    tiles: RowTables  # queries for the first tile of a kept tensor
+    left: RowTables  # queries for the part of a variable that the loops of an Einsum leave
     flows: np.ndarray  # i8[flow, FlowColumn]
     keeps: np.ndarray  # i8[keep, KeepColumn]
     leaves: np.ndarray  # i8[leaf, LeafColumn]
@@ -60,7 +60,7 @@ class Shape(NamedTuple):
     stages: int  # of a pipelined schedule; 0: not pipelined
     trips_row: int  # row that counts the iterations of the pipelined loops
     dealt_row: int  # row that counts the iterations that are dealt to cores
-    in_core: np.ndarray  # bool[memory], whether every core has one of its own
+    in_core: np.ndarray  # bool[memory], whether every core has its own
 
 
 class Tables(NamedTuple):
