@@ -15,7 +15,7 @@ from sim.lower.chains import Chains, Touch
 
 @dataclass(frozen=True, slots=True)
 class TileTraffic:
-    """Words into or out of a kept tile: tensor parts, and whether only a revisit brings them (a returning partial sum)."""
+    """Words into or out of a kept tile: tensor parts, and whether only a revisit brings them (partial sums)."""
 
     touch: Touch
     memory: str  # the other side

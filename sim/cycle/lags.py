@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Op `reader` needs what op `producer` made `distance` records ago; `drained`: its latency is over, or irrelevant."""
+    """Op `reader` needs what op `producer` made `distance` records ago; `drained`: latency does not matter."""
 
     producer: int
     reader: int
@@ -37,7 +37,7 @@ class TimedOp:
 
 @dataclass(frozen=True, slots=True)
 class LagRule:
-    """`interval`: cycles of a step; hides: lags cover latencies; concurrent: ops of one phase work on different tiles."""
+    """interval: cycles of a step; hides: lags cover latencies; concurrent: ops of one phase work on different tiles."""
 
     interval: int
     hides: bool

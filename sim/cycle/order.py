@@ -51,7 +51,7 @@ def needs_of(chains: Chains, nest: Nest) -> list[Need]:
 
 
 def with_equal_repetitions(chains: Chains, nest: Nest, is_even: Callable[[Slot], bool]) -> Nest:
-    """The nest without groups whose repetitions differ in size or that wait for others in the middle of a repetition."""
+    """The nest without groups whose repetitions differ in size or that wait for others within a repetition."""
     loose = {slot.group for slot in nest.slots if slot.group_loops and not is_even(slot)} | _entangled(
         needs_of(chains, nest), nest
     )

@@ -118,7 +118,7 @@ class Experiment:
 
     @cached_property
     def structure(self) -> Structure:
-        """The structure shared with other designs that can be evaluated in one call; the same object for all of them."""
+        """The structure shared with designs that can be evaluated in the same call; one object for all of them."""
         shape = shape_of(Same(self.architecture))
         return structure_of(Same(self.cascade), Same(self.mapping), Same(self.tree), shape)
 

@@ -91,7 +91,7 @@ class DramResult:
 
     @property
     def stalls(self) -> tuple[tuple[str, int], ...]:
-        """Constraints and their cycles over all channels, largest first; with `tail_cycles` they add up to all cycles."""
+        """Constraints and their cycles over all channels, largest first; with `tail_cycles` they make up all cycles."""
         totals = self.wait_cycles.sum(axis=(0, 1))
         order = sorted(range(totals.size), key=lambda cause: -int(totals[cause]))
         return tuple((CAUSES[cause], int(totals[cause])) for cause in order if totals[cause])

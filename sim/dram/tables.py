@@ -175,7 +175,7 @@ def _refresh_constraints(timing: DramTiming) -> list[Constraint]:
 
 
 def _partial_refresh_constraints(timing: DramTiming, kind: int, where: int, name: str) -> list[Constraint]:
-    """For a refresh of some banks, located `where`: towards other banks it counts as an activate, and they wait for it."""
+    """For a refresh of some banks, located `where`: to other banks it counts as an activate that they wait for."""
     at = timing.cycles_of
     apart = "tPBR2PBR" if timing.given("tPBR2PBR") else "tRREFD"
     found = [

@@ -113,7 +113,7 @@ def shift_stages(tasks, edges, readings, places, interval, pieces):
             i = order[places.shape[0] - 1 - position] if later else order[position]
             free = room_to_move(tasks, edges, places, interval, i, later)
             old = places[i].stage
-            # The words held are convex in the stage of one task: move all the way if that is not worse, else while it improves.
+            # The words held are convex in one task's stage: move all the way if not worse, else while it improves.
             places[i].stage = old + sign * free
             count_pieces(tasks, readings, places, interval, pieces)
             found = sum_words(readings, pieces)

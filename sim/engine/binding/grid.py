@@ -56,7 +56,7 @@ def fits(tasks, uses, capacity, taken, task, offset, stride):
 
 @compiled
 def touches(tasks, uses, taken, task, offset, stride):
-    """Whether a task at an offset and stride would be adjacent to others on all resources it holds; tables as in `hold`."""
+    """Whether a task at an offset and stride would be adjacent to others on all that both hold; tables as in `hold`."""
     interval, near = taken.shape[1], False
     for u in range(uses.shape[0]):
         use = uses[u]

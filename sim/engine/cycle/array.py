@@ -252,7 +252,7 @@ def begin(m, array):
     m[at(m, PER_OP, op, STARTED)] += 1
     shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
     if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):
-        # The first word of a fold is only moved to its register, so the operator is free for the previous repetition's chain.
+        # A fold's first word is only moved to its register, so the operator is free for the previous chain.
         hand_on(m, op, m[NOW] + 1 + m[at(m, OP_TABLE, op, LATENCY)], 1 if is_first else 0)
 
 

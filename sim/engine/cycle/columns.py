@@ -1,7 +1,7 @@
-"""Names of the columns, states and causes of the tile-level engine (see `cycle_loop`).
+"""Names of the columns, states and causes of the tile-level engine (see `loop`).
 
 Plain integers, because compiled loops cannot use enumerations. The first part defines the positions of scalars and
-tables in the single array of a run (`cycle_tables`), the second their columns.
+tables in the single array of a run (`tables`), the second their columns.
 """
 
 # Scalars at the beginning of the array: sizes of a program, then flags of a run.

@@ -354,7 +354,7 @@ def move_sites(m, level, then, records, iterations):
 
 @compiled
 def move_entries(m, before, records, time):
-    """Drains and streams in progress keep their order under their new numbers. before: i8[counter], the old counters."""
+    """Drains and streams in progress keep their order under new numbers. before: i8[counter], the old counters."""
     for keep in range(m[KEEPS]):
         old = block(m, ASKED, keep).copy()
         first, new_first = before[at(m, PER_KEEP, keep, DRAINS_BEGUN) - HEADER], m[at(m, PER_KEEP, keep, DRAINS_BEGUN)]
