@@ -1,7 +1,7 @@
 """Softmax attention in one pass over the keys (the 1-pass cascade; FlashAttention-2), forward and its operator.
 
-Each program holds a tile of queries and walks tiles of keys with a running maximum, denominator and numerator, all in
-the base-2 domain: scale * log2(e) is folded into one multiply-add. Keys fall into a masked left edge, an interior
+Each program holds a tile of queries and loops over tiles of keys with a running maximum, denominator and numerator, all
+in the base-2 domain: scale * log2(e) is folded into one multiply-add. Keys fall into a masked left edge, an interior
 without a mask, and a masked right edge. Log-sum-exp leaves in natural logarithm.
 """
 

@@ -239,7 +239,7 @@ class Sizer:
         return self.walk.words(self.walk.full_tile(extents, self.slot.loops), frozenset([sides["rows"]]))
 
     def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
-        """Words of partial sums that return to be completed: all but the first visit, averaged over the nest's visits."""
+        """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
         once = self.walk.words(extents, way.parts)
         visits = prod(trips for part, trips in self.around if part not in way.parts)
         return words - once + once * Fraction(visits - 1, visits)

@@ -26,7 +26,7 @@ class MachineColumns(NamedTuple):
     cycles_per_point: np.ndarray
     pj_per_point: np.ndarray
     area_um2: np.ndarray  # f8[design, memory, then array], of all cores
-    leakage_w: np.ndarray  # f8[design, memory, then array, then what is beside them], of all cores
+    leakage_w: np.ndarray  # f8[design, memory, then array, then the rest of the machine], of all cores
     clock_hz: np.ndarray  # f8[design]
     word_bytes: np.ndarray  # f8[design]
     cores: np.ndarray  # f8[design]

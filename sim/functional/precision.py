@@ -55,7 +55,8 @@ class Precision(NamedTuple):
         return self.unit > self.wide_unit
 
     def start(self, value: float) -> float:
-        """An initial value in this precision, a word if running values are words; finite ones are clamped to its range."""
+        """An initial value in this precision, a word if running values are words: finite ones stay finite, at the end
+        of its range if beyond it."""
         if not np.isfinite(value):
             return value
         largest = self.largest if self.rounds_running else float(np.finfo(self.wide).max)

@@ -45,7 +45,7 @@ class GpuDevice:
         return self.memory_bytes_per_s * self.calibration.memory_rate
 
     def tensor_speed(self, dtype: str) -> float:
-        """Speed of products of that type relative to 16-bit ones; fp32 runs on the vector lanes, not on tensor arrays."""
+        """Speed of products of that type relative to 16-bit ones; fp32 has no tensor arrays, only vector lanes."""
         if dtype == "fp32":
             return 2 * self.vector_per_cycle / self.tensor_flops_per_cycle
         if dtype == "fp8" and self.target.architecture in WITHOUT_FP8:

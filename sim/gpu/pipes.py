@@ -11,7 +11,7 @@ class PipeDemands(NamedTuple):
     """Cycles of one core for one inner step of one CTA, at each pipe alone.
 
     Operands are on their way to the tensor arrays while these work (by the instruction itself, or loaded for the next
-    product beside the current one): `tensor` is the longer of both. `load` is 0 where loads run ahead of the step that
+    product during the current one): `tensor` is the longer of both. `load` is 0 where loads run ahead of the step that
     uses them.
     """
 

@@ -30,7 +30,7 @@ FOLLOWING, SCOPE, CYCLES, CAUSE = 0, 1, 2, 3
 
 # Places of `settings: i8[...]`; the last two are the first of KINDS places each. REFRESH is the command that refreshes,
 # NO_REFRESH if none does. The banks take SHARES of it in turn: one of them closes and refreshes every SHARES-th bank.
-# The last activate of another bank comes so many cycles BEFORE_REFRESH, or BEFORE_CLOSING the first of its banks.
+# The last activate of another bank comes at least this many cycles BEFORE_REFRESH, or BEFORE_CLOSING its first bank.
 BANKS, GROUPS, WINDOW, READ_DONE, WRITE_DONE, REFRESH, REFRESH_CYCLES, SHARES = 0, 1, 2, 3, 4, 5, 6, 7
 BEFORE_REFRESH, BEFORE_CLOSING = 8, 9
 BUS_OF, LENGTH_OF, SETTINGS = 10, 10 + KINDS, 10 + 2 * KINDS
