@@ -1,7 +1,7 @@
 """The nearest valid name, which every error message suggests.
 
 A misspelt name costs the reader least if the error message also says what was probably meant. The measure is difflib's
-ratio of matching blocks, ignoring case. Standard library only, because every room uses it.
+ratio of matching blocks. Standard library only, because every room uses it.
 """
 
 from collections.abc import Iterable
@@ -11,12 +11,13 @@ _MOST_LISTED = 12  # the most names that a message lists
 
 
 def nearest_name(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name`, or None where none is near."""
+    """The candidate most like `name`, letter case aside where none is like it as written; None where none is near."""
     by_folded: dict[str, str] = {}
     for candidate in candidates:
         by_folded.setdefault(candidate.casefold(), candidate)
-    matches = get_close_matches(name.casefold(), by_folded, n=1)
-    return by_folded[matches[0]] if matches else None
+    as_written = get_close_matches(name, by_folded.values(), n=1)
+    folded = get_close_matches(name.casefold(), by_folded, n=1)
+    return next(iter(as_written), None) or next((by_folded[match] for match in folded), None)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -133,6 +133,9 @@ DESIGN_NAMES = (
 DESIGN_STRINGS = re.compile(r"flat([-_].*)?", re.IGNORECASE)
 ROOMS_WITHOUT_DESIGNS = ("einsums", "arch", "mappings", "sim")
 
+# What libraries offer under names that begin like private ones: NamedTuples, `os`, and torch and triton to the benchmark.
+OFFERED = {"_replace", "_asdict", "_fields", "_field_defaults", "_exit", "_dynamo", "_init_handles"}
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -298,6 +301,30 @@ def check_calls(module: Module) -> Iterator[str]:
             yield f"{module.name}:{node.lineno}: print"
 
 
+def check_private(module: Module) -> Iterator[str]:
+    """A name with an underscore stays in its module: it is not imported, and not asked of another one's object."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom):
+            names = [alias.name for alias in node.names if alias.name.startswith("_") and alias.name != "_own_rooms"]
+            yield from (f"{module.name}:{node.lineno}: imports the private {name}" for name in names)
+    owned = {
+        name
+        for node in ast.walk(module.tree)
+        for name in (
+            [node.attr] if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+            else [node.name] if isinstance(node, Function)
+            else [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+            else [node.id] if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            else []
+        )
+    }  # fmt: skip
+    for node in ast.walk(module.tree):
+        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_") or node.attr.startswith("__"):
+            continue
+        if node.attr not in owned | OFFERED:
+            yield f"{module.name}:{node.lineno}: uses the private {node.attr} of another module"
+
+
 def check_designs(module: Module) -> Iterator[str]:
     if module.room not in ROOMS_WITHOUT_DESIGNS:
         return
@@ -384,6 +411,7 @@ RULES: dict[str, Callable[[Module], Iterator[str]]] = {
     "module-size": check_module_size,
     "functions": check_functions,
     "calls": check_calls,
+    "private": check_private,
     "designs": check_designs,
     "docstring": check_docstring,
     "packages": check_packages,
@@ -474,6 +502,8 @@ BROKEN = [
     ("calls", "sim.simulation.flow", "print(1)", "sim.simulation.flow:1: print"),
     ("calls", "sim.report.reproduction.plots", "eval('1')", "sim.report.reproduction.plots:1: eval"),
     ("calls", "arch.types", "def f():\n    exec('1')", "arch.types:2: exec"),
+    ("private", "sim.load.nouns", "from sim.load.text import _read", "sim.load.nouns:1: imports the private _read"),
+    ("private", "sim.explore.bulk", "x = experiment._holds(1)", "sim.explore.bulk:1: uses the private _holds of another module"),
     ("designs", "sim.simulation.flow", "# as FuseMax does", "sim.simulation.flow:1: names the design FuseMax"),
     ("designs", "sim.simulation.flow", "fuse_max = 1", "sim.simulation.flow:1: names the design fuse_max"),
     ("designs", "mappings.check", "# the FLAT way", "mappings.check:1: names the design FLAT"),
@@ -509,6 +539,11 @@ KEPT = [
     ("functions", "sim.commands.simulate", f"@answers\n{DEF6}"),
     ("calls", "sim.report.reproduction.tables", "print(1)"),
     ("calls", "sim.simulation.flow", "table.print(1); model.eval()"),
+    (
+        "private",
+        "sim.load.nouns",
+        "def _read(): pass\nclass A:\n    def f(self): self._x = 1; return row._replace(a=self._x)",
+    ),
     ("designs", "sim.simulation.flow", "x = a.flat[0] + flatten(a)  # Nayak et al., MICRO 2024; flat arrays"),
     ("designs", "kernels.plans", "# FLAT"),
     ("docstring", "sim.simulation.flow", '"""Says what it is for."""'),

@@ -85,7 +85,7 @@ CASES: list[Case] = [
     ("wrong unit", {MACHINE: [("KiB", "KB/s")]}, DESIGN, 2,
      "machine.yaml:11: $.components.GLB.size: expected a size such as '16 MiB', got '64 KB/s' (did you mean '64 kB'?)"),
     ("misspelt unit", {MACHINE: [("KiB", "kiB")]}, DESIGN, 2,
-     "machine.yaml:11: $.components.GLB.size: expected a size such as '16 MiB', got '64 kiB' (did you mean '64 KiB'?)"),
+     "machine.yaml:11: $.components.GLB.size: expected a size such as '16 MiB', got '64 kiB' (did you mean '64 kB'?)"),
     ("wrong dimension of a unit", {MACHINE: [("GHz", "ns")]}, DESIGN, 2,
      "machine.yaml:2: $.clock: expected a frequency such as '940 MHz', got '1 ns', which is a time"),
     ("missing unit", {MACHINE: [("1 GHz", "1000000000")]}, DESIGN, 2,

@@ -95,10 +95,10 @@ class Experiment:
     @cached_property
     def tree(self) -> ResolvedTree:
         """The fusion tree with its choices made; ValueError for an invalid choice."""
-        conditions = tuple((text, self._holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
+        conditions = tuple((text, self.holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
         return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions)
 
-    def _holds(self, path: str, condition: str) -> bool:
+    def holds(self, path: str, condition: str) -> bool:
         expression = parsed(condition)
         known = self.choices if set(expression.names) <= self.choices.keys() else self.symbols
         try:

@@ -156,7 +156,7 @@ class _Evaluation:
         found: list[tuple[ResolvedTree, np.ndarray]] = []
         for i, row in enumerate(rows):
             holds = dict(zip(numeric, row.tolist(), strict=True))
-            told = tuple((t, holds[t] if t in holds else experiment._holds(path, t)) for path, t in conditions)
+            told = tuple((t, holds[t] if t in holds else experiment.holds(path, t)) for path, t in conditions)
             tree = tree_of(Same(experiment.mapping), tuple(experiment.choices.items()), told)
             found.append((tree, members[which == i]))
         return found

@@ -217,7 +217,7 @@ def stream_table(tasks: Sequence[ArrayTask]) -> np.ndarray:
                 skew=stream.skew,
                 steps=task.tile.steps,
                 lanes={"left": task.tile.rows, "sideways": 1}.get(stream.side, task.tile.cols),
-                base=stream.words.base,
+                first_word=stream.words.base,
                 step_words=stream.words.step_words,
                 lane_words=stream.words.lane_words,
             )

@@ -69,7 +69,7 @@ def inject(stream, now, tags, values, memory, stamps, log):
         if age < 0 or age % stream.stride != 0 or age // stream.stride >= stream.steps:
             continue
         step = age // stream.stride
-        word = stream.base + step * stream.step_words + lane * stream.lane_words
+        word = stream.first_word + step * stream.step_words + lane * stream.lane_words
         row, col, link = 0, lane, stream.link
         if stream.side == LEFT:
             row, col, link = lane, 0, tags.shape[0] - 2

@@ -44,7 +44,7 @@ class StreamRecord(NamedTuple):
     skew: int  # cycles from lane to lane
     steps: int
     lanes: int
-    base: int  # word
+    first_word: int
     step_words: int
     lane_words: int
 
