@@ -1,4 +1,4 @@
-"""The fusion tree with its choices made: every leaf with the loops and kept tiles above it.
+"""The fusion tree with its choices made: every leaf, with the loops and kept tiles above it.
 
 A `Mapping` may leave choices open (parameters, conditions, whether a tile is of one coordinate: loops in steps of 1
 may carry running values and have further parts of a rank inside). `resolve_tree` makes them and lays the tree out flat:
@@ -28,7 +28,7 @@ from mappings.types import (
 
 @dataclass(frozen=True, slots=True)
 class PlacedLoop:
-    """A temporal loop of the tree; `path` is where it stands in the file."""
+    """A temporal loop of the tree; `path` is its location in the file."""
 
     index: int
     variable: str
@@ -47,7 +47,7 @@ class PlacedKeep:
     loops: tuple[int, ...]
     first_leaf: int
     last_leaf: int
-    share_group: int  # keeps of one group take turns in one place; -1: a place of its own
+    share_group: int  # keeps of one group take turns in one place; -1: has its own place
     path: str
 
     def covers(self, leaf: int) -> bool:
@@ -77,7 +77,7 @@ class PlacedLeaf:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTree:
-    """A fusion tree without open choices. Leaves and keeps are in the order of the file."""
+    """A fusion tree without open choices. Leaves and keeps are in file order."""
 
     loops: tuple[PlacedLoop, ...]
     keeps: tuple[PlacedKeep, ...]
@@ -88,21 +88,21 @@ class ResolvedTree:
         return next((leaf for leaf in self.leaves if leaf.einsum == einsum), None)
 
     def keeps_above(self, leaf: PlacedLeaf, tensor: str) -> tuple[PlacedKeep, ...]:
-        """The places of the tensor on the way from the root to a leaf, outermost first."""
+        """The keeps of the tensor on the path from the root to a leaf, outermost first."""
         return tuple(k for k in self.keeps if k.tensor == tensor and k.covers(leaf.index))
 
     def tiles_by_variable(self, loops: tuple[int, ...]) -> dict[str, list[str]]:
-        """Tiles of the loops over every variable, outermost first: equal where loops pass the same tiles."""
+        """Tiles of the loops over every variable, outermost first; equal if the loops visit the same tiles."""
         found: dict[str, list[str]] = {}
         for loop in loops:
             found.setdefault(self.loops[loop].variable, []).append(self.loops[loop].tile)
         return found
 
     def step_loops(self, einsums: frozenset[str]) -> tuple[int, ...]:
-        """The loops of which one iteration is a step of a pipeline of these Einsums: the deepest around all of them.
+        """The loops whose iterations are the steps of a pipeline of these Einsums: the deepest around all of them.
 
-        One that only finishes what others make (a final division) may stand after them, if it walks the same tiles in
-        the loops that it does not lack.
+        An Einsum that only finishes the work of others (a final division) may come after the loops, if it visits the
+        same tiles in those loops that it does not lack.
         """
         leaves = [leaf for leaf in self.leaves if leaf.einsum in einsums]
         best: tuple[int, ...] = ()
@@ -128,7 +128,7 @@ class ResolvedTree:
 
 
 class _Builder:
-    """Collects the flat tables while the tree is walked once."""
+    """Collects the flat tables in one traversal of the tree."""
 
     def __init__(
         self, choice: Callable[[str], str], holds: Callable[[str | None], bool], units: frozenset[str]
@@ -184,7 +184,7 @@ class _Builder:
                     place = f"{path}.keep.{keep.memory}[{i}]"
                     group = groups.get((keep.memory, kept.tensor), -1)
                     index = len(self.keeps)
-                    # Which leaves it serves is known once the body has been walked.
+                    # Which leaves it serves is known once the body has been traversed.
                     unspanned = PlacedKeep(index, keep.memory, kept.tensor, kept.copies, inside, 0, -1, group, place)
                     self.keeps.append(unspanned)
         last_keep = len(self.keeps)

@@ -1,6 +1,4 @@
-"""The tile-level engine's answer for one design: what the analytical engine counts, with the time in which it
-really happens.
-"""
+"""The tile-level engine's result for one design: the counts of the analytical engine with the actual time."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,7 +21,7 @@ from sim.lower.walk import Extents, Walk
 
 @dataclass(frozen=True)
 class NestRun:
-    """One nest on tiles of one size: how often it runs, its tables, and what a run took."""
+    """One nest on tiles of one size: how often it runs, its tables, and the outcome of one run."""
 
     times: int
     named: NamedProgram
@@ -81,7 +79,7 @@ def _whole(tables: Tables, leaf: int) -> int:
 
 
 def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
-    """Run a design, nest by nest. ValueError where its schedule cannot run."""
+    """Run a design, nest by nest. ValueError if its schedule cannot run."""
     start = design.walk.whole
     runs: list[NestRun] = []
     between = 0
@@ -94,7 +92,7 @@ def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
 
 
 def _resident_cycles(design: CycleDesign, nest: Nest, start: Extents) -> int:
-    """Cycles in which tiles that stay for whole runs of nests come and go, between these runs."""
+    """Cycles between runs of nests in which tiles that stay for whole runs are filled and drained."""
     _, outer = keeps_of(design.chains, nest)
     root = design.machine.architecture.root.name
     cycles = 0

@@ -39,13 +39,13 @@ class Experiment:
     architecture: Architecture
     mapping: Mapping
     sizes: tuple[tuple[str, int], ...]
-    parameters: tuple[tuple[str, str], ...]  # all of the mapping's
+    parameters: tuple[tuple[str, str], ...]  # all parameters of the mapping
     labels: tuple[tuple[str, Any], ...] = ()  # model, seq_len, batch, for reports
     origin: Origin | None = field(default=None, compare=False, repr=False)  # where its mapping was written
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
-        """The inputs in full, as plain data: what a result depends on."""
+        """The full inputs that a result depends on, as plain data."""
         return {
             "name": self.name,
             **dict(self.labels),
@@ -58,7 +58,7 @@ class Experiment:
 
     @cached_property
     def hash(self) -> str:
-        """Of the inputs in full: equal for equal designs, whatever file they came from."""
+        """Hash of the full inputs: equal for equal designs, whatever file they came from."""
         text = json.dumps(self.resolved, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -79,7 +79,7 @@ class Experiment:
 
     @cached_property
     def symbols(self) -> dict[str, Any]:
-        """Every name that the mapping's expressions may read, tiles included. ValueError for one that cannot be had."""
+        """Every name that the mapping's expressions may read, tiles included. ValueError for one without a value."""
         symbols, problems = solve(rules_of(self.mapping, self._numeric), self._known)
         if problems:
             raise ValueError(f"$.{problems[0].path}: {problems[0].message}")
@@ -95,7 +95,7 @@ class Experiment:
 
     @cached_property
     def tree(self) -> ResolvedTree:
-        """The fusion tree with its choices made; ValueError for a choice that leads nowhere."""
+        """The fusion tree with its choices made; ValueError for an invalid choice."""
         conditions = tuple((text, self.holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
         return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions, self._units)
 
@@ -120,16 +120,16 @@ class Experiment:
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
-        """Why the mapping is illegal here, as far as structure tells."""
+        """Why the mapping is illegal here, as far as its structure shows."""
         return problems_of(Same(self.mapping), Same(self.tree), Same(self.cascade), Same(self.architecture))
 
     def number_problems(self) -> tuple[Problem, ...]:
-        """Expressions of the mapping whose value no engine can use: asked when one has refused."""
+        """Expressions of the mapping whose value no engine can use; called after an engine has refused one."""
         return number_problems(self.mapping, self.tree, self.cascade, self._numeric, self._known)
 
     @cached_property
     def structure(self) -> Structure:
-        """What this design shares with others that can be evaluated in one call; the same object for all of them."""
+        """The structure shared with designs that can be evaluated in the same call; one object for all of them."""
         shape = shape_of(Same(self.architecture))
         return structure_of(Same(self.cascade), Same(self.mapping), Same(self.tree), shape)
 
@@ -144,7 +144,7 @@ def _dumped(noun: Same[Any]) -> Any:
 
 
 def _finite(data: Any) -> Any:
-    """Plain data that JSON can say: an infinite number (an initial value of a maximum) becomes its text."""
+    """Plain data that JSON can represent: an infinite number (the initial value of a maximum) becomes text."""
     match data:
         case dict():
             return {key: _finite(value) for key, value in data.items()}
@@ -170,7 +170,7 @@ def structure_of(
 
 @lru_cache(maxsize=1024)
 def conditions_of(mapping: Same[Mapping]) -> tuple[tuple[str, str], ...]:
-    """Every different condition that the mapping decides on, with the path where it stands first."""
+    """Every distinct condition that the mapping depends on, with the path of its first occurrence."""
     paths = {text: path for path, text in reversed([*iter_conditions(mapping.noun)])}
     return tuple((path, text) for text, path in paths.items())
 
@@ -202,7 +202,7 @@ def tree_of(
 def problems_of(
     mapping: Same[Mapping], tree: Same[ResolvedTree], cascade: Same[Cascade], architecture: Same[Architecture]
 ) -> tuple[Problem, ...]:
-    """Structural problems, and names that no expression of the mapping can read."""
+    """Structural problems, and names in the mapping's expressions that cannot be read."""
     found = check_mapping(mapping.noun, tree.noun, cascade.noun, architecture.noun)
     names = [name for name, _ in machine_symbols(architecture)]
     return found + expression_problems(mapping.noun, tree.noun, cascade.noun, names)

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class FlowColumn(IntEnum):
-    """Columns of `flows: i8[flow, column]`; a row is one way words move (see sim/lower/flows.py)."""
+    """Columns of `flows: i8[flow, column]`; a row is one kind of movement of words (see sim/lower/flows.py)."""
 
     ROW = 0
     LESS = 1

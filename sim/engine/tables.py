@@ -1,6 +1,6 @@
-"""What an engine is given: tables of integers that a batch of designs shares, and columns of numbers that differ.
+"""The input of an engine: tables of integers that a batch of designs shares, and columns of numbers that differ.
 
-Names have become numbers. All arrays are read-only by convention of the engines, which never write to their input.
+Names have become numbers. By convention all arrays are read-only: engines never write to their input.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class MachineColumns(NamedTuple):
     cycles_per_point: np.ndarray
     pj_per_point: np.ndarray
     area_um2: np.ndarray  # f8[design, memory, then array], of all cores
-    leakage_w: np.ndarray  # f8[design, memory, then array, then what is beside them], of all cores
+    leakage_w: np.ndarray  # f8[design, memory, then array, then the rest of the machine], of all cores
     clock_hz: np.ndarray  # f8[design]
     word_bytes: np.ndarray  # f8[design]
     cores: np.ndarray  # f8[design]
@@ -46,7 +46,7 @@ class RowTables(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What all designs of a batch share."""
+    """The tables that all designs of a batch share."""
 
     rows: RowTables  # questions about words fetched, steps and points
     tiles: RowTables  # questions about the first tile of a kept tensor, and about how long it stays
@@ -63,7 +63,7 @@ class Shape(NamedTuple):
     stages: int  # of a pipelined schedule; 0: not pipelined
     trips_row: int  # row that counts the iterations of the pipelined loops
     dealt_row: int  # row that counts the iterations that are dealt to cores
-    in_core: np.ndarray  # bool[memory], whether every core has one of its own
+    in_core: np.ndarray  # bool[memory], whether every core has its own
 
 
 class Tables(NamedTuple):

@@ -1,8 +1,8 @@
-"""Evaluates points of a sweep in bulk: columns in, columns out, and a reason for every point that cannot be.
+"""Evaluates points of a sweep in bulk: columns in, columns out, and a reason for every illegal point.
 
-A chunk is split by group and by what the mapping's conditions decide, lowered, and evaluated in one call each. Every
-number is the one that `simulate` finds for the same point, to the last bit; what is refused is refused with the same
-words.
+A chunk is split by group and by the outcome of the mapping's conditions, lowered, and evaluated in one call each. Every
+number is identical to that of `simulate` for the same point, to the last bit; points are refused with the same
+messages.
 """
 
 from collections.abc import Iterable
@@ -40,11 +40,11 @@ class Reason(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Finished points, in the order that was asked for."""
+    """Finished points, in the requested order."""
 
     points: np.ndarray  # i8[point]
     hashes: list[str]  # of each point's inputs
-    settled: np.ndarray  # f8[point, settled path], stored units; nan: not to be had
+    settled: np.ndarray  # f8[point, settled path], stored units; nan: unavailable
     values: np.ndarray  # f8[point, value]: metrics and objectives; nan for a point that is out
     bound_by: list[str]  # the resource that sets most of the time; empty for a point that is out
     extrapolated: list[str]  # memories whose energy or area lies outside its table
@@ -53,7 +53,7 @@ class Chunk(NamedTuple):
 
 
 def value_names(plan: Plan) -> tuple[str, ...]:
-    """The columns of `Chunk.values`: recorded metrics, then objectives that are none of them."""
+    """The columns of `Chunk.values`: recorded metrics, then objectives that are not among them."""
     return tuple(dict.fromkeys((*plan.metrics, *(objective.label for objective in plan.sweep.objectives))))
 
 
@@ -63,7 +63,7 @@ def evaluate_points(plan: Plan, points: np.ndarray) -> Chunk:
 
 
 class _Evaluation:
-    """One chunk under way."""
+    """One chunk in progress."""
 
     def __init__(self, plan: Plan, points: np.ndarray) -> None:
         self.plan, self.points = plan, points
@@ -91,7 +91,7 @@ class _Evaluation:
         )
 
     def _hash(self, group: Group, members: np.ndarray) -> None:
-        """A point is its group and the numbers that it sets; what follows from them need not be told."""
+        """Hash of a point: its group and the numbers that it sets, without those that follow from them."""
         indices = self.plan.axis_indices(self.points[members])
         columns = sorted(self.plan.columns, key=lambda column: column.name)
         told = [values[indices[c.name]] for c in columns for _, values in c.numbers]
@@ -122,15 +122,15 @@ class _Evaluation:
             self._evaluate_tree(group, tree, own)
 
     def _keep_settled(self, designs: Designs, members: np.ndarray) -> None:
-        """What follows from the axes, also for points that are ruled out by it."""
+        """The values that follow from the axes, also for points that they rule out."""
         for i, path in enumerate(self.plan.settled):
             try:
                 self.settled[members, i] = designs.column_at(path)
-            except (ValueError, LookupError):  # it reads what a refused component does not have
+            except (ValueError, LookupError):  # it reads a value that a refused component lacks
                 continue
 
     def _constraint_refusal(self, names: Names, size: int) -> RefusedPoints | None:
-        """The first of the constraints that need no engine that some points do not meet."""
+        """The first constraint, among those that need no engine, that some points do not meet."""
         for constraint in self.plan.sweep.constraints:
             if not _is_early(constraint):
                 continue
@@ -141,7 +141,7 @@ class _Evaluation:
         return None
 
     def _split_by_tree(self, group: Group, members: np.ndarray) -> list[tuple[ResolvedTree, np.ndarray]]:
-        """Designs by what the mapping's conditions decide; most mappings decide nothing by numbers."""
+        """Designs grouped by the outcome of the mapping's conditions; in most mappings none depends on numbers."""
         experiment = group.experiment
         conditions = conditions_of(Same(experiment.mapping))
         numeric = [text for _, text in conditions if not set(parsed(text).names) <= experiment.choices.keys()]
@@ -186,7 +186,7 @@ class _Evaluation:
             self._measure(designs, structure, lower(structure, designs.columns(leaves)), members)
 
     def _refuse_unusable(self, group: Group, structure: Structure, columns: Columns, members: np.ndarray) -> np.ndarray:
-        """The members whose expressions give usable numbers; the others are refused in the words of one design."""
+        """The members whose expressions give usable numbers; the others are refused as a single design would be."""
         mask = unusable(structure, columns)
         assert mask.any(), "refused by lowering, but every number is usable"
         texts = []
@@ -219,7 +219,7 @@ class _Evaluation:
         self._keep(designs, bound_by, members, alive)
 
     def _keep(self, designs: Designs, bound_by: list[str], members: np.ndarray, alive: np.ndarray) -> None:
-        """The values of the points that are in."""
+        """The values of the legal points."""
         formulas = {objective.label: objective.formula for objective in self.plan.sweep.objectives}
         for i, name in enumerate(value_names(self.plan)):
             value = designs.names.evaluate(formulas[name]) if name in formulas else designs.names[name]
@@ -259,13 +259,13 @@ def _is_early(constraint: Constraint) -> bool:
 
 
 def _scalar(values: Any, design: int) -> Any:
-    """A design's value as one design has it: whole numbers as integers, for the sentences."""
+    """A design's value as in a single design, with whole numbers as integers, for messages."""
     found = float(values) if np.ndim(values) == 0 else float(values[design])
     return int(found) if found.is_integer() else found
 
 
 def lowered(structure: Structure, columns: Columns) -> Tables | None:
-    """As `lower`; None where some design has numbers that no engine can use."""
+    """As `lower`; None if some design has numbers that no engine can use."""
     try:
         tables = lower(structure, columns)
     except (ValueError, OverflowError):
@@ -274,7 +274,7 @@ def lowered(structure: Structure, columns: Columns) -> Tables | None:
 
 
 def unusable(structure: Structure, columns: Columns) -> np.ndarray:
-    """bool[design]: some tile is no whole number of at least 1, or room reserved is no number of at least 0."""
+    """bool[design]: some tile is not a whole number of at least 1, or reserved room is not a number of at least 0."""
     designs = columns.machine.clock_hz.size
     symbols = dict(columns.symbols)
     for rule in tiles_in_order(structure):

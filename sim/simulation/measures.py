@@ -1,7 +1,7 @@
-"""What is reported of designs, as columns over a batch: a result takes a row of them, a sweep takes columns.
+"""The reported measures of designs, as columns over a batch: a result takes a row of them, a sweep takes columns.
 
-Every sum runs from first to last, in the order of the names. Energy of a component is that of what moves or is computed
-there, plus its leakage over the latency; energy by Einsum is without leakage, which no Einsum causes.
+Every sum runs from first to last, in the order of the names. Energy of a component is that of its traffic and
+computation, plus its leakage over the latency; energy by Einsum excludes leakage, which no Einsum causes.
 """
 
 from typing import Generic, NamedTuple, Self, TypeVar
@@ -20,11 +20,11 @@ Column = TypeVar("Column")
 
 
 class Measures(NamedTuple, Generic[Column]):
-    """f8[design, ...]: the last axis counts what the name or `Labels` says; or one design's row of each."""
+    """f8[design, ...], with the last axis as indicated by the name or `Labels`; or one design's row of each."""
 
     latency_cycles: Column  # [design]
     latency_s: Column  # [design]
-    energy_pj: Column  # [design, memory, then array, then what is beside them]
+    energy_pj: Column  # [design, memory, then array, then the rest of the machine]
     leakage_pj: Column  # the same; a part of the energy
     einsum_pj: Column  # [design, leaf]
     area_um2: Column  # [design, memory, then array]
@@ -39,12 +39,12 @@ class Measures(NamedTuple, Generic[Column]):
 
 
 class Labels(NamedTuple):
-    """What the columns of a batch are called."""
+    """The names of the columns of a batch."""
 
     memories: tuple[str, ...]
     arrays: tuple[str, ...]
     components: tuple[str, ...]  # in file order
-    charged: tuple[str, ...]  # what energy is charged to: memories, arrays, and what leaks beside them
+    charged: tuple[str, ...]  # the entries energy is charged to: memories, arrays, and other leakage
     einsums: tuple[str, ...]  # by leaf
     array_of_leaf: tuple[str, ...]
     moved: tuple[tuple[str, str, str], ...]  # tensor, memory, direction, by first flow
@@ -73,12 +73,12 @@ class Labels(NamedTuple):
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """What may set the latency, in the order of an evaluation."""
+        """The resources that may set the latency, in the order of an evaluation."""
         return (*self.arrays, *self.memories, "drain")
 
 
 def charged_names(machine: MachineShape) -> tuple[str, ...]:
-    """What energy is charged to, in the order of `Measures`; the last one only where the machine file has a leakage."""
+    """The entries energy is charged to, in the order of `Measures`; the last only if the machine file has a leakage."""
     return (*machine.memories, *machine.arrays, *([CHIP] if machine.leaks else []))
 
 
@@ -134,8 +134,6 @@ def _moved_bytes(tables: Tables, found: Evaluation, column: FlowColumn) -> np.nd
 
 
 def utilizations(tables: Tables, found: Evaluation) -> np.ndarray:
-    """f8[design, leaf]: share of all element-cycles of its array that an Einsum's points take; an array's is their
-    sum.
-    """
+    """f8[design, leaf]: share of its array's element-cycles that an Einsum's points take; an array's is their sum."""
     elements = tables.machine.elements[:, tables.shape.leaves[:, LeafColumn.ARRAY]]
     return found.active_pe_cycles / (elements * found.latency_cycles[:, None])

@@ -1,7 +1,7 @@
-"""What a simulation says: names return here.
+"""The result of a simulation, with names restored.
 
-A result holds plain numbers of one design. Its JSON keys are stable: keys are added, never renamed. Its `repr` is the
-table one would draw.
+A result holds plain numbers of one design. Its JSON keys are stable: keys are added, never renamed. Its `repr` is a
+readable table.
 """
 
 import operator
@@ -16,7 +16,7 @@ from sim.engine.tables import Tables
 from sim.simulation.measures import Labels, Measures, MovedParts, measures_of, moved_parts
 
 SCHEMA = "einfuse-result-1"
-LEAKAGE = "leakage"  # beside the Einsums: what no Einsum causes
+LEAKAGE = "leakage"  # an entry next to the Einsums: energy that no Einsum causes
 Traffic = dict[str, dict[str, float]]
 
 
@@ -29,7 +29,7 @@ class SimulationResult:
     cycles: float
     latency_s: float
     energy_by_component_pj: dict[str, float]
-    energy_by_einsum_pj: dict[str, float]  # with an entry `leakage` where the machine leaks
+    energy_by_einsum_pj: dict[str, float]  # with an entry `leakage` if the machine leaks
     area_by_component_um2: dict[str, float]
     traffic_bytes: Traffic  # memory -> read, write
     traffic_by_tensor_bytes: dict[str, Traffic]  # tensor -> memory -> read, write
