@@ -15,7 +15,7 @@ FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "SERVED"
 
 @dataclass(frozen=True, slots=True)
 class EngineProgram:
-    """The input of a run: sizes by place, and the tables of `cycle_columns.TABLES` that come before COUNTERS, i8."""
+    """The input of a run: sizes by place, and the tables of `columns.TABLES` that come before COUNTERS, i8."""
 
     sizes: dict[int, int]
     tables: dict[str, np.ndarray]
