@@ -41,6 +41,7 @@ def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -
             writer.writerow(header)
             writer.writerows(rows)
         finally:
+            rows.close()  # a statement under way would keep the file locked after its connection has closed
             connection.close()
 
 
@@ -82,6 +83,7 @@ def export_parquet(store: Path, target: Path) -> None:
         try:
             columns = list(zip(*rows, strict=True)) or [()] * len(header)
         finally:
+            rows.close()
             connection.close()
     arrays = [pyarrow.array(_of_one_kind(column)) for column in columns]
     with _whole(target) as part:
