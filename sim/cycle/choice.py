@@ -6,6 +6,7 @@ tile after the other. What the memories have no room for is said in warnings; an
 all runs as if it did.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -20,6 +21,9 @@ from sim.cycle.variants import Variants
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
 from sim.lower.walk import Extents, Walk
+
+ALL = 2**40  # steps of lag that may cover a latency: as many as it takes
+MOST_STEPS_HIDDEN = 2**20
 
 
 @dataclass(frozen=True)
@@ -89,27 +93,27 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
         # The footprint has them: room is asked for tiles that are filled ahead alone.
         in_flight = [design.in_flight[k.keep.index] for k in keeps]
         keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, in_flight, strict=True)]
-        order = plan.order(True, True)
+        order = plan.order(ALL, True)
         granted, _ = with_copies(keeps, in_flight, design.room_bytes, tile_bytes)
         return Chosen(order, granted, tuple(inner_room(design, nest, order, chain[-1])))
     room_bytes, warnings = nest_room(design, nest)
     found: Chosen | None = None
-    for hides, concurrent in ((True, True), (False, True), (False, False)):
+
+    def tried(hides: int, concurrent: bool) -> tuple[Chosen, list[int]]:
         order = plan.order(hides, concurrent)
         needed = [copies_needed(keeps, k, order, n) for k, n in zip(keeps, records, strict=True)]
         granted, lacking = with_copies(keeps, needed, room_bytes, tile_bytes)
-        found = Chosen(order, granted, (*warnings, *inner_room(design, nest, order, chain[-1])))
+        return Chosen(order, granted, (*warnings, *inner_room(design, nest, order, chain[-1]))), lacking
+
+    for hides, concurrent in ((ALL, True), (0, True), (0, False)):
+        found, lacking = tried(hides, concurrent)
         if not any(lacking):
+            if warnings and not hides and concurrent:  # not all of a drain can be hidden, but perhaps a part of it
+                return most_hidden(lambda most: tried(most, True), found)
             return found
         n = next(i for i, missing in enumerate(lacking) if missing)
         memory, tensor = keeps[n].keep.memory, keeps[n].keep.tensor
-        what = (
-            "hiding drains"
-            if hides and concurrent
-            else "working on several tiles at once"
-            if concurrent
-            else "the schedule"
-        )
+        what = "hiding drains" if hides else "working on several tiles at once" if concurrent else "the schedule"
         warnings.append(
             f"'{memory}' has no room for the {keeps[n].copies + lacking[n]} tiles of '{tensor}' that {what} takes"
         )
@@ -118,6 +122,23 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     needed = [copies_needed(keeps, k, found.order, n) for k, n in zip(keeps, records, strict=True)]
     keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, needed, strict=True)]
     return Chosen(found.order, keeps, (*found.warnings, warnings[-1]))
+
+
+def most_hidden(tried: Callable[[int], tuple[Chosen, list[int]]], without: Chosen) -> Chosen:
+    """The choice that hides drains behind the most steps for which there is room; `without` hides none."""
+    best, fits, lacks = without, 0, 1
+    while lacks <= MOST_STEPS_HIDDEN:
+        found, lacking = tried(lacks)
+        if any(lacking):
+            break
+        best, fits, lacks = found, lacks, 2 * lacks
+    while lacks - fits > 1:
+        found, lacking = tried((fits + lacks) // 2)
+        if any(lacking):
+            lacks = (fits + lacks) // 2
+        else:
+            best, fits = found, (fits + lacks) // 2
+    return best
 
 
 def nest_room(design: CycleDesign, nest: Nest) -> tuple[dict[str, float], list[str]]:

@@ -37,10 +37,12 @@ class TimedOp:
 
 @dataclass(frozen=True, slots=True)
 class LagRule:
-    """interval: cycles of a step; hides: lags cover latencies; concurrent: ops of one phase work on different tiles."""
+    """interval: cycles of a step; hides: steps of lag that may cover a latency, or 0; concurrent: ops of one phase work
+    on different tiles.
+    """
 
     interval: int
-    hides: bool
+    hides: int
     concurrent: bool
 
 
@@ -83,4 +85,4 @@ def _weight(producer: TimedOp, reader: TimedOp, edge: Edge, rule: LagRule) -> in
     order = 0 if in_order or (producer is reader and edge.distance > 0) else 1
     if not rule.hides or edge.drained or producer.latency == 0:
         return order
-    return max(order, -(-(producer.end + producer.latency - reader.start) // rule.interval))
+    return max(order, min(rule.hides, -(-(producer.end + producer.latency - reader.start) // rule.interval)))

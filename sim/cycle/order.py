@@ -129,14 +129,17 @@ class LagPlan:
     trips: list[int]  # least iterations of every loop of the nest
     shareable: frozenset[int] = frozenset()  # slots whose chain could go in the first slot of their next repetition
 
-    def order(self, hides: bool, concurrent: bool) -> Order:
-        """Smallest lags; ValueError if there are none. Chains are shared if their results are not needed earlier."""
+    def order(self, hides: int, concurrent: bool) -> Order:
+        """Smallest lags; ValueError if there are none. Chains are shared if their results are not needed earlier.
+
+        hides: the most steps of lag that cover one latency.
+        """
         slots = self.nest.slots
         shared = self.shareable if self.nest.hides else frozenset()
         if not hides and not self.nest.stages:
             shared = frozenset(n for n in shared if slots[n].group_loops)
         while True:
-            found = self._order(LagRule(0, hides and self.nest.hides, concurrent), shared)
+            found = self._order(LagRule(0, hides if self.nest.hides else 0, concurrent), shared)
             early = {n for n in shared if not self._is_in_time(found, n)}
             if not early:
                 return found
