@@ -1,8 +1,7 @@
 """The machine: memories, arrays, what each operation is made of, and what all of it costs in energy and area.
 
-`Architecture` is a tree of `Memory` and `Array`; `Technology` tables price memories that a machine file
-leaves open; `Expression` is the small arithmetic that area formulas, tile sizes and sweeps are written in.
-Nothing here reads files.
+`Architecture` is a tree of `Memory` and `Array`; `Technology` tables price memories whose costs a machine file leaves
+open; `Expression` is the small arithmetic language of area formulas, tile sizes and sweeps. Nothing here reads files.
 """
 
 from arch.area import with_registers, without_area

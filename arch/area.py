@@ -1,4 +1,4 @@
-"""Areas as tables show them: registers with their array, and what is not known of a machine."""
+"""Areas as tables show them: registers counted with their array, and the memories of unknown area."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,12 @@ from arch.types import Architecture, Memory
 
 
 def without_area(architecture: Architecture) -> tuple[str, ...]:
-    """The memories whose area is not known, so that a total can say what it leaves out."""
+    """The memories whose area is unknown, so that a total can state what it leaves out."""
     return tuple(memory.name for memory in architecture.memories if memory.area_um2 is None)
 
 
 def with_registers(architecture: Architecture, area_by_component_um2: Mapping[str, float]) -> dict[str, float]:
-    """Every per-element memory added to its array, as published area tables are drawn."""
+    """Areas with every per-element memory added to its array, as in published area tables."""
     grouped: dict[str, float] = {}
     for component in architecture.components:
         owner = component.per_pe_of if isinstance(component, Memory) else None

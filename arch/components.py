@@ -1,7 +1,7 @@
 """The components of a machine: arrays of processing elements, and the memories that feed them.
 
-YAML keys are short (`size`, `clock`) and carry units in their values; Python names say the stored unit
-(`size_bits`, `clock_hz`). Quantities are dumped as exact text with a unit, so whatever a file writes survives
+YAML keys are short (`size`, `clock`) and carry units in their values; Python names contain the stored unit
+(`size_bits`, `clock_hz`). Quantities are dumped as exact text with a unit, so that any value in a file survives
 `model_validate(model.model_dump())` to the last bit.
 """
 
@@ -21,7 +21,7 @@ _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Oper
 
 
 class Drain(BaseModel):
-    """How a spatially reduced value leaves an array: along which side, in how many cycles."""
+    """How a spatially reduced value leaves an array: along which side, and in how many cycles."""
 
     model_config = FROZEN
 
@@ -30,7 +30,7 @@ class Drain(BaseModel):
 
 
 class Array(Numbered):
-    """A grid of equal processing elements, its register file and what each element can do in one slot."""
+    """A grid of identical processing elements, with the register file and the operations of each."""
 
     model_config = FROZEN
     derived_numbers = (
@@ -76,12 +76,12 @@ class Array(Numbered):
 
     @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
-        """What a formula of this array may read."""
+        """The values that a formula of this array may read."""
         return symbols_of(self)
 
     @property
     def pe_area_um2(self) -> float:
-        """Area of one processing element; an operation made of others adds nothing."""
+        """Area of one processing element; an operation composed of others adds nothing."""
         return sum(operation.area_um2 for operation in self.operations)
 
     @property
@@ -95,7 +95,7 @@ class Array(Numbered):
         return names_checked(self.drain.cycles, self.symbols) if self.drain else 0.0
 
     def operation(self, name: str) -> Operation:
-        """The operation of that name; ValueError with the nearest one."""
+        """The operation of that name; otherwise a ValueError suggests the nearest one."""
         for operation in self.operations:
             if operation.name == name:
                 return operation
@@ -117,7 +117,7 @@ class Array(Numbered):
         return sum(part.count * self.energy_pj_of(part.operation) for part in operation.made_of)
 
     def resolve(self, operators: tuple[str, ...]) -> tuple[tuple[Operation, int], ...]:
-        """The actions that carry out the operators of one point; ValueError names what the array lacks."""
+        """The actions that carry out the operators of one point; ValueError names those that the array lacks."""
         covered = cover(self.operations, tuple(operators))
         if covered is not None:
             return covered
@@ -139,9 +139,9 @@ class Array(Numbered):
 
 
 class Memory(Numbered):
-    """A memory that reads and writes whole rows; with `per_pe_of`, one beside every element of an array.
+    """A memory that reads and writes whole rows; with `per_pe_of`, one instance per element of an array.
 
-    A file gives the size, or depth and width (entries x bits), or neither: then the memory is unbounded.
+    A file gives the size, or depth and width (entries x bits), or neither, in which case the memory is unbounded.
     """
 
     model_config = FROZEN
@@ -152,7 +152,7 @@ class Memory(Numbered):
     declared_size_bits: Annotated[
         SizeBits | None,
         MachineNumber(
-            "size_bits", math.inf, "instances", (("size_bytes", 8), ("size_bits", 1)), enters="capacity, technology"
+            "size_bits", math.inf, "one", (("size_bytes", 8), ("size_bits", 1)), enters="capacity, technology"
         ),
     ] = Field(None, alias="size")
     declared_depth: Annotated[
@@ -170,7 +170,7 @@ class Memory(Numbered):
         BandwidthBitsPerS | None,
         MachineNumber("bandwidth_bits_per_s", math.inf, symbols=(("bandwidth_bits_per_s", 1),), enters="time"),
     ] = Field(None, alias="bandwidth")
-    timing: DramTiming | None = None  # of a DRAM; its peak then takes the place of the bandwidth
+    timing: DramTiming | None = None  # of a DRAM; its peak replaces the bandwidth
     read_pj: Annotated[EnergyPj | None, MachineNumber(times="charged", enters="energy, for each row read")] = Field(
         None, alias="read_energy"
     )
@@ -191,8 +191,8 @@ class Memory(Numbered):
     ] = "all"
     # Whether reading a finished tile on its way out costs energy.
     drains_charged: Annotated[bool, MachineNumber(is_varied=False, enters="energy of rows read by drains")] = True
-    interpolated: bool = False  # set when energies or area come from between two rows of a technology table
-    # Set when they come from outside it.
+    interpolated: bool = False  # set when energies or area lie between two rows of a technology table
+    # Set when they lie outside it.
     extrapolated: Annotated[bool, MachineNumber(is_varied=False)] = False
     source: str
 
@@ -229,7 +229,7 @@ class Memory(Numbered):
 
     @property
     def bandwidth_bits_per_s(self) -> float | None:
-        """Peak of its DRAM timing, or as declared; None where nothing limits it."""
+        """Peak of its DRAM timing, or as declared; None if unlimited."""
         return self.declared_bandwidth_bits_per_s if self.timing is None else 8 * self.timing.peak_bytes_per_s
 
     @property
@@ -255,17 +255,17 @@ class Memory(Numbered):
 
     @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
-        """What a formula of this memory may read; what is unbounded or not given is absent."""
+        """The values that a formula of this memory may read; unbounded or missing ones are absent."""
         return symbols_of(self)
 
     @property
     def charged_instances(self) -> int | None:
-        """For how many instances energy is charged; None for all of them."""
+        """The number of instances charged for energy; None for all of them."""
         return None if self.energy_instances == "all" else self.energy_instances
 
     @property
     def area_um2(self) -> float | None:
-        """Area of one instance, None when nothing is known of it."""
+        """Area of one instance, None if unknown."""
         if self.area is None or isinstance(self.area, float):
             return self.area
         return names_checked(self.area, self.symbols)

@@ -1,7 +1,7 @@
-"""Machines of several equal cores: what a core is, which array does which kind of work, and what was calibrated.
+"""Machines with several identical cores: what a core is, which array does which kind of work, and calibrated values.
 
-Everything at or below one memory exists once in each core; what is above it is shared by all. A `Calibration` holds the
-few numbers that no data sheet gives. They belong to a machine, not to a kernel, and say on what they were fitted.
+Everything at or below one memory exists once per core; everything above it is shared. A `Calibration` holds the few
+numbers that no data sheet gives. They belong to a machine, not to a kernel, and record what they were fitted to.
 """
 
 import math
@@ -31,7 +31,7 @@ WaitingCycles = Annotated[float, PlainValidator(_waiting)]
 
 
 class Pipes(BaseModel):
-    """The arrays of a core by what they do: matrix products, special functions, everything else."""
+    """The arrays of a core by their work: matrix products, special functions, everything else."""
 
     model_config = FROZEN
 
@@ -41,10 +41,10 @@ class Pipes(BaseModel):
 
 
 class Cores(BaseModel):
-    """So many equal cores; `memory` and all below it exist once in each.
+    """A number of identical cores; `memory` and everything below it exist once in each.
 
-    A group is what is scheduled onto a core as a whole (a CTA); `group_memory` is the most it may take of the core's
-    memory. `generation` is the instruction set that kernels are compiled for.
+    A group is the unit scheduled onto a core as a whole (a CTA); `group_memory` is the most of the core's memory that
+    it may take. `generation` is the instruction set that kernels are compiled for.
     """
 
     model_config = FROZEN
@@ -63,9 +63,8 @@ class Calibration(BaseModel):
     tensor_rate: share of the tensor arrays' peak that a stream of products sustains (issue, clock under load)
     synchronous_rate: of that, the share reached by matrix instructions that hold their warp until they are done
     step_latency: cycles of dependences and barriers that a group waits in each inner step, unless others load for it
-    tile_latency: from the start of a tile to its first operands, and from its last result to its end
-    launch_latency: of a kernel
-    memory_rate: share of the outermost memory's bandwidth that streams sustain
+    tile_latency: from the start of a tile to its first operands, and from its last result to its end launch_latency: of
+    a kernel memory_rate: share of the outermost memory's bandwidth that streams sustain
     """
 
     model_config = FROZEN

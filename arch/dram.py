@@ -1,8 +1,8 @@
 """A DRAM device family as data: its organization, its timings with their sources, and the controller in front of it.
 
-A timing is given as JEDEC tables give it: in clock cycles, in time, or as the larger of both; `DramTiming.cycles_of`
-is the whole number of cycles that the controller has to wait. Nothing here knows an order of commands: which timing
-separates which commands is said once, where the tables of the engine are made.
+A timing is given as in JEDEC tables: in clock cycles, in time, or as the larger of both; `DramTiming.cycles_of` is the
+whole number of cycles that the controller has to wait. Nothing here depends on the order of commands: which commands a
+timing separates is defined only where the tables of the engine are made.
 """
 
 import math
@@ -17,7 +17,7 @@ from arch.operation import FROZEN
 from arch.quantity import FrequencyHz, SizeBits, TimeS
 from einsums.names import nearest
 
-# Name: what it separates. Times are minimal distances between the first cycles of two commands, unless said otherwise.
+# Name: what it separates. Times are minimum distances between the first cycles of two commands, unless noted otherwise.
 REQUIRED_TIMINGS = {
     "CL": "read to the first beat of its data",
     "CWL": "write to the first beat of its data",
@@ -55,11 +55,11 @@ OPTIONAL_TIMINGS = {
     "tDQSS": "delay of written data beyond CWL; none where it is not given",
 }
 TIMINGS = REQUIRED_TIMINGS | GROUP_TIMINGS | OPTIONAL_TIMINGS
-OF_GROUPS = {*GROUP_TIMINGS, "tCCD_L_WR"}  # without meaning where there is one group only
-# What a refresh of some banks takes, by its policy.
+OF_GROUPS = {*GROUP_TIMINGS, "tCCD_L_WR"}  # meaningless with only one group
+# The timings that a refresh of some banks requires, by policy.
 REFRESH_TIMINGS = {"per-bank": "tRFC_pb", "same-bank": "tRFC_sb"}
 RefreshPolicy = Literal["all-bank", "per-bank", "same-bank", "none"]
-IDLE_BUS_CYCLES = 2  # between read and written data, where tRTW is not given
+IDLE_BUS_CYCLES = 2  # between read and written data, if tRTW is not given
 _BY_DIRECTION = ("tRCDRD", "tRCDWR")  # what tRCD stands for
 
 
@@ -106,8 +106,8 @@ class CommandCycles(BaseModel):
 class DramController(BaseModel):
     """How a channel's controller orders requests: open rows, first-ready first-come-first-served over a window.
 
-    mapping: fields of a burst's number, most significant first; `column=4` is a part of four columns, and one part of
-    a field may be without a size: it takes what the others leave. refresh: another policy than the device's own.
+    mapping: fields of a burst's number, most significant first; `column=4` is a part of four columns, and one part of a
+    field may omit its size: it takes what the others leave. refresh: overrides the device's own policy.
     """
 
     model_config = FROZEN
@@ -119,10 +119,10 @@ class DramController(BaseModel):
 
 
 class DramTiming(BaseModel):
-    """A DRAM system of equal channels: organization, clock and timings.
+    """A DRAM system of identical channels: organization, clock and timings.
 
-    A pseudo channel has banks and a data bus of its own and is simulated as a channel. refresh: all banks at once, bank
-    after bank, the same bank of every group at once, or none.
+    A pseudo channel has its own banks and data bus and is simulated as a channel. refresh: all banks at once, one bank
+    at a time, the same bank of every group at once, or none.
     """
 
     model_config = FROZEN
@@ -139,7 +139,7 @@ class DramTiming(BaseModel):
     row_bits: SizeBits = Field(alias="row")
     burst_bits: SizeBits = Field(alias="burst")
     burst_cycles: Count
-    command_bus: Literal["shared", "split"] = "shared"  # split: row commands and column commands have a bus each
+    command_bus: Literal["shared", "split"] = "shared"  # split: separate buses for row commands and column commands
     command_cycles: CommandCycles = CommandCycles()
     refresh: RefreshPolicy = "all-bank"
     timings: Annotated[tuple[Timing, ...], BeforeValidator(validated_by_name(TypeAdapter(dict[str, Timing]), "timing"))]
@@ -161,7 +161,7 @@ class DramTiming(BaseModel):
             wanted = {name: meaning for name, meaning in wanted.items() if name not in _BY_DIRECTION}
         if given >= {"tRCD", *_BY_DIRECTION}:
             yield ("timings", "tRCD"), "tRCD is for reads and writes, and both tRCDRD and tRCDWR are given"
-        # What is missing may be there under a wrong name: that is one mistake.
+        # A missing field may be present under a wrong name: that is one mistake.
         for name in sorted(wanted.keys() - given) if not unknown else ():
             yield ("timings",), f"missing timing '{name}' ({wanted[name]})"
         if self.bank_groups == 1:
@@ -203,11 +203,11 @@ class DramTiming(BaseModel):
             yield ("timings", "tRTW"), message
 
     def given(self, name: str) -> Timing | None:
-        """The timing as the file gives it, None if it does not."""
+        """The timing as given in the file, None if absent."""
         return next((timing for timing in self.timings if timing.name == name), None)
 
     def cycles_of(self, name: str) -> int:
-        """A timing in whole cycles of the clock, its default where the file gives none."""
+        """A timing in whole clock cycles; the default if the file gives none."""
         timing = self.given(name)
         if timing is not None:
             return timing.at(self.clock_hz)
@@ -243,7 +243,7 @@ class DramTiming(BaseModel):
 
     @property
     def interfaces(self) -> int:
-        """Data buses: channels, or pseudo channels where there are some."""
+        """Data buses: channels, or pseudo channels if there are any."""
         return self.channels * self.pseudo_channels
 
     @property
@@ -263,7 +263,7 @@ class DramTiming(BaseModel):
 
     @property
     def capacity_bytes(self) -> int:
-        """Bytes of the whole system."""
+        """Total capacity in bytes."""
         return self.interfaces * self.banks * self.rows * self.columns * self.burst_bytes
 
     @property

@@ -1,9 +1,8 @@
-"""Energy and area of memories that a machine file does not price itself, from tables of known ones.
+"""Energy and area of memories that a machine file does not price itself, from tables of known memories.
 
-A technology is a table of memories of one node. A size that the table holds is returned as it stands; any
-other is interpolated, linearly on logarithmic axes between the two nearest sizes, in energy per bit of a
-row and in area. Beyond the ends of the table the last segment is continued and the result says
-`extrapolated`.
+A technology is a table of memories of one node. A size in the table is returned unchanged; any other is interpolated
+linearly on logarithmic axes between the two nearest sizes, in energy per bit of a row and in area. Beyond the ends of
+the table the last segment is continued and the result is marked `extrapolated`.
 """
 
 import math
@@ -20,7 +19,7 @@ from einsums.names import nearest
 
 
 class TechnologyRow(BaseModel):
-    """One characterised memory; what its source does not give is absent."""
+    """One characterised memory; values missing from its source are absent."""
 
     model_config = FROZEN
 
@@ -65,7 +64,7 @@ class Technology(BaseModel):
 
 
 class AccessCost(NamedTuple):
-    """One row access and the area of a memory; area is None where the table has none."""
+    """One row access and the area of a memory; area is None if the table has none."""
 
     read_pj: float
     write_pj: float
@@ -87,7 +86,7 @@ def _points(rows: Iterable[TechnologyRow], row_bits: float, value: _Column) -> l
     """(log size, log value) by size; among rows of one size, the one whose row is nearest in width."""
     known = [row for row in rows if value(row) is not None]
     by_width = sorted(known, key=lambda row: (-abs(math.log(row.row_bits / row_bits)), -row.row_bits))
-    # The nearest width comes last and so overwrites the others of its size.
+    # The nearest width comes last and overwrites the others of its size.
     logs = {row.size_bits: math.log(value(row) or math.nan) for row in by_width}
     return [(math.log(size), logs[size]) for size in sorted(logs)]
 
@@ -103,7 +102,7 @@ def _on_line(points: list[tuple[float, float]], log_size: float) -> _Estimate:
 
 
 def _estimate(technology: Technology, size_bits: float, row_bits: float, field: str) -> _Estimate | None:
-    """One quantity of the memory: as tabled, else from neighbours; None where no row gives it."""
+    """One quantity of the memory: from the table, otherwise interpolated; None if no row gives it."""
 
     def value(row: TechnologyRow) -> float | None:
         found: float | None = getattr(row, field)
@@ -147,7 +146,7 @@ def lookup(technology: Technology, size_bits: float, row_bits: float) -> AccessC
 
 
 def price_memory(memory: Memory, technologies: Mapping[str, Technology], node_nm: float) -> Memory:
-    """The memory with what its technology says; what the machine file gives itself stays. ValueError as below."""
+    """The memory priced by its technology; values from the machine file are kept. ValueError as below."""
     if memory.technology is None:
         return memory
     if memory.technology not in technologies:
@@ -175,7 +174,7 @@ def price_memory(memory: Memory, technologies: Mapping[str, Technology], node_nm
 def resolve_technology(architecture: Architecture, technologies: Iterable[Technology]) -> Architecture:
     """The same machine with every memory priced; ValueError for an unknown technology or one of another node.
 
-    A memory that is priced already keeps its prices.
+    A memory that already has prices keeps them.
     """
     by_name = {technology.name: technology for technology in technologies}
     components = [

@@ -1,13 +1,13 @@
-"""Arithmetic written as text, parsed by hand and never given to Python's own evaluator.
+"""Arithmetic written as text, parsed by hand and never passed to Python's own evaluator.
 
 One small language serves area formulas, tile sizes, workload sizes and sweeps:
 
     or, and, not, == != < <= > >= (not chained), + -, * / // %, unary -, ** or ^ (right to left), calls, ( )
 
 with Python's precedence; `^` is another spelling of `**`, as in Einsums. `GLB.size_bytes` is one name; `16 MiB`
-is a literal in bytes; 'onchip' is a text to compare; `1e6` is a whole number. Arithmetic uses Python's operators,
-everything else (comparisons and logic included) goes through a table of functions, so the same tree evaluates numpy
-arrays when the caller passes vectorised functions. Both sides of `and`, `or` and `choose` are always evaluated,
+is a literal in bytes; 'onchip' is a text for comparisons; `1e6` is a whole number. Arithmetic uses Python's operators;
+everything else (comparisons and logic included) goes through a table of functions, so that the same tree evaluates
+numpy arrays when the caller passes vectorised functions. Both sides of `and`, `or` and `choose` are always evaluated,
 because arrays cannot be evaluated lazily.
 """
 
@@ -34,7 +34,7 @@ __all__ = [
     "parse_expression",
 ]
 
-# Bounds on what a user may write, far above any formula: they keep the recursion and the integers small.
+# Bounds on formulas, far above any realistic one, that keep the recursion and the integers small.
 _LONGEST_TEXT = 1000
 _MOST_TOKENS = 250
 _LARGEST_POWER_BITS = 4096
@@ -180,7 +180,7 @@ class _Parser(Cursor):
     def power(self) -> Node:
         base = self.primary()
         if self.take(*POWER):
-            return FormulaCall("**", (base, self.nested(self.signed)))  # binds tighter than a minus on its left only
+            return FormulaCall("**", (base, self.nested(self.signed)))  # binds tighter only than a minus on its left
         return base
 
     def primary(self) -> Node:
@@ -251,7 +251,7 @@ class _Parser(Cursor):
 
 
 def parse_expression(source: Any) -> Expression:
-    """Text or a number to an Expression (an Expression is returned as it is); ValueError names the column."""
+    """Text or a number to an Expression (an Expression is returned unchanged); ValueError names the column."""
     if isinstance(source, Expression):
         return source
     if isinstance(source, (int, float)) and not isinstance(source, bool):
@@ -268,7 +268,7 @@ def parse_expression(source: Any) -> Expression:
 
 
 def check_names(expression: Expression, known: Iterable[str]) -> None:
-    """ValueError for the first name the expression reads that is not known, with the nearest that is."""
+    """ValueError for the first unknown name that the expression reads, with the nearest known one."""
     candidates = tuple(known)
     for name in expression.names:
         if name not in candidates:
@@ -297,7 +297,7 @@ _ARITHMETIC: dict[str, Callable[..., Any]] = {
 
 
 def _calculate(function: str, values: list[Any]) -> Any:
-    """Arithmetic, with Python's refusals turned into sentences."""
+    """Arithmetic, with Python's exceptions turned into sentences."""
     if any(isinstance(value, str) for value in values):
         symbol = "-" if function == "neg" else function
         raise ValueError(f"'{symbol}' needs numbers, got {' and '.join(repr(value) for value in values)}")
@@ -322,7 +322,7 @@ def evaluate(
     lookup: Callable[[str], Any],
     functions: Mapping[str, Callable[..., Any]] = SCALAR_FUNCTIONS,
 ) -> Any:
-    """The value, names resolved by `lookup`; ValueError for a division by zero or a text used as a number."""
+    """The value, with names resolved by `lookup`; ValueError for a division by zero or a text used as a number."""
     try:
         return _evaluate(expression.root, lookup, functions)
     except ZeroDivisionError as error:

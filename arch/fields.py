@@ -1,7 +1,7 @@
-"""The kinds of field that machine types are made of, each refusing what it cannot hold in one sentence.
+"""The field types of machines; each refuses an invalid value with one sentence.
 
-pydantic's lax mode turns `true` into 1 and its strict mode refuses the lists YAML gives for tuples; these
-fields keep the containers lax and the scalars exact.
+pydantic's lax mode turns `true` into 1, and its strict mode refuses the lists that YAML gives for tuples; these fields
+keep the containers lax and the scalars strict.
 """
 
 import math
@@ -31,11 +31,11 @@ def _shown(value: Any) -> str:
 
 
 def is_number(value: Any, kind: type = Real) -> bool:
-    """Whether it is a number of that kind (numpy's included); a truth value is none."""
+    """Whether it is a number of that kind (numpy's included); a boolean is not."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
-_LARGEST_COUNT = 2**40  # no machine has more of anything, and products stay exact
+_LARGEST_COUNT = 2**40  # more than any machine has of anything, and products stay exact
 
 
 def _count(value: Any) -> int:
@@ -88,7 +88,7 @@ def _name_of(item: Any) -> Any:
 
 
 def validated_by_name(items: TypeAdapter[dict[str, Any]], noun: str) -> Callable[[Any], tuple[Any, ...]]:
-    """A validator of YAML's `{name: body}`, or of a list of named bodies, that gives the items in file order.
+    """A validator of YAML's `{name: body}`, or of a list of named bodies, that returns the items in file order.
 
     Items are validated under their names, so that the location of an error is the path in the file.
     """
@@ -114,7 +114,7 @@ LocatedProblem = tuple[tuple[str, ...], str]
 
 
 def refuse_at(noun: str, problems: list[LocatedProblem]) -> None:
-    """Raises all problems at once, each at its location inside the noun; nothing when there are none."""
+    """Raise all problems at once, each at its location inside the noun; do nothing if there are none."""
     if not problems:
         return
     details = [

@@ -1,7 +1,7 @@
 """The functions an expression may call, on plain Python numbers.
 
-Comparisons and logic are entries of the same table (`eq`, `and`, ...), so that a caller with arrays
-replaces the whole table and the expression's tree stays as it is.
+Comparisons and logic are entries of the same table (`eq`, `and`, ...), so that a caller with arrays can replace the
+whole table without changing the expression's tree.
 """
 
 import math
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-# Callable names: least and most number of arguments (None = any number).
+# Callable names: minimum and maximum number of arguments (None = any number).
 ARITIES: dict[str, tuple[int, int | None]] = {
     "min": (1, None),
     "max": (1, None),
@@ -32,7 +32,7 @@ def _numbers(name: str, arguments: tuple[Any, ...]) -> None:
 
 
 def _of_numbers(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function`, refusing texts with a sentence that names it."""
+    """`function`, wrapped to refuse texts with a sentence that names it."""
 
     def checked(*arguments: Any) -> Any:
         _numbers(name, arguments)

@@ -1,8 +1,8 @@
-"""What one processing element can do in one slot, and how the operators of a point are covered by that.
+"""What one processing element can do in one slot, and how operations cover the operators of a point.
 
-An operation carries out a multiset of cascade operators as one action: a MACC covers (mul, add), a
-pipelined exponential unit may cover (sub, exp). An operation may instead be made of others of the same
-array (an exponential of six MACCs), which gives its cycles and energy.
+An operation carries out a multiset of cascade operators as one action: a MACC covers (mul, add), a pipelined
+exponential unit may cover (sub, exp). An operation may instead be composed of others of the same array (an exponential
+of six MACCs), which determine its cycles and energy.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ FROZEN = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
 
 
 class Part(BaseModel):
-    """So many slots of another operation."""
+    """A number of slots of another operation."""
 
     model_config = FROZEN
 
@@ -78,15 +78,15 @@ Actions = tuple[tuple[Operation, int], ...]
 
 
 def _coverages(operations: tuple[Operation, ...]) -> list[tuple[Operation, Counter[str]]]:
-    """Coverages with more operators first, file order among equals."""
+    """Coverages with more operators first; ties in file order."""
     pairs = [(operation, Counter(covered)) for operation in operations for covered in operation.coverages]
     return sorted(pairs, key=lambda pair: -pair[1].total())
 
 
 def cover(operations: tuple[Operation, ...], operators: tuple[str, ...]) -> Actions | None:
-    """The actions that carry out these operators, each with its count; None if some operator remains.
+    """The actions that carry out these operators, with their counts; None if some operator is left over.
 
-    Greedy in the order of `_coverages`; a choice that leaves something uncovered is taken back.
+    Greedy in the order of `_coverages`, backtracking from a choice that leaves an operator uncovered.
     """
     coverages = _coverages(operations)
     dead_ends: set[tuple[str, ...]] = set()

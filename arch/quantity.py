@@ -1,9 +1,8 @@
 """Physical quantities: text with a unit, such as '16 MiB', to one stored unit per dimension and back.
 
-Stored units: bits, bits per second, Hz, pJ, W, um^2, s, nm. Binary prefixes (KiB = 2^10 B) and decimal ones
-(kB = 10^3 B) are different units. Conversion is exact rational arithmetic rounded once, so `exact_quantity`
-and `parse_quantity` are inverses to the last bit. A number without a unit is refused: 16 could be bits,
-bytes or MiB.
+Stored units: bits, bits per second, Hz, pJ, W, um^2, s, nm. Binary prefixes (KiB = 2^10 B) and decimal ones (kB = 10^3
+B) are different units. Conversion is exact rational arithmetic rounded once, so `exact_quantity` and `parse_quantity`
+are inverses to the last bit. A number without a unit is refused: 16 could be bits, bytes or MiB.
 """
 
 import math
@@ -65,7 +64,7 @@ _UNITS: dict[Dimension, dict[str, Fraction]] = {
     "length": _scaled("m", _BELOW_ONE, stored_exponent=-9),
 }
 
-# How a dimension is named and shown in a sentence, and the unit its exact text is written in.
+# How messages name and show a dimension, and the unit of its exact text.
 _WORDING: dict[Dimension, tuple[str, str, str]] = {
     "size": ("a size", "16 MiB", "bit"),
     "bandwidth": ("a bandwidth", "400 GiB/s", "bit/s"),
@@ -77,7 +76,7 @@ _WORDING: dict[Dimension, tuple[str, str, str]] = {
     "length": ("a length", "45 nm", "nm"),
 }
 
-# Units that a reader would choose, smallest first.
+# Units that suit a reader, smallest first.
 _READABLE: dict[Dimension, tuple[str, ...]] = {
     "size": ("bit", "B", "KiB", "MiB", "GiB", "TiB", "PiB"),
     "bandwidth": ("bit/s", "B/s", "KiB/s", "MiB/s", "GiB/s", "TiB/s", "PiB/s"),
@@ -94,7 +93,7 @@ _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?
 
 
 def _as_written(value: Any) -> str:
-    """A value as a user wrote it in YAML."""
+    """A value as the user wrote it in YAML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -107,7 +106,7 @@ def _as_written(value: Any) -> str:
 
 
 def _unit_reason(number: str, unit: str, dimension: Dimension) -> str:
-    """Why `unit` is no unit of `dimension`, as the end of the sentence."""
+    """Why `unit` is not a unit of `dimension`, as the end of a sentence."""
     for other, units in _UNITS.items():
         if unit in units:
             return f", which is {_WORDING[other][0]}"
@@ -116,7 +115,7 @@ def _unit_reason(number: str, unit: str, dimension: Dimension) -> str:
 
 
 def _convert(value: Any, dimension: Dimension) -> tuple[float | None, str]:
-    """The value in stored units, or None and the end of the sentence that refuses it."""
+    """The value in stored units, or None and the end of the error message."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return None, ", which has no unit"
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
@@ -139,7 +138,7 @@ def _convert(value: Any, dimension: Dimension) -> tuple[float | None, str]:
 
 
 def parse_quantity(value: Any, dimension: Dimension) -> float:
-    """Text with a unit to the dimension's stored unit; ValueError says what was expected and found."""
+    """Text with a unit to the dimension's stored unit; ValueError states what was expected and found."""
     stored, reason = _convert(value, dimension)
     if stored is None:
         noun, example, _ = _WORDING[dimension]
@@ -148,7 +147,7 @@ def parse_quantity(value: Any, dimension: Dimension) -> float:
 
 
 def is_quantity(text: str) -> bool:
-    """Whether text reads as a number followed by a unit, known or not (and so is no expression)."""
+    """Whether text is a number followed by a unit, known or not (and hence not an expression)."""
     return re.match(r"\s*[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?\s*[A-Za-zµ]", text) is not None
 
 
@@ -169,7 +168,7 @@ def exact_quantity(value: float, dimension: Dimension) -> str:
 
 
 def format_quantity(value: float, dimension: Dimension) -> str:
-    """Short text for a reader: four significant digits, the largest unit that leaves 1 or more of it."""
+    """Short text for a reader: four significant digits, in the largest unit that gives at least 1."""
     units = _READABLE[dimension]
     if value == 0 or not math.isfinite(value):
         return f"{value:g} {_WORDING[dimension][2]}"

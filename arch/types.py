@@ -1,7 +1,7 @@
-"""A machine as a tree: memories below one root, arrays of processing elements fed by them.
+"""A machine as a tree: memories below one root, and the arrays of processing elements that they feed.
 
-The tree is checked once, when it is made: one root, known parents, registers that belong to their array.
-All else is arithmetic on its own fields, in the order of the file.
+The tree is checked once, when it is made: one root, known parents, registers that belong to their array. Everything
+else is arithmetic on its own fields, in file order.
 """
 
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ from einsums.names import nearest
 __all__ = ["Architecture", "Array", "Component", "Drain", "Memory"]
 
 Component = Memory | Array
-CHIP = "chip"  # what results call the machine's own leakage
+CHIP = "chip"  # the name of the machine's own leakage in results
 _OfKind = Annotated[Component, Field(discriminator="kind")]
 _ComponentsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, _OfKind]), "component"))
 
 
 class Architecture(Numbered):
-    """A machine: clock, word, technology node and the tree of its components, in file order."""
+    """A machine: clock, word size, technology node and the tree of its components, in file order."""
 
     model_config = FROZEN
 
@@ -71,7 +71,7 @@ class Architecture(Numbered):
                 yield ("components", memory.name, "per_pe_of"), f"unknown array '{memory.per_pe_of}'{reason}"
 
     def _iter_memory_problems(self, component: Component, key: str, name: str) -> Iterator[LocatedProblem]:
-        """Why `name` is no memory, at that key of the component."""
+        """Why `name` is not a memory, located at that key of the component."""
         memories = {memory.name for memory in self.memories}
         location = ("components", component.name, key)
         if name not in memories and any(array.name == name for array in self.arrays):
@@ -95,7 +95,7 @@ class Architecture(Numbered):
                 )
 
     def _cycle_above(self, memory: Memory) -> list[str]:
-        """The names of a cycle of parents that starts and ends at this memory, or none."""
+        """The names along a cycle of parents that starts and ends at this memory; empty if there is none."""
         names = [memory.name]
         while memory.parent is not None and len(names) <= len(self.components):
             memory = self.memory(memory.parent)
@@ -150,7 +150,7 @@ class Architecture(Numbered):
         return next(memory for memory in self.memories if memory.parent is None)
 
     def component(self, name: str) -> Component:
-        """The component of that name; ValueError with the nearest one."""
+        """The component of that name; otherwise a ValueError suggests the nearest one."""
         for component in self.components:
             if component.name == name:
                 return component
@@ -182,22 +182,22 @@ class Architecture(Numbered):
         return (component,) if component.parent is None else (*self.path(component.parent), component)
 
     def depth_of(self, name: str) -> int:
-        """Levels between a component and the root; the root has 0."""
+        """Depth of a component below the root, which has depth 0."""
         return len(self.path(name)) - 1
 
     def instances(self, memory: Memory) -> int:
-        """How many of that memory a core has: one for each element of its array, or one."""
+        """The instances of that memory in a core: one per element of its array, or one."""
         return 1 if memory.per_pe_of is None else self.array(memory.per_pe_of).pes
 
     def cores_of(self, name: str) -> int:
-        """How many cores have that component: all of them, or 1 for what they share."""
+        """The number of copies of that component: one per core, or 1 if the cores share it."""
         return self.cores.count if self.cores is not None and self.is_in_core(name) else 1
 
     def is_in_core(self, name: str) -> bool:
-        """Whether each core has that component for itself; a machine without cores shares everything."""
+        """Whether each core has its own copy of that component; a machine without cores shares everything."""
         return self.cores is not None and any(one.name == self.cores.memory for one in self.path(name))
 
     @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
-        """What formulas may read of the machine itself; its components have their own."""
+        """The values that formulas may read of the machine itself; components have their own."""
         return symbols_of(self)

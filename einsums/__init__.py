@@ -1,6 +1,6 @@
 """What to compute: cascades of Einsums, their grammar, graph, sizes, and what they mean in numpy.
 
-What is asked of a cascade, beside what it is, is imported when it is first asked for: loading one waits for none of it.
+Analyses of a cascade (passes, rewrites, ...) are imported on first use, so that loading one does not wait for them.
 """
 
 from importlib import import_module
@@ -102,7 +102,7 @@ __all__ = [
     "topological_order",
 ]
 
-# The module of each name that is imported when it is asked for.
+# The module of each name that is imported on first use.
 _PLACES = {
     "EinsumPass": "einsums.passes",
     "ForcedPass": "einsums.passes",

@@ -1,8 +1,8 @@
 """Checks of the Einsums of a cascade against its declarations: names, indices, iterations, order.
 
-Every check yields one sentence for each mistake, so that a user sees all of them at once. The checks of later
-stages (indices, then cycles) run only when the earlier stages found nothing, because their answers would be
-consequences of the first mistakes.
+Every check yields one sentence per mistake, so that a user sees all of them at once. The checks of later stages
+(indices, then cycles) run only if the earlier stages found nothing: otherwise they would only report consequences of
+the first mistakes.
 """
 
 from collections.abc import Iterator
@@ -104,7 +104,7 @@ def _wrong_count(einsum: Einsum, access: Access, ranks: tuple[str, ...]) -> str:
 
 
 def _index_problem(scope: Scope, access: Access, index: Index, rank: str) -> str | None:
-    """What is wrong with one index over a tensor's rank: `rank` is what the tensor has there."""
+    """What is wrong with one index; `rank` is the tensor's rank at that place."""
     iterates = scope.iterative_rank.get(access.tensor) == rank
     if index.last_of:
         if iterates and index.last_of == rank:
@@ -129,7 +129,7 @@ def _index_problem(scope: Scope, access: Access, index: Index, rank: str) -> str
 
 
 def _plain_problem(scope: Scope, access: Access, index: Index, place: tuple[str, bool]) -> str | None:
-    """A variable, perhaps plus a constant, over a rank that may be iterative."""
+    """Check an index that is a variable, optionally plus a constant, over a rank that may be iterative."""
     rank, iterates = place
     runs_over = scope.rank_by_variable[str(index.plain_variable)]
     if runs_over == rank and index.offset and not (iterates and index.offset == 1):

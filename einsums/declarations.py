@@ -12,7 +12,7 @@ from einsums.problems import CascadeProblem, listed
 _RANK = re.compile(r"[A-Z][A-Z0-9_]*")
 _TENSOR = re.compile(r"(?=.*[A-Z])[A-Za-z_][A-Za-z0-9_]*")
 
-# A check gets the value of a field and the fields before it; a field that was refused itself is absent.
+# A check gets the value of a field and the fields before it; fields that were refused are absent.
 Check = Callable[[Any, Mapping[str, Any]], Iterator[CascadeProblem]]
 
 

@@ -1,4 +1,4 @@
-"""Which executions of each Einsum must come before an execution of another: dependence relations between Einsums.
+"""Dependence relations between Einsums: which executions of one must come before an execution of another.
 
 For every Einsum and every Einsum it depends on, a set of *reaches*. A reach says, axis by axis, which coordinates of
 the earlier Einsum are needed by one point of the later one:
@@ -11,7 +11,7 @@ the earlier Einsum are needed by one point of the later one:
 
 LOCAL, EARLIER and UPTO hold relative to the ranks the axis is *tied* to; when a reduction removes those ranks, or an
 iterative tensor is read at its last coordinate, the reach becomes ALL. Reaches are composed along the data flow to a
-fixed point, so that chains, tiles, iterations and broadcasts need no rule of their own.
+fixed point, so that chains, tiles, iterations and broadcasts need no special rules.
 """
 
 from collections.abc import Iterable, Iterator
@@ -58,7 +58,7 @@ class Dependence:
         self.of_output: dict[str, Reaches] = {}
         order = [cascade.einsum(name) for name in topological_order(cascade)]
         changed = True
-        while changed:  # more than one round only where Einsums iterate
+        while changed:  # takes more than one round only where Einsums iterate
             changed = False
             for einsum in order:
                 found = self._output_reaches(einsum)
@@ -66,7 +66,7 @@ class Dependence:
                 self.of_output[einsum.name] = found
 
     def at_point(self, einsum: Einsum) -> Reaches:
-        """What one point of the Einsum needs through its loads, itself not included."""
+        """What one point of the Einsum needs through its loads, excluding the Einsum itself."""
         found: dict[str, set[Reach]] = {}
         for access in einsum.loads:
             for name, reaches in self.through(access).items():
@@ -85,7 +85,7 @@ class Dependence:
         }
 
     def own(self, einsum: Einsum) -> Reach:
-        """The reach of a point to itself: along an axis it lacks, all of its executions are one."""
+        """The reach of a point to itself: along an axis that it lacks, all of its executions are the same one."""
         return tuple(self._own_extent(einsum, axis) for axis in self.axes)
 
     def _own_extent(self, einsum: Einsum, axis: str) -> Extent:
@@ -130,7 +130,7 @@ def _read(extent: Extent, readings: dict[str, _Reading]) -> Extent:
     if ties:
         is_old = any(reading.is_old for reading in found)
         return Extent(Kind.EARLIER if is_old else extent.kind, ties)
-    # all but the last step is all: one coordinate more or less does not make a pass
+    # all steps but the last count as ALL: one coordinate more or less does not make a pass
     at_last = any(reading.is_last for reading in found) and extent.kind in (Kind.EARLIER, Kind.UPTO)
     return _ALL if at_last else _FIXED
 
@@ -170,7 +170,7 @@ def _affine_ties(cascade: Cascade, einsum: Einsum, axis: str) -> Iterator[str]:
 
 # --- sets of reaches ----------------------------------------------------------------------------------------
 def _simplified(reaches: Iterable[Reach]) -> frozenset[Reach]:
-    """Joined where the union of two is one (this step and the earlier ones), without those inside another."""
+    """Merged where the union of two is one reach (this step and earlier ones); a reach inside another is dropped."""
     found = set(reaches)
     joined = True
     while joined:
@@ -190,7 +190,7 @@ def _place(reach: Reach) -> tuple[tuple[int, tuple[str, ...]], ...]:
 
 
 def _joinable(one: Reach, other: Reach) -> int | None:
-    """The axis on which alone two reaches differ, one LOCAL or EARLIER, both tied to the same ranks."""
+    """The only axis on which two reaches differ, one LOCAL and one EARLIER, both tied to the same ranks."""
     differ = [axis for axis, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
     if len(differ) != 1:
         return None

@@ -1,9 +1,9 @@
-"""What values an input may take, where a cascade declares it: `domain: {A: finite, SCALE: positive}`.
+"""The values an input may take, where a cascade declares them: `domain: {A: finite, SCALE: positive}`.
 
-A rewrite need not keep what a cascade gives outside, and inputs that are drawn to try a cascade stay inside.
+A rewrite need not preserve results outside the domain, and inputs drawn to try a cascade stay inside it.
 """
 
-# Each word, with what holds for it; an input without a word may be any number, and infinite.
+# The properties of each word; an input without a word may be any number, including an infinity.
 MEANING_BY_DOMAIN = {
     "finite": "neither infinite nor NaN",
     "positive": "finite and above 0",

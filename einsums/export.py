@@ -8,7 +8,7 @@ from einsums.types import Cascade
 
 
 def cascade_data(cascade: Cascade) -> dict[str, Any]:
-    """Mappings, lists, text and numbers from which the same cascade is read; empty parts are left out."""
+    """Mappings, lists, text and numbers that read back as the same cascade; empty parts are left out."""
     data: dict[str, Any] = {
         "name": cascade.name,
         "description": cascade.description,
@@ -28,14 +28,14 @@ def cascade_data(cascade: Cascade) -> dict[str, Any]:
 
 
 def einsum_text(einsums: tuple[Einsum, ...]) -> str:
-    """One Einsum a line, their equals signs in a column."""
+    """One Einsum per line, with the equals signs aligned."""
     width = max(len(str(einsum.output)) for einsum in einsums)
     lines = (str(einsum).split(" = ", 1) for einsum in einsums)
     return "".join(f"{left:{width}} = {right}\n" for left, right in lines)
 
 
 def _number(value: float) -> float | int | str:
-    """Infinities as the text that a cascade accepts; whole numbers as such."""
+    """Infinities as the text that a cascade accepts; whole numbers as integers."""
     if math.isinf(value):
         return "-inf" if value < 0 else "inf"
     return int(value) if value.is_integer() and abs(value) < 2**53 else value

@@ -1,11 +1,12 @@
-"""The least of each tensor that must be live at once while a rank is traversed, as a product of rank sizes.
+"""How much of each tensor must be live at once while a rank is traversed, at least, as a product of rank sizes.
 
 Along the traversed rank R:
     all of R     if the tensor is touched in different passes, or before and after a pass is complete;
     a part (M0)  if only the elements of one tile are needed together;
     1            if an element is used up when it is visited.
 Along any other rank J: 1 if every Einsum that runs together with those touching the tensor carries J to its output,
-so that the traversal of R can run inside a loop over J; else all of J. Batch ranks are left out: they are such loops.
+so that the traversal of R can run inside a loop over J; otherwise all of J. Batch ranks are left out: they are always
+such loops.
 """
 
 from collections.abc import Iterable, Mapping
@@ -63,7 +64,7 @@ def _words(view: PassView, tensor: str, stages: Mapping[str, int], groups: Mappi
 
 
 def _product_text(cascade: Cascade, factors: list[str]) -> str:
-    """Factors joined by '*', all parts of a rank written as the rank."""
+    """Factors joined by '*', with all parts of a rank written as the rank."""
     for partition in cascade.partitions:
         if set(partition.parts) <= set(factors):
             place = factors.index(partition.parts[0])
@@ -73,7 +74,7 @@ def _product_text(cascade: Cascade, factors: list[str]) -> str:
 
 
 def _touching(cascade: Cascade, tensor: str) -> tuple[str, ...]:
-    """The Einsum that makes a tensor and those that read it; of a running value the last step is no further one."""
+    """The Einsum that makes a tensor and those that read it; reading the last step of an iteration does not count."""
     made = tuple(einsum.name for einsum in cascade.einsums if einsum.name == tensor)
     return tuple(dict.fromkeys((*made, *_readers(cascade, tensor))))
 
@@ -115,7 +116,7 @@ def _earliest_stage(view: PassView, name: str) -> int:
 
 
 def _tile(view: PassView, tensor: str, touching: tuple[str, ...]) -> frozenset[str]:
-    """Leaf ranks along which elements must wait for each other although no pass ends: those of a tile."""
+    """Leaf ranks along which elements must wait for each other although no pass ends: the ranks of a tile."""
     waiting: set[str] = set()
     for reader in _readers(view.cascade, tensor):
         needed = view.dependence.at_point(view.cascade.einsum(reader))
@@ -132,7 +133,7 @@ def _has(view: PassView, einsum: str, leaf: str) -> bool:
 
 # --- along the other ranks ----------------------------------------------------------------------------------
 def _groups(view: PassView, stages: Mapping[str, int]) -> dict[str, frozenset[str]]:
-    """Einsums of one pass that share a tensor with the rank, or with a part of it, run together."""
+    """Einsums that run together: those of one pass that share a tensor with the rank, or with a part of it."""
     group = {name: frozenset((name,)) for name in stages}
     for tensor in view.cascade.tensors:
         leaves = {leaf for rank in tensor.ranks for leaf in leaves_of(view.cascade, rank)}
@@ -161,7 +162,7 @@ def _carried(cascade: Cascade, einsum: str) -> frozenset[str]:
 
 
 def _between(cascade: Cascade, ends: Iterable[str]) -> frozenset[str]:
-    """Einsums on a way along the data flow from one of `ends` to another."""
+    """Einsums on a path along the data flow from one of `ends` to another."""
     readers = {einsum.name: set(consumers_of(cascade, einsum.name)) for einsum in cascade.einsums}
     made = {einsum.name: {a.tensor for a in einsum.loads} & readers.keys() for einsum in cascade.einsums}
     return frozenset(_reachable(readers, ends) & _reachable(made, ends))

@@ -1,9 +1,9 @@
-"""Who makes and who reads what: the graph of a cascade, an order to run it in, live ranges.
+"""The graph of a cascade: who writes and who reads each tensor, an order to run the Einsums in, live ranges.
 
-An edge from producer to consumer is *carried* if the consumer, at step i of an iteration, only reads the
-value that the producer left at step i-1: it reads the iterative tensor at [i], not at [i+1], and still has i
-on its left. Carried edges may close a cycle (that is an iteration: its Einsums advance together, one step at
-a time); any other cycle is an error.
+An edge from producer to consumer is *carried* if the consumer, at step i of an iteration, only reads the value that
+the producer left at step i-1: it reads the iterative tensor at [i], not at [i+1], and still has i on its left. Carried
+edges may close a cycle, which makes an iteration: its Einsums advance together, one step at a time. Any other cycle is
+an error.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -15,7 +15,7 @@ from einsums.scope import Scope
 
 
 class Scoped(Protocol):
-    """A cascade: anything with Einsums and look-ups by name."""
+    """Anything with Einsums and look-ups by name, such as a cascade."""
 
     @property
     def scope(self) -> Scope: ...
@@ -69,7 +69,7 @@ def consumers_of(cascade: Scoped, tensor: str) -> tuple[str, ...]:
 
 
 def iteration_groups(cascade: Scoped) -> tuple[tuple[str, ...], ...]:
-    """Einsums in an order to run them, grouped: those of a group of several step together."""
+    """Einsums in groups, in an order in which they can run; the Einsums of a group step together."""
     return _groups(cascade.scope)
 
 
@@ -95,7 +95,7 @@ def _components(scope: Scope, edges: Iterable[GraphEdge]) -> tuple[tuple[str, ..
 
 
 def _reached(edges: Collection[Pair]) -> dict[str, set[str]]:
-    """By source, whom its value reaches through any number of edges."""
+    """For each source, the names that its value reaches through any number of edges."""
     reached: dict[str, set[str]] = {}
     for source, reader in edges:
         reached.setdefault(source, set()).add(reader)
@@ -107,7 +107,7 @@ def _reached(edges: Collection[Pair]) -> dict[str, set[str]]:
 
 
 def _in_order(names: Collection[str], edges: Iterable[Pair]) -> list[str]:
-    """Sources first; of names that are ready the first one given. Edges from or to other names do not count."""
+    """Topological order, ties broken by the order given. Edges from or to names that are not given do not count."""
     waits_for: dict[str, set[str]] = {name: set() for name in names}
     for source, reader in edges:
         if source != reader and source in waits_for and reader in waits_for:
@@ -121,15 +121,14 @@ def _in_order(names: Collection[str], edges: Iterable[Pair]) -> list[str]:
 
 
 def topological_order(cascade: Scoped) -> tuple[str, ...]:
-    """Einsum names, producers first; file order decides where the graph does not."""
+    """Einsum names, producers first, in file order where the graph leaves a choice."""
     return tuple(name for group in iteration_groups(cascade) for name in group)
 
 
 def live_ranges(cascade: Scoped, order: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:
     """(tensor, first, last) positions in `order` between which a tensor must be held.
 
-    An input is held from its first reader, an output to the end; a carried value is held from its reader to
-    its writer.
+    An input is held from its first reader, an output to the end; a carried value is held from its reader to its writer.
     """
     position = {name: place for place, name in enumerate(order)}
     scope = cascade.scope
@@ -144,7 +143,7 @@ def live_ranges(cascade: Scoped, order: tuple[str, ...]) -> tuple[tuple[str, int
 
 # --- cycles -------------------------------------------------------------------------------------------------
 def cycle_problems(scope: Scope) -> Iterator[CascadeProblem]:
-    """Cycles that are no iteration, each named once."""
+    """Cycles that are not iterations, each named once."""
     edges = _edges(scope)
     line = {einsum.name: einsum.line for einsum in scope.einsums}
     for members in _components(scope, edges):
@@ -158,7 +157,7 @@ def cycle_problems(scope: Scope) -> Iterator[CascadeProblem]:
 
 
 def _first_cycle(names: Iterable[str], edges: Collection[Pair]) -> tuple[str, ...]:
-    """A shortest cycle through the first name that is on one; empty where none is."""
+    """A shortest cycle through the first name that lies on one; empty if there is no cycle."""
     reached = _reached(edges)
     start = next((name for name in names if name in reached.get(name, ())), None)
     if start is None:
@@ -171,7 +170,7 @@ def _first_cycle(names: Iterable[str], edges: Collection[Pair]) -> tuple[str, ..
 
 
 def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[CascadeProblem]:
-    """Einsums that step together need one iterative rank for all, and read each other at the same step."""
+    """Einsums that step together must share one iterative rank and read each other at the same step."""
     einsums = [einsum for einsum in scope.einsums if einsum.name in members]
     ranks = list(dict.fromkeys(scope.iterative_rank[e.name] for e in einsums if e.name in scope.iterative_rank))
     names = ", ".join(einsum.name for einsum in einsums)

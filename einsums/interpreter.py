@@ -1,12 +1,11 @@
-"""What a cascade means, in numpy: slow, clear, float64. Every other engine is checked against this.
+"""The meaning of a cascade, in numpy: slow, clear, float64. Every other engine is checked against this one.
 
 For each Einsum, every tensor is gathered over the iteration space, the expression is evaluated at all points,
 points that do not exist (beyond the end of a ragged partition) become the identity of the reduction, and the
 rest is reduced and placed. Einsums that form an iteration advance together, one step at a time.
 
-What an operator computes is in the table of `operators.py`, with two conventions: 0 * inf = 0 and 0 / 0 = 0.
-Coordinates of a result that do not exist hold NaN; an iterative value passes a step that does not exist
-unchanged.
+The table in `operators.py` defines what an operator computes, with two conventions: 0 * inf = 0 and 0 / 0 = 0.
+Coordinates of a result that do not exist hold NaN; an iterative value passes a step that does not exist unchanged.
 """
 
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ Coordinates = NDArray[np.int64]
 
 
 def _product(values: Array, axis: tuple[int, ...]) -> Array:
-    """Values multiplied one after another along some axes, each product by the rule 0 * inf = 0."""
+    """Product of the values along some axes, taken one by one with the rule 0 * inf = 0."""
     first = np.moveaxis(values, axis, range(len(axis)))
     factors = first.reshape((-1, *first.shape[len(axis) :]))
     total = np.ones(factors.shape[1:])
@@ -38,10 +37,10 @@ def _product(values: Array, axis: tuple[int, ...]) -> Array:
 
 
 class _Space(NamedTuple):
-    """The points at which an Einsum is evaluated: coordinates of each variable, which combinations exist."""
+    """The points at which an Einsum is evaluated: the coordinates of each variable and which combinations exist."""
 
     variables: tuple[str, ...]
-    coordinates: tuple[Coordinates, ...]  # one axis each, in the order of `variables`
+    coordinates: tuple[Coordinates, ...]  # one axis per variable, in the order of `variables`
     exists: NDArray[np.bool_]
 
     def over(self, variables: tuple[str, ...]) -> "_Space":
@@ -93,7 +92,7 @@ def _checked_inputs(cascade: Cascade, inputs: Mapping[str, np.ndarray]) -> dict[
 
 
 def real_numbers(name: str, values: Any) -> Array:
-    """An input as float64; ValueError where it holds anything but real numbers."""
+    """An input as float64; ValueError if it holds anything but real numbers."""
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"input {name} must hold real numbers, found {array.dtype.name}")
@@ -166,7 +165,7 @@ class _Machine:
                 self.compute(einsum, {rank.lower(): step})
 
     def empty(self, name: str) -> Array:
-        """A tensor of which nothing exists yet but an initial value."""
+        """A tensor whose elements do not exist yet, except for an initial value."""
         ranks = self.cascade.tensor(name).ranks
         iterative = self.cascade.scope.iterative_rank.get(name)
         shape = tuple(self.workload.size(rank) + (rank == iterative) for rank in ranks)
@@ -176,7 +175,7 @@ class _Machine:
         return array
 
     def pass_on(self, name: str, rank: str, step: int) -> None:
-        """Let the old value stand where the step does not exist."""
+        """Keep the old value where the step does not exist."""
         view = _along(self.tensors[name], self.cascade.tensor(name).ranks, rank)
         view[step + 1] = view[step]
 
@@ -213,12 +212,11 @@ class _Machine:
         return total
 
     def contraction(self, einsum: Einsum, space: _Space) -> Array | None:
-        """A sum of products by numpy's own contraction, None where its arithmetic would differ from the
-        definition.
+        """A sum of products by numpy's own contraction; None where its arithmetic would differ from the definition.
 
         It differs if points are missing or a factor is infinite or NaN (numpy has 0 * inf = NaN), and since numpy
-        multiplies and adds in an order of its own: what overflows on the way shows as a result that is not finite,
-        a product of three or more that underflows on the way does not show.
+        chooses the order of operations: an overflow on the way shows as a result that is not finite, but an underflow
+        in a product of three or more factors does not show.
         """
         factors = _factors(einsum.expr)
         if factors is None or einsum.reduction is None or einsum.reduction.operator != "add" or not space.exists.all():
@@ -284,12 +282,12 @@ class _Machine:
         places: list[Any] = []
         for axis, index in enumerate(access.indices):
             place = self.indices(index, space, array.shape[len(lead) + axis] - 1)
-            # points that do not exist may point past the end; they are discarded, so any coordinate will do
+            # points that do not exist may index past the end; they are discarded, so any coordinate will do
             places.append(np.minimum(place, array.shape[len(lead) + axis] - 1))
         return array[(..., *places)]
 
     def indices(self, index: Index, space: _Space, last: int = 0) -> Coordinates:
-        """The coordinate an index takes at every point; `last` is that of an index which reads the last."""
+        """The coordinate an index takes at every point; `last` is that of an index that reads the last step."""
         place = np.full((1,) * len(space.variables), last if index.last_of else index.offset, dtype=np.int64)
         for term in index.terms:
             values = space.coordinates[space.variables.index(term.variable)]
@@ -300,7 +298,7 @@ class _Machine:
 
 
 def _along(array: Array, ranks: tuple[str, ...], rank: str) -> Array:
-    """A view with the axis of `rank` first."""
+    """A view with the axis of `rank` moved to the front."""
     return np.moveaxis(array, array.ndim - len(ranks) + ranks.index(rank), 0)
 
 

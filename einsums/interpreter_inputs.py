@@ -1,6 +1,6 @@
-"""Inputs that break weak arithmetic, for any cascade: large, tiny, equal, ordered, masked, one far from the rest.
+"""Adversarial inputs for any cascade: large, tiny, equal, ordered, masked, one value far from the rest.
 
-They are inside the domains that a cascade declares, small in every rank, and always the same.
+They lie inside the domains that a cascade declares, are small in every rank, and are always the same.
 """
 
 from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ def infinite_trials(tensor: str) -> tuple[str, str]:
 
 
 def iter_trials(cascade: Cascade, rank: str) -> Iterator[TrialInputs]:
-    """Adversarial inputs of a cascade, one axis for each rank and no batch axes; always the same."""
+    """Adversarial inputs of a cascade, one axis per rank and no batch axes; always the same."""
     for number, (name, make) in enumerate(_RECIPES.items()):
         yield TrialInputs(name, _made(cascade, rank, number, make))
     for tensor in cascade.inputs:
@@ -56,7 +56,7 @@ def iter_trials(cascade: Cascade, rank: str) -> Iterator[TrialInputs]:
 
 
 def moved_inside(values: NDArray[np.float64], domain: str | None) -> NDArray[np.float64]:
-    """Finite numbers drawn for an input, moved into its domain: magnitudes, and 1 for 0 where that is outside."""
+    """Finite numbers drawn for an input, moved into its domain: magnitudes, and 1 for a 0 that is outside it."""
     if domain not in ("positive", "non-negative"):
         return values
     magnitudes = np.abs(values)
@@ -64,7 +64,7 @@ def moved_inside(values: NDArray[np.float64], domain: str | None) -> NDArray[np.
 
 
 def _masked(cascade: Cascade, rank: str, inputs: Arrays, fill: tuple[str, float]) -> Arrays:
-    """One input with a value in whole tiles at the start of the rank, and in a part of the last tile."""
+    """One input with a value in the whole tiles at the start of the rank and in part of the last tile."""
     name, value = fill
     array = inputs[name].copy()
     along = np.moveaxis(array, cascade.tensor(name).ranks.index(rank), 0)
@@ -73,7 +73,7 @@ def _masked(cascade: Cascade, rank: str, inputs: Arrays, fill: tuple[str, float]
 
 
 def _mask_by(cascade: Cascade, rank: str, inputs: Arrays, name: str) -> Arrays:
-    """-inf in one input, and 0 at the same places in the others, as a mask or a one-hot target has it."""
+    """-inf in one input and 0 at the same places in the others, as with a mask or a one-hot target."""
     made = dict(inputs)
     for tensor in cascade.inputs:
         if rank in tensor.ranks and (tensor.name == name or allows_zero(cascade.domain_of(tensor.name))):
@@ -93,14 +93,14 @@ def _made(cascade: Cascade, rank: str, seed: int, make: Recipe) -> Arrays:
         drawn = rng.normal(size=tuple(sizes[name] for name in tensor.ranks))
         axis = tensor.ranks.index(rank) if rank in tensor.ranks else -1
         value = make(drawn, axis)
-        if not tensor.ranks:  # a number alone is a constant such as the epsilon of a norm: positive, often small
+        if not tensor.ranks:  # a scalar is a constant such as the epsilon of a norm: positive, often small
             value = np.abs(drawn) * (1.0 if seed % 2 else 1e-6)
         inputs[tensor.name] = np.asarray(moved_inside(value, cascade.domain_of(tensor.name)), dtype=np.float64)
     return inputs
 
 
 def _along(value: NDArray[np.float64], axis: int, factors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The array with each slice along the rank replaced in size; arrays without the rank stay."""
+    """The array with each slice along the rank rescaled; arrays without the rank are left as they are."""
     if axis < 0:
         return value
     shape = [1] * value.ndim

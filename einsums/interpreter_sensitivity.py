@@ -1,7 +1,7 @@
-"""What rounding may do to a cascade: how far its outputs move when all that it computes is scaled a little at random.
+"""How rounding may affect a cascade: how far its outputs move when everything it computes is scaled at random.
 
-Every element of the inputs, and of every operator on the way, is scaled by 1 + d or 1 - d (Monte Carlo arithmetic,
-Parker 1997); the largest change of an output over d is its sensitivity.
+Every element of the inputs and of every intermediate operator is scaled by 1 + d or 1 - d (Monte Carlo arithmetic,
+Parker 1997); the largest change of an output, divided by d, is its sensitivity.
 """
 
 from collections.abc import Mapping
@@ -22,14 +22,14 @@ _DRAWS = 3
 
 
 class Sensitivity:
-    """How the outputs of a cascade answer to relative changes of everything."""
+    """How the outputs of a cascade respond to relative changes of everything it computes."""
 
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
         self.loose, self.ranks = _with_scales(cascade)
 
     def of(self, inputs: Arrays, sizes: Mapping[str, int], values: Mapping[str, NDArray[np.float64]]) -> Arrays:
-        """Change of each output element for a relative change of everything; infinite if it ceases to exist.
+        """Change of each output element per relative change of everything; infinite if the element ceases to exist.
 
         `values`: the outputs without any change.
         """
@@ -51,14 +51,14 @@ def _scale(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float
 
 
 class _Scales:
-    """Further inputs that scale each element of what is computed on the way, by name, with their ranks."""
+    """Additional inputs that scale each element of the intermediate results, by name, with their ranks."""
 
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
         self.ranks: dict[str, tuple[str, ...]] = {}
 
     def scaled(self, expr: Expr, einsum: Einsum, variables: tuple[str, ...]) -> Expr:
-        """The expression times an input of its own, which runs along the whole ranks of the variables."""
+        """The expression times a new input, which runs along the whole ranks of the variables."""
         index_by_rank = _whole_indices(self.cascade, variables)
         name = f"SCALE{len(self.ranks)}OF{einsum.name}"
         self.ranks[name] = tuple(index_by_rank)
@@ -66,7 +66,7 @@ class _Scales:
         return Call(operator="mul", arguments=(expr, factor))
 
     def inside(self, expr: Expr, einsum: Einsum) -> Expr:
-        """Every rounded operator scaled that stands inside another, but for factors of a product, which scale it."""
+        """Every rounded operator nested in another one scaled, except factors of a product, which already scale it."""
         if not isinstance(expr, Call):
             return expr
         arguments = tuple(self.inside(argument, einsum) for argument in expr.arguments)
@@ -98,10 +98,10 @@ def _variables_of(expr: Expr) -> tuple[str, ...]:
 
 
 def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]:
-    """The cascade with further inputs that scale each element of each Einsum, and of each operator inside one.
+    """The cascade with additional inputs that scale each element of each Einsum and of each operator inside one.
 
-    So it does not matter over how many Einsums an expression is spread. Iterative tensors and products are left out: a
-    factor on each step would be a growing one.
+    The result therefore does not depend on how many Einsums an expression is spread over. Iterative tensors and
+    products are left out, because a factor applied at each step would compound.
     """
     scales = _Scales(cascade)
     einsums: list[Einsum] = []
@@ -123,7 +123,7 @@ def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]
 
 
 def _whole_indices(cascade: Cascade, variables: tuple[str, ...]) -> dict[str, Index]:
-    """Index of each whole rank that the variables span; a rank of which they span some parts only is left out."""
+    """Index of each whole rank that the variables span; ranks that they span only in part are left out."""
     found: dict[str, Index] = {}
     for variable in variables:
         rank = cascade.rank_of_variable(variable)

@@ -1,14 +1,14 @@
-"""Two cascades tried against each other on numbers that break weak arithmetic.
+"""Two cascades compared on numbers that break fragile arithmetic.
 
-A derived cascade is right if it gives what the original gives wherever that is finite. The inputs are large, tiny,
-equal, far from zero, zero, ordered, with one huge element, with -inf, at an odd size, with tiles that divide it, do
-not, are one element or more than all, inside the domains that inputs declare. The difference allowed at each element is
+A derived cascade is right if it matches the original wherever the original is finite. The inputs lie inside their
+declared domains and are large, tiny, equal, far from zero, zero, ordered, with one huge element, or with -inf. The size
+is odd, and tiles divide it, do not divide it, hold one element, or exceed it. The difference allowed at each element is
 
     2^-52 * 8 * (n + 8) * (|y| + sensitivity),    sensitivity = max |y' - y| / d   over random signs of d = 2^-40,
 
-n being the size of the rank and y' the original with every element of its inputs, and of every operator on the way,
+where n is the size of the rank and y' the original with every element of its inputs and of every intermediate operator
 scaled by 1 + d or 1 - d (Monte Carlo arithmetic, Parker 1997): what rounding may do to the original itself in n steps.
-A derivation that loses more digits than the original fails; an ill-conditioned problem does not fail a good one.
+A derivation that loses more digits than the original fails; a good one does not fail on an ill-conditioned problem.
 """
 
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ class Counterexample(Noun):
 class TrialComparison(Noun):
     """How two cascades compare: runs, values compared, the largest difference as a fraction of what is allowed.
 
-    `outside` counts runs left out because a divisor that must not be zero was.
+    `outside` counts runs left out because a divisor that must not be zero was zero.
     """
 
     runs: int
@@ -70,14 +70,14 @@ def compare(original: Cascade, derived: Cascade, rank: str, divisors: tuple[str,
 
 
 class _Expected(NamedTuple):
-    """The outputs of the original on a trial, and how they answer to relative changes."""
+    """The outputs of the original on a trial, and how they respond to relative changes."""
 
     outputs: Arrays
     sensitivity: Arrays
 
 
 class Trials:
-    """A cascade on every trial, computed once for all cascades that are compared with it."""
+    """A cascade run on every trial, computed once for all cascades that are compared with it."""
 
     def __init__(self, original: Cascade, rank: str) -> None:
         self.original, self.rank = original, rank
@@ -88,7 +88,7 @@ class Trials:
         self.known: dict[tuple[str, tuple[tuple[str, int], ...]], _Expected] = {}
 
     def expected(self, trial: TrialInputs, tile: dict[str, int]) -> _Expected:
-        """What the original gives, with its parts at some sizes; its sensitivity at the first that it is asked for."""
+        """Results of the original with its parts at some sizes; sensitivity is that at the first sizes requested."""
         own = {part: size for part, size in tile.items() if part in _parts(self.original)}
         key = (trial.name, tuple(sorted(own.items())))
         if key not in self.known:
@@ -126,7 +126,7 @@ def _parts(cascade: Cascade) -> set[str]:
 
 
 def _tiles(original: Cascade, derived: Cascade, rank: str) -> Iterator[dict[str, int]]:
-    """Sizes of inner parts: the rank's take every tile size, others 2."""
+    """Sizes of inner parts: those of the rank take every tile size, others are 2."""
     both = (original, derived)
     of_rank = {p for c in both for part in c.partitions if part.rank == rank for p in part.inner}
     others = dict.fromkeys(sorted((_parts(original) | _parts(derived)) - of_rank), 2)
@@ -142,7 +142,7 @@ def _tiles(original: Cascade, derived: Cascade, rank: str) -> Iterator[dict[str,
 
 
 def _difference(expected: _Expected, found: Arrays, where: tuple[str, str]) -> tuple[int, float, Counterexample | None]:
-    """Values compared, the largest difference over what is allowed, and the worst place if that is more than 1."""
+    """Values compared, the largest ratio of difference to allowance, and the worst place if that ratio exceeds 1."""
     count, largest, worst = 0, 0.0, None
     for name, value in expected.outputs.items():
         finite = np.isfinite(value) & np.isfinite(expected.sensitivity[name])

@@ -1,13 +1,13 @@
-"""The nearest valid name, as every error offers it.
+"""The nearest valid name, which every error message suggests.
 
-A misspelt name costs the reader least when the sentence that refuses it also says what was probably meant. The measure
-is difflib's ratio of matching blocks. Standard library only: every room uses it.
+A misspelt name costs the reader least if the error message also says what was probably meant. The measure is difflib's
+ratio of matching blocks. Standard library only, because every room uses it.
 """
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-_MOST_LISTED = 12  # names that a sentence can still list
+_MOST_LISTED = 12  # the most names that a message lists
 
 
 def nearest_name(name: str, candidates: Iterable[str]) -> str | None:
@@ -27,7 +27,7 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
 
 
 def near_or_all(name: str, candidates: Iterable[str]) -> str:
-    """As `nearest`; where no candidate is near and they are few, all of them: " (known: x, y)"."""
+    """As `nearest`; if no candidate is near and there are only a few, all of them: " (known: x, y)"."""
     known = list(dict.fromkeys(candidates))
     listed = f" (known: {', '.join(known)})" if 0 < len(known) <= _MOST_LISTED else ""
     return nearest(name, known) or listed

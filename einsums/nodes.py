@@ -1,8 +1,8 @@
 """The parts of a cascade: ranks, tensors, accesses, expressions, Einsums.
 
-An Einsum `LM[m1,p] = QK[m1,m0,p] :: max(m0)` says: at every point of the iteration space (m1, m0, p) evaluate
-the right side, then reduce the points that share an output coordinate (Nayak et al., MICRO 2024; EDGE
-notation). Nodes are frozen, compare by value, and print as the text they are parsed from.
+The Einsum `LM[m1,p] = QK[m1,m0,p] :: max(m0)` means: evaluate the right side at every point of the iteration space
+(m1, m0, p), then reduce the points that share an output coordinate (Nayak et al., MICRO 2024; EDGE notation). Nodes are
+frozen, compare by value, and print as the text they are parsed from.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from einsums.operators import CALL_PRECEDENCE, OPERATOR_BY_NAME, REDUCER_BY_NAME
 
 
 class Noun(BaseModel):
-    """Base of every noun of this room: frozen, equal by value, no unknown fields."""
+    """Base of all types of this package: frozen, equal by value, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -50,7 +50,7 @@ class Tensor(Noun):
 
 
 class Domain(Noun):
-    """The values that an input takes, by one of the words of `domains`."""
+    """The values that an input may take, as one of the words of `domains`."""
 
     tensor: str
     values: str
@@ -116,7 +116,7 @@ class Index(Noun):
 
 
 class Access(Noun):
-    """A tensor and one index for each of its ranks (batch ranks are not written)."""
+    """A tensor with one index per rank (batch ranks are not written)."""
 
     tensor: str
     indices: tuple[Index, ...]
@@ -221,7 +221,7 @@ def iter_operators(expr: Expr) -> Iterator[str]:
 
 
 def summands(expr: Expr) -> tuple[Expr, ...]:
-    """The terms of the top-level sum of an expression, which is one term if it is no sum."""
+    """The terms of the top-level sum of an expression; the expression itself if it is not a sum."""
     if isinstance(expr, Call) and expr.operator in ("add", "sub", "neg"):
         return tuple(term for argument in expr.arguments for term in summands(argument))
     return (expr,)
@@ -274,12 +274,12 @@ class Einsum(Noun):
 
     @property
     def name(self) -> str:
-        """An Einsum is called by the tensor it writes."""
+        """An Einsum is named after the tensor it writes."""
         return self.output.tensor
 
     @cached_property
     def loads(self) -> tuple[Access, ...]:
-        """Distinct accesses of the right side in order."""
+        """Distinct accesses of the right side, in order."""
         return tuple(dict.fromkeys(iter_loads(self.expr)))
 
     @cached_property

@@ -1,9 +1,9 @@
-"""The closed table of operators an Einsum may use: one row says everything about an operator.
+"""The closed table of operators an Einsum may use; one row holds everything about an operator.
 
 A map operator computes at one iteration point from its arguments; a reducer folds points that share an output
-coordinate, starting from its identity. Whoever needs an operator's notation, meaning, rounding or error, or its
-name in another library, reads it here: a new operator is a new row. A row that lacks a column, or contradicts
-itself, is refused when this module is imported.
+coordinate, starting from its identity. The notation, meaning, rounding and error of an operator and its names in other
+libraries are defined only here, so a new operator is one new row. A row that lacks a column or contradicts itself is
+refused when this module is imported.
 
 Two conventions complete float arithmetic. They follow from reading a zero as an absent value, so that products are
 taken on the intersection of their operands (EDGE notation; Nayak et al., MICRO 2024): **0 * inf = 0** and **0 / 0
@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 
 
 class Grouping(Enum):
-    """How operators of the same precedence group where nobody wrote parentheses."""
+    """How operators of the same precedence group without parentheses."""
 
     LEFT = "a - b - c is (a - b) - c"
     RIGHT = "a ^ b ^ c is a ^ (b ^ c)"
@@ -33,7 +33,7 @@ class Grouping(Enum):
 
 
 class Notation(NamedTuple):
-    """A symbol before its argument, or between its two, and how tightly it binds: more tightly the higher."""
+    """A symbol before its argument or between its two arguments; a higher precedence binds more tightly."""
 
     symbol: str
     precedence: int
@@ -41,7 +41,7 @@ class Notation(NamedTuple):
 
 
 class Rounding(Enum):
-    """What rounding in the type of the arguments does to the result."""
+    """The effect on the result of rounding in the type of the arguments."""
 
     CHOOSES = "the result is an argument, its negative, or 0: words give a word"
     EXACT = "the result is exact whatever the type of the arguments"
@@ -50,7 +50,7 @@ class Rounding(Enum):
 
 
 class ErrorRule(Enum):
-    """What the errors of the arguments make of the result; the formulas are in `sim.functional.error_rules`."""
+    """How errors of the arguments carry over to the result; the formulas are in `sim.functional.error_rules`."""
 
     SUM = "a + b"
     PRODUCT = "a * b"
@@ -72,15 +72,15 @@ class Operator(NamedTuple):
     arity: int
     notation: Notation | None  # None: written as a call of its name
     cost_class: str  # operators that cost hardware about the same
-    meaning: Callable[..., Any]  # of numpy arrays
+    meaning: Callable[..., Any]  # over numpy arrays
     rounding: Rounding
     error: ErrorRule | float  # a number: the steepest slope of a function of one argument
-    torch: str  # the function to import that computes it on tensors
-    triton: str | None  # the same below `triton.language`; None: only by a symbol, or by a composition
+    torch: str  # import path of the function that computes it on tensors
+    triton: str | None  # name below `triton.language`; None: only as a symbol or a composition
 
     @property
     def symbol(self) -> str:
-        """The sign it is written with, empty for one that is called."""
+        """The symbol it is written with; empty for an operator written as a call."""
         return self.notation.symbol if self.notation else ""
 
 
@@ -90,8 +90,8 @@ class Reducer(NamedTuple):
     name: str
     keyword: str
     identity: float
-    fold: np.ufunc  # of 0 and 1 for `or`; a mean is a sum, divided by the number of existing points afterwards
-    joins: str | None  # the operator that makes the reduction of everything of those of two parts; None: none does
+    fold: np.ufunc  # over 0 and 1 for `or`; a mean is a sum, later divided by the number of points
+    joins: str | None  # the operator that combines the reductions of two parts; None: there is none
     error: ErrorRule
     torch: str
 
@@ -184,8 +184,8 @@ REDUCERS: tuple[Reducer, ...] = (
     Reducer("or", "any", 0.0, np.maximum, "or", _E.INCREASING, "torch.amax"),
 )
 
-# Reducers of the wider grammar whose meaning needs index or tuple outputs: recognised, so that refusing them
-# can say why.
+# Reducers of the wider grammar whose meaning needs index or tuple outputs; recognised so that the error can say why
+# they are refused.
 UNSUPPORTED_REDUCERS = ("argmax", "argmin", "argsort", "topk", "scan", "atomic_sum", "osm")
 
 
@@ -203,7 +203,7 @@ _KINDS: dict[str, Any] = {
 
 
 def _iter_contradictions(operators: tuple[Operator, ...], reducers: tuple[Reducer, ...]) -> Iterator[str]:
-    """What is wrong with a table, a sentence each."""
+    """What is wrong with a table, one sentence per mistake."""
     names = [operator.name for operator in operators]
     for kind, found in (("operators", names), ("reducers", [reducer.keyword for reducer in reducers])):
         yield from (f"two {kind} are called '{name}'" for name, count in Counter(found).items() if count > 1)
@@ -235,5 +235,5 @@ for _contradiction in _iter_contradictions(OPERATORS, REDUCERS):
 OPERATOR_BY_NAME = {operator.name: operator for operator in OPERATORS}
 REDUCER_BY_NAME = {reducer.name: reducer for reducer in REDUCERS}
 REDUCER_BY_KEYWORD = {reducer.keyword: reducer for reducer in REDUCERS}
-# What may be called as `name(...)`: every operator that is not written with a symbol.
+# Operators called as `name(...)`: those that are not written with a symbol.
 FUNCTION_BY_NAME = {operator.name: operator for operator in OPERATORS if operator.notation is None}

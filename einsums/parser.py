@@ -1,13 +1,13 @@
-"""Text to Einsums, by recursive descent written by hand.
+"""Text to Einsums, by hand-written recursive descent.
 
     statement := access '=' expr [ '::' reducer '(' variable {',' variable} ')' ]    separated by ';' or a new line
     access    := TENSOR '[' [ index {',' index} ] ']'
     index     := RANK | item {('+' | '-') item};  item := factor {'*' factor};  factor := integer | variable | RANK
     expr      := symbols by the precedence of their operators; calls f(a, b); numbers; accesses; ( )
 
-`#` starts a comment. A variable absent on the left is summed unless `::` names another reducer; a named
-reducer must name exactly the absent variables. (It may not name some and leave others to the sum: a maximum
-of sums is not a sum of maxima, so the order would matter.)
+`#` starts a comment. A variable absent on the left is summed unless `::` names another reducer; a named reducer must
+list exactly the absent variables. (It may not list some and leave others to the sum: a maximum of sums is not a sum of
+maxima, so the order would matter.)
 """
 
 from typing import NoReturn
@@ -27,7 +27,7 @@ from einsums.operators import (
 from einsums.problems import EinsumSyntaxError
 from einsums.tokens import POWER, Cursor, Token, Tokenizer, UnknownCharacterError
 
-# By symbol: the name of the operator and how it is written, before its argument or between its two.
+# By symbol: the operator's name and notation; prefix operators have one argument, infix operators two.
 _PREFIX = {o.notation.symbol: (o.name, o.notation) for o in OPERATORS if o.notation and o.arity == 1}
 _INFIX = {o.notation.symbol: (o.name, o.notation) for o in OPERATORS if o.notation and o.arity == 2}
 _INFIX |= {spelling: _INFIX[power] for power in POWER if power in _INFIX for spelling in POWER}
@@ -35,7 +35,7 @@ _NOT_IN_AN_INDEX = ("//", "%", "/", *POWER)
 _TOKENIZER = Tokenizer(
     {sign for sign in (*_PREFIX, *_INFIX, *_NOT_IN_AN_INDEX, *"[]()=,;", "::") if not sign.isalpha()}, comments=True
 )
-# Bounds the depth of an expression, so that no walk over it can exhaust Python's stack.
+# Bounds the depth of an expression, so that no traversal can exhaust Python's stack.
 _MOST_TOKENS = 600
 
 
@@ -131,8 +131,7 @@ class _Statement(Cursor):
         while self.take(","):
             named.append(self.variable())
         self.need(")", "after the reduced variables")
-        # canonical order, so that equal Einsums are equal nodes; names that do not fit are left for Einsum to
-        # refuse
+        # canonical order, so that equal Einsums are equal nodes; names that do not fit are refused by Einsum
         ordered = absent if sorted(named) == sorted(absent) else tuple(named)
         return Reduction(operator=REDUCER_BY_KEYWORD[keyword.text].name, variables=ordered)
 
@@ -181,8 +180,7 @@ class _Statement(Cursor):
     def index_item(self, sign: int) -> tuple[Term | None, int]:
         """A product of integers, ranks and at most one variable: a term, or a number added to the offset.
 
-        A rank without variable comes back as a term without variable, for `index` to read as a last
-        coordinate.
+        A rank without a variable comes back as a term without one, which `index` reads as a last coordinate.
         """
         scale, variable, ranks = sign, "", list[str]()
         while True:

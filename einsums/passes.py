@@ -1,13 +1,13 @@
-"""Passes: how often a cascade must traverse a rank, whatever the mapping (Nayak et al., MICRO 2024).
+"""Passes: how many times a cascade must traverse a rank, whatever the mapping (Nayak et al., MICRO 2024).
 
 A pass over a rank is one traversal of all its elements. If a point of one Einsum can run only after another Einsum has
-visited *every* element of the same fiber, and visits an element itself, it does so in a later pass:
+visited *every* element of the same fiber, and itself visits an element, it does so in a later pass:
 
-    pass(V) = 1 + the largest pass(U) over the visiting Einsums U of which every point of V needs all
+    pass(V) = 1 + the largest pass(U) over the visiting Einsums U that every point of V needs in full
 
 where an Einsum *visits* the rank if it reads or writes a tensor that has all of it. What a point needs comes from
-`dependence.py`, so that a reduction of one tile, a running value and a summary start no pass by themselves. An Einsum
-that visits nothing belongs to the last pass that it waits for.
+`dependence.py`, so that a reduction of one tile, a running value and a summary do not start a pass by themselves. An
+Einsum that visits nothing belongs to the last pass that it waits for.
 """
 
 from functools import cached_property
@@ -44,7 +44,7 @@ class ForcedPass(Noun):
 
 
 class PassAnalysis(Noun):
-    """What the passes of a cascade over one rank are. Batch ranks are left out of footprints."""
+    """The passes of a cascade over one rank. Footprints leave out batch ranks."""
 
     cascade: str
     rank: str
@@ -59,7 +59,7 @@ class PassAnalysis(Noun):
         return next(item.number for item in self.pass_of_einsum if item.einsum == einsum)
 
     def footprint_of(self, tensor: str) -> str:
-        """The least live footprint of one tensor as a product of rank sizes."""
+        """The minimum live footprint of one tensor as a product of rank sizes."""
         return next(item.words for item in self.live_footprint if item.tensor == tensor)
 
 
@@ -126,7 +126,7 @@ class _Passes:
         return self.is_same_fiber(reach) and all(extent.kind is Kind.ALL for extent in reach[: len(self.leaves)])
 
     def is_same_fiber(self, reach: Reach) -> bool:
-        """The needed points are not only of earlier steps of another iteration."""
+        """The needed points do not all belong to earlier steps of another iteration."""
         return all(extent.kind is not Kind.EARLIER for extent in reach[len(self.leaves) :])
 
     def visited_by(self, einsum: Einsum) -> tuple[str, ...]:
@@ -161,7 +161,7 @@ class _Passes:
 
     @property
     def view(self) -> PassView:
-        """What live footprints are computed from."""
+        """The input of the live footprint computation."""
         return PassView(
             self.cascade, self.rank, self.leaves, self.visiting, self.number, self.touched_in, self.dependence
         )
@@ -203,7 +203,7 @@ def _first_link(passes: _Passes, number: int) -> _Link:
 
 
 def _tail(passes: _Passes, link: _Link) -> tuple[tuple[str, ...], str]:
-    """Einsums after the barrier up to the reader, and the barrier: walking back while all is needed at every point."""
+    """Einsums after the barrier up to the reader, and the barrier; walks back while every point needs all elements."""
     tail: list[str] = []
     name = link.reader
     while name not in tail:
@@ -224,7 +224,7 @@ def _reaches(passes: _Passes, access: Access, visit: str) -> frozenset[Reach]:
 
 
 def _path(cascade: Cascade, start: str, end: str) -> tuple[str, ...]:
-    """A shortest way along the data flow, both ends included."""
+    """A shortest path along the data flow, both ends included."""
     ways: list[tuple[str, ...]] = [(end,)]
     seen = {end}
     for way in ways:  # grows while it is walked: breadth first, backwards

@@ -1,11 +1,11 @@
-"""What is wrong with a cascade a user wrote: errors that carry a place, and the nearest known name."""
+"""Errors in a cascade that a user wrote, with their location and the nearest known name."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 
 class EinsumSyntaxError(ValueError):
-    """Text that is no Einsum; `line` and `column` count from 1 inside the text that was parsed."""
+    """Text that is not an Einsum; `line` and `column` count from 1 inside the text that was parsed."""
 
     def __init__(self, message: str, line: int, column: int) -> None:
         super().__init__(message)
@@ -14,20 +14,20 @@ class EinsumSyntaxError(ValueError):
 
 
 class CascadeProblem(NamedTuple):
-    """One sentence about one mistake, and the line of the Einsum text it is on (0: no particular line)."""
+    """One sentence about one mistake, and its line in the Einsum text (0: no particular line)."""
 
     message: str
     line: int = 0
 
 
 class CascadeError(ValueError):
-    """All independent mistakes of a cascade, a sentence a line; `line` is that of the first that has one."""
+    """All independent mistakes of a cascade, one sentence per line; `line` is that of the first that has one."""
 
     def __init__(self, problems: tuple[CascadeProblem, ...]) -> None:
         super().__init__("\n".join(problem.message for problem in problems))
         self.problems = problems
         lines = [problem.line for problem in problems if problem.line]
-        if lines:  # readers test for the attribute, so it exists only where there is a place to show
+        if lines:  # readers test for the attribute, so it exists only if there is a location to show
             self.line = lines[0]
             self.column = 1
 
@@ -40,5 +40,5 @@ def raise_problems(problems: Iterable[CascadeProblem]) -> None:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a reader wants them in a sentence: 'E, P', or 'none'."""
+    """Names for use in a sentence: 'E, P', or 'none'."""
     return ", ".join(names) or "none"

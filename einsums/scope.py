@@ -1,8 +1,7 @@
 """What the names of a cascade refer to: which rank a variable runs over, which ranks a tensor has.
 
-A rank variable is the lower case of a rank. Where a rank is partitioned, variables run over its parts (its
-leaves) and the rank itself is spelled `m1*M0+m0`. A tensor made inside has the ranks of its left-side
-indices.
+A rank variable is the lower case of a rank. If a rank is partitioned, variables run over its parts (its leaves) and the
+rank itself is written `m1*M0+m0`. An intermediate tensor has the ranks of its left-side indices.
 """
 
 from functools import cached_property
@@ -12,7 +11,7 @@ from einsums.nodes import Einsum, Index, InitialValue, Partition, Rank, Tensor, 
 
 
 def recomposition(partition: Partition) -> Index:
-    """The index that spells a partitioned rank: m2*M1*M0 + m1*M0 + m0."""
+    """The index that denotes a partitioned rank: m2*M1*M0 + m1*M0 + m0."""
     terms = tuple(
         Term(variable=part.lower(), scale_ranks=partition.parts[place + 1 :])
         for place, part in enumerate(partition.parts)
@@ -33,7 +32,7 @@ class Declarations(NamedTuple):
 
 
 class Scope:
-    """Look-ups over declarations and Einsums; built once for a cascade, never changed."""
+    """Look-ups over declarations and Einsums; built once per cascade, never changed."""
 
     def __init__(self, declared: Declarations, einsums: tuple[Einsum, ...]) -> None:
         self.declared = declared
@@ -68,7 +67,7 @@ class Scope:
         return {rank.lower(): rank for rank in self.leaf_ranks if rank not in self.declared.batch}
 
     def rank_of_index(self, index: Index) -> str | None:
-        """The rank of an index's variable or of the partition it spells; None for other affine indices."""
+        """The rank of an index's variable or of the partition it denotes; None for other affine indices."""
         if index.plain_variable is not None:
             return self.rank_by_variable.get(index.plain_variable)
         for partition in self.declared.partitions:

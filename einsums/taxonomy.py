@@ -1,10 +1,10 @@
-"""Published systems named by the cascade they run: the data of a taxonomy, whose classes are computed pass counts."""
+"""The data of a taxonomy: published systems and the cascades they run, classed by computed pass counts."""
 
 from einsums.nodes import Noun
 
 
 class PublishedSystem(Noun):
-    """A system and the shipped cascade that says what it computes."""
+    """A system and the shipped cascade that it computes."""
 
     name: str
     cascade: str
@@ -12,7 +12,7 @@ class PublishedSystem(Noun):
 
 
 class Taxonomy(Noun):
-    """Systems to be classed by the passes of their cascades over one rank."""
+    """Systems to be classed by how many passes their cascades make over one rank."""
 
     name: str
     description: str

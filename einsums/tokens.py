@@ -1,8 +1,8 @@
-"""Text to words and signs: the tokeniser of both languages of expressions, Einsums and the formulas of `arch`.
+"""The tokeniser of both expression languages: Einsums and the formulas of `arch`.
 
-A language says which signs it has and whether its names may have dots, its texts quotes, its lines comments; numbers
-and blanks are the same in all. `^` and `**` both mean a power, right to left. Standard library only, so that any
-room may read it.
+A language defines its symbols and whether it has dotted names, quoted texts and comments; numbers and blanks are the
+same in all. `^` and `**` both mean a power and associate to the right. Standard library only, so that any package may
+import it.
 """
 
 import re
@@ -19,7 +19,7 @@ Parsed = TypeVar("Parsed")
 
 
 class Token(NamedTuple):
-    """A word, a number or a sign, and where it stands. `kind`: number, name, text (quoted), symbol or end."""
+    """A word, number or symbol and its position. `kind`: number, name, text (quoted), symbol or end."""
 
     kind: str
     text: str
@@ -27,7 +27,7 @@ class Token(NamedTuple):
 
 
 class UnknownCharacterError(ValueError):
-    """A character that begins no token; `column` counts from 1."""
+    """A character that cannot start a token; `column` counts from 1."""
 
     def __init__(self, character: str, column: int) -> None:
         super().__init__(f"unexpected character '{character}'")
@@ -36,7 +36,7 @@ class UnknownCharacterError(ValueError):
 
 
 class Tokenizer:
-    """Splits texts of one language. `symbols`: its signs, in any order; the longest that fits is taken."""
+    """Tokeniser of one language. `symbols` may be in any order; the longest match wins."""
 
     def __init__(
         self, symbols: Iterable[str], *, dotted_names: bool = False, quoted_texts: bool = False, comments: bool = False
@@ -53,7 +53,7 @@ class Tokenizer:
         self._pattern = re.compile("|".join(patterns))
 
     def tokens(self, text: str) -> list[Token]:
-        """All tokens, without blanks and comments; UnknownCharacterError for what is none."""
+        """All tokens, without blanks and comments; UnknownCharacterError for a character that starts none."""
         found: list[Token] = []
         position = 0
         while position < len(text):
@@ -67,9 +67,9 @@ class Tokenizer:
 
 
 class Cursor(ABC):
-    """A place among tokens: what parsers of both languages do with it.
+    """A position in a list of tokens, with the operations that the parsers of both languages share.
 
-    `end`: what stands behind the last; its text are the words for "nothing is left".
+    `end` is the token after the last one; its text is how messages name the end of the input.
     """
 
     deepest_nesting: int
@@ -86,7 +86,7 @@ class Cursor(ABC):
 
     @property
     def found(self) -> str:
-        """The next token as a sentence names it."""
+        """The next token as an error message names it."""
         return self.token.text if self.token.kind == "end" else f"'{self.token.text}'"
 
     def advance(self) -> Token:
@@ -96,17 +96,17 @@ class Cursor(ABC):
         return token
 
     def take(self, *texts: str) -> str:
-        """Step over a word or sign if it is one of these: its text, or an empty one."""
+        """Step over a word or symbol if it is one of these; returns its text, or an empty text."""
         if self.token.kind in ("symbol", "name") and self.token.text in texts:
             return self.advance().text
         return ""
 
     @abstractmethod
     def error(self, problem: str, token: Token | None = None) -> ValueError:
-        """The problem as a sentence that says where: at a token, by default the next."""
+        """An error for the problem at a token, by default the next one."""
 
     def nested(self, parse_inner: Callable[[], Parsed]) -> Parsed:
-        """One more level of recursion, within bounds that Python's stack holds."""
+        """One more level of recursion, within a bound that Python's stack can hold."""
         self.nesting += 1
         if self.nesting > self.deepest_nesting:
             raise self.error(f"more than {self.deepest_nesting} levels of nesting")

@@ -1,9 +1,9 @@
-"""The nouns of this room: a Cascade is declared ranks and tensors, and the Einsums that compute its outputs.
+"""The main type of this package: a Cascade declares ranks and tensors and holds the Einsums that compute its outputs.
 
 A cascade is a graph of Einsums; the order of its lines has no meaning. An *iterative* tensor is written at
 `i+1` from values at `i`: it has coordinates 0..I along rank I, coordinate 0 comes from `init`, and `T[I]`
-reads the last. The YAML form (mappings for ranks, partition, inputs, init and sizes, a block of text for
-einsums) is accepted as it stands by `Cascade.model_validate`.
+reads the last. `Cascade.model_validate` accepts the YAML form directly (mappings for ranks, partition, inputs, init and
+sizes, a block of text for einsums).
 """
 
 import math
@@ -58,7 +58,7 @@ __all__ = [
 
 
 class Cascade(Noun):
-    """Einsums with their declarations; once constructed, accesses fit, no cycle is left, iterations start."""
+    """Einsums with their declarations; once constructed, accesses fit, cycles are iterations and have a start."""
 
     model_config = ConfigDict(ser_json_inf_nan="constants")  # an initial value of -inf is a number
 
@@ -126,14 +126,14 @@ class Cascade(Noun):
     @field_validator("einsums")
     @classmethod
     def _well_formed(cls, value: tuple[Einsum, ...], info: ValidationInfo) -> tuple[Einsum, ...]:
-        if all(field in info.data for field in Declarations._fields):  # else another field is already refused
+        if all(field in info.data for field in Declarations._fields):  # otherwise another field is already refused
             declared = Declarations(**{field: info.data[field] for field in Declarations._fields})
             raise_problems(accesses.iter_problems(Scope(declared, value)))
         return value
 
     @model_serializer(mode="wrap")
     def _said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Fields without domains where there are none, so that the hash of a cascade without them stays."""
+        """Fields without an empty `domain`, so that the hash of a cascade that declares none is unchanged."""
         data: dict[str, Any] = whole(self)
         return data if self.domains else {key: value for key, value in data.items() if key != "domains"}
 
@@ -189,7 +189,7 @@ class Cascade(Noun):
         return self.scope.partition_by_rank.get(rank)
 
     def root_of(self, rank: str) -> str:
-        """The rank that a part belongs to (M0 -> M); a rank that is no part is its own root."""
+        """The rank that a part belongs to (M0 -> M); a rank that is not a part is its own root."""
         return self.scope.root_by_part.get(rank, rank)
 
     def rank_of_variable(self, variable: str) -> str:
@@ -219,7 +219,7 @@ class Cascade(Noun):
 
 
 def _items(value: Any, key_name: str, value_name: str, convert: Any = None) -> Any:
-    """A YAML mapping as the items a field holds; anything else is left to the field's own type check."""
+    """A YAML mapping as the items of a field; anything else is left to the field's own type check."""
     if not isinstance(value, dict):
         return value
     return tuple({key_name: key, value_name: convert(item) if convert else item} for key, item in value.items())

@@ -1,5 +1,4 @@
-"""A cascade with sizes, and the facts that need no mapping: points, operations, compulsory traffic,
-intensity.
+"""A cascade with sizes, and what follows without a mapping: points, operations, compulsory traffic, intensity.
 
 Sizes are given for whole ranks and for the inner parts of partitions; the outermost part follows, M1 = ceil(M
 / M0). A ragged last tile is counted exactly: parts (m1, m0) exist only where m1*M0 + m0 < M, so an Einsum
@@ -37,7 +36,7 @@ class OperationCount(NamedTuple):
 
     einsum: str
     operator: str
-    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody needs here
+    count: int  # type: ignore[assignment]  # hides tuple.count, which is not needed here
 
 
 class Workload(Noun):
@@ -165,7 +164,7 @@ def points(workload: Workload, einsum: str) -> int:
 
 
 def count_coordinates(workload: Workload, ranks: tuple[str, ...]) -> int:
-    """How many coordinate tuples over distinct `ranks` exist; parts count as far as their rank reaches."""
+    """How many coordinate tuples over distinct `ranks` exist; parts count only up to the end of their rank."""
     cascade, count = workload.cascade, 1
     for partition in cascade.partitions:
         count *= _existing(workload, partition.parts, frozenset(ranks))
@@ -192,8 +191,7 @@ def _existing(workload: Workload, parts: tuple[str, ...], chosen: frozenset[str]
 
 
 def operation_counts(workload: Workload) -> tuple[OperationCount, ...]:
-    """Executions of each operator: one per point for every call in the expression, and one per point for a
-    reduction.
+    """Executions of each operator: one per point for every call in the expression, and one per point for a reduction.
 
     A reduction over n elements counts n operations. A multiply-accumulate appears as its `mul` and its `add`.
     """

@@ -1,10 +1,10 @@
-"""What operators take, checked at their door before anything is launched; each refusal is one sentence.
+"""Checks of the arguments of operators before anything is launched; each error is one sentence.
 
 A kernel trusts its launcher: a shape, a length or a stride that does not fit would make it read or write outside a
-tensor. Operators therefore state what they take in the notation of the cascades, `q[B,H,Nq,D] k[B,Hkv,Nk,D]`, and
-`bind_ranks` holds tensors against it. Numbers that lie in tensors (page numbers, lists of blocks) are another matter:
-reading them back from an accelerator would wait for it on every call. Kernels do not trust those: what does not exist
-is not read, and the rows concerned become NaN. `is_read` says when they are also checked here.
+tensor. Operators therefore declare their arguments in the notation of the cascades, `q[B,H,Nq,D] k[B,Hkv,Nk,D]`, and
+`bind_ranks` checks tensors against it. Numbers inside tensors (page numbers, lists of blocks) are treated differently,
+because reading them back from an accelerator would stall every call. Kernels do not trust those: pages or blocks that
+do not exist are not read, and the rows concerned become NaN. `is_read` decides when they are also checked here.
 """
 
 import re
@@ -19,17 +19,17 @@ from kernels.records import QKV
 FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 INTEGERS = (torch.int32, torch.int64)
 PATTERN = re.compile(r"(\w+)\[([^\]]*)\](:int)?")
-# `host`: numbers in tensors on the CPU are checked; `device`: also those on an accelerator, which waits for it.
+# `host`: numbers in tensors on the CPU are checked; `device`: also those on an accelerator, at the cost of a wait.
 Check = Literal["host", "device"]
 CHECKS = ("host", "device")
 
 
 def bind_ranks(text: str, *tensors: Tensor | None) -> dict[str, int]:
-    """The size of each rank that `text` names, held against one tensor for each of its patterns.
+    """The size of each rank named in `text`, checked against one tensor per pattern.
 
-    `x[...,N]` has any ranks before N, `a[G,6]` a rank of 6, `table[B,P]:int` holds int32 or int64 where others hold
-    floating-point numbers; None stands for a tensor that is not given. All must be dense and on one device. TypeError
-    for what is no such tensor, ValueError for its shape or device.
+    `x[...,N]` has any ranks before N, `a[G,6]` a rank of 6, `table[B,P]:int` holds int32 or int64, the others
+    floating-point numbers; None stands for an omitted tensor. All must be dense and on one device. TypeError for
+    anything but such a tensor, ValueError for a wrong shape or device.
     """
     sizes: dict[str, int] = {}
     origins: dict[str, str] = {}
@@ -74,7 +74,7 @@ def _bind(name: str, ranks: list[str], x: Tensor, sizes: dict[str, int], origins
 
 
 def require_one_dtype(names: str, *tensors: Tensor) -> None:
-    """TypeError where tensors that meet in a product differ, as torch's own products refuse them."""
+    """TypeError if the operands of a product differ in dtype, as with torch's own products."""
     if len({x.dtype for x in tensors}) > 1:
         *most, last = names.split()
         found = [str(x.dtype).removeprefix("torch.") for x in tensors]
@@ -91,7 +91,7 @@ def require_groups(heads: int, kv_heads: int) -> None:
 
 
 def check_linear(qkv: QKV, state: Tensor | None) -> None:
-    """Of linear attention: q, k, v and the state before the first token."""
+    """Check linear attention's q, k, v and the state before the first token."""
     bind_ranks("q[B,H,T,D] k[B,H,T,D] v[B,H,T,Dv] state[B,H,D,Dv]", *qkv, state)
     require_one_dtype("q k v", *qkv)
 
@@ -103,7 +103,7 @@ def check_gate(q: Tensor, gate: Tensor) -> None:
 
 
 def whole_numbers(name: str, values: object) -> tuple[int, ...]:
-    """A sequence of lengths as integers from 0 to 2^30; TypeError where it is none."""
+    """A sequence of lengths as integers from 0 to 2^30; TypeError for anything else."""
     if isinstance(values, Tensor):
         raise TypeError(f"{name} must be numbers on the host, got a tensor; its tolist() gives them")
     if not isinstance(values, tuple | list) or not all(isinstance(n, int) for n in values):
@@ -113,7 +113,7 @@ def whole_numbers(name: str, values: object) -> tuple[int, ...]:
 
 
 def is_read(x: Tensor, check: Check) -> bool:
-    """Whether numbers in a tensor are checked: on the CPU always, elsewhere where it was asked for."""
+    """Whether numbers in a tensor are checked: always on the CPU, elsewhere only on request."""
     return x.device.type == "cpu" or check == "device"
 
 
@@ -122,7 +122,7 @@ def require_check(check: str) -> None:
 
 
 def check_numbers(name: str, x: Tensor, limit: int, counted: Tensor, what: str) -> None:
-    """ValueError names the first entry of x that counts and is not from 0 to limit - 1; what: they are numbers of."""
+    """ValueError names the first valid entry of x outside 0 to limit - 1; `what` is what the entries number."""
     broken = (counted & ((x < 0) | (x >= limit))).nonzero()
     if broken.numel():
         place = tuple(broken[0].tolist())
@@ -131,15 +131,14 @@ def check_numbers(name: str, x: Tensor, limit: int, counted: Tensor, what: str) 
 
 
 def to_int32(x: Tensor, device: torch.device) -> Tensor:
-    """Contiguous; what int32 cannot hold stays out of range."""
+    """As contiguous int32; values that int32 cannot hold stay out of range."""
     if x.dtype == torch.int64:
         x = x.clamp(-1, (1 << 31) - 1)
     return x.to(device=device, dtype=torch.int32).contiguous()
 
 
 def in_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Operands of products in the precision that torch's own products would take: under autocast its lower one, fp64
-    excepted."""
+    """Operands of products in the precision of torch's own products: the lower one under autocast, except for fp64."""
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):
         return tensors
@@ -148,7 +147,6 @@ def in_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def out_of_autocast(x: Tensor) -> Tensor:
-    """An operand of softmax or a norm: in fp32 under autocast on a GPU, where torch's own take it so, as it is
-    elsewhere."""
+    """An operand of softmax or a norm: in fp32 under autocast on a GPU, like torch's own, otherwise unchanged."""
     is_widened = x.is_cuda and torch.is_autocast_enabled("cuda") and x.element_size() < 4
     return x.float() if is_widened else x

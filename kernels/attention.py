@@ -1,11 +1,11 @@
 """Softmax attention in one pass over the keys (the 1-pass cascade; FlashAttention-2), forward and its operator.
 
-Each program holds a tile of queries and walks tiles of keys with a running maximum, denominator and numerator, all in
-the base-2 domain: scale * log2(e) is folded into one multiply-add. Keys fall into a masked left edge, an interior
+Each program holds a tile of queries and loops over tiles of keys with a running maximum, denominator and numerator, all
+in the base-2 domain: scale * log2(e) is folded into one multiply-add. Keys fall into a masked left edge, an interior
 without a mask, and a masked right edge. Log-sum-exp leaves in natural logarithm.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -54,7 +54,7 @@ class AttentionTensors(NamedTuple):
 
 
 class AttentionShape(NamedTuple):
-    """group: query heads of a key-value head; left and right: bounds of the band."""
+    """group: query heads per key-value head; left and right: bounds of the band."""
 
     heads: int
     group: int
@@ -65,7 +65,7 @@ class AttentionShape(NamedTuple):
 
 
 class Packing(NamedTuple):
-    """Of a packed batch: (sequence, block) of each program, and where each sequence's queries and keys start; int32."""
+    """For a packed batch: (sequence, block) of each program, and where each sequence's queries and keys start."""
 
     tiles: Any
     query_starts: Any
@@ -79,7 +79,7 @@ def _walk_keys(
     HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr, USES_TMA: tl.constexpr, IS_SPECIALISED: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Keys of a stretch in steps of BLOCK_N; running: what came before; DTYPE: of the operands."""
+    """A range of keys in steps of BLOCK_N; running: the state so far; DTYPE: of the operands."""
     for start in tl.range(stretch.first, stretch.last, BLOCK_N, warp_specialize=IS_SPECIALISED):
         k = load_rows(k_rows, start, band.limit, HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, USES_TMA)
         scores = tl.dot(q, tl.trans(k), input_precision="ieee")
@@ -101,7 +101,7 @@ def attention_forward_kernel(
     HAS_TAIL: tl.constexpr, IS_RAGGED: tl.constexpr, HAS_SINKS: tl.constexpr, HAS_SOFTCAP: tl.constexpr,
     USES_TMA: tl.constexpr, IS_SPECIALISED: tl.constexpr,
 ):  # fmt: skip
-    """One tile of queries of one head, of records as above."""
+    """One tile of queries of one head; takes the records above."""
     queries = shape.queries
     keys = shape.keys
     head = tl.program_id(1)
@@ -115,14 +115,14 @@ def attention_forward_kernel(
         queries = tl.load(packing.query_starts + sequence + 1) - query_start
         key_start = tl.load(packing.key_starts + sequence)
         keys = tl.load(packing.key_starts + sequence + 1) - key_start
-    elif HAS_RIGHT:  # later tiles see more keys: they start first
+    elif HAS_RIGHT:  # later tiles see more keys, so they start first
         block = tl.num_programs(0) - 1 - tl.program_id(0)
     else:
         block = tl.program_id(0)
     q_rows = rows_of(tensors.q, batch, head, query_start)
     k_rows = rows_of(tensors.k, batch, head // shape.group, key_start)
     v_rows = rows_of(tensors.v, batch, head // shape.group, key_start)
-    if USES_TMA:  # the specialising pass needs every operand to come through a descriptor, queries included
+    if USES_TMA:  # the specialising pass requires a descriptor for every operand, queries included
         q_rows = described(q_rows, queries, HEAD_SIZE, BLOCK_M, BLOCK_D)
         k_rows = described(k_rows, keys, HEAD_SIZE, BLOCK_N, BLOCK_D)
         v_rows = described(v_rows, keys, VALUE_SIZE, BLOCK_N, BLOCK_V)
@@ -182,7 +182,7 @@ def problem_of(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) -> At
 def forward_launch(
     q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions, plan: LaunchPlan | None = None
 ) -> tuple[Launch, Tensor, Tensor]:
-    """The launch, the output and the log-sum-exp that it fills; without a plan, the one for the tensors' device."""
+    """The launch, and the output and log-sum-exp that it fills; by default with the plan for the tensors' device."""
     require_reach(q=q, k=k, v=v)
     problem = problem_of(q, k, v, options)
     plan = plan or plan_of(problem, target_of(q))[0]
@@ -257,7 +257,7 @@ attention_operator.register_autograd(_differentiate, setup_context=_keep)
 
 @register_flop_formula(torch.ops.einfuse.attention)
 def count_flops(*arguments: Any, **_: Any) -> int:
-    """2 (D + Dv) per visible pair, as FlashAttention's benchmarks count; shapes, not tensors, come in."""
+    """2 (D + Dv) per visible pair, as FlashAttention's benchmarks count; takes shapes, not tensors."""
     q, k, v, _sinks, numbers = arguments
     options = AttentionOptions.unpack(numbers)
     left, right = options.bounds
@@ -274,7 +274,7 @@ def problem_flops(problem: AttentionProblem) -> int:
 
 
 def attention_with_lse(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = PLAIN) -> tuple[Tensor, Tensor]:
-    """Output [B, H, Nq, Dv] and natural log-sum-exp [B, H, Nq]; both can be differentiated."""
+    """Output [B, H, Nq, Dv] and natural log-sum-exp [B, H, Nq]; both are differentiable."""
     q, k, v = in_autocast(q, k, v)
     check_attention(q, k, v, options)
     return attention_operator(q, k, v, options.sinks, options.pack(q.shape[3]))

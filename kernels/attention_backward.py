@@ -1,11 +1,11 @@
 """Gradients of softmax attention, deterministic and without atomics: three launches.
 
-P is made again from the saved log-sum-exp. A first launch makes delta = rowsum(dO O) - dLSE. The second keeps a tile of
-keys and walks the queries that see it, over all query heads of its group, for dK and dV; the third keeps a tile of
-queries and walks its keys for dQ (FlashAttention-2). dS = P (dP - delta), times the slope of the softcap.
+P is recomputed from the saved log-sum-exp. The first launch computes delta = rowsum(dO O) - dLSE. The second keeps a
+tile of keys and loops over the queries that see it, over all query heads of its group, for dK and dV; the third keeps a
+tile of queries and loops over its keys for dQ (FlashAttention-2). dS = P (dP - delta), times the slope of the softcap.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -80,7 +80,7 @@ class QueryGradientTensors(NamedTuple):
 
 
 class GradientShape(NamedTuple):
-    """group: query heads of a key-value head; queries: of all sequences; left and right: bounds of the band."""
+    """group: query heads per key-value head; queries: of all sequences; left and right: bounds of the band."""
 
     heads: int
     group: int
@@ -90,8 +90,7 @@ class GradientShape(NamedTuple):
 
 
 class Fixed(NamedTuple):
-    """Of the tile that stays, or of the one that streams: the two operands of S and dP, rows of q and dO or of k and
-    v."""
+    """The operands of S and dP from the tile that stays or the one that streams: rows of q and dO, or of k and v."""
 
     score: Any
     value: Any
@@ -105,7 +104,7 @@ class PairGradients(NamedTuple):
 
 
 class RowValues(NamedTuple):
-    """Of rows of queries: log-sum-exp in base 2, and delta."""
+    """For rows of queries: log-sum-exp in base 2, and delta."""
 
     lse: Any
     delta: Any
@@ -133,8 +132,8 @@ def delta_kernel(tensors, heads, queries, BLOCK_M: tl.constexpr, VALUE_SIZE: tl.
 
 @triton.jit
 def _pair_gradients(left, right, of_rows, visible, factors, MASKED: tl.constexpr, HAS_SOFTCAP: tl.constexpr):
-    """[queries, keys] of left = (q, dO), right = (k, v), or transposed with the two exchanged; of_rows come as a column
-    or a row accordingly."""
+    """[queries, keys] from left = (q, dO), right = (k, v), or transposed with the two exchanged; of_rows is a column or
+    a row accordingly."""
     scores = tl.dot(left.score, tl.trans(right.score), input_precision="ieee")
     if HAS_SOFTCAP:
         scores = tanh(scores * factors.inner)
@@ -150,7 +149,7 @@ def _pair_gradients(left, right, of_rows, visible, factors, MASKED: tl.constexpr
 
 @triton.jit
 def _load_row_values(lse_base, delta_base, start, queries, BLOCK: tl.constexpr):
-    """+inf as the log-sum-exp where there is no row or the row saw no key, so that P is 0."""
+    """Log-sum-exp and delta; +inf as the log-sum-exp of missing rows and of rows that saw no key, so that P is 0."""
     rows = start + tl.arange(0, BLOCK)
     lse = tl.load(lse_base + rows, mask=rows < queries, other=float("inf")) * LOG2_E
     lse = tl.where(lse == float("-inf"), float("inf"), lse)
@@ -164,8 +163,8 @@ def _walk_queries(
     HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr, USES_TMA: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Queries of a stretch against one tile of keys, kept; grads: KeyGradients so far; of_rows: pointers. band: of keys
-    over queries."""
+    """A range of queries against one tile of keys, which stays; grads: KeyGradients so far; of_rows: pointers; band: of
+    keys over queries."""
     for start in tl.range(stretch.first, stretch.last, BLOCK_N):
         q = load_rows(q_rows, start, band.limit, HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, USES_TMA)
         grad_out = load_rows(grad_rows, start, band.limit, VALUE_SIZE, BLOCK_N, BLOCK_V, MASKED, USES_TMA)
@@ -187,7 +186,7 @@ def key_gradients_kernel(
     HAS_TAIL: tl.constexpr, HAS_SOFTCAP: tl.constexpr, USES_TMA: tl.constexpr,
 ):  # fmt: skip
     """dK and dV of one tile of keys; scale: of dS."""
-    q_view, grad_view = tensors.q, tensors.grad_out  # views stand before loops, see `kernels.records`
+    q_view, grad_view = tensors.q, tensors.grad_out  # views are taken out before loops, see `kernels.records`
     grad_k_view, grad_v_view = tensors.grad_k, tensors.grad_v
     dtype = tensors.q.base.dtype.element_ty
     place = place_of(segments)
@@ -215,7 +214,7 @@ def key_gradients_kernel(
         at = (place.batch * shape.heads + head) * shape.queries + place.query_start
         q_rows = rows_of(q_view, place.batch, head, place.query_start)
         grad_rows = rows_of(grad_view, place.batch, head, place.query_start)
-        if USES_TMA:  # descriptors spare the registers that pointers of a whole tile would hold
+        if USES_TMA:  # descriptors save the registers that pointers to a whole tile would occupy
             q_rows = described(q_rows, queries, HEAD_SIZE, BLOCK_N, BLOCK_D)
             grad_rows = described(grad_rows, queries, VALUE_SIZE, BLOCK_N, BLOCK_V)
         of_rows = RowValues(tensors.lse + at, tensors.delta + at)
@@ -243,7 +242,7 @@ def _walk_keys(
     HEAD_SIZE: tl.constexpr, VALUE_SIZE: tl.constexpr, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_V: tl.constexpr, DTYPE: tl.constexpr,
 ):  # fmt: skip
-    """Keys of a stretch against one tile of queries, kept; of_rows: values, as columns."""
+    """A range of keys against one tile of queries, which stays; of_rows: values, as columns."""
     for start in tl.range(stretch.first, stretch.last, BLOCK_N):
         k = load_rows(k_rows, start, band.limit, HEAD_SIZE, BLOCK_N, BLOCK_D, MASKED, False)
         v = load_rows(v_rows, start, band.limit, VALUE_SIZE, BLOCK_N, BLOCK_V, MASKED, False)
@@ -308,7 +307,7 @@ def backward_launches(
     options: AttentionOptions,
     plans: tuple[LaunchPlan, ...] = (),
 ) -> tuple[tuple[Launch, ...], list[Tensor], Tensor]:
-    """The three launches of saved = [q, k, v, out, lse], gradients = [of out, of lse]; [dQ, dK, dV] and delta."""
+    """The three launches, [dQ, dK, dV] and delta; saved = [q, k, v, out, lse], gradients = [of out, of lse]."""
     q, k, v, out, lse = saved
     grad_out, grad_lse = gradients
     require_reach(q=q, k=k, v=v, out=out, grad_out=grad_out)
@@ -372,7 +371,7 @@ def backward_launches(
 
 
 def blocks_of(plan: LaunchPlan, problem: AttentionProblem) -> dict[str, int]:
-    """Block sizes, and whether a walk may end inside a block."""
+    """Block sizes, and whether a loop may end inside a block."""
     cut = plan.configuration
     streamed = problem.queries if plan.operator == "attention_bwd_dkv" else problem.keys
     has_tail = bool(problem.lengths) or streamed % cut.block_n != 0

@@ -17,7 +17,7 @@ from kernels.reference.scaled import attend_backward
 def attention_backward(
     saved: list[Tensor], gradients: list[Tensor], sinks: Tensor | None, numbers: list[float]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """dQ, dK, dV, dSinks (empty without sinks) of saved = [q, k, v, out, lse] and gradients = [of out, of lse]."""
+    """dQ, dK, dV, dSinks (empty without sinks) from saved = [q, k, v, out, lse] and gradients = [of out, of lse]."""
     options = AttentionOptions.unpack(numbers, sinks)
     q, k, v, out, lse = saved
     check_attention(q, k, v, options)
@@ -57,7 +57,7 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 
 def _differentiate(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
-    """The output and the log-sum-exp are functions of q, k and v: what depends on them depends on those."""
+    """Gradients through the saved output and log-sum-exp go to q, k and v, of which both are functions."""
 
     def again(
         q: Tensor, k: Tensor, v: Tensor, grad_out: Tensor, *grad_lse_and_sinks: Tensor

@@ -1,12 +1,11 @@
-"""Runs operators on arrays from a file, in a process of its own: python -m kernels.cascade_process REQUEST RESULT.
+"""Runs operators on arrays from a file, in a separate process: python -m kernels.cascade_process REQUEST RESULT.
 
-Triton decides between its interpreter and a GPU when it is first imported, so who asks sets TRITON_INTERPRET=1 for
-this process alone where there is no GPU. REQUEST is an .npz of inputs named `SET/TENSOR` and a JSON text `request`:
+Triton decides between its interpreter and a GPU when it is first imported, so the caller sets TRITON_INTERPRET=1 for
+this process alone if there is no GPU. REQUEST is an .npz of inputs named `SET/TENSOR` and a JSON text `request`:
 {cascade, operators: [name, ...], dtype, axes: {tensor: [rank, ...]}, sets: [name, ...], kernels: [operator, ...],
-kernel_sets: [name, ...]}.
-RESULT holds `SET/KIND/OPERATOR`, the result with axes as the operator has them: KIND is `exact` (reference in fp64),
-`reference` (in dtype) or `kernel`.
-A request {einsums: [...]} is of single Einsums, as `kernels.elementwise` has them: RESULT holds theirs by name.
+kernel_sets: [name, ...]}. RESULT holds `SET/KIND/OPERATOR`, the result with axes as the operator has them: KIND is
+`exact` (reference in fp64), `reference` (in dtype) or `kernel`. A request {einsums: [...]} is for single Einsums in the
+form of `kernels.elementwise`: RESULT holds their results by name.
 """
 
 import json
@@ -24,7 +23,7 @@ DTYPES = {"fp64": torch.float64, "fp32": torch.float32, "fp16": torch.float16, "
 
 
 def run_request(arrays: dict[str, np.ndarray], request: dict[str, Any]) -> dict[str, np.ndarray]:
-    """All results of a request; `device` of where kernels ran."""
+    """All results of a request; `device` is where kernels ran."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     dtype = DTYPES[request["dtype"]]
     results: dict[str, np.ndarray] = {"device": np.array(device)}
@@ -41,7 +40,7 @@ def run_request(arrays: dict[str, np.ndarray], request: dict[str, Any]) -> dict[
 
 
 def _operand(arrays: dict[str, np.ndarray], name: str, axes: dict[str, list[str]], operand: Operand) -> Tensor:
-    """A tensor of the cascade with its axes as the operator has them, in fp64."""
+    """A tensor of the cascade with its axes in the operator's order, in fp64."""
     ranks = axes[operand.tensor]
     array = np.asarray(arrays[f"{name}/{operand.tensor}"], dtype=np.float64)
     return torch.from_numpy(np.ascontiguousarray(array.transpose([ranks.index(rank) for rank in operand.ranks])))

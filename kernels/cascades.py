@@ -1,8 +1,8 @@
-"""Which cascade each operator computes, and how the cascade's tensors look to it: what makes the two comparable.
+"""Which cascade each operator computes, and the operator's layout of the cascade's tensors, to compare the two.
 
-Names of cascades are those of the catalog. `steps` is the cascade whose steps the kernel takes, `computes` the one that
-defines the result; ranks are those of the cascade, in the order in which the operator has its axes. Scores of the
-catalog's attention cascades have no factor, so neither do they here.
+Names of cascades are those of the catalog. `steps` is the cascade whose steps the kernel follows, `computes` the one
+that defines the result; ranks are those of the cascade, in the order of the operator's axes. The catalog's attention
+cascades do not scale their scores, so neither do the operators here.
 """
 
 from collections.abc import Callable
@@ -22,9 +22,9 @@ class Operand(NamedTuple):
 
 
 class KernelOperator(NamedTuple):
-    """One operator: its kernel, if it has one, and its reference are called with the operands in order.
+    """One operator; its kernel, if it has one, and its reference are called with the operands in order.
 
-    A result that is no output of the cascade is a tensor of the cascade whose steps it takes.
+    A result that is not an output of the cascade is a tensor of the cascade whose steps the operator follows.
     """
 
     name: str

@@ -1,10 +1,10 @@
-"""What a machine can do at most: a copy for its memory, a chain of exp2 for its special-function units.
+"""The ceilings of a machine: a copy for its memory, a chain of exp2 for its special-function units.
 
-Both are measured beside every benchmark, and calibrate the simulated machine. The product's ceiling is
-`kernels.products`.
+Both are measured with every benchmark and calibrate the simulated machine. For products, `kernels.products` is the
+ceiling.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 import torch

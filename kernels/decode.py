@@ -1,12 +1,12 @@
 """Decode attention: few queries over a long cache, the cache cut into spans and partial results merged.
 
 The query heads that share a key-value head are packed into the rows of one tile, so each key is read once. One program
-walks the spans that the plan gives it (one span under split-KV; under stream-K an equal number of key tiles of whatever
-heads) and writes a partial output and log-sum-exp per span; a second launch merges the spans of a head. Merging is
-associative: any cut gives the same result up to rounding.
+processes the spans that the plan assigns to it (one span under split-KV; under stream-K an equal number of key tiles
+from any heads) and writes a partial output and log-sum-exp per span; a second launch merges the spans of a head.
+Merging is associative: any cut gives the same result up to rounding.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from collections.abc import Sequence
@@ -45,12 +45,12 @@ from kernels.reference.scaled import attend_decode, gather_pages
 
 @dataclass(frozen=True, eq=False)
 class Cache:
-    """Where the keys and values of each sequence lie.
+    """Where the keys and values of each sequence are stored.
 
     lengths: keys of each sequence. table: of a paged cache, the page numbers int32 [B, pages of a sequence]; keys and
     values are then [pages, page size, Hkv, D], otherwise [B, Hkv, N, D]. splits: spans per (sequence, head), or
-    programs under stream-K; 0 lets the plan choose. check: of page numbers, see `kernels.arguments`; one that is out of
-    range and was not checked is not read, and the queries that see it become NaN.
+    programs under stream-K; 0 lets the plan choose. check: of page numbers, see `kernels.arguments`; a page that is out
+    of range and was not checked is not read, and the queries that see it become NaN.
     """
 
     lengths: tuple[int, ...]
@@ -66,8 +66,8 @@ class Cache:
 
 
 class SplitTensors(NamedTuple):
-    """q, k, v: views, of a paged cache with pages for batch; partial_out [spans, rows, Dv] and partial_lse [spans,
-    rows], base 2: fp32."""
+    """q, k, v: views, where a paged cache has pages in place of the batch; partial_out [spans, rows, Dv] and
+    partial_lse [spans, rows], base 2: fp32."""
 
     q: Any
     k: Any
@@ -98,7 +98,7 @@ class SplitTables(NamedTuple):
 
 
 class MergeTensors(NamedTuple):
-    """What the split left, sinks [H], out: a view, and lse [B, H, Nq]; first_spans of each (sequence, head), int32."""
+    """Results of the split, sinks [H], out: a view, and lse [B, H, Nq]; first_spans of each (sequence, head), int32."""
 
     partial_out: Any
     partial_lse: Any
@@ -145,7 +145,7 @@ def decode_split_kernel(
         q_at = q_view.base + wide(span.sequence) * q_view.batch + q_rows[:, None]
         q_mask = (rows < shape.rows)[:, None] & (head_columns < HEAD_SIZE)[None, :]
         q = operand(tl.load(q_at + head_columns[None, :] * q_view.column, mask=q_mask, other=0.0))
-        positions = row_queries + length - shape.queries  # of each row among the keys
+        positions = row_queries + length - shape.queries  # position of each row among the keys
         k_head, v_head = k_view.base + span.head * k_view.head, v_view.base + span.head * v_view.head
         if PAGE_SIZE == 0:
             k_head += wide(span.sequence) * k_view.batch
@@ -236,8 +236,7 @@ def decode_merge_kernel(
 def decode_launches(
     qkv: QKV, cache: Cache, options: AttentionOptions, plans: tuple[LaunchPlan, ...] = ()
 ) -> tuple[tuple[Launch, Launch], Tensor, Tensor]:
-    """The split and the merge launch, the output and the log-sum-exp; k and v as [batch or page, head, position,
-    size]."""
+    """The split and the merge launch, the output and the log-sum-exp; k, v: [batch or page, head, position, size]."""
     q, k, v = qkv
     left, right = options.bounds
     problem = DecodeProblem(
@@ -331,7 +330,7 @@ def decode_operator(
 
 
 def check_pages(table: Tensor, lengths: tuple[int, ...], cache: Tensor) -> None:
-    """Entries beyond a sequence's last key do not count."""
+    """Entries beyond a sequence's last key are ignored."""
     needed = torch.tensor([ceil_div(length, max(1, cache.shape[1])) for length in lengths], device=table.device)
     counted = torch.arange(table.shape[1], device=table.device) < needed[:, None]
     check_numbers("table", table, cache.shape[0], counted, "page")

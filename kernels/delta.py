@@ -1,13 +1,13 @@
 """The gated delta rule by chunks (Yang et al., arXiv 2412.06464): forward, with one gate per head.
 
-Within a chunk with state S before it and cumulative log gates b, what is written under key i is
-u_i = beta_i (v_i - e^b_i k_i S - sum_{j<i} e^(b_i - b_j) (k_i k_j) u_j), a triangular system (I + A) U = R. A first
-launch inverts I + A of every chunk by forward substitution (powers of A would cancel where keys are alike); a second
-walks the chunks of a head with its state, for a block of value channels. No exponent exceeds zero. The state is added
-up in fp32, and rounded to the inputs' precision where it is multiplied.
+Within a chunk with state S before it and cumulative log gates b, the value written under key i is u_i = beta_i (v_i -
+e^b_i k_i S - sum_{j<i} e^(b_i - b_j) (k_i k_j) u_j), a triangular system (I + A) U = R. A first launch inverts I + A of
+every chunk by forward substitution (powers of A would cancel for similar keys); a second traverses the chunks of a head
+with its state, for a block of value channels. No exponent exceeds zero. The state is accumulated in fp32 and rounded to
+the inputs' precision where it is multiplied.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -107,13 +107,13 @@ def delta_scan_kernel(
     for chunk in tl.range(0, chunks):
         start = chunk * CHUNK
         decay = tl.cumsum(_load_head_values(gate_base, start, length, CHUNK) * LOG2_E, 0)
-        total = tl.min(decay, 0)  # the last of a falling sequence; rows beyond the end add no decay
+        total = tl.min(decay, 0)  # the last of a decreasing sequence; rows beyond the end add no decay
         beta = _load_head_values(beta_base, start, length, CHUNK)
         k = load_rows(k_rows, start, length, KEYS, CHUNK, BLOCK_D, True, False)
         token_mask = (rows < length - start)[:, None] & (column + columns < VALUES)[None, :]
         at = wide(start) * VALUES + rows[:, None] * VALUES + columns[None, :]
         v = operand(tl.load(v_base + at, mask=token_mask, other=0.0)).to(tl.float32)
-        # Decay scales rows of the products, not the operands: these stay as they were loaded.
+        # Decay scales rows of the products, not the operands, which stay as loaded.
         fading = tl.exp2(decay)[:, None]
         held = narrow(state, dtype)
         found = tl.dot(k, held, input_precision="ieee") * fading
@@ -154,7 +154,7 @@ def delta_launches(
     scan = {
         "VALUES": problem.value_size,
         "BLOCK_V": cut.block_n,
-        # Of the inverse times what is to be written, which are in fp32; the interpreter computes fp32 either way.
+        # For the product of the inverse and the values to write, both fp32; the interpreter computes fp32 either way.
         "PRECISION": "ieee" if problem.dtype == "fp32" else "tf32",
         "HAS_INITIAL": state is not None,
     }

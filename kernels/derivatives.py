@@ -1,7 +1,7 @@
 """Second derivatives of operators: by torch's autograd through the reference of their gradients.
 
-First derivatives come from kernels. What is differentiated twice is small and rare, so there the closed formulas of
-`kernels.reference` are computed again, in the precision of the reference, and differentiated as they stand.
+First derivatives come from kernels. Second derivatives are rare and of small tensors, so the closed formulas of
+`kernels.reference` are recomputed in the precision of the reference and differentiated by autograd.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,10 +13,10 @@ from torch import Tensor
 def gradients_of(
     reference: Callable[..., tuple[Tensor | None, ...]], inputs: Sequence[Tensor], gradients: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
-    """For each input the gradient of the reference's outputs, or None where it needs none.
+    """For each input the gradient of the reference's outputs, or None if it needs none.
 
-    One input may be made from another, as dO is from q where a loss is squared: what is wanted are partial derivatives.
-    So each input stands behind a view of its own. Where a third derivative was asked for, autograd goes through these.
+    One input may be computed from another, as dO is from q if a loss is squared, but partial derivatives are required.
+    Each input is therefore taken through its own view. If a third derivative is requested, autograd goes through these.
     """
     is_kept = torch.is_grad_enabled()
     with torch.enable_grad():

@@ -1,7 +1,7 @@
-"""Einsums in torch, each by itself: any expression of operators at all points, then its reduction.
+"""Single Einsums in torch: any expression of operators at all points, then its reduction.
 
-Which function computes an operator is for who asks to say, by the name to import it from; the functions that torch
-lacks are here. They complete arithmetic as cascades do: 0 * inf = 0 and 0 / 0 = 0.
+The caller chooses the function that computes an operator, by the name to import it from; functions that torch lacks are
+defined here. They extend arithmetic as cascades do: 0 * inf = 0 and 0 / 0 = 0.
 """
 
 import importlib
@@ -16,13 +16,13 @@ MOST_POINTS_AT_ONCE = 1 << 22
 
 
 def multiply(a: Tensor, b: Tensor) -> Tensor:
-    """a * b, 0 where a factor is 0 and the other infinite."""
+    """a * b, but 0 if one factor is 0 and the other infinite."""
     absent = ((a == 0) & torch.isinf(b)) | (torch.isinf(a) & (b == 0))
     return torch.where(absent, 0.0, a * b)
 
 
 def divide(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, 0 where both are 0."""
+    """a / b, but 0 if both are 0."""
     return torch.where((a == 0) & (b == 0), 0.0, a / b)
 
 
@@ -32,7 +32,7 @@ def select(chosen: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def softplus(x: Tensor) -> Tensor:
-    """log(1 + e^x) to all digits; torch's own gives x above a threshold."""
+    """log(1 + e^x) to full precision; torch's own returns x above a threshold."""
     return torch.logaddexp(x, torch.zeros_like(x))
 
 
@@ -80,7 +80,7 @@ def _rows(values: Tensor, start: int, stop: int) -> Tensor:
 
 
 def run_einsums(arrays: Mapping[str, np.ndarray], einsums: list[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """The result of each Einsum by its `name`, and `device` of where they ran.
+    """The result of each Einsum by its `name`, and the `device` on which they ran.
 
     `arrays` holds the operands as `NAME/0`, `NAME/1`, ..., and `NAME/exists` where some points do not.
     """

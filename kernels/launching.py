@@ -1,7 +1,7 @@
-"""From a plan to a launch: a kernel, its arguments, and how tensors look to it.
+"""From a plan to a launch: a kernel, its arguments, and the layout of its tensors.
 
-A `Launch` is data. `run` executes it; the compile tests take the very same record, derive the signature from its
-arguments, and compile it for machines that are not there.
+A `Launch` is data. `run` executes it; the compile tests take the same record, derive the signature from its arguments,
+and compile it for machines that need not be present.
 """
 
 from functools import lru_cache
@@ -17,7 +17,7 @@ from kernels.records import ScoreFactors
 
 DTYPE_NAMES: dict[torch.dtype, Dtype] = {torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
 LOG2_E = 1.4426950408889634
-MOST_APART = 1 << 23  # elements between neighbours: offsets within a tile of 256 are of 32 bits
+MOST_APART = 1 << 23  # elements between neighbours: offsets within a tile of 256 have 32 bits
 MOST_ACROSS = 65_535  # programs along the second and third side of a grid (CUDA C++ programming guide)
 
 
@@ -61,7 +61,7 @@ def is_interpreted() -> bool:
 
 
 def runs_triton(x: Tensor) -> bool:
-    """Whether a Triton kernel can take this tensor here; otherwise the reference does."""
+    """Whether a Triton kernel can take this tensor here; otherwise the reference is used."""
     return x.dtype in DTYPE_NAMES and (x.is_cuda or (x.device.type == "cpu" and is_interpreted()))
 
 
@@ -106,7 +106,7 @@ def has_tma_layout(x: Tensor) -> bool:
 
 
 def require_reach(**tensors: Tensor) -> None:
-    """ValueError where neighbours of the last two ranks lie so far apart that a tile of 256 reaches 2^31 elements."""
+    """ValueError if neighbours of the last two ranks are so far apart that a tile of 256 spans 2^31 elements."""
     for name, x in tensors.items():
         apart = max((s for s, n in zip(x.stride()[-2:], x.shape[-2:], strict=True) if n > 1), default=0)
         if apart >= MOST_APART:
@@ -117,18 +117,17 @@ def require_reach(**tensors: Tensor) -> None:
 
 
 def empty_output(q: Tensor, v: Tensor) -> Tensor:
-    """[B, H, Nq, Dv], laid out as q where the sizes agree: both [B, H, N, D] and [B, N, H, D] come back as they
-    came."""
+    """[B, H, Nq, Dv], laid out like q if the sizes agree, so that [B, H, N, D] and [B, N, H, D] are both preserved."""
     return torch.empty_like(q) if q.shape[-1] == v.shape[-1] else q.new_empty(*q.shape[:-1], v.shape[-1])
 
 
 def contiguous_copy(x: Tensor) -> Tensor:
-    """Of a reference's result, which over no tokens is what went in; an operator's output is no input."""
+    """A copy of a reference's result, which over no tokens is an input itself: outputs must not alias inputs."""
     return x.clone(memory_format=torch.contiguous_format)
 
 
 def starts_of(lengths: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    """Where each sequence of a packed batch starts: int32 [2, sequences + 1], of queries and of keys."""
+    """Where each sequence of a packed batch starts: int32 [2, sequences + 1], queries then keys."""
     counts = torch.tensor(lengths, dtype=torch.int32).reshape(-1, 2).T
     starts = torch.zeros(2, counts.shape[1] + 1, dtype=torch.int32)
     starts[:, 1:] = counts.cumsum(1)
@@ -136,6 +135,6 @@ def starts_of(lengths: tuple[tuple[int, int], ...], device: torch.device) -> Ten
 
 
 def table_tensor(plan: LaunchPlan, device: torch.device) -> Tensor:
-    """The plan's table as int32 [rows, columns]; a single zero where it has none."""
+    """The plan's table as int32 [rows, columns]; a single zero if it has none."""
     rows = plan.table or ((0,),)
     return torch.tensor(rows, dtype=torch.int32, device="cpu").to(device)

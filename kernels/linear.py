@@ -1,12 +1,13 @@
 """Gated linear attention by chunks (Yang et al., arXiv 2312.06635): forward, with a gate per key channel or per head.
 
-A first launch walks the chunks and writes the state before each; a second makes the outputs of one sub-chunk each: what
-came before the chunk through its state, earlier sub-chunks of the chunk by products, the sub-chunk itself pair by pair.
-Log gates are at most 0 and every exponent is a difference over later minus earlier tokens, so no exponential exceeds
-one: queries decay from the start of their sub-chunk, keys to it. Nothing overflows, however strong the gate.
+The first launch traverses the chunks and writes the state before each. In the second, each program computes the outputs
+of one sub-chunk: tokens before the chunk through its state, earlier sub-chunks of the chunk by products, the sub-chunk
+itself pair by pair. Log gates are at most 0 and every exponent is the difference of a later and an earlier token, so no
+exponential exceeds one: queries decay from the start of their sub-chunk, keys to it. Nothing overflows, however strong
+the gate.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -90,9 +91,9 @@ def states_kernel(
         v_at = v_base + wide(start) * VALUES + rows[:, None] * VALUES + columns[None, :]
         v = operand(tl.load(v_at, mask=v_mask, other=0.0))
         decay = _load_decay(gate_base, start, length, KEYS, CHUNK, BLOCK_D, IS_WIDE)
-        total = tl.min(decay, 0)  # the last of a falling sequence; rows beyond the end add no decay
+        total = tl.min(decay, 0)  # the last of a decreasing sequence; rows beyond the end add no decay
         kept = k.to(tl.float32) * tl.exp2(total[None, :] - decay)
-        # States add up over the whole sequence: they are summed in fp32.
+        # States accumulate over the whole sequence, so they are summed in fp32.
         state = state * tl.exp2(total)[:, None]  # [keys, 1], or [1, 1] with one gate per head
         state = tl.dot(tl.trans(kept), v.to(tl.float32), state, input_precision=PRECISION)
     tl.store(state_base + wide(chunks) * KEYS * VALUES + inner, state, mask=mask)
@@ -155,8 +156,8 @@ def linear_launches(
     plans: tuple[LaunchPlan, ...] = (),
     out_dtype: torch.dtype | None = None,
 ) -> tuple[tuple[Launch, Launch], Tensor, Tensor]:
-    """The two launches, the output (by default of the inputs' dtype), and the states [B, H, chunks + 1, D, Dv]; all
-    tensors contiguous."""
+    """The two launches, the output (by default in the inputs' dtype), and the states [B, H, chunks + 1, D, Dv]; all
+    tensors are contiguous."""
     q, k, v = qkv
     problem = LinearAttentionProblem(
         q.shape[0], q.shape[1], q.shape[2], q.shape[3], v.shape[3], dtype_name(q), gate.dim() == 4

@@ -1,11 +1,11 @@
 """Gradients of layernorm and rmsnorm, deterministic and without atomics: two launches.
 
-The first makes dX of one row per program and leaves the row's mean and inverse deviation; the second adds up dY x^ and
-dY over blocks of rows, and the partial sums are added afterwards, as the group rational does. A row that does not fit
+The first computes dX of one row per program and stores the row's mean and inverse deviation; the second adds up dY x^
+and dY over blocks of rows, and the partial sums are added afterwards, as in the group rational. A row that does not fit
 is read three times in blocks.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from functools import partial
@@ -58,7 +58,7 @@ class WeightTensors(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """Of a row; the mean is zero where it is not centred."""
+    """Statistics of a row; the mean is zero without centring."""
 
     mean: Any
     inverse: Any
@@ -146,8 +146,7 @@ def norm_weights_kernel(
 def norm_backward_launches(
     tensors: NormGradient, epsilon: float, is_centred: bool, plans: tuple[LaunchPlan, ...] = ()
 ) -> tuple[tuple[Launch, Launch], Tensor, Tensor]:
-    """The launches, dX, and the partial sums [blocks
-    of rows, 2, columns] of dWeight and dBias, in fp32."""
+    """The launches, dX, and the partial sums [blocks of rows, 2, columns] of dWeight and dBias, in fp32."""
     x, weight, gradient = tensors
     operator = "layernorm_bwd" if is_centred else "rmsnorm_bwd"
     first, second = plans or plan_of(RowProblem(operator, x.shape[0], x.shape[1], dtype_name(x)), target_of(x))
@@ -181,7 +180,7 @@ def norm_backward_launches(
 def norm_backward(
     x: Tensor, weight: Tensor, gradient: Tensor, epsilon: float, is_centred: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """dX, dWeight and dBias of layernorm (centred) or rmsnorm, whose last has no meaning there."""
+    """dX, dWeight and dBias of layernorm (centred) or rmsnorm, for which dBias has no meaning."""
     bind_ranks("x[...,N] weight[N] gradient[...,N]", x, weight, gradient)
     require(gradient.shape == x.shape, f"expected a gradient of shape {tuple(x.shape)}, got {tuple(gradient.shape)}")
     if not x.numel():

@@ -1,11 +1,11 @@
-"""What every kernel shares: operands and rounding that hold on a GPU and in the interpreter, bands, tiles of rows.
+"""Shared by all kernels: operands and rounding that are right on a GPU and in the interpreter, bands, tiles of rows.
 
-In the interpreter bf16 arithmetic is wrong (it multiplies bit patterns) and fp32 -> bf16 truncates. So every operand is
-widened right after its load, and rounding to bf16 is done on the bits: add 0x7FFF plus bit 16, drop the low half. On a
-GPU both helpers are plain casts.
+In the interpreter, bf16 arithmetic is wrong (it multiplies bit patterns) and fp32 -> bf16 truncates. Every operand is
+therefore widened right after its load, and rounding to bf16 is done on the bits: add 0x7FFF plus bit 16, drop the low
+half. On a GPU both helpers are plain casts.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 import triton
@@ -66,7 +66,7 @@ def operand(x):
 
 @triton.jit
 def tanh(x):
-    """From exp2, without cancellation: a series below 0.3, 1 - 2 / (1 + e^2|x|) above. libdevice is not interpreted."""
+    """From exp2, without cancellation: series below 0.3, 1 - 2 / (1 + e^2|x|) above; libdevice is not interpreted."""
     size = tl.abs(x)
     square = x * x
     series = x * (
@@ -83,7 +83,7 @@ def sigmoid(x):
 
 @triton.jit
 def ranges_of(first_row, last_row, band, HAS_LEFT: tl.constexpr, HAS_RIGHT: tl.constexpr, BLOCK: tl.constexpr):
-    """What rows first_row..last_row visit, as `ranges_of` of the plans; band: that of the plans.
+    """The ranges that rows first_row..last_row visit, as `ranges_of` of the plans; band: that of the plans.
 
     Values are clamped to 0 before they are divided: division truncates on a GPU and floors in the interpreter.
     """
@@ -130,8 +130,8 @@ def described(rows, limit, SIZE: tl.constexpr, BLOCK: tl.constexpr, WIDTH: tl.co
 
 @triton.jit
 def pointers_of(rows, start, BLOCK: tl.constexpr, WIDTH: tl.constexpr, OFFSET: tl.constexpr):
-    """Of a tile of rows start..start + BLOCK. OFFSET: the type of offsets within the tile; 32 bits take fewer
-    registers, and are enough where `launching.require_reach` holds."""
+    """Pointers to a tile of rows start..start + BLOCK. OFFSET: the type of offsets within the tile; 32 bits take fewer
+    registers and suffice if `launching.require_reach` holds."""
     down, across = tl.arange(0, BLOCK).to(OFFSET), tl.arange(0, WIDTH).to(OFFSET)
     base = rows.source + wide(start) * rows.row
     return base + down[:, None] * rows.row + across[None, :] * rows.column

@@ -1,11 +1,11 @@
-"""One online softmax: what a tile of queries knows after the keys that it has seen, in the domain of base 2.
+"""Online softmax: the state of a tile of queries after the keys it has seen so far, in base 2.
 
 With a running maximum m, denominator d and numerator n, and the logits s of a next block of keys with values v:
 m' = max(m, max s), c = 2^(m - m'), d' = c d + sum 2^(s - m'), n' = c n + 2^(s - m') v. A row that has seen no key has
 m = -inf and gives 0.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -42,11 +42,11 @@ def nothing_seen(ROWS: tl.constexpr, VALUES: tl.constexpr):
 
 @triton.jit
 def see(running, scores, v, factor, IS_MASKED: tl.constexpr, DTYPE: tl.constexpr):
-    """The next block: scores [rows, keys] before the factor, -inf where hidden; v [keys, values]; weights are rounded
-    to DTYPE before they meet V."""
+    """Add the next block: scores [rows, keys] before the factor, -inf where hidden; v [keys, values]; weights are
+    rounded to DTYPE before they are multiplied by V."""
     peak = tl.maximum(running.peak, tl.max(scores, 1) * factor)
     shift = peak
-    if IS_MASKED:  # a row that has seen nothing yet: exp2(-inf - 0) = 0, where exp2(-inf + inf) would be NaN
+    if IS_MASKED:  # for a row that has seen nothing yet, exp2(-inf - 0) = 0 but exp2(-inf + inf) would be NaN
         shift = tl.where(peak == float("-inf"), 0.0, peak)
     weights = tl.exp2(scores * factor - shift[:, None])
     correction = tl.exp2(running.peak - shift)
@@ -61,7 +61,7 @@ def see(running, scores, v, factor, IS_MASKED: tl.constexpr, DTYPE: tl.constexpr
 
 @triton.jit
 def see_sink(running, logit):
-    """One more logit, base 2, without a value."""
+    """Add one more logit, base 2, without a value."""
     peak = tl.maximum(running.peak, logit)
     correction = tl.exp2(running.peak - peak)
     return Running(

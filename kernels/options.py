@@ -1,4 +1,4 @@
-"""What softmax attention may be asked for, checked once, and how it travels through an operator's schema."""
+"""The options of softmax attention, checked once, and their encoding in an operator's schema."""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from torch import Tensor
 from kernels.arguments import bind_ranks, require_groups, require_one_dtype, whole_numbers
 from kernels.plans.problems import UNLIMITED, require
 
-MOST_KEYS = 1 << 30  # of a window side: positions are of 32 bits
+MOST_KEYS = 1 << 30  # of a window side: positions have 32 bits
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionOptions:
     """Options of softmax attention, aligned bottom-right: the last query sees the last key.
 
-    causal: query i sees keys j <= i + keys - queries. window: (left, right) keys beside the diagonal, -1 for no limit;
-    causal sets right to 0. softcap c > 0: logits become c tanh(logit / c). scale: of the logits, by default 1/sqrt(head
-    size). sinks: one logit per query head that takes part in the denominator only. lengths: (queries, keys) of each
-    sequence of a packed ragged batch.
+    causal: query i sees keys j <= i + keys - queries. window: (left, right) keys on either side of the diagonal, -1 for
+    no limit; causal sets right to 0. softcap c > 0: logits become c tanh(logit / c). scale: of the logits, by default
+    1/sqrt(head size). sinks: one logit per query head that only contributes to the denominator. lengths: (queries,
+    keys) of each sequence of a packed ragged batch.
     """
 
     causal: bool = False
@@ -71,7 +71,7 @@ PLAIN = AttentionOptions()
 
 
 def check_attention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) -> None:
-    """Of tensors [batch, heads, length, size]: TypeError or ValueError where they do not fit together."""
+    """Check tensors [batch, heads, length, size]: TypeError or ValueError if they do not fit together."""
     sizes = bind_ranks("q[B,H,Nq,D] k[B,Hkv,Nk,D] v[B,Hkv,Nk,Dv] sinks[H]", q, k, v, options.sinks)
     require_one_dtype("q k v", q, k, v)
     require_groups(sizes["H"], sizes["Hkv"])

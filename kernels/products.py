@@ -1,10 +1,10 @@
-"""Matrix product, persistent: one program per SM walks output tiles in groups that share operands in L2.
+"""Persistent matrix product: one program per SM loops over output tiles in groups that share operands in L2.
 
 C = activation(A B + bias) with A and B of one dtype and fp32 sums. Where the layout allows, operands come through
 tensor descriptors made on the device.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -37,7 +37,7 @@ class GemmTensors(NamedTuple):
 
 
 class GemmShape(NamedTuple):
-    """group: heads of a for one of b."""
+    """group: heads of a per head of b."""
 
     batch: int
     heads: int
@@ -63,7 +63,7 @@ def gemm_kernel(
     for index in tl.range(tl.program_id(0), shape.batch * shape.heads * tiles, tl.num_programs(0)):
         matrix, tile = index // tiles, index % tiles
         batch, head = wide(matrix // shape.heads), wide(matrix % shape.heads)
-        # Tiles are walked down `GROUP` rows of tiles before the next column of tiles.
+        # Tiles are visited down `GROUP` rows of tiles before the next column of tiles.
         first_row_tile = tile // (GROUP * column_tiles) * GROUP
         height = tl.minimum(row_tiles - first_row_tile, GROUP)
         row = (first_row_tile + tile % (GROUP * column_tiles) % height) * BLOCK_M
@@ -154,7 +154,7 @@ def gemm_launch(
 
 @torch.library.custom_op("einfuse::gemm", mutates_args=())
 def gemm_operator(a: Tensor, b: Tensor, bias: Tensor | None, activation: str) -> Tensor:
-    if not runs_triton(a) or a.shape[1] == 0:  # a product over nothing has no operand that could be described
+    if not runs_triton(a) or a.shape[1] == 0:  # an empty reduction has no operand to make a descriptor of
         return reference_gemm(a, b, bias, activation)
     c = a.new_empty(a.shape[0], b.shape[1])
     run(

@@ -5,7 +5,7 @@ adds the partial sums in a second stage: no atomic additions, and the result doe
 arXiv 2505.13813, where atomics per element were 123x slower).
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -48,7 +48,7 @@ class RationalGradientTensors(NamedTuple):
 
 
 class Coefficients(NamedTuple):
-    """Of a group, as fp32 scalars; c without their signs."""
+    """The coefficients of a group as fp32 scalars; c without signs."""
 
     a0: Any
     a1: Any
@@ -144,7 +144,7 @@ def rational_plan(x: Tensor, groups: int, is_backward: bool) -> LaunchPlan:
 
 
 def rational_launch(plan: LaunchPlan, tensors: RationalTensors | RationalGradientTensors) -> Launch:
-    """Forward or backward, as the tensors are."""
+    """The forward or backward launch, depending on the tensors."""
     rows, columns = tensors.x.shape
     cut = plan.configuration
     return Launch(
@@ -228,7 +228,7 @@ rational_operator.register_autograd(_differentiate, setup_context=_keep)
 def group_rational(x: Tensor, numerator: Tensor, denominator: Tensor) -> Tensor:
     """P(x) / Q(x) of x [rows, columns], numerator [groups, 6], denominator [groups, 4]; differentiable, twice too.
 
-    Coefficients may have another dtype than x: all is computed in fp32, or in fp64 where x is.
+    Coefficients may have another dtype than x: everything is computed in fp32, or in fp64 if x is fp64.
     """
     check_rational(x, numerator, denominator)
     return rational_operator(x, numerator, denominator)

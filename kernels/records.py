@@ -1,8 +1,8 @@
-"""Records that kernels take, so that they read names and not positions; the launchers fill them.
+"""Records that kernels take, so that they read names instead of positions; the launchers fill them.
 
-Triton takes a NamedTuple where it takes a tuple, nested or not, and inside a kernel one can be made and returned.
-Fields hold tensors and numbers on the side of the launcher, pointers and scalars on that of the kernel. A record within
-a record is taken out of it before the kernel's first loop: in Triton 3.6 it loses its strides of 1 in there.
+Triton accepts a NamedTuple wherever it accepts a tuple, nested or not, and kernels can create and return one. Fields
+hold tensors and numbers on the launcher's side, pointers and scalars on the kernel's side. A nested record must be
+taken out before the kernel's first loop: inside a loop, Triton 3.6 loses its strides of 1.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ class Gates(NamedTuple):
 
 
 class View(NamedTuple):
-    """A tensor [batch, head, row, column] where it lies: its start, and the elements between neighbours of a rank."""
+    """A view of a tensor [batch, head, row, column]: its start, and its strides in elements."""
 
     base: Any
     batch: int
@@ -41,7 +41,7 @@ def view_of(x: Tensor) -> View:
 
 
 class Line(NamedTuple):
-    """Rows of contiguous columns: the first, and the elements between neighbours."""
+    """Rows of contiguous columns: the first row, and the stride in elements."""
 
     base: Any
     stride: int
@@ -52,7 +52,7 @@ def line_of(x: Tensor) -> Line:
 
 
 class Rows(NamedTuple):
-    """Rows of one head: a pointer, or a descriptor, to the first, and the elements between neighbours."""
+    """Rows of one head: a pointer or descriptor to the first, and the stride in elements."""
 
     source: Any
     row: int
@@ -60,7 +60,7 @@ class Rows(NamedTuple):
 
 
 class BlockRange(NamedTuple):
-    """Rows first..last of the other side, which a walk visits block by block."""
+    """Rows first..last of the other side, visited block by block."""
 
     first: Any
     last: Any

@@ -1,10 +1,10 @@
-"""Linear attention token by token, with gates and, if asked for, the delta rule: for decoding, where chunks do not pay.
+"""Linear attention token by token, with gates and optionally the delta rule: for decoding, where chunks do not pay off.
 
-One program holds the state of one head for a block of value channels in registers and walks the tokens:
-H' = exp(g) H; u = v, or with the delta rule beta (v - k H'); H = H' + k^T u; o = q H. Everything is in fp32.
+One program holds the state of one head for a block of value channels in registers and loops over the tokens: H' =
+exp(g) H; u = v, or with the delta rule beta (v - k H'); H = H' + k^T u; o = q H. Everything is in fp32.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -135,7 +135,7 @@ def recurrent_linear_attention(
 ) -> tuple[Tensor, Tensor]:
     """Output [B, H, T, Dv] and final state [B, H, D, Dv] (fp32) of qkv = (q, k [B, H, T, D], v [B, H, T, Dv]).
 
-    gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; beta [B, H, T] asks for the delta rule (keys
+    gate: logarithms, at most 0, [B, H, T] or per key channel [B, H, T, D]; beta [B, H, T] enables the delta rule (keys
     should have norm at most one, or the state may grow); the scale is folded into q; not differentiable.
     """
     q, k, v = in_autocast(*qkv)

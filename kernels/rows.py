@@ -1,9 +1,9 @@
-"""Softmax, layernorm and rmsnorm of rows: one program per row, read once where it fits, otherwise twice in blocks.
+"""Softmax, layernorm and rmsnorm of rows: one program per row, read once if it fits, otherwise twice in blocks.
 
-Twice is the 2-pass cascade: running maximum and sum (or sums of powers), then the result.
+Reading twice is the 2-pass cascade: running maximum and sum (or sums of powers), then the result.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple
@@ -266,7 +266,7 @@ norm_operator.register_autograd(_differentiate_norm, setup_context=_keep_norm)
 def layernorm(x: Tensor, weight: Tensor, bias: Tensor, *, epsilon: float = 1e-5) -> Tensor:
     """(x - mean) / sqrt(variance + epsilon) * weight + bias over the last rank; differentiable, twice too.
 
-    Weight and bias may have another dtype than x: all is computed in fp32, or in fp64 where x is.
+    Weight and bias may have another dtype than x: everything is computed in fp32, or in fp64 if x is fp64.
     """
     bind_ranks("x[...,N] weight[N] bias[N]", x, weight, bias)
     require_epsilon(epsilon)

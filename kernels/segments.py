@@ -1,10 +1,10 @@
-"""Where the programs of a batch work: which sequence, where it starts and ends, and which block of it.
+"""Where the programs of a batch work: which sequence, where it starts and ends, and which of its blocks.
 
-The sequences of a regular batch all start at 0, each at its own index of the batch; those of a packed one lie behind
-one another along the length.
+The sequences of a regular batch all start at 0, each at its own batch index; those of a packed batch follow one another
+along the length.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from typing import Any, NamedTuple

@@ -1,10 +1,10 @@
-"""Block-sparse attention by index list: each block of queries walks the key blocks that its list names.
+"""Block-sparse attention by index list: each block of queries loops over the key blocks in its list.
 
-Selection schemes (top-k of compressed scores, sliding blocks, sinks) differ in how they make the list; this kernel is
-the attention that follows. Time is in proportion to the listed blocks.
+Selection schemes (top-k of compressed scores, sliding blocks, sinks) differ in how they build the list; this kernel is
+the attention that follows. Time is proportional to the listed blocks.
 """
 
-# Parameters of kernels are tensors and numbers of the device, which have no Python type.
+# Kernel parameters are device tensors and scalars, which have no Python type.
 # mypy: allow-untyped-defs
 
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class SparseTensors(NamedTuple):
 
 
 class SparseShape(NamedTuple):
-    """group: query heads of a key-value head; most: entries of a list."""
+    """group: query heads per key-value head; most: entries of a list."""
 
     heads: int
     group: int
@@ -65,7 +65,7 @@ def block_sparse_kernel(
     BLOCK: tl.constexpr, SIZE: tl.constexpr, WIDTH: tl.constexpr, IS_CAUSAL: tl.constexpr,
 ):  # fmt: skip
     """One block of queries of one head. A block of keys that does not exist is not read: its scores are NaN, as are all
-    where a count is out of range."""
+    scores if a count is out of range."""
     out_view = tensors.out
     queries = shape.queries
     keys = shape.keys
@@ -123,7 +123,7 @@ class KeyBlocks:
 def block_sparse_launch(
     qkv: QKV, blocks: KeyBlocks, is_causal: bool, plan: LaunchPlan | None = None
 ) -> tuple[Launch, Tensor, Tensor]:
-    """Without a plan, one whose tiles assume full lists: counting would wait for the device."""
+    """The default plan assumes full lists, because counting would wait for the device."""
     q, k, v = qkv
     require_reach(q=q, k=k, v=v)
     most = blocks.indices.shape[-1]
@@ -187,14 +187,14 @@ def block_sparse_operator(
 
 
 def check_lists(blocks: KeyBlocks, keys: int) -> None:
-    """Counts within their lists; entries that count exist, and are distinct."""
+    """Check that counts are within their lists, and that valid entries exist and are distinct."""
     indices, counts = blocks.indices, blocks.counts
     most = indices.shape[-1]
     everything = torch.ones_like(counts, dtype=torch.bool)
     check_numbers("counts", counts, most + 1, everything, "a count of")
     counted = torch.arange(most, device=indices.device) < counts[..., None]
     check_numbers("indices", indices, ceil_div(keys, blocks.size), counted, "block")
-    # Entries that do not count become distinct numbers below all blocks.
+    # Invalid entries become distinct numbers below all blocks.
     beside = -1 - torch.arange(most, device=indices.device)
     ordered = torch.where(counted, indices.long(), beside).sort(-1).values
     repeated = (ordered[..., 1:] == ordered[..., :-1]).nonzero()

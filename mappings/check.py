@@ -1,7 +1,7 @@
 """Is this mapping legal for this cascade on this machine? All that can be told without numbers, as a list of problems.
 
-Checked here: names; every Einsum bound once, to an array that has its operators; every rank of an Einsum covered
-exactly once; no loop around an Einsum that lacks its rank, unless it says that it recomputes; producers before
+Checked here: names; every Einsum bound once, to an array that has its operators; every rank of an Einsum covered;
+no loop around an Einsum that lacks its rank, unless it says that it recomputes; producers before
 consumers, and no reduced value read inside a loop that its reduction still runs over (a fused softmax needs its maximum
 before it exists); values still there when they are read (`lifetime.py`); schedules that run every Einsum once, on its
 own array, in no earlier stage than what it reads. Capacities and sides depend on sizes and are checked when numbers are
@@ -16,8 +16,11 @@ from einsums.graph import consumers_of, producer_of
 from einsums.names import nearest
 from einsums.types import Access, Cascade
 from mappings.cores import iter_core_findings
+from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.lifetime import iter_lifetime_findings
+from mappings.schedules import iter_schedule_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from mappings.turns import iter_turn_findings
 from mappings.types import Mapping, Node
 from mappings.walk import iter_walk_findings
 
@@ -55,6 +58,7 @@ def check_mapping(
         iter_coverage_problems,
         iter_walk_problems,
         iter_keep_problems,
+        iter_element_problems,
         iter_order_problems,
         iter_lifetime_problems,
         iter_schedule_problems,
@@ -192,7 +196,7 @@ def _stream_before(c: Combination, leaf: PlacedLeaf, tensor: str) -> bool:
 
 
 def iter_coverage_problems(c: Combination) -> Iterator[Problem]:
-    """Every rank of an Einsum is walked once, by its loops or a side of its array, and no other loop is around it."""
+    """Every rank of an Einsum is walked, by its loops or a side of its array, and no other loop is around it."""
     for leaf in c.tree.leaves:
         own = c.cascade.variables_of(leaf.einsum)
         sides = [loop.variable for loop in leaf.spatial]
@@ -203,7 +207,9 @@ def iter_coverage_problems(c: Combination) -> Iterator[Problem]:
         if len(set(names)) < len(names) or len(set(sides)) < len(sides):
             yield Problem(f"{leaf.path}.spatial", "each side of an array carries one rank, each rank one side")
         for variable in own:
-            yield from _cover(c, leaf, variable, variable in sides)
+            if not _is_covered(c, leaf, variable):
+                missing = f"no loop and no side of the array covers rank variable '{variable}'"
+                yield Problem(leaf.path, f"Einsum '{leaf.einsum}': {missing}")
         yield from _lacking_problems(c, leaf)
 
 
@@ -224,20 +230,10 @@ def _lacking_problems(c: Combination, leaf: PlacedLeaf) -> Iterator[Problem]:
         )
 
 
-def _cover(c: Combination, leaf: PlacedLeaf, variable: str, is_spatial: bool) -> Iterator[Problem]:
-    loops = [c.tree.loops[index] for index in leaf.loops if c.tree.loops[index].variable == variable]
-    finished = [i for i, loop in enumerate(loops) if loop.tile == "1"]
-    if not loops and not is_spatial:
-        yield Problem(
-            leaf.path,
-            f"Einsum '{leaf.einsum}': no loop and no side of the array covers rank variable '{variable}'",
-        )
-    elif finished and (finished[0] < len(loops) - 1 or is_spatial):
-        again = "a side of the array" if finished[0] == len(loops) - 1 else "another loop"
-        yield Problem(
-            leaf.path,
-            f"Einsum '{leaf.einsum}': rank variable '{variable}' is covered by a loop in steps of 1 and by {again}",
-        )
+def _is_covered(c: Combination, leaf: PlacedLeaf, variable: str) -> bool:
+    """Whether anything walks a rank; how far is a matter of numbers. What has nothing left to walk runs once."""
+    around = {c.tree.loops[index].variable for index in leaf.loops}
+    return variable in around | {loop.variable for loop in leaf.spatial}
 
 
 def iter_core_problems(c: Combination) -> Iterator[Problem]:
@@ -271,6 +267,12 @@ def iter_keep_problems(c: Combination) -> Iterator[Problem]:
                     share.path,
                     f"'{tensor}' shares a place in '{share.memory}' that is not kept for it here{near}",
                 )
+
+
+def iter_element_problems(c: Combination) -> Iterator[Problem]:
+    """Of a tile beside the elements of an array it is known which element has which words; bypassing operands exist."""
+    for findings in (iter_element_findings, iter_bypass_findings):
+        yield from (Problem(*found) for found in findings(c.cascade, c.tree, c.architecture))
 
 
 def _nesting_problems(c: Combination, outer: PlacedKeep, inner: PlacedKeep) -> Iterator[Problem]:
@@ -351,45 +353,10 @@ def _recurrence_problems(
 
 def iter_lifetime_problems(c: Combination) -> Iterator[Problem]:
     """Values are still where they are read, and complete."""
-    yield from (Problem(*finding) for finding in dict.fromkeys(iter_lifetime_findings(c.cascade, c.tree)))
+    for findings in (iter_turn_findings, iter_lifetime_findings):
+        yield from (Problem(*finding) for finding in dict.fromkeys(findings(c.cascade, c.tree)))
 
 
 def iter_schedule_problems(c: Combination) -> Iterator[Problem]:
     """Each Einsum runs in one phase, on the array it is bound to, or in a stage that comes after what it reads."""
-    if c.mapping.schedule.kind == "pipelined":
-        yield from _stage_problems(c)
-    elif c.mapping.schedule.kind == "phases":
-        yield from _phase_problems(c)
-
-
-def _stage_problems(c: Combination) -> Iterator[Problem]:
-    stages = [(stage.einsum, stage.stage) for stage in c.mapping.schedule.stages]
-    stage_of = dict(stages)
-    names = [einsum for einsum, _ in stages]
-    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
-        yield Problem(f"schedule.stages.{name}", f"Einsum '{name}' has two stages, expected one")
-    running = {tensor for tensor, _ in c.cascade.iterative}
-    for einsum, stage in stage_of.items():
-        for load in c.cascade.einsum(einsum).loads:
-            producer = producer_of(c.cascade, load.tensor)
-            is_old = load.tensor in running and all(i.offset != 1 and i.last_of is None for i in load.indices)
-            if producer is not None and not is_old and stage_of.get(producer, stage) > stage:
-                reads = f"Einsum '{einsum}' in stage {stage} reads '{load.tensor}'"
-                message = f"{reads}, which stage {stage_of[producer]} makes later"
-                yield Problem(f"schedule.stages.{einsum}", message)
-
-
-def _phase_problems(c: Combination) -> Iterator[Problem]:
-    bound = {leaf.einsum: leaf.array for leaf in c.tree.leaves}
-    placed: list[str] = []
-    for i, phase in enumerate(c.mapping.schedule.phases):
-        for lane in phase.lanes:
-            for k, einsum in enumerate(lane.einsums):
-                placed.append(einsum)
-                if bound.get(einsum, lane.array) != lane.array:
-                    message = f"Einsum '{einsum}' runs on '{lane.array}' here but is bound to '{bound[einsum]}'"
-                    yield Problem(f"schedule.phases[{i}].{lane.array}[{k}]", message)
-    for einsum in bound:
-        if placed.count(einsum) != 1:
-            message = f"Einsum '{einsum}' is in {placed.count(einsum) or 'no'} phases, expected one"
-            yield Problem("schedule.phases", message)
+    yield from (Problem(*finding) for finding in iter_schedule_findings(c.mapping, c.tree, c.cascade))

@@ -1,7 +1,7 @@
-"""Which loops are dealt to the cores of a machine, and why that cannot be.
+"""Which loops are dealt to the cores of a machine, and why a loop cannot be.
 
-The iterations of the outermost loops are independent pieces of work when they run over ranks that no reduction and no
-recurrence walks; `cores: [b, h, p]` deals them to the cores in turn. What a mapping says inside them, each core does.
+The iterations of the outermost loops are independent pieces of work if they run over ranks without a reduction or a
+recurrence; `cores: [b, h, p]` deals them to the cores in turn. Each core runs the part of the mapping inside them.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ Finding = tuple[str, str]  # path, message
 
 
 def dealt_loops(mapping: Mapping, tree: ResolvedTree) -> tuple[int, ...]:
-    """The loops that are dealt, by index, outermost first; checked to be those."""
+    """The loops that are dealt, by index, outermost first; the names are checked to be the outermost loops."""
     return tree.leaves[0].loops[: len(mapping.cores)] if tree.leaves else ()
 
 
@@ -49,7 +49,7 @@ def _loops_around_all(tree: ResolvedTree) -> tuple[int, ...]:
 
 
 def _iter_dependences(cascade: Cascade, variable: str) -> Iterator[str]:
-    """Why iterations over a variable cannot run apart."""
+    """Why iterations over a variable cannot run independently."""
     for tensor, rank in cascade.iterative:
         if rank.lower() == variable:
             yield f"'{tensor}' is carried from one to the next"

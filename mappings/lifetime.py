@@ -3,18 +3,17 @@
 A value has to be where its reader looks for it. Between its making and its last reading it lies in its home, the
 outermost kept tile that all its Einsums share (or the root memory, where it is never lost). Since all of them run
 inside the loops around that tile, an ordinary value is made and read in one iteration of those loops, before the tile
-gives way to another. Three things can still take it away, and are refused here:
+gives way to another (what shares a place is followed in `turns.py`). Two things can still take it away, and are
+refused here:
 
 - a running value is read one step later than it is made: its home must not be inside a loop, itself inside the loop
   that steps, which moves the tile over the tensor (the tile of the step before would be gone);
-- a place that tensors share: none may be overwritten before its last reader has run;
 - a value derived from a reduction that is not complete, where the derived value no longer has the reduced rank.
 """
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from einsums.graph import consumers_of
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, PlacedLoop, ResolvedTree
 
@@ -30,7 +29,6 @@ def iter_lifetime_findings(cascade: Cascade, tree: ResolvedTree) -> Iterator[Fin
     """Every value that is gone, or not yet complete, when an Einsum reads it."""
     for keep in tree.keeps:
         yield from _lost_steps(cascade, tree, keep)
-    yield from _overwritten(cascade, tree)
     for leaf in tree.leaves:
         yield from _incomplete_sources(cascade, tree, leaf)
 
@@ -68,36 +66,6 @@ def _lost_steps(cascade: Cascade, tree: ResolvedTree, keep: PlacedKeep) -> Itera
 def _accesses(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> tuple[Access, ...]:
     einsum = cascade.einsum(leaf.einsum)
     return tuple(access for access in (*einsum.loads, einsum.output) if access.tensor == tensor)
-
-
-# --- shared places ------------------------------------------------------------------------------------------
-def _overwritten(cascade: Cascade, tree: ResolvedTree) -> Iterator[Finding]:
-    for keep in tree.keeps:
-        writer = tree.leaf_of(keep.tensor)
-        others = (k for k in tree.keeps if k.share_group == keep.share_group >= 0 and k.tensor != keep.tensor)
-        for other in others:
-            made = tree.leaf_of(other.tensor)
-            if writer is None or made is None or made.index <= writer.index:
-                continue
-            for name in consumers_of(cascade, keep.tensor):
-                reader = tree.leaf_of(name)
-                if reader is not None and _too_late(cascade, keep.tensor, made, reader):
-                    late = f"but Einsum '{reader.einsum}' reads '{keep.tensor}' after that"
-                    itself = f"which still needs other elements of '{keep.tensor}'"
-                    yield Finding(
-                        other.path,
-                        f"'{other.tensor}' takes the place of '{keep.tensor}' in '{other.memory}' when Einsum "
-                        f"'{made.einsum}' runs, {itself if reader == made else late}",
-                    )
-
-
-def _too_late(cascade: Cascade, tensor: str, made: PlacedLeaf, reader: PlacedLeaf) -> bool:
-    """Whether `reader` still needs a tensor whose place `made` overwrites; element by element it may do so itself."""
-    if reader.index != made.index:
-        return reader.index > made.index
-    einsum = cascade.einsum(made.einsum)
-    elementwise = set(einsum.variables) <= set(einsum.output.variables)
-    return not (elementwise and set(cascade.ranks_of(tensor)) == set(cascade.ranks_of(einsum.name)))
 
 
 # --- incomplete reductions ----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
-"""The fusion tree with its choices made: every leaf with the loops and kept tiles above it.
+"""The fusion tree with its choices made: every leaf, with the loops and kept tiles above it.
 
-A `Mapping` may leave choices open (parameters, conditions). `resolve_tree` makes them and lays the tree out flat:
+A `Mapping` may leave choices open (parameters, conditions, whether a tile is of one coordinate: loops in steps of 1
+may carry running values and have further parts of a rank inside). `resolve_tree` makes them and lays the tree out flat:
 loops and keeps are numbered once, a leaf refers to the loops it runs in (shared ones first), a keep to the loops
 outside it.
 """
@@ -8,6 +9,7 @@ outside it.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+from einsums.types import Cascade
 from mappings.types import (
     Leaf,
     Loop,
@@ -26,11 +28,11 @@ from mappings.types import (
 
 @dataclass(frozen=True, slots=True)
 class PlacedLoop:
-    """A temporal loop of the tree; `path` is where it stands in the file."""
+    """A temporal loop of the tree; `path` is its location in the file."""
 
     index: int
     variable: str
-    tile: str
+    tile: str  # "1" for whatever is 1
     path: str
 
 
@@ -45,7 +47,7 @@ class PlacedKeep:
     loops: tuple[int, ...]
     first_leaf: int
     last_leaf: int
-    share_group: int  # keeps of one group take turns in one place; -1: a place of its own
+    share_group: int  # keeps of one group take turns in one place; -1: has its own place
     path: str
 
     def covers(self, leaf: int) -> bool:
@@ -64,6 +66,7 @@ class PlacedLeaf:
     spatial: tuple[SpatialLoop, ...]
     forwarded: tuple[str, ...]
     path: str
+    bypass: tuple[str, ...] = ()  # operands, or the result, that no register of the array holds
     recompute: bool = False  # runs again in every iteration of a loop over a rank that its Einsum lacks
 
     @property
@@ -74,7 +77,7 @@ class PlacedLeaf:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedTree:
-    """A fusion tree without open choices. Leaves and keeps are in the order of the file."""
+    """A fusion tree without open choices. Leaves and keeps are in file order."""
 
     loops: tuple[PlacedLoop, ...]
     keeps: tuple[PlacedKeep, ...]
@@ -85,21 +88,21 @@ class ResolvedTree:
         return next((leaf for leaf in self.leaves if leaf.einsum == einsum), None)
 
     def keeps_above(self, leaf: PlacedLeaf, tensor: str) -> tuple[PlacedKeep, ...]:
-        """The places of the tensor on the way from the root to a leaf, outermost first."""
+        """The keeps of the tensor on the path from the root to a leaf, outermost first."""
         return tuple(k for k in self.keeps if k.tensor == tensor and k.covers(leaf.index))
 
     def tiles_by_variable(self, loops: tuple[int, ...]) -> dict[str, list[str]]:
-        """Tiles of the loops over every variable, outermost first: equal where loops pass the same tiles."""
+        """Tiles of the loops over every variable, outermost first; equal if the loops visit the same tiles."""
         found: dict[str, list[str]] = {}
         for loop in loops:
             found.setdefault(self.loops[loop].variable, []).append(self.loops[loop].tile)
         return found
 
     def step_loops(self, einsums: frozenset[str]) -> tuple[int, ...]:
-        """The loops of which one iteration is a step of a pipeline of these Einsums: the deepest around all of them.
+        """The loops whose iterations are the steps of a pipeline of these Einsums: the deepest around all of them.
 
-        One that only finishes what others make (a final division) may stand after them, if it walks the same tiles in
-        the loops that it does not lack.
+        An Einsum that only finishes the work of others (a final division) may come after the loops, if it visits the
+        same tiles in those loops that it does not lack.
         """
         leaves = [leaf for leaf in self.leaves if leaf.einsum in einsums]
         best: tuple[int, ...] = ()
@@ -125,10 +128,12 @@ class ResolvedTree:
 
 
 class _Builder:
-    """Collects the flat tables while the tree is walked once."""
+    """Collects the flat tables in one traversal of the tree."""
 
-    def __init__(self, choice: Callable[[str], str], holds: Callable[[str | None], bool]) -> None:
-        self.choice, self.holds = choice, holds
+    def __init__(
+        self, choice: Callable[[str], str], holds: Callable[[str | None], bool], units: frozenset[str]
+    ) -> None:
+        self.choice, self.holds, self.units = choice, holds, units
         self.loops: list[PlacedLoop] = []
         self.keeps: list[PlacedKeep] = []
         self.leaves: list[PlacedLeaf] = []
@@ -137,7 +142,8 @@ class _Builder:
     def add_loops(self, loops: Loops, path: str) -> tuple[int, ...]:
         first = len(self.loops)
         for place, loop in self.iter_loops(loops, path):
-            self.loops.append(PlacedLoop(len(self.loops), loop.variable, loop.tile, place))
+            tile = "1" if loop.tile in self.units else loop.tile
+            self.loops.append(PlacedLoop(len(self.loops), loop.variable, tile, place))
         return tuple(range(first, len(self.loops)))
 
     def iter_loops(self, loops: Loops, path: str) -> Iterator[tuple[str, Loop]]:
@@ -178,7 +184,7 @@ class _Builder:
                     place = f"{path}.keep.{keep.memory}[{i}]"
                     group = groups.get((keep.memory, kept.tensor), -1)
                     index = len(self.keeps)
-                    # Which leaves it serves is known once the body has been walked.
+                    # Which leaves it serves is known once the body has been traversed.
                     unspanned = PlacedKeep(index, keep.memory, kept.tensor, kept.copies, inside, 0, -1, group, place)
                     self.keeps.append(unspanned)
         last_keep = len(self.keeps)
@@ -210,14 +216,43 @@ class _Builder:
                 spatial,
                 leaf.forwarded,
                 path,
+                leaf.bypass,
                 leaf.recompute,
             )
         )
 
 
-def resolve_tree(mapping: Mapping, choice: Callable[[str], str], holds: Callable[[str | None], bool]) -> ResolvedTree:
-    """Make the mapping's choices: `choice` gives a parameter's value, `holds` decides a condition (None: always)."""
-    builder = _Builder(choice, holds)
+def resolve_tree(
+    mapping: Mapping,
+    choice: Callable[[str], str],
+    holds: Callable[[str | None], bool],
+    units: frozenset[str] = frozenset(),
+) -> ResolvedTree:
+    """Make the mapping's choices: `choice` gives a parameter's value, `holds` decides a condition (None: always).
+
+    `units`: of `undecided_tiles`, those whose value is 1.
+    """
+    builder = _Builder(choice, holds, units)
     builder.add_node(mapping.tree, (), "tree")
     reservations = tuple(r for r in mapping.reserve if holds(r.when))
     return ResolvedTree(tuple(builder.loops), tuple(builder.keeps), tuple(builder.leaves), reservations)
+
+
+def undecided_tiles(mapping: Mapping, cascade: Cascade) -> tuple[str, ...]:
+    """Tiles of which legality asks whether they are 1, and only numbers tell: of loops that step a running value, walk
+    a part of a rank, or stand beside loops over the same variable in steps of 1.
+    """
+    loops = list(iter_loops(mapping.tree))
+    stepping = {rank.lower() for _, rank in cascade.iterative}
+    stepping |= {part.lower() for partition in cascade.partitions for part in partition.parts}
+    stepping |= {loop.variable for loop in loops if loop.tile == "1"}
+    asked = (loop.tile for loop in loops if loop.variable in stepping)
+    return tuple(dict.fromkeys(tile for tile in asked if not tile.isdecimal()))
+
+
+def iter_loops(item: Node | Leaf) -> Iterator[Loop]:
+    """Every loop of a tree, whatever is chosen."""
+    loops = item.loops
+    yield from loops if isinstance(loops, tuple) else (loop for case in loops.cases for loop in case.loops)
+    for inner in item.body if isinstance(item, Node) else ():
+        yield from iter_loops(inner)

@@ -3,8 +3,8 @@
 A tree node holds loops (outermost first), the tensors whose tiles memories keep inside those loops, and a body of
 further nodes and leaves. A leaf is one Einsum bound to an array, with its own temporal loops and the ranks that the
 array's sides carry. Loops above several leaves are shared: those Einsums are fused on them. Tile sizes are
-expressions over rank sizes, the machine and earlier tiles, so that one file serves every size. Legality is not
-decided here but in `check.py`.
+expressions over rank sizes, the machine and earlier tiles, so that one file works for every size. Legality is decided
+in `check.py`, not here.
 """
 
 from typing import Annotated, Any, Literal
@@ -22,7 +22,7 @@ class _Noun(BaseModel):
 
 
 def _expression_text(value: Any) -> str:
-    """The text of an expression that parses; integers are written as they are."""
+    """The text of a valid expression; integers may be written as numbers."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         raise ValueError(f"expected an expression such as 'P1*P0' or an integer, got {value!r}")
     text = str(value)
@@ -71,7 +71,7 @@ class Select(_Noun):
 
 
 class SpatialLoop(_Noun):
-    """A side of the array that carries what the loops have left of a rank."""
+    """A side of the array that carries the part of a rank that the loops leave."""
 
     side: Side
     variable: str
@@ -122,7 +122,7 @@ Spatial = Annotated[
 
 
 class Kept(_Noun):
-    """A tensor of which a memory keeps a tile: `copies` of it (2 = double buffered), if `when` holds."""
+    """A tensor whose tile a memory keeps, in `copies` places (2 = double buffered), if `when` holds."""
 
     tensor: str
     copies: int = Field(default=1, ge=1)
@@ -152,13 +152,16 @@ class Share(_Noun):
 
 
 class Leaf(_Noun):
-    """One Einsum on one array. `forwarded` operands come with another Einsum's stream, with no access of their own."""
+    """One Einsum on one array. `forwarded` operands come with another Einsum's stream, with no access of their own;
+    those of `bypass` go straight between a memory and the operators, without the registers.
+    """
 
     einsum: str
     array: str
     loops: Loops = ()
     spatial: Spatial = ()
     forwarded: tuple[str, ...] = ()
+    bypass: tuple[str, ...] = ()
     recompute: bool = False
 
     @field_validator("spatial", mode="before")
@@ -168,7 +171,7 @@ class Leaf(_Noun):
 
 
 def _body_tag(item: Any) -> str:
-    """Decide by its keys what an item of a body is meant to be, so that an error speaks of that alone."""
+    """Decide from its keys what an item of a body is meant to be, so that errors refer to that type only."""
     is_leaf = isinstance(item, Leaf) or (
         isinstance(item, dict) and bool(item.keys() & Leaf.model_fields.keys() - {"loops"})
     )
@@ -202,7 +205,7 @@ class Node(_Noun):
 
 
 class Parameter(_Noun):
-    """A choice the mapping leaves open: one of `values`, or, without them, a number given by an expression."""
+    """A choice the mapping leaves open: one of `values` or, without them, a number given by an expression."""
 
     name: str
     default: str
@@ -223,7 +226,7 @@ class Parameter(_Noun):
 
 
 class ChoiceTable(_Noun):
-    """A CSV file beside the mapping with stored values of parameters, one row for each value of the `key` columns."""
+    """A CSV file next to the mapping with stored values of parameters, one row per value of the `key` columns."""
 
     file: str
     key: tuple[str, ...]
@@ -238,7 +241,7 @@ class TileRule(_Noun):
 
 
 class Reservation(_Noun):
-    """Room in a memory for something that no kept tile stands for, such as a streaming buffer."""
+    """Room in a memory for something that is not a kept tile, such as a streaming buffer."""
 
     memory: str
     words: str
@@ -261,7 +264,7 @@ class Lane(_Noun):
 
 
 class Phase(_Noun):
-    """What runs at the same time: a lane for each array, or the idle time while `drain`'s result leaves its array."""
+    """Work that runs concurrently: a lane per array, or the idle time while `drain`'s result leaves its array."""
 
     lanes: tuple[Lane, ...] = ()
     drain: str | None = None
@@ -282,10 +285,10 @@ class Stage(_Noun):
 
 
 class Schedule(_Noun):
-    """When the Einsums run against each other and against memory transfers.
+    """When the Einsums run relative to each other and to memory transfers.
 
     sequential: one after the other. phases: as listed. pipelined: each Einsum has a stage and works on the tile that
-    many steps behind stage 0, all at once. `transfers` says whether memory time hides behind the whole run
+    many steps behind stage 0, all concurrently. `transfers` determines whether memory time hides behind the whole run
     ("overlapped") or only behind the phase that needs it ("per-phase").
     """
 

@@ -1,8 +1,8 @@
-"""Do the loops walk each rank in an order that makes sense: partitions from the outside in, recurrences step by step?
+"""Checks that loops visit each rank in a valid order: partitions from the outside in, recurrences step by step.
 
-A tile of m0 lies inside one step of m1: a loop over m0 before m1 has come down to steps of one would walk slices of
-every step, which no tile describes. A running value is made from the one before it, so its steps follow one another on
-one element, and what is reduced into a step is reduced before the next begins.
+A tile of m0 lies inside one step of m1: a loop over m0 before m1 is down to single steps would visit slices of every
+step, which no tile describes. A running value is computed from the previous one, so its steps follow one another on one
+element, and the reduction into a step is complete before the next step begins.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from mappings.tree import PlacedLeaf, ResolvedTree
 
 
 def iter_walk_findings(tree: ResolvedTree, cascade: Cascade) -> Iterator[tuple[str, str]]:
-    """(path, sentence) for every rank that an Einsum walks in an impossible order."""
+    """(path, sentence) for every rank that an Einsum visits in an impossible order."""
     for leaf in tree.leaves:
         for partition in cascade.partitions:
             yield from _partition_findings(tree, cascade, leaf, tuple(part.lower() for part in partition.parts))

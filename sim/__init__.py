@@ -1,9 +1,9 @@
-"""Simulation: load what a user wrote, lower it to tables, let an engine count and time it, give the answer names.
+"""Simulation: load the user's files, lower them to tables, run an engine that counts and times, and name the results.
 
-`load_experiment` and its siblings are the only door to YAML; `simulate` answers for one design point, `simulate_all`
-for many at once. Reports read results only.
+`load_experiment` and its siblings are the only way to load YAML; `simulate` evaluates one design point, `simulate_all`
+many at once. Reports read only results.
 
-A name is imported when it is first asked for, so that whoever wants one of them does not wait for all.
+Names are imported on first use, so that using one does not load them all.
 """
 
 from importlib import import_module
@@ -41,7 +41,7 @@ __all__ = [
     "verify",
 ]
 
-# Where each name of the door stands: the module, and what it is called there.
+# For each public name its module, and its name there.
 _PLACES = {
     "Experiment": ("sim.design.experiment", "Experiment"),
     "IllegalMapping": ("sim.simulation.flow", "IllegalMapping"),
@@ -72,5 +72,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The names of the door; modules behind it are none of them."""
+    """The public names, without the modules behind them."""
     return __all__

@@ -12,7 +12,7 @@ from sim._own_rooms import ROOT
 from sim.commands.answering import DONE
 from sim.commands.late import PLAIN, LateCommand
 
-# As they are listed; each is a module of sim.commands.
+# In the order in which they are listed; each is a module of sim.commands.
 COMMANDS = (
     "reproduce",
     "simulate",
@@ -29,7 +29,7 @@ COMMANDS = (
     "list",
 )
 
-# After so many new objects Python looks for garbage; its own threshold is 700.
+# The number of new objects after which Python collects garbage; its default is 700.
 NEW_OBJECTS = 200_000
 
 app = typer.Typer(
@@ -45,14 +45,14 @@ def main() -> None:
     _spare_the_collector()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no failure
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is not an error
     app(prog_name="einfuse")
 
 
 def _spare_the_collector() -> None:
-    """Modules and compiled code stay to the end: looking through them for garbage takes a third of a short run."""
+    """Modules and compiled code live to the end, and scanning them for garbage takes a third of a short run."""
     gc.set_threshold(NEW_OBJECTS)
-    atexit.register(gc.freeze)  # what is left at the end goes with the process
+    atexit.register(gc.freeze)  # the rest is freed with the process
 
 
 def _show_version(wanted: bool) -> None:
@@ -80,7 +80,7 @@ def einfuse(
 
 
 def _stand_in() -> None:
-    """What typer makes a late command of: no options, never called."""
+    """The placeholder from which typer makes a late command: no options, never called."""
 
 
 for _name in COMMANDS:

@@ -1,7 +1,7 @@
-"""Refuses strangers: the rooms have common names, and packages of others may stand in front of them.
+"""Detects foreign packages: the packages here have common names, which other installed packages may shadow.
 
-Imported first of all, before anything of a room is; loads the standard library only. The command leaves with one
-sentence, whoever imports `sim` gets an ImportError.
+Imported before any of the packages; loads only the standard library. The command exits with one sentence, `import sim`
+raises an ImportError.
 """
 
 import sys
@@ -30,7 +30,7 @@ def _origin(room: str) -> Path:
 
 
 def _is_command() -> bool:
-    """`einfuse` or `python -m sim`: while a package is looked up for -m, that is the program's name."""
+    """`einfuse` or `python -m sim`: during the package look-up of -m, the program's name is -m."""
     program = next(iter(getattr(sys, "argv", [])), "")
     return program == "-m" or Path(program).stem == "einfuse"
 

@@ -8,7 +8,6 @@ from arch.types import Architecture
 NOUNS: tuple[type[Numbered], ...] = (Memory, Array, Operation, Architecture)
 TIMES = {
     "one": "",
-    "instances": "instances of a core",
     "copies": "instances, cores",
     "charged": "share of charged instances",
 }

@@ -8,18 +8,27 @@ and every operand in an array's registers is a set of such tuples. Words are cou
 - A tile is drained when it is replaced, and at the end, if its tensor is an output, is touched outside the tile, or is a
   running value of which the next step is made in another tile.
 - A result that arrives again after it was partly written comes back first; its first arrival brings nothing.
-- Registers hold the spatial tile of a step: unique words leave the place outside, one copy reaches each element of the array.
+- A memory beside the elements of an array is one store for each of them. A word comes once from a shared place outside and is
+  written into every element that needs it while the tile lasts (which a first execution finds out).
+- Registers hold the spatial tile of a step, whether a mapping says so or not. Elements that add up different terms of one
+  result have a sum each; all of them are read when it leaves, and one goes on when it comes back. If it is read where it is,
+  it becomes one sum first: the others are read, and every further element that needs it is written.
+- What bypasses the registers comes from the place outside in every step, and goes back in every step.
 - A running value has one element for each step, and its initial value is there in any tile of its Einsum that is not inside
   the loop over the steps.
 - Of a spilled memory, the part that does not fit is accessed in the next place outward (the parent, if the tensor lives in
   the spilled memory), and is not filled or drained.
+- A tile takes room from its first touch to its last while it is in place; a running value that lives there, from its making
+  to the step that reads it as the old one. Several copies take turns, so that one or another is there all the time.
 
 Counted for each Einsum alone, as Timeloop does (Parashar et al., ISPASS 2019). Reading a value before it is made, or changing
 it after it was read, is an error of the mapping and stops the run.
 """
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from itertools import accumulate, product
 from typing import NamedTuple
 
 from arch.types import Architecture
@@ -29,6 +38,10 @@ from mappings.types import Mapping
 from tests.oracle_space import Element, Extents, Space, View
 
 NONE: frozenset[Element] = frozenset()
+Pe = tuple[int, int]
+ANY: Pe = (-1, -1)  # of a shared memory, or of a word that another array has put beside the elements
+Wanted = dict[Element, frozenset[Pe]]  # which elements of the array need which words
+Pair = tuple[Pe, Element]
 
 
 class WrongOrderError(Exception):
@@ -57,9 +70,12 @@ class Buffer:
     leaves: bool  # what is made in it is needed outside
     outer: "Buffer | None"  # None: the root, or nothing
     is_home: bool
+    beside: str | None  # the array of whose elements each has one
     spans: frozenset[Element] = NONE
-    made: set[Element] = field(default_factory=set)
-    fetched: dict[str, set[Element]] = field(default_factory=dict)
+    visit: int = 0  # how often another tile has come
+    made: set[Pair] = field(default_factory=set)  # where a sum lies
+    copied: set[Pair] = field(default_factory=set)  # further elements that were given a result
+    fetched: dict[str, set[Pair]] = field(default_factory=dict)
 
     @property
     def memory(self) -> str:
@@ -75,16 +91,32 @@ class Counts:
     steps: Counter[str] = field(default_factory=Counter)
     points: Counter[str] = field(default_factory=Counter)
     tile_words: dict[int, int] = field(default_factory=dict)  # largest tile of each keep
+    leaves: list[int] = field(default_factory=list)  # which leaf ran, step by step
+    lives: dict[int, list[list[int]]] = field(
+        default_factory=dict
+    )  # of each keep: from which step to which it took room
+
+
+class Known(NamedTuple):
+    """What a first execution has found out: `looked_back`: see `held_words`; who reads a word of a tile, and who has it."""
+
+    looked_back: frozenset[str]
+    needs: dict[tuple[int, int, str, Element], set[Pe]]
+    has: dict[tuple[int, int, Element], set[Pe]]
 
 
 class Run:
-    """One execution. `spilled`: the part of each memory's tiles that does not fit; `looked_back`: see `held_words`."""
+    """One execution. `spilled`: the part of each memory's tiles that does not fit; without `known` it finds that out."""
 
-    def __init__(self, case: Case, spilled: dict[str, float], looked_back: frozenset[str]) -> None:
-        self.case, self.spilled, self.known_look_backs = case, spilled, looked_back
+    def __init__(self, case: Case, spilled: dict[str, float], known: Known | None) -> None:
+        self.case, self.spilled = case, spilled
+        self.known_look_backs = known.looked_back if known else frozenset()
+        self.is_first = known is None
+        self.needs: dict[tuple[int, int, str, Element], set[Pe]] = known.needs if known else {}
+        self.has: dict[tuple[int, int, Element], set[Pe]] = known.has if known else {}
         self.space = Space(case.cascade, case.sizes)
         self.counts = Counts()
-        self.registers: dict[tuple[int, Access], frozenset[Element]] = {}
+        self.registers: dict[tuple[int, Access], frozenset[Pair]] = {}
         self.written: dict[str, set[Element]] = {tensor.name: set() for tensor in case.cascade.tensors}
         self.seen: dict[str, set[Element]] = {tensor.name: set() for tensor in case.cascade.tensors}
         self.views: dict[tuple[Access, bool], View] = {}
@@ -92,6 +124,7 @@ class Run:
         self.looked_back: set[str] = set()  # running values of which an earlier step was touched after a later one
         self.made_inside = {einsum.name for einsum in case.cascade.einsums}
         self.buffers: dict[int, Buffer] = {}
+        self.made_at: dict[tuple[int, Element], int] = {}  # step in which a tile's element was made
         for keep in case.tree.keeps:
             self.buffers[keep.index] = self.make_buffer(keep)
 
@@ -130,6 +163,7 @@ class Run:
             leaves=keep.tensor in cascade.outputs or outside or carried,
             outer=above[-1] if above else None,
             is_home=not above and not external and not outside,
+            beside=self.case.architecture.memory(keep.memory).per_pe_of,
         )
 
     def places(self, leaf: PlacedLeaf, tensor: str) -> list[Buffer]:
@@ -155,28 +189,90 @@ class Run:
     def resident(self, buffer: Buffer) -> float:
         return 1.0 - self.spilled.get(buffer.memory, 0.0)
 
-    def fetch(self, buffer: Buffer | None, view: View, wanted: frozenset[Element], partial: bool = False) -> None:
-        """See to it that the elements are in the buffer."""
+    def held(self, buffer: Buffer, version: str) -> set[Pair]:
+        return buffer.made | buffer.copied | buffer.fetched.setdefault(version, set())
+
+    def fetch(self, buffer: Buffer | None, view: View, wanted: Wanted, leaf: PlacedLeaf) -> None:
+        """See to it that words are where the elements of the leaf's array, or a shared memory, need them."""
         if buffer is None or buffer.is_home:
             return
-        fetched = buffer.fetched.setdefault(view.version, set())
-        missing = frozenset(e for e in wanted if e not in buffer.made and e not in fetched)
+        local = buffer.beside == leaf.array
+        held = self.held(buffer, view.version)
+        there = {element for _, element in held}
+        missing: Wanted = {}
+        for element, pes in wanted.items():
+            if element not in there:
+                missing[element] = (
+                    frozenset(self.needs.get((buffer.keep.index, buffer.visit, view.version, element), ())) | pes
+                )
         if buffer.makes and not buffer.in_step and view.version == "old":
-            missing = frozenset(e for e in missing if view.step_of(e) > 0)
+            missing = {e: pes for e, pes in missing.items() if view.step_of(e) > 0}
         if not missing:
             return
-        self.fetch(buffer.outer, view, missing, partial)
-        self.access(buffer.keep.tensor, buffer.outer, "read", len(missing) * self.resident(buffer))
-        self.count(buffer.keep.tensor, buffer.memory, "write", len(missing))
-        (buffer.made if partial else fetched).update(missing)
+        self.fetch(buffer.outer, view, missing, leaf)
+        self.access(
+            buffer.keep.tensor, buffer.outer, "read", self.moved(buffer.outer, missing, leaf) * self.resident(buffer)
+        )
+        self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf))
+        kept = buffer.fetched[view.version]
+        for element, pes in missing.items():
+            kept.update((pe, element) for pe in (pes if local else (ANY,)))
+
+    def moved(self, buffer: Buffer | None, wanted: Wanted, leaf: PlacedLeaf) -> int:
+        """Words that a place handles: one for each element of the array that it lies beside, else each once."""
+        if buffer is not None and buffer.beside == leaf.array:
+            return sum(map(len, wanted.values()))
+        return len(wanted)
+
+    def bring_back(self, buffer: Buffer | None, view: View, wanted: Wanted, leaf: PlacedLeaf) -> Wanted:
+        """Unfinished sums of a result that return into a place; from a shared memory each goes on in one element."""
+        if buffer is None or buffer.is_home:
+            return wanted
+        there = {element for _, element in buffer.made}
+        missing = {e: pes for e, pes in wanted.items() if e not in there}
+        if missing:
+            apart = buffer.outer is not None and buffer.outer.beside == leaf.array
+            if not apart:
+                missing = {e: frozenset([min(pes)]) for e, pes in missing.items()}
+            self.bring_back(buffer.outer, view, missing, leaf)
+            outer = self.moved(buffer.outer, missing, leaf) * self.resident(buffer)
+            self.access(buffer.keep.tensor, buffer.outer, "read", outer)
+            self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf))
+            local = buffer.beside == leaf.array
+            buffer.made.update((pe if local else ANY, e) for e, pes in missing.items() for pe in pes)
+        return {e: frozenset(pe for pe in pes if (pe, e) in buffer.made) or pes for e, pes in wanted.items()}
+
+    def combine(self, buffer: Buffer, view: View, wanted: Wanted, leaf: PlacedLeaf) -> None:
+        """Sums that lie apart beside an array become one result, which goes to every element that needs it.
+
+        An initial value is there in one element, without a write.
+        """
+        for element, pes in wanted.items():
+            holders = sorted(pe for pe, e in buffer.made if e == element)
+            if view.version == "old" and view.step_of(element) == 0 and not holders:
+                holders = [min(pes)]
+            if not holders:
+                continue
+            self.count(buffer.keep.tensor, buffer.memory, "read", len(holders) - 1)
+            buffer.made -= {(pe, element) for pe in holders[1:]}
+            if buffer.beside == leaf.array:
+                needing = pes | self.needs.get((buffer.keep.index, buffer.visit, view.version, element), set())
+                new = {(pe, element) for pe in needing if pe != holders[0]} - buffer.copied
+                there = holders[0] in needing or any(e == element for _, e in buffer.copied)
+                self.count(buffer.keep.tensor, buffer.memory, "write", max(0, len(new) - (0 if there else 1)))
+                buffer.copied |= new
 
     def drain(self, buffer: Buffer) -> None:
         if buffer.leaves and not buffer.is_home and buffer.made:
-            words = len(buffer.made)
-            self.count(buffer.keep.tensor, buffer.memory, "read", words)
-            self.counts.drained_words[buffer.memory] += words
-            self.access(buffer.keep.tensor, buffer.outer, "write", words * self.resident(buffer))
-        buffer.made, buffer.fetched = set(), {}
+            unique = len({element for _, element in buffer.made})
+            self.count(buffer.keep.tensor, buffer.memory, "read", len(buffer.made))
+            self.counts.drained_words[buffer.memory] += len(buffer.made)
+            together = (
+                buffer.outer is not None and buffer.outer.beside is not None and buffer.outer.beside == buffer.beside
+            )
+            out = len(buffer.made) if together else unique
+            self.access(buffer.keep.tensor, buffer.outer, "write", out * self.resident(buffer))
+        buffer.made, buffer.copied, buffer.fetched = set(), set(), {}
 
     def enter(self, leaf: PlacedLeaf, access: Access, stack: list[Extents]) -> Buffer | None:
         """Bring every tile on the way to where the loops stand; the innermost place, None for the root."""
@@ -186,12 +282,38 @@ class Run:
             if not spans <= buffer.spans:
                 self.drain(buffer)
                 buffer.spans = spans
+                buffer.visit += 1
                 largest = self.counts.tile_words.get(buffer.keep.index, 0)
                 self.counts.tile_words[buffer.keep.index] = max(largest, self.held_words(buffer, spans))
+                self.counts.lives.setdefault(buffer.keep.index, []).append([self.now, self.now])
+            self.counts.lives[buffer.keep.index][-1][1] = self.now
         return places[-1] if places else None
 
+    @property
+    def now(self) -> int:
+        return len(self.counts.leaves) - 1
+
+    def look_back(self, tensor: str, leaf: PlacedLeaf, old: Collection[Element]) -> None:
+        """Old values that were made where they are now read have been there all the time."""
+        for buffer in self.places(leaf, tensor):
+            made = [self.made_at[buffer.keep.index, e] for e in old if (buffer.keep.index, e) in self.made_at]
+            if buffer.is_home and made:
+                self.counts.lives[buffer.keep.index].insert(0, [min(made), self.now])
+
     def held_words(self, buffer: Buffer, spans: frozenset[Element]) -> int:
-        """Words of a tile; of a running value that nobody looks back on (as an earlier run found), one for all steps."""
+        """Words of a tile, or of the element with the most of them; of a running value that nobody looks back on (as a
+        first execution found), one for all steps.
+        """
+        if buffer.beside is not None:
+            by_pe: dict[Pe, set[Element]] = {}
+            for (index, visit, element), pes in self.has.items():
+                if (index, visit) == (buffer.keep.index, buffer.visit):
+                    for pe in pes:
+                        by_pe.setdefault(pe, set()).add(element)
+            return max((self.words_of(buffer, frozenset(elements)) for elements in by_pe.values()), default=0)
+        return self.words_of(buffer, spans)
+
+    def words_of(self, buffer: Buffer, spans: frozenset[Element]) -> int:
         tensor = buffer.keep.tensor
         if tensor not in dict(self.case.cascade.iterative) or tensor in self.known_look_backs:
             return len(spans)
@@ -228,13 +350,16 @@ class Run:
         own = tuple(cascade.rank_of_variable(v) for v in cascade.variables_of(leaf.einsum))
         points = self.space.count(own, stack[-1])
         self.counts.steps[leaf.einsum] += 1
+        self.counts.leaves.append(leaf.index)
         self.counts.points[leaf.einsum] += points
         registers = self.case.architecture.array(leaf.array).registers
         for load in einsum.loads:
-            self.count(load.tensor, registers, "read", points)
+            if load.tensor not in leaf.bypass:
+                self.count(load.tensor, registers, "read", points)
             self.read(leaf, load, stack)
-        self.count(leaf.einsum, registers, "write", points)
-        self.write(leaf, einsum.output, points, stack)
+        if leaf.einsum not in leaf.bypass:
+            self.count(leaf.einsum, registers, "write", points)
+        self.write(leaf, einsum.output, stack)
         for access in (*einsum.loads, einsum.output):
             self.note_step(access, own, stack[-1])
 
@@ -248,33 +373,63 @@ class Run:
                 self.looked_back.add(access.tensor)
             self.newest[key] = max(step, self.newest.get(key, step))
 
-    def copies(self, leaf: PlacedLeaf, tensor: str, extents: Extents) -> int:
-        """One for every element of the array that needs the word."""
+    def wanted(self, leaf: PlacedLeaf, view: View, extents: Extents) -> Wanted:
+        """Which elements of the array need which words in a step: an element has one coordinate of each side's rank."""
         cascade = self.case.cascade
-        sides = tuple(cascade.rank_of_variable(loop.variable) for loop in leaf.spatial)
-        groups: dict[str, None] = {}
-        for _, ranks in self.space.by_root(cascade.ranks_of(tensor)):
-            groups.update(dict.fromkeys(ranks))
-        walked = {cascade.rank_of_variable(v) for v in cascade.variables_of(leaf.einsum)}
-        moving = tuple(rank for rank in (*groups, *sides) if rank in walked)
-        return self.space.count(tuple(dict.fromkeys(moving)), extents)
+        sides = [(side.side, cascade.rank_of_variable(side.variable)) for side in leaf.spatial]
+        lists = [self.space.coordinates(cascade.root_of(rank), (rank,), extents) for _, rank in sides]
+        roots = {
+            cascade.root_of(rank): tuple(r for _, r in sides if cascade.root_of(r) == cascade.root_of(rank))
+            for _, rank in sides
+        }
+        exist = {root: set(self.space.coordinates(root, ranks, extents)) for root, ranks in roots.items()}
+        found: dict[Element, set[Pe]] = {}
+        for places in product(*(range(len(numbers)) for numbers in lists)):
+            fixed = {rank: lists[n][place][0] for n, ((_, rank), place) in enumerate(zip(sides, places, strict=True))}
+            if any(tuple(fixed[rank] for rank in ranks) not in exist[root] for root, ranks in roots.items()):
+                continue
+            at = {side: place for (side, _), place in zip(sides, places, strict=True)}
+            pe = (at.get("rows", 0), at.get("columns", 0))
+            for element in view.elements(extents):
+                if view.matches(element, fixed):
+                    found.setdefault(element, set()).add(pe)
+        return {element: frozenset(pes) for element, pes in found.items()}
 
     def read(self, leaf: PlacedLeaf, load: Access, stack: list[Extents]) -> None:
         view = self.view(load)
-        needed = view.elements(stack[-1])
-        self.check_made(leaf, view, needed)
+        wanted = self.wanted(leaf, view, stack[-1])
+        self.check_made(leaf, view, frozenset(wanted))
         if load.tensor in leaf.forwarded:
             return
         place = self.enter(leaf, load, stack)
+        if view.version == "old":
+            self.look_back(load.tensor, leaf, wanted)
+        self.note(leaf, load, stack[-1], wanted)
         registers = self.case.architecture.array(leaf.array).registers
-        memory = self.memory_of(place)
-        held = self.registers.get((leaf.index, load), NONE)
-        self.fetch(place, view, needed)
-        if memory == registers or needed <= held:
+        pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
+        held = self.registers.get((leaf.index, load), frozenset())
+        self.fetch(place, view, wanted, leaf)
+        if place is not None and place.makes and place.beside is not None:
+            self.combine(place, view, wanted, leaf)
+        if load.tensor in leaf.bypass:
+            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf))
+        elif self.memory_of(place) != registers and not pairs <= held:
+            self.registers[leaf.index, load] = pairs
+            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf))
+            self.count(load.tensor, registers, "write", len(pairs))
+
+    def note(self, leaf: PlacedLeaf, access: Access, extents: Extents, reading: Wanted) -> None:
+        """Which elements of the array have, and read, words of the tiles beside them."""
+        local = [b for b in self.places(leaf, access.tensor) if b.beside == leaf.array]
+        if not local or not self.is_first:
             return
-        self.registers[leaf.index, load] = needed
-        self.access(load.tensor, place, "read", len(needed))
-        self.count(load.tensor, registers, "write", self.copies(leaf, load.tensor, stack[-1]))
+        having = self.wanted(leaf, self.view(access, shifted=False), extents)
+        for buffer in local:
+            key, version = (buffer.keep.index, buffer.visit), self.view(access).version
+            for element, pes in reading.items():
+                self.needs.setdefault((*key, version, element), set()).update(pes)
+            for element, pes in having.items():
+                self.has.setdefault((*key, element), set()).update(pes)
 
     def check_made(self, leaf: PlacedLeaf, view: View, needed: frozenset[Element]) -> None:
         tensor = view.access.tensor
@@ -285,41 +440,70 @@ class Run:
                 raise WrongOrderError(f"{leaf.einsum} reads {tensor}{element}, which is not made yet")
         self.seen[tensor] |= needed
 
-    def write(self, leaf: PlacedLeaf, output: Access, points: int, stack: list[Extents]) -> None:
-        tensor = output.tensor
-        needed = self.view(output).elements(stack[-1])
+    def write(self, leaf: PlacedLeaf, output: Access, stack: list[Extents]) -> None:
+        tensor, view = output.tensor, self.view(output)
+        wanted = self.wanted(leaf, view, stack[-1])
+        needed = frozenset(wanted)
         if needed & self.seen[tensor]:
             raise WrongOrderError(f"{leaf.einsum} adds to {min(needed & self.seen[tensor])} after it was read")
         place = self.enter(leaf, output, stack)
+        self.note(leaf, output, stack[-1], {})
         registers = self.case.architecture.array(leaf.array).registers
-        memory = self.memory_of(place)
-        stays = needed <= self.registers.get((leaf.index, output), NONE)
-        returning = NONE if stays else needed & self.written[tensor]
-        self.fetch(place, self.view(output), returning, partial=True)
-        if not stays:
-            self.registers[leaf.index, output] = needed
-            if memory != registers:
-                self.access(tensor, place, "write", len(needed))
-                self.access(tensor, place, "read", len(returning))
-        if self.case.cascade.einsum(leaf.einsum).reduction is not None:
-            again = needed if stays else (returning if memory == registers else NONE)
-            assert len(again) in (0, len(needed)), "the results of a step are all new or all old"
-            self.count(tensor, registers, "read", points if again else 0)  # read to be added to
+        old = {e: pes for e, pes in wanted.items() if e in self.written[tensor]}
+        if tensor in leaf.bypass:
+            self.bring_back(place, view, old, leaf)
+            self.access(tensor, place, "write", self.moved(place, wanted, leaf))
+            self.access(tensor, place, "read", self.moved(place, old, leaf))
+        elif self.memory_of(place) == registers:
+            self.bring_back(place, view, old, leaf)
+            assert place is not None
+            self.add_up(leaf, tensor, wanted, place.made)
+        else:
+            self.write_through(leaf, output, wanted, old, place)
         self.written[tensor] |= needed
         for buffer in self.places(leaf, tensor):
-            buffer.made |= needed
+            local = buffer.beside == leaf.array
+            self.made_at.update(((buffer.keep.index, element), self.now) for element in wanted)
+            buffer.made |= {(pe if local else ANY, e) for e, pes in wanted.items() for pe in pes}
+
+    def add_up(self, leaf: PlacedLeaf, tensor: str, wanted: Wanted, held: Collection[Pair]) -> None:
+        """A term is added to the sum that its element has; an element without one begins with its term."""
+        if self.case.cascade.einsum(leaf.einsum).reduction is not None:
+            registers = self.case.architecture.array(leaf.array).registers
+            again = sum((pe, e) in held for e, pes in wanted.items() for pe in pes)
+            self.count(tensor, registers, "read", again)
+
+    def write_through(
+        self, leaf: PlacedLeaf, output: Access, wanted: Wanted, old: Wanted, place: Buffer | None
+    ) -> None:
+        """Results that no tile of the registers keeps stay there as long as steps go on with them."""
+        registers = self.case.architecture.array(leaf.array).registers
+        pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
+        held = self.registers.get((leaf.index, output), frozenset())
+        if not pairs <= held:
+            apart = place is not None and place.beside == leaf.array
+            back = old if apart else {e: frozenset([min(pes)]) for e, pes in old.items()}
+            self.bring_back(place, self.view(output), back, leaf)
+            self.registers[leaf.index, output] = pairs
+            held = frozenset((pe, e) for e, pes in back.items() for pe in pes)
+            self.count(output.tensor, registers, "read", len(pairs))
+            self.counts.drained_words[registers] += len(pairs)
+            self.access(output.tensor, place, "write", self.moved(place, wanted, leaf))
+            self.access(output.tensor, place, "read", self.moved(place, back, leaf))
+            self.count(output.tensor, registers, "write", len(held))
+        self.add_up(leaf, output.tensor, wanted, held)
 
 
 def run_loops(case: Case) -> tuple[Counts, dict[str, float]]:
     """Counts of an execution, and the words each memory must hold at once (which a first execution finds out)."""
-    trial = Run(case, {}, frozenset())
+    trial = Run(case, {}, None)
     trial.execute()
-    looked_back = frozenset(trial.looked_back)
-    counts = Run(case, {}, looked_back).execute() if looked_back else trial.counts
+    known = Known(frozenset(trial.looked_back), trial.needs, trial.has)
+    counts = Run(case, {}, known).execute()
     footprint = footprint_words(case, counts)
     spilled = spilled_parts(case, footprint)
     if any(spilled.values()):
-        counts = Run(case, spilled, looked_back).execute()
+        counts = Run(case, spilled, known).execute()
     return counts, footprint
 
 
@@ -328,7 +512,7 @@ def spilled_parts(case: Case, footprint: dict[str, float]) -> dict[str, float]:
     parts = {}
     for memory in case.architecture.memories:
         if case.mapping.policy_of(memory.name) == "spill" and memory.size_bits is not None:
-            capacity = memory.size_bits * case.architecture.instances(memory) / case.architecture.word_bits
+            capacity = memory.size_bits / case.architecture.word_bits
             parts[memory.name] = max(0.0, 1.0 - capacity / max(footprint[memory.name], 1e-9))
     return parts
 
@@ -337,13 +521,14 @@ def footprint_words(case: Case, counts: Counts) -> dict[str, float]:
     """The largest sum of tiles over the moments of the schedule."""
     phases = phase_of_leaf(case)
     schedule = case.mapping.schedule
-    apart = schedule.transfers == "per-phase" or schedule.kind == "sequential"
+    alive = {keep.index: leaves_alive(counts, keep) for keep in case.tree.keeps}
     held: dict[str, list[float]] = {}
     for moment in sorted(set(phases)):
         groups: dict[tuple[str, int], float] = {}
         for keep in case.tree.keeps:
             inside = [phases[leaf.index] for leaf in case.tree.leaves if keep.covers(leaf.index)]
-            if apart and not min(inside) <= moment <= max(inside):
+            there = alive[keep.index] if schedule.kind == "sequential" else range(min(inside), max(inside) + 1)
+            if moment not in there and (schedule.kind == "sequential" or schedule.transfers == "per-phase"):
                 continue
             words = counts.tile_words.get(keep.index, 0) * keep.copies
             group = keep.share_group if keep.share_group >= 0 else -1 - keep.index
@@ -352,6 +537,18 @@ def footprint_words(case: Case, counts: Counts) -> dict[str, float]:
             sizes = [size for (name, _), size in groups.items() if name == memory.name]
             held.setdefault(memory.name, []).append(sum(sizes))
     return {name: max(moments) + case.reserved_words.get(name, 0.0) for name, moments in held.items()}
+
+
+def leaves_alive(counts: Counts, keep: PlacedKeep) -> set[int]:
+    """The leaves that ran while a tile took room; of one with several copies all that it is kept for."""
+    lives = counts.lives.get(keep.index, [])
+    if lives and keep.copies > 1:
+        return set(range(keep.first_leaf, keep.last_leaf + 1))
+    changes = [0] * (len(counts.leaves) + 1)
+    for first, last in lives:
+        changes[first] += 1
+        changes[last + 1] -= 1
+    return {leaf for leaf, depth in zip(counts.leaves, accumulate(changes), strict=False) if depth}
 
 
 def phase_of_leaf(case: Case) -> list[int]:

@@ -113,6 +113,17 @@ class View:
         moved = ((*c[:at], self.last if self.is_last else c[at] + self.offset, *c[at + 1 :]) for c in found)
         return list(dict.fromkeys(moved))
 
+    def matches(self, element: Element, fixed: dict[str, int]) -> bool:
+        """Whether an element has these coordinates, of the ranks that the tensor has and that are not read elsewhere."""
+        for (_, ranks), coordinates in zip(self.groups, element, strict=True):
+            for rank, coordinate in zip(ranks, coordinates, strict=True):
+                if rank not in fixed:
+                    continue
+                moved = self.last if self.is_last else fixed[rank] + self.offset
+                if coordinate != (moved if rank == self.iterative else fixed[rank]):
+                    return False
+        return True
+
     def step_of(self, element: Element) -> int:
         """The coordinate along the iterative rank."""
         assert self.iterative is not None

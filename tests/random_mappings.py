@@ -5,7 +5,7 @@ some tiles, keep some tensors there, cut the run into smaller runs and go on; wh
 sides of its array and to loops of its own. What a careful person would not write is left to the checks to refuse.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -17,6 +17,7 @@ from arch.types import Architecture
 from einsums.graph import consumers_of
 from einsums.operators import OPERATORS, REDUCERS
 from einsums.types import Cascade, Einsum
+from mappings.elements import iter_element_findings
 from mappings.types import Mapping
 from sim.design.experiment import Experiment
 
@@ -325,8 +326,25 @@ def random_experiment(seed: int) -> Experiment:
         "name": f"random-{seed}", "cascade": cascade.name, "tiles": inner, "tree": tree, "schedule": schedule,
         "capacity": {"GLB": "spill"} if bounded else {},
     }  # fmt: skip
-    mapping = Mapping.model_validate(data)
-    return Experiment(f"random-{seed}", cascade, architecture, mapping, tuple(sizes.items()), ())
+    experiment = Experiment(
+        f"random-{seed}", cascade, architecture, Mapping.model_validate(data), tuple(sizes.items()), ()
+    )
+    unclear = {found.path for found in iter_element_findings(cascade, experiment.tree, architecture)}
+    if unclear:
+        _drop_keeps(data["tree"], "tree", unclear)
+        experiment = replace(experiment, mapping=Mapping.model_validate(data))
+    return experiment
+
+
+def _drop_keeps(node: dict[str, Any], path: str, unclear: set[str]) -> None:
+    """Take out what would be kept beside elements of which nothing says which of them has it."""
+    for memory, tensors in list(node.get("keep", {}).items()):
+        kept = [one for i, one in enumerate(tensors) if f"{path}.keep.{memory}[{i}]" not in unclear]
+        node["keep"][memory] = kept
+        if not kept:
+            del node["keep"][memory]
+    for i, item in enumerate(node.get("body", ())):
+        _drop_keeps(item, f"{path}.body[{i}]", unclear)
 
 
 def _points(cascade: Cascade, einsum: Einsum, sizes: dict[str, int]) -> int:

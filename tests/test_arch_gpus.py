@@ -86,7 +86,7 @@ def test_registers_of_a_core_hold_256_kib():
 
 def test_what_is_in_a_core_is_there_once_in_each():
     machine = load_architecture("h100-sxm")
-    assert [machine.cores_of(one.name) for one in machine.components] == [1, 1] + [132] * 7
+    assert [machine.cores_of(one.name) for one in machine.components] == [1, 1] + [132] * 8
     assert area_by_component_um2(machine)["L2"] == 814e6
     small = h100(components__SMEM__area="2 um2", components__MUFU__interconnect_area="1 um2")
     areas = area_by_component_um2(Architecture.model_validate(small))

@@ -10,8 +10,8 @@ from sim.engine.counting import (
     ADVANCES,
     FIRST_ONLY,
     STAYS,
+    WALKS,
     count_words,
-    first_tile_words,
     largest_divisors,
 )
 
@@ -129,11 +129,23 @@ def test_the_first_tile_is_the_largest(case: Problem) -> None:
     depth = len(nest)
     tiles = np.array([[tile for _, tile in nest]], np.int64).reshape(1, depth)
     paths = np.array([[*range(depth), -1]], np.int64)
+    flags = np.array([[FIRST_ONLY] * depth + [0]], np.int64)
     out = np.empty((1, 1))
     loop_rank = np.array([rank for rank, _ in nest], np.int64)
     columns = np.array([[1, 2**62, unit]], np.int64)
-    first_tile_words(np.array([extents], np.int64), tiles, columns, paths, runs_of(relevant), loop_rank, out)
+    count_words(np.array([extents], np.int64), tiles, columns, paths, flags, runs_of(relevant), loop_rank, out)
     assert out[0, 0] == max(words_of(spans, relevant, unit) for spans in visits(nest, extents))
+
+
+def test_pieces_of_a_tile_add_up_but_bring_nothing_again() -> None:
+    """A tile of 10 stays while an outer loop turns 3 times; its pieces of 4 are 3, over which another rank has 2 words."""
+    paths, runs = np.array([[0, 1, -1]], np.int64), np.array([[[1, 1, 0], [-1, -1, -1]]], np.int64)
+    tiles, loop_rank, out = np.array([[1, 4]], np.int64), np.array([2, 0], np.int64), np.empty((1, 1))
+    for outer, expected in ((STAYS, 3 * 2), (ADVANCES, 3 * 3 * 2)):
+        flags = np.array([[outer, WALKS, 0]], np.int64)
+        sizes = np.array([[1, 2**62]], np.int64)
+        count_words(np.array([[10, 2, 3]], np.int64), tiles, sizes, paths, flags, runs, loop_rank, out)
+        assert out[0, 0] == expected
 
 
 @fixed

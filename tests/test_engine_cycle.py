@@ -230,7 +230,7 @@ def test_published_phases_need_registers_that_one_phase_does_not() -> None:
     phases = simulate(load_experiment("fusemax-binding", base), "cycle")
     together = simulate(load_experiment("fusemax-binding", base | {"mapping.schedule.phases": ONE_PHASE}), "cycle")
     assert phases.warnings == (
-        "'RF1D' has room for 13824 B more, but the schedule keeps 131072 B of 'SPNV' there: the Einsums that make and "
+        "'RF1D' has room for 54 B more, but the schedule keeps 512 B of 'SPNV' there: the Einsums that make and "
         "read it do not take turns",
     )
     assert together.warnings == ()
@@ -266,20 +266,20 @@ def two_ops(other: str) -> list[TimedOp]:
 
 def test_lags_are_the_least_that_dependencies_allow() -> None:
     forward, back = Edge(0, 1, 0), Edge(1, 0, 4)
-    overlapped, patient = LagRule(20, hides=True, concurrent=True), LagRule(20, hides=False, concurrent=True)
+    overlapped, patient = LagRule(20, hides=100, concurrent=True), LagRule(20, hides=0, concurrent=True)
     assert least_lags(two_ops("A"), [forward, back], patient) == [0, 0]  # in order: the same tile
     assert least_lags(two_ops("B"), [forward, back], patient) == [0, 1]  # at once: one tile behind
     assert least_lags(two_ops("B"), [forward, back], overlapped) == [0, 1]
     # RD's result is there 20 + 30 cycles after its step began: three steps later.
     assert least_lags(two_ops("B"), [Edge(1, 0, 0)], overlapped) == [3, 0]
     assert least_lags(two_ops("B"), [Edge(1, 0, 0, drained=True)], overlapped) == [1, 0]
-    assert least_lags(two_ops("B"), [forward], LagRule(20, hides=False, concurrent=False)) == [0, 0]
+    assert least_lags(two_ops("B"), [forward], LagRule(20, hides=0, concurrent=False)) == [0, 0]
 
 
 def test_schedule_against_its_dependencies_is_refused() -> None:
     message = "Einsum 'RD' reads what Einsum 'SPD' makes later in the schedule, and no number of tiles between them resolves it"
     with pytest.raises(ValueError, match=f"^{message}$"):
-        least_lags(two_ops("B"), [Edge(0, 1, 0), Edge(1, 0, 1)], LagRule(20, hides=False, concurrent=True))
+        least_lags(two_ops("B"), [Edge(0, 1, 0), Edge(1, 0, 1)], LagRule(20, hides=0, concurrent=True))
 
 
 def test_an_old_value_that_another_nest_has_made_is_there() -> None:

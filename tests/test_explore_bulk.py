@@ -13,6 +13,7 @@ from sim.explore.plan import Plan
 from sim.explore.search import random_points
 from sim.lower.machine import area_by_component_um2
 from sim.simulation.result import SimulationResult
+from tests.small_design import write_design
 from tests.small_sweep import MACHINE, SWEEP, plan_of
 
 
@@ -223,3 +224,40 @@ def test_hashes_differ_where_designs_do(tmp_path: Path) -> None:
     assert set(again.hashes) == set(chunk.hashes)
     moved = plan_of(tmp_path, fixed={"architecture.clock": "1 GHz"})
     assert not set(evaluate_points(moved, np.arange(moved.sweep.size)).hashes) & set(chunk.hashes)
+
+
+def test_words_that_do_not_fill_a_row(tmp_path: Path) -> None:
+    """Rows of DRAM are 64 bit: four words of 16, two of 24, one of 48."""
+    axes = {"word": {"path": "architecture.word", "values": [16, 24, 48, 100], "unit": "bit"}}
+    plan = plan_of(tmp_path, axes=axes, derive=None, constraints=None, **ALL)
+    assert compare(plan, np.arange(4))["legal"] >= 3
+
+
+def test_a_tile_that_is_one_at_some_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D reads the old value of what R makes later: points that step one by one are legal, others are not."""
+    monkeypatch.chdir(tmp_path)
+    old = "  D[m1,p]   = max(L[m1,p], R[m1,p])\n  Z[p]      = R[M1,p]"
+    write_design(
+        tmp_path,
+        {
+            "running.yaml": [("  Z[p]      = R[M1,p]", old), ("outputs: [Z]", "outputs: [Z, D]")],
+            "running-mapping.yaml": [
+                ("tiles: {M0: 8}", "parameters: {step: 1, half: 4}\ntiles: {M0: 8, T: step*half//4}"),
+                ("    - loops: [m1]", "    - loops: [{m1: T}]"),
+                (
+                    "        - {einsum: R, array: ROW, spatial: {columns: p}}",
+                    "        - {einsum: D, array: ROW, loops: [m1], spatial: {columns: p}}\n"
+                    "        - {einsum: R, array: ROW, loops: [m1], spatial: {columns: p}}",
+                ),
+                ("loops: [p], spatial: {columns: m0}", "loops: [m1, p], spatial: {columns: m0}"),
+            ],
+            "experiment.yaml": [("mapping: mapping.yaml", "mapping: running-mapping.yaml")],
+        },
+    )
+    axes = {
+        "step": {"path": "parameters.step", "values": [1, 2, 4]},
+        "half": {"path": "parameters.half", "values": [4, 2, 1]},
+    }
+    plan = plan_of(tmp_path, experiment="./experiment.yaml", axes=axes, derive=None, constraints=None, **ALL)
+    found = compare(plan, np.arange(9))
+    assert found == {"legal": 3, "mapping": 6}  # step * half is 4, more, or too little for a tile

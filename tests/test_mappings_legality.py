@@ -257,3 +257,139 @@ def test_a_result_that_needs_other_elements_may_not_overwrite_them() -> None:
     assert messages(experiment_of(found, tree, SIZES | {"Q": 3})) == [
         "tree.keep.GLB[1]: 'T' takes the place of 'X' in 'GLB' when Einsum 'T' runs, which still needs other elements of 'X'"
     ]
+
+
+# --- tensors that are needed at once in one place -----------------------------------------------------------
+def shared(
+    text: dict[str, Any], loops: list[Any], body: list[Any], group: list[str], sizes: dict[str, int]
+) -> list[str]:
+    tree = {"loops": loops, "keep": {"GLB": group}, "share": {"GLB": [group]}, "body": body}
+    return messages(experiment_of(text, tree, sizes))
+
+
+def test_operands_of_one_product_may_not_share_a_place() -> None:
+    product = cascade("Z[m,p] = A[m,p] * B[m,p]", {"A": ["M", "P"], "B": ["M", "P"]}, ["Z"])
+    assert shared(product, ["m"], [leaf("Z", "p")], ["A", "B"], SIZES) == [
+        "tree.keep.GLB[1]: 'A' and 'B' share a place in 'GLB', but Einsum 'Z' needs both at once"
+    ]
+
+
+TWO = cascade(
+    "X[m,p] = A[m,p] * A[m,p]\nY[m,p] = B[m,p] * B[m,p]\nZ[m,p] = X[m,p] * Y[m,p]",
+    {"A": ["M", "P"], "B": ["M", "P"]},
+    ["Z"],
+)
+
+
+def test_an_input_comes_when_it_is_first_read() -> None:
+    """B after A has been read for the last time; but X, read after B comes, cannot lie where B does. Z overwrites X."""
+    body = [leaf("X", "p"), leaf("Y", "p"), leaf("Z", "p")]
+    assert shared(TWO, ["m"], body, ["A", "B"], SIZES) == []
+    assert shared(TWO, ["m"], body, ["A", "Y"], SIZES) == []
+    assert shared(TWO, ["m"], body, ["X", "Z"], SIZES) == []
+    assert shared(TWO, ["m"], body, ["B", "X"], SIZES) == [
+        "tree.keep.GLB[0]: 'B' takes the place of 'X' in 'GLB' when Einsum 'Y' runs, but Einsum 'Z' reads 'X' after that"
+    ]
+
+
+@pytest.mark.parametrize(("inner", "is_legal"), [([{"p": 2}], True), ([{"k": 2}], False)])
+def test_turns_inside_a_further_loop(inner: list[Any], is_legal: bool) -> None:
+    """Pieces of a rank that both have lie apart; a loop over another rank needs both again in its next iteration."""
+    text = cascade("S[p,k] = A[p] * C[k]\nT[p,k] = B[p] * S[p,k]", {"A": ["P"], "B": ["P"], "C": ["K"]}, ["T"])
+    rest = ["p", "k"]
+    body = [{"loops": inner, "body": [leaf("S", *rest), leaf("T", *rest)]}]
+    refused = [
+        "tree.keep.GLB[1]: 'B' takes the place of 'A' in 'GLB' when Einsum 'T' runs, but the next iteration of the loop "
+        "over 'k' needs 'A' again"
+    ]
+    assert shared(text, [], body, ["A", "B"], {"P": 6, "K": 4}) == ([] if is_legal else refused)
+
+
+def test_what_stays_for_the_next_iteration_shares_no_place() -> None:
+    text = cascade("S[p,k] = A[p] * C[k]\nT[p,k] = B[p,k] * S[p,k]", {"A": ["P"], "B": ["P", "K"], "C": ["K"]}, ["T"])
+    body = [leaf("S", "p"), leaf("T", "p")]
+    assert shared(text, ["k"], body, ["A", "B"], {"P": 6, "K": 4}) == [
+        "tree.keep.GLB[1]: 'B' cannot share the place of 'A' in 'GLB': 'A' stays there from one iteration of the loop over "
+        "'k' to the next"
+    ]
+
+
+def test_a_running_value_shares_no_place_from_step_to_step() -> None:
+    text = cascade(
+        "R[i+1,j] = R[i,j] + A[i,j]\nZ[i,j] = R[i+1,j] * D[j]\nU[i,j] = A[i,j] * A[i,j]\nV[i,j] = U[i,j] * U[i,j]",
+        {"A": ["I", "J"], "D": ["J"]},
+        ["Z", "V"],
+        init={"R": 0},
+    )
+    body = [leaf(name, "j") for name in "RZUV"]
+    assert shared(text, ["i"], body, ["R", "U"], {"I": 3, "J": 4}) == [
+        "tree.keep.GLB[1]: 'U' cannot share the place of 'R' in 'GLB': 'R' stays there from one iteration of the loop over "
+        "'i' to the next"
+    ]
+
+
+def test_a_stream_needs_no_place() -> None:
+    """Z takes X as it is made, so that X is done with before Y is there; read from its place it is not."""
+    for forwarded, found in (["X"], []), ([], ["reads"]):
+        text = cascade(
+            "X[m,p] = A[m,p] * A[m,p]\nY[m,p] = A[m,p] * X[m,p]\nZ[m,p] = X[m,p] * Y[m,p]", {"A": ["M", "P"]}, ["Z"]
+        )
+        body = [leaf("X", "p"), leaf("Y", "p"), leaf("Z", "p", forwarded=forwarded)]
+        said = shared(text, ["m"], body, ["X", "Y"], SIZES)
+        assert [("reads" if "Einsum 'Z' reads 'X' after that" in message else message) for message in said] == found
+
+
+# --- a tile of one coordinate, however it is written ---------------------------------------------------------
+OLD = cascade(
+    "L[i,j] = A[i,j] * A[i,j]\nD[i,j] = L[i,j] * R[i,j]\nR[i+1,j] = max(R[i,j], L[i,j])",
+    {"A": ["I", "J"]},
+    ["D"],
+    init={"R": 0},
+)
+NOTHING_BUT_ONE = [(1, "1"), ("T", "1"), ("T-1", "2"), ("ceil(T/7)", "7")]
+
+
+def stepping(tile: Any, value: str) -> Experiment:
+    """D reads the old running value, which is made after it: both must advance step by step."""
+    body = [leaf("L", "j"), leaf("D", "i", "j"), leaf("R", "i", "j")]
+    tree = {"loops": [{"i": tile}], "keep": {"GLB": ["L", "R"]}, "body": [leaf("L", "i", "j"), *body[1:]]}
+    data = {"name": "m", "cascade": "fused", "tree": tree, "schedule": {"kind": "sequential"}, "tiles": {"T": value}}
+    nouns = Cascade.model_validate(OLD), small_machine(), Mapping.model_validate(data)
+    return Experiment("m", *nouns, (("I", 6), ("J", 4)), ())
+
+
+@pytest.mark.parametrize(("tile", "value"), NOTHING_BUT_ONE)
+def test_every_spelling_of_one_is_accepted_alike(tile: Any, value: str) -> None:
+    plain, spelled = stepping(1, "1"), stepping(tile, value)
+    assert messages(plain) == messages(spelled) == []
+    for quantity in ("traffic_by_tensor_bytes", "footprint_bytes", "cycles"):
+        assert getattr(simulate(plain), quantity) == getattr(simulate(spelled), quantity)
+
+
+@pytest.mark.parametrize(("tile", "value"), [(2, "1"), ("T", "2"), ("T+1", "1"), ("T/3", "6")])
+def test_every_spelling_of_two_is_refused_alike(tile: Any, value: str) -> None:
+    assert messages(stepping(tile, value)) == [
+        "tree.body[1]: Einsum 'D' reads the old 'R', which Einsum 'R' makes later: both must share a loop over 'i' in "
+        "steps of 1"
+    ]
+
+
+@pytest.mark.parametrize("tile", [1, "T"])
+def test_a_loop_with_nothing_left_to_walk_runs_once(tile: Any) -> None:
+    """After a loop in steps of 1, whether it says so or not, further loops and a side find one coordinate each."""
+    text = cascade("Z[m,p] = A[m,p] * A[m,p]", {"A": ["M", "P"]}, ["Z"])
+
+    def found(*loops: Any, **more: Any) -> Experiment:
+        data = {
+            "name": "m", "cascade": "fused", "tree": {"body": [leaf("Z", "m", *loops, **more)]}, "tiles": {"T": "1"},
+            "schedule": {"kind": "sequential"},
+        }  # fmt: skip
+        return Experiment(
+            "m", Cascade.model_validate(text), small_machine(), Mapping.model_validate(data), tuple(SIZES.items()), ()
+        )
+
+    once, again, side = found("p"), found({"p": tile}, {"p": 3}, "p"), found({"p": tile}, spatial={"columns": "p"})
+    assert messages(once) == messages(again) == messages(side) == []
+    for other in (again, side):
+        assert simulate(other).cycles == simulate(once).cycles == 3 * 6
+        assert simulate(other).traffic_by_tensor_bytes == simulate(once).traffic_by_tensor_bytes

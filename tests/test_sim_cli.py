@@ -22,6 +22,7 @@ WARNING = "warning: energy or area of 'GLB' is interpolated in its technology ta
 KEYS = {
     *("schema", "engine", "experiment", "latency_s", "cycles", "energy_pj", "energy_by_component_pj"),
     *("energy_by_einsum_pj", "area_um2", "area_by_component_um2", "traffic_bytes", "traffic_by_tensor_bytes"),
+    *("traffic_by_einsum_bytes", "memory_cycles_by_einsum"),
     *("utilization", "busy_cycles_by_einsum", "bound_by", "footprint_bytes", "warnings"),
 }
 
@@ -117,7 +118,8 @@ def test_tables_say_what_the_result_says(design: Path) -> None:
     lines = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
     result = simulate(load_experiment("./experiment.yaml"))
     assert lines[0] == ["small: scaled (model tiny, seq_len 64, batch 2) on small, mapped as rows; analytical engine"]
-    rows = {line[0]: line[1:] for line in lines if len(line) > 1}
+    by_einsum = lines.index(["Traffic by Einsum"])
+    rows = {line[0]: line[1:] for line in lines[:by_einsum] if len(line) > 1}
     assert rows["time"] == ["3.072 us", "3,072 cycles at 1 GHz"]
     assert result.cycles == 3072
     assert rows["bound by"] == ["ROW", "for 66.7% of the time"]
@@ -128,6 +130,13 @@ def test_tables_say_what_the_result_says(design: Path) -> None:
         assert [as_bytes(rows[memory][i]) for i in (0, 1)] == pytest.approx([moved["read"], moved["write"]], rel=1e-3)
     for einsum, cycles in result.busy_cycles_by_einsum.items():
         assert rows[einsum][1] == f"{cycles:,.0f}"
+    parts = {(line[0], line[1]): line[2:] for line in lines[by_einsum:] if len(line) == 5}
+    for einsum, by_memory in result.traffic_by_einsum_bytes.items():
+        for memory, moved in by_memory.items():
+            read, written, cycles_text = parts[memory, einsum]
+            assert [as_bytes(read), as_bytes(written)] == pytest.approx([moved["read"], moved["write"]], rel=1e-3)
+            limited = result.experiment.architecture.memory(memory).bandwidth_bits_per_s is not None
+            assert cycles_text == (f"{result.memory_cycles_by_einsum[memory][einsum]:,.0f}" if limited else "-")
 
 
 def as_bytes(text: str) -> float:
@@ -173,7 +182,7 @@ def test_check_of_an_experiment_asks_for_capacity(design: Path) -> None:
     assert out == (
         "machine.yaml: architecture 'small' is fine\n"
         "mapping.yaml: mapping 'rows' is fine\n"
-        "mapping.yaml:19: $.tree.keep.GLB[0]: 'GLB' holds 1 KiB but the tiles it keeps need 2 KiB\n"
+        "mapping.yaml:18: $.tree.keep.GLB: 'GLB' holds 1 KiB but the tiles it keeps need 2 KiB: 2 tiles of S 2 KiB\n"
     )
 
 
@@ -187,13 +196,14 @@ def test_check_of_a_mapping_on_a_machine(design: Path) -> None:
 
 
 def test_check_of_a_mapping_tries_every_choice(design: Path) -> None:
-    cases = "{select: place, cases: {onchip: [{m: 8}], offchip: [m]}}"
-    write_design(design, {"mapping.yaml": [("T, array: ROW, loops: [{m: 8}]", f"T, array: ROW, loops: {cases}")]})
+    cases = "{select: place, cases: {onchip: [{m: 8}], offchip: []}}"
+    leaf = "T, array: ROW, loops: [{m: 8}], spatial: {columns: m}"
+    write_design(design, {"mapping.yaml": [(leaf, f"T, array: ROW, loops: {cases}")]})
     status, out, _ = run(["check", "mapping.yaml", "--architecture", "./machine.yaml"])
     assert (status, out) == (
         1,
-        "mapping.yaml:26: $.tree.body[1].body[0]: Einsum 'T': rank variable 'm' is covered by a loop in steps of 1 "
-        "and by a side of the array (where place is 'offchip')\n",
+        "mapping.yaml:26: $.tree.body[1].body[0]: Einsum 'T': no loop and no side of the array covers rank variable 'm' "
+        "(where place is 'offchip')\n",
     )
 
 

@@ -174,7 +174,7 @@ def test_a_buffer_fits_at_capacity_and_not_one_word_below() -> None:
         with pytest.raises(IllegalMapping) as caught:
             simulate(experiment)
         messages = [problem.message for problem in caught.value.problems]
-        assert messages == ["'GLB' holds 28 B but the tiles it keeps need 30 B"]
+        assert messages == ["'GLB' holds 28 B but the tiles it keeps need 30 B: A 30 B"]
 
 
 def test_a_side_carries_what_it_has_and_not_one_more() -> None:

@@ -220,8 +220,8 @@ def test_product_by_hand() -> None:
         ("B", "RF", "read"): 120,
         ("Z", "DRAM", "write"): 48,  # 24 words for each of 2 tiles of k
         ("Z", "DRAM", "read"): 24,  # and back, save the first time
-        ("Z", "RF", "write"): 120,
-        ("Z", "RF", "read"): 72,  # each element begins once in each of 2 tiles of k
+        ("Z", "RF", "write"): 120 + 24,  # and sums that come back
+        ("Z", "RF", "read"): (120 - 24) + 48,  # each sum begins once; each tile of k sends all out
     }
     assert dict(counts.words) == expected
     assert dict(counts.steps) == {"Z": 30} and dict(counts.points) == {"Z": 120}

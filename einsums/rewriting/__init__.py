@@ -1,4 +1,4 @@
-"""Rewrites of a cascade that keep what it computes and save passes, each checked on numbers before it is accepted."""
+"""Rewrites of a cascade that preserve its results and save passes, each checked on numbers before it is accepted."""
 
 from einsums.rewriting.nouns import (
     OperatorChange,

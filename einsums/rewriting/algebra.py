@@ -1,10 +1,10 @@
 """Expressions as sums of products, so that a rewrite can see what depends on what.
 
 A `Product` is a coefficient times factors, some of them divisors: a/b*(x - g) has the factors a, (x - g) and the
-divisor b. `sum_of_products` multiplies sums out only where the caller lets it: (x - g) may stay one factor, because a
-difference taken before it is squared loses fewer digits than the squares subtracted afterwards. A whole power is a
-repeated factor. Written again, equal factors above and below cancel, 1/sqrt is rsqrt, and a constant divides where its
-inverse is no number.
+divisor b. `sum_of_products` multiplies sums out only where the caller allows it: (x - g) may stay one factor, because
+squaring a difference loses fewer digits than subtracting squares. A whole power is a repeated factor. When a product
+is written back, equal factors in numerator and denominator cancel, 1/sqrt becomes rsqrt, and a constant stays a divisor
+if its inverse is not a finite number.
 """
 
 import math
@@ -29,11 +29,11 @@ class Product(NamedTuple):
     factors: tuple[Factor, ...]
 
     def times(self, other: "Product") -> "Product":
-        """The product of both."""
+        """The product of the two."""
         return Product(self.coefficient * other.coefficient, self.factors + other.factors)
 
     def scaled(self, coefficient: float) -> "Product":
-        """The same factors, more of them."""
+        """The product with more factors."""
         return Product(self.coefficient * coefficient, self.factors)
 
 
@@ -44,8 +44,8 @@ ONE = Product(1.0, ())
 def sum_of_products(expr: Expr, look_into: Splits) -> tuple[Product, ...]:
     """The expression as a sum of products.
 
-    `look_into` is asked about every load and every sum inside a product: the expression to put in its place (of a load:
-    its definition; of a sum: itself), or None to leave it whole.
+    `look_into` is called for every load and every sum inside a product. It returns the expression to put in its place
+    (the definition of a load; a sum itself), or None to leave it whole.
     """
     match expr:
         case Call(operator="add" | "sub", arguments=(left, right)):
@@ -77,7 +77,7 @@ def sum_of_products(expr: Expr, look_into: Splits) -> tuple[Product, ...]:
 
 
 def _operand(expr: Expr, look_into: Splits) -> tuple[Product, ...]:
-    """A factor: opened as far as `look_into` says."""
+    """A factor, opened as far as `look_into` allows."""
     is_sum = isinstance(expr, Call) and expr.operator in ("add", "sub")
     if is_sum or isinstance(expr, Load):
         inner = look_into(expr)
@@ -105,7 +105,7 @@ def inverse(product: Product) -> Product:
 
 
 def is_whole_power(exponent: float) -> bool:
-    """True for an exponent by which a factor repeats: a whole number but 0."""
+    """True for an exponent by which a factor repeats: a whole number other than 0."""
     return exponent != 0 and exponent.is_integer()
 
 
@@ -114,7 +114,7 @@ def _divides_exactly(value: float, by: float) -> bool:
 
 
 def simplified(product: Product) -> Product:
-    """Constants in one, equal factors above and below gone, square roots as far above as they go."""
+    """Constants merged, equal factors cancelled, square roots moved into the numerator as far as possible."""
     above, below = product.coefficient, 1.0
     kept: list[Factor] = []
     for factor in map(_root_above, product.factors):
@@ -154,7 +154,7 @@ def expression(products: Iterable[Product]) -> Expr:
 
 
 def merged(products: Iterable[Product]) -> list[Product]:
-    """Products with equal factors added up; those that cancel are gone."""
+    """Products with equal factors added up; those that cancel are dropped."""
     by_factors: dict[tuple[str, ...], Product] = {}
     for product in map(simplified, products):
         key = tuple(sorted(f"{factor.divides} {factor.expr}" for factor in product.factors))
@@ -225,7 +225,7 @@ def index(variable: str, offset: int = 0) -> Index:
 
 
 def iter_parts(expr: Expr) -> Iterator[Expr]:
-    """The expression and everything that it is made of, outermost first."""
+    """The expression and all its subexpressions, outermost first."""
     yield expr
     if isinstance(expr, Call):
         for argument in expr.arguments:
@@ -233,7 +233,7 @@ def iter_parts(expr: Expr) -> Iterator[Expr]:
 
 
 def substituted(expr: Expr, new_by_old: Mapping[Expr, Expr]) -> Expr:
-    """The expression with every part that is a key replaced, outermost first."""
+    """The expression with every subexpression that is a key replaced, outermost first."""
     if expr in new_by_old:
         return new_by_old[expr]
     if isinstance(expr, Call):
@@ -247,7 +247,7 @@ def access(tensor: str, variables: Iterable[str]) -> Access:
 
 
 def einsum(output: Access, expr: Expr, reducer: str = "add") -> Einsum:
-    """`output = expr`, whatever is absent on the left reduced; variables in the order of the right side."""
+    """`output = expr`, reducing the variables absent on the left, in the order of the right side."""
     absent = tuple(name for name in variables_of(expr) if name not in output.variables)
     reduction = {"operator": reducer, "variables": absent} if absent else None
     return Einsum.model_validate({"output": output, "expr": expr, "reduction": reduction})

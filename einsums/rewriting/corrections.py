@@ -1,7 +1,7 @@
-"""The Einsums of an iteration: values so far or of a part, corrections between them, and who reads the result.
+"""The Einsums of an iteration: running or local values, the corrections between them, and the readers of the result.
 
-Every reduced value g has three versions: the one under which the elements of a step are taken, the one that an old sum
-was taken under, and the one it is carried over to. With running values these are g after, before and after the step;
+Every reduced value g has three versions: the one used by the elements of a step, the one that an old sum was computed
+with, and the one that the sum is carried over to. With running values these are g after, before and after the step;
 with parts they are g of the part, g of the part and g of the whole.
 """
 
@@ -31,13 +31,13 @@ from einsums.rewriting.identities import factored
 from einsums.rewriting.naming import element_name, local_name, stem_of
 from einsums.rewriting.nouns import Form
 
-# A running maximum that starts here, not at -inf, stays finite over a tile whose values are all -inf, and
-# exp(-inf - maximum) is 0 there and not exp(-inf + inf); it may still be scaled without overflow.
+# A running maximum that starts here, not at -inf, stays finite over a tile whose values are all -inf, so that
+# exp(-inf - maximum) is 0 there instead of exp(-inf + inf); it can still be scaled without overflow.
 _START = {"max": -1e300, "min": 1e300}
 
 
 def closure_of(flow: Flow, names: list[str]) -> set[str]:
-    """The Einsums `names` and all late ones that they follow from."""
+    """The Einsums `names` and all late ones that they depend on."""
     needed, todo = set[str](), list(names)
     while todo:
         name = todo.pop()
@@ -48,7 +48,7 @@ def closure_of(flow: Flow, names: list[str]) -> set[str]:
 
 
 class Versions(NamedTuple):
-    """A reduced value three times over: where elements use it, before a step, after it."""
+    """Three versions of a reduced value: as elements use it, before a step, and after it."""
 
     at: Load
     old: Load
@@ -70,7 +70,7 @@ class Builder:
         self.divisors: dict[str, None] = {}
 
     def build(self, shifts: list[Shift]) -> None:
-        """Everything that the shifts need, producers first."""
+        """All Einsums that the shifts need, producers first."""
         by_name = {shift.target.name: shift for shift in shifts}
         lower = [access.tensor for shift in shifts for _, access in shift.lower]
         needed = closure_of(self.flow, [*by_name, *lower])
@@ -90,7 +90,7 @@ class Builder:
             self.read_last_values()
 
     def lower_first(self, shifts: list[Shift]) -> list[str]:
-        """All Einsums, producers first, and before a sum that is corrected by lower ones those."""
+        """All Einsums, producers first; lower sums come before the sums that they correct."""
         lower = {shift.target.name: [access.tensor for _, access in shift.lower] for shift in shifts}
         seen, done = set[str](), list[str]()
 
@@ -109,12 +109,12 @@ class Builder:
 
     # --- accesses ------------------------------------------------------------------------------------------------
     def stepped(self, name: str, indices: tuple[Index, ...], step: Index) -> Access:
-        """The tensor with the step before its last rank: [p] gives [m1,p]."""
+        """The tensor with the step as an additional rank before its last: [p] becomes [m1,p]."""
         place = max(len(indices) - 1, 0)
         return Access(tensor=name, indices=(*indices[:place], step, *indices[place:]))
 
     def at(self, expr: Expr) -> Expr:
-        """The expression under the values that elements use."""
+        """The expression with reduced values in the version that elements use."""
 
         def changed(load: Access) -> Expr:
             if load.tensor in self.versions:
@@ -126,7 +126,7 @@ class Builder:
         return replaced(expr, changed)
 
     def version(self, expr: Expr, which: str) -> Expr:
-        """The expression, free of the rank, under the values before or after a step."""
+        """The expression, free of the rank, with the values before or after a step."""
         return replaced(
             expr,
             lambda load: (
@@ -137,7 +137,7 @@ class Builder:
         )
 
     def moved(self, read: Access, version: Load) -> Load:
-        """The version of a value at the indices at which the value itself is read."""
+        """A version of a value, read at the indices at which the value itself is read."""
         has_step = len(version.access.indices) > len(read.indices)
         if not has_step:
             return Load(access=Access(tensor=version.access.tensor, indices=read.indices))
@@ -145,7 +145,7 @@ class Builder:
         return Load(access=self.stepped(version.access.tensor, read.indices, step))
 
     def element(self, name: str) -> str:
-        """The element tensor under the values that elements use; made once."""
+        """The element tensor with the values that elements use; made once."""
         if name not in self.elements:
             found = self.draft.einsums[name]
             expr = self.at(found.expr)
@@ -154,7 +154,7 @@ class Builder:
             self.draft.put(einsum(output, expr, found.reduction.operator if found.reduction else "add"), name)
         return self.elements[name]
 
-    # --- reductions whose summand is there at once ---------------------------------------------------------------
+    # --- reductions whose summand is available at once -----------------------------------------------------------
     def source(self, found: Einsum) -> None:
         """A running or local value of a reduction that waits for nothing."""
         assert found.reduction is not None
@@ -166,13 +166,13 @@ class Builder:
         joined = self.draft.fresh("R" + stem_of(found.name))
         old, new = self.running(joined, found)
         joins = REDUCER_BY_NAME[reducer].joins
-        assert joins is not None  # others were refused before anything was built
+        assert joins is not None  # others are refused before anything is built
         expr = Call(operator=joins, arguments=(old, local))
         self.draft.put(Einsum(output=new.access, expr=expr), found.name)
         self.draft.initial[joined] = _START.get(reducer, REDUCER_BY_NAME[reducer].identity)
         self.versions[found.name] = Versions(new, old, new)
         is_output = found.name in self.draft.source.outputs
-        if reducer in _START and is_output:  # exact where all is infinite; LM :: max(m1) is one value for each step
+        if reducer in _START and is_output:  # exact where everything is infinite; LM :: max(m1) is one value per step
             self.draft.put(einsum(found.output, local, reducer))
 
     def local_source(self, found: Einsum, reducer: str, local: Expr) -> None:
@@ -197,7 +197,7 @@ class Builder:
         return Load(access=output)
 
     def local(self, found: Einsum, expr: Expr, reducer: str) -> Expr:
-        """The reduction of one step; the expression itself where a step is one element."""
+        """The reduction over one step; the expression itself if a step is one element."""
         if found.reduced_variables == (self.flow.outer,):
             return expr
         output = self.stepped(self.draft.fresh(local_name(found.name, reducer)), found.output.indices, self.step())
@@ -230,7 +230,7 @@ class Builder:
 
     # --- sums that wait ------------------------------------------------------------------------------------------
     def late_sum(self, shift: Shift) -> None:
-        """The sum under the value of a step, and what was summed before, corrected."""
+        """The sum with the value of a step, plus the corrected sum of the steps before."""
         found = shift.target
         local = self.local(found, self.at(found.expr), "add")
         if self.form == "partition":
@@ -248,7 +248,7 @@ class Builder:
         self.draft.initial[name] = 0.0
 
     def carried(self, shift: Shift, old: Load) -> Expr:
-        """The sum `old` carried over from the old reference values to the new ones."""
+        """The sum `old`, carried over from the old reference values to the new ones."""
         value: Expr = old
         if shift.powers:
             changes = [self.difference(shift, centre) for centre in shift.centres]
@@ -275,7 +275,7 @@ class Builder:
         return found
 
     def change(self, terms: tuple[Product, ...]) -> Expr:
-        """What terms change by from the old values to the new, each by itself, so that large values cancel exactly."""
+        """The change of each term from old values to new, each by itself, so that large values cancel exactly."""
         changes = [
             factored(expression([self.under(term, "old").scaled(-1.0), self.under(term, "new")])) for term in terms
         ]
@@ -297,7 +297,7 @@ class Builder:
         return "L" if self.form == "partition" else "R"
 
     def correction(self, shift: Shift, expr: Expr, prefix: str = "") -> Load:
-        """An Einsum of the change of a reference value, shared by the sums that have the same."""
+        """An Einsum for the change of a reference value, shared by all sums with that reference."""
         olds = {version.old.access.tensor: name for name, version in self.versions.items()}
         changed = next(olds[load.tensor] for load in iter_loads(expr) if load.tensor in olds)
         name = self.draft.fresh((prefix or f"P{self.letter}") + stem_of(changed))
@@ -309,7 +309,7 @@ class Builder:
 
     # --- afterwards ----------------------------------------------------------------------------------------------
     def read_last_values(self) -> None:
-        """Let everything else read the value after the last step."""
+        """Make all other readers use the value after the last step."""
         ready = set(self.versions)
         reductions = {n for n in ready if self.flow.outer in self.flow.einsums[n].reduced_variables}
 
@@ -328,7 +328,7 @@ class Builder:
                 self.draft.drop(name)
 
     def rescale_elements(self) -> None:
-        """Elements that are needed under the final value follow from the local ones where only an exponent differs."""
+        """Derive elements needed with the final value from the local ones if only an exponent differs."""
         for name, local in self.elements.items():
             found = self.flow.einsums[name]
             if found.reduction is not None:

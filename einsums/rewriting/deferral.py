@@ -1,11 +1,11 @@
-"""Deferral: what does not depend on the reduced rank moves out of the reduction.
+"""Deferral: factors and terms that do not depend on the reduced rank move out of the reduction.
 
     sum_m x[m] * g     = g * sum_m x[m]             also x / g, and for a mean
     sum_m (u[m] + v[m]) = sum_m u[m] + sum_m v[m]   where one of the terms waits for a reduced value
     max_m f(x[m], g)   = f(max_m x[m], g)           for a monotone f (`extremum`)
     sum_m1 sum_m0 x[m1,m0] * g[m1] = sum_m1 g[m1] * sum_m0 x[m1,m0]
 
-Only factors g that wait for the whole rank are moved: the reduction then no longer waits for them (Nayak et al.,
+Only factors g that wait for the whole rank are moved, so that the reduction no longer waits for them (Nayak et al.,
 MICRO 2024, section on reassociation). With `expand`, sums inside products are multiplied out first, which turns
 mean (x - g)^2 into mean x^2 - 2 g mean x + g^2.
 """
@@ -32,7 +32,7 @@ _LONGEST_JOINED_NAME = 5
 
 
 class _Moves(NamedTuple):
-    """A reduction, and the variables that moved factors must be free of."""
+    """A reduction, and the variables that moved factors must not depend on."""
 
     flow: Flow
     target: Einsum
@@ -97,7 +97,7 @@ def _apply_to_sum(draft: Draft, moves: _Moves, reducer: str) -> bool:
 
 
 def _put_result(draft: Draft, target: Einsum, expr: Expr) -> bool:
-    """What has become of a reduction; a number goes to its readers, as no Einsum may be one."""
+    """Store the new definition; a plain number is substituted into its readers, because an Einsum cannot be one."""
     if set(target.output.variables) <= set(variables_of(expr)) and not isinstance(expr, Const):
         draft.put(einsum(target.output, expr))
         return True
@@ -112,7 +112,7 @@ _NOTHING = Const(value=1.0)
 
 
 def _gathered(draft: Draft, moves: _Moves, moved: Product) -> Product:
-    """What moves out as one factor: computed once where it lacks a variable of the result, however it was spelled."""
+    """The moved part as one factor, computed only once if it lacks a variable of the result."""
     whole = Product(moved.coefficient, ())
     for factor in moved.factors:
         opened = _opened_value(draft, factor.expr, factor.divides)
@@ -131,12 +131,12 @@ def _gathered(draft: Draft, moves: _Moves, moved: Product) -> Product:
 
 
 def _is_single(product: Product) -> bool:
-    """True for one tensor that multiplies or divides."""
+    """True for a single tensor that multiplies or divides."""
     return len(product.factors) == 1 and abs(product.coefficient) == 1 and isinstance(product.factors[0].expr, Load)
 
 
 def _opened_value(draft: Draft, expr: Expr, divides: bool) -> Product:
-    """A value as a product of those that it is made of; a root is opened where its inverse is another root."""
+    """A value as a product of its factors; a root is opened if its inverse is another root."""
     found = draft.definition(expr.access) if isinstance(expr, Load) else None
     inner = expr if found is None else found.expr
     match inner:
@@ -154,7 +154,7 @@ def _opened_value(draft: Draft, expr: Expr, divides: bool) -> Product:
 
 
 def _distributes(moves: _Moves, products: tuple[Product, ...]) -> bool:
-    """A sum is taken apart if some of its terms wait for the rank and walk it."""
+    """True for a sum to split: some of its terms both wait for the rank and run along it."""
     return any(_is_mixed(moves.flow, product) for product in products)
 
 
@@ -169,7 +169,7 @@ def _moved_and_kept(moves: _Moves, product: Product) -> tuple[list[Factor], list
 
 
 def _look_into(draft: Draft, moves: _Moves, expr: Expr) -> Expr | None:
-    """Open late values along the rank whose definition holds something to move, and sums that must be taken apart."""
+    """Open late values along the rank whose definition contains something to move, and sums that must be split."""
     if isinstance(expr, Load):
         if not (moves.flow.is_late(expr) and moves.flow.walks(expr)):
             return None
@@ -182,7 +182,7 @@ def _look_into(draft: Draft, moves: _Moves, expr: Expr) -> Expr | None:
 
 
 def _holds_movable(moves: _Moves, product: Product) -> bool:
-    """A term of which a part can move: a difference x - g has none and stays whole, c*g + b has one."""
+    """Whether part of a term can move: a difference x - g has no such part and stays whole, c*g + b has one."""
     walks = any(moves.flow.walks(factor.expr) for factor in product.factors)
     return walks and any(moves.movable(factor.expr) for factor in product.factors)
 
@@ -199,7 +199,7 @@ def _is_worth_opening(draft: Draft, moves: _Moves, expr: Expr) -> bool:
 
 
 def _reduced(draft: Draft, moves: _Moves, part: tuple[list[Factor], tuple[str, ...]], reducer: str) -> Expr | None:
-    """The kept factors reduced in an Einsum of their own, `outer` variables left for later; None if impossible."""
+    """The kept factors reduced in a separate Einsum, leaving `outer` variables for later; None if impossible."""
     kept, outer = part
     gone = [name for name in moves.target.reduced_variables if name not in outer]
     expr = expression([Product(1.0, tuple(kept))])
@@ -227,7 +227,7 @@ def _outer_before_last(variables: tuple[str, ...], outer: tuple[str, ...]) -> tu
 
 
 def _name(draft: Draft, target: Einsum, expr: Expr) -> str:
-    """SNV for SN * V, SA for A alone: names of the factors run together, as the field writes them."""
+    """SNV for SN * V, SA for A alone: the names of the factors joined, as is usual in the literature."""
     tensors = tuple(dict.fromkeys(load.tensor for load in iter_loads(expr)))
     joined = "".join(tensors) if len(tensors) > 1 else f"S{''.join(tensors)}"
     return draft.fresh(joined if len(joined) <= _LONGEST_JOINED_NAME else f"S{target.name}")
@@ -236,7 +236,8 @@ def _name(draft: Draft, target: Einsum, expr: Expr) -> str:
 def count_of(draft: Draft, variables: tuple[str, ...], near: Einsum) -> Load | None:
     """How many points the variables span, counted by an Einsum; None if no tensor has all their ranks.
 
-    The language has no size of a rank as a value. `select(x, 1, 1)` is 1 whatever x is; other ranks are held at 0.
+    The language cannot express the size of a rank as a value. `select(x, 1, 1)` is 1 whatever x is; other ranks are
+    fixed at 0.
     """
     for found in draft.einsums.values():
         if is_count(found) and set(found.reduced_variables) == set(variables) and not found.output.indices:

@@ -1,8 +1,8 @@
-"""A cascade being rewritten: Einsums added, replaced and dropped, and a Cascade again when the work is done.
+"""A cascade being rewritten: Einsums are added, replaced and dropped, and the result becomes a Cascade again.
 
-A draft is the only mutable thing here and never leaves the rewrite that made it. What a reduction over a rank has
-touched is called *late*: a tensor is late if it follows from a value that needs the whole of the rank. Late tensors
-without the rank are barriers; an Einsum that walks the rank again and reads one starts a further pass.
+A draft is the only mutable object here and never leaves the rewrite that made it. A tensor is *late* with respect to a
+rank if it depends on a value that needs the whole rank. Late tensors without the rank are barriers: an Einsum that
+traverses the rank again and reads one starts another pass.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from einsums.types import Cascade
 
 
 class Draft:
-    """The parts of a cascade, changeable; `given` are Einsums of earlier passes, which nothing waits for any more."""
+    """The parts of a cascade, mutable; `given` are Einsums of earlier passes, which nothing waits for any more."""
 
     def __init__(self, cascade: Cascade, given: frozenset[str] = frozenset()) -> None:
         self.source = cascade
@@ -26,7 +26,7 @@ class Draft:
         self.touched: list[str] = []
 
     def cascade(self, name: str | None = None, origin: str | None = None) -> Cascade:
-        """What stands now, without what no output needs; ValueError if it is no cascade."""
+        """The current state without Einsums that no output needs; ValueError if it is not a valid cascade."""
         needed = self._needed()
         kept = tuple(einsum for einsum in self.einsums.values() if einsum.name in needed)
         source = self.source
@@ -48,7 +48,7 @@ class Draft:
 
     @property
     def scope(self) -> Scope:
-        """Look-ups over what stands now, unread Einsums included."""
+        """Look-ups over the current state, unread Einsums included."""
         source = self.source.scope.declared
         declared = source._replace(partitions=tuple(self.partitions), initial=())
         return Scope(declared, tuple(self.einsums.values()))
@@ -69,20 +69,20 @@ class Draft:
         return needed
 
     def copy(self) -> "Draft":
-        """A draft that can be tried out and thrown away."""
+        """A copy to try changes on and throw away."""
         other = Draft(self.source, self.given)
         other.einsums, other.initial = dict(self.einsums), dict(self.initial)
         other.partitions, other.touched = list(self.partitions), list(self.touched)
         return other
 
     def take_over(self, other: "Draft") -> None:
-        """What was tried out stands from now on."""
+        """Adopt the state of a copy on which changes were tried."""
         self.einsums, self.initial = other.einsums, other.initial
         self.partitions, self.touched = other.partitions, other.touched
 
     # --- names ---------------------------------------------------------------------------------------------------
     def fresh(self, wanted: str) -> str:
-        """`wanted`, or with a number after it if that name is taken."""
+        """`wanted`, with a number appended if that name is taken."""
         taken = set(self.einsums) | {tensor.name for tensor in self.source.inputs}
         name, number = wanted, 2
         while name in taken:
@@ -91,7 +91,7 @@ class Draft:
 
     # --- changes -------------------------------------------------------------------------------------------------
     def put(self, new: Einsum, before: str | None = None) -> None:
-        """Add an Einsum, or replace the one of that name; a new one goes before `before`, else to the end."""
+        """Add an Einsum or replace the one with the same name; a new one goes before `before`, or to the end."""
         self.touched.append(new.name)
         if new.name in self.einsums or before is None:
             self.einsums[new.name] = new
@@ -101,7 +101,7 @@ class Draft:
         self.einsums = dict([*items[:place], (new.name, new), *items[place:]])
 
     def reuse(self, new: Einsum, before: str) -> str:
-        """Name of an Einsum that computes the same; added if there is none yet."""
+        """Name of an Einsum with the same result; the given one is added if there is none yet."""
         for old in self.einsums.values():
             same = (old.expr, old.reduction, old.output.indices) == (
                 new.expr,
@@ -122,26 +122,26 @@ class Draft:
                 self.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))
 
     def prune(self) -> None:
-        """Remove what no output needs."""
+        """Remove Einsums that no output needs."""
         needed = self._needed()
         for name in [name for name in self.einsums if name not in needed]:
             self.drop(name)
 
     def drop(self, name: str) -> None:
-        """Remove an Einsum and its start value."""
+        """Remove an Einsum and its initial value."""
         self.einsums.pop(name, None)
         self.initial.pop(name, None)
 
     # --- questions -----------------------------------------------------------------------------------------------
     def definition(self, read: Access) -> Einsum | None:
-        """The Einsum behind a load if it may stand in the load's place: pointwise and at the same indices."""
+        """The Einsum behind a load if it can be substituted for the load: pointwise and at the same indices."""
         found = self.einsums.get(read.tensor)
         if found is None or found.reduction is not None or found.output.indices != read.indices:
             return None
         return found
 
     def partition(self, rank: str) -> Partition | None:
-        """The partition of a rank as it stands now."""
+        """The current partition of a rank."""
         return next((item for item in self.partitions if item.rank == rank), None)
 
 
@@ -150,7 +150,7 @@ def _without_place(einsum: Einsum) -> Einsum:
 
 
 class Flow:
-    """What of a cascade is late with respect to a rank; made anew after every change."""
+    """Which tensors of a cascade are late with respect to a rank; rebuilt after every change."""
 
     def __init__(self, draft: Draft, rank: str) -> None:
         self.rank = rank
@@ -195,11 +195,11 @@ class Flow:
         return tuple(e for e in found if self.outer in e.reduced_variables and not self.has_rank(e.name))
 
     def late_reductions(self) -> tuple[Einsum, ...]:
-        """Of those, the ones whose summand waits for the whole rank: they need a further pass."""
+        """The reductions whose summand waits for the whole rank, and which therefore need another pass."""
         return tuple(e for e in self.reductions() if self.is_late(e.expr))
 
     def inline(self, expr: Expr) -> Expr:
-        """The expression with late values that walk the rank replaced by what defines them."""
+        """The expression with late values along the rank replaced by their definitions."""
 
         def opened(load: Access) -> Expr:
             found = self.einsums.get(load.tensor)

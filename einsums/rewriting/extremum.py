@@ -7,7 +7,7 @@
     max_m max(x, y)      = max(max_m x, max_m y)
     max_m |x[m]|         = max(max_m x[m], -min_m x[m])
 
-and the same with max and min exchanged, but for the last. Rounding is monotone, so these hold to the last digit.
+and, except for the last, the same with max and min exchanged. Rounding is monotone, so these hold to the last digit.
 """
 
 from typing import NamedTuple
@@ -34,11 +34,11 @@ _OTHER = {"max": "min", "min": "max"}
 
 
 class NotMonotoneError(Exception):
-    """The extremum cannot move inside; the message names the part."""
+    """The extremum cannot move inside; the message names the obstacle."""
 
 
 class _Extremum(NamedTuple):
-    """The reduction whose expression is looked through, and what is known of signs."""
+    """The reduction whose expression is examined, and the known signs."""
 
     draft: Draft
     flow: Flow
@@ -47,7 +47,7 @@ class _Extremum(NamedTuple):
 
 
 def move_extremum_inside(draft: Draft, flow: Flow, target: Einsum) -> bool:
-    """Take the maximum or minimum of what does not wait for the rank; False where that is not known to be the same."""
+    """Move a maximum or minimum inside, past what waits for the rank; False if that is not known to be equivalent."""
     assert target.reduction is not None
     tried = draft.copy()
     try:
@@ -94,7 +94,7 @@ def _of(what: _Extremum, expr: Expr, reducer: str) -> Expr:
 
 
 def _reduced(what: _Extremum, expr: Expr, reducer: str) -> Expr:
-    """The extremum of what is there at once: an Einsum, perhaps one that exists."""
+    """The extremum of an expression that is available at once, as an Einsum; an existing one is reused."""
     target = what.target
     ranks = [name for name in target.output.variables if name in variables_of(expr)]
     absent = set(target.reduced_variables) - set(variables_of(expr))
@@ -106,7 +106,7 @@ def _reduced(what: _Extremum, expr: Expr, reducer: str) -> Expr:
 
 
 def _of_sum(what: _Extremum, expr: Expr, reducer: str) -> Expr:
-    """Terms that do not change along the reduced variables move out; what is left may be one late term."""
+    """Terms that do not change along the reduced variables move out; at most one late term may remain."""
     reduced = set(what.target.reduced_variables)
     terms = sum_of_products(what.flow.inline(expr), lambda _: None)
     out = [term for term in terms if not reduced & set(variables_of(expression([term])))]
@@ -147,7 +147,7 @@ def _of_product(what: _Extremum, expr: Expr, reducer: str) -> Expr:
 
 
 def _of_factors(what: _Extremum, kept: list[Factor], reducer: str) -> tuple[Factor, ...]:
-    """The extremum of a product of walking factors: all early, one late, or a power of a late one."""
+    """The extremum of a product of factors along the rank: all early, one late, or a power of a late one."""
     inside = expression([Product(1.0, tuple(kept))])
     if not what.flow.is_late(inside):
         return (Factor(_of(what, inside, reducer)),)

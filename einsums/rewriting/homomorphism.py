@@ -1,9 +1,9 @@
-"""How a sum that was taken under an old reduced value is carried over to a new one.
+"""How a sum that was computed with an old reduced value is carried over to a new one.
 
-A late sum is S(g) = sum_m w[m] * f(x[m], g). It can be had in the same pass as g itself if S(g') follows from S(g) and
-the two values alone:
+A late sum is S(g) = sum_m w[m] * f(x[m], g). It can be computed in the same pass as g itself if S(g') follows from S(g)
+and the two values alone:
 
-    f = exp(x + g)      S(g') = S(g) * exp(g' - g), and b^(x + g) for a base b that is there at once
+    f = exp(x + g)      S(g') = S(g) * exp(g' - g), and b^(x + g) for a base b that is available at once
     f = (x + g)^n       S_n(g') = sum_k binomial(n, k) * S_k(g) * (g' - g)^(n - k), and products of several such powers
     f = g or 1/g        S(g') = S(g) * g'/g, where g is not zero
 
@@ -27,7 +27,7 @@ class UnknownIdentityError(Exception):
 
 
 class Exponent(NamedTuple):
-    """A late summand g of an exponent, and the base of the power where it is not e."""
+    """A late summand g of an exponent, and the base of the power if it is not e."""
 
     term: Product
     base: Expr | None = None
@@ -40,13 +40,13 @@ class Shift(NamedTuple):
     exponents: tuple[Exponent, ...] = ()
     ratios: tuple[Factor, ...] = ()
     centres: tuple[Expr, ...] = ()  # each g of a factor (x + g)
-    powers: tuple[int, ...] = ()  # how often each stands
+    powers: tuple[int, ...] = ()  # the exponent of each
     lower: tuple[tuple[tuple[int, ...], Access], ...] = ()  # the sums of lower powers that do not vanish
-    coefficient: float = 1.0  # of the summand; the lower sums are without
+    coefficient: float = 1.0  # of the summand; the lower sums do not include it
 
     @property
     def identity(self) -> str:
-        """The identity in words of algebra."""
+        """The identity, written as algebra."""
         if self.powers == (2,) and self.lower_powers == {(0,)}:
             return "sum (x - g')^2 = sum (x - g)^2 + n (g - g')^2 for g the mean"
         if self.powers:
@@ -65,7 +65,7 @@ class Shift(NamedTuple):
 
     @property
     def caveat(self) -> str:
-        """What the identity costs in accuracy."""
+        """The loss of accuracy that the identity may cause."""
         if self.ratios:
             return "holds only where the running divisor is not zero; a zero forgets what was summed"
         if self.powers:
@@ -117,7 +117,7 @@ def _look_into(draft: Draft, flow: Flow, expr: Expr) -> Expr | None:
 
 
 class _Scene(NamedTuple):
-    """The sum that is looked at."""
+    """The sum being examined."""
 
     draft: Draft
     flow: Flow
@@ -125,7 +125,7 @@ class _Scene(NamedTuple):
 
 
 class _Parts(NamedTuple):
-    """What the factors of a summand are; `others` weigh the powers of `centred`."""
+    """The factors of a summand by kind; `others` weight the powers of `centred`."""
 
     exponents: list[Exponent]
     ratios: list[Factor]
@@ -134,7 +134,7 @@ class _Parts(NamedTuple):
 
 
 def _classify(scene: _Scene, factor: Factor, parts: _Parts) -> None:
-    """Put a factor where it belongs; UnknownIdentityError if it belongs nowhere."""
+    """Classify a factor; UnknownIdentityError if it fits no class."""
     flow = scene.flow
     match factor.expr:
         case expr if not flow.is_late(expr):
@@ -159,7 +159,7 @@ def _classify(scene: _Scene, factor: Factor, parts: _Parts) -> None:
 
 
 def _classify_choice(scene: _Scene, factor: Factor, branches: list[Expr], parts: _Parts) -> None:
-    """select(c, f, 0) changes as f does; powers of differences in f are weighed by select(c, 1, 0)."""
+    """select(c, f, 0) changes as f does; powers of differences in f are weighted by select(c, 1, 0)."""
     chosen = [branch for branch in branches if branch != Const(value=0.0)]
     terms = sum_of_products(chosen[0], lambda expr: _look_into(scene.draft, scene.flow, expr)) if chosen else ()
     if len(chosen) != 1 or len(terms) != 1:
@@ -219,7 +219,7 @@ _MOST_CENTRES = 3
 
 
 def _polynomial(draft: Draft, flow: Flow, parts: _Parts, base: Shift) -> Shift:
-    """Centres, their powers, and the lower sums, which are added to the draft where they do not exist."""
+    """Centres, their powers, and the lower sums, which are added to the draft if missing."""
     target, centred, weight = base.target, parts.centred, tuple(parts.others)
     differences = tuple(dict.fromkeys(centred))
     if len(differences) > _MOST_CENTRES:
@@ -242,7 +242,7 @@ def _polynomial(draft: Draft, flow: Flow, parts: _Parts, base: Shift) -> Shift:
 
 
 def _early_and_late(draft: Draft, flow: Flow, target: Einsum, difference: Expr) -> tuple[list[Product], list[Product]]:
-    """The terms of a difference that are there at once, and those that wait for the rank."""
+    """The terms of a difference that are available at once, and those that wait for the rank."""
     terms = sum_of_products(difference, lambda expr: _look_into(draft, flow, expr) or _opened_sum(expr))
     late = [term for term in terms if any(flow.is_late(factor.expr) for factor in term.factors)]
     if any(flow.walks(factor.expr) for term in late for factor in term.factors):
@@ -253,7 +253,7 @@ def _early_and_late(draft: Draft, flow: Flow, target: Einsum, difference: Expr) 
 def _lower_sum(draft: Draft, target: Einsum, weight: tuple[Factor, ...], differences: list[Expr]) -> Access:
     """The weights times some of the differences, summed over the variables that `target` reduces."""
     factors = [Factor(_as_tensor(draft, f.expr), f.divides) for f in (*weight, *map(Factor, differences))]
-    # a difference is computed once; and a sum may not have terms that lack its variable
+    # a difference is computed once, and a sum must not have terms that lack its variable
     elements = {
         expr: _element(draft, target, expr) for expr in dict.fromkeys(f.expr for f in factors) if expr in differences
     }
@@ -276,7 +276,7 @@ def _lower_sum(draft: Draft, target: Einsum, weight: tuple[Factor, ...], differe
 
 
 def _element(draft: Draft, target: Einsum, expr: Expr) -> Load:
-    """A difference as a tensor of its own."""
+    """A difference as a separate tensor."""
     known = _as_tensor(draft, expr)
     if isinstance(known, Load):
         return known
@@ -297,7 +297,7 @@ def _as_tensor(draft: Draft, expr: Expr) -> Expr:
 
 
 def _is_mean(draft: Draft, early: list[Product], late: list[Product], weight: tuple[Factor, ...]) -> bool:
-    """True if the centre is minus the weighted mean of what it is taken from, so that the first sum vanishes."""
+    """True if the centre is minus the weighted mean of the other operand, so that the first sum vanishes."""
     if len(late) != 1 or late[0].coefficient != -1.0 or len(late[0].factors) != 1 or late[0].factors[0].divides:
         return False
     value = late[0].factors[0].expr

@@ -1,15 +1,15 @@
-"""Identities between map operators that set a reduced value free: one function in another spelling.
+"""Identities between map operators that isolate a reduced value, rewriting one form of a function as another.
 
     exp(u + n log s)  = exp(u) * s^n              log(exp(u) / s)   = u - log s
     sqrt(x * g)       = sqrt(x) * sqrt(g)         |x * g|           = |x| * |g|          (x * g)^c = x^c * g^c
-    exp(u)^c          = exp(c * u)                roots and magnitudes alike
+    exp(u)^c          = exp(c * u)                likewise for roots and magnitudes
     sign(x * g)       = sign(x) * sign(g)         relu(x * g)       = relu(x) * g        g >= 0
     max(x * g, y * g) = max(x, y) * g   g >= 0    select(c, x*g, 0) = select(c, x, 0) * g
     x * c - g * c     = (x - g) * c
 
-g, s and t wait for a reduction over the rank and do not change along it. Most hold for all real numbers, some where a
-logarithm or a root exists on both sides only; what they do at the ends of the range, the numerical check tells. An
-identity is applied where it takes something late off; whatever it does not concern stays as it was written.
+g, s and t wait for a reduction over the rank and do not change along it. Most identities hold for all real numbers,
+some only where a logarithm or a root exists on both sides; the numerical check covers the ends of the range. An
+identity is applied only if it removes a late part; everything else stays as written.
 """
 
 import math
@@ -30,7 +30,7 @@ Joined = Callable[..., Call]
 
 
 class _Parted(NamedTuple):
-    """A product in three: exponents of its exponentials, late factors free of the rank, and the rest."""
+    """A product split in three: the exponents of its exponentials, late factors free of the rank, and the rest."""
 
     exponents: tuple[Product, ...]
     late: tuple[Factor, ...]
@@ -38,7 +38,7 @@ class _Parted(NamedTuple):
 
 
 class Identities:
-    """The identities over a draft as it stands, late with respect to a rank."""
+    """The identities applied to a draft in its current state, for tensors late with respect to a rank."""
 
     def __init__(self, draft: Draft, flow: Flow) -> None:
         self.draft, self.flow = draft, flow
@@ -46,7 +46,7 @@ class Identities:
         self.movements = Movements(draft)
 
     def applied(self, expr: Expr) -> Expr:
-        """The expression with every identity applied that takes something late off, innermost first."""
+        """The expression after applying every identity that removes a late part, innermost first."""
         if not isinstance(expr, Call):
             return expr
         new = Call(operator=expr.operator, arguments=tuple(map(self.applied, expr.arguments)))
@@ -55,7 +55,7 @@ class Identities:
         return self.of_call(new)
 
     def of_call(self, expr: Call) -> Expr:
-        """One operator, whose arguments are done."""
+        """Simplify one operator whose arguments are already simplified."""
         match expr.operator:
             case "log" | "log2":
                 return self.logarithm(expr)
@@ -80,15 +80,15 @@ class Identities:
         return found.expr if found is not None else None
 
     def opened_element(self, expr: Expr) -> Expr | None:
-        """The same for values that walk the rank alone."""
+        """The same, but only for values along the rank."""
         return self.opened(expr) if self.flow.walks(expr) else None
 
     def is_free(self, expr: Expr) -> bool:
-        """True for what is late and does not change along the rank."""
+        """True for an expression that is late and does not change along the rank."""
         return self.flow.is_late(expr) and not self.flow.walks(expr)
 
     def parted(self, expr: Expr) -> _Parted | None:
-        """The one product that an expression is; None for a sum."""
+        """An expression as a single product; None for a sum."""
         products = sum_of_products(expr, self.opened_element)
         if len(products) != 1:
             return None
@@ -127,7 +127,7 @@ class Identities:
         return expression(terms)
 
     def exponential(self, expr: Call) -> Expr:
-        """exp(u + n log s) = exp(u) * s^n, n whole or a half of one."""
+        """exp(u + n log s) = exp(u) * s^n, for n a multiple of 1/2."""
         terms = sum_of_products(expr.arguments[0], lambda part: self.opened_sum(part))
         factors, kept = list[Factor](), list[Product]()
         for term in terms:
@@ -179,7 +179,7 @@ class Identities:
         return expression([Product(1.0, tuple(factors))])
 
     def is_fixed(self, operator: str, expr: Expr) -> bool:
-        """True where the function of a value is the value."""
+        """True where the function leaves a value unchanged."""
         return operator in ("relu", "abs") and not self.signs.of(expr).negative
 
     def selection(self, expr: Call) -> Expr:
@@ -197,7 +197,7 @@ class Identities:
         )
 
     def common_factors(self, expr: Call, branches: list[Expr], joined: Joined, needs_sign: bool = False) -> Expr:
-        """Late factors that all branches have, taken out of them."""
+        """Factor out the late factors common to all branches."""
         parts = [self.parted(branch) for branch in branches if not _is_zero(branch)]
         found = [part for part in parts if part is not None and not part.exponents]
         if len(found) < len(parts) or not found:
@@ -237,7 +237,7 @@ class Identities:
         return is_free and is_late and self.movements.of_term(term) == {}
 
     def is_product_of_the_rank(self, term: Product) -> bool:
-        """True for a late product along the rank, such as exp(x - g) / s, which is no side of a difference."""
+        """True for a late product along the rank, such as exp(x - g) / s, which is not one side of a difference."""
         (first, *others) = term.factors or (Factor(Const(value=0.0)),)
         if others or first.divides or not (self.flow.is_late(first.expr) and self.flow.walks(first.expr)):
             return bool(others) and self.flow.is_late(expression([term])) and self.flow.walks(expression([term]))
@@ -245,7 +245,7 @@ class Identities:
         return inside is not None and bool(inside.exponents or inside.late)
 
     def components(self, terms: list[Product]) -> list[list[Product]]:
-        """Terms that move with the same origins, together; those that do not move, by themselves."""
+        """Terms grouped by the origins they move with; those that do not move stay separate."""
         groups: list[tuple[set[str], list[Product]]] = []
         for term in terms:
             origins = set(self.movements.of_term(term))
@@ -256,7 +256,7 @@ class Identities:
 
 
 def factored(expr: Expr) -> Expr:
-    """A sum whose terms all have a factor, or a constant but 1, as that times a sum."""
+    """A sum whose terms share a factor, or a constant other than 1, as that factor times a sum."""
     terms = [simplified(term) for term in sum_of_products(expr, lambda part: None)]
     if len(terms) < 2:
         return expr
@@ -279,7 +279,7 @@ def _without(factors: tuple[Factor, ...], gone: list[Factor]) -> tuple[Factor, .
 
 
 def _terms(expr: Expr, sign: float) -> list[Product]:
-    """The terms of a sum, nothing opened."""
+    """The terms of a sum, with nothing opened."""
     return [term.scaled(sign) for term in sum_of_products(expr, lambda part: None)]
 
 
@@ -292,7 +292,7 @@ def _is_zero(expr: Expr) -> bool:
 
 
 def _power_of_logarithm(term: Product) -> list[Factor] | None:
-    """The factors that exp(n log s) is; None for any other term, or an n that is no half of a whole number."""
+    """exp(n log s) as factors; None for any other term, or if n is not a multiple of 1/2."""
     match term.factors:
         case (Factor(expr=Call(operator="log", arguments=(base,)), divides=False),) if (
             2 * term.coefficient
@@ -306,7 +306,7 @@ def _power_of_logarithm(term: Product) -> list[Factor] | None:
 
 
 def _exponent_of(expr: Call) -> float | None:
-    """The power that a function of a positive number is: 1/2 for a root, 1 for its magnitude."""
+    """The exponent that a function of a positive number amounts to: 1/2 for a root, 1 for its magnitude."""
     match expr:
         case Call(operator="pow", arguments=(_, Const(value=power))):
             return power

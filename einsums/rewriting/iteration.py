@@ -1,10 +1,10 @@
-"""Iteration: reductions over a rank that wait for each other become values that are corrected as they grow.
+"""Iteration: reductions over a rank that wait for each other become running values that are corrected at every step.
 
 `running` keeps, for every step over the outermost part of the rank, the reduced value so far (the maximum, say) and
-each late sum under that value; a new tile first updates the value, then scales the old sum by what the value's change
-means (`homomorphism`) and adds the tile's own. `stepwise` is the same with the rank itself as the iterative one.
-`partition` takes every part by its own reduced value, independent of the others, and scales each when all are known.
-This module says what is carried over; `corrections` builds it.
+each late sum computed with that value; a new tile first updates the value, then corrects the old sum for the change
+(`homomorphism`) and adds its own contribution. `stepwise` is the same with the rank itself as the iterative one.
+`partition` computes every part with its own reduced value, independently of the others, and scales each when all are
+known. This module decides what is carried over; `corrections` builds it.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from einsums.rewriting.nouns import Form
 
 
 class Iterated(NamedTuple):
-    """The sums carried over and how, the sums that could not be and why, tensors that may not be zero."""
+    """The sums that are carried over and how, those that cannot be and why, and tensors that must not be zero."""
 
     shifts: tuple[Shift, ...]
     unknown: tuple[str, ...]
@@ -36,7 +36,7 @@ class Iterated(NamedTuple):
 def iterate(draft: Draft, rank: str, form: Form, conditional: bool = False, guard: bool = False) -> Iterated:
     """Carry over every late reduction of the rank for which an identity is known.
 
-    `guard` keeps parts whose values are all infinite out of the local extremum of the partition form.
+    `guard` excludes parts whose values are all infinite from the local extremum of the partition form.
     """
     tried = draft.copy()
     totals = _means_as_quotients(tried, rank)
@@ -51,7 +51,7 @@ def iterate(draft: Draft, rank: str, form: Form, conditional: bool = False, guar
 
 
 def _means_as_quotients(draft: Draft, rank: str, kept: frozenset[str] = frozenset()) -> dict[str, str]:
-    """mean x = sum x / n, for the means that late reductions need or are; the sums by the means."""
+    """Replace mean x by sum x / n where a late reduction is or needs a mean; returns the sum for each mean."""
     totals: dict[str, str] = {}
     flow = Flow(draft, rank)
     needed = closure_of(flow, [found.name for found in flow.late_reductions()])
@@ -75,10 +75,10 @@ def _means_as_quotients(draft: Draft, rank: str, kept: frozenset[str] = frozense
 
 
 def _shifts(draft: Draft, rank: str, conditional: bool) -> tuple[list[Shift], list[str]]:
-    """The late sums that can be carried over, and sentences about the others.
+    """The late sums that can be carried over, and why the others cannot, one sentence each.
 
-    A sum may add lower sums to the draft; then all are looked at again. A sum that needs one that cannot be carried
-    over cannot be either.
+    A sum may add lower sums to the draft, after which all are examined again. A sum that depends on one that cannot be
+    carried over cannot be carried over either.
     """
     while True:
         known, unknown = list[Shift](), dict[str, str]()

@@ -1,10 +1,10 @@
-"""Names of derived tensors, after the field's habit: LM local, RM running, SLN a local summand, PRM a correction."""
+"""Names of derived tensors, as in the literature: LM local, RM running, SLN a local summand, PRM a correction."""
 
 _PREFIXES = ("G", "S")  # global, sum
 
 
 def stem_of(name: str) -> str:
-    """GM and SD without their first letter; any other name whole."""
+    """GM and SD without their first letter; any other name unchanged."""
     if len(name) > 1 and name[0] in _PREFIXES and name[1].isupper():
         return name[1:]
     return name

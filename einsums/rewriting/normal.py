@@ -1,8 +1,8 @@
-"""The normal form of a cascade: one function in two spellings becomes the same Einsums before a rewrite looks at them.
+"""The normal form of a cascade: different spellings of a function become the same Einsums before a rewrite sees them.
 
-Powers are products, late values leave functions (`identities`) and sums, what does not change along the rank is
-computed once, and so is what stands twice. Sums are taken apart only at terms that do not move with an input
-(`translation`): a * (x - g - log s) = a * (x - g) - a * log s, where x and its maximum g stay together.
+Powers become products, late values leave functions (`identities`) and sums, and expressions that do not change along
+the rank or occur twice are computed once. Sums are split only at terms that do not move with an input (`translation`):
+a * (x - g - log s) = a * (x - g) - a * log s, where x and its maximum g stay together.
 """
 
 from collections import Counter
@@ -49,7 +49,7 @@ def normalise(draft: Draft, rank: str) -> None:
 
 
 def tidy(draft: Draft, rank: str) -> None:
-    """Nothing that no output needs, nothing twice, no value that its only reader could compute in fewer operations."""
+    """Drop Einsums that no output needs, duplicates, and values that their only reader computes in fewer operations."""
     draft.prune()
     flow = Flow(draft, rank)
     for name in flow.order:
@@ -63,7 +63,7 @@ def tidy(draft: Draft, rank: str) -> None:
 
 
 def _replace(draft: Draft, name: str, expr: Expr) -> None:
-    """A new expression for an Einsum; a sum whose terms may not be summed as they stand becomes a tensor first."""
+    """A new expression for an Einsum; a sum whose terms cannot be reduced directly becomes a tensor first."""
     old = draft.einsums[name]
     if expr == old.expr or set(variables_of(expr)) != set(variables_of(old.expr)):
         return
@@ -76,7 +76,7 @@ def _replace(draft: Draft, name: str, expr: Expr) -> None:
 
 # --- powers ---------------------------------------------------------------------------------------------------------
 def plain_powers(expr: Expr) -> Expr:
-    """Whole powers as products, halves as roots; a product of very many equal factors as a power."""
+    """Whole powers as products, powers of 1/2 as roots; a long product of equal factors as a power."""
     if not isinstance(expr, Call):
         return expr
     new = Call(operator=expr.operator, arguments=tuple(map(plain_powers, expr.arguments)))
@@ -131,7 +131,7 @@ def _take_apart(draft: Draft, rank: str, target: Einsum) -> None:
 
 
 def _choices(draft: Draft, identities: Identities, term: Product, factor: Factor, target: Einsum) -> list[Product]:
-    """The parts into which one factor of a term is taken."""
+    """The parts into which one factor of a term is split."""
     still, moving = identities.still_and_moving(factor.expr)
     if factor.divides or len(term.factors) == 1 or not moving:
         return [Product(1.0, (factor,))]
@@ -146,7 +146,7 @@ def _choices(draft: Draft, identities: Identities, term: Product, factor: Factor
 def _split_off(
     draft: Draft, identities: Identities, target: Einsum, terms: tuple[list[Product], list[Product]]
 ) -> bool:
-    """sum (u + t) = sum u + n t, for terms t that do not change along a summed variable; False where that is not so."""
+    """sum (u + t) = sum u + n t, for terms t that do not change along a summed variable; False if not applicable."""
     still, moving = terms
     reduced = target.reduced_variables
     rest = expression(_grouped(draft, identities, moving, target))
@@ -173,7 +173,7 @@ def _split_off(
 
 
 def _grouped(draft: Draft, identities: Identities, terms: list[Product], target: Einsum) -> list[Product]:
-    """Terms that move together as tensors of their own, such as x - g; the others as they are."""
+    """Terms that move together, such as x - g, as separate tensors; the others as they are."""
     result: list[Product] = []
     for group in identities.components(terms):
         is_late = any(identities.flow.is_late(factor.expr) for term in group for factor in term.factors)
@@ -188,7 +188,7 @@ def _grouped(draft: Draft, identities: Identities, terms: list[Product], target:
 
 
 def _as_tensor(draft: Draft, expr: Expr, near: Einsum, name: str) -> Load:
-    """The expression as a tensor, that of an Einsum which computes it already, or a new one before `near`."""
+    """The expression as a tensor: of an Einsum that already computes it, or of a new one before `near`."""
     known = _known(draft, expr)
     if known is not None:
         return known
@@ -210,7 +210,7 @@ def _is_plain_output(found: Einsum) -> bool:
 
 # --- what is computed once ------------------------------------------------------------------------------------------
 def _hoist(draft: Draft, rank: str) -> None:
-    """Late parts of an element that do not change along the rank, as Einsums of their own."""
+    """Turn late parts of an element that do not change along the rank into separate Einsums."""
     flow = Flow(draft, rank)
     for name in flow.order:
         found = draft.einsums[name]
@@ -230,7 +230,7 @@ def _outermost_free(flow: Flow, expr: Expr) -> list[Expr]:
 
 
 def _hoist_functions(draft: Draft) -> None:
-    """Functions and sums that lack a variable of their Einsum, as Einsums of their own."""
+    """Turn functions and sums that lack a variable of their Einsum into separate Einsums."""
     for name, found in list(draft.einsums.items()):
         new = {
             part: _as_tensor(draft, part, found, f"U{name}")
@@ -249,7 +249,7 @@ def _outermost_lacking(expr: Expr, variables: set[str]) -> list[Expr]:
 
 
 def share(draft: Draft) -> None:
-    """What stands more than once, and is no running value, becomes one Einsum."""
+    """Turn an expression that occurs more than once, and is not a running value, into one Einsum."""
     while True:
         counts: Counter[Expr] = Counter()
         first: dict[Expr, Einsum] = {}
@@ -265,7 +265,7 @@ def share(draft: Draft) -> None:
 
 
 def _share(draft: Draft, part: Expr, near: Einsum) -> bool:
-    """Let every reader of an expression read one tensor; False if they do already."""
+    """Make every reader of an expression read the same tensor; False if they already do."""
     load = _as_tensor(draft, part, near, f"C{near.name}")
     changed = False
     for name, found in list(draft.einsums.items()):
@@ -279,7 +279,7 @@ def _share(draft: Draft, part: Expr, near: Einsum) -> bool:
 
 
 def _is_power_of(expr: Expr, base: Expr) -> bool:
-    """True where a whole power of the base stands in the expression: it is a product of it with itself."""
+    """True if the expression contains a whole power of the base, that is, a product of the base with itself."""
     return any(
         isinstance(part, Call) and part.operator == "pow" and part.arguments[0] == base for part in iter_parts(expr)
     )
@@ -295,7 +295,7 @@ def _size(expr: Expr) -> int:
 
 
 def _join_values(draft: Draft) -> None:
-    """A pointwise value with one reader at the same points goes into it where terms or factors then cancel."""
+    """Substitute a pointwise value into its only reader, at the same points, if terms or factors then cancel."""
     for name in list(draft.einsums):
         found = draft.einsums.get(name)
         readers = [other for other in draft.einsums.values() if any(load.tensor == name for load in other.loads)]
@@ -313,12 +313,12 @@ def _join_values(draft: Draft) -> None:
 
 
 def _roots(expr: Expr) -> list[str]:
-    """Roots of an expression: where as many operators can write it, 1/sqrt is rsqrt."""
+    """The root operators of an expression: of spellings with equally many operators, the shortened one has rsqrt."""
     return [name for name in iter_operators(expr) if name in ("sqrt", "rsqrt")]
 
 
 def _shortened(expr: Expr) -> Expr:
-    """The expression with terms and factors that cancel gone, from the inside out."""
+    """The expression with cancelling terms and factors removed, from the inside out."""
     if not isinstance(expr, Call):
         return expr
     inner = Call(operator=expr.operator, arguments=tuple(map(_shortened, expr.arguments)))

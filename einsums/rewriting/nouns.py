@@ -1,4 +1,4 @@
-"""What a rewrite answers with: the derived cascade, the identities it used, what they change, and what was refused."""
+"""The result of a rewrite: the derived cascade, the identities used, what they change, and what was refused."""
 
 from typing import Literal
 
@@ -19,7 +19,7 @@ class OperatorChange(Noun):
 
 
 class ReferenceSize(Noun):
-    """The size at which operations are counted."""
+    """A rank size at which operations are counted."""
 
     rank: str
     size: int
@@ -28,9 +28,9 @@ class ReferenceSize(Noun):
 class RewriteOptions(Noun):
     """How to rewrite.
 
-    `form` is the shape that iteration gives: running values over tiles, running values at every element, or local
-    values of each part that are combined at the end (for parts that live in different places). `conditional` admits
-    identities that hold only where a divisor is not zero. `sizes` replaces reference sizes.
+    `form` is the form of the iteration: running values over tiles, running values at every element, or local values of
+    each part that are combined at the end (for parts that live in different places). `conditional` admits identities
+    that hold only where a divisor is not zero. `sizes` overrides reference sizes.
     """
 
     identities: tuple[Identity, ...] = ("deferral", "expansion", "iteration")
@@ -40,7 +40,7 @@ class RewriteOptions(Noun):
 
 
 class Step(Noun):
-    """One rewrite: the identity, the Einsums it made or changed, its caveat, the passes and operations it changes."""
+    """One rewrite: the identity, the Einsums it made or changed, its caveat, its effect on passes and operations."""
 
     identity: str
     einsums: tuple[str, ...]
@@ -52,16 +52,16 @@ class Step(Noun):
 
 
 class Refusal(Noun):
-    """A candidate that was built and not accepted, or an identity that does not apply, with the reason."""
+    """A candidate that was built but not accepted, or an identity that does not apply, with the reason."""
 
     identity: str
     reason: str
 
 
 class Rewriting(Noun):
-    """The answer: `cascade` is the derived one, or the original if no step applies.
+    """The result: `cascade` is the derived one, or the original if no step applies.
 
-    `reason` says why no further pass can go; it is empty where a further one might, but was not asked for.
+    `reason` explains why no more passes can be saved; it is empty if none was requested beyond those saved.
     """
 
     original: Cascade

@@ -64,8 +64,8 @@ class _Task(NamedTuple):
 def rewrite(cascade: Cascade, passes: int, rank: str | None = None, options: RewriteOptions | None = None) -> Rewriting:
     """Derive a cascade that makes at most `passes` passes over `rank`, by default the rank with the most passes.
 
-    ValueError for an unknown rank or fewer than one pass. If no identity leads there, the answer holds what could be
-    reached and why no further pass can go.
+    ValueError for an unknown rank or fewer than one pass. If no identity leads there, the result holds the best that
+    was reached and why no more passes can be saved.
     """
     if isinstance(passes, bool) or not isinstance(passes, int) or passes < 1:
         raise ValueError(f"passes must be an integer of at least 1 (every element is visited once), found {passes!r}")
@@ -85,12 +85,12 @@ def _known_rank(cascade: Cascade, rank: str | None) -> str:
 
 
 def _is_walked(cascade: Cascade, rank: str) -> bool:
-    """True for a rank that is partitioned or iterated over: of ranks with equal passes the one meant."""
+    """True for a rank that is partitioned or iterated over; preferred among ranks with equally many passes."""
     return cascade.partition_of(rank) is not None or any(rank == over for _, over in cascade.iterative)
 
 
 class _Search:
-    """The cascade reached so far and how."""
+    """The cascade reached so far, and the steps that led to it."""
 
     def __init__(self, task: _Task) -> None:
         self.task = task
@@ -126,14 +126,14 @@ class _Search:
         )
 
     def renamed(self) -> Cascade:
-        """The derived cascade under a name that says what it is."""
+        """The derived cascade under a descriptive name."""
         source = self.task.original
         name = f"{source.name}-rewritten-{self.passes}pass"
         note = f"derived from {source.name}" + (f" ({source.source})" if source.source else "")
         return Draft(self.reached).cascade(name, note)
 
     def advance(self) -> bool:
-        """Accept the first candidate that saves a pass, in the first pass where there is one."""
+        """Accept the first candidate that saves a pass, in the earliest pass that has one."""
         numbers = analyse_passes(self.reached, self.task.rank).pass_of_einsum
         for first in range(1, self.passes):
             given = frozenset(item.einsum for item in numbers if item.number < first)
@@ -142,14 +142,14 @@ class _Search:
         return False
 
     def advance_from(self, given: frozenset[str]) -> bool:
-        """The same for the passes after those whose reductions are given, in normal form first."""
+        """The same for the passes after those whose reductions are given, trying the normal form first."""
         normal = self.normal_form(given)
         if normal is not None and self.advance_with([normal], given):
             return True
         return self.advance_with([], given)
 
     def normal_form(self, given: frozenset[str]) -> Candidate | None:
-        """The cascade reached so far in normal form; None if it is."""
+        """The cascade reached so far in normal form; None if it is already."""
         draft = Draft(self.reached, given)
         normalise(draft, self.task.rank)
         found = draft.cascade()
@@ -175,7 +175,7 @@ class _Search:
         return False
 
     def candidates(self, identity: str, base: Draft) -> list[Candidate]:
-        """What an identity makes of a draft; a result that the language cannot say is refused."""
+        """The result of applying an identity to a draft; refused if the language cannot express it."""
         try:
             return list(_candidates(identity, base, self))
         except ValidationError as error:
@@ -183,7 +183,7 @@ class _Search:
             return []
 
     def accept(self, chain: list[Candidate]) -> bool:
-        """Take over the last of a chain if it computes what the original does."""
+        """Accept the last of a chain if it computes the same as the original."""
         found = [self.compared(candidate) for candidate in reversed(chain)]  # the last is the likeliest to fail
         if not all(comparison is not None for comparison in found):
             return False
@@ -208,7 +208,7 @@ class _Search:
         return None
 
     def difference(self, found: TrialComparison) -> str:
-        """Where the cascades differ; if only where an input is infinite, what would say that it never is."""
+        """Where the cascades differ; if only for an infinite input, the declaration that would rule it out."""
         if found.counterexample is None:
             return "no finite value of it could be compared"
         case = found.counterexample.case
@@ -233,7 +233,7 @@ class _Search:
         self.refusals.setdefault(f"{identity} {reason}", Refusal(identity=identity, reason=reason))
 
     def reason(self) -> str:
-        """Why no further pass can go."""
+        """Why no more passes can be saved."""
         rank = self.task.rank
         if self.passes <= 1:
             return f"1 is the floor: every element of {rank} has to be visited once"
@@ -325,7 +325,7 @@ def reference_sizes(cascade: Cascade, rank: str, options: RewriteOptions) -> tup
 def operation_changes(
     before: Cascade, after: Cascade, rank: str, options: RewriteOptions
 ) -> tuple[OperatorChange, ...]:
-    """Executions of each operator in both, sorted by operator; empty where the sizes do not fit the indices."""
+    """Executions of each operator in both, sorted by operator; empty if the sizes do not fit the indices."""
     try:
         old, new = _operations(before, rank, options), _operations(after, rank, options)
     except ValidationError:

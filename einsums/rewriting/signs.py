@@ -1,8 +1,8 @@
-"""Which tensors are nowhere negative, or nowhere positive: known from what defines them and from declared domains.
+"""Which tensors are nowhere negative or nowhere positive, derived from their definitions and declared domains.
 
-A monotone function turns round where what it is multiplied by changes sign, so an extremum may move past a factor only
-where the factor's sign is known. Signs are the least solution of the rules below over all Einsums, iterations included.
-Zero is always possible, and so is NaN, which has no sign.
+Multiplying by a negative factor turns a maximum into a minimum, so an extremum may move past a factor only if the
+factor's sign is known. Signs are the least solution of the rules below over all Einsums, iterations included. Zero is
+always possible, and so is NaN, which has no sign.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from einsums.rewriting.draft import Draft
 
 
 class Sign(NamedTuple):
-    """What a value may be besides 0."""
+    """The signs that a value may have; 0 is always possible."""
 
     negative: bool = False
     positive: bool = False
@@ -23,28 +23,28 @@ class Sign(NamedTuple):
         return not (self.negative and self.positive)
 
     def or_(self, other: "Sign") -> "Sign":
-        """What either may be."""
+        """The signs that either value may have."""
         return Sign(self.negative or other.negative, self.positive or other.positive)
 
     def times(self, other: "Sign") -> "Sign":
-        """What a product of both may be."""
+        """The signs of the product."""
         same = (self.negative and other.negative) or (self.positive and other.positive)
         different = (self.negative and other.positive) or (self.positive and other.negative)
         return Sign(different, same)
 
     def reversed(self) -> "Sign":
-        """What the negative may be."""
+        """The signs of the negated value."""
         return Sign(self.positive, self.negative)
 
 
 ANY, UP, DOWN, NONE = Sign(True, True), Sign(False, True), Sign(True, False), Sign()
 _NEVER_NEGATIVE = frozenset(("exp", "abs", "sqrt", "rsqrt", "sigmoid", "softplus", "relu", "and", "or", "not"))
 _NEVER_NEGATIVE |= frozenset(("lt", "le", "gt", "ge", "eq", "ne"))
-_ODD = frozenset(("erf", "tanh", "sign", "round"))  # of the sign of their argument
+_ODD = frozenset(("erf", "tanh", "sign", "round"))  # have the sign of their argument
 
 
 class Signs:
-    """The sign of every tensor of a draft as it stands, and of expressions over them."""
+    """The sign of every tensor of a draft in its current state, and of expressions over them."""
 
     def __init__(self, draft: Draft) -> None:
         self.einsums = dict(draft.einsums)
@@ -70,7 +70,7 @@ class Signs:
         return value
 
     def of(self, expr: Expr) -> Sign:
-        """The sign of an expression; a tensor of which nothing is known yet has none."""
+        """The sign of an expression; a tensor about which nothing is known yet has none."""
         match expr:
             case Const(value=value):
                 return Sign(value < 0, value > 0)
@@ -84,8 +84,10 @@ class Signs:
         return _of_call(expr, [self.of(argument) for argument in expr.arguments])
 
     def order(self, left: Expr, right: Expr) -> int:
-        """1 where the left is never the smaller because it is an extremum of what the right is taken from, -1 where the
-        right is, 0 where neither is known: the least, an element or a mean, the greatest."""
+        """1 if the left is known to be at least the right, -1 if at most, 0 if neither is known.
+
+        Known if one is an extremum and the other an element or a mean of the same values.
+        """
         (one, place), (other, place_of_other) = self._of_what(left), self._of_what(right)
         for of, where, value, of_value, sign in ((one, place, right, other, 1), (other, place_of_other, left, one, -1)):
             if of is not None and of in (value, of_value):
@@ -93,7 +95,7 @@ class Signs:
         return 0
 
     def _of_what(self, expr: Expr) -> tuple[Expr | None, int]:
-        """What a tensor is a reduction of, and where it lies: 1 a maximum, -1 a minimum, 0 a mean."""
+        """The expression that a tensor reduces, and its rank in the order: 1 a maximum, -1 a minimum, 0 a mean."""
         found = self.einsums.get(expr.access.tensor) if isinstance(expr, Load) else None
         if found is None or found.reduction is None or expr != Load(access=found.output):
             return None, 0
@@ -134,7 +136,7 @@ def _of_bounded(operator: str, signs: list[Sign]) -> Sign:
             return Sign(first.negative and signs[1].negative, first.positive or signs[1].positive)
         case "min":
             return Sign(first.negative or signs[1].negative, first.positive and signs[1].positive)
-        case "clamp":  # between its second and its third argument
+        case "clamp":  # lies between its second and third arguments
             return Sign(signs[1].negative, signs[2].positive)
         case "floor":
             return first

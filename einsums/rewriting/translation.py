@@ -1,19 +1,19 @@
-"""How a value moves when an input is shifted by a constant: a maximum and a mean move with it, a softmax does not move.
+"""How a value moves when an input is shifted by a constant: a maximum and a mean move along, a softmax does not.
 
-The terms of x - g - log s fall into those that move (x and its maximum g, together by nothing) and those that do not
-(the logarithm of a sum of exp(x - g)). Terms that move lose digits when they are taken apart; one that does not may
-leave the rest. A movement is a number for each *origin*: an input, or a tensor of which nothing is known.
+The terms of x - g - log s fall into those that move (x and its maximum g, whose difference does not) and those that do
+not (the logarithm of a sum of exp(x - g)). Separating terms that move loses digits; a term that does not move may be
+split off. A movement is a number for each *origin*: an input, or a tensor about which nothing is known.
 """
 
 from einsums.nodes import Call, Const, Einsum, Expr, Load
 from einsums.rewriting.algebra import Product
 from einsums.rewriting.draft import Draft
 
-Movement = dict[str, float]  # by origin; nothing there: does not move
+Movement = dict[str, float]  # by origin; empty: does not move
 
 
 class Movements:
-    """Movements of the tensors of a draft as it stands."""
+    """Movements of the tensors of a draft in its current state."""
 
     def __init__(self, draft: Draft) -> None:
         self.einsums = dict(draft.einsums)
@@ -22,7 +22,7 @@ class Movements:
     def of_tensor(self, name: str) -> Movement:
         """How a tensor moves; an unknown one moves by itself."""
         if name not in self.known:
-            self.known[name] = {name: 1.0}  # what depends on itself moves by itself
+            self.known[name] = {name: 1.0}  # a tensor that depends on itself counts as its own origin
             found = self.einsums.get(name)
             moved = self.of_einsum(found) if found is not None else None
             self.known[name] = {name: 1.0} if moved is None else moved

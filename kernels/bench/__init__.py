@@ -1,9 +1,9 @@
-"""Measuring the kernels on a GPU: what is measured (cases), how (harness), and the file that comes out (schema).
+"""Measuring the kernels on a GPU: what is measured (cases), how (harness), and the resulting file (schema).
 
-Runs from a bare checkout as `python -m kernels.bench`, on the standard library, torch and triton alone: a machine with
-a GPU is lent with these and little else, often without a network, so nothing may have to be installed before the first
-case. That is why files are checked by `structure` and not by the models that the other rooms use, the command line is
-argparse, and libraries that are compared against are imported where they run and missed without complaint. What reads
-files or decides what to run has the standard library only. Nothing is imported here, so that measurements can be read
-where neither torch nor triton is installed.
+Runs from a bare checkout as `python -m kernels.bench` and needs only the standard library, torch and triton: a GPU
+machine often has little else and no network, so the first case must run without installing anything. Files are
+therefore checked by `structure` instead of the models that the other packages use, the command line uses argparse, and
+libraries to compare against are imported where they run and skipped if missing. Code that reads files or decides what
+to run uses only the standard library. Nothing is imported here, so that measurements can be read where neither torch
+nor triton is installed.
 """

@@ -1,7 +1,7 @@
-"""`python -m kernels.bench`: measure the kernels on the GPU of this machine, and write what was found.
+"""`python -m kernels.bench`: measure the kernels on this machine's GPU and write the results.
 
-Exit status: 0 done; 1 a kernel of ours gave wrong numbers, or a file that is shown is not fit for committing; 2 it
-cannot run so. Progress goes to stderr, the table to stdout.
+Exit status: 0 done; 1 one of our kernels gave wrong numbers, or a file that is shown is not fit to be committed; 2 the
+request cannot be run. Progress goes to stderr, the table to stdout.
 """
 
 import argparse
@@ -32,7 +32,7 @@ SETTLE_S = 0.5  # of readings before the first case
 
 
 class BenchOptions(NamedTuple):
-    """The command line, read."""
+    """The parsed command line."""
 
     specs: tuple[CaseSpec, ...]
     budget_s: float
@@ -107,7 +107,7 @@ def main(arguments: list[str]) -> int:
 
 
 def show(path: Path, is_json: bool) -> int:
-    """A file that was written before."""
+    """Show an existing file."""
     try:
         measurement = read_measurement(path)
     except OSError as error:
@@ -119,7 +119,7 @@ def show(path: Path, is_json: bool) -> int:
 
 
 def present(measurement: Measurement, name: str, is_json: bool) -> tuple[Complaint, ...]:
-    """The table or the document to stdout, what speaks against committing it to stderr."""
+    """Print the table or the document to stdout, and objections to committing it to stderr."""
     print(measurement_text(measurement).strip() if is_json else "\n".join(measurement_lines(measurement)))
     complaints = check_measurement(measurement, name)
     for complaint in complaints:
@@ -137,8 +137,8 @@ def tell(sentence: str) -> None:
 
 
 def open_device(wishes: BenchOptions) -> "Bench":
-    """ValueError where there is none of the kind that was asked for."""
-    if wishes.is_interpreted:  # before triton is first imported: kernels are made for one or the other
+    """The device of the requested kind; ValueError if there is none."""
+    if wishes.is_interpreted:  # before the first import of triton, which makes kernels for one or the other
         os.environ["TRITON_INTERPRET"] = "1"
     try:
         is_there = has_gpu()
@@ -177,13 +177,13 @@ def measure(wishes: BenchOptions, device: "Bench", checkout: Checkout) -> int:
     telemetry.start()
     time.sleep(SETTLE_S if telemetry.driver is not None else 0)
     before = telemetry.between(started, time.monotonic())
-    # What did not end may have brought the process down: after all others.
+    # Cases that did not end may have crashed the process, so they run after all others.
     order = tuple(sorted(wishes.specs, key=lambda spec: spec.id in kept.unfinished))
     around = Surroundings(time.monotonic, telemetry.between, tell, journal.keep, journal.begin)
     begun = time.monotonic()
     try:
         outcome = run_cases(order, kept.cases, device, wishes.budget_s - (begun - started), around)
-    except RuntimeError as error:  # the device has failed, and with it this process
+    except RuntimeError as error:  # the device has failed, and this process cannot use it again
         return refuse(f"the run broke off ({' '.join(str(error).split())[:200]}); --resume goes on from {partial}")
     except KeyboardInterrupt:
         tell(f"interrupted; --resume goes on from {partial}")

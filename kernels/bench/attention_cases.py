@@ -1,8 +1,8 @@
 """Contenders of attention: forward, backward, unfused, decode, and over listed blocks.
 
-Our variants: as planned by the table; not specialised where the table specialises; split-KV and stream-K. Others: every
-backend of torch's scaled_dot_product_attention by force (its default on Hopper is not the fastest), FlexAttention
-compiled, flash-attn and torch's ragged attention where they are installed.
+Our variants: as planned by the table; not specialised where the table specialises; split-KV and stream-K. Others: each
+backend of torch's scaled_dot_product_attention, forced (its default on Hopper is not the fastest), compiled
+FlexAttention, and, where installed, flash-attn and torch's ragged attention.
 """
 
 import warnings
@@ -32,7 +32,7 @@ from kernels.sparse import KeyBlocks, block_sparse_launch
 from kernels.unfused import unfused_launches
 
 MOST_MATH_LENGTH = 1024  # torch's unfused backend holds all scores
-FLEX_LENGTHS = (4096, 8192, 16_384)  # compiled anew for each shape: only where it matters
+FLEX_LENGTHS = (4096, 8192, 16_384)  # recompiled for each shape, so only where it matters
 
 
 def options_of(problem: AttentionProblem) -> AttentionOptions:
@@ -40,7 +40,7 @@ def options_of(problem: AttentionProblem) -> AttentionOptions:
 
 
 def attention_inputs(problem: AttentionProblem, device: torch.device, seed: int) -> Inputs:
-    """q, k, v [B, H, N, D]; of a ragged batch laid out with the length before the heads, as packed batches are."""
+    """q, k, v [B, H, N, D]; a ragged batch has the length before the heads in memory, as packed batches do."""
     made = []
     for i, (heads, length, size) in enumerate(
         (
@@ -57,7 +57,7 @@ def attention_inputs(problem: AttentionProblem, device: torch.device, seed: int)
 
 
 def last_group(problem: Any, inputs: Inputs) -> ProblemSample:
-    """The last sequence's last key-value head and its query heads: an offset that overflows shows there."""
+    """The last sequence's last key-value head and its query heads, where an overflowing offset would show."""
     group = problem.heads // problem.kv_heads
 
     def cut(x: Tensor) -> Tensor:
@@ -76,7 +76,7 @@ def own_forward(problem: AttentionProblem, inputs: Inputs) -> Prepared:
 
 
 def own_unspecialised(problem: AttentionProblem, inputs: Inputs) -> Prepared:
-    """Where the table specialises warps: the same problem without."""
+    """Where the table specialises warps, the same problem without specialisation."""
     target = target_of(inputs[0])
     (planned,) = plan(problem, target)
     require_meant(planned.configuration.is_specialised, "the planned kernel is not specialised")
@@ -102,7 +102,7 @@ def torch_attention(backend: str, problem: AttentionProblem, q: Tensor, k: Tenso
 
 
 def quietly(call: Callable[[], Any]) -> Any:
-    """torch explains at length, as warnings, why a backend cannot take a problem; the error says so too."""
+    """torch explains at length, in warnings, why a backend cannot take a problem; the error already does so."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return call()
@@ -274,7 +274,7 @@ def flash_attn_decode(problem: DecodeProblem, inputs: Inputs) -> Prepared:
 
 
 def sparse_inputs(problem: BlockSparseProblem, device: torch.device, seed: int) -> Inputs:
-    """q, k, v, and the lists: distinct blocks drawn at random, in rising order, as a selection leaves them."""
+    """q, k, v, and the lists: distinct random blocks in rising order, as a selection produces them."""
     sizes = ((problem.heads, problem.queries), (problem.kv_heads, problem.keys), (problem.kv_heads, problem.keys))
     tensors = [
         random((problem.batch, heads, length, problem.head_size), problem.dtype, device, seed + i)
@@ -313,7 +313,7 @@ def flex_sparse(problem: BlockSparseProblem, inputs: Inputs) -> Prepared:
     q, k, v, indices, counts = inputs
     require_meant(q.is_cuda, "compiled on a GPU only")
     blocks = problem.keys // problem.block_size
-    # Lists are as wide as there are blocks; entries beyond the count are not looked at.
+    # Lists are as wide as the number of blocks; entries beyond the count are ignored.
     wide = torch.zeros(*indices.shape[:3], blocks, dtype=torch.int32, device=q.device)
     wide[..., : indices.shape[3]] = indices
     none = torch.zeros_like(counts)

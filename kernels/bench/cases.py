@@ -1,7 +1,7 @@
-"""The case set: what is measured, in order of worth, as data.
+"""The case set: what is measured, in order of importance, as data.
 
 The attention sweep is that of the FlashAttention papers: batch x length = 16384 tokens, heads x head size = 2048,
-lengths 512 to 16384. What else is there and why: docs/bench.md.
+lengths 512 to 16384. The other cases and the reasons for them: docs/bench.md.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ MOST_CACHE_BYTES = 24 << 30
 
 @dataclass(frozen=True)
 class CaseSpec:
-    """A case before it is measured; a small problem like it goes through the correctness gate in fp64."""
+    """A case before it is measured; a small version of it goes through the correctness gate in fp64."""
 
     id: str
     family: Family
@@ -76,7 +76,7 @@ def backward_cases(head_size: int) -> list[CaseSpec]:
 
 
 def grouped_cases() -> list[CaseSpec]:
-    """Eight query heads to a key-value head, and a ragged batch: 16384 tokens in sequences of 128 to 4096."""
+    """Eight query heads per key-value head, and a ragged batch: 16384 tokens in sequences of 128 to 4096."""
     grouped = [
         CaseSpec(f"attention_fwd-d128-causal-gqa8-n{n}", "attention_fwd", attention_problem(128, "causal", n, 8))
         for n in (8192, 4096)
@@ -89,7 +89,7 @@ def grouped_cases() -> list[CaseSpec]:
 
 
 def decode_cases() -> list[CaseSpec]:
-    """One query over caches of 16 query heads of 128; what fits of batch x context x grouping."""
+    """One query over caches of 16 query heads of 128, for the batch x context x grouping combinations that fit."""
     cases = []
     for group in (1, 8):
         for context in (131_072, 32_768, 4096):
@@ -122,7 +122,7 @@ def ceiling_cases() -> list[CaseSpec]:
 
 def linear_cases() -> list[CaseSpec]:
     """Gated linear attention of 16 heads of 128, a gate per channel or (simple) per head, and the gated delta rule; and
-    one token each of 64 sequences, with and without that rule, where the states are all that moves."""
+    one token for each of 64 sequences, with and without that rule, where only the states move."""
     steps = [
         CaseSpec(
             f"linear-step-{name}-b64",
@@ -150,7 +150,7 @@ def linear_cases() -> list[CaseSpec]:
 
 
 def sparse_cases() -> list[CaseSpec]:
-    """Blocks of 64 of 8192 keys, a share of them listed for each block of queries."""
+    """Blocks of 64 out of 8192 keys, a fraction of them listed for each block of queries."""
     length, heads, block = 8192, 16, 64
     blocks = length // block
     return [
@@ -205,9 +205,9 @@ CASES: tuple[CaseSpec, ...] = (
 
 
 def select_cases(patterns: tuple[str, ...]) -> tuple[CaseSpec, ...]:
-    """Cases whose id matches one of the patterns, or whose family is named; all without patterns.
+    """Cases whose id or family matches one of the patterns; all cases if there are no patterns.
 
-    ValueError names a pattern that nothing matches.
+    ValueError names a pattern without a match.
     """
     for pattern in patterns:
         if pattern not in get_args(Family) and not any(fnmatchcase(case.id, pattern) for case in CASES):

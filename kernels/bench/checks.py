@@ -1,4 +1,4 @@
-"""Can a measurement be true, and may it be committed? Rates below the machine's peaks, times that rise with lengths.
+"""Is a measurement plausible, and may it be committed? Rates stay below the machine's peaks, times rise with length.
 
 Each rule is a function from a measurement to complaints; a file that breaks none is fit for kernels/measurements.
 Standard library only.
@@ -14,8 +14,8 @@ from kernels.bench.structure import Complaint
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 LENGTH = re.compile(r"-n(\d+)\b")
-HBM_SLACK = 1.02  # a memory clock may be a little above that of the data sheet
-RISE_SLACK = 0.97  # shortest cases hardly differ where launches dominate
+HBM_SLACK = 1.02  # a memory clock may slightly exceed that of the data sheet
+RISE_SLACK = 0.97  # the shortest cases hardly differ, because launches dominate
 MORE_WORK = 1.5
 RATIO_SLACK = 1e-6
 MOST_SPREAD = 0.25
@@ -23,7 +23,7 @@ MOST_DRIFT = 0.10
 
 
 class Peaks(NamedTuple):
-    """Dense 16-bit products and memory bandwidth, of the data sheet."""
+    """Dense 16-bit product rate and memory bandwidth from the data sheet."""
 
     name: str  # as the driver names the card
     flops_per_s: float
@@ -122,7 +122,7 @@ def check_spread(measurement: Measurement) -> Iterator[Finding]:
 
 
 def check_peaks(measurement: Measurement) -> Iterator[Finding]:
-    """No more operations than the tensor cores do, no more bytes than HBM moves (unless L2 may hold them)."""
+    """No more operations than the tensor cores can do, no more bytes than HBM can move (unless L2 may hold them)."""
     peaks = peaks_of(measurement.machine.name)
     if peaks is None:
         return
@@ -145,7 +145,7 @@ def check_peaks(measurement: Measurement) -> Iterator[Finding]:
 
 
 def check_monotony(measurement: Measurement) -> Iterator[Finding]:
-    """In a series that differs in length only, a case with more work takes longer."""
+    """In a series that differs only in length, a case with more work takes longer."""
     series: dict[tuple[str, str], list[tuple[int, int, float]]] = {}
     for at, case in enumerate(measurement.cases):
         length = LENGTH.search(case.id)
@@ -185,7 +185,7 @@ RULES: dict[str, Callable[[Measurement], Iterator[Finding]]] = {
 
 
 def check_measurement(measurement: Measurement, file: str) -> tuple[Complaint, ...]:
-    """Everything that speaks against committing a file under this name."""
+    """All objections to committing a file under this name."""
     found = [Complaint(file, path, message) for rule in RULES.values() for path, message in rule(measurement)]
     expected = name_of(measurement)
     if file.rpartition("/")[2] != expected:

@@ -1,6 +1,6 @@
 """Which tile configuration a row of the table gets: the fastest that does not spill, if it is clearly faster.
 
-Trials come from a callable, so that tests choose among times that are made up. Standard library only.
+Trials come from a callable, so that tests can supply their own times. Standard library only.
 """
 
 from collections.abc import Callable
@@ -10,11 +10,11 @@ from kernels.bench.grid import iter_candidates
 from kernels.plans.configurations import TunedRow
 from kernels.plans.types import Configuration, Target
 
-CLEARLY = 0.98  # of the table's time: what is faster by less is noise
+CLEARLY = 0.98  # of the table's time: smaller gains are noise
 
 
 class Trial(NamedTuple):
-    """A configuration that ran: seconds, and what the compiler gave each thread."""
+    """A configuration that ran: seconds, and registers and spills per thread."""
 
     seconds: float
     registers: int
@@ -22,7 +22,7 @@ class Trial(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What was found for a row; the trials in the order in which they ran, a text where one failed."""
+    """The findings for a row: its trials in the order in which they ran, with a text for one that failed."""
 
     row: TunedRow
     chosen: Configuration
@@ -46,8 +46,8 @@ Try = Callable[[TunedRow, Configuration], Trial]
 def choose(
     row: TunedRow, candidates: tuple[Configuration, ...], try_one: Try, until: Callable[[], bool] = lambda: False
 ) -> Choice:
-    """The fastest that does not spill, if it is clearly faster than the first; of equals the first. When time is up,
-    of those that were tried."""
+    """The fastest configuration that does not spill, if it is clearly faster than the first; ties go to the earlier
+    one. When time is up, only those tried so far count."""
     trials: list[tuple[Configuration, Trial | str]] = []
     for cut in candidates:
         if until():

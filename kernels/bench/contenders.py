@@ -1,4 +1,4 @@
-"""What a contender is, and what every family of cases has: inputs, a reference, our kernels, and who else is timed."""
+"""Contenders, and what every family of cases provides: inputs, a reference, our kernels, and others to time."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -14,9 +14,9 @@ TORCH_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bflo
 
 
 class Prepared(NamedTuple):
-    """One implementation on one set of inputs: a call that computes the outputs, and of our kernels the launches.
+    """One implementation on one set of inputs: a call that computes the outputs and, for our kernels, the launches.
 
-    `kept`: tensors that the call reads beside its inputs, such as what a forward left for the backward.
+    `kept`: tensors that the call reads in addition to its inputs, such as those saved by a forward for the backward.
     """
 
     call: Callable[[], tuple[Tensor, ...]]
@@ -24,7 +24,7 @@ class Prepared(NamedTuple):
     kept: tuple[Tensor, ...] = ()
 
 
-# Of a problem of its family. Raises where the implementation does not exist here or does not take the problem; the
+# For a problem of its family. Raises if the implementation is not available or does not support the problem; the
 # message becomes the reason.
 Contender = Callable[[Any, Inputs], Prepared]
 
@@ -38,10 +38,10 @@ class ProblemSample(NamedTuple):
 
 
 class FamilyOfCases(NamedTuple):
-    """What cases of a kind have in common.
+    """The common parts of cases of a kind.
 
-    own: our kernels, the planned one first. baselines: who else computes the same. yardsticks: other work whose time
-    means something beside it, such as a copy of as many bytes.
+    own: our kernels, the planned one first. baselines: other implementations of the same. yardsticks: other work whose
+    time is a useful comparison, such as a copy of the same number of bytes.
     """
 
     inputs: Callable[[Any, torch.device, int], Inputs]
@@ -53,7 +53,7 @@ class FamilyOfCases(NamedTuple):
 
 
 class NotMeantError(Exception):
-    """This implementation is not meant for this problem, or not for this machine: nothing to report."""
+    """This implementation is not meant for this problem or this machine; there is nothing to report."""
 
 
 def require_meant(is_met: bool, reason: str) -> None:
@@ -68,7 +68,7 @@ def random(shape: tuple[int, ...], dtype: str, device: torch.device, seed: int) 
 
 
 def own(launches: tuple[Launch, ...], outputs: tuple[Tensor, ...], kept: tuple[Tensor, ...] = ()) -> Prepared:
-    """Our kernels: launches made once, buffers allocated once."""
+    """A contender of our kernels, with launches made once and buffers allocated once."""
 
     def call() -> tuple[Tensor, ...]:
         run(*launches)
@@ -88,21 +88,20 @@ def iter_tensors(value: Any) -> Iterator[Tensor]:
 
 
 def scratch_of(prepared: Prepared, inputs: Inputs) -> tuple[Tensor, ...]:
-    """Floating-point buffers of the launches that nothing filled before: outputs, partial results, states."""
+    """Floating-point buffers of the launches that start unfilled: outputs, partial results, states."""
     known = {x.data_ptr() for x in (*inputs, *prepared.kept)}
     found = {x.data_ptr(): x for launch in prepared.launches for x in iter_tensors(launch.arguments)}
     return tuple(x for start, x in found.items() if start not in known and x.is_floating_point())
 
 
 def poison(tensors: tuple[Tensor, ...]) -> None:
-    """NaN everywhere: what a kernel reads without having written it, or leaves unwritten, shows."""
+    """Fill with NaN, which exposes elements that a kernel reads before writing them or leaves unwritten."""
     for x in tensors:
         x.fill_(float("nan"))
 
 
 def relative_error(found: tuple[Tensor, ...], expected: tuple[Tensor, ...]) -> float:
-    """The worst over the outputs of ||found - expected||_F / ||expected||_F; infinite where a NaN or a shape
-    differs."""
+    """The largest ||found - expected||_F / ||expected||_F over the outputs; infinite if a NaN or a shape differs."""
     worst = 0.0
     for x, y in zip(found, expected, strict=True):
         if x.shape != y.shape or not bool(torch.isfinite(x).all()):

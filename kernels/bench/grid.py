@@ -1,8 +1,8 @@
-"""The grid of tile configurations that the tuner tries, the rules that a configuration must keep, and the table's text.
+"""The grid of tile configurations that the tuner tries, the rules they must obey, and the text of the table.
 
-Rules of stock Triton on Hopper (compiled, no timing needed): warps are specialised only with descriptors made on the
-device, in one loop and with four warps; the two loops of a masked kernel are not; head sizes above 128 leave no shared
-memory for it. Standard library only.
+Rules of stock Triton on Hopper (known from compiling, without timing): warps are specialised only with descriptors made
+on the device, in a single loop and with four warps; the two loops of a masked kernel are not specialised; head sizes
+above 128 leave no shared memory for it. Standard library only.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ NAMES_OF_DTYPES = {HALF: "HALF", FULL: "FULL", ANY: "ANY"}
 
 
 def is_allowed(row: TunedRow, cut: Configuration) -> bool:
-    """Whether a configuration keeps the rules of its row's machine and kernel."""
+    """Whether a configuration obeys the rules of its row's machine and kernel."""
     if cut.uses_tma and row.architecture != "sm90":
         return False
     if not cut.is_specialised:
@@ -53,12 +53,12 @@ def rows_to_tune(architecture: str, operators: tuple[str, ...] = ()) -> tuple[Tu
 
 
 def iter_candidates(row: TunedRow, target: Target) -> Iterator[Configuration]:
-    """What is tried for a row: first what the table holds, then the grid, as far as rules and shared memory allow."""
+    """Candidates for a row: the table's own first, then the grid as far as rules and shared memory allow."""
     yield row.configuration
     has_tma = row.configuration.uses_tma
     for block_m, block_n, block_k, warps, stages in product(*GRID[row.operator]):
         for is_specialised in (False, True):
-            # What the kernel does whatever its tiles (a loop of its own for masked steps, say) stays as the row has it.
+            # Whatever does not depend on tiles (such as a separate masked loop) is kept from the row.
             tiles = Configuration(block_m, block_n, block_k, warps, stages, has_tma, is_specialised)
             cut = row.configuration._replace(registers=0, **{name: getattr(tiles, name) for name in TUNED})
             is_new = cut != row.configuration._replace(registers=0)
@@ -67,16 +67,16 @@ def iter_candidates(row: TunedRow, target: Target) -> Iterator[Configuration]:
 
 
 def fits(row: TunedRow, cut: Configuration, target: Target) -> bool:
-    """Whether its shared memory does; the length does not matter."""
+    """Whether its shared memory fits; the length does not matter."""
     try:
         plan_with(row, problem_of(row, SHORT), target, cut)
-    except ValueError:  # of the plan: more shared memory than there is
+    except ValueError:  # from the plan: more shared memory than available
         return False
     return True
 
 
 def problem_of(row: TunedRow, length: int = LENGTH) -> Problem:
-    """What a row is timed on: eight thousand tokens or more, enough to fill the machine."""
+    """The problem that a row is timed on: eight thousand tokens or more, enough to fill the machine."""
     dtype: Dtype = "bf16"
     size = row.head_size
     match row.operator:
@@ -107,7 +107,7 @@ def plan_with(row: TunedRow, problem: Problem, target: Target, cut: Configuratio
 
 
 def row_text(row: TunedRow) -> str:
-    """A row as the table's source spells it: tiles by place, the rest by name, and of both no trailing defaults."""
+    """A row as in the table's source: tiles as positional arguments, the rest by name, without trailing defaults."""
     fields, defaults = Configuration._fields, Configuration._field_defaults
     by_place = len(TUNED) + 1
     values = list(row.configuration[:by_place])
@@ -125,7 +125,7 @@ def row_text(row: TunedRow) -> str:
 
 
 def rewrite_table(source: str, changes: dict[TunedRow, Configuration]) -> str:
-    """The source of the table with these rows replaced and nothing else; ValueError where a row is not found once."""
+    """The source of the table with only these rows replaced; ValueError if a row is not found exactly once."""
     for row, cut in changes.items():
         before = row_text(row)
         if source.count(before) != 1:

@@ -1,7 +1,7 @@
-"""The order of a run: case after case within a budget, contenders in turns, two passes, the first case again last.
+"""The order of a run: cases within a budget, contenders in turns, two passes, and the first case repeated at the end.
 
-Knows neither torch nor a GPU: a `Bench` makes contenders ready and times them, so that tests run all of this on a fake
-one. Every finished case goes to the journal at once.
+Independent of torch and GPUs: a `Bench` prepares and times contenders, so that tests can run all of this on a fake one.
+Every finished case goes to the journal at once.
 """
 
 from collections.abc import Callable, Iterable
@@ -26,13 +26,13 @@ from kernels.plans.problems import Problem
 PASSES = 2
 PASS_S = 0.1  # of each contender in each pass
 MOST_REPETITIONS = 200
-FLUSH_S = 100e-6  # what a repetition costs beside the call
-RESERVE = 1.5  # of the longest case so far: kept free before another case begins
+FLUSH_S = 100e-6  # cost of a repetition in addition to the call
+RESERVE = 1.5  # of the longest case so far: time kept free before another case begins
 MOST_RESERVE_S = 60.0
 
 
 class Ready(Protocol):
-    """A contender that is warm. `time` asks for one time, which is read after `settle`."""
+    """A warmed-up contender. `time` requests one timing, which is read after `settle`."""
 
     @property
     def implementation(self) -> str: ...
@@ -61,7 +61,7 @@ class Device(Protocol):
 
 
 class Surroundings(NamedTuple):
-    """What a run is told and tells: a clock, what the driver reported between two times, where progress goes."""
+    """The inputs and outputs of a run: a clock, the driver's readings between two times, callbacks for progress."""
 
     now: Callable[[], float]
     reading: Callable[[float, float], Reading | None]
@@ -77,7 +77,7 @@ class Outcome(NamedTuple):
 
 
 def quantile(ordered: list[float], share: float) -> float:
-    """Between neighbours in proportion."""
+    """Linear interpolation between neighbours."""
     place = share * (len(ordered) - 1)
     low = int(place)
     high = min(low + 1, len(ordered) - 1)
@@ -94,8 +94,8 @@ def count_repetitions(estimate_s: float, least: int) -> int:
 
 
 def take_pass(ready: tuple[Ready, ...], device: Device) -> list[list[float]]:
-    """Samples of each contender. In every round each takes at most one turn, a slower one in fewer rounds, evenly
-    spread; rounds start with another contender each."""
+    """Samples of each contender. Each takes at most one turn per round, slower ones in fewer, evenly spread rounds;
+    each round starts with a different contender."""
     counts = [count_repetitions(one.estimate_s, device.least_repetitions) for one in ready]
     rounds = max(counts, default=0)
     laters: list[list[Callable[[], float]]] = [[] for _ in ready]
@@ -141,7 +141,7 @@ def measure_case(spec: CaseSpec, device: Device, around: Surroundings) -> Case:
 
 
 def amounts_of(spec: CaseSpec, problem: Problem) -> tuple[int, int]:
-    """Operations and bytes of what is timed, which may be the reduced problem."""
+    """Operations and bytes of the timed problem, which may be the reduced one."""
     timed = spec if problem == spec.problem else CaseSpec(spec.id, spec.family, problem, spec.is_backward)
     return timed.flops, timed.bytes
 
@@ -178,7 +178,7 @@ def run_cases(
 
 
 def drift_of(first: Case, last: Case) -> float | None:
-    """Time of the last over the first, less one: the median over implementations."""
+    """Time of the last case over that of the first, minus one: the median over implementations."""
     ratios = []
     for result in first.results:
         again = last.result_of(result.implementation)
@@ -188,7 +188,7 @@ def drift_of(first: Case, last: Case) -> float | None:
 
 
 def case_line(case: Case) -> str:
-    """The best of ours, in a few words."""
+    """Our best result in a few words."""
     best = case.best_own
     if best is None:
         return "nothing of ours was timed (" + "; ".join(f"{a.implementation}: {a.reason}" for a in case.absent) + ")"

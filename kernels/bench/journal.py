@@ -1,6 +1,6 @@
-"""The partial file of a run: one JSON document a line, appended as cases begin and end, so that a kill loses one case.
+"""The journal of a run: one JSON document per line, appended as cases begin and end, so that a kill loses one case.
 
-The first line says where and of which commit; a run goes on only with a journal of the same machine and commit.
+The first line records machine and commit; a run resumes only from a journal of the same machine and commit.
 """
 
 import json
@@ -16,7 +16,7 @@ SUFFIX = ".partial.jsonl"
 
 
 class JournalEntries(NamedTuple):
-    """What a journal holds: cases that ended, and those that began and did not."""
+    """The contents of a journal: cases that ended, and cases that began but did not end."""
 
     cases: tuple[Case, ...]
     unfinished: tuple[str, ...]
@@ -30,14 +30,14 @@ class Journal:
         self.head = {"schema": SCHEMA, "machine": to_document(machine), "commit": commit}
 
     def start(self) -> JournalEntries:
-        """An empty journal, whatever was there."""
+        """Start an empty journal, discarding any previous one."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text("", "utf-8")
         self._append(self.head)
         return JournalEntries((), ())
 
     def resume(self) -> JournalEntries:
-        """What is there; a line cut off by a kill is dropped. ValueError for a journal of another run."""
+        """Read an existing journal; a line cut off by a kill is dropped. ValueError for a journal of another run."""
         if not self.path.exists():
             return self.start()
         lines = self.read_lines()
@@ -47,7 +47,7 @@ class Journal:
                 f"{self.path}: was begun on another machine or commit (differs in {', '.join(differing)}); "
                 "run without --resume to start over"
             )
-        # What a kill cut off must not be joined to the next line.
+        # A line cut off by a kill must not be joined to the next one.
         self.path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
         cases, begun = [], []
         for number, line in enumerate(lines[1:], 2):

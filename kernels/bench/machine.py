@@ -1,4 +1,4 @@
-"""Facts of the machine and of the checkout that a measurement is made on."""
+"""Facts about the machine and the checkout that a measurement is made on."""
 
 import platform
 import subprocess
@@ -10,7 +10,7 @@ from kernels.bench.schema import Machine
 from kernels.plans.types import TARGETS
 
 ROOT = Path(__file__).resolve().parents[2]
-GIT_S = 10  # how long an answer may take
+GIT_S = 10  # time limit of a git command
 
 
 def has_gpu() -> bool:
@@ -50,7 +50,7 @@ def read_gpu() -> Machine:
 
 
 def read_interpreter() -> Machine:
-    """Triton's interpreter on a CPU: a machine to try the harness on, never one to measure."""
+    """Triton's interpreter on a CPU: for trying out the harness, never for measuring."""
     import torch
     import triton
 
@@ -68,7 +68,7 @@ class Checkout(NamedTuple):
 
 
 def read_checkout(stated: str | None) -> Checkout:
-    """Commit and whether anything differs from it. `stated`: of a copy without its history, by whoever made it."""
+    """Commit, and whether anything differs from it. `stated`: commit given by the maker of a copy without history."""
     if stated is not None:
         return Checkout(stated, True)
     try:

@@ -1,7 +1,7 @@
 """Clocks, power and temperature from NVIDIA's management library, read only.
 
 Nothing is ever set: clocks, power limits, MIG and persistence stay as they are. The library comes with the driver and
-is called through ctypes, because a bare machine has no Python binding of it.
+is called through ctypes, because a bare machine has no Python binding for it.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ MHZ, MILLIWATT = 1e6, 1e-3
 
 
 class Sample(NamedTuple):
-    """What the driver said, and when on the harness' clock."""
+    """The driver's readings, and their time on the harness's clock."""
 
     at_s: float
     sm_clock_hz: float
@@ -31,7 +31,7 @@ class Sample(NamedTuple):
 
 
 class Driver:
-    """The first device of an opened library; a number that the driver does not give is None."""
+    """The first device of an opened library; numbers that the driver does not provide are None."""
 
     def __init__(self, library: Any) -> None:
         self.library = library
@@ -70,7 +70,7 @@ class Driver:
 
 
 def open_driver(load: Callable[[str], Any] = ctypes.CDLL) -> Driver | None:
-    """None where there is no driver, or none that answers."""
+    """None if there is no driver, or if it does not respond."""
     try:
         return Driver(load(LIBRARY))
     except (OSError, AttributeError):

@@ -1,7 +1,7 @@
 """Contenders of products, linear attention, operators along rows, rationals, and of the ceilings.
 
-Our kernels against cuBLAS, flash-linear-attention where it is installed, torch's own operators, and what torch compiles
-of the same formula. A copy of as many bytes stands beside operators that only stream: it is their ceiling.
+Our kernels against cuBLAS, flash-linear-attention where installed, torch's own operators, and the same formula compiled
+by torch. Operators that only stream are compared with a copy of the same number of bytes, which is their ceiling.
 """
 
 from collections.abc import Callable
@@ -96,7 +96,7 @@ def stream_reference(problem: StreamProblem, inputs: Inputs) -> tuple[Tensor, ..
 
 
 def torch_copy(problem: Any, inputs: Inputs) -> Prepared:
-    """As many bytes as the first input has, read and written."""
+    """A copy of the first input: as many bytes read and written."""
     del problem
     source = inputs[0]
     target = torch.empty_like(source)
@@ -140,8 +140,8 @@ LinearProblem = LinearAttentionProblem | RecurrentAttentionProblem | DeltaRulePr
 
 
 def linear_inputs(problem: LinearProblem, device: torch.device, seed: int) -> Inputs:
-    """q, k [B, H, T, D] of norm one, v [B, H, T, Dv], log gates: a sigmoid's logarithm over 16, as the published models
-    have them; with the delta rule write strengths, and token by token these and a state."""
+    """q, k [B, H, T, D] of norm one, v [B, H, T, Dv], log gates (a sigmoid's logarithm over 16, as in the published
+    models); with the delta rule also write strengths, and token by token also these and a state."""
     head = (problem.batch, problem.heads, problem.length)
     q, k = (
         torch.nn.functional.normalize(random((*head, problem.key_size), problem.dtype, device, seed + i), dim=-1)
@@ -231,7 +231,7 @@ def fla(problem: LinearProblem, inputs: Inputs) -> Prepared:
 
 
 def row_inputs(problem: RowProblem, device: torch.device, seed: int) -> Inputs:
-    """x [rows, columns], then weight and bias where the operator has them."""
+    """x [rows, columns], then weight and bias if the operator has them."""
     weights = {"softmax": 0, "rmsnorm": 1, "layernorm": 2}[problem.operator]
     return (
         random((problem.rows, problem.columns), problem.dtype, device, seed),
@@ -269,7 +269,7 @@ def torch_rows(problem: RowProblem, inputs: Inputs) -> Prepared:
 
 
 def compiled(formula: Callable[[Any, Inputs], tuple[Tensor, ...]], problem: Any, inputs: Inputs) -> Prepared:
-    """The reference's formula as torch compiles it."""
+    """The reference's formula compiled by torch."""
     require_meant(inputs[0].is_cuda, "compiled on a GPU only")
     call = torch.compile(partial(formula, problem), dynamic=False)
     return Prepared(lambda: call(inputs))
@@ -287,7 +287,7 @@ def rational_inputs(problem: RationalProblem, device: torch.device, seed: int) -
 
 
 def own_rational(problem: RationalProblem, inputs: Inputs) -> Prepared:
-    """Backward: the gradient of x. Adding up the partial sums of the coefficients' gradients is part of the call."""
+    """Backward: the gradient of x. The call includes adding up the partial sums of the coefficients' gradients."""
     x = inputs[0]
     plan = rational_plan(x, problem.groups, problem.is_backward)
     result = torch.empty_like(x)
@@ -316,7 +316,7 @@ def rational_reference(problem: RationalProblem, inputs: Inputs) -> tuple[Tensor
 
 
 def rational_sample(problem: RationalProblem, inputs: Inputs) -> ProblemSample:
-    """Of the backward no part stands alone: coefficients sum over all rows, so all of it is compared."""
+    """No part of the backward is independent (coefficients sum over all rows), so all of it is compared."""
     if problem.is_backward:
         return ProblemSample(problem, inputs, lambda x: x)
     return last_rows(problem, inputs)

@@ -1,6 +1,6 @@
-"""Measurements in words: the list of cases, the table of a run, and what was aimed at.
+"""Measurements as text: the list of cases, the table of a run, and the targets.
 
-Aims are ratios to other implementations in the same run first, because hosts differ in speed by a quarter.
+Targets are primarily ratios to other implementations in the same run, because hosts differ in speed by a quarter.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +24,7 @@ class Aim(NamedTuple):
 
 
 def speedup(case: Case, baselines: tuple[str, ...]) -> float | None:
-    """Of our fastest over the fastest of these."""
+    """Speed of our fastest relative to the fastest of these."""
     best = case.best_own
     times = [result.timing.median_s for name in baselines if (result := case.result_of(name)) is not None]
     return min(times) / best.timing.median_s if best is not None and times else None
@@ -43,7 +43,7 @@ def own_rate(amount: str, unit: float) -> Callable[[Case], float | None]:
 
 
 def is_forward(mask: str) -> Callable[[Case], bool]:
-    """Head size 128, one length of at least LONG, each query head its own keys."""
+    """Head size 128, one length of at least LONG, and as many key-value heads as query heads."""
 
     def applies(case: Case) -> bool:
         name, _, length = case.id.rpartition("-n")
@@ -72,7 +72,7 @@ AIMS = (
 
 
 def aim_lines(cases: tuple[Case, ...]) -> Iterator[str]:
-    """Aim by aim the worst case that it applies to; aims without a case are left out."""
+    """For each target the worst case that it applies to; targets without a case are left out."""
     for aim in AIMS:
         found = [(value, case.id) for case in cases if aim.applies(case) and (value := aim.value(case)) is not None]
         if found:
@@ -118,7 +118,7 @@ def aligned(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 
 def measurement_lines(measurement: Measurement) -> list[str]:
-    """The table of a run, short enough to be read at its end."""
+    """The table of a run, short enough to read at its end."""
     machine, run = measurement.machine, measurement.run
     lines = [
         f"{machine.name} ({machine.kind}), driver {machine.driver}, CUDA {machine.cuda}, torch {machine.torch}, "
@@ -136,7 +136,7 @@ def measurement_lines(measurement: Measurement) -> list[str]:
 
 
 def spec_lines(specs: tuple[CaseSpec, ...], budget_s: float) -> list[str]:
-    """What would be measured: operations, least bytes, and how much memory inputs and outputs take."""
+    """What would be measured: operations, minimum bytes, and the memory that inputs and outputs take."""
     rows = [("case", "family", "GFLOP", "MB", "")]
     rows += [(spec.id, spec.family, f"{spec.flops / 1e9:.4g}", f"{spec.bytes / 1e6:.4g}", "") for spec in specs]
     largest = max((spec.bytes for spec in specs), default=0)

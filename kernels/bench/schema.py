@@ -1,4 +1,4 @@
-"""What a measurement file holds, as frozen records, and how it is read: `read_measurement(path)`.
+"""The contents of a measurement file, as frozen records, read by `read_measurement(path)`.
 
 One file is one run on one machine. A case is one problem; its results are the implementations that were timed on it, in
 the same process and in turns, so that a ratio between them does not depend on the clock. Times are in seconds. `flops`
@@ -18,7 +18,7 @@ from kernels.plans.types import Architecture, Configuration, Dtype, LaunchPlan, 
 
 SCHEMA: Literal["einfuse.measurement/1"] = "einfuse.measurement/1"
 SUFFIX = ".json"
-WRONG = "wrong"  # how the reason begins, where one of our kernels did not pass the correctness gate
+WRONG = "wrong"  # start of the reason if one of our kernels failed the correctness gate
 LIST_OF_SCALARS = re.compile(r"\[\n([^][{}\"]*?)\n *\]")
 
 Family = Literal[
@@ -34,14 +34,14 @@ Family = Literal[
     "ceilings",
 ]
 MachineKind = Literal["gpu", "cpu interpreter"]
-# How a time was taken: events around one call with L2 flushed before it, a CUDA graph of calls on inputs that exceed
-# L2 together, or the wall clock of a machine that has neither.
+# How a time was taken: events around one call with L2 flushed before it, a CUDA graph of calls on inputs that together
+# exceed L2, or the wall clock on a machine that has neither.
 Method = Literal["events", "graph", "wall"]
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where a run took place, as driver and libraries report it."""
+    """The machine of a run, as driver and libraries report it."""
 
     kind: MachineKind
     name: str
@@ -102,7 +102,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """What this machine reached on the simplest work, from the cases of family `ceilings`; none where not measured."""
+    """This machine's rates on the simplest work, from the cases of family `ceilings`; None if not measured."""
 
     copy_bytes_per_s: float | None = None  # read and written bytes of a large copy
     torch_copy_bytes_per_s: float | None = None
@@ -129,7 +129,7 @@ class CaseTiming:
 
 @dataclass(frozen=True, slots=True)
 class LaunchRecord:
-    """What of a launch plan was launched; the same problem and target plan it again."""
+    """The recorded part of a launch plan; the same problem and target give the same plan again."""
 
     operator: str
     grid: tuple[int, int, int]
@@ -152,7 +152,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class NumericError:
-    """Relative error (Frobenius norm of the difference over that of the reference), and the limit that was set."""
+    """Relative error (Frobenius norm of the difference over that of the reference) and its limit."""
 
     reference: Literal["fp64", "fp32"]
     shape: Literal["reduced", "full"]
@@ -177,14 +177,14 @@ class Result:
 
     @property
     def spread(self) -> float:
-        """How far the passes' medians lie apart: the slowest over the fastest, less one."""
+        """Spread of the passes' medians: the slowest over the fastest, minus one."""
         medians = [timing.median_s for timing in self.passes]
         return max(medians) / min(medians) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """An implementation that was to be timed and could not be, with the reason."""
+    """An implementation that could not be timed, with the reason."""
 
     implementation: str
     reason: str
@@ -235,7 +235,10 @@ class Measurement:
 
 
 def parse_measurement(text: str, file: str) -> Measurement:
-    """DocumentError (a ValueError) names every place that differs from the schema, with file and `$.path`."""
+    """The measurement in a file's text.
+
+    DocumentError (a ValueError) names every place that differs from the schema, with file and `$.path`.
+    """
     document = parse_json(text, file)
     found = document.get("schema") if isinstance(document, dict) else None
     if isinstance(found, str) and found != SCHEMA:
@@ -245,12 +248,12 @@ def parse_measurement(text: str, file: str) -> Measurement:
 
 
 def read_measurement(path: Path) -> Measurement:
-    """The measurement in a file; DocumentError where it is not one, OSError where it cannot be read."""
+    """The measurement in a file; DocumentError if it is not one, OSError if it cannot be read."""
     return parse_measurement(path.read_text("utf-8"), str(path))
 
 
 def measurement_text(measurement: Measurement) -> str:
-    """The file's text: JSON, lists of numbers on one line, so that it reads in a diff."""
+    """The file's text: JSON with lists of numbers on one line, for readable diffs."""
     text = json.dumps(to_document(measurement), indent=1, allow_nan=False)
     return LIST_OF_SCALARS.sub(lambda found: f"[{' '.join(found[1].split())}]", text) + "\n"
 

@@ -1,8 +1,8 @@
 """How long a call takes: events on a GPU's stream, a CUDA graph for short calls, the wall clock without a GPU.
 
-A time is asked for first and read later: on a GPU calls are put on the stream one after another without waiting, so
-that contenders take turns without gaps. L2 is flushed before every timed call by overwriting a buffer. A graph needs no
-flush: it holds calls in rotation over inputs that exceed L2 together, and its time is divided by their number.
+A time is requested first and read later: on a GPU, calls are enqueued on the stream without waiting, so that contenders
+take turns without gaps. L2 is flushed before every timed call by overwriting a buffer. A graph needs no flush: it holds
+calls in rotation over inputs that together exceed L2, and its time is divided by their number.
 """
 
 import time
@@ -17,7 +17,7 @@ Call = Callable[[], Any]
 Later = Callable[[], float]  # seconds, to be read after `settle`
 
 FLUSHED_BYTES = 256 << 20  # five times the largest L2, and long enough to hide the launch that follows
-GRAPH_BELOW_S = 200e-6  # shorter calls would time the launch
+GRAPH_BELOW_S = 200e-6  # for shorter calls, events would time the launch
 GRAPH_SPAN_S = 1e-3
 MOST_CALLS_IN_GRAPH = 200
 
@@ -69,7 +69,7 @@ class CudaStopwatch:
         torch.cuda.synchronize()
 
     def graph(self, calls: Sequence[Call], each_s: float) -> tuple[Call, int] | None:
-        """A replay of calls in rotation and their number; none where they cannot be captured."""
+        """A replay of calls in rotation and their number; None if they cannot be captured."""
         wanted = min(MOST_CALLS_IN_GRAPH, max(len(calls), round(GRAPH_SPAN_S / each_s)))
         count = -(-wanted // len(calls)) * len(calls)
         graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
@@ -78,8 +78,8 @@ class CudaStopwatch:
             with torch.cuda.graph(graph):
                 for i in range(count):
                     calls[i % len(calls)]()
-        except Exception:  # whatever a library does in a call that a capture forbids
-            torch.cuda.set_stream(stream)  # a capture that fails does not leave its own
+        except Exception:  # libraries may do anything that a capture forbids
+            torch.cuda.set_stream(stream)  # a failed capture does not restore the stream
             torch.cuda.synchronize()
             return None
         graph.replay()

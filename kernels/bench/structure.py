@@ -1,7 +1,7 @@
-"""Frozen records to JSON documents and back; every place where a document differs from the record is named.
+"""Frozen records to JSON documents and back; every difference between a document and the record is named.
 
 A record is a dataclass or a NamedTuple whose annotations are numbers, texts, booleans, literals, tuples, other records,
-unions of dataclasses (told apart by a `kind`), or one of these or nothing. Standard library only.
+unions of dataclasses (distinguished by a `kind`), or one of these or None. Standard library only.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 T = TypeVar("T")
 
-KIND = "kind"  # the name of the dataclass, where several may stand
+KIND = "kind"  # the name of the dataclass, where several are possible
 
 
 class Complaint(NamedTuple):
@@ -137,7 +137,7 @@ def from_document(kind: type[T], document: Any, file: str) -> T:
 
 
 def parse_json(text: str, file: str) -> Any:
-    """Strict JSON; DocumentError where it is not."""
+    """Parse strict JSON; DocumentError for anything else."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -145,7 +145,7 @@ def parse_json(text: str, file: str) -> Any:
 
 
 def to_document(record: Any, declared: Any = None) -> Any:
-    """A record as JSON values; `declared`: the annotation under which it stands, which decides about its kind."""
+    """A record as JSON values; `declared`: the annotation of its field, which decides whether it needs a kind."""
     if _is_record(type(record)):
         hints = _fields(type(record))
         parts = {name: to_document(getattr(record, name), hints[name]) for name in hints}

@@ -1,4 +1,4 @@
-"""Tries one tile configuration on a GPU: compile, compare with the reference, time, read registers and spills."""
+"""Trial of one tile configuration on a GPU: compile, compare with the reference, time, read registers and spills."""
 
 from statistics import median
 from typing import Any
@@ -36,9 +36,9 @@ WARM_CALLS, TIMED_CALLS = 5, 15
 
 
 def prepare(row: TunedRow, problem: Any, inputs: Inputs, plans: tuple[LaunchPlan, ...]) -> tuple[Prepared, slice]:
-    """The operator with the row's launches replaced; which of its outputs, and of the launches, the row is about.
+    """The operator with the row's launches replaced, and the outputs and launches that the row concerns.
 
-    Of a backward the other launches are those of the table: all of it runs, the row's launch alone is timed.
+    The other launches of a backward are those of the table: all of it runs, but only the row's launch is timed.
     """
     match row.operator:
         case "attention_fwd":
@@ -65,7 +65,7 @@ def prepare(row: TunedRow, problem: Any, inputs: Inputs, plans: tuple[LaunchPlan
 
 
 class TunerTrials:
-    """Inputs and references are made once for a row."""
+    """Trials of a row; inputs and references are made once."""
 
     def __init__(self, target: Target) -> None:
         self.target = target

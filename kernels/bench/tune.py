@@ -1,8 +1,8 @@
 """`python -m kernels.bench.tune`: try tile configurations on the GPU of this machine and rewrite the checked-in table.
 
 For every row of the table that has a grid (kernels/bench/grid.py), each candidate is compiled, checked against the
-reference and timed in turns with the row's own. A row is changed only where another is clearly faster and does not
-spill, so that a second run on the same machine changes nothing. Exit status: 0 done; 2 it cannot run so.
+reference and timed in turns with the row's own. A row is changed only if a candidate is clearly faster and does not
+spill, so that a second run on the same machine changes nothing. Exit status: 0 done; 2 the request cannot be run.
 """
 
 import argparse
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
 
 
 def write(choices: tuple[Choice, ...], table: Path, out: Path | None) -> int:
-    """The table with the changed rows, here or over the old."""
+    """Write the table with the changed rows, to a given file or in place."""
     changes = {choice.row: choice.chosen for choice in choices if choice.is_changed}
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a problem needs at least: floating-point operations and bytes, whatever the kernel; and a small problem like it.
+"""The minimum operations and bytes of a problem, whatever the kernel; and a small version of the problem.
 
 Operations follow FlashAttention's benchmarks: 2 (D + Dv) per visible pair forward, and 2.5 times that backward. Bytes
 count each element that exists once, read or written. Both are the same for every implementation of a case.
@@ -25,7 +25,7 @@ def count_flops(problem: Problem, is_backward: bool = False) -> int:
         case problems.UnfusedAttentionProblem():
             return attention_flops(problem.attention)
         case problems.DecodeProblem():
-            # All queries see all keys but for a few of the last; the band matters only with windows.
+            # All queries see all keys except a few of the last; the band matters only with windows.
             pairs = problem.rows * sum(problem.lengths) * problem.kv_heads
             return 2 * pairs * (problem.head_size + problem.value_size)
         case problems.LinearAttentionProblem():
@@ -65,7 +65,7 @@ def count_bytes(problem: Problem, is_backward: bool = False) -> int:
 
 
 def reduce_problem(problem: Problem) -> Problem:
-    """A problem with the same options, groups and divisibility, small enough for fp64 and for the interpreter."""
+    """A version with the same options, groups and divisibility, small enough for fp64 and for the interpreter."""
     match problem:
         case problems.AttentionProblem():
             heads, kv_heads = few_heads(problem)
@@ -108,7 +108,7 @@ def reduce_problem(problem: Problem) -> Problem:
 
 
 def scaled_length(length: int) -> int:
-    """Of a sequence of a packed batch: odd lengths and short ones remain among them."""
+    """Reduced length of a sequence of a packed batch; odd and short lengths are preserved."""
     return ceil_div(length * 24, 1024)
 
 

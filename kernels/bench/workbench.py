@@ -1,8 +1,7 @@
-"""Makes the contenders of a case ready on a device: inputs, correctness gate, warm-up, and a way to time each.
+"""Prepares the contenders of a case on a device: inputs, correctness gate, warm-up, and a way to time each.
 
-Gate: our kernel runs on a small problem with the same options against fp64, and on the problem itself against fp32 (a
-part that stands for the rest), with every buffer that it writes holding NaN before. A kernel over the limit is not
-timed.
+Gate: our kernel runs on a small problem with the same options against fp64, and on the problem itself against fp32 (on
+a representative part), with every buffer that it writes prefilled with NaN. A kernel over the limit is not timed.
 """
 
 import gc
@@ -63,7 +62,7 @@ class Timed(NamedTuple):
 
 
 class Bench:
-    """The device at hand: a GPU, or Triton's interpreter with every problem reduced."""
+    """This machine's device: a GPU, or Triton's interpreter with every problem reduced."""
 
     def __init__(self, machine: Machine, stopwatch: Stopwatch, without: tuple[str, ...] = ()) -> None:
         self.machine = machine
@@ -74,19 +73,19 @@ class Bench:
         self.least_repetitions = 5 if self.is_gpu else 1
 
     def problem_of(self, spec: CaseSpec) -> Problem:
-        """What is timed here: in the interpreter, the small problem."""
+        """The problem to time: in the interpreter, the small one."""
         return spec.problem if self.is_gpu else spec.reduced
 
     def settle(self) -> None:
         self.stopwatch.settle()
 
     def prepare(self, spec: CaseSpec) -> tuple[tuple[Timed, ...], tuple[Absence, ...]]:
-        """Every contender that is ready, and those that are not with the reason."""
+        """Every contender that is ready, and those that are not, with the reason."""
         self.release()
         family = FAMILIES[spec.family]
         try:
             rotation = self.make_inputs(family, self.problem_of(spec), spec.is_warm)
-        except RuntimeError as error:  # more memory than there is
+        except RuntimeError as error:  # out of memory
             return (), (Absence("einfuse", f"no inputs: {reason_of(error)}"),)
         ready: list[Timed] = []
         absent: list[Absence] = []
@@ -104,7 +103,7 @@ class Bench:
         return tuple(ready), tuple(absent)
 
     def release(self) -> None:
-        """What the case before left."""
+        """Free what the previous case left."""
         if self.is_gpu:
             gc.collect()
             torch.cuda.empty_cache()
@@ -115,7 +114,7 @@ class Bench:
             torch.cuda.empty_cache()
 
     def make_inputs(self, family: FamilyOfCases, problem: Problem, is_warm: bool) -> tuple[Inputs, ...]:
-        """Copies in rotation, together above twice the L2; one where the case is to stay in L2."""
+        """Copies in rotation, together more than twice the L2; a single one if the case is meant to stay in L2."""
         first = family.inputs(problem, self.device, 0)
         size = sum(x.numel() * x.element_size() for x in first)
         wanted = 1 if is_warm or not self.is_gpu else -(-2 * self.machine.l2_bytes // size)
@@ -124,21 +123,21 @@ class Bench:
         return (first, *(family.inputs(problem, self.device, 1 + 16 * i) for i in range(1, count)))
 
     def check_small(self, family: FamilyOfCases, contender: Contender, problem: Problem) -> NumericError:
-        """Against fp64 on a small problem."""
+        """Check against fp64 on a small problem."""
         inputs = family.inputs(problem, self.device, 99)
         found = computed(contender(problem, inputs), inputs)
         expected = family.reference(problem, cast(inputs, torch.float64))
         return NumericError("fp64", "reduced", relative_error(found, expected), limit_of(problem))
 
     def check_full(self, family: FamilyOfCases, prepared: Prepared, problem: Problem, inputs: Inputs) -> NumericError:
-        """Against fp32 on the problem itself, or a part that stands for it."""
+        """Check against fp32 on the problem itself, or a representative part of it."""
         part = family.sample(problem, inputs)
         found = tuple(part.cut(x) for x in computed(prepared, inputs))
         expected = family.reference(part.problem, cast(part.inputs, torch.float32))
         return NumericError("fp32", "full", relative_error(found, expected), limit_of(problem))
 
     def make_ready(self, named: tuple[str, Contender, Role], spec: CaseSpec, rotation: tuple[Inputs, ...]) -> Timed:
-        """Checked, warm, and in a graph where it is short; ValueError where one of our own is wrong."""
+        """A checked and warm contender, in a graph if the call is short; ValueError if one of our own is wrong."""
         name, contender, role = named
         family, problem = FAMILIES[spec.family], self.problem_of(spec)
         errors: list[NumericError] = []
@@ -171,7 +170,7 @@ class Bench:
         return time_graph
 
     def warm_up(self, calls: list[Call]) -> float:
-        """Seconds of a call, the least of a few after at least WARM_UP_S of calls; each set of inputs is used once."""
+        """Seconds of a call, the minimum of a few after at least WARM_UP_S of calls; each set of inputs used once."""
         for call in calls:
             call()
         self.settle()
@@ -210,7 +209,7 @@ def limit_of(problem: Problem) -> float:
 
 
 def computed(prepared: Prepared, inputs: Inputs) -> tuple[torch.Tensor, ...]:
-    """The outputs of one call, after every buffer of our kernels was filled with NaN."""
+    """The outputs of one call, with every buffer of our kernels prefilled with NaN."""
     if prepared.launches:
         poison(scratch_of(prepared, inputs))
     return prepared.call()
@@ -221,7 +220,7 @@ def cast(inputs: Inputs, dtype: torch.dtype) -> Inputs:
 
 
 def reason_of(error: Exception) -> str:
-    """One line that says why."""
+    """The reason in one line."""
     if isinstance(error, ModuleNotFoundError):
         return f"{error.name} is not installed"
     text = " ".join(str(error).split()) or type(error).__name__

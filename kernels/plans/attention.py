@@ -1,8 +1,8 @@
 """Plans of softmax attention, forward and backward.
 
-The mask is a band: query i sees keys i + offset - left ... i + offset + right. For a tile of queries the keys fall
-into a masked left edge, an interior where every pair is visible, and a masked right edge; `key_ranges` computes where
-they begin and end, by the same arithmetic as the kernel (kernels/banding.py).
+The mask is a band: query i sees keys i + offset - left ... i + offset + right. For a tile of queries the keys fall into
+a masked left edge, an interior where every pair is visible, and a masked right edge; `ranges_of` computes where they
+begin and end, with the same arithmetic as the kernel (kernels/numerics.py).
 """
 
 from dataclasses import dataclass, replace
@@ -47,8 +47,7 @@ class Ranges(NamedTuple):
 
 
 def ranges_of(first_row: int, last_row: int, band: Band, block: int) -> Ranges:
-    """What rows first_row..last_row (inclusive) visit of the other side, in blocks that start at multiples of
-    `block`."""
+    """The part of the other side that rows first_row..last_row (inclusive) visit, in blocks aligned to `block`."""
     offset, left, right, limit = band
     last = limit if right < 0 else min(limit, max(last_row + offset + right + 1, 0))
     first = 0 if left < 0 else max(first_row + offset - left, 0) // block * block
@@ -67,7 +66,7 @@ def count_steps(ranges: Ranges, block: int) -> tuple[int, int]:
 
 
 def count_read(ranges: Ranges, band: Band, block: int) -> int:
-    """Rows of the other side that are read: whole blocks, up to the last that exists."""
+    """Rows of the other side that are read: whole blocks, up to the last existing row."""
     if ranges.last == ranges.first:
         return 0
     return min(band.limit, ceil_div(ranges.last, block) * block) - ranges.first
@@ -109,8 +108,8 @@ def widths_of(problem: AttentionProblem) -> Widths:
 
 def forward_configuration(problem: AttentionProblem, target: Target) -> Configuration:
     widths = widths_of(problem)
-    # A specialised kernel has one loop, so every step would evaluate a mask: it is for the unmasked case, whose
-    # keys fill whole blocks.
+    # A specialised kernel has one loop, so every step would evaluate a mask: it is only for the unmasked case with keys
+    # in whole blocks.
     candidate = configuration_of(
         target.architecture, "attention_fwd", problem.dtype, max(widths.padded_head, widths.padded_value)
     )
@@ -148,7 +147,7 @@ def forward_tile(
         fp32_count=points * fp32_per_point
         + masked * cut.block_m * cut.block_n * FP32_PER_MASK
         + (steps + 1) * cut.block_m * widths.padded_value,
-        # Q by whoever owns its rows, K and V by every reader; P comes from registers.
+        # Q is read by the owner of its rows, K and V by every reader; P comes from registers.
         operand_bytes=steps
         * widths.item_bytes
         * (cut.block_m * widths.padded_head + readers * cut.block_n * (widths.padded_head + widths.padded_value)),
@@ -218,8 +217,8 @@ def plan_forward(problem: AttentionProblem, target: Target, cut: Configuration |
 
 
 def forward_shared_bytes(widths: Widths, cut: Configuration, target: Target) -> int:
-    """Queries stay in registers on Ampere and in shared memory on Hopper; a specialised kernel also stages its
-    output, one with a schedule of its own in the place of what it has used."""
+    """Queries stay in registers on Ampere and in shared memory on Hopper; a specialised kernel also stages its output,
+    one with its own schedule in space that it no longer needs."""
     queries = cut.block_m * widths.padded_head if target.architecture == "sm90" else 0
     staged = cut.block_m * widths.padded_value // 2 if cut.is_specialised and not cut.schedule else 0
     streamed = cut.block_n * (widths.padded_head + widths.padded_value) * cut.stages
@@ -235,7 +234,7 @@ def attention_unique_bytes(problem: AttentionProblem) -> int:
 
 
 def merge_runs(tiles: list[Tile]) -> tuple[Tile, ...]:
-    """Consecutive equal tiles as one with a count."""
+    """Consecutive equal tiles merged into one with a count."""
     return tuple(replace(tile, count=sum(t.count for t in run)) for tile, run in groupby(tiles))
 
 
@@ -277,7 +276,7 @@ def plan_delta(problem: AttentionProblem, target: Target, cut: Configuration) ->
 
 
 class TileWalks(NamedTuple):
-    """Of one head: the tile of each (sequence, block), and these in order; heads that are walked so."""
+    """For one head: the tile of each (sequence, block), their order, and the heads that are traversed in this way."""
 
     tiles: list[Tile]
     table: list[tuple[int, int]]
@@ -286,7 +285,7 @@ class TileWalks(NamedTuple):
 
 
 class TileWalk(NamedTuple):
-    """What one tile does as it walks the other side; steps, and how many of these evaluate the mask."""
+    """The work of one tile over the other side, the steps, and how many of these evaluate the mask."""
 
     work: Work
     steps: int
@@ -294,7 +293,7 @@ class TileWalk(NamedTuple):
 
 
 def plan_key_gradients(problem: AttentionProblem, target: Target, cut: Configuration) -> LaunchPlan:
-    """Each tile of keys walks the queries that see it, of every query head of its group."""
+    """Each tile of keys loops over the queries that see it, of every query head of its group."""
     widths = widths_of(problem)
     group = problem.heads // problem.kv_heads
     tiles, table, useful = [], [], 0
@@ -321,7 +320,7 @@ def plan_key_gradients(problem: AttentionProblem, target: Target, cut: Configura
 
 
 def plan_query_gradients(problem: AttentionProblem, target: Target, cut: Configuration) -> LaunchPlan:
-    """Each tile of queries walks the keys that it sees, a second time."""
+    """Each tile of queries loops over the keys that it sees, a second time."""
     widths = widths_of(problem)
     tiles, table, useful = [], [], 0
     for sequence, (queries, keys) in enumerate(problem.segments):
@@ -343,7 +342,7 @@ def plan_query_gradients(problem: AttentionProblem, target: Target, cut: Configu
 
 
 def backward_work(rows: tuple[int, int], band: Band, cut: Configuration, widths: Widths) -> TileWalk:
-    """Bytes and element-wise operations of one walk; the caller adds the products and what it writes."""
+    """Bytes and element-wise operations of one traversal; the caller adds the products and the writes."""
     ranges = ranges_of(*rows, band, cut.block_n)
     steps, masked = count_steps(ranges, cut.block_n)
     points = steps * cut.block_m * cut.block_n

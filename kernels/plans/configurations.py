@@ -1,9 +1,9 @@
 """The checked-in table of tile configurations, keyed by machine, operator, dtype, mask and head size.
 
-No autotuner: it needs a driver and makes runs irreproducible. The first row that fits is taken. Rows for sm90 and
-sm80 compile without spilling (tests/test_kernels_compile.py); `registers` are those of that compilation. They follow
-what is published for stock Triton on Hopper: warp specialisation only with on-device descriptors, one loop and four
-warps; masked attention takes two loops and no specialisation.
+There is no autotuner, because it needs a driver and makes runs irreproducible. The first row that fits is taken. Rows
+for sm90 and sm80 compile without spilling (tests/test_kernels_compile.py); `registers` are those of that compilation.
+They follow published practice for stock Triton on Hopper: warp specialisation only with on-device descriptors, one loop
+and four warps; masked attention takes two loops and no specialisation.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from kernels.plans.types import Architecture, Configuration
 
 
 class TunedRow(NamedTuple):
-    """A configuration and the keys for which it holds; `head_size` is the padded size up to which it does."""
+    """A configuration and the keys it applies to; `head_size` is the largest padded size."""
 
     architecture: Architecture
     operator: str

@@ -49,7 +49,7 @@ MERGE_SPANS = 16  # spans that the merge holds at a time
 
 
 def first_visible_key(problem: DecodeProblem, length: int) -> int:
-    """Keys before this one are outside the window of every query."""
+    """The first key that is inside the window of any query."""
     if problem.left < 0:
         return 0
     return max(0, length - problem.queries - problem.left)
@@ -60,7 +60,7 @@ def last_visible_key(problem: DecodeProblem, length: int) -> int:
 
 
 def iter_lines(problem: DecodeProblem, block: int) -> list[DecodeLine]:
-    """In the order of sequence and head."""
+    """The key tiles of every sequence and head, in that order."""
     lines: list[DecodeLine] = []
     for sequence, length in enumerate(problem.lengths):
         first = first_visible_key(problem, length) // block
@@ -97,7 +97,7 @@ def stream_k_spans(problem: DecodeProblem, target: Target, block: int) -> tuple[
     for line in lines:
         length = problem.lengths[line.sequence]
         start = line.first
-        if start == line.last:  # nothing to read: an empty span still states that the result is zero
+        if start == line.last:  # nothing to read: an empty span still records that the result is zero
             program = spans[-1].program if spans else 0
             spans.append(CacheSpan(program, line.sequence, line.head, start * block, start * block))
         while start < line.last:
@@ -193,7 +193,7 @@ def plan_decode(
 
 
 def join_tiles(tiles: list[Tile]) -> Tile:
-    """One program that does several spans after one another."""
+    """One program that processes several spans one after another."""
     steps = sum(tile.steps for tile in tiles)
     weighted = sum(tile.masked_fraction * tile.steps for tile in tiles)
     return Tile(

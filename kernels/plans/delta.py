@@ -1,4 +1,4 @@
-"""Plans of the gated delta rule by chunks: the systems of all chunks, then a walk over the chunks with the state."""
+"""Plans of the gated delta rule by chunks: the systems of all chunks, then a pass over the chunks with the state."""
 
 from kernels.plans.configurations import configuration_of
 from kernels.plans.problems import DeltaRuleProblem

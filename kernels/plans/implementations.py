@@ -1,8 +1,8 @@
-"""How published kernels are cut and scheduled, as rows of a table: tiles, stages, schedule class, occupancy.
+"""How published kernels are tiled and scheduled, as rows of a table: tiles, stages, schedule class, occupancy.
 
-A measurement of another library's kernel is predicted from the same kind of plan as our own. Tile sizes of the open
-libraries are those of their sources, from memory and unconfirmed; for a closed one, and where a publication does not
-say, the row says `assumed`. Rows are read in order; the first that fits is taken.
+Measurements of another library's kernel are predicted from the same kind of plan as our own. Tile sizes of the open
+libraries are those of their sources, from memory and unconfirmed; for a closed library, or if a publication does not
+state them, the row is marked `assumed`. Rows are read in order; the first that fits is taken.
 """
 
 from functools import lru_cache
@@ -22,7 +22,7 @@ AMPERE: tuple[Architecture, ...] = ("sm80",)
 
 
 class Library(NamedTuple):
-    """One way in which a library runs an operator; `head_size` is the largest for which it does."""
+    """One way in which a library runs an operator; `head_size` is the largest it applies to."""
 
     implementations: tuple[str, ...]
     operator: str
@@ -46,7 +46,7 @@ def _looped(rows: int, keys: int, warps: int, stages: int, registers: int) -> Co
 
 
 def _warp_level(rows: int, keys: int, warps: int) -> Configuration:
-    """One place for each operand, the next one loaded as soon as it is free."""
+    """One place per operand, refilled as soon as it is free."""
     return Configuration(rows, keys, 0, warps, 1, registers=255, schedule="pipelined", is_synchronous=True)
 
 
@@ -132,7 +132,7 @@ OWN = "own"  # our kernels, from their own table
 def plan_as(
     problem: Problem, target: Target, implementation: str = "own", is_backward: bool = False
 ) -> tuple[LaunchPlan, ...]:
-    """The launches that an implementation makes for a shape on a machine; ValueError if the table has no such row."""
+    """The launches of an implementation for a shape on a machine; ValueError if the table has no such row."""
     if implementation == OWN:
         return plan(problem, target, is_backward)
     match problem:

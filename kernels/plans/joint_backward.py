@@ -1,8 +1,8 @@
-"""Attention backward as published libraries launch it: one kernel makes all gradients, five products a block.
+"""Attention backward as published libraries launch it: one kernel computes all gradients, five products per block.
 
-Tiles of keys stay and queries stream: S = Q K^T, dP = dO V^T, dV += P^T dO, dK += dS^T Q, dQ = dS K. Each step adds
-its part of dQ to an fp32 tensor in memory; a launch before sums dO O over rows and clears dQ, one after rounds it.
-`block_m` is the block of keys, `block_n` that of queries.
+Tiles of keys stay and queries stream: S = Q K^T, dP = dO V^T, dV += P^T dO, dK += dS^T Q, dQ = dS K. Each step adds its
+part of dQ to an fp32 tensor in memory; a launch before it sums dO O over rows and clears dQ, and one after it rounds
+dQ. `block_m` is the block of keys, `block_n` that of queries.
 """
 
 import math

@@ -9,8 +9,8 @@ from kernels.plans.types import ITEM_BYTES, LaunchPlan, Target, Tile, Work, ceil
 
 
 def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[LaunchPlan, LaunchPlan]:
-    """The states at the start of each chunk, one program per head and block of value channels that walks the chunks;
-    then the outputs, one program per sub-chunk of tokens."""
+    """The states at the start of each chunk, from one program per head and block of value channels that loops over the
+    chunks; then the outputs, one program per sub-chunk of tokens."""
     cut = configuration_of(target.architecture, "gla", problem.dtype, next_power_of_two(problem.key_size, 16))
     item = ITEM_BYTES[problem.dtype]
     key, value = next_power_of_two(problem.key_size, 16), next_power_of_two(problem.value_size, 16)
@@ -50,7 +50,7 @@ def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[Launch
 
     row = [output(index) for index in range(parts)]
     elements = heads * problem.length
-    # Neighbours differ, so there are no runs to merge; a head's tiles are made once for all blocks of value channels.
+    # Neighbours differ, so there are no runs to merge; a head's tiles are built once for all blocks of value channels.
     tiles = tuple(
         tile
         for head in range(heads)
@@ -81,7 +81,7 @@ def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[Launch
 
 
 def plan_recurrent(problem: RecurrentAttentionProblem, target: Target) -> LaunchPlan:
-    """One program per head and block of value channels; it holds its part of the state and walks the tokens."""
+    """One program per head and block of value channels, which holds its part of the state and loops over the tokens."""
     key = next_power_of_two(problem.key_size, 16)
     cut = configuration_of(target.architecture, "recurrent", problem.dtype, key)
     cut = cut._replace(block_n=min(cut.block_n, next_power_of_two(problem.value_size, 16)))
@@ -91,8 +91,8 @@ def plan_recurrent(problem: RecurrentAttentionProblem, target: Target) -> Launch
     gate = problem.key_size if problem.is_gate_per_channel else 1
     beta = 1 if problem.has_delta else 0
     state_bytes = problem.key_size * width * 4
-    # Of an element of the state and a token: decay, the outer product, the product with q; with the delta rule the
-    # product with k before.
+    # Per element of the state and token: decay, the outer product, the product with q; with the delta rule also the
+    # preceding product with k.
     per_element = 4 if problem.has_delta else 3
     work = Work(
         private_read_bytes=problem.length * width * item + state_bytes,
@@ -115,7 +115,7 @@ def plan_recurrent(problem: RecurrentAttentionProblem, target: Target) -> Launch
 
 
 def plan_block_sparse(problem: BlockSparseProblem, target: Target) -> LaunchPlan:
-    """One program per block of queries and head; it walks the key blocks of its list."""
+    """One program per block of queries and head, which loops over the key blocks of its list."""
     padded = next_power_of_two(problem.head_size, 16)
     cut = configuration_of(target.architecture, "block_sparse", problem.dtype, padded)
     block = problem.block_size

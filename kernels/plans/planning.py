@@ -1,4 +1,4 @@
-"""One door to all plans: the launches that an operator makes for a shape on a machine."""
+"""The entry point to all plans: the launches that an operator makes for a shape on a machine."""
 
 from collections.abc import Callable
 from functools import lru_cache

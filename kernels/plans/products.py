@@ -14,7 +14,7 @@ from kernels.plans.types import (
     ceil_div,
 )
 
-GROUP_M = 8  # tile rows walked together, so that neighbours in time share operands in L2
+GROUP_M = 8  # tile rows visited together, so that neighbours in time share operands in L2
 
 
 def gemm_configuration(problem: GemmProblem, target: Target) -> Configuration:
@@ -33,7 +33,7 @@ def product_operand_elements(cut: Configuration, target: Target) -> int:
 
 
 def plan_gemm(problem: GemmProblem, target: Target, cut: Configuration | None = None) -> LaunchPlan:
-    """Persistent: one program per SM walks the output tiles, `GROUP_M` tile rows at a time."""
+    """Persistent: one program per SM loops over the output tiles, `GROUP_M` tile rows at a time."""
     cut = cut or gemm_configuration(problem, target)
     item, out = ITEM_BYTES[problem.dtype], ITEM_BYTES[problem.output_dtype]
     rows, columns = ceil_div(problem.rows, cut.block_m), ceil_div(problem.columns, cut.block_n)
@@ -41,7 +41,7 @@ def plan_gemm(problem: GemmProblem, target: Target, cut: Configuration | None = 
     count = rows * columns * problem.batch
     padded = rows * cut.block_m * columns * cut.block_n
     real = problem.rows * problem.columns
-    # Edge tiles move less: spread evenly, so that the totals are exact to a rounding of one byte per tile.
+    # Edge tiles move less; the difference is spread evenly, so that totals are exact to one byte of rounding per tile.
     a_bytes = columns * problem.rows * problem.depth * item // max(1, rows * columns)
     b_bytes = rows * problem.columns * problem.depth * item // max(1, rows * columns)
     work = Work(

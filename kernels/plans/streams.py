@@ -39,7 +39,7 @@ def plan_stream(problem: StreamProblem, target: Target) -> LaunchPlan:
     )
 
 
-# Operator: FP32 operations and exponentials of an element, reads of the row where it is not held.
+# Operator: FP32 operations and exponentials per element, reads of the row if it is not held in registers.
 ROW_COSTS: dict[str, tuple[int, int, int]] = {
     "softmax": (4, 1, 2),
     "masked_softmax": (7, 1, 2),
@@ -99,7 +99,7 @@ def plan_norm_backward(problem: RowProblem, target: Target) -> tuple[LaunchPlan,
     steps = 1 if is_held else 3 * ceil_div(problem.columns, cut.block_n)
     elements = problem.rows * problem.columns
     row = Work(
-        # X and dY; a long row is read for its statistics, for its two sums, and for its result.
+        # X and dY; a long row is read once each for its statistics, its two sums, and its result.
         private_read_bytes=problem.columns * item * (2 if is_held else 5),
         shared_read_bytes=problem.columns * item,
         write_bytes=problem.columns * item + 8,

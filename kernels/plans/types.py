@@ -1,10 +1,11 @@
-"""What a launch is: the machine it is meant for, how it is cut into tiles, and what each tile moves and computes.
+"""Launch plans: the target machine, the tiling, and what each tile moves and computes.
 
-A `LaunchPlan` is read twice. The launcher takes grid, tile sizes, warps and stages from it; the simulator takes the
-list of tiles with their bytes and operations. A simulated and a measured run of one plan are the same experiment.
+A `LaunchPlan` has two readers. The launcher takes grid, tile sizes, warps and stages from it; the simulator takes the
+list of tiles with their bytes and operations. A simulated and a measured run of one plan are therefore the same
+experiment.
 
 Operations are counted as the machine executes them: tiles are padded to their block, head sizes to a power of two.
-Bytes are those of elements that exist. `useful_flops` of the plan is what the mathematics needs.
+Bytes count existing elements only. `useful_flops` of the plan is the minimum that the mathematics needs.
 """
 
 from collections.abc import Iterable
@@ -42,15 +43,14 @@ TARGETS: dict[str, Target] = {
 
 
 class Configuration(NamedTuple):
-    """How a kernel is cut: block sizes, warps, pipeline stages, and the Hopper features that it uses.
+    """How a kernel is tiled: block sizes, warps, pipeline stages, and the Hopper features that it uses.
 
-    `registers` is what ptxas reported for the compiled kernel (of a thread; 0 where it was not compiled).
-    `schedule` is stated where it does not follow from stages and specialisation: consumers that take turns on the
-    tensor cores, or loads that are ahead although each operand has one place. `is_synchronous`: with matrix
-    instructions of a single warp, which waits for them, on a machine that also has asynchronous ones.
-    `has_masked_loop`: steps that evaluate a mask are a loop of their own, whose pipeline fills anew.
-    `prefetches_tiles`: programs stay, and fetch the next tile while they end one. `cluster`: CTAs that load the wider
-    operand of a product once for all of them.
+    `registers` is the count per thread reported by ptxas (0 if not compiled). `schedule` is given if it does not follow
+    from stages and specialisation: consumers that take turns on the tensor cores, or loads that run ahead although each
+    operand has one place. `is_synchronous`: uses matrix instructions of a single warp, which waits for them, on a
+    machine that also has asynchronous ones. `has_masked_loop`: steps that evaluate a mask form a separate loop, whose
+    pipeline has to refill. `prefetches_tiles`: programs are persistent and fetch the next tile while they finish one.
+    `cluster`: CTAs that share one load of the wider operand of a product.
     """
 
     block_m: int
@@ -75,7 +75,7 @@ class Configuration(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is moved and computed: bytes at the level of L2, floating-point operations by unit."""
+    """Data movement and computation: bytes at the level of L2, floating-point operations by unit."""
 
     private_read_bytes: int = 0  # read by no other tile
     shared_read_bytes: int = 0  # read by every tile with the same `reuse_key`
@@ -122,7 +122,7 @@ class LaunchPlan:
     useful_flops: int = 0
     unique_bytes: int = 0  # of distinct elements read and written: the least that HBM must move
     is_persistent: bool = False
-    is_streaming: bool = False  # what a tile reads alone, it reads step by step
+    is_streaming: bool = False  # a tile's private reads are spread over its steps
     is_accumulating: bool = False  # steps only add to an accumulator: none waits for the one before
     table: tuple[tuple[int, ...], ...] = ()  # rows that the kernel looks up, where tiles are irregular
 
@@ -158,11 +158,11 @@ class LaunchPlan:
 
     @property
     def ctas_per_sm(self) -> int:
-        """How many CTAs an SM holds: by shared memory, by registers (64 Ki), by threads (2048)."""
+        """CTAs that fit on an SM, limited by shared memory, registers (64 Ki) and threads (2048)."""
         threads = self.configuration.threads
         limits = [32, 2048 // threads]
         if self.shared_bytes:
-            # The system keeps 1 KiB of shared memory for each CTA.
+            # The system reserves 1 KiB of shared memory per CTA.
             limits.append(self.target.shared_bytes_per_sm // (self.shared_bytes + 1024))
         if self.configuration.registers:
             limits.append(65_536 // (self.configuration.registers * threads))
@@ -170,9 +170,9 @@ class LaunchPlan:
 
 
 def operand_readers(cut: Configuration, target: Target) -> int:
-    """How many warps, or groups of four warps, read the operand that all rows of a block share.
+    """The number of warps, or of groups of four warps, that read the operand shared by all rows of a block.
 
-    Rows are divided among warps where each has its own instructions, and among groups of 64 rows otherwise.
+    Rows are divided among warps if each has its own instructions, and among groups of 64 rows otherwise.
     """
     if cut.is_synchronous or target.architecture != "sm90":
         return cut.warps

@@ -1,5 +1,4 @@
-"""What each operator means, in plain torch: one naive function per operator, in fp64, fp32, or fp32 over 16-bit
-inputs."""
+"""Definitions of the operators in plain torch: one naive function each, in fp64, fp32, or fp32 over 16-bit inputs."""
 
 from kernels.reference.linear import (
     chunked_gated_linear_attention,

@@ -11,7 +11,7 @@ from kernels.reference.scaled import widen
 
 
 def linear_attention(q: Tensor, k: Tensor, v: Tensor, *, epsilon: float = 1e-6) -> Tensor:
-    """Unmasked, normalised, of feature maps q, k [B, H, N, D] that are already applied: keys and values first."""
+    """Unmasked, normalised; q, k [B, H, N, D] with feature maps already applied. Multiplies keys and values first."""
     wide_q, wide_k, wide_v = widen(q), widen(k), widen(v)
     state = wide_k.mT @ wide_v  # [B, H, D, Dv]
     mass = wide_k.sum(2)  # [B, H, D]
@@ -20,8 +20,7 @@ def linear_attention(q: Tensor, k: Tensor, v: Tensor, *, epsilon: float = 1e-6) 
 
 
 def full_gate(gate: Tensor, q: Tensor) -> Tensor:
-    """Log gates [B, H, T] (one per head) or [B, H, T, D] (one per key channel), as the latter, in the precision of
-    q's sums."""
+    """Log gates [B, H, T] (per head) or [B, H, T, D] (per key channel), as the latter, in the precision of q's sums."""
     wide = gate.to(widen(q).dtype)
     return wide[..., None].expand(*gate.shape, q.shape[-1]) if gate.dim() == 3 else wide
 
@@ -82,7 +81,7 @@ def quadratic_gated_linear_attention(q: Tensor, k: Tensor, v: Tensor, gate: Tens
 def chunked_gated_linear_attention(
     q: Tensor, k: Tensor, v: Tensor, gate: Tensor, chunk: int = 64
 ) -> tuple[Tensor, Tensor]:
-    """The same by chunks: what came before through the state, the chunk itself through its pairs."""
+    """The same by chunks: earlier tokens through the state, the chunk itself through its pairs."""
     outputs, state = [], widen(q).new_zeros(*q.shape[:2], q.shape[3], v.shape[3])
     wide_gate = full_gate(gate, q)
     for start in range(0, q.shape[2], chunk):

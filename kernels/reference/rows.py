@@ -7,7 +7,7 @@ from kernels.reference.scaled import widen
 
 
 def softmax(x: Tensor) -> Tensor:
-    """Over the last rank, by the maximum, the sum, and the division: three passes."""
+    """Over the last rank in three passes: maximum, sum, division."""
     wide = widen(x)
     shifted = torch.exp(wide - wide.amax(-1, keepdim=True))
     return (shifted / shifted.sum(-1, keepdim=True)).to(x.dtype)
@@ -32,8 +32,8 @@ def norm_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """dX, dWeight, dBias of layernorm (centred) or rmsnorm, by the closed formulas; x [..., columns].
 
-    With x^ = (x - mean) / deviation and h = dY weight: dX = (h - mean(h) - x^ mean(h x^)) / deviation, without mean(h)
-    where it is not centred.
+    With x^ = (x - mean) / deviation and h = dY weight: dX = (h - mean(h) - x^ mean(h x^)) / deviation, where mean(h) is
+    dropped if not centred.
     """
     wide = widen(x)
     grad = gradient.to(wide.dtype)

@@ -55,7 +55,7 @@ def attend_packed(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) ->
 
 
 def attend_dense(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Also the probabilities [B, H, Nq, Nk] and the slope of the softcap; all in the wide dtype."""
+    """As `attend`, with the probabilities [B, H, Nq, Nk] and the slope of the softcap; all in the wide dtype."""
     heads, queries, keys = q.shape[1], q.shape[2], k.shape[2]
     wide_q, wide_k, wide_v = widen(q), repeat_heads(widen(k), heads), repeat_heads(widen(v), heads)
     logits = wide_q @ wide_k.mT * options.scale_for(q.shape[3])  # [B, H, Nq, Nk]
@@ -91,7 +91,7 @@ def attend_backward(
     grad_p = wide @ repeat_heads(widen(v), q.shape[1]).mT  # [B, H, Nq, Nk]
     grad_s = probabilities * (grad_p - delta[..., None]) * slope * options.scale_for(q.shape[3])
     grad_q = grad_s @ repeat_heads(widen(k), q.shape[1])
-    grad_k = (grad_s.mT @ widen(q)).unflatten(1, (-1, group)).sum(2)  # of a group: summed
+    grad_k = (grad_s.mT @ widen(q)).unflatten(1, (-1, group)).sum(2)  # summed over a group
     grad_v = (probabilities.mT @ wide).unflatten(1, (-1, group)).sum(2)
     grad_sinks = None
     if options.sinks is not None:
@@ -131,7 +131,7 @@ def attend_decode(
 
 def gather_pages(cache: Tensor, table: Tensor) -> Tensor:
     """A paged cache [pages, page size, Hkv, D] as [B, Hkv, N, D], by the page table [B, pages of a sequence]; an entry
-    of which there is no page gives page 0, as it stands where no key counts."""
+    without an existing page gives page 0, which is allowed only where no key counts."""
     if not cache.shape[0]:
         return cache.new_zeros(table.shape[0], cache.shape[2], table.shape[1] * cache.shape[1], cache.shape[3])
     is_there = (table >= 0) & (table < cache.shape[0])

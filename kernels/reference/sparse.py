@@ -1,4 +1,4 @@
-"""Block-sparse attention by index list, as dense attention under the mask that the list means."""
+"""Block-sparse attention by index list, as dense attention under the mask that the list describes."""
 
 import torch
 from torch import Tensor
@@ -7,14 +7,14 @@ from kernels.reference.scaled import repeat_heads, widen
 
 
 def mask_of_blocks(indices: Tensor, counts: Tensor, shape: tuple[int, int], block: int) -> Tensor:
-    """[B, H, queries, keys], true where a query's block lists the key's block.
+    """[B, H, queries, keys], true if a query's block lists the key's block.
 
-    indices: [B, H, query blocks, most blocks]; the first counts[b, h, i] of each row count, in any order.
+    indices: [B, H, query blocks, most blocks]; the first counts[b, h, i] of each row are valid, in any order.
     """
     queries, keys = shape
     key_blocks = -(-keys // block)
     listed = torch.arange(indices.shape[-1], device=indices.device) < counts[..., None]
-    # Entries that do not count go to one more column, which is dropped.
+    # Invalid entries go to an extra column, which is dropped.
     target = torch.where(listed, indices.long(), key_blocks)
     chosen = torch.zeros(*indices.shape[:3], key_blocks + 1, dtype=torch.bool, device=indices.device)
     chosen.scatter_(3, target, True)

@@ -79,7 +79,7 @@ class GraphBuilder:
             self.dependencies.append(Dependency(compute, unload, placed.einsum, elements=pieces))
             if self._kept_in_registers(placed) is None:
                 readers = (Reader(unload, 0), *self._forwarded_readers(placed))
-                words = self._tile_words(placed, placed.einsum) // pieces
+                words = whole_words(self._tile_words(placed, placed.einsum), pieces)
                 pieces = whole_pieces(pieces, *(tasks[reader.task] for reader in readers))
                 held = Value(placed.einsum, self._registers(placed), compute, readers, words, pieces, True, 0)
                 self.values.append(held)
@@ -90,7 +90,7 @@ class GraphBuilder:
         pieces = whole_pieces(self.demands.pieces[load], tasks[load], *(tasks[user] for user in users))
         self.dependencies += [Dependency(load, user, tensor, elements=pieces) for user in users]
         leaf = self._leaf(tasks[load].einsum)
-        words = self._tile_words(leaf, tensor) // pieces
+        words = whole_words(self._tile_words(leaf, tensor), pieces)
         readers = tuple(Reader(user, 0) for user in users)
         self.values.append(Value(f"{tensor} shifted in", self._registers(leaf), load, readers, words, pieces, True, 0))
 
@@ -119,9 +119,9 @@ class GraphBuilder:
         return producer.einsum in reader.forwarded or (keep is not None and keep.covers(reader.index))
 
     def _tile_words(self, leaf: PlacedLeaf, tensor: str) -> int:
-        """Words of a tensor that an Einsum touches in one iteration."""
+        """Words of a tensor that an element of an Einsum's array holds of one iteration."""
         parts = self.design.chains.space.parts_of_tensor(tensor)
-        return self.design.walk.words(self.design.inside(self.demands.path(leaf)), parts)
+        return self.design.register_words(leaf, self.demands.path(leaf), parts)
 
     def _add_accumulation(self, leaf: PlacedLeaf) -> None:
         """A sum over a loop of the nest goes on where the iteration before it in that loop left it."""
@@ -298,9 +298,8 @@ class GraphBuilder:
                 if touch.version == "old" and self._needs_new(producer, leaf):
                     source, target = self.demands.compute[producer.index], self.demands.compute[leaf.index]
                     registers = self.design.chains.machine.registers_of(leaf.array)
-                    words = self.design.walk.words(
-                        self.design.inside(self.demands.path(leaf)), self.design.chains.parts_of(touch)
-                    )
+                    parts = self.design.chains.parts_of(touch)
+                    words = self.design.register_words(leaf, self.demands.path(leaf), parts)
                     old = f"old {load.tensor}"
                     self.values.append(Value(old, registers, source, (Reader(target, 0),), words, 1, True, 0))
 
@@ -321,6 +320,11 @@ class GraphBuilder:
                     others[place] = max(others.get(place, 0), size)
             found.append((memory, int(words) - sum(others.values())))
         return found
+
+
+def whole_words(words: int, pieces: int) -> int:
+    """Words of the largest of so many pieces of a tile."""
+    return -(-words // pieces)
 
 
 def task_graphs(experiment: Experiment, join: bool = True) -> tuple[TaskGraph, ...]:

@@ -14,8 +14,9 @@ from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.cycle.amounts import MachineRates, ported_memories
 from sim.design.experiment import Experiment
-from sim.engine.analytical import Evaluation, first_tiles
+from sim.engine.analytical import Evaluation
 from sim.engine.columns import KeepColumn
+from sim.engine.room import count_rows
 from sim.engine.tables import Tables
 from sim.lower.chains import Chains
 from sim.lower.walk import Extents, Walk
@@ -64,8 +65,12 @@ class UnscheduledDesign:
     @cached_property
     def keep_words(self) -> tuple[int, ...]:
         """Words of the largest tile of every kept tensor, one copy."""
-        words = first_tiles(self.tables, self.tables.shape.tiles)[0]
+        words = count_rows(self.tables, self.tables.shape.tiles)[0]
         return tuple(int(words[row]) for row in self.tables.shape.keeps[:, KeepColumn.ROW])
+
+    def register_words(self, leaf: PlacedLeaf, path: tuple[int, ...], parts: frozenset[int]) -> int:
+        """Words over these parts that an element of the leaf's array holds of one iteration of the loops of `path`."""
+        return self.walk.held_words(self.inside(path), leaf, leaf.loops[len(path) :], parts)
 
     def inside(self, loops: tuple[int, ...]) -> Extents:
         """Extents of a full tile inside these loops."""

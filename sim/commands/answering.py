@@ -1,4 +1,4 @@
-"""How a command ends: its exit status, every mistake of a user in sentences on stderr, tables drawn for a terminal.
+"""How a command ends: its exit status, a user's mistakes as sentences on stderr, tables drawn for a terminal.
 
 Exit status: 0 done; 1 ran and the answer is no; 2 bad input; 130 interrupted; 141 the reader of the output has gone.
 """
@@ -14,12 +14,12 @@ import typer
 from sim.load.problems import InputError, Refused
 
 DONE, NO, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
-# Results that are read by a program or kept in a file are not wrapped to a terminal's width.
+# Results that a program reads or a file keeps are not wrapped to a terminal's width.
 WIDTH_OF_A_FILE = 160
 
 
 def answers(command: Callable[..., int | None]) -> Callable[..., None]:
-    """A command that returns its exit status (None: 0), with every user's mistake said in sentences on stderr."""
+    """A command that returns its exit status (None: 0), with a user's mistakes reported as sentences on stderr."""
 
     @wraps(command)
     def answered(*arguments: Any, **options: Any) -> None:
@@ -33,7 +33,7 @@ def answers(command: Callable[..., int | None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             status = said("einfuse: interrupted", INTERRUPTED)
         except OSError as error:
-            # What is still buffered has nowhere to go and must not complain at exit.
+            # Buffered output has nowhere to go and must not raise an error at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             is_reader_gone = isinstance(error, BrokenPipeError)
             status = NO_READER if is_reader_gone else said(f"einfuse: cannot go on ({error})", BAD_INPUT)

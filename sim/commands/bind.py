@@ -1,4 +1,4 @@
-"""`einfuse bind`: search, show, and write the mapping with the schedule that was found."""
+"""`einfuse bind`: search for a schedule, show it, and write the mapping with it."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ from sim.report.parts.files import unwritable
 
 
 def find_binding(experiment: Experiment, interleave: int, effort: int, join: bool) -> Binding:
-    """The binding of an experiment; InputError for options without sense, ValueError where there is no schedule."""
+    """The binding of an experiment; InputError for invalid options, ValueError if there is no schedule."""
     try:
         options = SearchOptions(interleave, effort)
     except ValueError as error:
@@ -29,7 +29,7 @@ def find_binding(experiment: Experiment, interleave: int, effort: int, join: boo
 
 
 def write_mapping(binding: Binding, output: Path) -> None:
-    """The mapping with the schedule, as YAML; InputError where it cannot be written."""
+    """The mapping with the schedule, as YAML; InputError if it cannot be written."""
     try:
         output.write_text(binding.mapping_text(), encoding="utf-8")
     except OSError as error:
@@ -37,7 +37,7 @@ def write_mapping(binding: Binding, output: Path) -> None:
 
 
 def show_binding(binding: Binding) -> list[tuple[str, tuple[TextTable, ...]]]:
-    """Titles with their tables, part after part; each chart is the title of what follows it."""
+    """Titled tables of each part in turn; a chart serves as the title of the table that follows it."""
     shown: list[tuple[str, tuple[TextTable, ...]]] = [(binding_heading(binding), ())]
     for part in binding.parts:
         shown += [("", part_tables(part)), (_charted(part), ())]

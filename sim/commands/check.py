@@ -1,7 +1,7 @@
-"""`einfuse check`: is this file a cascade, a machine, a mapping ... and is everything in it right?
+"""`einfuse check`: determines the kind of a file (cascade, machine, mapping, ...) and validates its contents.
 
-A mapping is tried on its cascade and on a machine that has its arrays and memories; an experiment is
-carried out, because only numbers tell whether tiles fit.
+A mapping is tried on its cascade and on a machine that has its arrays and memories; an experiment is simulated, because
+only numbers show whether tiles fit.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,12 +15,12 @@ from arch.numbers import numbers_of
 from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
-from mappings.tree import resolve_tree
+from mappings.tree import resolve_tree, undecided_tiles
 from mappings.types import Mapping
 from sim.commands.answering import BAD_INPUT, DONE, NO, answers
 from sim.commands.kinds import COMMON, NOUNS, kind_of
 from sim.design.assemble import assemble, lay_out
-from sim.design.diagnosis import Origin, expression_problems, placed
+from sim.design.diagnosis import Origin, expression_problems, placed, rules_of, solve, units_among
 from sim.design.experiment import Experiment
 from sim.explore.load_sweep import make_plan
 from sim.explore.sweep import Sweep
@@ -39,14 +39,14 @@ from sim.lower.lowering import parsed
 from sim.reproduction.run import run_reproduction
 from sim.simulation.flow import IllegalMapping, simulate
 
-# A mapping is tried with every rank this long: any size will do to make its choices.
+# The size of every rank when a mapping is tried: any size will do to make its choices.
 NOMINAL_SIZE = 4096
-# What every machine says of itself, beside the numbers of its components, which have a point in their names.
+# The names that every machine defines, in addition to the numbers of its components, which have a dot in their names.
 MACHINE_WORDS = tuple(name for number in numbers_of(Architecture) for name, _ in number.symbols)
 
 
 class Checked(NamedTuple):
-    """What was found in one file: of which kind it is (empty where that does not show), and its problems."""
+    """The findings for one file: its kind (empty if unknown) and its problems."""
 
     file: str
     kind: str
@@ -56,7 +56,7 @@ class Checked(NamedTuple):
 
 
 def check_file(path: Path, machine: Architecture | None = None) -> Checked:
-    """All problems of one file; mappings are tried on `machine`, or else on the shipped machines."""
+    """All problems of one file; mappings are tried on `machine`, by default on the shipped machines."""
     file = str(path)
     try:
         document = read_document_once(path)
@@ -92,9 +92,9 @@ def _check(kind: str, document: Document, path: Path, machine: Architecture | No
     return ()
 
 
-# --- the kinds that more is asked of ------------------------------------------------------------------------
+# --- kinds with further checks ------------------------------------------------------------------------------
 def _located(simulate_it: Callable[[], Any]) -> tuple[InputProblem, ...]:
-    """Why what `simulate_it` runs is illegal; capacities show only when it runs."""
+    """Why the run of `simulate_it` is illegal; exceeded capacities show only in a run."""
     try:
         simulate_it()
     except IllegalMapping as error:
@@ -103,9 +103,9 @@ def _located(simulate_it: Callable[[], Any]) -> tuple[InputProblem, ...]:
 
 
 def mapping_problems(document: Document, machine: Architecture | None) -> tuple[InputProblem, ...]:
-    """Why a mapping is illegal for its cascade, on the machine named or on every shipped machine that might do.
+    """Why a mapping is illegal for its cascade, on the machine named or on every suitable shipped machine.
 
-    Where no shipped machine has all its arrays and memories, it is checked against the cascade alone.
+    If no shipped machine has all its arrays and memories, it is checked against the cascade alone.
     """
     mapping = build(document, Mapping)
     origin = Origin(document)
@@ -129,7 +129,7 @@ def _tried(check: Callable[[], tuple[Problem, ...]]) -> tuple[Problem, ...]:
 
 
 def problems_on(mapping: Mapping, cascade: Cascade, machine: Architecture) -> tuple[Problem, ...]:
-    """Problems with the default choices, then those that a single other choice would bring."""
+    """Problems with the default choices, then those caused by changing a single choice."""
     sizes = tuple(dict.fromkeys((cascade.root_of(rank), NOMINAL_SIZE) for rank in cascade.leaf_ranks()))
     defaults = {parameter.name: parameter.default for parameter in mapping.parameters}
 
@@ -147,9 +147,12 @@ def problems_on(mapping: Mapping, cascade: Cascade, machine: Architecture) -> tu
 
 
 def problems_alone(mapping: Mapping, cascade: Cascade) -> tuple[Problem, ...]:
-    """Problems that show without a machine, with the default choices and every condition met."""
+    """Problems that can be found without a machine, with the default choices and every condition met."""
     defaults = {parameter.name: parameter.default for parameter in mapping.parameters}
-    tree = resolve_tree(mapping, lambda name: defaults.get(name, ""), lambda condition: True)
+    # Without sizes and a machine some tiles have a value all the same.
+    known, _ = solve(rules_of(mapping, [(p.name, p.default) for p in mapping.parameters if not p.values]), {})
+    units = units_among(undecided_tiles(mapping, cascade), known)
+    tree = resolve_tree(mapping, lambda name: defaults.get(name, ""), lambda condition: True, units)
     texts = [loop.tile for loop in tree.loops] + [rule.expression for rule in mapping.tiles]
     of_machine = {name for text in texts for name in parsed(text).names if "." in name} | set(MACHINE_WORDS)
     return check_mapping(mapping, tree, cascade, None) + expression_problems(mapping, tree, cascade, of_machine)
@@ -160,7 +163,7 @@ def _machines_for(mapping: Mapping) -> list[Architecture]:
     defaults = {parameter.name: parameter.default for parameter in mapping.parameters}
     try:
         tree = resolve_tree(mapping, lambda name: defaults.get(name, ""), lambda condition: True)
-    except ValueError:  # the tries will say so
+    except ValueError:  # the trials report it
         return [load_architecture(name) for name in CATALOGS["architecture"].names()]
     wanted = {leaf.array for leaf in tree.leaves} | {keep.memory for keep in tree.keeps}
     machines = (load_architecture(name) for name in CATALOGS["architecture"].names())

@@ -1,4 +1,4 @@
-"""`einfuse compare`: read measured cases, predict each and say how well, draw it, or fit constants."""
+"""`einfuse compare`: predict measured cases, report the errors, draw the comparison, or fit constants."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ SCHEMA = "einfuse.compare/1"
 
 
 class GpuComparison(NamedTuple):
-    """Everything that a comparison says."""
+    """The full result of a comparison."""
 
     source: str
     devices: tuple[GpuDevice, ...]
@@ -34,8 +34,7 @@ class GpuComparison(NamedTuple):
 
 
 def compare_source(source: str, machine: str | None) -> GpuComparison:
-    """`published`, a table of cases like it, or a measurement file. A machine that is named takes the place of the
-    default one."""
+    """`published`, a table of cases in the same format, or a measurement file. A named machine replaces the default."""
     if source == PUBLISHED or source.endswith(TABLE_SUFFIX):
         cases = load_published() if source == PUBLISHED else load_table(Path(source))
         cases = tuple(_on(case, machine) for case in cases) if machine else cases
@@ -150,7 +149,7 @@ def _agreement_json(found: Agreement) -> dict[str, Any]:
 
 
 def write_plot(comparison: GpuComparison, path: Path) -> str:
-    """Draw the comparison; InputError for a file that is no drawing or cannot be written."""
+    """Draw the comparison; InputError for an unsupported file type or a file that cannot be written."""
     if path.suffix.lower() not in (".svg", ".png"):
         raise refused("--plot", f"a drawing is a .svg or .png file, got '{path.name}'")
     from sim.report.design.plots_compare import render_comparison  # loads matplotlib
@@ -171,7 +170,7 @@ def write_fit(machine: str, path: Path) -> str:
 
 
 def fit_text(base: str, name: str, found: Fit) -> str:
-    """A machine file: its base with other constants, to four digits."""
+    """A machine file: its base with the fitted constants, to four digits."""
     constants = found.calibration
     return (
         f"name: {name}\n"

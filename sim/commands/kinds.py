@@ -1,6 +1,6 @@
-"""Which kind of document a file is: a cascade, a machine, a mapping ...
+"""The kind of a document: a cascade, a machine, a mapping, ...
 
-The kind shows in the keys: the noun that knows most of them is what was meant, so that a misspelt key does not hide it.
+The kind follows from the keys: it is the noun that knows most of them, so that a misspelt key does not hide it.
 """
 
 from pathlib import Path
@@ -31,33 +31,33 @@ NOUNS: dict[str, type[BaseModel]] = {
     "reproduction": Reproduction,
     "sweep": Sweep,
 }
-# Keys that every kind has say nothing.
+# Keys that every kind has do not distinguish kinds.
 COMMON = frozenset(("name", "description", "source", "base", "set"))
 
 
 def kind_of(document: Document) -> str:
-    """The kind whose keys the document uses most, or nothing; with a base, among the kinds that its base may be of."""
+    """The kind whose keys the document uses most, if any; with a base, among the kinds that its base may have."""
     data = document.data
     changes = data.get("set")
     heads = [str(key).partition(".")[0] for key in (*data, *(changes if isinstance(changes, dict) else ()))]
     own = set(heads) - COMMON
     scores = {kind: len(own & keys_of(kind)) for kind in NOUNS}
     of_base = _kinds_of_base(document) if "base" in data else ()
-    # Of equals the one whose keys the others may be, misspelt.
+    # Ties go to the kind for which the other keys may be misspellings.
     near = {kind: sum(bool(nearest_name(key, keys_of(kind))) for key in own) for kind in of_base}
     best = max(of_base or NOUNS, key=lambda kind: (scores[kind], near.get(kind, 0)))
     return best if scores[best] or of_base else ""
 
 
 def keys_of(kind: str) -> frozenset[str]:
-    """The keys of a kind that do not stand in every file."""
+    """The keys of a kind that are not common to all kinds."""
     fields = NOUNS[kind].model_fields.items()
     keys = {field.alias or name for name, field in fields}
     return frozenset(keys | set(PARTS if kind == "experiment" else ())) - COMMON
 
 
 def _kinds_of_base(document: Document) -> tuple[str, ...]:
-    """Kinds of which something of that name ships; of a path, the kind of the document there."""
+    """Kinds with a shipped document of that name; for a path, the kind of the document there."""
     name, found = str(document.data["base"]), []
     for kind, catalog in CATALOGS.items():
         try:

@@ -1,7 +1,7 @@
-"""Commands that are loaded when they run, so that each waits for what it loads alone, and the list of them for nothing.
+"""Commands that are loaded when they run, so that each loads only what it needs, and listing them loads nothing.
 
-The command NAME is the function `NAME_command` of `sim.commands.NAME`; `SETTINGS` of that module, where it has any, are
-those of `Typer.command`.
+The command NAME is the function `NAME_command` of `sim.commands.NAME`; `SETTINGS` of that module, if present, are the
+arguments of `Typer.command`.
 """
 
 import ast
@@ -17,7 +17,7 @@ PLAIN: Any = {"add_completion": False, "pretty_exceptions_enable": False, "rich_
 
 
 class LateCommand(TyperCommand):
-    """Stands for a command until it is run, or asked for its own help."""
+    """Stands in for a command until it runs or shows its own help."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         assert self.name is not None, "commands are registered by name"
@@ -30,7 +30,7 @@ class LateCommand(TyperCommand):
 
 
 def load_command(name: str) -> Any:
-    """The command itself, as typer makes it from its function."""
+    """The actual command, made by typer from its function."""
     module = import_module(f"sim.commands.{name}")
     alone = typer.Typer(**PLAIN)
     alone.command(name, **getattr(module, "SETTINGS", {}))(getattr(module, f"{name}_command"))

@@ -1,4 +1,4 @@
-"""`einfuse list`: every shipped document with one line about it."""
+"""`einfuse list`: every shipped document with a one-line description."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from sim.load.nouns import CATALOGS, read
 
 
 def listing(kind: str | None) -> str:
-    """The documents of a kind such as `cascades`, or of all kinds below headings. InputError for an unknown kind."""
+    """The documents of a kind such as `cascades`, or of all kinds under headings. InputError for an unknown kind."""
     kinds = {f"{name}s" if not name.endswith("y") else f"{name[:-1]}ies": name for name in CATALOGS}
     if kind is not None and kind not in kinds:
         message = f"nothing that ships is called '{kind}'{near_or_all(kind, kinds)}"
@@ -26,7 +26,7 @@ def listing(kind: str | None) -> str:
 
 
 def describe(kind: str, name: str) -> str:
-    """One line about a shipped document, by what it says of itself."""
+    """A one-line description of a shipped document, taken from the document."""
     data = read(kind, name).data
     text = data.get("description") or data.get("title") or data.get("source") or ""
     return " ".join(str(text).split())

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what is read from them."""
+"""Options shared by several commands, and their parsing."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ JsonForTables = Annotated[bool, typer.Option("--json", help="One JSON document i
 
 
 def parse_changes(texts: list[str] | None) -> dict[str, Any]:
-    """`key=value` texts as paths and values; InputError with all that are malformed. The last of equal keys holds."""
+    """`key=value` texts as paths and values; InputError lists all malformed ones. The last of equal keys wins."""
     changes: dict[str, Any] = {}
     problems: list[InputProblem] = []
     for text in texts or ():
@@ -32,12 +32,12 @@ def parse_changes(texts: list[str] | None) -> dict[str, Any]:
 
 
 def refused(option: str, sentence: str) -> InputError:
-    """What is wrong with an option."""
+    """An error about an option."""
     return InputError([InputProblem(option, None, "", sentence)])
 
 
 def write_output(option: str, path: Path, content: bytes) -> None:
-    """The file that an option names; InputError where it cannot be written."""
+    """The file that an option names; InputError if it cannot be written."""
     try:
         path.write_bytes(content)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""`einfuse plot`: finds out what a folder holds, simulates again what its charts show in full, and draws it."""
+"""`einfuse plot`: determines what a folder holds, re-simulates the designs that charts show in full, and draws it."""
 
 from pathlib import Path
 from typing import Annotated

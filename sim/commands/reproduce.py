@@ -1,4 +1,4 @@
-"""`einfuse reproduce`: a published evaluation, run, written into a folder and compared."""
+"""`einfuse reproduce`: runs a published evaluation, writes it into a folder and compares it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ def reproduce_command(
 ) -> None:
     """Reproduce a published evaluation: results.csv, figures and index.html, and the headline table."""
     folder = out or Path("out") / Path(name).stem
-    make_folder(folder)  # what cannot be written is no surprise after the run
+    make_folder(folder)  # an unwritable folder is reported before the run, not after
     written = write_reproduction(run_reproduction(name, tell), folder, tell)
     print(written.headline)
     tell(f"written: {written.index}")

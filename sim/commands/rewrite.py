@@ -1,6 +1,6 @@
-"""`einfuse rewrite`: a shipped cascade or a file in, a derived cascade as YAML and a report in sentences out.
+"""`einfuse rewrite`: from a shipped cascade or a file to a derived cascade as YAML and a report in sentences.
 
-The derivation and its checks are `einsums.rewriting`; here are the files, the text and the JSON around it.
+The derivation and its checks are in `einsums.rewriting`; this module handles files, text and JSON.
 """
 
 import json
@@ -35,7 +35,7 @@ def rewrite_cascade(name_or_path: str, passes: int, rank: str | None, choices: M
 
 
 def write_cascade(cascade: Cascade, path: Path) -> None:
-    """Write a cascade as YAML; InputError where the file cannot be written."""
+    """Write a cascade as YAML; InputError if the file cannot be written."""
     try:
         path.write_text(cascade_yaml(cascade), encoding="utf-8")
     except OSError as error:
@@ -44,7 +44,7 @@ def write_cascade(cascade: Cascade, path: Path) -> None:
 
 # --- YAML ---------------------------------------------------------------------------------------------------
 def cascade_yaml(cascade: Cascade) -> str:
-    """A cascade as the YAML text from which it is read."""
+    """A cascade as YAML text that reads back as the same cascade."""
     lines = []
     for key, value in cascade_data(cascade).items():
         if key == "einsums":
@@ -72,7 +72,7 @@ def _flow(value: Any) -> str:
 
 # --- report -------------------------------------------------------------------------------------------------
 def rewriting_text(found: Rewriting) -> str:
-    """What was done: passes, each step with its identity, caveat and operations, refusals, the derived cascade."""
+    """The report: passes, each step with its identity, caveat and operations, refusals, and the derived cascade."""
     lines = [
         f"{found.original.name}: {_passes(found.passes_before)} over {found.rank}, "
         f"{'now ' if found.steps else 'still '}{_passes(found.passes)} (wanted: at most {found.wanted})"

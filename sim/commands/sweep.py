@@ -1,4 +1,4 @@
-"""`einfuse sweep`: runs it, says what came of it, and ends cleanly when it is interrupted."""
+"""`einfuse sweep`: runs a sweep, reports its outcome, and ends cleanly when interrupted."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +25,7 @@ def run_sweep(name: str, folder: Path, options: SweepOptions) -> tuple[int, str]
 
 
 def nothing_left(result: SweepResult) -> str:
-    """Why no point is left: what refuses how many."""
+    """Why no legal point is left: how many points each reason refuses."""
     found = ", ".join(f"'{kind}' refuses {count}" for kind, count in result.counts if kind != "legal")
     name = result.plan.sweep.name
     return f"einfuse: none of the {result.total} points of '{name}' is left: {found or 'there were none'}"

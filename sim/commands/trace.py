@@ -1,6 +1,4 @@
-"""`einfuse trace`: read which stretch of a run is wanted, write its trace, draw its waterfall, say
-what is in them.
-"""
+"""`einfuse trace`: writes the trace of a stretch of a run, draws its waterfall, and summarizes both."""
 
 import json
 import re
@@ -22,7 +20,7 @@ EXAMPLES = "'100000:3000' (cycles), '650:12 tiles' or '50%:12 tiles'"
 
 
 class TraceOptions(NamedTuple):
-    """What to write, and of which stretch."""
+    """The files to write, and the stretch to cover."""
 
     output: Path
     window: str | None
@@ -31,9 +29,7 @@ class TraceOptions(NamedTuple):
 
 
 def parse_window(text: str | None) -> Stretch:
-    """START:LENGTH, in cycles unless it says tiles; START may be a share of the run. ValueError for anything
-    else.
-    """
+    """START:LENGTH, in cycles unless given in tiles; START may be a percentage of the run. ValueError otherwise."""
     if text is None:
         return Stretch()
     found = WINDOW.fullmatch(text.strip())
@@ -46,9 +42,7 @@ def parse_window(text: str | None) -> Stretch:
 
 
 def write_trace(experiment: Experiment, wishes: TraceOptions) -> str:
-    """Write the files and say what they show. InputError for a window that is none, and for files that cannot
-    be.
-    """
+    """Write the files and report what they show. InputError for an invalid window or a file that cannot be written."""
     if wishes.plot is not None and wishes.plot.suffix.lower() not in (".svg", ".png"):
         raise refused("--plot", f"a drawing is a .svg or .png file, got '{wishes.plot.name}'")
     try:
@@ -71,7 +65,7 @@ def write_trace(experiment: Experiment, wishes: TraceOptions) -> str:
 
 
 def about(experiment: Experiment) -> dict[str, Any]:
-    """What a trace is of, for its metadata."""
+    """The subject of a trace, for its metadata."""
     return {
         "experiment": experiment.name,
         "cascade": experiment.cascade.name,
@@ -84,14 +78,14 @@ def about(experiment: Experiment) -> dict[str, Any]:
 
 
 def dump(document: dict[str, Any]) -> bytes:
-    """JSON with one event a line."""
+    """JSON with one event per line."""
     events = ",\n".join(json.dumps(event, separators=(",", ":"), allow_nan=False) for event in document["traceEvents"])
     rest = json.dumps({key: value for key, value in document.items() if key != "traceEvents"}, allow_nan=False)
     return f'{{"traceEvents":[\n{events}\n],\n{rest[1:]}\n'.encode()
 
 
 def summary(experiment: Experiment, timeline: Timeline, path: Path) -> str:
-    """What was written, and what each array does in it."""
+    """A summary of the files, and of what each array does in them."""
     shown = f"cycles {timeline.first:,} to {timeline.last:,} of {timeline.cycles:,}"
     lines = [f"{experiment.name}: {shown}, {len(timeline.spans):,} events, in {path}"]
     for array in timeline.arrays:

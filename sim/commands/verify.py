@@ -1,4 +1,4 @@
-"""`einfuse verify`: find what is meant, run it, show how far it is off, and decide."""
+"""`einfuse verify`: resolves the subject, runs it, shows the errors, and gives the verdict."""
 
 import json
 from typing import Annotated, Any, NamedTuple
@@ -22,7 +22,7 @@ LARGEST = 1 << 20
 
 
 class VerifyCommandOptions(NamedTuple):
-    """What the command line asks for, as it is written."""
+    """The options of the command line, as written."""
 
     precisions: tuple[str, ...]
     exponential: str | None
@@ -32,7 +32,7 @@ class VerifyCommandOptions(NamedTuple):
 
 
 def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOptions) -> Verification:
-    """Load and verify. InputError for anything that cannot be meant, IllegalMapping for a mapping that cannot run."""
+    """Load and verify. InputError for invalid input, IllegalMapping for a mapping that cannot run."""
     subject, sizes = load_subject(name, changes)
     try:
         options = VerifyOptions(
@@ -46,17 +46,17 @@ def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOp
         return verify(subject, options)
     except InputError:
         raise
-    except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton could not do it
+    except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton failed
         raise refused("einfuse", str(error)) from None
 
 
 def show_verification(found: Verification) -> list[tuple[str, tuple[TextTable, ...]]]:
-    """Titles with their tables: what was run, how far it is off, the verdict."""
+    """Titled tables: the run, its errors, the verdict."""
     return [(verification_heading(found) + "\n", verification_tables(found)), (verdict(found), ())]
 
 
 def load_subject(name: str, changes: dict[str, Any]) -> tuple[Experiment | Cascade, tuple[tuple[str, int], ...]]:
-    """The experiment or cascade of a name or path, and the sizes of ranks that are given and run as they are."""
+    """The experiment or cascade of a name or path, and the rank sizes that are given and not cut."""
     if is_cascade(name):
         cascade = load_cascade(name)
         return cascade, cascade_sizes(cascade, changes)
@@ -66,7 +66,7 @@ def load_subject(name: str, changes: dict[str, Any]) -> tuple[Experiment | Casca
 
 
 def is_cascade(name: str) -> bool:
-    """Whether a name is that of a cascade: a shipped one that is no experiment, or a file with a cascade's keys."""
+    """Whether a name denotes a cascade: a shipped one that is not an experiment, or a file with a cascade's keys."""
     experiments, cascades = CATALOGS["experiment"].names(), CATALOGS["cascade"].names()
     try:
         path = CATALOGS["experiment"].find(name)

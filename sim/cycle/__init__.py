@@ -1,1 +1,1 @@
-"""The tile-level cycle engine: a mapped cascade as nests of ops, and the time that it really takes."""
+"""The tile-level cycle engine: a mapped cascade as nests of ops, and its actual time."""

@@ -1,18 +1,17 @@
-"""What one repetition of an op takes: folds, issue slots, cycles on the array's links, row accesses, streamed
-words.
+"""The cost of one repetition of an op: folds, issue slots, cycles on the array's links, row accesses, streamed words.
 
-A *fold* is one pass of the array's issue slots over its spatial tile: its innermost loop gives the slots,
-its other loops the folds. In coordinates that follow the skew of the array (PE (i, j) does in cycle t + i +
-j what is issued in cycle t) folds follow each other without a gap, unless words must be shifted through the
-columns: - an operand that differs in every PE takes `rows` cycles to be shifted in, a result that stays in
-the PEs as many to be shifted out, on the same links down the columns as moving operands and partial sums
-(the closed forms of docs/cycle-pe.md: 2*rows + columns + slots - 2 for one output-stationary fold, of which
-rows + columns - 2 are skew); - an operand or result of one side only rides along, one word a link and slot,
-as does a reduction down the columns.
+A *fold* is one pass of the array's issue slots over its spatial tile: its innermost loop gives the slots, its other
+loops the folds. In coordinates that follow the skew of the array (PE (i, j) executes in cycle t + i + j what is issued
+in cycle t) folds follow each other without a gap, unless words must be shifted through the columns:
 
-Where every PE folds words of its own over several slots before a side is reduced, that reduction takes a slot
-more: a *chain* from PE to PE. A fold of plain words (a maximum, a sum) begins with a move, which needs no operator, so
-the chain of one repetition goes in the first slot of the next (docs/cycle-pe.md).
+- An operand that differs in every PE takes `rows` cycles to shift in, and a result that stays in the PEs takes as many
+  to shift out, on the same links down the columns as moving operands and partial sums (the closed forms of
+  docs/cycle-pe.md: 2*rows + columns + slots - 2 for one output-stationary fold, of which rows + columns - 2 are skew).
+- An operand or result of one side only rides along, one word per link and slot, as does a reduction down the columns.
+
+If every PE folds its own words over several slots before a side is reduced, that reduction takes one more slot: a
+*chain* from PE to PE. A fold of plain words (a maximum, a sum) begins with a move, which needs no operator, so the
+chain of one repetition goes in the first slot of the next (docs/cycle-pe.md).
 """
 
 from dataclasses import dataclass
@@ -51,17 +50,17 @@ class Amount:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of words between a memory and the registers of an array, for one Einsum."""
+    """One path of words between a memory and the registers of an array, for one Einsum."""
 
     touch: Touch
     memory: str
     parts: frozenset[int]
-    spilled: Fraction  # part that goes to the memory's parent instead
+    spilled: Fraction  # fraction that goes to the memory's parent instead
 
 
 @dataclass(frozen=True)
 class MachineRates:
-    """What amounts need to know of the machine."""
+    """The properties of the machine that amounts depend on."""
 
     architecture: Architecture
     columns: MachineColumns  # of this one machine
@@ -85,11 +84,11 @@ class MachineRates:
         return float(self.columns.clock_hz[0])
 
     def bytes_per_s(self, memory: str) -> float:
-        """Inf where bandwidth is not a limit."""
+        """Inf if bandwidth is not a limit."""
         return self._of(memory, self.columns.bandwidth_bytes_per_s)
 
     def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
-        """Whole cycles in which a memory moves so many words; 0 where nothing limits it."""
+        """Whole cycles in which a memory moves that many words; 0 if nothing limits it."""
         timing, moved_bytes = self.architecture.memory(memory).timing, words * Fraction(self.word_bytes)
         if timing is not None:
             time_s = moved_bytes * seconds_per_byte(timing, writes)
@@ -100,19 +99,21 @@ class MachineRates:
         return ceil(time_s * Fraction(self.clock_hz))
 
     def row_bytes(self, memory: str) -> float:
+        """Bytes of words that one row access moves."""
         return self._of(memory, self.columns.row_bytes)
 
-    def row_words(self, memory: str) -> int:
-        """Whole words of one row access."""
-        return int(self._of(memory, self.columns.row_words))
+    def row_words(self, memory: str) -> Fraction:
+        """Words of one row access: whole ones, or the part of a word that takes several rows."""
+        words, rows = (self._of(memory, column) for column in (self.columns.row_words, self.columns.word_rows))
+        return Fraction(words) / Fraction(rows)
 
     def ports(self, memory: str) -> int:
-        """Row accesses at once."""
+        """Concurrent row accesses."""
         return int(self._of(memory, self.columns.row_accesses))
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:
-    """Memories with a geometry to conflict over: bounded, not the root, not registers."""
+    """Memories in which row accesses can conflict: bounded, not the root, not registers."""
     registers = {array.registers for array in architecture.arrays}
     return tuple(
         m.name
@@ -122,7 +123,7 @@ def ported_memories(architecture: Architecture) -> tuple[str, ...]:
 
 
 def ways_of(chains: Chains, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
-    """How the operands of an Einsum come, and its result goes, other than through registers that keep them."""
+    """How the operands of an Einsum arrive and its result leaves, other than through registers that keep them."""
     found = []
     for name in tensors_of(chains.cascade, leaf):
         for touch in (t for t in chains.touches_of(name) if t.leaf == leaf):
@@ -142,7 +143,7 @@ def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Sizer:
-    """Works amounts out for one slot of a nest."""
+    """Computes amounts for one slot of a nest."""
 
     walk: Walk
     machine: MachineRates
@@ -151,14 +152,14 @@ class Sizer:
     root: str
     around: tuple[tuple[int, int], ...] = ()  # (part, iterations) of the nest's loops around it
     reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
-    moves_first: bool = False  # a fold begins with a word as it is: nothing to compute
+    moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
 
     @property
     def array(self) -> Array:
         return self.machine.architecture.array(self.slot.leaf.array)
 
     def amount(self, extents: Extents) -> Amount:
-        """What one repetition takes on a tile of these extents (below the nest's loops)."""
+        """The cost of one repetition on a tile of these extents (below the nest's loops)."""
         repeats = self.walk.iterations(extents, self.slot.group_loops)
         extents = self.walk.full_tile(extents, self.slot.group_loops)
         folds, points = self._folds(extents)
@@ -186,8 +187,8 @@ class Sizer:
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
         if link_in and returns and folds == 1:
-            # The partial sums of the tile before have to come down all rows before they enter again at the top, however
-            # few rows this tile loads.
+            # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
+            # this tile loads.
             link_in = max(link_in, self.array.rows - points * cycles)
         chains, chain = self._chains(extents), 0
         if link_in or link_out:
@@ -212,7 +213,7 @@ class Sizer:
         )
 
     def _chains(self, extents: Extents) -> int:
-        """Slots for reductions over the PEs: one for each run of slots in which every PE folds words of its own."""
+        """Slots for reductions over the PEs: one per run of slots in which every PE folds its own words."""
         part, tile = self.walk.space.part_of_variable, self.walk.full_tile(extents, self.slot.loops)
         sides = [side.variable for side in self.slot.leaf.spatial if side.variable in self.reduced]
         if not any(self.walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
@@ -233,24 +234,20 @@ class Sizer:
         return (total // points, points) if total % points == 0 else (1, total)
 
     def _shift_rows(self, way: Way, extents: Extents) -> int:
-        """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the
-        slots.
-        """
+        """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the slots."""
         sides = {side.side: self.walk.space.part_of_variable(side.variable) for side in self.slot.leaf.spatial}
         if self.array.rows == 1 or self.array.columns == 1 or len(sides) < 2 or not set(sides.values()) <= way.parts:
             return 0
         return self.walk.words(self.walk.full_tile(extents, self.slot.loops), frozenset([sides["rows"]]))
 
     def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
-        """Words of partial sums that come back to be completed: all but the first visit, of the nest's visits
-        on average.
-        """
+        """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
         once = self.walk.words(extents, way.parts)
         visits = prod(trips for part, trips in self.around if part not in way.parts)
         return words - once + once * Fraction(visits - 1, visits)
 
     def _accesses(self, way: Way, fetches: int, words: Fraction) -> int:
-        """Row accesses of one repetition: whole rows, at least one for each tile that is fetched."""
+        """Row accesses of one repetition: whole rows, at least one per fetched tile."""
         return max(fetches, ceil(Fraction(words, self.machine.row_words(way.memory))))
 
     def _stretched(self, cycles: int, rows: list[list[int]], slots: int) -> tuple[int, int]:
@@ -268,8 +265,8 @@ def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
     """Cycles after an op's last issue slot until others may use its result.
 
     A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
-    (columns - 1) further cycles; its lanes leave one after the other, which a reader that takes them in the same lanes
-    follows, and nobody else. What another array reads through memory is complete when the array's skew is over.
+    (columns - 1) further cycles; its lanes leave one after the other, so that only a reader that takes them in the same
+    lanes can keep pace. A result that another array reads through memory is complete when the array's skew is over.
     """
     array, leaf = sizer.array, sizer.slot.leaf
     reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)

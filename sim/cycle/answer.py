@@ -1,6 +1,4 @@
-"""The tile-level engine's answer for one design: what the analytical engine counts, with the time in which it
-really happens.
-"""
+"""The tile-level engine's result for one design: the counts of the analytical engine with the actual time."""
 
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,13 +14,14 @@ from sim.cycle.state import NestTiming, run
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
+from sim.engine.room import room_of, tiles_in_flight
 from sim.engine.tables import Tables
 from sim.lower.walk import Extents, Walk
 
 
 @dataclass(frozen=True)
 class NestRun:
-    """One nest on tiles of one size: how often it runs, its tables, and what a run took."""
+    """One nest on tiles of one size: how often it runs, its tables, and the outcome of one run."""
 
     times: int
     named: NamedProgram
@@ -57,10 +56,19 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         spilled,
         {leaf.einsum: _whole(tables, leaf.index) for leaf in structure.tree.leaves},
     )
-    room = np.maximum(tables.machine.capacity_bytes[0] - evaluation.footprint_bytes[0], 0.0)
-    room_bytes = dict(zip(structure.machine.memories, room.tolist(), strict=True))
-    lowered = structure.lowered
-    return CycleDesign(experiment, lowered.chains, Walk.of(lowered, tables), machine, room_bytes)
+    memories, lowered = structure.machine.memories, structure.lowered
+    capacity = tables.machine.capacity_bytes[0]
+    free = np.maximum(capacity - evaluation.footprint_bytes[0], 0.0)
+    return CycleDesign(
+        experiment,
+        lowered.chains,
+        Walk.of(lowered, tables),
+        machine,
+        room_bytes=dict(zip(memories, free.tolist(), strict=True)),
+        own_bytes=dict(zip(memories, (capacity - tables.reserved_bytes[0]).tolist(), strict=True)),
+        kept_bytes=tuple(room_of(tables).kept_bytes[0].tolist()),
+        in_flight=tuple(tiles_in_flight(tables)[0].tolist()),
+    )
 
 
 def _whole(tables: Tables, leaf: int) -> int:
@@ -71,7 +79,7 @@ def _whole(tables: Tables, leaf: int) -> int:
 
 
 def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
-    """Run a design, nest by nest. ValueError where its schedule cannot run."""
+    """Run a design, nest by nest. ValueError if its schedule cannot run."""
     start = design.walk.whole
     runs: list[NestRun] = []
     between = 0
@@ -84,7 +92,7 @@ def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
 
 
 def _resident_cycles(design: CycleDesign, nest: Nest, start: Extents) -> int:
-    """Cycles in which tiles that stay for whole runs of nests come and go, between these runs."""
+    """Cycles between runs of nests in which tiles that stay for whole runs are filled and drained."""
     _, outer = keeps_of(design.chains, nest)
     root = design.machine.architecture.root.name
     cycles = 0

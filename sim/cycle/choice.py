@@ -6,11 +6,13 @@ tile after the other. What the memories have no room for is said in warnings; an
 all runs as if it did.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
 from einsums.nodes import Load
+from mappings.tree import PlacedKeep
 from sim.cycle.amounts import MachineRates, Sizer, latency_of_ways, ways_of
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.nest import Nest, nests_of
@@ -20,16 +22,26 @@ from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
 from sim.lower.walk import Extents, Walk
 
+ALL = 2**40  # steps of lag that may cover a latency: as many as it takes
+MOST_STEPS_HIDDEN = 2**20
+
 
 @dataclass(frozen=True)
 class CycleDesign:
-    """One design as the cycle engine needs it; room_bytes: what every memory's own tiles leave free."""
+    """One design as the cycle engine needs it.
+
+    room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
+    kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once.
+    """
 
     experiment: Experiment
     chains: Chains
     walk: Walk
     machine: MachineRates
     room_bytes: dict[str, float]
+    own_bytes: dict[str, float]
+    kept_bytes: tuple[float, ...]
+    in_flight: tuple[int, ...]
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:
@@ -75,26 +87,33 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
     word_bytes = design.machine.word_bytes
     dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
-    tile_bytes = [design.walk.words(chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
+    tile_bytes = [held_words(design, k.keep, chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
     records = [records_of_tile(design, nest, k, least) for k in keeps]
-    warnings: list[str] = []
+    if nest.stages:
+        # The footprint has them: room is asked for tiles that are filled ahead alone.
+        in_flight = [design.in_flight[k.keep.index] for k in keeps]
+        keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, in_flight, strict=True)]
+        order = plan.order(ALL, True)
+        granted, _ = with_copies(keeps, in_flight, design.room_bytes, tile_bytes)
+        return Chosen(order, granted, tuple(inner_room(design, nest, order, chain[-1])))
+    room_bytes, warnings = nest_room(design, nest)
     found: Chosen | None = None
-    for hides, concurrent in ((True, True), (False, True), (False, False)):
+
+    def tried(hides: int, concurrent: bool) -> tuple[Chosen, list[int]]:
         order = plan.order(hides, concurrent)
         needed = [copies_needed(keeps, k, order, n) for k, n in zip(keeps, records, strict=True)]
-        granted, lacking = with_copies(keeps, needed, design.room_bytes, tile_bytes)
-        found = Chosen(order, granted, (*warnings, *inner_room(design, nest, order, chain[-1])))
+        granted, lacking = with_copies(keeps, needed, room_bytes, tile_bytes)
+        return Chosen(order, granted, (*warnings, *inner_room(design, nest, order, chain[-1]))), lacking
+
+    for hides, concurrent in ((ALL, True), (0, True), (0, False)):
+        found, lacking = tried(hides, concurrent)
         if not any(lacking):
+            if warnings and not hides and concurrent:  # not all of a drain can be hidden, but perhaps a part of it
+                return most_hidden(lambda most: tried(most, True), found)
             return found
         n = next(i for i, missing in enumerate(lacking) if missing)
         memory, tensor = keeps[n].keep.memory, keeps[n].keep.tensor
-        what = (
-            "hiding drains"
-            if hides and concurrent
-            else "working on several tiles at once"
-            if concurrent
-            else "the schedule"
-        )
+        what = "hiding drains" if hides else "working on several tiles at once" if concurrent else "the schedule"
         warnings.append(
             f"'{memory}' has no room for the {keeps[n].copies + lacking[n]} tiles of '{tensor}' that {what} takes"
         )
@@ -103,6 +122,47 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     needed = [copies_needed(keeps, k, found.order, n) for k, n in zip(keeps, records, strict=True)]
     keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, needed, strict=True)]
     return Chosen(found.order, keeps, (*found.warnings, warnings[-1]))
+
+
+def most_hidden(tried: Callable[[int], tuple[Chosen, list[int]]], without: Chosen) -> Chosen:
+    """The choice that hides drains behind the most steps for which there is room; `without` hides none."""
+    best, fits, lacks = without, 0, 1
+    while lacks <= MOST_STEPS_HIDDEN:
+        found, lacking = tried(lacks)
+        if any(lacking):
+            break
+        best, fits, lacks = found, lacks, 2 * lacks
+    while lacks - fits > 1:
+        found, lacking = tried((fits + lacks) // 2)
+        if any(lacking):
+            lacks = (fits + lacks) // 2
+        else:
+            best, fits = found, (fits + lacks) // 2
+    return best
+
+
+def nest_room(design: CycleDesign, nest: Nest) -> tuple[dict[str, float], list[str]]:
+    """Bytes that a nest's tiles leave free in every memory. Here each has its place for the whole nest and is filled
+    ahead, also where a sequential schedule needs it for a part of the time only: what then does not fit is a warning.
+    """
+    room, warnings = dict(design.room_bytes), list[str]()
+    if design.experiment.mapping.schedule.kind != "sequential":
+        return room, warnings
+    leaves = [slot.leaf.index for slot in nest.slots]
+    for memory, own in design.own_bytes.items():
+        places: dict[tuple[int, int], float] = {}
+        for keep in design.chains.tree.keeps:
+            if keep.memory == memory and any(keep.covers(leaf) for leaf in leaves):
+                place = (keep.index if keep.share_group < 0 else -1, keep.share_group)
+                places[place] = max(places.get(place, 0.0), design.kept_bytes[keep.index])
+        needed = sum(places.values())
+        if needed > own and design.machine.spilled.get(memory, 0) == 0:
+            warnings.append(
+                f"'{memory}' has {own:g} B for tiles that are there one after the other; the cycle engine fills them "
+                f"ahead, as if each had a place of its own: {needed:g} B"
+            )
+        room[memory] = min(room[memory], max(0.0, own - needed))
+    return room, warnings
 
 
 def shareable(nest: Nest, sizers: list[Sizer], variants: Variants, keeps: list[NestKeep]) -> frozenset[int]:
@@ -133,16 +193,26 @@ def inner_room(design: CycleDesign, nest: Nest, order: Order, extents: Extents) 
         groups = {nest.slots[n].group for n in users}
         if keep.loops == around[: len(keep.loops)] or len(groups) < 2:
             continue
-        whole = design.walk.words(extents, chains.space.parts_of_tensor(keep.tensor))
+        whole = held_words(design, keep, extents, chains.space.parts_of_tensor(keep.tensor))
         lags = [order.lags[n] for n in users]
-        needed = whole * (max(lags) - min(lags) + 1) * word_bytes
+        apart = max(lags) - min(lags)
+        needed = whole * (apart + 1) * word_bytes
+        counted = whole * apart * word_bytes if nest.stages else 0.0  # the footprint of a pipeline has it
         free = design.room_bytes[keep.memory]
-        if needed > free:
+        if needed - counted > free:
             found.append(
                 f"'{keep.memory}' has room for {free:g} B more, but the schedule keeps {needed:g} B of "
                 f"'{keep.tensor}' there: the Einsums that make and read it do not take turns"
             )
     return found
+
+
+def held_words(design: CycleDesign, keep: PlacedKeep, extents: Extents, parts: frozenset[int]) -> int:
+    """Words of a tile of these extents in its memory; beside the elements of an array, in one of them."""
+    local = design.chains.local_touches(keep)
+    leaf = local[0].leaf if local else None
+    inside = leaf.loops[len(keep.loops) :] if leaf else ()
+    return design.walk.held_words(extents, leaf, inside, parts)
 
 
 def running(design: CycleDesign, keep: NestKeep) -> frozenset[int]:

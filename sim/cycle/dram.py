@@ -1,8 +1,8 @@
-"""Time of a tile's way from or to DRAM whose timing is known.
+"""Time of a tile's transfer from or to a DRAM with known timing.
 
-Without a timing, a memory moves words at its bandwidth. With one, transfers queue in front of the channels,
-so that the latency of one hides behind the bursts of the one before, and what counts is the rate at which a
-long stream passes: bus, activations and refresh as `sim.dram.requests` simulates them, command by command.
+Without a timing, a memory moves words at its bandwidth. With one, transfers queue in front of the channels, so that the
+latency of one hides behind the bursts of the previous one, and only the rate of a long stream counts: bus, activations
+and refresh as `sim.dram.requests` simulates them, command by command.
 """
 
 from fractions import Fraction

@@ -1,8 +1,7 @@
-"""The kept tiles that a nest works with: who touches them, what fills and drains them, how many places they
-have.
+"""The kept tiles of a nest: their users, what fills and drains them, and how many places they have.
 
-Only tiles at or above the level of the nest's loops change from record to record and are transfers of their
-own; tiles further in belong to one repetition of an op and are streamed with it.
+Only tiles at or above the level of the nest's loops change from record to record and are separate transfers; tiles
+further in belong to one repetition of an op and are streamed with it.
 """
 
 from dataclasses import dataclass, replace
@@ -16,9 +15,7 @@ from sim.lower.chains import Chains, Touch
 
 @dataclass(frozen=True, slots=True)
 class TileTraffic:
-    """Words into or out of a kept tile: tensor parts, and whether only a revisit brings them (a partial sum's
-    return).
-    """
+    """Words into or out of a kept tile: tensor parts, and whether only a revisit brings them (partial sums)."""
 
     touch: Touch
     memory: str  # the other side
@@ -52,12 +49,12 @@ class NestKeep:
 
 
 def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[TileTraffic, ...]:
-    """What crosses the border of a kept tile, and the return of partial sums that left it incomplete."""
+    """The words that cross the border of a kept tile, and the return of partial sums that left it incomplete."""
     found = []
     for touch, outer in chains.crossings_of(keep):
         parts = chains.parts_of(touch)
         found.append(TileTraffic(touch, outer.memory, parts, touch.writes))
-        # Only what is reduced comes back incomplete; that loops pass it again may also be a matter of their sizes.
+        # Only a reduced tensor comes back incomplete; whether loops revisit it may also depend on their sizes.
         if touch.writes and chains.cascade.einsum(touch.leaf.einsum).reduced_variables and (keep.loops or parts):
             found.append(TileTraffic(touch, outer.memory, parts, False, only_again=True))
     return tuple(found)
@@ -102,10 +99,9 @@ def inner_ways(
 def with_copies(
     keeps: list[NestKeep], needed: list[int], room_bytes: dict[str, float], tile_bytes: list[float]
 ) -> tuple[list[NestKeep], list[int]]:
-    """As many copies as the schedule needs, then one tile ahead for what is filled, as far as there is room; who
-    lacks how many.
+    """As many copies as the schedule needs, then one tile ahead for filled tiles if there is room; and the shortages.
 
-    room_bytes: by memory, what its own tiles leave free; tile_bytes: of each keep.
+    room_bytes: by memory, the space that its own tiles leave free; tile_bytes: of each keep.
     """
     left, found, lacking = dict(room_bytes), list(keeps), [0] * len(keeps)
     granted: dict[tuple[str, int], int] = {}

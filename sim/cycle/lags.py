@@ -1,10 +1,10 @@
 """How many tiles each op works behind the newest one: the smallest lags that the order of a step allows.
 
-An op Y that reads what op X made d records ago must find it made: lag_Y >= lag_X - d, and one more if X
-comes later in a step or at the same time. Where a schedule hides drains, Y also waits so many steps that
-X's result has left its array by then: lag_Y >= lag_X - d + ceil((end of X + latency of X - start of Y) /
-initiation interval), all within one step (Lam, PLDI 1988, with the result's drain as the latency of X). The
-least solution is a longest path; a cycle of positive weight means that no order of steps can work.
+An op Y that reads what op X made d records ago needs it to be complete: lag_Y >= lag_X - d, and one more if X comes
+later in a step or at the same time. If a schedule hides drains, Y also waits enough steps for X's result to have left
+its array: lag_Y >= lag_X - d + ceil((end of X + latency of X - start of Y) / initiation interval), all within one step
+(Lam, PLDI 1988, with the result's drain as the latency of X). The least solution is a longest path; a cycle of positive
+weight means that no order of steps can work.
 """
 
 from dataclasses import dataclass
@@ -12,22 +12,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Op `reader` needs what op `producer` made `distance` records ago; `drained`: its latency is over by
-    itself, or of no concern.
-    """
+    """Op `reader` needs what op `producer` made `distance` records ago; `drained`: latency does not matter."""
 
     producer: int
     reader: int
     distance: int
     drained: bool = False
-    beside: bool = False  # both go through their repetitions together: equal lags
+    beside: bool = False  # both advance through their repetitions together: equal lags
 
 
 @dataclass(frozen=True, slots=True)
 class TimedOp:
-    """An op within a step: its phase, its array, and when it starts and ends if nothing stalls; latency of its
-    result.
-    """
+    """An op within a step: its phase, its array, its start and end if nothing stalls, and the latency of its result."""
 
     name: str
     phase: int
@@ -41,12 +37,12 @@ class TimedOp:
 
 @dataclass(frozen=True, slots=True)
 class LagRule:
-    """`interval`: cycles of a step; hides: lags cover latencies; concurrent: ops of one phase work on
-    different tiles.
+    """interval: cycles of a step; hides: steps of lag that may cover a latency, or 0; concurrent: ops of one phase work
+    on different tiles.
     """
 
     interval: int
-    hides: bool
+    hides: int
     concurrent: bool
 
 
@@ -58,7 +54,7 @@ def comes_before(one: TimedOp, other: TimedOp) -> bool:
 
 
 def least_lags(ops: list[TimedOp], edges: list[Edge], rule: LagRule) -> list[int]:
-    """The lag of every op; ValueError where the order of a step contradicts the dependencies."""
+    """The lag of every op; ValueError if the order of a step contradicts the dependencies."""
     lags = [0] * len(ops)
     for _ in range(len(ops) + 1):
         changed = False
@@ -80,7 +76,7 @@ def least_lags(ops: list[TimedOp], edges: list[Edge], rule: LagRule) -> list[int
 
 
 def _weight(producer: TimedOp, reader: TimedOp, edge: Edge, rule: LagRule) -> int:
-    """Steps that must lie between, when both work on the same tile."""
+    """The steps that must separate the two when both work on the same tile."""
     if edge.beside:
         return 0
     in_order = comes_before(producer, reader)
@@ -89,4 +85,4 @@ def _weight(producer: TimedOp, reader: TimedOp, edge: Edge, rule: LagRule) -> in
     order = 0 if in_order or (producer is reader and edge.distance > 0) else 1
     if not rule.hides or edge.drained or producer.latency == 0:
         return order
-    return max(order, -(-(producer.end + producer.latency - reader.start) // rule.interval))
+    return max(order, min(rule.hides, -(-(producer.end + producer.latency - reader.start) // rule.interval)))

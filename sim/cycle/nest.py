@@ -1,10 +1,9 @@
 """Which Einsums run together: the fusion tree cut into nests, each with the loops that its schedule pipelines.
 
 A *nest* is a run of Einsums over common loops. Its *ops* come in phases and lanes; loops below the common
-ones belong to single ops, or to a *group* of neighbours in a lane that share them. An op whose leaf stands
-after the common loops (a final division, say) runs with the last iteration of the loops that it lacks, as
-soon as what it needs is complete. Several nests run one after the other inside the loops they share,
-transfers included.
+ones belong to single ops, or to a *group* of neighbours in a lane that share them. An op whose leaf comes after the
+common loops (a final division, say) runs with the last iteration of the loops that it lacks, as soon as its inputs are
+complete. Several nests run one after the other inside the loops they share, including their transfers.
 """
 
 from dataclasses import dataclass, field
@@ -62,7 +61,7 @@ def common(leaves: list[PlacedLeaf]) -> tuple[int, ...]:
 
 
 def nests_of(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> tuple[Nest, ...]:
-    """The nests of a mapping, in the order in which they run. ValueError for a schedule that no nest can follow."""
+    """The nests of a mapping, in execution order. ValueError for a schedule that no nest can follow."""
     schedule = mapping.schedule
     if schedule.kind == "sequential":
         return tuple(_cut(tree, list(tree.leaves), (), cascade))
@@ -99,7 +98,7 @@ def _by_array(leaves: list[PlacedLeaf]) -> list[list[PlacedLeaf]]:
 
 
 def _cut(tree: ResolvedTree, leaves: list[PlacedLeaf], outer: tuple[int, ...], cascade: Cascade) -> list[Nest]:
-    """Nests of a sequential schedule: each holds a body with an Einsum of its own; each Einsum is a phase."""
+    """Nests of a sequential schedule: each holds a body with its own Einsum; each Einsum is a phase."""
     shared = common(leaves)
     runs = _runs(leaves, len(shared))
     together = any(path(leaf) == shared for leaf in leaves)
@@ -141,7 +140,7 @@ def _step_together(leaves: list[PlacedLeaf], cascade: Cascade) -> bool:
 
 
 def _loops_of_all_lanes(tree: ResolvedTree, phases: list[_Phase]) -> tuple[int, ...]:
-    """The deepest loops inside which every lane of every phase has an Einsum, and before which none stands."""
+    """The deepest loops inside which every lane of every phase has an Einsum, and before which there is none."""
     lanes = [lane for phase in phases for lane in phase.lanes]
     best: tuple[int, ...] = ()
     for leaf in tree.leaves:
@@ -155,7 +154,7 @@ def _loops_of_all_lanes(tree: ResolvedTree, phases: list[_Phase]) -> tuple[int, 
 
 
 def _stand_apart(phases: list[_Phase], loops: tuple[int, ...]) -> bool:
-    """Whether every phase has loops of its own below the common ones: then phases are nests of their own."""
+    """Whether every phase has its own loops below the common ones, which makes phases separate nests."""
     if len(phases) < 2 or any(phase.drain is not None for phase in phases):
         return False
     paths = [common([leaf for lane in phase.lanes for leaf in lane]) for phase in phases]
@@ -189,7 +188,7 @@ def _add_lane(
     lane: list[PlacedLeaf],
     around: tuple[tuple[int, ...], tuple[int, ...]],
 ) -> None:
-    """Neighbours of a lane that share further loops make a group; everything else is a group of its own."""
+    """Neighbours in a lane that share further loops form a group; everything else is a group by itself."""
     all_loops = around[0] + around[1]
     runs: list[list[PlacedLeaf]] = []
     for leaf in lane:
@@ -224,7 +223,7 @@ def _slot(
         inner = path(leaf)[len(all_loops) :]
         group_loops, own = (inner, own) if in_group else ((), inner + own)
         return Slot(leaf, place[0], len(loops), (), place[1], group_loops, own)
-    # It stands beside the common loops: the part of them that it shares, and what it has instead of the others.
+    # It is outside the common loops: the part of them that it shares, and its own loops in place of the others.
     shared = next(
         (i for i, pair in enumerate(zip(path(leaf), all_loops, strict=False)) if pair[0] != pair[1]), len(path(leaf))
     )

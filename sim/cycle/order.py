@@ -1,6 +1,4 @@
-"""The order of a nest's ops within a step, what they need of each other, and how many tiles each works behind
-the newest.
-"""
+"""The order of a nest's ops within a step, their dependencies, and how many tiles each works behind the newest."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,8 +14,8 @@ from sim.lower.chains import Chains
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Slot `reader` needs the result of slot `producer`: of this record, of the one before in loop `loop`, or this
-    repetition.
+    """Slot `reader` needs the result of slot `producer`, from this record, this repetition, or the previous one in
+    `loop`.
     """
 
     producer: int
@@ -53,9 +51,7 @@ def needs_of(chains: Chains, nest: Nest) -> list[Need]:
 
 
 def with_equal_repetitions(chains: Chains, nest: Nest, is_even: Callable[[Slot], bool]) -> Nest:
-    """The nest without groups whose repetitions differ in size, or that wait for others in the middle of a
-    repetition.
-    """
+    """The nest without groups whose repetitions differ in size or that wait for others within a repetition."""
     loose = {slot.group for slot in nest.slots if slot.group_loops and not is_even(slot)} | _entangled(
         needs_of(chains, nest), nest
     )
@@ -70,7 +66,7 @@ def with_equal_repetitions(chains: Chains, nest: Nest, is_even: Callable[[Slot],
 
 
 def _entangled(needs: list[Need], nest: Nest) -> set[int]:
-    """Groups one member of which needs, through an op outside, what another member makes in the same record."""
+    """Groups with a member that needs, through an op outside, what another member makes in the same record."""
     group = [slot.group for slot in nest.slots]
     reached = {n: {n} for n in range(len(group))}
     for _ in group:
@@ -87,9 +83,7 @@ def _entangled(needs: list[Need], nest: Nest) -> set[int]:
 
 
 def is_in_place(chains: Chains, producer: PlacedLeaf, reader: PlacedLeaf) -> bool:
-    """Whether an Einsum finds a result in the PEs, or at the lanes, that made it: same array, and no side was
-    reduced.
-    """
+    """Whether an Einsum finds a result in the PEs or lanes that made it: same array, and no side was reduced."""
     reduced = set(chains.cascade.einsum(producer.einsum).reduced_variables)
     if producer.array != reader.array or any(side.variable in reduced for side in producer.spatial):
         return False
@@ -97,9 +91,7 @@ def is_in_place(chains: Chains, producer: PlacedLeaf, reader: PlacedLeaf) -> boo
 
 
 def _carrying_loop(cascade: Cascade, tree: ResolvedTree, nest: Nest, load: Access) -> int | None:
-    """Position of the loop that carries an old value; None: a value of the same record; -1: no loop of the nest
-    carries it.
-    """
+    """Position of the loop that carries an old value; None: a value of the same record; -1: not carried by the nest."""
     rank = next((rank for tensor, rank in cascade.iterative if tensor == load.tensor), None)
     if rank is None:
         return None
@@ -122,13 +114,13 @@ class Order:
     shared: frozenset[int] = frozenset()  # slots whose chain goes in the first slot of their next repetition
 
     def before(self, one: int, other: int) -> bool:
-        """Whether a slot is through when another one of the same step starts."""
+        """Whether a slot is finished when another one of the same step starts."""
         return comes_before(self.timed[one], self.timed[other])
 
 
 @dataclass(frozen=True)
 class LagPlan:
-    """What lags are worked out from: the amounts are those of full tiles."""
+    """The inputs of the lag computation; the amounts are those of full tiles."""
 
     nest: Nest
     needs: list[Need]
@@ -137,21 +129,24 @@ class LagPlan:
     trips: list[int]  # least iterations of every loop of the nest
     shareable: frozenset[int] = frozenset()  # slots whose chain could go in the first slot of their next repetition
 
-    def order(self, hides: bool, concurrent: bool) -> Order:
-        """Smallest lags; ValueError where there are none. Chains are shared where nobody needs them before."""
+    def order(self, hides: int, concurrent: bool) -> Order:
+        """Smallest lags; ValueError if there are none. Chains are shared if their results are not needed earlier.
+
+        hides: the most steps of lag that cover one latency.
+        """
         slots = self.nest.slots
         shared = self.shareable if self.nest.hides else frozenset()
         if not hides and not self.nest.stages:
             shared = frozenset(n for n in shared if slots[n].group_loops)
         while True:
-            found = self._order(LagRule(0, hides and self.nest.hides, concurrent), shared)
+            found = self._order(LagRule(0, hides if self.nest.hides else 0, concurrent), shared)
             early = {n for n in shared if not self._is_in_time(found, n)}
             if not early:
                 return found
             shared -= early
 
     def _is_in_time(self, order: Order, n: int) -> bool:
-        """Whether nobody needs a slot's result before its next repetition has begun."""
+        """Whether a slot's result is not needed before its next repetition has begun."""
         grouped = bool(self.nest.slots[n].group_loops)
         for need in (need for need in self.needs if need.producer == n and need.inside == grouped):
             lags = order.inner_lags if grouped else order.lags
@@ -181,7 +176,7 @@ class LagPlan:
         return Order(tuple(lags), tuple(inner), interval, tuple(timed), shared)
 
     def timed(self, shared: frozenset[int]) -> tuple[list[TimedOp], int]:
-        """Every slot with its start and end in a step in which nothing stalls, and how long that step is."""
+        """Every slot with its start and end in a step without stalls, and the length of that step."""
         slots, found = self.nest.slots, []
         drained = dict(self.nest.drains)
         begin, phases = 0, 1 + max([s.phase for s in slots] + list(drained))
@@ -219,7 +214,7 @@ class LagPlan:
         return Edge(need.producer, need.reader, distance, drained or need.in_place)
 
     def _inner_lags(self, hides: bool, shared: frozenset[int]) -> list[int]:
-        """The same inside groups: repetitions that an op works behind, so that what it needs has left the array."""
+        """The same inside groups: how many repetitions an op works behind, so that its inputs have left the array."""
         slots, lags = self.nest.slots, [0] * len(self.nest.slots)
         for _ in slots:
             for need in (n for n in self.needs if n.inside):

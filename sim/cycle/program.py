@@ -1,7 +1,7 @@
 """From a nest of one design to the integer tables of the tile-level engine: names end here.
 
-What depends on the mapping alone (order, lags, dependencies) and what depends on extents (amounts,
-transfers) meet in a `Program`; the Python side keeps the names of its ops, keeps and servers.
+A `Program` combines what depends on the mapping alone (order, lags, dependencies) with what depends on extents
+(amounts, transfers); the Python side keeps the names of its ops, keeps and servers.
 """
 
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Extents
 
-SKEW_STEPS = 8  # steps by which arrays without barriers may be apart
+SKEW_STEPS = 8  # steps by which arrays without barriers may drift apart
 
 
 @dataclass(frozen=True)
 class NamedProgram:
-    """A program and what its rows are called."""
+    """A program and the names of its rows."""
 
     program: EngineProgram
     nest: Nest
@@ -36,7 +36,7 @@ class NamedProgram:
 
 
 def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> NamedProgram:
-    """Tables of a nest whose loops begin with tiles of extents `start`. ValueError where its schedule cannot run."""
+    """Tables of a nest whose loops begin with tiles of extents `start`. ValueError if its schedule cannot run."""
     variants = number_variants(design.walk, start, nest.loops)
 
     def even(slot: Slot) -> bool:
@@ -178,7 +178,7 @@ class _Rows:
         return next(phase for phase, drained in self.nest.drains if f"drain {drained}" == name)
 
     def _shares(self, n: int) -> int:
-        """Who begins with the chain of a repetition: nobody else, the next one of its record, or just the next one."""
+        """Which repetition begins with the chain of another one: none, the next in its record, or simply the next."""
         if n not in self.chosen.order.shared:
             return col.ALONE
         return col.IN_RECORD if self.nest.slots[n].group_loops else col.NEXT_RECORD
@@ -259,14 +259,14 @@ class _Rows:
         return rows
 
     def _spills(self, memory: str) -> bool:
-        """Whether a part of what is read from a memory lies further out; the root then serves it."""
+        """Whether part of the data read from a memory lies further out; the root then serves it."""
         return self.design.machine.spilled.get(memory, Fraction(0)) > 0
 
     def _port(self, memory: str) -> int:
         return self.ported.index(memory) if memory in self.ported else -1
 
     def _old_loop(self, keep: NestKeep) -> int:
-        """Loop from one iteration to the next of which a tile comes back changed; -1: it does not."""
+        """The loop between whose iterations a tile comes back changed; -1: it does not."""
         tree = self.design.chains.tree
         old = any(t.touch.version == "old" for t in keep.traffic if not t.writes)
         is_made_here = any(slot.leaf.einsum == keep.keep.tensor for slot in self.nest.slots)
@@ -282,12 +282,12 @@ class _Rows:
         return next((n for n, i in enumerate(inside) if tree.loops[i].variable in variables), -1)
 
     def _source(self, keep: NestKeep) -> int:
-        """Op of this nest whose result a tile brings back from further out; -1: nothing of this nest."""
+        """The op of this nest whose result a tile brings back from further out; -1: none."""
         makers = [n for n, s in enumerate(self.nest.slots) if s.leaf.einsum == keep.keep.tensor and n not in keep.users]
         return self.op_of_slot[makers[0]] if keep.fills and makers else -1
 
     def _fixed(self) -> np.ndarray:
-        """Loops that leave a tile where it is; a loop without the tile's ranks does not if one inside it has several
+        """Loops that leave a tile in place; a loop without the tile's ranks does not if a loop inside it has several
         tiles.
         """
         extents, loops, walk = self.variants.extents, self.nest.loops, self.design.walk
@@ -311,7 +311,7 @@ class _Rows:
         return moves
 
     def _transfer_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int) -> int:
-        """The slowest of both memories' bandwidths and rows; the part of a tile that does not fit never moves."""
+        """The slowest of both memories' bandwidths and row rates; the part of a tile that does not fit never moves."""
         machine, inner, other = self.design.machine, keep.keep.memory, traffic.memory
         resident = words * (1 - machine.spilled.get(inner, Fraction(0)))
         cycles = [

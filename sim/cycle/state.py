@@ -1,6 +1,4 @@
-"""One run of the tile-level engine: its program and empty state laid into one array, and what the run left
-there.
-"""
+"""One run of the tile-level engine: its program and initial state in one array, and the results left there."""
 
 from dataclasses import dataclass
 
@@ -11,13 +9,13 @@ from sim.engine.cycle.loop import run_program
 
 PENDING_SLOTS = 1024
 HISTORY_SLOTS = 24
-DESCRIPTION = 4096  # numbers beyond twice the counters that a remembered state may have
+DESCRIPTION = 4096  # numbers that a remembered state may have in addition to twice the counters
 FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "SERVED"
 
 
 @dataclass(frozen=True, slots=True)
 class EngineProgram:
-    """What a run is given: sizes by place, and the tables of `cycle_columns.TABLES` that come before COUNTERS, i8."""
+    """The input of a run: sizes by place, and the tables of `columns.TABLES` that come before COUNTERS, i8."""
 
     sizes: dict[int, int]
     tables: dict[str, np.ndarray]
@@ -25,7 +23,7 @@ class EngineProgram:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Cycles of which a run writes down what happened, and at most how many rows."""
+    """The cycles that a run logs, and the maximum number of rows."""
 
     first: int = 0
     last: int = -1
@@ -34,7 +32,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class NestTiming:
-    """What one run of a program took."""
+    """The outcome of one run of a program."""
 
     cycles: int
     stalls: np.ndarray  # i8[array, cause]
@@ -48,9 +46,7 @@ class NestTiming:
 
 
 def run(program: EngineProgram, fast: bool = True, window: Window | None = None) -> NestTiming:
-    """Run a program; ValueError when its schedule cannot go on. `fast` changes the time it takes, never the
-    outcome.
-    """
+    """Run a program; ValueError if its schedule deadlocks. `fast` changes only the running time, never the outcome."""
     window = window or Window()
     m, shapes = lay_out(program, window)
     run_program(m, fast)
@@ -79,7 +75,7 @@ def run(program: EngineProgram, fast: bool = True, window: Window | None = None)
 
 
 def lay_out(program: EngineProgram, window: Window) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
-    """The array of a run, everything at zero but the program, and the shape of every table."""
+    """The array of a run, zero except for the program, and the shape of every table."""
     shapes = shapes_of(program, window)
     places, at = {}, col.HEADER
     for name in (*_counter_names(), *(n for n in col.TABLES if n not in _counter_names())):
@@ -156,7 +152,7 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
 
 
 def _serve(program: EngineProgram, m: np.ndarray, first: int) -> None:
-    """Mark the servers from which anything ever comes."""
+    """Mark the servers that serve any transfer."""
     keeps, ops = program.tables["KEEP_TABLE"], program.tables["OP_TABLE"]
     busy = {*keeps[:, col.SERVER].tolist(), *ops[:, col.READ_SERVER].tolist(), *ops[:, col.WRITE_SERVER].tolist()}
     for server in busy - {-1}:
@@ -164,9 +160,7 @@ def _serve(program: EngineProgram, m: np.ndarray, first: int) -> None:
 
 
 def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: dict[str, int]) -> np.ndarray:
-    """With which counter each one is compared, so that equal distances make equal states: i8[counter], -1:
-    never compared.
-    """
+    """The counter that each one is compared with, so that equal distances make equal states: i8[counter], -1: none."""
     number = {
         name: (np.arange(int(np.prod(shapes[name]))) + places[name] - col.HEADER).reshape(shapes[name])
         for name in _counter_names()
@@ -180,8 +174,7 @@ def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: di
         base[per_op[op, [col.ISSUED, col.AVAILABLE]]] = front
         counted = [col.ENDED, col.ENDED_AVAILABLE]
         if ops[op, col.READ_SERVER] >= 0:
-            # Compared only where it decides whether words exist; its order among other transfers cannot
-            # change in a loop.
+            # Compared only if it decides whether words exist; its order among other transfers cannot change in a loop.
             first, last = ops[op, [col.DEP_FIRST, col.DEP_LAST]]
             makers = program.tables["DEPS"][first:last, col.PRODUCER]
             base[per_op[op, col.READ_SITE]] = front if (ops[makers, col.WRITE_SERVER] >= 0).any() else -1

@@ -1,6 +1,6 @@
-"""All extents that occur inside the loops of a nest, numbered, with the way from each to those further in.
+"""All extents that occur inside the loops of a nest, numbered, with links from each to those further in.
 
-A tile inside d loops has one of at most 2^d extents, mostly far fewer.
+A tile inside d loops has one of at most 2^d extents, usually far fewer.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sim.lower.walk import Extents, Walk
 
 @dataclass(frozen=True, slots=True)
 class Variants:
-    """Extents of a nest by number (0: outside all its loops), and the tables in which the engine walks."""
+    """Extents of a nest by number (0: outside all its loops), and the tables that the engine traverses."""
 
     extents: tuple[Extents, ...]
     trips: np.ndarray  # i8[variant, loop]

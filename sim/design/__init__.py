@@ -1,1 +1,1 @@
-"""The design point: an experiment with every choice made, its parameters, and what is wrong with it."""
+"""The design point: an experiment with every choice made, its parameters, and diagnosis of its problems."""

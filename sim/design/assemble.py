@@ -33,10 +33,10 @@ from sim.load.wording import show_value
 from sim.lower.machine import symbol_names
 
 PARTS = ("model", "architecture", "mapping", "cascade")
-FROM_OUTSIDE = "--set"  # where values come from that no file holds
-# Products of two sizes stay far below 2^63, and a search for the largest divisor ends within a second.
+FROM_OUTSIDE = "--set"  # the source of values that are not in a file
+# Keeps products of two sizes far below 2^63 and a search for the largest divisor under a second.
 LARGEST_SIZE = 2**40
-# Values inside parts that may be names of documents, which later values reach into.
+# Values inside parts that may be names of documents, into which later values reach.
 NAMING = ("mapping.cascade", ".timing")
 # Mappings that a document may leave out, at the top and in its parts.
 OPTIONAL = (
@@ -49,7 +49,7 @@ OPTIONAL = (
 
 
 class Workpoint(BaseModel):
-    """What an experiment says itself, beside the documents it names."""
+    """The fields of an experiment itself, apart from the documents it names."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,7 +77,7 @@ def load_experiment(name_or_path: str, overrides: MappingOf[str, Any] | None = N
 
 
 def read_experiment(name_or_path: str) -> Document:
-    """The experiment's document with everything it names laid into it."""
+    """The experiment's document with everything it names inlined."""
     try:
         path = CATALOGS["experiment"].find(name_or_path)
     except ValueError as error:
@@ -86,12 +86,12 @@ def read_experiment(name_or_path: str) -> Document:
 
 
 def lay_out(document: Document, chain: tuple[str, ...] = ()) -> Document:
-    """The experiment's document with its base and everything it names laid into it; `chain`: files it is a base of."""
+    """The experiment's document with its base and everything it names inlined; `chain`: the files it is a base of."""
     if "base" not in document.data:
         if "set" in document.data:
             raise InputError([document.problem(("set",), "'set' changes a base, but there is no key 'base'")])
         return expanded(document)
-    # The base is laid out before this file's changes, which may reach into what it names.
+    # The base is expanded before this file's changes, which may reach into what it names.
     base = lay_out(_base_of(document, (*chain, document.file)), (*chain, document.file))
     own = {key: value for key, value in document.data.items() if key not in ("base", "set")}
     changes = document.data.get("set") or {}
@@ -113,7 +113,7 @@ def _base_of(document: Document, chain: tuple[str, ...]) -> Document:
 
 
 def _read_for(document: Document, key: str, path: Path) -> Document:
-    """The document at `path`; that there is none is said where `key` names it."""
+    """The document at `path`; if there is none, the error is reported where `key` names it."""
     try:
         return read_document_once(path)
     except InputError as error:
@@ -124,7 +124,7 @@ def _read_for(document: Document, key: str, path: Path) -> Document:
 
 
 def changed(document: Document, written: Document) -> Document:
-    """The document with the paths and values of another; whole parts are exchanged first, then values inside them."""
+    """The document with the paths and values of another; whole parts are replaced first, then values inside them."""
     known = (*Workpoint.model_fields, *PARTS)
     unknown = [key for key in written.data if re.split(r"[.\[]", key.removeprefix("$."))[0] not in known]
     if unknown:
@@ -135,14 +135,14 @@ def changed(document: Document, written: Document) -> Document:
     for stage in stages:
         document = override_from(_opened(document, stage), replace(written, data=stage))
         if stage.keys() & {"mapping", "mapping.cascade"} and "cascade" not in stage:
-            # Another mapping brings its own cascade, unless that is given too.
+            # A new mapping brings its own cascade, unless a cascade is also given.
             document = replace(document, data={k: v for k, v in document.data.items() if k != "cascade"})
         document = expanded(document)
     return document
 
 
 def _opened(document: Document, changes: MappingOf[str, Any]) -> Document:
-    """The document with empty mappings where it may have one, has none, and a change reaches into it."""
+    """The document with an empty mapping added where an optional one is missing and a change reaches into it."""
     data = dict(document.data)
     for part, key in OPTIONAL:
         inside = data if part is None else data.get(part)
@@ -176,7 +176,7 @@ def expanded(document: Document) -> Document:
 
 
 def _named_by_mapping(document: Document) -> Document:
-    """The document with the cascade that its mapping names, unless it has one; itself where nothing is to be done."""
+    """The document with the cascade that its mapping names, or unchanged if it already has one."""
     mapping = document.data.get("mapping")
     if "cascade" in document.data or not isinstance(mapping, dict) or "cascade" not in mapping:
         return document
@@ -190,7 +190,7 @@ def _folder(file: str) -> Path | None:
 
 
 def assemble(document: Document) -> Experiment:
-    """The design point of a full document; InputError with everything that is wrong with its parts."""
+    """The design point of a full document; InputError lists everything wrong with its parts."""
     _check_keys(document)
     problems: list[InputProblem] = []
     cascade = _gathered(problems, lambda: _noun(document, "cascade", Cascade))
@@ -211,7 +211,7 @@ def assemble(document: Document) -> Experiment:
         raise InputError(problems)
     experiment = Experiment(point.name, cascade, architecture, mapping, sizes, parameters, labels, origin)
     try:
-        experiment.tree  # noqa: B018 (makes the choices, so that what is wrong with them is said with its place)
+        experiment.tree  # noqa: B018 (makes the choices, so that problems with them are reported with their location)
     except ValueError as error:
         raise InputError([origin.locate(placed(error))]) from None
     return experiment
@@ -230,7 +230,7 @@ def _check_keys(document: Document) -> None:
 
 
 def _gathered(problems: list[InputProblem], make: Callable[[], Any]) -> Any:
-    """What `make` gives; its problems join the others, so that all parts are looked at before any is refused."""
+    """The result of `make`; its problems join the others, so that all parts are checked before any is refused."""
     try:
         return make()
     except InputError as error:
@@ -239,7 +239,7 @@ def _gathered(problems: list[InputProblem], make: Callable[[], Any]) -> Any:
 
 
 def own_files(document: Document) -> frozenset[str]:
-    """The files that hold the experiment itself: what they say of a part stands under the part's key."""
+    """The files that hold the experiment itself, in which the values of a part are under the part's key."""
     values = (place.file for key, place in document.places.children.items() if key not in PARTS)
     return frozenset((document.file, FROM_OUTSIDE, *values))
 
@@ -269,7 +269,7 @@ def _under(part: str, problem: InputProblem) -> InputProblem:
 
 
 class _Uncompared:
-    """Carries a document past the cache's key: equal data make equal nouns, wherever they were written."""
+    """Keeps a document out of the cache's key: equal data make equal nouns, wherever they were written."""
 
     def __init__(self, document: Document) -> None:
         self.document = document

@@ -1,7 +1,7 @@
-"""Why a mapping's expressions cannot be had, and where in its file: what stands behind the sentences about tiles.
+"""Why a mapping's expressions cannot be evaluated, and where in its file: the source of error messages about tiles.
 
-The engines evaluate expressions for many designs at once and only notice that a number is unusable. Here one design
-is gone through name by name, in plain numbers, to say which expression it was.
+The engines evaluate expressions for many designs at once and only notice that a number is unusable. Here a single
+design is evaluated name by name, in plain numbers, to identify the expression.
 """
 
 import re
@@ -20,19 +20,19 @@ from sim.load.problems import InputProblem
 from sim.lower.lowering import parsed
 
 _PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
-LARGEST = 2.0**62  # what engines count with
+LARGEST = 2.0**62  # the limit of the engines' numbers
 _PLACED = re.compile(r"\$\.(\S+): (.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a mapping was written, so that a problem with it is said with file and line."""
+    """Where a mapping was written, so that problems are reported with file and line."""
 
     document: Document
     outer: frozenset[str] = frozenset()  # files (and `--set`) that hold it, or parts of it, under the key `mapping`
 
     def locate(self, problem: Problem) -> InputProblem:
-        """The problem with its place in the file."""
+        """The problem with its location in the file."""
         place = self.document.place(int(index) if index else name for index, name in _PART.findall(problem.path))
         steps = [
             "$",
@@ -67,7 +67,7 @@ def _conditions_of_node(node: Node, path: str) -> Iterator[tuple[str, str]]:
 
 
 class Rule(NamedTuple):
-    """A name of a mapping that an expression gives, and where that stands."""
+    """A name that an expression of a mapping defines, and its location."""
 
     symbol: str
     text: str
@@ -81,9 +81,9 @@ def rules_of(mapping: Mapping, parameters: Iterable[tuple[str, str]]) -> tuple[R
 
 
 def solve(rules: Iterable[Rule], known: MappingOf[str, Any]) -> tuple[dict[str, Any], tuple[Problem, ...]]:
-    """The value of every name that can be had, known ones included, and why the others cannot.
+    """The value of every name that can be evaluated, known ones included, and why the others cannot.
 
-    A parameter may read tiles and a tile parameters: each waits until what it reads is there.
+    A parameter may read tiles and a tile may read parameters: each waits until the values that it reads are available.
     """
     symbols: dict[str, Any] = dict(known)
     pending, problems, failed = list(rules), list[Problem](), set[str]()
@@ -98,8 +98,23 @@ def solve(rules: Iterable[Rule], known: MappingOf[str, Any]) -> tuple[dict[str, 
     return symbols, (*problems, *_iter_stuck(pending, symbols.keys() | failed))
 
 
+def units_among(tiles: Iterable[str], known: MappingOf[str, Any]) -> frozenset[str]:
+    """Tiles that are 1, as far as what is known gives them a value."""
+    return frozenset(tile for tile in tiles if _is_one(tile, known))
+
+
+def _is_one(tile: str, known: MappingOf[str, Any]) -> bool:
+    expression = parsed(tile)
+    if not set(expression.names) <= known.keys():
+        return False
+    try:
+        return bool(evaluate(expression, known.__getitem__, SCALAR_FUNCTIONS) == 1)
+    except ValueError:
+        return False
+
+
 def _iter_stuck(pending: list[Rule], known: set[str]) -> Iterator[Problem]:
-    """What keeps the remaining rules waiting: unknown names, or else each other."""
+    """What blocks the remaining rules: unknown names, or otherwise each other."""
     names = {*known, *(rule.symbol for rule in pending)}
     unknown = [Problem(rule.path, message) for rule in pending if (message := _name_problem(rule.text, names))]
     yield from unknown
@@ -112,7 +127,7 @@ def _iter_stuck(pending: list[Rule], known: set[str]) -> Iterator[Problem]:
 
 
 def _cycle_from(symbol: str, waiting: dict[str, list[str]]) -> list[str]:
-    """The names from `symbol` back to itself, or none."""
+    """The cycle of names from `symbol` back to itself; empty if there is none."""
     path = [symbol]
     while len(path) <= len(waiting):
         following = [name for name in waiting.get(path[-1], ()) if name in waiting]
@@ -135,7 +150,7 @@ def _name_problem(text: str, known: Iterable[str]) -> str:
 def expression_problems(
     mapping: Mapping, tree: ResolvedTree, cascade: Cascade, machine_names: Iterable[str]
 ) -> tuple[Problem, ...]:
-    """What is wrong with the names of a mapping's expressions, whatever the numbers are."""
+    """Problems with the names in a mapping's expressions, whatever the numbers are."""
     roots = {cascade.root_of(rank) for rank in cascade.leaf_ranks()}
     given = roots | set(machine_names)
     own = [(f"parameters.{p.name}", p.name) for p in mapping.parameters]
@@ -144,7 +159,7 @@ def expression_problems(
         *_iter_taken(own, roots, set(machine_names)),
         *_iter_missing(cascade, {name for _, name in own}),
     ]
-    # With every given name at 1, only the order of the rules is tried: what numbers do is not asked here.
+    # With every given name at 1, only the order of the rules is checked, not their numbers.
     known = dict.fromkeys(given | {p.name for p in mapping.parameters}, 1)
     pending = [rule for rule in rules_of(mapping, ()) if rule.symbol not in roots]
     while ready := [rule for rule in pending if known.keys() >= set(parsed(rule.text).names)]:
@@ -178,7 +193,7 @@ def _iter_missing(cascade: Cascade, given: set[str]) -> Iterator[Problem]:
 def number_problems(
     mapping: Mapping, tree: ResolvedTree, cascade: Cascade, given: Iterable[tuple[str, str]], known: MappingOf[str, Any]
 ) -> tuple[Problem, ...]:
-    """Expressions whose value cannot be used: tiles that are no whole number of at least 1, reserved words below 0.
+    """Expressions with unusable values: tiles that are not a whole number of at least 1, reserved words below 0.
 
     `given`: the numeric parameters with their values; `known`: what expressions may read besides.
     """
@@ -208,7 +223,7 @@ def _checked(text: str, what: str, symbols: MappingOf[str, Any]) -> str:
 
 
 def _not_whole(text: str, what: str, value: Any) -> str:
-    """Why a value is no size, or nothing."""
+    """Why a value is not a valid size; empty if it is."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if is_number and 1 <= value < LARGEST and value == int(value):
         return ""

@@ -14,7 +14,7 @@ from arch.types import Architecture
 from einsums.names import near_or_all
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
-from mappings.tree import ResolvedTree, resolve_tree
+from mappings.tree import ResolvedTree, resolve_tree, undecided_tiles
 from mappings.types import Mapping
 from sim.design.diagnosis import (
     Origin,
@@ -23,6 +23,7 @@ from sim.design.diagnosis import (
     number_problems,
     rules_of,
     solve,
+    units_among,
 )
 from sim.lower.lowering import Columns, Structure, parsed
 from sim.lower.machine import Machines, MachineShape, leaves_of, machine_symbols
@@ -38,13 +39,13 @@ class Experiment:
     architecture: Architecture
     mapping: Mapping
     sizes: tuple[tuple[str, int], ...]
-    parameters: tuple[tuple[str, str], ...]  # all of the mapping's
+    parameters: tuple[tuple[str, str], ...]  # all parameters of the mapping
     labels: tuple[tuple[str, Any], ...] = ()  # model, seq_len, batch, for reports
     origin: Origin | None = field(default=None, compare=False, repr=False)  # where its mapping was written
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
-        """The inputs in full, as plain data: what a result depends on."""
+        """The full inputs that a result depends on, as plain data."""
         return {
             "name": self.name,
             **dict(self.labels),
@@ -57,7 +58,7 @@ class Experiment:
 
     @cached_property
     def hash(self) -> str:
-        """Of the inputs in full: equal for equal designs, whatever file they came from."""
+        """Hash of the full inputs: equal for equal designs, whatever file they came from."""
         text = json.dumps(self.resolved, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -78,7 +79,7 @@ class Experiment:
 
     @cached_property
     def symbols(self) -> dict[str, Any]:
-        """Every name that the mapping's expressions may read, tiles included. ValueError for one that cannot be had."""
+        """Every name that the mapping's expressions may read, tiles included. ValueError for one without a value."""
         symbols, problems = solve(rules_of(self.mapping, self._numeric), self._known)
         if problems:
             raise ValueError(f"$.{problems[0].path}: {problems[0].message}")
@@ -94,9 +95,19 @@ class Experiment:
 
     @cached_property
     def tree(self) -> ResolvedTree:
-        """The fusion tree with its choices made; ValueError for a choice that leads nowhere."""
+        """The fusion tree with its choices made; ValueError for an invalid choice."""
         conditions = tuple((text, self.holds(path, text)) for path, text in conditions_of(Same(self.mapping)))
-        return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions)
+        return tree_of(Same(self.mapping), tuple(self.choices.items()), conditions, self._units)
+
+    @property
+    def _units(self) -> frozenset[str]:
+        """Tiles that are 1, of those of which legality asks. What has no value is refused for that."""
+        texts = undecided_of(Same(self.mapping), Same(self.cascade))
+        read = {name for text in texts for name in parsed(text).names}
+        known = self._known | {name: int(text) for name, text in self._numeric if _is_number(text)} if texts else {}
+        if not read <= known.keys():
+            known = solve(rules_of(self.mapping, self._numeric), self._known)[0]
+        return units_among(texts, known)
 
     def holds(self, path: str, condition: str) -> bool:
         expression = parsed(condition)
@@ -109,16 +120,16 @@ class Experiment:
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
-        """Why the mapping is illegal here, as far as structure tells."""
+        """Why the mapping is illegal here, as far as its structure shows."""
         return problems_of(Same(self.mapping), Same(self.tree), Same(self.cascade), Same(self.architecture))
 
     def number_problems(self) -> tuple[Problem, ...]:
-        """Expressions of the mapping whose value no engine can use: asked when one has refused."""
+        """Expressions of the mapping whose value no engine can use; called after an engine has refused one."""
         return number_problems(self.mapping, self.tree, self.cascade, self._numeric, self._known)
 
     @cached_property
     def structure(self) -> Structure:
-        """What this design shares with others that can be evaluated in one call; the same object for all of them."""
+        """The structure shared with designs that can be evaluated in the same call; one object for all of them."""
         shape = shape_of(Same(self.architecture))
         return structure_of(Same(self.cascade), Same(self.mapping), Same(self.tree), shape)
 
@@ -133,7 +144,7 @@ def _dumped(noun: Same[Any]) -> Any:
 
 
 def _finite(data: Any) -> Any:
-    """Plain data that JSON can say: an infinite number (an initial value of a maximum) becomes its text."""
+    """Plain data that JSON can represent: an infinite number (the initial value of a maximum) becomes text."""
     match data:
         case dict():
             return {key: _finite(value) for key, value in data.items()}
@@ -159,16 +170,24 @@ def structure_of(
 
 @lru_cache(maxsize=1024)
 def conditions_of(mapping: Same[Mapping]) -> tuple[tuple[str, str], ...]:
-    """Every different condition that the mapping decides on, with the path where it stands first."""
+    """Every distinct condition that the mapping depends on, with the path of its first occurrence."""
     paths = {text: path for path, text in reversed([*iter_conditions(mapping.noun)])}
     return tuple((path, text) for text, path in paths.items())
 
 
+@lru_cache(maxsize=1024)
+def undecided_of(mapping: Same[Mapping], cascade: Same[Cascade]) -> tuple[str, ...]:
+    return undecided_tiles(mapping.noun, cascade.noun)
+
+
 @lru_cache(maxsize=4096)
 def tree_of(
-    mapping: Same[Mapping], choices: tuple[tuple[str, str], ...], conditions: tuple[tuple[str, bool], ...]
+    mapping: Same[Mapping],
+    choices: tuple[tuple[str, str], ...],
+    conditions: tuple[tuple[str, bool], ...],
+    units: frozenset[str],
 ) -> ResolvedTree:
-    """The mapping's tree under these choices; the same object for the same choices."""
+    """The mapping's tree under these choices, with these tiles 1; the same object for the same choices."""
     values, holds = dict(choices), dict(conditions)
 
     def choice(parameter: str) -> str:
@@ -176,14 +195,14 @@ def tree_of(
             raise ValueError(f"no parameter with values is called '{parameter}'{near_or_all(parameter, values)}")
         return values[parameter]
 
-    return resolve_tree(mapping.noun, choice, lambda condition: condition is None or holds[condition])
+    return resolve_tree(mapping.noun, choice, lambda condition: condition is None or holds[condition], units)
 
 
 @lru_cache(maxsize=4096)
 def problems_of(
     mapping: Same[Mapping], tree: Same[ResolvedTree], cascade: Same[Cascade], architecture: Same[Architecture]
 ) -> tuple[Problem, ...]:
-    """Structural problems, and names that no expression of the mapping can read."""
+    """Structural problems, and names in the mapping's expressions that cannot be read."""
     found = check_mapping(mapping.noun, tree.noun, cascade.noun, architecture.noun)
     names = [name for name, _ in machine_symbols(architecture)]
     return found + expression_problems(mapping.noun, tree.noun, cascade.noun, names)

@@ -1,6 +1,6 @@
-"""The value of every parameter of a mapping: as the experiment gives it, as a table stores it, or the default.
+"""The value of every parameter of a mapping: from the experiment, from a table, or the default.
 
-A table is a CSV file beside the mapping, with one row for each workload that somebody has chosen values for.
+A table is a CSV file next to the mapping, with one row per workload for which values have been chosen.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from sim.lower.lowering import parsed
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What parameter values are found from."""
+    """The sources of parameter values."""
 
     experiment: Document
     origin: Origin  # where the mapping was written
@@ -34,7 +34,7 @@ class Given:
 
 
 def parameter_values(given: Given) -> tuple[tuple[str, str], ...]:
-    """Name and value of every parameter; InputError with all that cannot be."""
+    """Name and value of every parameter; InputError lists all invalid ones."""
     mapping = given.mapping
     known = [parameter.name for parameter in mapping.parameters]
     stored = stored_choices(given)
@@ -56,7 +56,7 @@ def parameter_values(given: Given) -> tuple[tuple[str, str], ...]:
 
 
 def _placed(given: Given, name: str, stored: dict[str, str], message: str) -> InputProblem:
-    """A problem with the value of a parameter, where that value was written."""
+    """A problem with the value of a parameter, located where that value was written."""
     if name in given.parameters:
         return given.experiment.problem(("parameters", name), message)
     return given.origin.locate(Problem("table.file" if name in stored else f"parameters.{name}", message))
@@ -67,7 +67,7 @@ def _unknown(mapping: Mapping, name: str, known: list[str]) -> str:
 
 
 def _iter_unfit(given: Given, parameter: Parameter, value: str) -> Iterator[str]:
-    """Why a value is none of the parameter's, or no expression that can be read here."""
+    """Why a value is not one of the parameter's, or not an expression that can be read here."""
     if parameter.values:
         if value not in parameter.values:
             near = nearest(value, parameter.values)
@@ -109,7 +109,7 @@ def _iter_key_problems(given: Given, columns: list[str]) -> Iterator[InputProble
 
 
 def _stamp(given: Given, name: str, path: Path) -> tuple[int, ...]:
-    """What tells one state of the table's file from another; InputError where there is no such file."""
+    """Identifies the state of the table's file; InputError if there is no such file."""
     try:
         found = path.stat()
     except OSError:

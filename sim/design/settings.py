@@ -1,4 +1,4 @@
-"""What evaluations of many designs set: values for paths of an experiment, as formulas."""
+"""Settings of evaluations of many designs: values for paths of an experiment, as formulas."""
 
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 class Setting(BaseModel):
-    """A value for a path of an experiment: a formula over the axis and the sizes, with a unit where it has one."""
+    """A value for a path of an experiment: a formula over the axis and the sizes, with a unit if it has one."""
 
     model_config = FROZEN
 

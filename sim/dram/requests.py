@@ -1,4 +1,4 @@
-"""DRAM time of a list of bursts: every channel simulated command by command, and what the time went to.
+"""DRAM time of a list of bursts: every channel simulated command by command, with a breakdown of the time.
 
 Cycles are those of the DRAM's clock (`timing.clock_hz`); a request is one burst. Channels are independent: they share
 neither banks, nor buses, nor the window of their controllers. A request finishes in the cycle after its last beat.
@@ -33,23 +33,23 @@ from sim.engine.dram.columns import (
 from sim.engine.dram.scheduler import schedule
 from sim.engine.dram.timing import play
 
-_LAST_CYCLE = 1 << 40  # silence is walked through refresh by refresh: a later arrival would take minutes
+_LAST_CYCLE = 1 << 40  # idle time is simulated refresh by refresh: a later arrival would take minutes
 
 
 class DramCommand(NamedTuple):
-    """One issued command; bank, row and request are -1 where it has none. Of REFsb, the bank of the first group."""
+    """One issued command; bank, row and request are -1 if it has none. For REFsb, the bank of the first group."""
 
     cycle: int
     kind: str
     bank: int
     row: int
-    request: int  # number in the list that was simulated
+    request: int  # number in the simulated list
     cause: str  # what it waited for
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DramResult:
-    """What the channels did. Arrays: finish_cycles: i8[request]; the others have a leading channel axis."""
+    """The outcome of all channels. Arrays: finish_cycles: i8[request]; the others have a leading channel axis."""
 
     timing: DramTiming
     finish_cycles: np.ndarray
@@ -91,7 +91,7 @@ class DramResult:
 
     @property
     def stalls(self) -> tuple[tuple[str, int], ...]:
-        """Constraints and their cycles over all channels, most first; with `tail_cycles` they add up to all cycles."""
+        """Constraints and their cycles over all channels, largest first; with `tail_cycles` they make up all cycles."""
         totals = self.wait_cycles.sum(axis=(0, 1))
         order = sorted(range(totals.size), key=lambda cause: -int(totals[cause]))
         return tuple((CAUSES[cause], int(totals[cause])) for cause in order if totals[cause])
@@ -132,7 +132,7 @@ def simulate_requests(
     """Serve bursts at byte addresses, each at or after its arrival.
 
     addresses: [request], bytes, anywhere in the burst; is_write and arrival_cycles: [request] or one for all; arrivals
-    never decrease. ValueError for what cannot be simulated.
+    never decrease. ValueError for input that cannot be simulated.
     """
     controller = controller or DramController()
     tables = lower_dram(timing, controller)
@@ -174,7 +174,7 @@ def _serve(
     schedule(requests, *tables, finish, counts, waits, np.zeros((0, TRACE_COLUMNS), np.int64))
     trace = np.zeros((int(counts[COMMANDS_ISSUED]) if keep_trace else 0, TRACE_COLUMNS), np.int64)
     if keep_trace:
-        # How many commands there are shows at the end: the same run again, now with room for them.
+        # The number of commands is known only at the end: repeat the run with room for them.
         schedule(requests, *tables, finish, np.zeros_like(counts), np.zeros_like(waits), trace)
     return finish, trace
 
@@ -212,7 +212,7 @@ def _check_range(noun: str, values: np.ndarray, limit: int, within: str) -> None
 
 
 def stream_addresses(timing: DramTiming, size_bytes: int, start_bytes: int = 0) -> np.ndarray:
-    """Addresses of the bursts that a run of bytes lies in, in order."""
+    """Addresses of the bursts that contain a run of bytes, in order."""
     first = start_bytes // timing.burst_bytes
     last = -(-(start_bytes + size_bytes) // timing.burst_bytes)
     return np.arange(first, last, dtype=np.int64) * timing.burst_bytes
@@ -221,7 +221,7 @@ def stream_addresses(timing: DramTiming, size_bytes: int, start_bytes: int = 0) 
 def issue_commands(timing: DramTiming, commands: tuple[tuple[str, int], ...]) -> tuple[tuple[int, str], ...]:
     """Cycle and cause of each (command, bank) of one channel, issued in order as early as timing allows.
 
-    The state of rows is not checked. ValueError for a command or a bank that does not exist.
+    Row state is not checked. ValueError for a command or a bank that does not exist.
     """
     for name, bank in commands:
         if name not in COMMANDS:

@@ -1,7 +1,7 @@
-"""A DRAM's timings as tables for the engine: which command delays which, where, for how long, and under what name.
+"""A DRAM's timings as tables for the engine: which command delays which, where, for how long, and by which timing.
 
-This is the one place that says what a JEDEC timing means as a distance between commands. With RL and WL the latencies
-of data and BL the cycles of a burst, a write's tWR and tWTR start at its last beat, WL + BL after the command.
+Only this module defines what a JEDEC timing means as a distance between commands. With RL and WL the latencies of data
+and BL the cycles of a burst, a write's tWR and tWTR start at its last beat, WL + BL after the command.
 """
 
 import re
@@ -51,7 +51,7 @@ Constraint = tuple[int, int, int, int, str]  # earlier command, later command, s
 
 
 class DramTables(NamedTuple):
-    """What the engine reads: constraints: i8[constraint, 4]; spans: i8[kind + 1]; settings: i8[...] (see `columns`)."""
+    """The engine's input: constraints: i8[constraint, 4]; spans: i8[kind + 1]; settings: i8[...] (see `columns`)."""
 
     constraints: np.ndarray
     spans: np.ndarray
@@ -59,7 +59,7 @@ class DramTables(NamedTuple):
 
 
 def lower_dram(timing: DramTiming, controller: DramController) -> DramTables:
-    """Tables of one channel; ValueError for a refresh that the device does not have, or that leaves no time to work."""
+    """Tables of one channel; ValueError for a refresh that the device lacks or that leaves no time for requests."""
     policy = controller.refresh or timing.refresh
     _check_refresh(timing, policy)
     rows = sorted(_longest(constraints_of(timing)))
@@ -90,7 +90,7 @@ def _shares(timing: DramTiming, policy: str) -> int:
 
 
 def _check_refresh(timing: DramTiming, policy: str) -> None:
-    """Requests must get through between refreshes, however late one refresh is and however long it takes."""
+    """Check that requests get through between refreshes, however late a refresh is and however long it takes."""
     if policy == "none":
         return
     needed = REFRESH_TIMINGS.get(policy)
@@ -99,7 +99,7 @@ def _check_refresh(timing: DramTiming, policy: str) -> None:
         raise ValueError(f"'{timing.name}' has no refresh of {what}: give it {needed}, or refresh all-bank")
     at, shares = timing.cycles_of, _shares(timing, policy)
     wrote = timing.write_latency_cycles + timing.burst_cycles + at("tWR")
-    # An activate or a column command just before the refresh is due keeps its row open, and then the row closes.
+    # An activate or a column command just before the refresh is due keeps its row open, and the row closes after that.
     late = max(at("tRC"), max(at("tRAS"), at("tRTP"), wrote) + max(at("tRP"), at("tRP_ab")))
     # Banks that are refreshed together are closed one after the other.
     late += (1 if needed is None else timing.banks // shares) * max(at("tPPD"), timing.command_cycles.precharge)
@@ -114,7 +114,7 @@ def _check_refresh(timing: DramTiming, policy: str) -> None:
 
 
 def constraints_of(timing: DramTiming) -> list[Constraint]:
-    """Every distance that the device asks for."""
+    """Every distance that the device requires."""
     return [*_row_constraints(timing), *_column_constraints(timing), *_refresh_constraints(timing)]
 
 
@@ -175,7 +175,7 @@ def _refresh_constraints(timing: DramTiming) -> list[Constraint]:
 
 
 def _partial_refresh_constraints(timing: DramTiming, kind: int, where: int, name: str) -> list[Constraint]:
-    """Of a refresh of some banks, which lie `where`: to others it is what an activate is, and those wait for it."""
+    """For a refresh of some banks, located `where`: to other banks it counts as an activate that they wait for."""
     at = timing.cycles_of
     apart = "tPBR2PBR" if timing.given("tPBR2PBR") else "tRREFD"
     found = [
@@ -197,7 +197,7 @@ def _partial_refresh_constraints(timing: DramTiming, kind: int, where: int, name
 
 
 def _longest(constraints: list[Constraint]) -> list[Constraint]:
-    """Of several distances between the same commands in one place the longest; those of no cycles are dropped."""
+    """The longest of several distances between the same commands in one place; distances of zero are dropped."""
     longest: dict[tuple[int, int, int], Constraint] = {}
     for constraint in constraints:
         earlier, later, scope, cycles, _ = constraint
@@ -233,7 +233,7 @@ def _sizes(timing: DramTiming) -> tuple[int, ...]:
 
 
 def _parse_part(text: str, mapping: str) -> tuple[str, int]:
-    """Field and declared size, 0 where none is declared."""
+    """Field and declared size, 0 if none is declared."""
     match = _PART.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"mapping '{mapping}': expected a field such as 'row' or 'column=4', got '{text}'")

@@ -1,1 +1,1 @@
-"""Compiled engines: loops over flat arrays that count, time and execute; no noun and no name enters here."""
+"""Compiled engines: loops over flat arrays that count, time and execute; they see neither nouns nor names."""

@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.columns import FlowColumn, KeepColumn, LeafColumn
-from sim.engine.counting import count_words, first_tile_words
+from sim.engine.columns import FlowColumn, LeafColumn
+from sim.engine.counting import first_tile_words
 from sim.engine.moving import add_by_group, move_bytes
+from sim.engine.room import count_rows, room_of
 from sim.engine.tables import RowTables, Tables
 
 PJ_PER_J = 1e12
@@ -40,14 +41,15 @@ class Evaluation(NamedTuple):
     points: np.ndarray  # [design, leaf]
     busy_cycles: np.ndarray  # [design, leaf]
     active_pe_cycles: np.ndarray  # [design, leaf]
+    leaf_memory_cycles: np.ndarray  # [design, leaf, memory], time that a memory takes for an Einsum's words
     resource_cycles: np.ndarray  # [design, array + memory + 1], cycles of latency that each resource sets; last: drains
     latency_cycles: np.ndarray  # [design]
 
 
 def evaluate(tables: Tables) -> Evaluation:
     """Counts and times of every design of a batch."""
-    counts = count_rows(tables)
-    footprint_bytes = footprints(tables)
+    counts = count_rows(tables, tables.shape.rows)
+    footprint_bytes = room_of(tables).footprints(tables.reserved_bytes)
     spilled = spilled_fractions(tables, footprint_bytes)
     flow_bytes = np.empty((counts.shape[0], tables.shape.flows.shape[0]))
     move_bytes(counts, spilled, tables.machine.word_bytes, tables.shape.flows, flow_bytes)
@@ -74,6 +76,7 @@ def evaluate(tables: Tables) -> Evaluation:
         points,
         busy_cycles,
         points * tables.machine.cycles_per_point,
+        memory_cycles(tables, counts, flow_bytes, np.arange(points.shape[1]), points.shape[1]),
         resource_cycles,
         latency_cycles,
     )
@@ -94,16 +97,6 @@ def lasting(tables: Tables, evaluation: Evaluation, latency_cycles: np.ndarray) 
     return evaluation._replace(latency_cycles=latency_cycles, leakage_pj=leakages(tables, latency_cycles))
 
 
-def count_rows(tables: Tables) -> np.ndarray:
-    """counts: f8[design, row], words (or points, or steps); exact up to 2^53."""
-    rows = tables.shape.rows
-    counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
-    count_words(
-        tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.relevant, rows.runs, rows.loop_rank, counts
-    )
-    return counts
-
-
 def first_tiles(tables: Tables, rows: RowTables) -> np.ndarray:
     """Words of the first, and largest, tile at the place of every row: f8[design, row]."""
     words = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
@@ -116,35 +109,6 @@ def sum_by(values: np.ndarray, group: np.ndarray, groups: int, start: np.ndarray
     sums = np.zeros((values.shape[0], groups)) if start is None else start.copy()
     add_by_group(values, np.ascontiguousarray(group), sums)
     return sums
-
-
-def footprints(tables: Tables) -> np.ndarray:
-    """Bytes each memory must hold at once: the largest sum over phases of the tiles that must be there."""
-    keeps = tables.shape.keeps
-    tile_bytes = first_tiles(tables, tables.shape.tiles) * tables.machine.word_bytes[:, None]
-    needed = np.zeros_like(tables.reserved_bytes)
-    for present in present_keeps(tables):
-        held = np.zeros_like(needed)
-        shared: dict[tuple[int, int], np.ndarray] = {}
-        for keep in keeps[present]:
-            memory, group = int(keep[KeepColumn.MEMORY]), int(keep[KeepColumn.GROUP])
-            size = tile_bytes[:, keep[KeepColumn.ROW]] * keep[KeepColumn.COPIES]
-            if group < 0:
-                held[:, memory] += size
-            else:
-                shared[memory, group] = np.maximum(shared.get((memory, group), 0.0), size)
-        for (memory, _), size in shared.items():
-            held[:, memory] += size
-        needed = np.maximum(needed, held)
-    return needed + tables.reserved_bytes
-
-
-def present_keeps(tables: Tables) -> np.ndarray:
-    """bool[situation, keep]: which tiles must be there together, each different set of them once."""
-    keeps = tables.shape.keeps
-    phases = np.arange(tables.shape.drains.size)[:, None]
-    present = (keeps[:, KeepColumn.FIRST_PHASE] <= phases) & (phases <= keeps[:, KeepColumn.LAST_PHASE])
-    return np.unique(present, axis=0)
 
 
 def spilled_fractions(tables: Tables, footprint_bytes: np.ndarray) -> np.ndarray:
@@ -181,11 +145,10 @@ def times(tables: Tables, counts: np.ndarray, busy_cycles: np.ndarray, flow_byte
         if leaf >= 0:
             steps = counts[:, shape.leaves[leaf, LeafColumn.STEPS]]
             drains[:, phase] = steps * tables.machine.drain_cycles[:, shape.leaves[leaf, LeafColumn.ARRAY]]
-    memory = memory_cycles(tables, flow_bytes)
+    memory = memory_cycles(tables, counts, flow_bytes, shape.leaves[:, LeafColumn.PHASE], phases)
     busiest = busiest_core(tables, counts)[:, None]
     compute *= busiest[:, :, None]
     drains *= busiest
-    memory *= np.where(shape.in_core, busiest, 1.0)[:, None, :]
     if shape.per_phase:
         return phase_times(np.concatenate([compute, memory, drains[:, :, None]], axis=2))
     no_memory = np.zeros_like(memory)
@@ -205,14 +168,20 @@ def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
     return np.ceil(dealt / tables.machine.cores) / dealt
 
 
-def memory_cycles(tables: Tables, flow_bytes: np.ndarray) -> np.ndarray:
-    """f8[design, phase, memory]: time that each memory needs for the words of the Einsums of each phase."""
+def memory_cycles(
+    tables: Tables, counts: np.ndarray, flow_bytes: np.ndarray, part_of_leaf: np.ndarray, parts: int
+) -> np.ndarray:
+    """f8[design, part, memory]: time that each memory needs for the words of the Einsums of each part of the run.
+
+    part_of_leaf: i8[leaf], below `parts`: its phase, or the leaf itself. Of a memory in every core the time is that of
+    the busiest one.
+    """
     shape, machine = tables.shape, tables.machine
-    phases, memories = shape.drains.size, shape.parents.size
-    phase = shape.leaves[shape.flows[:, FlowColumn.EINSUM], LeafColumn.PHASE]
-    group = phase * memories + shape.flows[:, FlowColumn.MEMORY]
-    moved = sum_by(flow_bytes, group, phases * memories).reshape(-1, phases, memories)
-    return moved / machine.bandwidth_bytes_per_s[:, None, :] * machine.clock_hz[:, None, None]
+    memories = shape.parents.size
+    group = part_of_leaf[shape.flows[:, FlowColumn.EINSUM]] * memories + shape.flows[:, FlowColumn.MEMORY]
+    moved = sum_by(flow_bytes, group, parts * memories).reshape(-1, parts, memories)
+    cycles = moved / machine.bandwidth_bytes_per_s[:, None, :] * machine.clock_hz[:, None, None]
+    return cycles * np.where(shape.in_core, busiest_core(tables, counts)[:, None], 1.0)[:, None, :]
 
 
 def phase_times(candidates: np.ndarray) -> np.ndarray:

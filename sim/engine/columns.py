@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class FlowColumn(IntEnum):
-    """Columns of `flows: i8[flow, column]`; a row is one way words move (see sim/lower/flows.py)."""
+    """Columns of `flows: i8[flow, column]`; a row is one kind of movement of words (see sim/lower/flows.py)."""
 
     ROW = 0
     LESS = 1
@@ -24,8 +24,22 @@ class KeepColumn(IntEnum):
     MEMORY = 1
     COPIES = 2
     GROUP = 3  # tiles of one group take turns in one place; -1: none
-    FIRST_PHASE = 4  # phases in which the tile must be there
-    LAST_PHASE = 5
+    REACH = 4  # steps of a pipeline from a tile's first user to its last, counted; 1: they work on the same one
+    STEP_ROW = 5  # of the footprint rows: what one step more keeps
+    IN_PIECES = 6  # 1: tiles of two steps take each other's place piece by piece
+
+
+class SpanColumn(IntEnum):
+    """Columns of `spans: i8[span, column]`; a row is a run of phases in which a tile must be there.
+
+    It holds where the count of row MORE is above that of row THAN (of the footprint rows); MORE -1: always.
+    """
+
+    KEEP = 0
+    MORE = 1
+    THAN = 2
+    FIRST = 3
+    LAST = 4
 
 
 class LeafColumn(IntEnum):

@@ -15,9 +15,10 @@ from sim.engine.jit import compiled
 
 MAX_DEPTH = 32  # loops above one edge; a tree deeper than this is refused when tables are made
 
-# What an iteration of a loop does to the tile of an edge (`relevant`): leaves it in place, brings another one, or
-# leaves it in place and only the first iteration is of interest.
-STAYS, ADVANCES, FIRST_ONLY = 0, 1, 2
+# What an iteration of a loop does to the tile of an edge (`relevant`): leaves it in place, brings another one, leaves
+# it in place with only the first iteration of interest, or passes over a piece of a tile that is there as a whole: its
+# pieces add up, but nothing is fetched again for them.
+STAYS, ADVANCES, FIRST_ONLY, WALKS = 0, 1, 2, 3
 
 # Fields of a trail of loops, and the states in which the walk meets a loop again.
 RANK, TILE, RELEVANT, STATE, SAVED, RAGGED, FIELDS = 0, 1, 2, 3, 4, 5, 6
@@ -80,7 +81,8 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
                 trail[STATE, level] = FULL
                 extent[rank] = tile
                 weight[0, level + 1] = weight[0, level] * full
-                if trail[RELEVANT, level] != ADVANCES and (full > 1 or ragged > 0):
+                stays = trail[RELEVANT, level] == STAYS or trail[RELEVANT, level] == FIRST_ONLY
+                if stays and (full > 1 or ragged > 0):
                     # A tensor that the inner loops leave in place is fetched by the first iteration only.
                     first_only = trail[RELEVANT, level] == FIRST_ONLY
                     if first_only or not passes_several(trail, level + 1, depth, extent, scratch):
@@ -111,7 +113,8 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
 
     extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans
     and units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position],
-    ADVANCES where the tensor has the loop's rank, else STAYS or FIRST_ONLY; runs: i8[row, run, 3]; loop_rank: i8[loop].
+    ADVANCES where the tensor has the loop's rank, else STAYS, FIRST_ONLY or WALKS; runs: i8[row, run, 3]; loop_rank:
+    i8[loop].
     """
     trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
     weight = np.zeros((2, MAX_DEPTH + 1))

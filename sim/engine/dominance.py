@@ -1,4 +1,4 @@
-"""Which points no other point beats: the loops of the Pareto filter and of the hypervolume.
+"""Non-dominated points: the loops of the Pareto filter and of the hypervolume.
 
 A point dominates another if it is at most as large in every objective and smaller in one. Rows come sorted by their
 first objective (then the second, ...), so that only earlier rows can dominate a later one: each is tried against the
@@ -29,7 +29,7 @@ def keep_undominated(values, front, kept):
                     better = True
             if no_worse and better:
                 dominated = True
-                # The one that beat this row likely beats the next: try it first.
+                # The point that beat this row is likely to beat the next, so try it first.
                 front[k] = front[0]
                 front[0] = j
                 break

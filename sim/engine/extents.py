@@ -1,12 +1,12 @@
-"""What a loop makes of the rank that it cuts: how many tiles, and how many elements each of them holds.
+"""How a loop divides a rank: the number of tiles, and the elements in each of them.
 
-Extents are counted in elements of a root rank. A loop with tiles of `tile` elements passes an extent in iterations of
-which only the last may be shorter; a loop further in over the same rank cuts what it finds of that tile. A part of a
+Extents are counted in elements of a root rank. A loop with tiles of `tile` elements covers an extent in iterations of
+which only the last may be shorter; a loop further in over the same rank divides the tile it is given. A part of a
 partitioned rank steps through elements in units, inside a span: part k of M = M2 x M1 x M0 has the unit of all parts
-further in and the span of those and itself (the outermost one has no end). Coordinates c of the parts name the element
-sum of c * unit, and exist where that element lies inside the extent of the root.
+further in and the span of those and itself (the outermost one is unbounded). Coordinates c of the parts denote the
+element sum of c * unit, and exist if that element lies inside the extent of the root.
 
-Compiled loops and Python both call these functions: whatever counts, times or executes a loop nest asks here.
+Compiled loops and Python both call these functions, which all counting, timing and execution of loop nests relies on.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""The decorators of compiled loops, and of what they share with Python.
+"""The decorators of compiled loops and of functions that they share with Python.
 
-numba's on-disk cache looks only at the file of the function that it keeps: after an edit to a jitted callee,
-or to a constant, in another file, the cached caller still runs the old code (numba issue 8396). So the cache
-lies in a folder named by a hash of every source file of this package: an edit anywhere starts an empty cache.
+numba's on-disk cache considers only the file of the cached function: after an edit to a jitted callee or a constant in
+another file, the cached caller still runs the old code (numba issue 8396). The cache is therefore kept in a folder
+named by a hash of every source file of this package, so that any edit starts an empty cache.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 
 def compiled(loop: Loop) -> Loop:
-    """`loop` compiled at its first call; division follows numpy (inf, nan), arithmetic order is as written.
+    """`loop` compiled on its first call; division follows numpy (inf, nan), arithmetic order is as written.
 
     Under NUMBA_DISABLE_JIT=1 the loop stays the plain Python function.
     """
@@ -36,25 +36,25 @@ def compiled(loop: Loop) -> Loop:
 
 
 def shared(function: Loop) -> Loop:
-    """`function` as it is, which compiled loops may also call: arithmetic on scalars that Python needs too."""
+    """`function` unchanged, also callable from compiled loops: for scalar arithmetic that Python needs too."""
     decorate: Any = numba.extending.register_jitable
     return cast(Loop, decorate(function))
 
 
 @cache
 def cache_folder(numba_cache: str | None, user_cache: str | None) -> Path | None:
-    """Folder of compiled code for exactly these sources, made if need be; None where nothing can be written.
+    """Folder of compiled code for exactly these sources, created if necessary; None if nothing can be written.
 
-    Arguments: the folder that the user chose for numba, and the folder of the user's caches.
+    Arguments: the folder that the user chose for numba, and the user's cache folder.
     """
     try:
         base = Path(numba_cache or Path(user_cache or Path.home() / ".cache") / "einfuse")
         folder = base / hash_of_sources(Path(__file__).parent)
         folder.mkdir(parents=True, exist_ok=True)
-        # Permission bits do not tell (read-only mounts, quotas): only writing does.
+        # Permission bits are not conclusive (read-only mounts, quotas), so try writing.
         with tempfile.TemporaryFile(dir=folder):
             return folder
-    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
+    except (OSError, RuntimeError):  # RuntimeError: no home folder
         return None
 
 

@@ -6,7 +6,7 @@ One loop over the flows of every design, in a fixed order, so that a design's su
 from sim.engine.columns import FlowColumn
 from sim.engine.jit import compiled
 
-# Plain integers: compiled loops take no enumerations.
+# Plain integers, because compiled loops cannot use enumerations.
 ROW, LESS = int(FlowColumn.ROW), int(FlowColumn.LESS)
 RESIDENT, SPILLED = int(FlowColumn.RESIDENT), int(FlowColumn.SPILLED)
 
@@ -15,7 +15,7 @@ RESIDENT, SPILLED = int(FlowColumn.RESIDENT), int(FlowColumn.SPILLED)
 def move_bytes(counts, spilled, word_bytes, flows, out):
     """Fill `out: f8[design, flow], bytes` from `counts: f8[design, row], words`.
 
-    spilled: f8[design, memory], the part of a memory's tiles that does not fit; word_bytes: f8[design]; flows:
+    spilled: f8[design, memory], the fraction of a memory's tiles that does not fit; word_bytes: f8[design]; flows:
     i8[flow, column].
     """
     for d in range(counts.shape[0]):

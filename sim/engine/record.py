@@ -1,4 +1,4 @@
-"""Rows with named fields: what a compiled loop reads as `tasks[i].cycles`, compiled or not."""
+"""Rows with named fields: a loop reads `tasks[i].cycles`, compiled or not."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -7,14 +7,14 @@ import numpy as np
 
 
 def record(row: type[NamedTuple]) -> np.dtype:
-    """The type of one row of a table, an i8 for every field of `row`.
+    """The type of one row of a table, with an i8 for every field of `row`.
 
     ValueError for a field that is an attribute of every `np.record`: plain Python would read that one instead.
     """
     taken = [field for field in row._fields if hasattr(np.record, field)]
     if taken:
         raise ValueError(f"{row.__name__}: '{taken[0]}' is an attribute of every numpy record, expected another name")
-    # An element of an array of this type is an `np.record`, whose fields are attributes also in plain Python.
+    # An element of an array of this type is an `np.record`, whose fields are attributes in plain Python too.
     return np.dtype((np.record, np.dtype([(field, np.int64) for field in row._fields], align=True)))
 
 

@@ -1,6 +1,6 @@
-"""What an engine is given: tables of integers that a batch of designs shares, and columns of numbers that differ.
+"""The input of an engine: tables of integers that a batch of designs shares, and columns of numbers that differ.
 
-Names have become numbers. All arrays are read-only by convention of the engines, which never write to their input.
+Names have become numbers. By convention all arrays are read-only: engines never write to their input.
 """
 
 from typing import NamedTuple
@@ -11,13 +11,14 @@ import numpy as np
 class MachineColumns(NamedTuple):
     """Numbers of the machines of a batch, f8[design, memory | array | einsum]."""
 
-    capacity_bytes: np.ndarray  # of all instances of a core together; inf when unbounded
+    capacity_bytes: np.ndarray  # of one instance; inf when unbounded
     bandwidth_bytes_per_s: np.ndarray  # inf when not a limit
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray
     drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
-    row_bytes: np.ndarray  # of one access
+    row_bytes: np.ndarray  # of words, moved by one access
     row_words: np.ndarray  # whole words of one access, at least 1
+    word_rows: np.ndarray  # accesses for one word, at least 1
     row_accesses: np.ndarray  # at once
     rows: np.ndarray
     columns: np.ndarray
@@ -26,7 +27,7 @@ class MachineColumns(NamedTuple):
     cycles_per_point: np.ndarray
     pj_per_point: np.ndarray
     area_um2: np.ndarray  # f8[design, memory, then array], of all cores
-    leakage_w: np.ndarray  # f8[design, memory, then array, then what is beside them], of all cores
+    leakage_w: np.ndarray  # f8[design, memory, then array, then the rest of the machine], of all cores
     clock_hz: np.ndarray  # f8[design]
     word_bytes: np.ndarray  # f8[design]
     cores: np.ndarray  # f8[design]
@@ -45,13 +46,15 @@ class RowTables(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What all designs of a batch share."""
+    """The tables that all designs of a batch share."""
 
     rows: RowTables  # questions about words fetched, steps and points
-    tiles: RowTables  # questions about the first tile of a kept tensor
+    tiles: RowTables  # questions about the first tile of a kept tensor, and about how long it stays
     left: RowTables  # questions about what the loops of an Einsum leave of one of its variables
     flows: np.ndarray  # i8[flow, FlowColumn]
     keeps: np.ndarray  # i8[keep, KeepColumn]
+    spans: np.ndarray  # i8[span, SpanColumn]
+    stays: np.ndarray  # i8[keep, position, (loop of a step, whether it brings another tile)]; -1 ends
     leaves: np.ndarray  # i8[leaf, LeafColumn]
     drains: np.ndarray  # i8[phase], leaf whose result drains in this phase; -1: the phase runs Einsums
     parents: np.ndarray  # i8[memory], -1 for the root
@@ -60,7 +63,7 @@ class Shape(NamedTuple):
     stages: int  # of a pipelined schedule; 0: not pipelined
     trips_row: int  # row that counts the iterations of the pipelined loops
     dealt_row: int  # row that counts the iterations that are dealt to cores
-    in_core: np.ndarray  # bool[memory], whether every core has one of its own
+    in_core: np.ndarray  # bool[memory], whether every core has its own
 
 
 class Tables(NamedTuple):

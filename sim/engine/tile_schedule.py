@@ -1,7 +1,7 @@
-"""When the last tile of a launch ends: tiles in order onto the first free place of a core, cores shared by their tiles.
+"""When the last tile of a launch ends: tiles go in order to the first free place on a core, which its tiles share.
 
-A tile first passes a fixed time, which costs its core nothing, and then its steps. While k tiles of a core are in their
-steps, each advances at 1 / (k S_k) steps a cycle, S_k being the core's time for one step with k tiles in it.
+A tile first takes a fixed time, which costs its core nothing, and then its steps. While k tiles of a core are in their
+steps, each advances at 1 / (k S_k) steps per cycle, where S_k is the core's time for one step with k tiles in it.
 """
 
 import numpy as np
@@ -34,7 +34,7 @@ def next_event_cycles(tiles, left, kinds, steps):
 
 @compiled
 def pass_time(tiles, left, kinds, steps, cycles):
-    """Advance a core by `cycles`; places whose tile has ended become free. Returns how many ended."""
+    """Advance a core by `cycles`; places whose tile has ended become free. Returns the number that ended."""
     inside = 0
     for place in range(tiles.shape[0]):
         if tiles[place] >= 0 and left[place, 0] <= 0.0:
@@ -72,7 +72,9 @@ def list_schedule(kinds, fixed, steps, cores, is_dealt):
     tiles = np.full((cores, places), -1, np.int64)
     left = np.zeros((cores, places, 2))
     dealt = np.full((cores, places), -1, np.int64)  # last tile dealt to a place
-    waits = np.zeros(cores)  # cycles from a core's last change to its next: kept, as differences of sums are inexact
+    waits = np.zeros(
+        cores
+    )  # cycles from a core's last change to its next; stored because differences of sums are inexact
     due = np.full(cores, np.inf)
     following = 0
     for first in range(min(total, places * cores)):

@@ -1,8 +1,8 @@
 """Equal area: the largest value of one component that keeps a machine within a total, for many designs at once.
 
-A side of an array adds area in proportion. A memory's area follows its technology table (straight lines on logarithmic
-axes) or its own formula, and is searched by bisection over whole steps. What is found here is tried against the exact
-area afterwards, one step at most being taken back.
+An array's area is linear in each side. A memory's area follows its technology table (straight lines on logarithmic
+axes) or its own formula, and is searched by bisection over whole steps. The result is checked against the exact area
+afterwards, which takes back at most one step.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,14 +21,14 @@ AreaAt = Callable[[np.ndarray], np.ndarray]
 
 
 def fitting_side(room_um2: np.ndarray, um2_each: np.ndarray, step: float) -> np.ndarray:
-    """f8[design]: the largest multiple of `step` at `um2_each` that fits; nan where none does."""
+    """f8[design]: the largest multiple of `step` at `um2_each` that fits; nan if none does."""
     with np.errstate(all="ignore"):
         steps = np.floor(room_um2 / (um2_each * step))
     return np.where(np.isfinite(steps) & (steps >= 1), np.minimum(steps * step, LARGEST), np.nan)
 
 
 def fitting_size(room_um2: np.ndarray, area_at: AreaAt, least: np.ndarray, step: float) -> np.ndarray:
-    """f8[design]: the largest multiple of `step`, at least `least`, whose area fits; nan where none does."""
+    """f8[design]: the largest multiple of `step`, at least `least`, whose area fits; nan if none does."""
     low = np.maximum(np.ceil(least / step), 1.0)
     fits = area_at(low * step) <= room_um2
     high = np.full(room_um2.shape, np.floor(LARGEST / step))
@@ -40,7 +40,7 @@ def fitting_size(room_um2: np.ndarray, area_at: AreaAt, least: np.ndarray, step:
 
 
 def curve_area(technology: Technology, row_bits: np.ndarray) -> AreaAt:
-    """The area of one memory of so many bits, by its table, about to the last digit."""
+    """The area of one memory of that many bits, by its table, accurate to about the last digit."""
     widths, which = np.unique(row_bits, return_inverse=True)
     curves = [np.array(area_curve(technology, width)) for width in widths]
 

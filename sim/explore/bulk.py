@@ -1,8 +1,8 @@
-"""Evaluates points of a sweep in bulk: columns in, columns out, and a reason for every point that cannot be.
+"""Evaluates points of a sweep in bulk: columns in, columns out, and a reason for every illegal point.
 
-A chunk is split by group and by what the mapping's conditions decide, lowered, and evaluated in one call each. Every
-number is the one that `simulate` finds for the same point, to the last bit; what is refused is refused with the same
-words.
+A chunk is split by group and by the outcome of the mapping's conditions, lowered, and evaluated in one call each. Every
+number is identical to that of `simulate` for the same point, to the last bit; points are refused with the same
+messages.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ import numpy as np
 from mappings.check import Problem
 from mappings.tree import ResolvedTree
 from sim.design.diagnosis import number_problems
-from sim.design.experiment import conditions_of, problems_of, shape_of, structure_of, tree_of
+from sim.design.experiment import conditions_of, problems_of, shape_of, structure_of, tree_of, undecided_of
 from sim.engine.analytical import evaluate
 from sim.engine.tables import Tables
 from sim.explore.designs import Designs, RefusedPoints
@@ -40,11 +40,11 @@ class Reason(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Finished points, in the order that was asked for."""
+    """Finished points, in the requested order."""
 
     points: np.ndarray  # i8[point]
     hashes: list[str]  # of each point's inputs
-    settled: np.ndarray  # f8[point, settled path], stored units; nan: not to be had
+    settled: np.ndarray  # f8[point, settled path], stored units; nan: unavailable
     values: np.ndarray  # f8[point, value]: metrics and objectives; nan for a point that is out
     bound_by: list[str]  # the resource that sets most of the time; empty for a point that is out
     extrapolated: list[str]  # memories whose energy or area lies outside its table
@@ -53,7 +53,7 @@ class Chunk(NamedTuple):
 
 
 def value_names(plan: Plan) -> tuple[str, ...]:
-    """The columns of `Chunk.values`: recorded metrics, then objectives that are none of them."""
+    """The columns of `Chunk.values`: recorded metrics, then objectives that are not among them."""
     return tuple(dict.fromkeys((*plan.metrics, *(objective.label for objective in plan.sweep.objectives))))
 
 
@@ -63,7 +63,7 @@ def evaluate_points(plan: Plan, points: np.ndarray) -> Chunk:
 
 
 class _Evaluation:
-    """One chunk under way."""
+    """One chunk in progress."""
 
     def __init__(self, plan: Plan, points: np.ndarray) -> None:
         self.plan, self.points = plan, points
@@ -91,7 +91,7 @@ class _Evaluation:
         )
 
     def _hash(self, group: Group, members: np.ndarray) -> None:
-        """A point is its group and the numbers that it sets; what follows from them need not be told."""
+        """Hash of a point: its group and the numbers that it sets, without those that follow from them."""
         indices = self.plan.axis_indices(self.points[members])
         columns = sorted(self.plan.columns, key=lambda column: column.name)
         told = [values[indices[c.name]] for c in columns for _, values in c.numbers]
@@ -122,15 +122,15 @@ class _Evaluation:
             self._evaluate_tree(group, tree, own)
 
     def _keep_settled(self, designs: Designs, members: np.ndarray) -> None:
-        """What follows from the axes, also for points that are ruled out by it."""
+        """The values that follow from the axes, also for points that they rule out."""
         for i, path in enumerate(self.plan.settled):
             try:
                 self.settled[members, i] = designs.column_at(path)
-            except (ValueError, LookupError):  # it reads what a refused component does not have
+            except (ValueError, LookupError):  # it reads a value that a refused component lacks
                 continue
 
     def _constraint_refusal(self, names: Names, size: int) -> RefusedPoints | None:
-        """The first of the constraints that need no engine that some points do not meet."""
+        """The first constraint, among those that need no engine, that some points do not meet."""
         for constraint in self.plan.sweep.constraints:
             if not _is_early(constraint):
                 continue
@@ -141,23 +141,26 @@ class _Evaluation:
         return None
 
     def _split_by_tree(self, group: Group, members: np.ndarray) -> list[tuple[ResolvedTree, np.ndarray]]:
-        """Designs by what the mapping's conditions decide; most mappings decide nothing by numbers."""
+        """Designs grouped by the outcome of the mapping's conditions; in most mappings none depends on numbers."""
         experiment = group.experiment
         conditions = conditions_of(Same(experiment.mapping))
         numeric = [text for _, text in conditions if not set(parsed(text).names) <= experiment.choices.keys()]
-        if not numeric or not members.size:
+        tiles = undecided_of(Same(experiment.mapping), Same(experiment.cascade))
+        if not (numeric or tiles) or not members.size:
             return [(experiment.tree, members)] if members.size else []
         with Designs(self.plan, group, self.points[members], absorbed) as designs:
             names = designs.expression_names()
             decided = [_spread(names.evaluate(parsed(text)), members.size) != 0 for text in numeric]
+            decided += [_is_one(names, text, members.size) for text in tiles]
             names.clear()
         rows, which = np.unique(np.stack(decided, axis=1), axis=0, return_inverse=True)
         which = which.reshape(-1)
         found: list[tuple[ResolvedTree, np.ndarray]] = []
-        for i, row in enumerate(rows):
-            holds = dict(zip(numeric, row.tolist(), strict=True))
+        for i, row in enumerate(rows.tolist()):
+            holds = dict(zip(numeric, row, strict=False))
             told = tuple((t, holds[t] if t in holds else experiment.holds(path, t)) for path, t in conditions)
-            tree = tree_of(Same(experiment.mapping), tuple(experiment.choices.items()), told)
+            units = frozenset(text for text, is_one in zip(tiles, row[len(numeric) :], strict=True) if is_one)
+            tree = tree_of(Same(experiment.mapping), tuple(experiment.choices.items()), told, units)
             found.append((tree, members[which == i]))
         return found
 
@@ -183,7 +186,7 @@ class _Evaluation:
             self._measure(designs, structure, lower(structure, designs.columns(leaves)), members)
 
     def _refuse_unusable(self, group: Group, structure: Structure, columns: Columns, members: np.ndarray) -> np.ndarray:
-        """The members whose expressions give usable numbers; the others are refused in the words of one design."""
+        """The members whose expressions give usable numbers; the others are refused as a single design would be."""
         mask = unusable(structure, columns)
         assert mask.any(), "refused by lowering, but every number is usable"
         texts = []
@@ -216,7 +219,7 @@ class _Evaluation:
         self._keep(designs, bound_by, members, alive)
 
     def _keep(self, designs: Designs, bound_by: list[str], members: np.ndarray, alive: np.ndarray) -> None:
-        """The values of the points that are in."""
+        """The values of the legal points."""
         formulas = {objective.label: objective.formula for objective in self.plan.sweep.objectives}
         for i, name in enumerate(value_names(self.plan)):
             value = designs.names.evaluate(formulas[name]) if name in formulas else designs.names[name]
@@ -239,6 +242,14 @@ def _spread(values: Any, size: int) -> np.ndarray:
     return np.broadcast_to(np.asarray(values, float), (size,))
 
 
+def _is_one(names: Names, text: str, size: int) -> np.ndarray:
+    """bool[design]: whether a tile is 1; what has no value is refused for that later."""
+    try:
+        return _spread(names.evaluate(parsed(text)), size) == 1
+    except ValueError:
+        return np.zeros(size, bool)
+
+
 def _sentence(problems: Iterable[Problem]) -> str:
     return "; ".join(f"$.{problem.path}: {problem.message}" for problem in problems)
 
@@ -248,13 +259,13 @@ def _is_early(constraint: Constraint) -> bool:
 
 
 def _scalar(values: Any, design: int) -> Any:
-    """A design's value as one design has it: whole numbers as integers, for the sentences."""
+    """A design's value as in a single design, with whole numbers as integers, for messages."""
     found = float(values) if np.ndim(values) == 0 else float(values[design])
     return int(found) if found.is_integer() else found
 
 
 def lowered(structure: Structure, columns: Columns) -> Tables | None:
-    """As `lower`; None where some design has numbers that no engine can use."""
+    """As `lower`; None if some design has numbers that no engine can use."""
     try:
         tables = lower(structure, columns)
     except (ValueError, OverflowError):
@@ -263,7 +274,7 @@ def lowered(structure: Structure, columns: Columns) -> Tables | None:
 
 
 def unusable(structure: Structure, columns: Columns) -> np.ndarray:
-    """bool[design]: some tile is no whole number of at least 1, or room reserved is no number of at least 0."""
+    """bool[design]: some tile is not a whole number of at least 1, or reserved room is not a number of at least 0."""
     designs = columns.machine.clock_hz.size
     symbols = dict(columns.symbols)
     for rule in tiles_in_order(structure):

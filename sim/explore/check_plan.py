@@ -1,6 +1,6 @@
-"""Whether a plan makes sense: names that formulas read, components that numbers belong to, areas that can be held.
+"""Checks of a plan: names that formulas read, components that numbers belong to, areas that can be held.
 
-Formulas are tried on the first point, which shows values that need themselves; all points read the same names.
+Formulas are tried on the first point, which reveals circular definitions; all points read the same names.
 """
 
 from collections.abc import Iterator
@@ -27,19 +27,19 @@ ROW = ("point", "hash", "version", "reason", "reason_kind", "bound_by", "extrapo
 
 
 def iter_problems(plan: Plan, document: Document) -> Iterator[InputProblem]:
-    """What is wrong with a plan, where its document says it."""
+    """Problems of a plan, located in its document."""
     found = [*_iter_taken(plan), *_iter_absent(plan), *_iter_names(plan)]
     found = found or [*_iter_held(plan), *_iter_circles(plan)]
     return (document.problem(place, message) for place, message in found)
 
 
 def readable_of(experiment: Experiment) -> tuple[str, ...]:
-    """What formulas may read of an experiment before it is simulated."""
+    """The names that formulas may read of an experiment before it is simulated."""
     return (*(rank for rank, _ in experiment.sizes), *symbol_names(experiment.architecture))
 
 
 def _iter_taken(plan: Plan) -> Iterator[tuple[Location, str]]:
-    """Names of axes and of formulas that mean something else already."""
+    """Names of axes and formulas that already have another meaning."""
     ranks = {rank for group in plan.groups.values() for rank, _ in group.experiment.sizes}
     metrics = {name for group in plan.groups.values() for name in metric_names(group.experiment)}
     own: list[tuple[Location, str]] = [(("axes", axis.name), axis.name) for axis in plan.sweep.axes]
@@ -63,7 +63,7 @@ def _sets_rank(plan: Plan, name: str) -> bool:
 
 
 def _iter_absent(plan: Plan) -> Iterator[tuple[Location, str]]:
-    """What a number belongs to must be there in every group: components, ranks, parameters of the mapping."""
+    """The owner of a number must exist in every group: components, ranks, parameters of the mapping."""
     for number in plan.numbers:
         for group in plan.groups.values():
             message = _absence(number, group)
@@ -73,7 +73,7 @@ def _iter_absent(plan: Plan) -> Iterator[tuple[Location, str]]:
 
 
 def _absence(number: VariedNumber, group: Group) -> str:
-    """Why a group has no such number; empty where it has."""
+    """Why a group has no such number; empty if it has."""
     experiment = group.experiment
     if number.owner == "component" and number.component not in group.bodies:
         near = near_or_all(number.component, group.bodies)
@@ -118,7 +118,7 @@ def _iter_names(plan: Plan) -> Iterator[tuple[Location, str]]:
 
 
 def _iter_held(plan: Plan) -> Iterator[tuple[Location, str]]:
-    """A memory can take what others leave only if a larger one has a larger area."""
+    """A memory can absorb the remaining area only if its area grows with its size."""
     held = plan.held
     if held is None:
         return
@@ -133,14 +133,14 @@ def _iter_held(plan: Plan) -> Iterator[tuple[Location, str]]:
 
 
 def _iter_circles(plan: Plan) -> Iterator[tuple[Location, str]]:
-    """Formulas that need their own value, or take a text for a number."""
+    """Formulas that depend on themselves or use a text as a number."""
     group = next(iter(plan.groups.values()))
     for key, settings in (("where", plan.sweep.where), ("derive", plan.sweep.derive)):
         for setting in settings:
             with Designs(plan, group, np.zeros(1, np.int64), absorbed) as designs:
                 try:
                     _ = designs.names[setting.path] if key == "where" else designs.column_at(setting.path)
-                except LookupError:  # it reads a component that is refused: said of the point
+                except LookupError:  # it reads a refused component, which is reported for the point
                     continue
                 except ValueError as error:
                     yield (key, setting.path), str(error)

@@ -1,6 +1,7 @@
-"""Single designs of a sweep, assembled and simulated again: what they spend by component and Einsum is not recorded.
+"""Single designs of a sweep, assembled and simulated again for breakdowns by component and Einsum that are not
+recorded.
 
-`simulate` says the same of a point as the sweep did, to the last bit.
+`simulate` gives the same numbers for a point as the sweep, to the last bit.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,14 +17,14 @@ from sim.simulation.trying import result_or_none
 
 
 def experiment_of(point: Point) -> Experiment:
-    """The design point, assembled as from its file; InputError where the file that it starts from is not at hand."""
+    """The design point, assembled as from its file; InputError if the file that it starts from is not available."""
     return load_experiment(point.experiment, dict(point.settings))
 
 
 def results_of(points: Points, rows: Iterable[int]) -> dict[int, SimulationResult]:
-    """By row, the results of these designs; without those whose files are not at hand. Rows are those of legal points.
+    """The results of these designs by row, without those whose files are not available. Rows are those of legal points.
 
-    Empty where one of them cannot run after all: the points were found by other code.
+    Empty if one of them cannot run, because the points were computed by other code.
     """
     experiments: dict[int, Experiment] = {}
     for row in rows:
@@ -38,6 +39,6 @@ def results_of(points: Points, rows: Iterable[int]) -> dict[int, SimulationResul
 
 
 def start_of(points: Points, workload: Mapping[str, Any]) -> SimulationResult | None:
-    """What the sweep starts from, with all that it fixes, at a workload (values by path); None where it cannot run."""
+    """The sweep's experiment with everything that it fixes, at a workload (values by path); None if it cannot run."""
     meta = points.contents.meta
     return result_or_none(meta["experiment"], {**dict(meta["fixed"]), **workload})

@@ -22,7 +22,7 @@ def comparable_designs(start: Experiment, workload: Mapping[str, Any]) -> dict[s
 
 def is_comparable(one: Experiment, other: Experiment) -> bool:
     """Whether both compute the same outputs from the same inputs, of the same sizes, in words of the same width and in
-    the same technology node: areas and energies of others say something else."""
+    the same technology node; otherwise areas and energies are not comparable."""
     machines = one.architecture, other.architecture
     same_kind = len({(machine.word_bits, machine.node_nm) for machine in machines}) == 1
     return same_kind and _signature(one) == _signature(other)

@@ -1,7 +1,7 @@
-"""A batch of designs of one group as columns: sizes, machine, parameters, area, and why some of them cannot be.
+"""A batch of designs of one group as columns: sizes, machine, parameters, area, and why some are impossible.
 
-What a batch is asked for is computed once and kept. A design that cannot be made (a component that is refused, a size
-that is no whole number) shows in `refusals`; the batch is then made again without it.
+Values are computed on demand and kept. An impossible design (a component that is refused, a size that is not a whole
+number) shows up in `refusals`; the batch is then rebuilt without it.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from sim.lower.same import Same
 
 
 class RefusedPoints(NamedTuple):
-    """Designs (mask over the batch) that fall out, a kind to count them by, and the sentence for each of them."""
+    """Excluded designs (mask over the batch), a kind to count them by, and the sentence for each of them."""
 
     mask: np.ndarray
     kind: str
@@ -40,7 +40,7 @@ Absorb = Callable[["Designs"], np.ndarray]
 class Designs:
     """Points of one group; `points: i8[design]` are their numbers in the sweep.
 
-    `absorb` finds the number that takes what a held area leaves, where the sweep holds one.
+    `absorb` finds the number that takes up the rest of a held area, if the sweep holds one.
     """
 
     def __init__(self, plan: Plan, group: Group, points: np.ndarray, absorb: Absorb) -> None:
@@ -55,7 +55,7 @@ class Designs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.names.clear()  # else only the garbage collector would free the columns
+        self.names.clear()  # otherwise only the garbage collector would free the columns
 
     # --- names ----------------------------------------------------------------------------------------------
     def _define_names(self) -> None:
@@ -86,7 +86,7 @@ class Designs:
         return self.sizes[rank]
 
     def column(self, number: VariedNumber) -> np.ndarray | None:
-        """Stored units of a varied number: f8[design]; None where nothing varies it."""
+        """A varied number in stored units: f8[design]; None if it is not varied."""
         for column in self.plan.columns:
             for own, values in column.numbers:
                 if own == number:
@@ -100,7 +100,7 @@ class Designs:
         return None
 
     def varied_column(self, number: VariedNumber) -> np.ndarray:
-        """As `column`, of a number that is varied."""
+        """As `column`, for a number that is varied."""
         found = self.column(number)
         assert found is not None
         return found
@@ -110,7 +110,7 @@ class Designs:
         return None if number is None else self.column(number)
 
     def column_at(self, path: str) -> np.ndarray:
-        """As `column`, of the number at a varied path."""
+        """As `column`, for the number at a varied path."""
         return self.varied_column(next(number for number in self.plan.numbers if number.path == path))
 
     # --- workload -------------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ class Designs:
 
     @cached_property
     def _sized(self) -> tuple[dict[str, np.ndarray], RefusedPoints | None]:
-        """Root ranks' sizes, by the rules of the cascade, once for each different workload."""
+        """Root ranks' sizes, by the rules of the cascade, computed once per distinct workload."""
         own = [number for number in self.plan.numbers if number.owner == "workload"]
         roots = [rank for rank, _ in self.experiment.sizes]
         if not own:
@@ -173,11 +173,11 @@ class Designs:
 
     @cached_property
     def machines(self) -> Machines:
-        """The machines of the designs; a component is made when it is asked for."""
+        """The machines of the designs; components are made on demand."""
         return Machines(shape_of(Same(self.experiment.architecture)), self.parts, self.machine_number)
 
     def machine_number(self, key: str) -> np.ndarray:
-        """A number of the machine itself, stored units, or how many cores it has: f8[design]."""
+        """A number of the machine itself in stored units, or its number of cores: f8[design]."""
         architecture = self.experiment.architecture
         if key == CORES:
             return np.full(self.size, float(1 if architecture.cores is None else architecture.cores.count))
@@ -190,16 +190,16 @@ class Designs:
 
     @cached_property
     def absorbed(self) -> np.ndarray:
-        """The number that takes what a held area leaves, in stored units; nan where nothing is left."""
+        """The number that takes up the rest of a held area, in stored units; nan if nothing is left."""
         return self._absorb(self)
 
-    # --- what cannot be ---------------------------------------------------------------------------------------
+    # --- impossible designs -----------------------------------------------------------------------------------
     def refusals(self) -> RefusedPoints | None:
-        """The first reason that makes any design fall out."""
+        """The first reason that excludes any design."""
         return self._sized[1] or self._machine_refusal() or self._held_refusal() or self._component_refusal()
 
     def _machine_refusal(self) -> RefusedPoints | None:
-        """Numbers of the machine itself, in the words in which its file would be refused."""
+        """Invalid numbers of the machine itself, with the messages with which its file would be refused."""
         for number in self.plan.numbers:
             if number.owner == "machine":
                 values, which = np.unique(self.varied_column(number), return_inverse=True)
@@ -226,7 +226,7 @@ class Designs:
         return self.refused_parts() or self._instance_refusal()
 
     def refused_parts(self, except_for: str = "") -> RefusedPoints | None:
-        """Designs with a component that there cannot be; everything that is wrong with each."""
+        """Designs with an invalid component, and everything that is wrong with each."""
         varied = {number.component for number in self.plan.numbers if number.owner == "component"} - {except_for}
         names = [c.name for c in self.experiment.architecture.components if c.name in varied]
         refused = [self.parts(name) for name in names if any(part.refusal for part in self.parts(name).parts)]
@@ -237,7 +237,7 @@ class Designs:
         return _refusal("input", texts, np.arange(self.size))
 
     def _instance_refusal(self) -> RefusedPoints | None:
-        """Memories charged for more instances than there are."""
+        """Memories charged for more instances than they have."""
         for memory in self.experiment.architecture.memories:
             if memory.energy_instances == "all":
                 continue
@@ -272,11 +272,11 @@ class Designs:
         return symbols
 
     def expression_names(self) -> Names:
-        """What expressions of the mapping read: sizes, the machine, parameters and tiles."""
+        """The names that expressions of the mapping read: sizes, the machine, parameters and tiles."""
         return self._with_tiles(self._machine_and_sizes())
 
     def _with_tiles(self, symbols: dict[str, np.ndarray]) -> Names:
-        """Parameters are varied, or as the experiment has them; those that are formulas may read tiles."""
+        """Parameters are varied or taken from the experiment; those that are formulas may read tiles."""
         names = Names()
         for name, value in self.experiment.choices.items():
             names.define(name, partial(str, value))
@@ -293,18 +293,18 @@ class Designs:
         return names
 
     def columns(self, leaves: Leaves) -> Columns:
-        """What `lower` takes."""
+        """The input of `lower`."""
         return Columns(self.symbols, self.machines.columns(leaves))
 
     @property
     def extrapolated(self) -> np.ndarray:
-        """bool[design, memory]: whose energy or area lies outside its table."""
+        """bool[design, memory]: whether energy or area lies outside the table."""
         memories = self.experiment.architecture.memories
         return np.stack([self.parts(m.name).number("extrapolated") > 0 for m in memories], axis=1)
 
 
 def _refused(number: VariedNumber, value: float) -> str:
-    """Why a machine file may not hold that value; empty where it may."""
+    """Why a machine file may not hold that value; empty if it may."""
     quantity = varied_numbers(Architecture)[number.key].quantity
     assert quantity is not None, "numbers of a machine itself have units"
     try:

@@ -1,7 +1,7 @@
-"""Holds the total area of designs: the component that was named takes what the others leave, in whole steps.
+"""Holds the total area of designs: the named component takes up what the others leave, in whole steps.
 
-room = held area - area of all components that stay
-found = the largest multiple of the step whose total area, as a result reports it, is not above the held one
+room = held area - area of all components that stay found = the largest multiple of the step whose total area, as
+reported in results, is at most the held area
 """
 
 import numpy as np
@@ -12,12 +12,12 @@ from sim.explore.absorb import curve_area, fitting_side, fitting_size, formula_a
 from sim.explore.designs import Designs
 from sim.lower.parts import Parts
 
-# The component with a value in place of the one that is looked for: what stays of it is read off there.
+# The component with a placeholder for the unknown value, from which its fixed part is read.
 NOMINAL = {"size": 2.0**40, "depth": 2.0**20, "rows": 1.0, "columns": 1.0}
 
 
 def absorbed(designs: Designs) -> np.ndarray:
-    """f8[design]: what the held area leaves for the absorbing number, stored units; nan where not one step fits."""
+    """f8[design]: the absorbing number that fits the held area, in stored units; nan if not even one step fits."""
     held, architecture = designs.plan.held, designs.experiment.architecture
     assert held is not None
     noun = architecture.component(held.number.component)
@@ -67,7 +67,7 @@ def _fitting_memory(designs: Designs, memory: Memory, nominal: Parts, room_um2: 
 
 
 def _fitting_array(designs: Designs, memories: list[str], nominal: Parts, room_um2: np.ndarray) -> np.ndarray:
-    """Area grows with the side that is looked for: elements with their memories, and wires with every column."""
+    """Area grows with the unknown side: elements with their memories, and wires with every column."""
     held = designs.plan.held
     assert held is not None
     is_rows = held.number.key == "rows"
@@ -83,7 +83,7 @@ def _fitting_array(designs: Designs, memories: list[str], nominal: Parts, room_u
 
 
 def _within(designs: Designs, found: np.ndarray, target_um2: np.ndarray) -> np.ndarray:
-    """The same, one step smaller where the area as it is reported is above the target after all."""
+    """The same, one step smaller if the reported area is above the target after all."""
     held = designs.plan.held
     assert held is not None
     known = np.where(np.isfinite(found), found, NOMINAL[held.number.key])

@@ -1,7 +1,7 @@
 """Where chunks are evaluated: in this process, in local processes, or on a dask cluster, all behind one interface.
 
-Each is a `concurrent.futures.Executor`. A chunk's answer depends on its points alone, so neither the executor nor the
-number of workers shows in the results.
+Each is a `concurrent.futures.Executor`. A chunk's result depends only on its points, so neither the executor nor the
+number of workers affects the results.
 """
 
 import multiprocessing
@@ -38,7 +38,7 @@ def _unpacked(packed: bytes) -> Plan:
 
 
 class InProcess(Executor):
-    """Does what is submitted at once, here."""
+    """Runs submitted work immediately, in this process."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
@@ -59,7 +59,7 @@ class LocalProcesses(ProcessPoolExecutor):
     """A pool whose processes never see an interrupt from the terminal, not even while they start."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        # A process starts with the signals blocked that its creator blocks.
+        # A process inherits the blocked signals of its creator.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             return super().submit(fn, *args, **kwargs)
@@ -69,7 +69,7 @@ class LocalProcesses(ProcessPoolExecutor):
 
 @contextmanager
 def local_processes(workers: int) -> Iterator[Executor]:
-    """So many processes of this machine; they end with this one, however it ends."""
+    """A number of local processes; they end with this one, however it ends."""
     context = multiprocessing.get_context("spawn")  # numba's threads do not survive a fork
     pool = LocalProcesses(workers, mp_context=context, initializer=_settle_worker)
     try:
@@ -79,7 +79,7 @@ def local_processes(workers: int) -> Iterator[Executor]:
 
 
 def _settle_worker() -> None:
-    """A parent that is gone takes its workers along."""
+    """Makes workers end when their parent is gone."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
@@ -92,7 +92,7 @@ def _end_with(sentinel: int) -> None:
 
 @contextmanager
 def dask_cluster(workers: int, scheduler: str | None) -> Iterator[Executor]:
-    """A dask cluster at `scheduler`, or one of so many local processes; InputError where there is none."""
+    """A dask cluster at `scheduler`, or one with that many local processes; InputError if there is none."""
     try:
         from distributed import Client, LocalCluster
     except ImportError:

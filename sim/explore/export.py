@@ -1,7 +1,7 @@
-"""Points as files that other programs read: CSV always, Parquet where its library is installed.
+"""Points as files for other programs: always CSV, and Parquet if its library is installed.
 
-Rows are in the order of the points' numbers and hold no number of the store's own, so that equal results are equal
-bytes.
+Rows are in the order of the points' numbers and contain none of the store's internal numbers, so that equal results
+give equal bytes.
 """
 
 import csv
@@ -20,7 +20,7 @@ FIRST = ("point", "hash", "version", "reason_kind", "reason", "bound_by", "extra
 
 @contextmanager
 def _whole(target: Path) -> Iterator[Path]:
-    """Where to write a file that is then in its place, whole or not at all; InputError where it cannot be written."""
+    """A path to write a file to that then appears in its place as a whole; InputError if it cannot be written."""
     part = target.with_suffix(".part")
     try:
         yield part
@@ -46,7 +46,7 @@ def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -
 
 
 def export_fronts(target: Path, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A row for each front: what its points agree in, how many there are, what volume they dominate."""
+    """A row per front: the values its points share, the number of points, the volume they dominate."""
     with _whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(names)
@@ -54,7 +54,7 @@ def export_fronts(target: Path, names: Sequence[str], rows: Sequence[Sequence[An
 
 
 def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
-    """What another engine says of points, as CSV."""
+    """Another engine's results for points, as CSV."""
     names = ("latency_s", "cycles", "energy_pj")
     with _whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -65,7 +65,7 @@ def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
 
 
 def check_parquet() -> None:
-    """InputError where pyarrow is not installed."""
+    """InputError if pyarrow is not installed."""
     try:
         import pyarrow  # noqa: F401
     except ImportError:
@@ -91,7 +91,7 @@ def export_parquet(store: Path, target: Path) -> None:
 
 
 def _of_one_kind(column: Sequence[Any]) -> list[Any]:
-    """Numbers, or texts where there is any."""
+    """Numbers, or texts if any value is a text."""
     if any(isinstance(value, str) for value in column):
         return [None if value is None else str(value) for value in column]
     return list(column)

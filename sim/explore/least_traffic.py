@@ -1,12 +1,13 @@
-"""The least traffic that the passes of a cascade leave possible, whatever the mapping.
+"""The least traffic that the passes of a cascade allow, whatever the mapping.
 
-A tile of p queries shares each traversal of a rank: what runs along the rank but not along the queries (K, V) is read
-u = P/p times. What a pass revisits, f bytes for each query, must wait for the end of the pass before: what does not fit
-in the B bytes on chip is written and read again. With s bytes of state for each query, u is at least P s / B, and
+A tile of p queries shares each traversal of a rank: tensors that run along the rank but not along the queries (K, V)
+are read u = P/p times. Data that a pass revisits, f bytes per query, must wait for the end of the previous pass: the
+part that does not fit in the B bytes on chip is written and read again. With s bytes of state per query, u is at least
+P s / B, and
 
     traffic >= rest + u (K + V) + sum over forced passes of 2 max(0, P f - u B),
 
-linear between its breakpoints, so that its least value stands at one of them. Queries are the outer loop; nothing is
+which is linear between its breakpoints, so that the minimum is at one of them. Queries are the outer loop; nothing is
 computed twice.
 """
 
@@ -24,7 +25,7 @@ from sim.lower.same import Same
 
 @dataclass(frozen=True, slots=True)
 class TrafficDemands:
-    """Bytes of one element of the batch: what a cascade moves at least, by why it moves."""
+    """The least bytes that a cascade moves for one element of the batch, by reason."""
 
     batch: int
     rest: float  # once, whatever the buffer
@@ -34,7 +35,7 @@ class TrafficDemands:
 
 
 def least_traffic(experiment: Experiment, on_chip_bytes: np.ndarray) -> np.ndarray:
-    """f8[size]: bytes to and from the outermost memory that no schedule of the cascade avoids."""
+    """f8[size]: bytes to and from the outermost memory that no schedule of the cascade can avoid."""
     found = [_least(_demands(experiment, analysis), on_chip_bytes) for analysis in _analyses(experiment.cascade)]
     return np.max(found, axis=0)
 
@@ -90,8 +91,8 @@ def size_bytes(experiment: Experiment, memory: str) -> float:
 
 
 def on_chip_bytes(experiment: Experiment) -> float:
-    """All memory but the outermost, of all cores; what is declared without a size passes data on and holds none."""
+    """All memory except the outermost, over all cores; a memory declared without a size holds no data."""
     machines = Machines.of([experiment.architecture])
     inner = [memory for memory in machines.shape.memories if memory != machines.shape.root]
-    held = [float((machines.capacity_bytes(memory) * machines.cores_of(memory))[0]) for memory in inner]
+    held = [float((machines.capacity_bytes(memory) * machines.copies(memory))[0]) for memory in inner]
     return sum(size for size in held if np.isfinite(size))

@@ -1,7 +1,7 @@
-"""From a sweep file to a plan: every name and path is tried before anything runs.
+"""From a sweep file to a plan; every name and path is checked before anything runs.
 
-An axis is numeric when all its paths are numbers of the machine, the workload or a parameter. Stored choices of a
-mapping are found by model and length, so there those make groups even where they are numbers.
+An axis is numeric if all its paths are numbers of the machine, the workload or a parameter. Stored choices of a mapping
+are looked up by model and length, so there these form groups even if they are numbers.
 """
 
 import itertools
@@ -42,7 +42,7 @@ def load_plan(name_or_path: str) -> Plan:
 
 
 def make_plan(document: Document, sweep: Sweep) -> Plan:
-    """The plan of a sweep; InputError with what cannot be, at its place in the document."""
+    """The plan of a sweep; InputError reports problems at their location in the document."""
     return _SweepPlanner(document, sweep).plan()
 
 
@@ -88,7 +88,7 @@ class _SweepPlanner:
         return self.sweep.experiment if is_shipped else str(self._path().resolve())
 
     def _base(self) -> Document:
-        """The experiment laid out, with what is fixed for all points."""
+        """The expanded experiment, with the values that are fixed for all points."""
         base = lay_out(read_document_once(self._path()))
         fixed = self.document.place(("fixed",))
         return changed(base, Document(dict(self.sweep.fixed), self.document.file, fixed))
@@ -105,7 +105,7 @@ class _SweepPlanner:
         )
 
     def _numbers(self, axis: Axis, base: Document, keyed: frozenset[str]) -> tuple[VariedNumber, ...]:
-        """The numbers that an axis sets, none where it makes groups."""
+        """The numbers that an axis sets; none if it makes groups."""
         found = [number_at(path, base.data, _categorical(base)) for path in axis.path]
         numbers = tuple(number for number in found if number is not None and number.key not in keyed)
         if len(numbers) < len(found):
@@ -195,12 +195,12 @@ class _SweepPlanner:
             raise InputError([self.document.problem(path, f"'{setting.path}': {error}")]) from None
 
     def _number(self, path: str, document: Document, place: tuple[str, ...], keyed: frozenset[str]) -> VariedNumber:
-        """The number at a path that a formula is to set."""
+        """The number at a path that a formula sets."""
         number = number_at(path, document.data, _categorical(document))
         if number is not None and number.key not in keyed:
             return number
         if number is None:
-            self._changed_at(document, path, 1, place)  # says what leads nowhere
+            self._changed_at(document, path, 1, place)  # reports a path that leads nowhere
         message = f"'{path}' is no number that a formula can set: vary it by an axis"
         raise InputError([self.document.problem(place, message)])
 
@@ -222,7 +222,7 @@ class _SweepPlanner:
         return groups
 
     def _combinations(self, structural: list[AxisColumn]) -> list[tuple[int, ...]]:
-        """Indices of values that occur together: pairs advance as one."""
+        """Indices of values that occur together; pairs advance as one."""
         names = [column.name for column in structural]
         choices = []
         for group in self.sweep.dimensions():
@@ -251,14 +251,14 @@ class _SweepPlanner:
         return Group(experiment, model, point, dict(bodies), technologies, digest, changes)
 
     def _with_leakage(self, document: Document) -> Document:
-        """A machine whose own leakage is varied has one, so that all of its points are charged for it."""
+        """A machine whose own leakage is varied gets one, so that all of its points are charged for it."""
         paths = {path for axis in self.sweep.axes for path in axis.path} | {s.path for s in self.sweep.derive}
         if LEAKAGE not in {path.removeprefix("$.") for path in paths} or "leakage" in document.data["architecture"]:
             return document
         return changed(document, plain_document({LEAKAGE: "0 W"}, self.document.file))
 
     def _changed(self, base: Document, chosen: list[tuple[Axis, Value]]) -> Document:
-        """The experiment with values of axes; what is wrong is said where the axis stands."""
+        """The experiment with values of axes; problems are reported at the axis."""
         changes = {path: value for axis, value in chosen for path in axis.path}
         if not changes:
             return base
@@ -274,7 +274,7 @@ class _SweepPlanner:
             raise InputError([self._at_axis(problem, chosen) for problem in error.problems]) from None
 
     def _at_axis(self, problem: InputProblem, chosen: list[tuple[Axis, Value]]) -> InputProblem:
-        """What is said of a path, perhaps within its part of the experiment, as said of the axis that sets it."""
+        """A problem about a path, perhaps within its part of the experiment, reported for the axis that sets it."""
         if problem.file != self.document.file:
             return problem
         within = problem.path.removeprefix("$.")
@@ -291,7 +291,7 @@ class _SweepPlanner:
 
     # --- checks ---------------------------------------------------------------------------------------------
     def _metrics(self, groups: dict[tuple[int, ...], Group]) -> tuple[str, ...]:
-        """What is recorded: as asked, or time, energy, area, the root's traffic and every array's utilization."""
+        """The recorded metrics: as requested, or time, energy, area, root traffic and every array's utilization."""
         common = set.intersection(*(set(metric_names(g.experiment)) for g in groups.values()))
         some = next(iter(groups.values())).experiment
         first = some.architecture
@@ -312,7 +312,7 @@ class _SweepPlanner:
         return tuple(name for name in dict.fromkeys(asked) if name in common)
 
     def _rules_hash(self) -> str:
-        """How the numbers of a point follow from the values of its axes."""
+        """The rules by which the numbers of a point follow from the values of its axes."""
         told = self.sweep.model_dump(mode="json", include={"fixed", "where", "derive"})
         axes = sorted((axis.name, axis.path, axis.absorb, axis.step) for axis in self.sweep.axes)
         return digest_of([told, axes])
@@ -328,7 +328,7 @@ def _inner(document: Document, part: str) -> Document:
 
 
 def _categorical(document: Document) -> frozenset[str]:
-    """Parameters of the mapping that are one of several words."""
+    """Parameters of the mapping with one of several words as their value."""
     mapping = document.data.get("mapping")
     parameters = mapping.get("parameters") if isinstance(mapping, dict) else None
     if not isinstance(parameters, dict):
@@ -337,7 +337,7 @@ def _categorical(document: Document) -> frozenset[str]:
 
 
 def _as_read(points: tuple[Value, ...]) -> np.ndarray | None:
-    """f8[value] where all are numbers."""
+    """f8[value] if all are numbers."""
     if any(isinstance(point, (str, bool)) for point in points):
         return None
     return np.array(points, float)

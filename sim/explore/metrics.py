@@ -1,4 +1,4 @@
-"""What a point is measured by, as columns: the numbers of a `SimulationResult`, added up in the same order.
+"""The metrics of a point, as columns: the numbers of a `SimulationResult`, added up in the same order.
 
 A name is a quantity, or a quantity of one component or Einsum: `energy_pj`, `energy_pj.GLB`, `einsum_energy_pj.AV`.
 """
@@ -12,14 +12,14 @@ from sim.explore.names import Names
 from sim.lower.same import Same
 from sim.simulation.measures import Labels, Measures, charged_names
 
-# Quantities that only an engine gives; the others follow from the machine.
+# Quantities that only an engine provides; the others follow from the machine.
 OF_RUN = ("latency_s", "cycles", "energy_pj", "traffic_bytes", "read_bytes", "write_bytes")
 ENGINE = (*OF_RUN, "leakage_pj", "einsum_energy_pj", "utilization", "footprint_bytes", "spilled")
 OF_MEMORIES = ("traffic_bytes", "read_bytes", "write_bytes", "footprint_bytes", "spilled")
 
 
 def metric_names(experiment: Experiment) -> tuple[str, ...]:
-    """Every metric that points of an experiment have."""
+    """Every metric of the points of an experiment."""
     machine = shape_of(Same(experiment.architecture))
     return (
         *("latency_s", "cycles", "energy_pj", "leakage_pj", "area_um2"),
@@ -32,7 +32,7 @@ def metric_names(experiment: Experiment) -> tuple[str, ...]:
 
 
 def define_metrics(names: Names, labels: Labels, found: Measures[np.ndarray]) -> None:
-    """Lets formulas read what an engine found: f8[design] each."""
+    """Lets formulas read the results of an engine: f8[design] each."""
     names.define("cycles", lambda: found.latency_cycles)
     names.define("latency_s", lambda: found.latency_s)
     for quantity, columns in (("energy_pj", found.energy_pj), ("leakage_pj", found.leakage_pj)):

@@ -1,4 +1,4 @@
-"""Names that formulas read, each found when first asked for: f8[design], or one value for all designs."""
+"""Names that formulas read, each computed on first use: f8[design], or one value for all designs."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -10,7 +10,7 @@ from sim.lower.functions import VECTOR_FUNCTIONS
 
 
 class Names:
-    """A table of values that are computed on demand; a value that needs itself is a user's mistake."""
+    """A table of values that are computed on demand; a value that depends on itself is a user's mistake."""
 
     def __init__(self) -> None:
         self._makers: dict[str, Callable[[], Any]] = {}
@@ -18,11 +18,11 @@ class Names:
         self._open: list[str] = []
 
     def define(self, name: str, make: Callable[[], Any]) -> None:
-        """What `name` stands for; the first definition holds."""
+        """Define `name`; the first definition wins."""
         self._makers.setdefault(name, make)
 
     def clear(self) -> None:
-        """Forgets everything: definitions hold on to those who made them, and columns are large."""
+        """Forget everything, because definitions keep their creators alive, and columns are large."""
         self._makers.clear()
         self._values.clear()
 

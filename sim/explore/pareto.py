@@ -1,8 +1,8 @@
 """The Pareto front of points and the volume that it dominates.
 
-Hypervolume (Zitzler and Thiele 1998): the measure of all that some point of the front beats, up to a reference point.
-In two objectives a sum of rectangles; in more, slices along the last objective, each as thick as the step to the next
-point.
+Hypervolume (Zitzler and Thiele 1998): the measure of the region dominated by the front, up to a reference point. With
+two objectives it is a sum of rectangles; with more, slices along the last objective, each as thick as the step to the
+next point.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
-"""Components of machines that differ in some numbers: each different one is built once, by the room that knows it.
+"""Components of machines that differ in some numbers: each distinct one is built once, by the code of a single design.
 
-A chunk of designs has few different values of any one component, so the noun itself is made for each of them, checked
-and priced as a machine file would be, and its numbers are gathered into columns. One source of arithmetic serves a
-single design and a million.
+A chunk of designs has few distinct values of any one component, so the noun itself is made for each of them, checked
+and priced like a machine file, and its numbers are gathered into columns. The same arithmetic serves a single design
+and a million.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ MOST_KEPT = 20_000  # parts of one component that are kept for the next chunk
 
 @dataclass(slots=True)
 class Blueprint:
-    """A component as its file has it, and the numbers in it that designs differ in."""
+    """A component as in its file, and those of its numbers in which designs differ."""
 
     name: str
     body: Mapping[str, Any]
@@ -64,7 +64,7 @@ class Blueprint:
 
 
 def distinct_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each different row of `values: f8[n, k]` stands first, and which of them every row is."""
+    """The first occurrence of each distinct row of `values: f8[n, k]`, and which of them every row equals."""
     code = np.zeros(len(values), np.int64)
     for column in values.T:
         found, inverse = np.unique(column, return_inverse=True)

@@ -1,8 +1,8 @@
-"""What a sweep means, settled once: which designs share tables, which numbers vary, and who they are.
+"""The resolved form of a sweep: which designs share tables, which numbers vary, and how points are identified.
 
 Axes over numbers of the machine, the workload or numeric parameters become columns. All other axes (models, mappings,
-...) make groups: each combination of their values is one experiment, assembled as any other. A plan holds no files, so
-that it can be sent to other machines.
+...) make groups: each combination of their values is one experiment, assembled like any other. A plan holds no files,
+so that it can be sent to other machines.
 """
 
 import hashlib
@@ -63,19 +63,19 @@ class Held:
 
 @dataclass(slots=True)
 class Group:
-    """Designs that differ in numbers only: their experiment, and what its components are made from."""
+    """Designs that differ only in numbers: their experiment, and the data its components are made from."""
 
     experiment: Experiment
     model: Model
     point: Workpoint
-    bodies: dict[str, Any]  # components as their file has them
+    bodies: dict[str, Any]  # components as in their file
     technologies: tuple[Technology, ...]
-    digest: bytes  # of everything that the group's designs share
+    digest: bytes  # hash of everything that the group's designs share
     changes: tuple[tuple[str, Value], ...]  # the structural settings
 
     @property
     def area_um2(self) -> float:
-        """Of the machine as the experiment has it."""
+        """Area of the machine of the experiment."""
         return float(Machines.of([self.experiment.architecture]).total_area_um2[0])
 
 
@@ -84,22 +84,22 @@ class Plan:
     """A sweep that is ready to run."""
 
     sweep: Sweep
-    experiment: str  # a shipped name, or the whole path of a file: what points start from, wherever they are read
+    experiment: str  # a shipped name or an absolute path: the start of all points, wherever they are read
     columns: tuple[AxisColumn, ...]  # in the order of `sweep.axes`
     derived: tuple[Derived, ...]
     held: Held | None
     groups: dict[tuple[int, ...], Group]  # by the value indices of the structural axes
     fixed: tuple[tuple[str, Any], ...]
     metrics: tuple[str, ...]  # recorded, the objectives' names last
-    rules_hash: str  # of what is fixed, derived and held: with a group and an axis' values, it makes a point
-    inputs_hash: str  # of all that results depend on, code aside
+    rules_hash: str  # of everything fixed, derived and held: with a group and axis values it identifies a point
+    inputs_hash: str  # of everything that results depend on, except code
 
     def __post_init__(self) -> None:
         self._blueprints: dict[tuple[int, str], Blueprint] = {}
         self._parts: dict[tuple[int, str], ComponentPart] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without what can be found again."""
+        """The state without what can be recomputed."""
         return {key: value for key, value in self.__dict__.items() if not key.startswith("_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -115,7 +115,7 @@ class Plan:
 
     @property
     def settled(self) -> tuple[str, ...]:
-        """Paths whose values follow: derived ones, and the one that absorbs area."""
+        """Paths with dependent values: derived ones, and the one that absorbs area."""
         own = tuple(derived.number.path for derived in self.derived)
         return own + ((self.held.number.path,) if self.held else ())
 
@@ -132,7 +132,7 @@ class Plan:
         return found
 
     def workload_of(self, points: np.ndarray) -> np.ndarray:
-        """i8[point]: equal for points that may be compared (`per`), ascending with their values' places."""
+        """i8[point]: equal for comparable points (`per`), ascending in the positions of their values."""
         indices = self.axis_indices(points)
         kind = np.zeros(points.size, np.int64)
         for name in self.sweep.front_axes:
@@ -151,7 +151,7 @@ class Plan:
         return [(self.groups[tuple(key.tolist())], np.flatnonzero(which == i)) for i, key in enumerate(found)]
 
     def settings_of(self, point: int, settled: Sequence[float]) -> dict[str, Any]:
-        """What makes this point of the sweep's experiment: every path with its value as a file would say it."""
+        """The settings that turn the sweep's experiment into this point: every path with its value as in a file."""
         index = {name: int(found[0]) for name, found in self.axis_indices(np.array([point])).items()}
         settings = dict(self.fixed)
         for column in self.columns:
@@ -176,7 +176,7 @@ class Plan:
         return self._blueprints[key]
 
     def base_part(self, group: Group, component: str) -> ComponentPart:
-        """The component as the experiment has it."""
+        """The component of the experiment."""
         key = (id(group), component)
         if key not in self._parts:
             self._parts[key] = part_of(group.experiment.architecture.component(component))

@@ -1,6 +1,6 @@
-"""Finished points, typed, for whoever shows them: reads a sweep's file and nothing else.
+"""Finished points, typed, for display; reads nothing but a sweep's file.
 
-`read_points(folder)` gives columns over all points; a `Point` is one row with everything that makes it again.
+`read_points(folder)` gives columns over all points; a `Point` is one row with everything needed to reproduce it.
 """
 
 import json
@@ -20,7 +20,7 @@ from sim.load.problems import InputError, InputProblem
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One finished point; `reason` is empty where it is legal."""
+    """One finished point; `reason` is empty if it is legal."""
 
     point: int
     hash: str
@@ -32,7 +32,7 @@ class Point:
     axes: tuple[tuple[str, Any], ...]  # as written in the sweep, in the axis' unit
     settled: tuple[tuple[str, float], ...]  # paths that follow from the axes, stored units
     values: tuple[tuple[str, float], ...]  # metrics and objectives; empty where it is not legal
-    settings: tuple[tuple[str, Any], ...]  # paths of the experiment with their values, as a file would say them
+    settings: tuple[tuple[str, Any], ...]  # paths of the experiment with their values, as in a file
     experiment: str
 
     @property
@@ -52,7 +52,7 @@ class Point:
 
 
 def _scalar(value: Any) -> str:
-    """A value as YAML 1.1 reads it back: text in quotes, small numbers with a point and a signed exponent."""
+    """A value in a form that YAML 1.1 reads back: text in quotes, small numbers with a point and a signed exponent."""
     if isinstance(value, float) and "e" in repr(value):
         mantissa, exponent = repr(value).split("e")
         point = "" if "." in mantissa else ".0"
@@ -99,7 +99,7 @@ class Points:
         )
 
     def column(self, name: str) -> np.ndarray:
-        """f8[point] of a metric, an objective, a settled path or a numeric axis (nan: none); texts as they are."""
+        """f8[point] of a metric, an objective, a settled path or a numeric axis (nan: none); texts unchanged."""
         if name not in self._found:
             index = self.columns.index(name)
             values = [row[index] for row in self.rows]
@@ -119,13 +119,13 @@ class Points:
 
     @cached_property
     def objectives(self) -> np.ndarray:
-        """f8[point, objective], those to be maximized negated; nan where a point is not legal."""
+        """f8[point, objective], those to be maximized negated; nan for points that are not legal."""
         told = self.contents.meta["objectives"]
         return np.stack([self.column(one["label"]) * one["sign"] for one in told], axis=1)
 
     @cached_property
     def front(self) -> np.ndarray:
-        """Rows of the legal points that no other of the same workload (`per`) beats, ascending."""
+        """Rows of the legal points that no other point of the same workload (`per`) dominates, ascending."""
         legal = np.flatnonzero(self.is_legal & ~np.isnan(self.objectives).any(axis=1))
         if not legal.size:
             return legal
@@ -134,7 +134,7 @@ class Points:
 
     @cached_property
     def kinds(self) -> np.ndarray:
-        """i8[point]: equal for points that may be compared."""
+        """i8[point]: equal for comparable points."""
         kind = np.zeros(len(self), np.int64)
         for name in self.contents.meta["per"]:
             values = next(axis["values"] for axis in self.contents.meta["axes"] if axis["name"] == name)
@@ -156,7 +156,7 @@ class Points:
 
 
 def written(value: float, dimension: Dimension | None) -> Any:
-    """A stored value as a file would say it, exact."""
+    """A stored value as in a file, exact."""
     if dimension is not None:
         return exact_quantity(value, dimension)
     return int(value) if float(value).is_integer() else value

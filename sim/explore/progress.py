@@ -1,4 +1,4 @@
-"""What a person sees of a sweep under way: a bar with rate, time left and the best point so far; nothing elsewhere."""
+"""Progress of a sweep on a terminal: a bar with rate, time left and the best point so far; otherwise nothing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ class _Bar:
 
 @contextmanager
 def watched(name: str, total: int, done: int) -> Iterator[Watcher]:
-    """A bar on stderr where that is a terminal."""
+    """A bar on stderr, if that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield Silent()

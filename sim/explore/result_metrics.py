@@ -1,4 +1,4 @@
-"""The metrics of one result under the names that sweeps know, and the objectives that are formulas over them."""
+"""The metrics of one result under the names used by sweeps, and objectives that are formulas over them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Values = Mapping[str, float]
 
 
 def objective_values(result: SimulationResult, objectives: Sequence[Mapping[str, Any]]) -> Values:
-    """Metrics of a result, and every objective of a sweep (as its file keeps them) whose names are known."""
+    """Metrics of a result, and every objective of a sweep (as stored in its file) whose names are known."""
     values = dict(values_of(result))
     known = {**dict(result.experiment.sizes), **dict(machine_symbols(Same(result.experiment.architecture))), **values}
     for objective in objectives:
@@ -23,7 +23,7 @@ def objective_values(result: SimulationResult, objectives: Sequence[Mapping[str,
 
 
 def values_of(result: SimulationResult) -> Values:
-    """The metrics that sweeps know by name."""
+    """The metrics under the names used by sweeps."""
     values = {
         "latency_s": result.latency_s,
         "cycles": float(result.cycles),

@@ -1,7 +1,7 @@
-"""Runs a sweep: plan, store, executor and search put together, and what came of it.
+"""Runs a sweep, combining plan, store, executor and search, and returns its outcome.
 
-Points that the store holds are never evaluated again. Chunks are handed to the executor a few at a time, so that a
-million points need no more memory than a few chunks, and every finished chunk is written before the next is asked for.
+Points in the store are never evaluated again. Chunks go to the executor a few at a time, so that a million points need
+no more memory than a few chunks, and every finished chunk is written before the next is requested.
 """
 
 import os
@@ -33,12 +33,12 @@ from sim.load.problems import InputError, InputProblem
 from sim.simulation.flow import check_engine
 
 CHUNK = 8192
-SMALL = 4 * CHUNK  # sweeps that are done before a second process has started
+SMALL = 4 * CHUNK  # sweeps that finish before a second process would have started
 
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """How a sweep is run; none of it shows in the results."""
+    """How a sweep is run; none of it affects the results."""
 
     executor: str = "local"  # or "dask"
     scheduler: str | None = None
@@ -50,9 +50,9 @@ class SweepOptions:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """The points of one workload that no other beats."""
+    """The points of one workload that no other point dominates."""
 
-    of: tuple[tuple[str, Any], ...]  # the axes that its points agree in
+    of: tuple[tuple[str, Any], ...]  # the axis values that its points share
     points: tuple[Point, ...]
     hypervolume: float
     reference: tuple[float, ...]  # of the hypervolume: as given, or the worst legal value; the objectives' units
@@ -60,15 +60,15 @@ class Front:
 
 @dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What came of a sweep."""
+    """The outcome of a sweep."""
 
     folder: Path
     plan: Plan
     counts: tuple[tuple[str, int], ...]  # points of every kind, legal ones first
-    examples: tuple[tuple[str, str], ...]  # kind of those that are out: the most frequent sentence
+    examples: tuple[tuple[str, str], ...]  # the most frequent sentence of each kind of illegal points
     fronts: tuple[Front, ...]
-    evaluated: int  # points found in this run; the others were there
-    second_stage: tuple[Second, ...] = ()  # what another engine says of the fronts
+    evaluated: int  # points computed in this run; the others were in the store
+    second_stage: tuple[Second, ...] = ()  # another engine's results for the fronts
 
     @property
     def front(self) -> tuple[Point, ...]:
@@ -97,7 +97,7 @@ class SweepResult:
         return "\n".join([*lines, *self._second_lines()])
 
     def _second_lines(self) -> Iterator[str]:
-        """How the other engine's times compare."""
+        """Comparison with the other engine's times."""
         times = {point.point: dict(point.values).get("latency_s") for point in self.front}
         ratios = [
             one.value("latency_s") / first
@@ -113,7 +113,7 @@ class SweepResult:
 
 
 def _first_of(reason: str) -> str:
-    """A reason of several sentences, told by the first."""
+    """The first of the sentences of a reason."""
     first, *others = reason.split("; $.")
     return f"{first}; and {len(others)} more" if others else first
 
@@ -121,7 +121,7 @@ def _first_of(reason: str) -> str:
 def sweep(
     name_or_path: str, folder: Path | str, options: SweepOptions | None = None, progress: Progress | None = None
 ) -> SweepResult:
-    """Every point of a sweep, or those its search asks for, kept in `folder`; InputError for anything wrong."""
+    """Run every point of a sweep, or those its search requests, into `folder`; InputError for anything wrong."""
     options = options or SweepOptions()
     plan = load_plan(name_or_path)
     _check(plan, options)
@@ -146,7 +146,7 @@ def sweep(
 
 
 def _bar() -> Progress:
-    # What draws is loaded only where a sweep runs.
+    # Drawing code is loaded only when a sweep runs.
     from sim.explore.progress import watched
 
     return watched
@@ -171,7 +171,7 @@ def _check(plan: Plan, options: SweepOptions) -> None:
 
 
 def open_store(folder: Path, plan: Plan, options: SweepOptions) -> Store:
-    """The store to write to; InputError where one is in the way."""
+    """The store to write to; InputError if a different one already exists."""
     path = folder / FILE
     if not path.exists() or options.fresh or is_blank(path):
         return Store.create(folder, plan)
@@ -182,7 +182,7 @@ def open_store(folder: Path, plan: Plan, options: SweepOptions) -> Store:
 
 
 class _Runner:
-    """One sweep under way."""
+    """One sweep in progress."""
 
     def __init__(self, plan: Plan, store: Store, options: SweepOptions) -> None:
         self.plan, self.store, self.options = plan, store, options
@@ -191,7 +191,7 @@ class _Runner:
         self.watcher: Watcher = Silent()
         self.best = np.inf
         self.restarts = 0
-        # What a search was told; an exhaustive one asks for nothing twice.
+        # Results given to the search; an exhaustive one never requests a point twice.
         self.worth: dict[int, np.ndarray] = {}
         self.is_exhaustive = plan.sweep.search.method == "exhaustive"
 
@@ -207,7 +207,7 @@ class _Runner:
                 self.finished = self.store.finished()
 
     def _attempt(self, left: int) -> bool:
-        """The whole search; False where worker processes were lost and it is to go on with others."""
+        """The whole search; False if worker processes were lost and it should continue with new ones."""
         try:
             with self._executor(left) as self.executor:
                 search(self.plan.sweep, self._evaluate)
@@ -233,7 +233,7 @@ class _Runner:
         return local_processes(workers)
 
     def _evaluate(self, points: np.ndarray) -> np.ndarray:
-        """What points are worth, each found once."""
+        """The objectives of points, each computed once."""
         wanted = np.unique(points)
         missing = np.setdiff1d(wanted, self.finished, assume_unique=True)
         size = self._chunk_size(missing.size)
@@ -250,7 +250,7 @@ class _Runner:
         return max(256, min(CHUNK, -(-points // (4 * workers))))
 
     def _run_chunks(self, chunks: deque[np.ndarray]) -> None:
-        """A few chunks under way at any time; each is written when it is done."""
+        """Keep a few chunks in progress at any time; each is written when it is done."""
         most = 2 * (self.options.workers or os.cpu_count() or 1) + 2
         pending: set[Future[Chunk]] = set()
         try:

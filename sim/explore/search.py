@@ -1,8 +1,8 @@
-"""Which points to look at: all of them, some by chance, or those that a sampler asks for.
+"""Which points to evaluate: all of them, a random selection, or those that a sampler requests.
 
-A strategy is a callable that is told what earlier points were worth and asks for more. Samplers work in batches with a
-fixed seed and see each batch as a whole, so that a search that was interrupted asks for the same points again and finds
-the finished ones in the store.
+A strategy is a callable that receives the objectives of earlier points and requests more. Samplers work in batches with
+a fixed seed and see each batch as a whole, so that an interrupted search requests the same points again and finds the
+finished ones in the store.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ import numpy as np
 from sim.explore.sweep import Search, Sweep
 from sim.load.problems import InputError, InputProblem
 
-# From points (i8[point], any order) to f8[point, objective], minimized; inf for a point that is out.
+# From points (i8[point], any order) to f8[point, objective], minimized; inf for an illegal point.
 Evaluate = Callable[[np.ndarray], np.ndarray]
 Strategy = Callable[[Sweep, Evaluate], None]
-CHUNKS_AT_ONCE = 2**20  # points that an exhaustive search hands over at a time
+CHUNKS_AT_ONCE = 2**20  # points that an exhaustive search requests at a time
 
 
 def search(sweep: Sweep, evaluate: Evaluate) -> None:
-    """Looks at points until the sweep's search is done."""
+    """Evaluates points until the sweep's search is done."""
     STRATEGIES[sweep.search.method](sweep, evaluate)
 
 
@@ -31,12 +31,12 @@ def visit_all(sweep: Sweep, evaluate: Evaluate) -> None:
 
 
 def sample(sweep: Sweep, evaluate: Evaluate) -> None:
-    """`trials` different points, each as likely as any other."""
+    """`trials` distinct points, drawn uniformly."""
     evaluate(random_points(sweep.size, sweep.search.trials or 0, sweep.search.seed))
 
 
 def random_points(size: int, count: int, seed: int) -> np.ndarray:
-    """i8[count] different numbers below `size`, ascending; all of them where there are no more."""
+    """i8[count] distinct numbers below `size`, ascending; all of them if there are no more."""
     if count >= size:
         return np.arange(size)
     generator = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def random_points(size: int, count: int, seed: int) -> np.ndarray:
 
 
 def check_sampler(sweep: Sweep) -> None:
-    """InputError where the search needs optuna, and it is not installed."""
+    """InputError if the search needs optuna and it is not installed."""
     if STRATEGIES[sweep.search.method] is not ask_sampler:
         return
     try:
@@ -58,7 +58,7 @@ def check_sampler(sweep: Sweep) -> None:
 
 
 def ask_sampler(sweep: Sweep, evaluate: Evaluate) -> None:
-    """`trials` points that an optuna sampler asks for, `batch` at a time; it must be installed (`check_sampler`)."""
+    """`trials` points requested by an optuna sampler, `batch` at a time; it must be installed (`check_sampler`)."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -83,7 +83,7 @@ def _sampler(samplers: Any, settings: Search) -> Any:
 
 
 def _point(sweep: Sweep, trial: Any) -> int:
-    """The number of the point at one value of every dimension."""
+    """The number of the point with these values of the dimensions."""
     point = 0
     for group, length in zip(sweep.dimensions(), sweep.shape, strict=True):
         name = "+".join(axis.name for axis in group)

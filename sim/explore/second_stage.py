@@ -1,4 +1,4 @@
-"""Another engine looks at the fronts of a sweep again, point by point; each answer is kept as soon as it is there."""
+"""Re-evaluates the fronts of a sweep with another engine, point by point; each result is stored at once."""
 
 import json
 from contextlib import AbstractContextManager
@@ -15,14 +15,14 @@ from sim.simulation.flow import IllegalMapping, simulate
 
 
 class Progress(Protocol):
-    """Shows a task of so many points, some of them done."""
+    """Shows a task of that many points, some of them done."""
 
     def __call__(self, name: str, total: int, done: int) -> AbstractContextManager[Watcher]:
         """The watcher of that task."""
 
 
 def look_again(plan: Plan, folder: Path, front: Points, progress: Progress) -> tuple[Second, ...]:
-    """Every point of the fronts through the sweep's second engine; those that the store has are not run again."""
+    """Every point of the fronts through the sweep's second engine; points in the store are not run again."""
     engine = plan.sweep.search.second_stage
     if engine is None:
         return ()

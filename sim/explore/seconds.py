@@ -1,15 +1,15 @@
-"""What another engine says of points of a sweep's fronts, typed."""
+"""Another engine's results for points of a sweep's fronts, typed."""
 
 import json
 from dataclasses import dataclass
 from typing import Any
 
-REFUSED = "refused"  # key of an answer that is a reason
+REFUSED = "refused"  # key of a result that is a reason for refusal
 
 
 @dataclass(frozen=True, slots=True)
 class Second:
-    """What the other engine says of a point; `refused` says why it cannot run there."""
+    """The other engine's result for a point; `refused` is the reason if it cannot run there."""
 
     point: int
     engine: str
@@ -21,7 +21,7 @@ class Second:
 
 
 def seconds_of(found: dict[int, tuple[str, str]]) -> tuple[Second, ...]:
-    """Typed answers from engine and JSON by point."""
+    """Typed results from engine and JSON by point."""
     return tuple(_second(point, engine, json.loads(text)) for point, (engine, text) in sorted(found.items()))
 
 

@@ -1,8 +1,8 @@
-"""The points of a sweep on disk: one SQLite file, one row a point, written chunk by chunk in whole transactions.
+"""The points of a sweep on disk: one SQLite file, one row per point, written chunk by chunk in whole transactions.
 
-Columns of `points`: number, hash of the inputs, version of the code, reason (0: legal), what sets the time, what is
-extrapolated, then the values of the axes, the values that follow from them, metrics and objectives. A process that is
-killed loses the chunk that it was writing and nothing else. The file says what it was made from; it is never continued
+Columns of `points`: number, hash of the inputs, version of the code, reason (0: legal), the resource that sets the
+time, extrapolated memories, then the values of the axes, the values that follow from them, metrics and objectives. A
+killed process loses only the chunk that it was writing. The file records what it was made from, and is never continued
 with other inputs or other code.
 """
 
@@ -33,7 +33,7 @@ CREATE TABLE second_stage (point INTEGER PRIMARY KEY, engine TEXT NOT NULL, resu
 
 
 class Contents(NamedTuple):
-    """What a file of points says of itself."""
+    """The description that a file of points holds."""
 
     meta: dict[str, Any]
 
@@ -51,12 +51,12 @@ class Contents(NamedTuple):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of the table of points."""
+        """Columns of the table of points."""
         return (*OWN, *self.axes, *self.settled, *self.values)
 
 
 def contents_of(plan: Plan) -> Contents:
-    """What the file of a plan's points says."""
+    """The description of a plan's points."""
     axes = [
         {
             "name": column.name,
@@ -99,7 +99,7 @@ def contents_of(plan: Plan) -> Contents:
 
 @contextmanager
 def said(path: Path) -> Iterator[None]:
-    """What keeps a database from being used, as one sentence about its file."""
+    """Turns a database error into one sentence about its file."""
     try:
         yield
     except sqlite3.Error as error:
@@ -116,7 +116,7 @@ def said(path: Path) -> Iterator[None]:
 
 
 class Store:
-    """Points being written. One process at a time holds the file."""
+    """Points being written. Only one process at a time holds the file."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, contents: Contents) -> None:
         self.connection, self.path, self.contents = connection, path, contents
@@ -127,7 +127,7 @@ class Store:
 
     @classmethod
     def create(cls, folder: Path, plan: Plan) -> Self:
-        """A new file in the folder, in place of one that is there."""
+        """A new file in the folder, replacing any existing one."""
         path = folder / FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -157,7 +157,7 @@ class Store:
             if reason:
                 message = f"{reason}: start over with --fresh, or use another --out"
                 raise InputError([InputProblem(str(path), None, "", message)])
-            # The same file may stand elsewhere by now.
+            # The same file may have moved.
             told = json.dumps(expected.meta["experiment"])
             connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (told,))
             return cls(connection, path, expected)
@@ -171,7 +171,7 @@ class Store:
         self.close(is_complete=kind is None)
 
     def close(self, is_complete: bool = True) -> None:
-        """Leaves one single file behind, unless something went wrong."""
+        """Leave a single file behind, unless something went wrong."""
         try:
             if is_complete:
                 with said(self.path):
@@ -181,7 +181,7 @@ class Store:
             self.connection.close()
 
     def add(self, plan: Plan, chunk: Chunk) -> None:
-        """Finished points, all of them or none."""
+        """Write finished points, all or none."""
         with said(self.path), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
             reasons = self._reason_ids(chunk.reasons)
@@ -214,13 +214,13 @@ class Store:
         )
 
     def finished(self) -> np.ndarray:
-        """The points that are there: i8[point], ascending."""
+        """The stored points: i8[point], ascending."""
         with said(self.path):
             rows = self.connection.execute("SELECT point FROM points ORDER BY point")
             return np.fromiter((row[0] for row in rows), np.int64)
 
     def objectives(self) -> tuple[np.ndarray, np.ndarray]:
-        """Legal points, ascending: i8[point] and f8[point, objective] to be minimized; nan has no place among them."""
+        """Legal points, ascending: i8[point] and f8[point, objective] to be minimized, without nan."""
         told = self.contents.meta["objectives"]
         names = [quoted(objective["label"]) for objective in told]
         there = " AND ".join(f"{name} IS NOT NULL" for name in names)
@@ -232,7 +232,7 @@ class Store:
         return found["point"], found["values"] * [float(objective["sign"]) for objective in told]
 
     def counts(self) -> dict[str, int]:
-        """How many points there are of each kind of reason; 'legal' first, then the most frequent."""
+        """The number of points per kind of reason; 'legal' first, then the most frequent."""
         query = (
             "SELECT coalesce(kind, 'legal'), count(*) AS n FROM points LEFT JOIN reasons ON reason = reasons.id"
             " GROUP BY kind ORDER BY kind IS NOT NULL, n DESC, kind"
@@ -241,7 +241,7 @@ class Store:
             return {"legal": 0} | dict(self.connection.execute(query).fetchall())
 
     def example_of(self, kind: str) -> str:
-        """The sentence that most points of a kind have."""
+        """The most frequent sentence of a kind."""
         query = (
             "SELECT text FROM points JOIN reasons ON reason = reasons.id WHERE kind = ?"
             " GROUP BY text ORDER BY count(*) DESC, text LIMIT 1"
@@ -250,7 +250,7 @@ class Store:
             return str(self.connection.execute(query, (kind,)).fetchone()[0])
 
     def keep_second_stage(self, engine: str, points: Sequence[int]) -> None:
-        """Forgets what another engine said, and what was said of other points."""
+        """Discard results of other engines, and results for other points."""
         with said(self.path), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
             self.connection.execute("DELETE FROM second_stage WHERE engine != ?", (engine,))
@@ -258,7 +258,7 @@ class Store:
             self.connection.executemany("DELETE FROM second_stage WHERE point = ?", [(point,) for point in gone])
 
     def add_second_stage(self, point: int, engine: str, result: str) -> None:
-        """What another engine says of a point, as JSON."""
+        """Store another engine's result for a point, as JSON."""
         with said(self.path), self.connection:
             self.connection.execute("INSERT INTO second_stage VALUES (?, ?, ?)", (point, engine, result))
 
@@ -275,7 +275,7 @@ def second_stage_of(connection: sqlite3.Connection) -> dict[int, tuple[str, str]
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that owns the file; journalled so that a killed process leaves whole transactions."""
+    """A connection that owns the file, journalled so that a killed process leaves whole transactions."""
     with closed_on_error(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as connection:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")
         connection.execute("PRAGMA journal_mode=WAL")
@@ -287,7 +287,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """A connection that lets go of its file where it turns out to be of no use."""
+    """A connection that releases its file if that turns out to be unusable."""
     try:
         yield connection
     except BaseException:
@@ -296,7 +296,7 @@ def closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connecti
 
 
 def is_blank(path: Path) -> bool:
-    """Whether a file holds nothing yet: its writer was ended before it had begun."""
+    """Whether a file is still empty because its writer ended before it had begun."""
     with said(path):
         connection = sqlite3.connect(path, timeout=0.5)
         try:
@@ -306,13 +306,13 @@ def is_blank(path: Path) -> bool:
 
 
 def read_only(path: Path) -> tuple[sqlite3.Connection, Contents]:
-    """A connection that changes nothing, and what the file says of itself."""
+    """A read-only connection, and the file's description."""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=0.5, uri=True)
     return connection, Contents(read_meta(connection, path))
 
 
 def read_meta(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """What the file says of itself; InputError where it is none of a sweep's."""
+    """The file's description; InputError if it is not a sweep's file."""
     try:
         rows = connection.execute("SELECT key, value FROM meta").fetchall()
     except sqlite3.OperationalError as error:
@@ -322,7 +322,7 @@ def read_meta(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
 
 
 def difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
-    """Why a file cannot be continued, or nothing."""
+    """Why a file cannot be continued; empty if it can."""
     if found.get("schema") != SCHEMA:
         return f"was written in the form '{found.get('schema')}', this version writes '{SCHEMA}'"
     if found["sweep_hash"] != expected["sweep_hash"]:
@@ -367,7 +367,7 @@ def _row_id(connection: sqlite3.Connection, version: str) -> int:
 
 
 def count_finished(path: Path) -> int:
-    """Points that a file holds; 0 where there is none."""
+    """The number of points in a file; 0 if there is no file."""
     if not path.is_file():
         return 0
     with said(path):

@@ -1,9 +1,9 @@
-"""A sweep as data: an experiment, axes over anything in it, what follows from them, what is asked.
+"""A sweep as data: an experiment, axes over anything in it, derived values, constraints and objectives.
 
     points = product of the axes, those of a pair advancing together
     each point = the experiment with every axis' value at its path, then the derived values at theirs
 
-An axis may hold the total area instead: its values are areas, and the component at `absorb` takes what others leave.
+An axis may hold the total area instead: its values are areas, and the component at `absorb` takes up the remainder.
 Constraints and objectives are formulas over axes, ranks, numbers of the machine and metrics (`latency_s`,
 `energy_pj.GLB`, ...).
 """
@@ -20,7 +20,7 @@ from sim.design.settings import Settings, Text
 
 FROZEN = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 LARGEST_GRID = 2**62  # points are numbered by signed 64-bit integers
-BASE = "base"  # an area that is that of the unchanged experiment
+BASE = "base"  # the area of the unchanged experiment
 WORKLOAD = ("model", "seq_len", "batch", "ranks")
 Value = str | int | float | bool
 Location = tuple[str | int, ...]
@@ -36,7 +36,7 @@ class Range(BaseModel):
     step: float = Field(gt=0, allow_inf_nan=False)
 
     def values(self) -> tuple[float, ...]:
-        """Empty when `to` lies before `from`."""
+        """Empty if `to` lies before `from`."""
         count = math.floor((self.last - self.first) / self.step + 1e-9) + 1
         return tuple(_plain(self.first + i * self.step) for i in range(max(0, count)))
 
@@ -52,10 +52,10 @@ class LogRange(BaseModel):
     whole: bool = False
 
     def values(self) -> tuple[float, ...]:
-        """Equal values that rounding makes are left out."""
+        """Duplicates caused by rounding are dropped."""
         steps = max(1, self.points - 1)
         ratio = self.last / self.first
-        # Powers of two and the like come out whole: twelve digits are meant, the rest is rounding.
+        # Powers of two and the like become whole: twelve digits are significant, the rest is rounding.
         found = [float(f"{self.first * ratio ** (i / steps):.12g}") for i in range(self.points)]
         found[-1] = self.last if self.points > 1 else self.first
         return tuple(dict.fromkeys(_plain(round(value) if self.whole else value) for value in found))
@@ -70,7 +70,7 @@ def _paths(value: Any) -> Any:
 
 
 class Axis(BaseModel):
-    """One varied quantity: where it goes (a path, several, or none: then only formulas read it) and its values."""
+    """One varied quantity: its path (or several, or none, in which case only formulas read it) and its values."""
 
     model_config = FROZEN
 
@@ -111,7 +111,7 @@ class Axis(BaseModel):
 
 
 class Constraint(BaseModel):
-    """A condition that every kept point meets."""
+    """A condition that every legal point meets."""
 
     model_config = FROZEN
 
@@ -126,7 +126,7 @@ def _constraints(value: Any) -> Any:
 
 
 class Objective(BaseModel):
-    """What is better when smaller, or when larger."""
+    """A quantity to be minimized or maximized."""
 
     model_config = FROZEN
 
@@ -151,7 +151,7 @@ class Objective(BaseModel):
 
     @property
     def sign(self) -> int:
-        """1 where less is better, -1 where more is."""
+        """1 if less is better, -1 if more is."""
         return 1 if self.maximize is None else -1
 
 
@@ -164,7 +164,7 @@ class Search(BaseModel):
     trials: Count | None = None
     batch: Count = 64
     seed: int = Field(0, ge=0, lt=2**32)
-    second_stage: str | None = None  # an engine that looks at the front again
+    second_stage: str | None = None  # an engine that re-evaluates the front
 
     @model_validator(mode="after")
     def _trials_where_needed(self) -> Self:
@@ -175,7 +175,7 @@ class Search(BaseModel):
 
 
 class Sweep(BaseModel):
-    """An experiment, its axes, what follows from them, and what is asked of the points."""
+    """An experiment, its axes, derived values, constraints, objectives and search."""
 
     model_config = FROZEN
 
@@ -184,7 +184,7 @@ class Sweep(BaseModel):
     description: str = ""
     source: str = ""
     experiment: Text
-    fixed: dict[str, Any] = {}  # paths and values that hold for all points
+    fixed: dict[str, Any] = {}  # paths and values that apply to all points
     axes: Annotated[tuple[Axis, ...], BeforeValidator(validated_by_name(TypeAdapter(dict[str, Axis]), "axis"))]
     pairs: tuple[tuple[str, ...], ...] = ()
     where: Settings = ()  # names for the formulas
@@ -192,7 +192,7 @@ class Sweep(BaseModel):
     constraints: Annotated[tuple[Constraint, ...], BeforeValidator(_constraints)] = ()
     objectives: tuple[Objective, ...]
     per: tuple[str, ...] | None = None  # axes with a front for each value; those of the workload by default
-    record: tuple[str, ...] = ()  # metrics kept beside the objectives; "all" for every one
+    record: tuple[str, ...] = ()  # metrics kept in addition to the objectives; "all" for every one
     search: Search = Search()
 
     @model_validator(mode="after")
@@ -204,7 +204,7 @@ class Sweep(BaseModel):
         return next(axis for axis in self.axes if axis.name == name)
 
     def dimensions(self) -> tuple[tuple[Axis, ...], ...]:
-        """What varies independently, in file order: single axes, and pairs where their first axis stands."""
+        """The independent dimensions, in file order: single axes, and pairs at the position of their first axis."""
         pair_of = {name: pair for pair in self.pairs for name in pair}
         groups = dict.fromkeys(pair_of.get(axis.name, (axis.name,)) for axis in self.axes)
         return tuple(tuple(self.axis(name) for name in group) for group in groups)
@@ -221,7 +221,7 @@ class Sweep(BaseModel):
 
     @property
     def front_axes(self) -> tuple[str, ...]:
-        """Points are compared only where they agree in these: designs of one workload, if nothing else is said."""
+        """Axes whose values must agree for points to be compared; by default those of the workload."""
         if self.per is not None:
             return self.per
         heads = {axis.name: {path.removeprefix("$.").partition(".")[0] for path in axis.path} for axis in self.axes}

@@ -1,6 +1,6 @@
-"""Which paths of an experiment are numbers that a batch of designs may differ in, and how they are written.
+"""Which paths of an experiment are numbers in which a batch of designs may differ, and how they are written.
 
-Everything else (a model, a mapping, a technology, ...) changes what the tables are made of: designs are grouped by it.
+Everything else (a model, a mapping, a technology, ...) changes the tables themselves, so designs are grouped by it.
 """
 
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ class VariedNumber:
     dimension: Dimension | None
 
     def written(self, value: float) -> Any:
-        """The value as a file would say it, exact to the last bit."""
-        value = float(value)  # numpy's own floats are written otherwise
+        """The value as in a file, exact to the last bit."""
+        value = float(value)  # numpy's floats have another repr
         if self.dimension is not None:
             return exact_quantity(value, self.dimension)
         return int(value) if value.is_integer() else value
 
     def read(self, value: Any, unit: str | None) -> float:
-        """Stored units from what a file says, or from a number in `unit`; ValueError for anything else."""
+        """Stored units from a value in a file, or from a number in `unit`; ValueError for anything else."""
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if self.dimension is None:
             if not is_number or unit is not None:
@@ -53,7 +53,7 @@ def varied_numbers(noun: type[Numbered]) -> dict[str, MachineNumber]:
 
 
 def number_at(path: str, experiment: Mapping[str, Any], categorical: frozenset[str]) -> VariedNumber | None:
-    """The number at a path of a laid-out experiment, None where the path holds none; `categorical`: parameters."""
+    """The number at a path of an expanded experiment, None if the path holds none; `categorical`: parameters."""
     head, _, rest = path.removeprefix("$.").partition(".")
     if head in _WORKLOAD and not rest:
         return VariedNumber(path, "workload", "", head, None)

@@ -1,4 +1,4 @@
-"""Which code found a number: a hash of every source file that results depend on."""
+"""The version of the code behind a number: a hash of every source file that results depend on."""
 
 import hashlib
 import tomllib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("einsums", "arch", "mappings", "sim")
-# What only shows results changes none of them.
+# Code that only displays results does not change them.
 WITHOUT = ("sim/report/", "sim/__main__.py", "sim/commands/", "sim/explore/progress.py", "sim/commands/sweep.py")
 
 

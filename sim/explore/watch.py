@@ -1,13 +1,13 @@
-"""Who is told of a sweep under way."""
+"""Observers of a sweep in progress."""
 
 from typing import Protocol
 
 
 class Watcher(Protocol):
-    """Told of every batch of finished points."""
+    """Notified of every batch of finished points."""
 
     def advance(self, points: int, best: str) -> None:
-        """So many more points are finished; `best` describes the best of all."""
+        """`points` more points are finished; `best` describes the best point so far."""
 
 
 class Silent:

@@ -1,3 +1,1 @@
-"""The functional engine: a mapped cascade on real numbers, in mapped order and declared precision, and how far
-it is off.
-"""
+"""The functional engine: runs a mapped cascade on real numbers, in mapped order and precision, and finds its errors."""

@@ -1,4 +1,4 @@
-"""How far a correct run may be from the interpreter: a bound for every element, from precision and length alone.
+"""How far a correct run may deviate from the interpreter: a bound per element, from precision and length alone.
 
 Forward error analysis (Higham, Accuracy and Stability of Numerical Algorithms, chapters 2 to 4) along the cascade, on
 the interpreter's values. With u the unit roundoff of accumulators, w that of words:
@@ -36,8 +36,8 @@ from sim.functional.precision import Precision
 from sim.functional.program import Program
 
 Values = NDArray[np.float64]
-SLACK = 1.01  # for the rounding of the interpreter and of this analysis, in fp64
-FUNCTION_UNITS = 8  # by which fp64 functions of numpy, and compositions of them, may be off
+SLACK = 1.01  # allowance for rounding in the interpreter and in this analysis, in fp64
+FUNCTION_UNITS = 8  # error bound of numpy's fp64 functions and compositions of them
 
 
 def error_bounds(
@@ -49,8 +49,7 @@ def error_bounds(
 ) -> dict[str, Values]:
     """For every tensor that the program writes a bound on |computed - interpreted|, element by element.
 
-    `values`: the inputs, as words, and what the interpreter gives for them. `doubt`: how far inputs may be off, as a
-    share of themselves.
+    `values`: the inputs, as words, and the interpreter's results for them. `doubt`: relative uncertainty of the inputs.
     """
     analysis = _Analysis(program, values, precision, exponentials or {}, doubt)
     with np.errstate(all="ignore"):
@@ -119,7 +118,7 @@ class _Analysis:
         error = np.where(np.abs(value) + error > self.precision.largest, np.inf, error)
         error = np.where(np.isinf(value) & np.isfinite(error), 0.0, np.where(np.isnan(error), np.inf, error))
         exists, errors = points.target_exists(), self.errors[einsum.name]
-        if exists is not None:  # where no point exists a running value passes on
+        if exists is not None:  # where no point exists, a running value is passed on
             passed: Any = 0.0
             if self.cascade.is_iterative(einsum.name):
                 passed = points.gather(errors, previous_access(self.cascade, einsum))[0]
@@ -127,7 +126,7 @@ class _Analysis:
         points.scatter(errors, einsum.output, np.broadcast_to(error, points.shape))
 
     def reduced(self, leaf: PlacedLeaf, points: BoxPoints, value: Values) -> Values:
-        """Error of the reduction of all points, or of the expression where nothing is reduced."""
+        """Error of the reduction of all points, or of the expression if nothing is reduced."""
         einsum = self.cascade.einsum(leaf.einsum)
         if einsum.reduction is None:
             return self.approximate(leaf, points, 0, 1).error[0]
@@ -165,7 +164,7 @@ class _Analysis:
         return terms, errors
 
     def contracted(self, leaf: PlacedLeaf, points: BoxPoints) -> tuple[Values, Values] | None:
-        """`sums` of a product of two operands by matrix products, where all is finite; None where they cannot be."""
+        """`sums` of a product of two operands by matrix products, if everything is finite; None if not possible."""
         einsum = self.cascade.einsum(leaf.einsum)
         match einsum.expr:
             case Call(operator="mul", arguments=(Load(access=left), Load(access=right))):
@@ -254,7 +253,7 @@ class _Analysis:
         return evaluate(einsum.expr)
 
     def call(self, leaf: PlacedLeaf, expr: Call, arguments: list[Approximate]) -> Approximate:
-        """One operator: what its arguments' errors make of it, and its own rounding."""
+        """One operator: the propagated errors of its arguments, and its own rounding."""
         value, error = RULE_BY_OPERATOR[expr.operator](*arguments)
         magnitude = np.abs(value) + error
         rounding = OPERATOR_BY_NAME[expr.operator].rounding

@@ -1,7 +1,7 @@
-"""Boxes of iteration points: a range of coordinates for every rank variable, cut by one loop after another.
+"""Boxes of iteration points: a range of coordinates per rank variable, divided by one loop after another.
 
-A box knows each part of a partitioned rank by its own range, so that parts may be walked in any order that a mapping
-allows; which of its points exist is asked of the points (`points.py`).
+A box has a separate range for each part of a partitioned rank, so that parts may be traversed in any order that a
+mapping allows; `points.py` determines which of its points exist.
 """
 
 from collections.abc import Iterator

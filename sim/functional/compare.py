@@ -1,4 +1,4 @@
-"""One tensor against another, element by element, with what may lie between them."""
+"""Comparison of one tensor with another, element by element, against an allowed error."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ Values = NDArray[np.floating]
 
 
 class Subject(NamedTuple):
-    """What is compared: a tensor of a cascade, on which inputs, made by what, against what."""
+    """The subject of a comparison: a tensor of a cascade, the inputs, who computed it, and the reference."""
 
     tensor: str
     ranks: tuple[str, ...]
@@ -22,8 +22,8 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TensorComparison:
-    """How far a tensor is off. The worst element is that with the largest error, beyond the bound that with the largest
-    share of it.
+    """The error of a tensor. The worst element has the largest error or, beyond the bound, the largest error relative
+    to it.
 
     `relative_error` and `relative_bound` are Frobenius norms over that of the expected tensor. Elements that the
     expected tensor leaves undefined (NaN) are not compared; `unbounded` are those whose bound is infinite, because a
@@ -49,7 +49,7 @@ class TensorComparison:
 
     @property
     def place(self) -> str:
-        """The worst element as one would write it: AV[b=0, h=0, f=3, p=17]."""
+        """The worst element in readable form: AV[b=0, h=0, f=3, p=17]."""
         coordinates = zip(self.subject.ranks, self.worst, strict=True)
         return f"{self.subject.tensor}[{', '.join(f'{rank.lower()}={n}' for rank, n in coordinates)}]"
 
@@ -62,7 +62,7 @@ class TensorComparison:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data; numbers that JSON cannot say are text."""
+        """Plain data; numbers that JSON cannot represent become text."""
         return {
             "tensor": self.subject.tensor,
             "is_output": self.subject.is_output,
@@ -89,7 +89,7 @@ def plain(value: float) -> float | str:
 
 
 def _norm(values: Values) -> float:
-    """The Frobenius norm, also where squares overflow."""
+    """The Frobenius norm, correct even if squares overflow."""
     largest = float(np.abs(values).max(initial=0.0))
     if not 1e150 < largest < np.inf:
         return float(np.linalg.norm(values))
@@ -106,7 +106,7 @@ def compare(subject: Subject, found: Values, expected: Values, allowed: Values) 
         error = np.where(np.isnan(error), np.inf, error)
         share = np.where(error == 0, 0.0, error / allowed)
         share = np.where(np.isinf(allowed) & is_defined, 0.0, np.where(np.isnan(share), np.inf, share))
-    # Within the bound the largest error says most; a share of a bound may be that of a number next to 0.
+    # Within the bound the largest error is most informative; a ratio to the bound may belong to a number close to 0.
     order = share if share.max(initial=0.0) > 1 else np.where(np.isinf(allowed), 0.0, error)
     order = order if order.any() else error
     worst = tuple(int(n) for n in np.unravel_index(int(order.argmax()), order.shape)) if order.size else ()

@@ -1,9 +1,9 @@
-"""How far a computed operator may be from the exact one, given how far its arguments may be.
+"""The error of a computed operator, given the errors of its arguments.
 
 Which rule an operator follows is a column of the table of operators; the rules themselves are here.
 
-A rule takes pairs (value, error): the exact value, and a bound on the distance of the computed one from it. It gives
-the exact result and what the arguments' errors make of it; the rounding of the operator is added by the caller.
+A rule takes pairs (value, error): the exact value, and a bound on the distance of the computed one from it. It returns
+the exact result and the error propagated from the arguments; the rounding of the operator is added by the caller.
 Monotone functions are evaluated at both ends of their argument, others by their steepest slope.
 """
 
@@ -33,7 +33,7 @@ def _meaning(operator: Operator, *arguments: Approximate) -> Values:
 
 
 def product(a: Values, b: Values) -> Values:
-    """a * b with 0 * inf = 0: an exact zero absorbs whatever is unknown of the other factor."""
+    """a * b with 0 * inf = 0: an exact zero absorbs any uncertainty of the other factor."""
     return np.where((a == 0) | (b == 0), 0.0, a * b)
 
 
@@ -70,7 +70,7 @@ def _power(operator: Operator) -> Rule:
         corners = [operator.meaning(a.value + s * a.error, b.value + t * b.error) for s in (-1, 1) for t in (-1, 1)]
         error = np.max([np.abs(corner - value) for corner in corners], axis=0)
         is_fixed = (a.error == 0) & (b.error == 0)
-        # With a base on both sides of 0, or a power that may be whole or not, corners do not enclose what is between.
+        # If the base spans 0 or the exponent may or may not be whole, the corners do not enclose the values in between.
         return Approximate(value, np.where(is_fixed, 0.0, np.where(a.value - a.error > 0, error, np.inf)))
 
     return rule

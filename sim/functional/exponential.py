@@ -1,7 +1,7 @@
 """The exponential as arrays compute it: exact, or the polynomial that a machine's multiply-adds can evaluate.
 
-A machine says what its exponential is made of (`exp: {made_of: {macc: 6}}`). Of N multiply-adds one scales the argument
-and N-1 evaluate a polynomial of degree d = N-1:
+A machine declares what its exponential is made of (`exp: {made_of: {macc: 6}}`). Of N multiply-adds, one scales the
+argument and N-1 evaluate a polynomial of degree d = N-1:
 
     t = x * log2(e),  n = round(t),  r = t - n in [-1/2, 1/2],  e^x = 2^n * (c0 + r (c1 + r (c2 + ... + r cd)))
 
@@ -62,7 +62,7 @@ EXACT = Exponential()
 
 
 def exponential_of(array: Array) -> Exponential | None:
-    """The exponential of an array: None where it has none, or does not say that it is made of multiply-adds."""
+    """The exponential of an array; None if it has none, or if it is not declared to be made of multiply-adds."""
     found = next((o for o in array.operations if any("exp" in covered for covered in o.coverages)), None)
     if found is None:
         return None
@@ -78,7 +78,7 @@ def _multiply_adds(array: Array, name: str) -> int:
 
 
 def exponentials_of(architecture: Architecture) -> dict[str, Exponential]:
-    """By array, where it is made of multiply-adds."""
+    """The exponentials by array, for those made of multiply-adds."""
     found = {array.name: exponential_of(array) for array in architecture.arrays}
     return {name: exponential for name, exponential in found.items() if exponential is not None}
 
@@ -119,7 +119,7 @@ def horner_units(degree: int) -> float:
     """
     terms = np.abs(chebyshev_coefficients(degree)) * 0.5 ** np.arange(degree + 1)
     roundings = 2 * np.arange(degree + 1) + 2
-    return float((terms * roundings).sum() * math.sqrt(2.0)) * 1.001  # what second-order terms add
+    return float((terms * roundings).sum() * math.sqrt(2.0)) * 1.001  # allowance for second-order terms
 
 
 def evaluate_polynomial(x: Values, coefficients: tuple[np.floating, ...]) -> Values:

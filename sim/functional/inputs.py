@@ -1,8 +1,8 @@
-"""Numbers to run a cascade on: ordinary ones, and some that break weak arithmetic. All from one seed.
+"""Numbers to run a cascade on: ordinary ones, and some that break fragile arithmetic. All from one seed.
 
-What is *weighed* is every input that an exponential depends on (without any: every input). A factor of a product that
-is summed over n terms is divided by sqrt(n), so that sums have about the size of their terms: the scores of attention
-come out standard normal. The *long* rank is the one that weighed inputs share with a later reduction: the keys.
+The *weighed* inputs are those that an exponential depends on (if there are none, all inputs). A factor of a product
+that is summed over n terms is divided by sqrt(n), so that sums have about the size of their terms: the scores of
+attention are standard normal. The *long* rank is the one that weighed inputs share with a later reduction: the keys.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ SMALL_CONSTANT = 1e-3  # of an input without ranks, such as the epsilon of a nor
 
 
 class InputSet(NamedTuple):
-    """Inputs under a name that says what is special about them."""
+    """Inputs under a name that describes them."""
 
     name: str
     arrays: dict[str, Array]
 
 
 def input_sets(workload: Workload, seed: int) -> tuple[InputSet, ...]:
-    """Every set for one workload: arrays over the batch ranks and whole ranks of each input, inside its domain."""
+    """All sets for one workload: arrays over the batch ranks and whole ranks of each input, inside its domain."""
     drawn = _DrawnInputs(workload, seed)
     domain_of = workload.cascade.domain_of
     return tuple(
@@ -71,7 +71,7 @@ class _DrawnInputs:
 
 
 def weighed_inputs(cascade: Cascade) -> tuple[str, ...]:
-    """Inputs with ranks that an exponential depends on; all of them where there is none."""
+    """Inputs with ranks that an exponential depends on; all inputs with ranks if there are none."""
     makers = {einsum.name: einsum for einsum in cascade.einsums}
     waiting = [einsum for einsum in cascade.einsums if "exp" in einsum.map_operators]
     seen: set[str] = set()
@@ -128,7 +128,7 @@ def _ordinary(drawn: _DrawnInputs) -> dict[str, Array]:
 
 
 def _large(drawn: _DrawnInputs) -> dict[str, Array]:
-    """Weighed inputs such that scores are large: the divided factors, or all where there are none."""
+    """Weighed inputs scaled to make scores large: the divided factors, or all if there are none."""
     factors = [name for name in drawn.weighed if name in drawn.divided] or drawn.weighed
     return drawn.ordinary | {name: LARGE * drawn.ordinary[name] for name in factors}
 
@@ -152,7 +152,7 @@ def _one_huge(drawn: _DrawnInputs) -> dict[str, Array]:
 
 
 def _rising(drawn: _DrawnInputs) -> dict[str, Array]:
-    """Scores that rise along the long rank, so that every tile has a new maximum; what they weigh rises too."""
+    """Scores that rise along the long rank, so that every tile has a new maximum; the values they weight rise too."""
     rank = drawn.long_rank
     made: dict[str, Array] = {}
     for name, values in drawn.ordinary.items():

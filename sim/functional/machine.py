@@ -8,10 +8,9 @@ The rules of rounding:
 - A finished element is rounded to a word of the machine, except a running value: tensors on a dependence cycle (a
   running denominator and its corrected old value) stay accumulators, unless the precision rounds them too.
 
-Iterations of a loop that cannot tell each other apart (every Einsum inside has the loop's variable on its left, and
-none makes a running value along it) go side by side: same operations in the same order for every element, in fewer
-numpy calls. `side_by_side=False` runs every tile by itself, and forgets what no kept tile holds any longer
-(`places.py`).
+Independent iterations of a loop (every Einsum inside has the loop's variable on its left, and none makes a running
+value along it) run side by side: the same operations in the same order for every element, in fewer numpy calls.
+`side_by_side=False` runs every tile separately, and forgets data that no kept tile holds any longer (`places.py`).
 """
 
 from collections.abc import Callable, Mapping
@@ -36,14 +35,14 @@ from sim.functional.program import Program
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
 
-MOST_POINTS_AT_ONCE = 1 << 18  # of an expression's value; more are evaluated in parts
+MOST_POINTS_AT_ONCE = 1 << 18  # of an expression; more are evaluated in parts
 MOST_POINTS_SIDE_BY_SIDE = 1 << 20
 FEW_RESULTS = 128  # below, one call that keeps every partial sum beats a call for each point
 
 
 @dataclass(frozen=True)
 class Arithmetic:
-    """Number formats, and the exponential of each array (by name; fp64 rounded where it has none of its own)."""
+    """Number formats, and the exponential of each array (by name; rounded from fp64 for arrays not listed)."""
 
     precision: Precision
     exponentials: Mapping[str, Function] = field(default_factory=dict)
@@ -64,8 +63,8 @@ def execute(
 
 
 def stored_tensors(program: Program, precision: Precision) -> frozenset[str]:
-    """Tensors whose finished elements become words: all but those on a dependence cycle, which are running values and
-    what is computed from them on the way to the next."""
+    """Tensors whose finished elements become words: all except those on a dependence cycle, which are running values
+    and the intermediate results between one and the next."""
     cascade = program.cascade
     every = frozenset(einsum.name for einsum in cascade.einsums)
     if precision.rounds_running:
@@ -107,7 +106,7 @@ class _Executor:
         self.orders: dict[tuple[Any, ...], ReducedOrder] = {}
 
     def empty(self, name: str) -> Array:
-        """A tensor of which only the initial value exists; NaN elsewhere."""
+        """A tensor with only its initial value; NaN elsewhere."""
         ranks = self.cascade.ranks_of(name)
         iterative = self.cascade.scope.iterative_rank.get(name)
         workload = self.program.workload
@@ -119,8 +118,7 @@ class _Executor:
 
     # --- loops ----------------------------------------------------------------------------------------------
     def walked_loops(self, leaf: PlacedLeaf) -> int:
-        """How many loops are gone through one by one: the shared ones, and those in which a value follows from the one
-        before."""
+        """How many loops run one iteration at a time: shared ones, and those in which values depend on the previous."""
         rank = self.cascade.scope.iterative_rank.get(leaf.einsum)
         if rank is None or all(load.tensor != leaf.einsum for load in self.cascade.einsum(leaf.einsum).loads):
             return leaf.shared
@@ -128,7 +126,7 @@ class _Executor:
         return max([leaf.shared, *steps])
 
     def reset_depth(self, leaf: PlacedLeaf) -> int | None:
-        """The outermost loop gone through over which the leaf reduces: results begin before it and end after it."""
+        """The outermost sequential loop over which the leaf reduces: results begin before it and end after it."""
         reduced = self.cascade.einsum(leaf.einsum).reduced_variables
         walked = leaf.loops[: self.walked[leaf.einsum]]
         return next((n for n, i in enumerate(walked) if self.program.loops[i].variable in reduced), None)
@@ -164,7 +162,7 @@ class _Executor:
             self.end(leaf, box)
 
     def is_free(self, variable: str, leaves: list[PlacedLeaf], box: Box) -> bool:
-        """Whether iterations over a variable cannot tell each other apart, and are few enough to go side by side."""
+        """Whether iterations over a variable are independent, and few enough to run side by side."""
         for leaf in leaves:
             output = self.cascade.variables_of(leaf.einsum)
             reduced = self.cascade.einsum(leaf.einsum).reduced_variables
@@ -222,7 +220,7 @@ class _Executor:
             self.write(points, einsum, total)
 
     def is_again(self, leaf: PlacedLeaf, reset: int, firsts: tuple[bool, ...]) -> bool:
-        """Whether a partial sum is in already: computed in an earlier iteration of a loop that the Einsum lacks."""
+        """Whether a partial sum is already included: made in an earlier iteration of a loop that the Einsum lacks."""
         own = self.cascade.variables_of(leaf.einsum)
         loops = [self.program.loops[i].variable for i in leaf.loops]
         return any(not firsts[n] for n in range(reset + 1, len(firsts)) if loops[n] not in own)
@@ -233,7 +231,7 @@ class _Executor:
         return self.precision.word(total) if einsum.name in self.stored else total
 
     def put(self, points: BoxPoints, einsum: Einsum, values: Array) -> None:
-        """Results to their places; where no point exists, a running value passes on and others stay absent."""
+        """Store results; where no point exists, a running value is passed on and others stay absent."""
         array, exists = self.held[einsum.name], points.target_exists()
         if exists is not None:
             absent: Any = np.nan
@@ -322,7 +320,7 @@ def fold_in_order(fold: np.ufunc, rows: Array, total: Array) -> None:
 
 
 def multiply_in_order(rows: Array, total: Array) -> None:
-    """The same for products, which keep the rule 0 * inf = 0."""
+    """The same for products, with the rule 0 * inf = 0."""
     for row in rows:
         total[...] = OPERATOR_BY_NAME["mul"].meaning(total, row)
 
@@ -333,7 +331,7 @@ def _identity(einsum: Einsum) -> float:
 
 
 def _is_product(expr: Expr) -> bool:
-    """Whether an expression multiplies two operands, so that finite ones need no care for 0 * inf."""
+    """Whether an expression multiplies two operands, so that 0 * inf cannot occur if they are finite."""
     match expr:
         case Call(operator="mul", arguments=(Load(), Load())):
             return True

@@ -1,7 +1,7 @@
-"""Every Einsum of a cascade by itself in torch, where no operator of the kernels computes the cascade.
+"""Every Einsum of a cascade separately in torch, for cascades that no operator of the kernels computes.
 
-An Einsum is given what the interpreter has for its operands, at all of its points and steps at once, and gives its own
-tensor. Which function of torch computes an operator is a column of the table of operators.
+An Einsum takes the interpreter's values of its operands, at all of its points and steps at once, and computes its own
+tensor. The torch function of an operator is a column of the table of operators.
 """
 
 from collections.abc import Mapping
@@ -30,10 +30,10 @@ class _Asked(NamedTuple):
 
 
 def run_one_by_one(program: Program, values_by_set: Mapping[str, Arrays]) -> tuple[Backend, dict[str, Arrays]]:
-    """What torch gives for each Einsum, by set and tensor; elements without a point are those of the interpreter.
+    """Torch's results for each Einsum, by set and tensor; elements without a point are those of the interpreter.
 
-    `values_by_set`: under the name of each set its inputs, and what the interpreter gives for every tensor.
-    RuntimeError with the last words of the kernels' process if it fails.
+    `values_by_set`: for each set its inputs, and the interpreter's result for every tensor. RuntimeError with the end
+    of the kernels' process output if it fails.
     """
     asked: list[_Asked] = []
     arrays: Arrays = {}
@@ -58,7 +58,7 @@ def _asked(program: Program, leaf: PlacedLeaf, whole: Box, inputs: str, values: 
 
 
 def _request(one: _Asked, values: Arrays, arrays: Arrays) -> dict[str, Any]:
-    """What the process is told of an Einsum; its operands are added to `arrays`."""
+    """The description of an Einsum for the process; its operands are added to `arrays`."""
     einsum, points = one.einsum, one.points
     for n, access in enumerate(einsum.loads):
         arrays[f"{one.key}/{n}"] = np.ascontiguousarray(points.gather(values[access.tensor], access), dtype=np.float64)

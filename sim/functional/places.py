@@ -1,9 +1,9 @@
-"""What memories still hold: a tensor that lives in a kept tile is gone when the tile moves on.
+"""What memories still hold: a tensor that lives in a kept tile is lost when the tile moves on.
 
-The *home* of a tensor is the outermost kept tile that all its Einsums share; one that is an input or an output, or has
-no such tile, lives in the root memory and is never lost. When the loops around a home move its tile, or when a tensor
-that takes turns with it in the same place is written, what it held becomes NaN here, so that a mapping which reads it
-later shows it. What was made is recorded apart from that.
+The *home* of a tensor is the outermost kept tile that all its Einsums share; inputs, outputs and tensors without such a
+tile live in the root memory and are never lost. When the loops around a home move its tile, or when a tensor that takes
+turns with it in the same place is written, its contents become NaN here, which exposes a mapping that reads them later.
+Computed values are recorded separately.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ Array = NDArray[np.floating]
 
 
 class Places:
-    """The tensors as the machine holds them, beside the record of all that was made."""
+    """The tensors as the machine holds them, separate from the record of all computed values."""
 
     def __init__(self, cascade: Cascade, homes: tuple[PlacedKeep, ...], record: dict[str, Array]) -> None:
         self.cascade, self.homes, self.record = cascade, homes, record
@@ -26,7 +26,7 @@ class Places:
         self.tiles: dict[str, Box] = {}
 
     def enter(self, loops: tuple[int, ...], box: Box) -> None:
-        """The loops stand at an iteration: tiles inside them that moved have lost what they held."""
+        """The loops begin an iteration: tiles inside them that moved lose their contents."""
         for home in self.homes:
             if home.loops == loops:
                 tile = {variable: box[variable] for variable in self.variables_of(home.tensor)}
@@ -44,7 +44,7 @@ class Places:
         return tuple(rank.lower() for rank in ranks if rank != step)
 
     def lose(self, tensor: str, tile: Box) -> None:
-        """Of a tile nothing is left but the initial value of a running tensor; `tile` may name some variables only."""
+        """Clear a tile, except for the initial value of a running tensor; `tile` may name only some variables."""
         ranks = self.cascade.ranks_of(tensor)
         places = tuple(slice(*tile[rank.lower()]) if rank.lower() in tile else slice(None) for rank in ranks)
         lost = self.held[tensor][(..., *places)]
@@ -55,10 +55,10 @@ class Places:
             np.moveaxis(lost, axis, 0)[0] = np.moveaxis(self.record[tensor][(..., *places)], axis, 0)[0]
 
     def written(self, tensor: str) -> None:
-        """A tensor has been written: those that take turns with it, and were made before, are gone.
+        """A tensor has been written: earlier ones that take turns with it are lost.
 
-        Of tensors with the same ranks an Einsum may overwrite element by element what it reads: only elements that
-        exist in the new one are gone.
+        An Einsum may overwrite an operand with the same ranks element by element, so only elements that exist in the
+        new tensor are lost.
         """
         own = next((home for home in self.homes if home.tensor == tensor), None)
         for home in self.homes if own is not None and own.share_group >= 0 else ():

@@ -34,12 +34,12 @@ class ReducedOrder:
 
     @property
     def longest_path(self) -> int:
-        """Additions that a term passes through at most: those of its group's chain, and one for each later group."""
+        """The most additions that a term passes through: those of its group's chain, and one per later group."""
         return max(self.groups) - 1 + len(self.groups)
 
 
 def reduced_order(program: Program, leaf: PlacedLeaf, box: Box, walked: int) -> ReducedOrder:
-    """Temporal loops of the leaf from the `walked`th on cut the box; what they leave is a chain along the sides.
+    """Temporal loops of the leaf from the `walked`th on divide the box; the rest is a chain along the sides.
 
     The chain goes down the rows of a column before it goes on to the next column.
     """
@@ -107,7 +107,7 @@ class BoxPoints:
         return exists
 
     def existing(self) -> "BoxPoints":
-        """The same without reduced points that exist for no result; itself where that leaves nothing."""
+        """The same without reduced points that exist for no result; unchanged if that leaves nothing."""
         exists = self.exists
         if exists is None or len(exists) == 1:
             return self
@@ -135,7 +135,7 @@ class BoxPoints:
 
     # --- operands -------------------------------------------------------------------------------------------
     def gather(self, array: Array, access: Access) -> Array:
-        """An operand over the points; a view of the tensor where that can be."""
+        """An operand over the points, as a view of the tensor if possible."""
         places = list(self._iter_places(array, access))
         found = self._view(array, places)
         if found is not None:
@@ -143,7 +143,7 @@ class BoxPoints:
         return np.asarray(array[tuple(place if isinstance(place, np.ndarray) else place[0] for place in places)])
 
     def scatter(self, array: Array, access: Access, values: Array) -> None:
-        """Results [output ...] to their places."""
+        """Store results [output ...]."""
         places = list(self._iter_places(array, access))
         view = self._view(array, places)
         if view is not None:
@@ -158,7 +158,7 @@ class BoxPoints:
         for rank in batch:
             yield self._placed(self.coordinate(rank.lower()))
         for axis, index in enumerate(access.indices, start=len(batch)):
-            # A point that does not exist may point past the end; it is discarded, so any coordinate will do.
+            # A point that does not exist may index past the end; it is discarded, so any coordinate will do.
             last = array.shape[axis] - 1
             yield self._placed(np.minimum(self._coordinates(index, last), last))
 
@@ -191,6 +191,6 @@ class BoxPoints:
         if len(set(used)) < len(used):
             return None
         slices = tuple(slice(first, first + place.size) if axis >= 0 else first for place, axis, first in places)
-        view = array[(..., *slices)]  # with the dots a view even where every axis is fixed
+        view = array[(..., *slices)]  # the ellipsis makes it a view even if every axis is fixed
         view = view.transpose(sorted(range(len(used)), key=used.__getitem__))
         return view[tuple(slice(None) if axis in used else None for axis in range(1 + len(self.variables)))]

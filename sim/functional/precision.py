@@ -1,8 +1,8 @@
-"""Number formats: what a word of the machine holds, what an accumulator holds, and how one is rounded to the other.
+"""Number formats of words and accumulators, and the rounding from one to the other.
 
-A *word* is what memories and registers hold of a finished element; an *accumulator* is what arithmetic and running
-sums are done in. Both are fp64 or fp32 in those precisions; words of 16 bits are summed in fp32. Rounding is to
-nearest, ties to even.
+A *word* is a finished element as memories and registers hold it; an *accumulator* is the format of arithmetic and
+running sums. Both are fp64 or fp32 in those precisions; words of 16 bits are summed in fp32. Rounding is to nearest,
+ties to even.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ Values = NDArray[np.floating]
 class Precision(NamedTuple):
     """A format of words with the format of accumulators. `digits`: bits of a word's significand, the hidden one too.
 
-    `base` is the name of the format alone, for who computes in it elsewhere.
+    `base` is the name of the bare format, for use in other libraries.
     """
 
     name: str
@@ -55,8 +55,8 @@ class Precision(NamedTuple):
         return self.unit > self.wide_unit
 
     def start(self, value: float) -> float:
-        """An initial value as this precision holds it, a word where running values are words: a finite one stays
-        finite, at the end of the range if it lies beyond."""
+        """An initial value in this precision, a word if running values are words: finite ones stay finite, at the end
+        of its range if beyond it."""
         if not np.isfinite(value):
             return value
         largest = self.largest if self.rounds_running else float(np.finfo(self.wide).max)

@@ -35,7 +35,7 @@ class Program:
 
 
 def program_of_experiment(experiment: Experiment) -> Program:
-    """The program of a legal mapping. ValueError for a tile that is no whole number."""
+    """The program of a legal mapping. ValueError for a tile that is not a whole number."""
     lowered = experiment.structure.lowered
     walk = Walk.of(lowered, lower(experiment.structure, stack([experiment])))
     cascade, tree, chains = experiment.cascade, experiment.tree, lowered.chains

@@ -1,7 +1,7 @@
-"""What a cascade's results are compared with beside its own interpreter: equal cascades, torch, Triton kernels.
+"""References for a cascade's results other than its own interpreter: equal cascades, torch, Triton kernels.
 
-Which cascades are equal is a file of the catalog; which operators compute a cascade is a table of the kernels.
-Operators run in a process of their own, where torch and triton are loaded.
+A file of the catalog lists equal cascades; a table of the kernels lists the operators that compute a cascade. Operators
+run in a separate process, which loads torch and triton.
 """
 
 import json
@@ -30,7 +30,7 @@ DEVICE_PROBE = "import torch; print(torch.cuda.is_available())"
 
 
 class Computation(BaseModel):
-    """Cascades that compute the same: one that defines what, and others."""
+    """Cascades that compute the same: the defining one, and others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -48,12 +48,12 @@ class Computations(BaseModel):
 
 @lru_cache(maxsize=1)
 def computations() -> tuple[Computation, ...]:
-    """All that the catalog states."""
+    """All equalities in the catalog."""
     return structure(read_document(COMPUTATIONS), Computations).computations
 
 
 def definition_of(cascade: str) -> str:
-    """The cascade that defines what a cascade of the catalog computes: itself where nothing is stated."""
+    """The cascade that defines what a cascade of the catalog computes; the cascade itself if none is listed."""
     return next((c.definition for c in computations() if cascade in c.cascades), cascade)
 
 
@@ -67,7 +67,7 @@ def equals_of(cascade: str) -> tuple[str, ...]:
 
 
 class ReferenceResult(NamedTuple):
-    """What an operator gave on one set of inputs: `kind` is exact, reference or kernel; axes as in the cascade."""
+    """An operator's result on one set of inputs: `kind` is exact, reference or kernel; axes as in the cascade."""
 
     inputs: str
     kind: str
@@ -78,7 +78,7 @@ class ReferenceResult(NamedTuple):
 
 
 class Backend(NamedTuple):
-    """What runs the operators."""
+    """The library and device that run the operators."""
 
     name: str  # torch or triton
     device: str  # cpu or cuda
@@ -104,10 +104,10 @@ def is_installed(backend: str) -> bool:
 def run_operators(
     cascade: Cascade, definition: str, sets: tuple[InputSet, ...], precision: str, backend: str
 ) -> tuple[Backend, tuple[ReferenceResult, ...]]:
-    """The operators of what a cascade computes (`definition`) on the sets, in a process of its own.
+    """Run the operators that compute a cascade (`definition`) on the sets, in a separate process.
 
-    RuntimeError with its words if that fails. In Triton's interpreter, only the kernel closest to the cascade runs, and
-    only on two of the sets.
+    RuntimeError with the process's output if that fails. In Triton's interpreter only the kernel closest to the cascade
+    runs, and only on two of the sets.
     """
     from kernels.cascades import operators_of
 
@@ -147,14 +147,14 @@ def run_operators(
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment of the kernels' process: this checkout's rooms, and torch on a GPU where there is one."""
+    """The environment of the kernels' process: this checkout's packages, and torch on a GPU if there is one."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("TRITON_INTERPRET", None)
     return environment
 
 
 def _closest(cascade: str, operators: tuple[Any, ...]) -> list[str]:
-    """Of each result the operator that takes the steps of a cascade; the first where none does."""
+    """For each result the operator that follows the steps of a cascade; the first if none does."""
     chosen: dict[str, str] = {}
     for operator in sorted((one for one in operators if one.kernel), key=lambda one: one.steps != cascade):
         chosen.setdefault(operator.result.tensor, operator.name)
@@ -164,7 +164,7 @@ def _closest(cascade: str, operators: tuple[Any, ...]) -> list[str]:
 def run_process(
     request: dict[str, Any], arrays: Mapping[str, np.ndarray], environment: dict[str, str]
 ) -> dict[str, np.ndarray]:
-    """What the kernels' process answers to a request (`kernels.cascade_process`); RuntimeError with its last words."""
+    """The reply of the kernels' process to a request (`kernels.cascade_process`); RuntimeError with its last output."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "request.npz", Path(folder) / "result.npz"
         np.savez(source, allow_pickle=False, request=np.array(json.dumps(request)), **arrays)
@@ -178,7 +178,7 @@ def run_process(
 
 
 def _has_gpu(environment: Mapping[str, str]) -> bool:
-    """Asked of torch in a process of its own: here it would have to be imported."""
+    """Checked by torch in a separate process, because it would have to be imported here."""
     done = subprocess.run(
         [sys.executable, "-c", DEVICE_PROBE], env=environment, capture_output=True, text=True, check=False
     )

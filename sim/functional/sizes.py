@@ -1,8 +1,8 @@
-"""Sizes at which a design can be run on numbers within seconds, and still has several tiles and ragged ones.
+"""Sizes at which a design runs on numbers within seconds and still has several tiles, including ragged ones.
 
-Machines and tiles stay as they are; ranks are cut. A rank that a side of an array or a tile of a partition cuts is run
-over one whole tile and a ragged second, the long one (the keys) over two and a ragged third where the points are not
-too many; batches and heads once or twice, other ranks at most 96 long.
+Machines and tiles are unchanged; ranks are shortened. A rank that a side of an array or a tile of a partition divides
+covers one whole tile and a ragged second one, the long rank (the keys) two and a ragged third if there are not too many
+points; batches and heads are 1 or 2, other ranks at most 96.
 """
 
 from collections.abc import Container
@@ -14,16 +14,16 @@ from sim.design.experiment import Experiment
 from sim.functional.inputs import long_rank, weighed_inputs
 from sim.functional.program import program_of_experiment
 
-MOST_POINTS = 35_000_000  # over all Einsums, for what is cut
-MOST_POINTS_AT_ALL = 20_000_000_000  # for what is asked for: minutes
-# Heads, whole tiles of the long rank, and the longest rank that nothing tiles: as much of it as the points allow.
+MOST_POINTS = 35_000_000  # over all Einsums, for shortened sizes
+MOST_POINTS_AT_ALL = 20_000_000_000  # for requested sizes: minutes
+# Heads, whole tiles of the long rank, and the longest untiled rank, as far as the number of points allows.
 LIMITS = ((2, 2, 96), (1, 2, 96), (1, 1, 96), (1, 1, 32), (1, 1, 8))
-# Of a cascade that nothing maps: ranks that some Einsum reduces alone or in parts, others, and inner parts.
+# For an unmapped cascade: ranks that some Einsum reduces, whole or in parts, other ranks, and inner parts.
 LONG, SHORT, BATCH, PART, SMALL_PART = 67, 24, 2, 16, 4
 
 
 def reduced_experiment(experiment: Experiment, kept: Container[str] = ()) -> Experiment:
-    """The experiment with every rank cut as the module says, but those `kept`; itself where nothing is too long."""
+    """The experiment with every rank except `kept` shortened as described above; unchanged if nothing is too long."""
     tiles, batch = tile_of_rank(experiment), experiment.cascade.batch
     long = long_rank(experiment.cascade, weighed_inputs(experiment.cascade))
     for heads, whole_tiles, longest in LIMITS:
@@ -66,7 +66,7 @@ def total_points(workload: Workload) -> int:
 
 
 def sizes_of_cascade(cascade: Cascade, given: dict[str, int]) -> dict[str, int]:
-    """Sizes of whole ranks and inner parts of a cascade that nothing maps, those `given` as they are."""
+    """Sizes of whole ranks and inner parts of an unmapped cascade; those `given` are kept."""
     long = long_rank(cascade, weighed_inputs(cascade))
     sizes: dict[str, int] = {}
     for rank in dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()):

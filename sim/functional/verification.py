@@ -1,8 +1,8 @@
-"""Is what a design computes what its cascade means? The flow behind `einfuse verify`.
+"""Checks that a design computes what its cascade defines: the flow behind `einfuse verify`.
 
-A mapped design is run by the functional engine at sizes that take seconds, in each precision, on every set of inputs,
-and every tensor is compared with the interpreter in fp64 against its error bound. Outputs are compared with equal
-cascades of the catalog, and, if asked, with torch and with Triton kernels. A bare cascade is run Einsum after Einsum.
+The functional engine runs a mapped design at sizes that take seconds, in each precision, on every set of inputs, and
+every tensor is compared with the interpreter in fp64 against its error bound. Outputs are compared with equal cascades
+of the catalog and, on request, with torch and with Triton kernels. A bare cascade is run Einsum by Einsum.
 """
 
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ Arrays = dict[str, np.ndarray]
 BACKENDS = ("numpy", "torch", "triton")
 EXPONENTIALS = ("exact", "polynomial")
 WORD_PRECISION = {16: "bf16", 32: "fp32", 64: "fp64"}
-# Operators take the steps of a cascade in another form (a factor folded into base 2, a division deferred): each step
+# Operators take the steps of a cascade in another form (a factor folded into base 2, a division deferred), each step
 # with at most twice as many roundings.
 OPERATOR_FACTOR = 2.0
 KERNEL_TILE = 64  # keys that an operator's steps are analysed with
@@ -48,11 +48,11 @@ KERNEL_TILE = 64  # keys that an operator's steps are analysed with
 
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
-    """How to verify. ValueError for a choice that does not exist.
+    """Options of a verification. ValueError for an unknown choice.
 
-    precisions: by default fp32 and that of the machine's word. exponential: `exact` or `polynomial`; by default what
-    the machine says its exponential is made of. whole: run at the sizes given, however long that takes. against: a
-    cascade of the same inputs and outputs that defines what is computed. sizes: of ranks that are run as they are.
+    precisions: by default fp32 and that of the machine's word. exponential: `exact` or `polynomial`; by default as
+    declared by the machine. whole: run at the given sizes, however long that takes. against: a cascade with the same
+    inputs and outputs that defines the computation. sizes: of ranks that are not shortened.
     """
 
     precisions: tuple[str, ...] = ()
@@ -81,12 +81,12 @@ def _check(kind: str, name: str, known: tuple[str, ...]) -> None:
 
 
 class VerifiedDesign(NamedTuple):
-    """What is run: a program, the sizes it was cut from, and the exponential of each array."""
+    """The subject of a verification: a program, its original sizes, and the exponential of each array."""
 
     name: str
     title: str  # cascade, machine and mapping in words
     program: Program
-    given: tuple[tuple[str, int], ...]  # sizes of ranks before they were cut
+    given: tuple[tuple[str, int], ...]  # sizes of ranks before they were shortened
     exponentials: dict[str, Exponential]
     precisions: tuple[str, ...]
 
@@ -101,7 +101,7 @@ class VerifiedDesign(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was run and how far everything was off."""
+    """The outcome: what was run, and all errors."""
 
     design: VerifiedDesign
     options: VerifyOptions
@@ -172,8 +172,8 @@ def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) 
 
 
 def defining_cascade(own: Cascade, against: str | None) -> Cascade | None:
-    """The cascade that defines what another one computes: as given, or as the catalog states it by name. None where
-    nothing is stated, or where that has other inputs or outputs. ValueError if it is given and has."""
+    """The cascade that defines what another one computes: as given, or from the catalog by name. None if none is listed
+    or if its inputs or outputs differ; ValueError if they differ for a given one."""
     if against is not None:
         other = load_cascade(against)
         difference = interface_difference(own, other)
@@ -188,7 +188,7 @@ def defining_cascade(own: Cascade, against: str | None) -> Cascade | None:
 
 
 def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> VerifiedDesign:
-    """What will be run, at which sizes."""
+    """The subject to run, and its sizes."""
     if isinstance(subject, Cascade):
         sizes = sizes_of_cascade(subject, dict(options.sizes))
         if options.exponential == "polynomial":
@@ -197,7 +197,7 @@ def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> Verified
         check_points(program.workload)
         precisions = options.precisions or ("fp64", "fp32")
         return VerifiedDesign(subject.name, "Einsum after Einsum", program, tuple(sizes.items()), {}, precisions)
-    simulate(subject)  # refuses what cannot run, at the sizes given
+    simulate(subject)  # refuses a design that cannot run at the given sizes
     experiment = subject if options.whole else reduced_experiment(subject, dict(options.sizes))
     simulate(experiment)
     program = program_of_experiment(experiment)
@@ -227,7 +227,7 @@ def _exponentials(experiment: Experiment, wanted: str | None) -> dict[str, Expon
 
 
 class _Execution(NamedTuple):
-    """One execution: inputs as words, what the interpreter and the engine made of them, and the bounds between."""
+    """One execution: inputs as words, the results of the interpreter and the engine, and the bounds between them."""
 
     inputs: str
     words: Arrays
@@ -238,7 +238,7 @@ class _Execution(NamedTuple):
 
 
 def _run(design: VerifiedDesign, precision: Precision, given: InputSet, is_first: bool) -> _Execution:
-    """The first inputs tile by tile, with places that forget; the others, to the same digits, side by side."""
+    """The first inputs tile by tile, with places that forget; the others side by side, with identical results."""
     words = {name: precision.word(array.astype(precision.wide)) for name, array in given.arrays.items()}
     expected = interpret(started(design.cascade, precision), words, design.sizes)
     functions = {array: one.function(precision) for array, one in design.exponentials.items()}
@@ -248,7 +248,7 @@ def _run(design: VerifiedDesign, precision: Precision, given: InputSet, is_first
 
 
 def started(cascade: Cascade, precision: Precision) -> Cascade:
-    """The cascade with initial values that the precision holds: like its inputs, they are words."""
+    """The cascade with initial values in this precision: like its inputs, they are words."""
     initial = tuple(InitialValue(tensor=item.tensor, value=precision.start(item.value)) for item in cascade.initial)
     if initial == cascade.initial:
         return cascade
@@ -264,7 +264,7 @@ def _own_rows(design: VerifiedDesign, run: _Execution) -> Iterator[TensorCompari
 
 
 def _equal_rows(design: VerifiedDesign, defining: Cascade | None, run: _Execution) -> Iterator[TensorComparison]:
-    """Outputs against the interpreter of what defines them; those of a bare definition against all of its equals."""
+    """Outputs against the interpreter of their defining cascade; those of a bare definition against all its equals."""
     own = design.cascade
     is_bare = not design.program.leaves[0].array
     others: list[Cascade] = []
@@ -276,7 +276,7 @@ def _equal_rows(design: VerifiedDesign, defining: Cascade | None, run: _Executio
         sizes = _sizes_for(cascade, design.sizes)
         expected = interpret(cascade, run.words, sizes)
         doubt: Arrays = {}
-        if is_bare or run.precision.wide is np.float64:  # else far below what the engine's own bound leaves
+        if is_bare or run.precision.wide is np.float64:  # otherwise far below the engine's own bound
             doubt = error_bounds(program_of_cascade(cascade, sizes), {**run.words, **expected}, PRECISIONS["fp64"])
         for output in cascade.outputs:
             subject = _subject(design, output, run.inputs, "the engine", _title(cascade, own))
@@ -316,10 +316,10 @@ def _operator_rows(
 
 
 def _einsum_rows(design: VerifiedDesign, runs: list[_Execution]) -> tuple[Backend, list[TensorComparison]]:
-    """Every Einsum by itself in torch, in fp64 and on the interpreter's operands, against the interpreter.
+    """Every Einsum separately in torch, in fp64 and on the interpreter's operands, against the interpreter.
 
-    Another library may compute a function as if its argument were some units away (1 + erf of a gelu, say, loses the
-    digits of a small result), so the inputs are doubted by as much.
+    Another library may compute a function as if its argument were a few units away (1 + erf of a gelu, say, loses the
+    digits of a small result), so the inputs get the same uncertainty.
     """
     exact = PRECISIONS["fp64"]
     program = program_of_cascade(design.cascade, design.sizes)
@@ -348,14 +348,14 @@ def _subject(design: VerifiedDesign, tensor: str, inputs: str, made_by: str, aga
 
 
 def _sizes_for(cascade: Cascade, sizes: dict[str, int]) -> dict[str, int]:
-    """Sizes of whole ranks, and of inner parts where the other cascade has the same; else a kernel's tile."""
+    """Sizes of whole ranks, and of inner parts that both cascades have; otherwise a kernel's tile."""
     found = {rank: sizes[rank] for rank in dict.fromkeys(map(cascade.root_of, cascade.leaf_ranks()))}
     inner = [part for partition in cascade.partitions for part in partition.inner]
     return found | {part: sizes.get(part, KERNEL_TILE) for part in inner}
 
 
 def interface_difference(own: Cascade, other: Cascade) -> str:
-    """Where the inputs or outputs of two cascades differ, in words; nothing if they do not."""
+    """How the inputs or outputs of two cascades differ, in words; empty if they do not."""
     for kind, names_of in (("inputs", _input_names), ("outputs", _output_names)):
         first, second = ({name: c.tensor(name).ranks for name in names_of(c)} for c in (own, other))
         if first != second:

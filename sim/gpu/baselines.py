@@ -1,4 +1,4 @@
-"""What simpler models say of the same launches: a roofline, the pipes one after another, and operator by operator.
+"""Simpler models of the same launches: a roofline, the pipes one after another, and operator by operator.
 
 None of them is calibrated: they use the data sheet's rates.
 """
@@ -37,9 +37,9 @@ def serial_pipes_s(case: GpuCase, device: GpuDevice) -> float:
 
 
 def per_operator_s(case: GpuCase, device: GpuDevice) -> float:
-    """Each operator by itself, at its own roofline and with a launch of its own, as models do that know no fusion
-    (LLMCompass, arXiv 2312.03134): attention as scores, softmax and values through memory; backward five products and
-    two element-wise operators."""
+    """Each operator separately, at its own roofline and with its own launch, as in models without fusion (LLMCompass,
+    arXiv 2312.03134): attention as scores, softmax and values through memory; backward five products and two
+    element-wise operators."""
     problem = case.problem
     if not isinstance(problem, AttentionProblem) or problem.lengths or problem.dtype == "fp8":
         return roofline_s(case, device) + KERNEL_LAUNCH_S

@@ -1,6 +1,6 @@
 """Measured kernels as cases: a problem, how it was run, on which machine, and the time it took.
 
-Published cases are rows of `kernels/published/cases.csv`; `split.csv` says which of them constants may be fitted on.
+Published cases are rows of `kernels/published/cases.csv`; `split.csv` lists those that constants may be fitted to.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ PUBLISHED = Path(__file__).resolve().parents[2] / "kernels" / "published"
 Role = Literal["calibration", "held-out"]
 METRICS = ("tflops", "gbs", "ms")
 MASKS = {"full": UNLIMITED, "causal": 0}
-BACKWARD_FLOPS = 2.5  # of the forward's, the convention of the published benchmarks
+BACKWARD_FLOPS = 2.5  # times the forward's, the convention of the published benchmarks
 SPLITS_OF_PUBLISHED_DECODE = 22  # flash-attention pull request 1236
 
 
 @dataclass(frozen=True, slots=True)
 class GpuCase:
-    """`family` groups what is judged together; `configuration` overrides how the implementation is cut."""
+    """`family` groups cases that are judged together; `configuration` overrides the implementation's tiling."""
 
     name: str
     family: str
@@ -47,13 +47,13 @@ COLUMNS = (
 
 
 def load_published() -> tuple[GpuCase, ...]:
-    """Every published case, in the order of the file; InputError for a row that cannot be one."""
+    """Every published case, in the order of the file; InputError for an invalid row."""
     roles = {row["case"]: row["role"] for row in read_table(PUBLISHED / "split.csv")}
     return load_table(PUBLISHED / "cases.csv", roles)
 
 
 def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[GpuCase, ...]:
-    """Cases from a table of the same columns; all are held out where no roles are given."""
+    """Cases from a table with the same columns; all are held out if no roles are given."""
     rows = read_table(path)
     missing = [name for name in COLUMNS if not rows or name not in rows[0]]
     if missing:
@@ -88,7 +88,7 @@ def _case_of(row: dict[str, str], roles: dict[str, str]) -> GpuCase:
             measured_s = value / 1e3
         case other:
             raise ValueError(f"unknown metric '{other}'{near_or_all(other, METRICS)}")
-    # The convention that rates are published in halves a causal triangle exactly, and counts keys once.
+    # By the convention of published rates, a causal triangle is exactly half, and keys are counted once.
     return GpuCase(
         row["case"], _family_of(row), role, row["machine"], row["implementation"], problem, is_backward, measured_s,
         flops, moved, row["source"],

@@ -1,4 +1,4 @@
-"""Predicted against measured: every case from the plan that would launch it, beside simpler models."""
+"""Predicted against measured: every case from the plan that would launch it, along with simpler models."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class ComparedCase:
 
 @dataclass(frozen=True, slots=True)
 class FamilyAgreement:
-    """How well a family is met, by us and by each baseline; `role` is calibration or held-out."""
+    """The errors for a family, ours and each baseline's; `role` is calibration or held-out."""
 
     family: str
     role: str
@@ -39,7 +39,7 @@ class FamilyAgreement:
 def compare(cases: Iterable[GpuCase], devices: dict[str, GpuDevice]) -> tuple[ComparedCase, ...]:
     """Every case on the machine it names; InputError for a case that cannot be planned."""
     found: list[ComparedCase] = []
-    refused: dict[str, list[str]] = {}  # a reason, and the cases for which it holds
+    refused: dict[str, list[str]] = {}  # a reason, and the cases it applies to
     for case in cases:
         try:
             found.append(_compare(case, devices[case.machine]))

@@ -1,4 +1,4 @@
-"""A machine of many cores as the time model sees it: rates of one core's pipes, shared bandwidths, constants."""
+"""A many-core machine as the time model sees it: rates of one core's pipes, shared bandwidths, constants."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -8,15 +8,14 @@ from arch.types import Architecture, Array
 from kernels.plans import Target
 from sim.lower.machine import Machines
 
-# Products of a narrower type run faster by the ratio of widths, where the tensor arrays know the type at all.
+# Products of a narrower type run faster by the ratio of widths, if the tensor arrays support the type.
 TENSOR_SPEED = {"fp16": 1.0, "bf16": 1.0, "fp8": 2.0}
 WITHOUT_FP8 = ("sm80",)
 
 
 @dataclass(frozen=True, slots=True)
 class GpuDevice:
-    """Rates are of one core and cycle where they say so, of the whole machine otherwise; nothing is calibrated in
-    them."""
+    """Rates are per core and cycle where stated, otherwise for the whole machine; none of them is calibrated."""
 
     name: str
     target: Target
@@ -33,7 +32,7 @@ class GpuDevice:
 
     @property
     def peak_flops_per_s(self) -> float:
-        """Of 16-bit inputs."""
+        """For 16-bit inputs."""
         return self.cores * self.tensor_flops_per_cycle * self.clock_hz
 
     @property
@@ -46,7 +45,7 @@ class GpuDevice:
         return self.memory_bytes_per_s * self.calibration.memory_rate
 
     def tensor_speed(self, dtype: str) -> float:
-        """Products of that type against 16-bit ones; fp32 has no tensor arrays, and runs on the vector lanes."""
+        """Speed of products of that type relative to 16-bit ones; fp32 has no tensor arrays, only vector lanes."""
         if dtype == "fp32":
             return 2 * self.vector_per_cycle / self.tensor_flops_per_cycle
         if dtype == "fp8" and self.target.architecture in WITHOUT_FP8:

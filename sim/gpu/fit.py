@@ -1,7 +1,7 @@
-"""The constants of a machine, fitted to the cases that may be used for it.
+"""The constants of a machine, fitted to its calibration cases.
 
-Least mean square of log(predicted / measured), over the logarithms of the constants, so that none becomes negative. The
-latency of a launch is given and not fitted: no published case is short enough to tell it.
+Minimizes the mean square of log(predicted / measured) over the logarithms of the constants, so that none becomes
+negative. The latency of a launch is given, not fitted, because no published case is short enough to determine it.
 """
 
 import math
@@ -32,7 +32,7 @@ def calibration_error(cases: Sequence[GpuCase], device: GpuDevice) -> float:
 
 
 def scaled(calibration: Calibration, factors: Sequence[float]) -> Calibration:
-    """The fitted constants times their factors; shares end at 1."""
+    """The fitted constants times their factors; shares are capped at 1."""
     changed = {}
     for name, factor in zip(FITTED, factors, strict=True):
         value = getattr(calibration, name) * factor
@@ -41,7 +41,7 @@ def scaled(calibration: Calibration, factors: Sequence[float]) -> Calibration:
 
 
 def fit(cases: Sequence[GpuCase], device: GpuDevice) -> Fit:
-    """Constants of that machine from its own cases of role calibration; ValueError where there are too few."""
+    """Constants of that machine from its own calibration cases; ValueError if there are too few."""
     usable = [case for case in cases if case.role == "calibration" and case.machine == device.name]
     if len(usable) < len(FITTED):
         raise ValueError(

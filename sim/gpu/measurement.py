@@ -1,4 +1,4 @@
-"""A measurement file of our own benchmark as cases: one for each implementation that was timed and can be planned."""
+"""A measurement file of our own benchmark as cases: one per implementation that was timed and can be planned."""
 
 from pathlib import Path
 
@@ -18,12 +18,12 @@ IMPLEMENTATIONS = {
     "gemm": LIBRARIES,
     "ceilings": LIBRARIES,
 }
-# Families whose plans a configuration in the file may recut.
+# Families whose plans a configuration in the file may retile.
 CUT_FAMILIES = ("attention_fwd", "gemm")
 
 
 def load_measurement(path: Path, machine: str) -> tuple[GpuCase, ...]:
-    """The cases of a file, timed on that machine; InputError where it is no measurement or holds none we can plan."""
+    """The cases of a file, timed on that machine; InputError if it is not a measurement or has no case we can plan."""
     try:
         measurement = schema.read_measurement(path)
     except (OSError, UnicodeDecodeError) as error:

@@ -1,8 +1,8 @@
-"""The least value of a function of a few numbers, without its derivatives: Nelder and Mead's simplex (1965)."""
+"""Derivative-free minimization of a function of a few numbers: Nelder and Mead's simplex (1965)."""
 
 from collections.abc import Callable, Sequence
 
-MOST_STEPS = 150  # of one descent: a function with small steps in it has no end of improvements
+MOST_STEPS = 150  # of one descent: a function with small steps would keep improving indefinitely
 REFLECTION, EXPANSION, CONTRACTION, SHRINKAGE = 1.0, 2.0, 0.5, 0.5
 
 Function = Callable[[tuple[float, ...]], float]
@@ -12,7 +12,7 @@ Vertex = tuple[float, tuple[float, ...]]  # value, place
 def minimise(function: Function, start: Sequence[float], step: float, tolerance: float) -> tuple[float, ...]:
     """A local minimum near `start`; ends when the values of all vertices agree within `tolerance`.
 
-    The simplex is set up anew at what was found until that brings no more: a flat simplex may stall.
+    The simplex is restarted at the result until that brings no improvement, because a flat simplex may stall.
     """
     best = _descend(function, tuple(start), step, tolerance)
     while True:
@@ -33,7 +33,7 @@ def _descend(function: Function, start: tuple[float, ...], step: float, toleranc
 
 
 def _step(function: Function, simplex: list[Vertex]) -> list[Vertex]:
-    """The worst vertex replaced, or all drawn towards the best."""
+    """Replace the worst vertex, or shrink all towards the best."""
     worst = simplex[-1]
     others = [place for _, place in simplex[:-1]]
     centre = tuple(sum(values) / len(others) for values in zip(*others, strict=True))

@@ -2,14 +2,14 @@
 
 A group (warps that advance together) needs each pipe once in an inner step, one after the other, and then starts over.
 With one group there is no overlap: a step takes the sum of its demands. With many, the busiest pipe sets the pace. In
-between, groups meet at the same pipe and wait; the mean wait is that of a closed queueing network with one customer a
+between, groups meet at the same pipe and wait; the mean wait is that of a closed queueing network with one customer per
 group, solved exactly by mean value analysis (Reiser and Lavenberg, J. ACM 27, 1980):
 
     R_k(n) = D_k (1 + Q_k(n-1)),   X(n) = n / (Z + sum_k R_k(n)),   Q_k(n) = X(n) R_k(n)
 
-D_k: demand of a step at pipe k; Z: time in which a group waits for nobody; Q_k: mean number at pipe k. The law has no
-parameter. What differs between kernels is the number of groups: how many CTAs a core holds, and whether the groups of a
-CTA are apart (their schedule class).
+D_k: demand of a step at pipe k; Z: time that a group spends outside all pipes; Q_k: mean number at pipe k. The law has
+no parameters. Kernels differ only in the number of groups: how many CTAs a core holds, and whether the groups of a CTA
+run apart (their schedule class).
 
 Where steps only add to an accumulator, none waits for another, and the busiest pipe sets the pace at once.
 """
@@ -18,9 +18,9 @@ from collections.abc import Sequence
 
 from kernels.plans import LaunchPlan
 
-# Schedule class: groups of a CTA that are apart from each other. Warps that issue one matrix instruction together, and
-# wait for it together, are one group, however many they are; consumers that take turns are two: those at the tensor
-# cores, and those that are not.
+# Schedule class: groups of a CTA that run apart from each other. Any number of warps that issue one matrix instruction
+# together and wait for it together are one group; consumers that take turns are two: those at the tensor cores, and the
+# others.
 GROUPS = {"serial": 1, "pipelined": 1, "warp-specialised": 1, "ping-pong": 2}
 QUARTERS = 4  # of a core: each has its own issue, registers and pipes
 # Where other warps load, and signal through hardware barriers, consumers do not wait for the loop itself.
@@ -48,7 +48,7 @@ def step_cycles(demands: Sequence[float], wait: float, groups: int, ctas: int) -
 
 
 def groups_of(plan: LaunchPlan) -> int:
-    """With matrix instructions of single warps, each quarter of a core has its share of the warps, one group each."""
+    """With single-warp matrix instructions, each quarter of a core has its share of the warps, one group each."""
     if plan.is_synchronous:
         return max(1, plan.configuration.warps // QUARTERS)
     return GROUPS[plan.schedule]

@@ -11,7 +11,7 @@ class PipeDemands(NamedTuple):
     """Cycles of one core for one inner step of one CTA, at each pipe alone.
 
     Operands are on their way to the tensor arrays while these work (by the instruction itself, or loaded for the next
-    product beside the current one): `tensor` is the longer of both. `load` is 0 where loads run ahead of the step that
+    product during the current one): `tensor` is the longer of both. `load` is 0 where loads run ahead of the step that
     uses them.
     """
 
@@ -22,7 +22,7 @@ class PipeDemands(NamedTuple):
 
 
 class TileTimes(NamedTuple):
-    """Of one tile: what passes while its core does nothing else for it, and its steps with 1, 2, ... CTAs beside."""
+    """Times of one tile: fixed parts without work of its core, and steps with 1, 2, ... CTAs on the core."""
 
     fixed_cycles: float
     first_cycles: float  # more, for the first tile that a program takes
@@ -48,9 +48,9 @@ def demands_of(tile: Tile, plan: LaunchPlan, device: GpuDevice, dtype: str) -> P
 
 
 def tile_times(tile: Tile, plan: LaunchPlan, device: GpuDevice, demands: PipeDemands) -> TileTimes:
-    """Fixed: for every loop its latency and first operands; once, the tile's own operands, and the part of the first
-    step that nothing overlaps. Programs that stay fetch the operands of the next tile in time, but have no second place
-    for what is its own.
+    """Fixed: per loop its latency and first operands; once, the tile's own operands, and the part of the first step
+    that nothing overlaps. Persistent programs fetch the operands of the next tile in time, but have no second place for
+    its own operands.
     """
     groups, constants = groups_of(plan), device.calibration
     wait = loop_wait_cycles(plan, constants.step_latency_cycles)
@@ -64,7 +64,7 @@ def tile_times(tile: Tile, plan: LaunchPlan, device: GpuDevice, demands: PipeDem
         fill = max(0.0, sum(demands) / groups + wait - by_ctas[0] / groups)
     is_split = plan.configuration.has_masked_loop and 0 < tile.masked_steps < tile.steps
     start = constants.tile_latency_s * device.clock_hz + ahead / max(1, tile.steps)
-    moved = tile.work.private_read_bytes - streamed_bytes(tile, plan)  # writes are posted: nobody waits for them
+    moved = tile.work.private_read_bytes - streamed_bytes(tile, plan)  # writes are posted, so nothing waits for them
     around = fill + moved / device.cache_bytes_per_cycle
     if plan.configuration.prefetches_tiles:
         return TileTimes(around, start, tile.steps, by_ctas)
@@ -72,5 +72,5 @@ def tile_times(tile: Tile, plan: LaunchPlan, device: GpuDevice, demands: PipeDem
 
 
 def streamed_bytes(tile: Tile, plan: LaunchPlan) -> int:
-    """Bytes of its own that a tile of several steps reads step by step, as those that it shares."""
+    """Private bytes that a tile of several steps reads step by step, like the shared ones."""
     return tile.work.private_read_bytes if plan.is_streaming else 0

@@ -20,7 +20,7 @@ from sim.gpu.prepared import PreparedCase, prepare
 
 @dataclass(frozen=True, slots=True)
 class LaunchTime:
-    """One launch: seconds, what set them, and how long each pipe would need alone (spread evenly over all cores)."""
+    """One launch: its seconds, their cause, and the time each pipe alone would need (spread evenly over all cores)."""
 
     operator: str
     time_s: float
@@ -69,7 +69,7 @@ def dtype_of(problem: Problem) -> str:
 
 
 def predict(case: GpuCase, device: GpuDevice) -> tuple[LaunchTime, ...]:
-    """The launches of a case, one after the other; ValueError where the machine or the table lacks something."""
+    """The launches of a case, one after the other; ValueError if the machine or the table lacks something."""
     launches = prepare(case.problem, device.target, case.implementation, case.is_backward, case.configuration)
     return tuple(predict_launch(launch, device, dtype_of(case.problem)) for launch in launches)
 

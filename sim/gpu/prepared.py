@@ -1,6 +1,6 @@
-"""Launches made ready for timing: their distinct tiles, the order of these, and the bytes that the launch moves.
+"""Launches prepared for timing: their distinct tiles, the order of these, and the bytes that the launch moves.
 
-None of it depends on a machine's rates or constants, so that it is kept while these are varied.
+None of it depends on a machine's rates or constants, so it is kept while these are varied.
 """
 
 from functools import lru_cache
@@ -34,7 +34,7 @@ def prepare(
     is_backward: bool = False,
     cut: Configuration | None = None,
 ) -> tuple[PreparedCase, ...]:
-    """Every launch of an operator, cut otherwise where `cut` says so; ValueError where no table has it."""
+    """Every launch of an operator, with another tiling if `cut` is given; ValueError if no table has it."""
     match problem:
         case AttentionProblem() if cut is not None and not is_backward:
             plans: tuple[LaunchPlan, ...] = (plan_forward(problem, target, cut),)

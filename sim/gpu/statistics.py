@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 
 class Agreement(NamedTuple):
-    """Errors are of time, |predicted - measured| / measured. Correlations are None for fewer than two cases, or where
-    one side does not vary."""
+    """Errors are of time, |predicted - measured| / measured. Correlations are None for fewer than two cases, or if one
+    side is constant."""
 
     cases: int
     mean_error: float
@@ -35,7 +35,7 @@ def pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
 
 
 def kendall(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """tau-b: pairs in the same order less those in opposite order, ties taken out of the possible pairs."""
+    """tau-b: concordant minus discordant pairs, over the possible pairs corrected for ties."""
     agreeing = tied_x = tied_y = 0
     pairs = len(x) * (len(x) - 1) // 2
     for i in range(len(x)):

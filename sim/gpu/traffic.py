@@ -1,8 +1,8 @@
 """Bytes that a launch moves between the cores, the cache above them and the outermost memory.
 
-Tiles with the same reuse key read the same bytes. Tiles that run at the same time walk them in step, so that one fetch
-serves all of them. What the next tiles need again is still there if the bytes of all keys that are in use at once fit
-the cache; of what does not fit, the same share is fetched again.
+Tiles with the same reuse key read the same bytes. Tiles that run at the same time read them in step, so that one fetch
+serves all of them. Bytes that the next tiles need again are still cached if the bytes of all keys in use at the same
+time fit the cache; otherwise the share that does not fit is fetched again.
 """
 
 import math
@@ -46,7 +46,7 @@ def keyed_bytes(plan: LaunchPlan, places: int, cache_bytes: float) -> float:
 
 
 def waves(plan: LaunchPlan, places: int) -> list[list[tuple[int, float]]]:
-    """(reuse key, bytes) of the tiles that run together: so many consecutive ones."""
+    """(reuse key, bytes) of the tiles that run together: a number of consecutive ones."""
     found: list[list[tuple[int, float]]] = [[]]
     room = places
     for tile in plan.tiles:

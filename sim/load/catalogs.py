@@ -1,4 +1,4 @@
-"""The documents that ship: files in a folder, found by bare name; or the user's own, found by path."""
+"""The shipped documents, files in a folder found by bare name; and the user's own, found by path."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ class Catalog:
     def find(self, name_or_path: str, beside: Path | None = None) -> Path:
         """The file of a shipped name, or the path itself; ValueError for a name that does not ship.
 
-        A path is anything with a folder or a YAML suffix; `beside` is where a relative one starts from.
+        A path is anything with a folder or a YAML suffix; relative ones start from `beside`.
         """
         if Path(name_or_path).name != name_or_path or name_or_path.endswith(_SUFFIXES):
             return (beside or Path()) / Path(name_or_path).expanduser()

@@ -1,8 +1,8 @@
 """YAML text to plain data that remembers where each value was written.
 
-A document is composed once into YAML nodes; one walk over them makes the data, keeps a tree of places beside
-it, and refuses what YAML 1.1 silently reads as something else (`1e9` as text, `010` as 8, `no` as false,
-`12:30` as 750, the last of two equal keys). This module knows no noun: `sim.load.structure` turns data into one.
+A document is composed once into YAML nodes; one traversal builds the data and a parallel tree of places, and refuses
+text that YAML 1.1 silently misreads (`1e9` as text, `010` as 8, `no` as false, `12:30` as 750, the last of two equal
+keys). This module is independent of nouns: `sim.load.structure` turns data into one.
 """
 
 import difflib
@@ -17,7 +17,7 @@ from sim.load.problems import InputError, InputProblem, format_path
 from sim.load.scalars import MERGE_TAG, PLAIN_TAGS, short_tag, trap_in_key, trap_in_value
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-# More than any sensible input, less than aliases of aliases can demand.
+# More than any sensible input has, but less than nested aliases can expand to.
 _MOST_VALUES = 200_000
 _DEEPEST = 1_000
 TOO_DEEP = "the values are nested too deeply"
@@ -25,7 +25,7 @@ TOO_DEEP = "the values are nested too deeply"
 
 @dataclass(frozen=True, slots=True)
 class DocumentPlace:
-    """Where a value was written: file, line (that of its key where it has one), and what is inside it."""
+    """Where a value was written: file, line (of its key if it has one), and the places of the values inside it."""
 
     file: str
     line: int | None = None
@@ -57,7 +57,7 @@ class Document:
 
 
 def plain_document(data: Any, file: str) -> Document:
-    """Data that was never text, under a name for messages such as `--set`."""
+    """Data that was never text, with a name such as `--set` for messages."""
     return Document(data, file, DocumentPlace(file))
 
 
@@ -75,7 +75,7 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(text: str, file: str) -> Document:
-    """YAML text, under the name of its file for messages; InputError with every problem."""
+    """YAML text, with the name of its file for messages; InputError with every problem."""
     try:
         if _is_nested_beyond_reason(text):
             raise RecursionError
@@ -96,7 +96,7 @@ def parse_document(text: str, file: str) -> Document:
 
 
 def _is_nested_beyond_reason(text: str) -> bool:
-    """Whether composing the text would overrun the stack of the YAML library, which then ends the whole program."""
+    """Whether composing the text would overflow the stack of the YAML library, which would crash the program."""
     if sum(text.count(opening) for opening in ("[", "{", "- ", "? ")) < _DEEPEST:
         return False
     depth = 0
@@ -108,7 +108,7 @@ def _is_nested_beyond_reason(text: str) -> bool:
 
 
 def parse_set(text: str) -> tuple[str, Any]:
-    """The path and the value of `a.b=8 MiB`; the value is read as it would be in a file."""
+    """The path and the value of `a.b=8 MiB`; the value is read as in a file."""
     path, equals, value = text.partition("=")
     path = path.strip()
     if not equals or not path:
@@ -124,7 +124,7 @@ def parse_set(text: str) -> tuple[str, Any]:
 
 
 def _read_text(path: Path) -> str:
-    """The text of a file; what keeps it from being read is one sentence."""
+    """The text of a file; a failure to read it is reported in one sentence."""
     file = str(path)
     try:
         raw = path.read_bytes()
@@ -149,7 +149,7 @@ def _near_file(path: Path) -> str:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
     except OSError:
         return ""
-    # The extension is the same for all and would make every name look near.
+    # The common extension would make every name look similar.
     matches = difflib.get_close_matches(path.stem, {Path(name).stem for name in names}, n=1)
     near = next((name for name in sorted(names) if matches and Path(name).stem == matches[0]), None)
     return f" (did you mean '{path.parent / near}'?)" if near else ""
@@ -176,7 +176,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> InputProblem
 
 
 class _Walk:
-    """One pass over YAML nodes: data and places come back, problems gather."""
+    """One pass over YAML nodes: returns data and places, and collects problems."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -247,7 +247,7 @@ class _Walk:
         return data, DocumentPlace(self.file, line, None, children)
 
     def _key(self, node: yaml.Node, path: tuple[str | int, ...], earlier: Mapping[str | int, DocumentPlace]) -> str:
-        """The text of a key, with a report where it is no text or stands twice."""
+        """The text of a key; reports keys that are not text or occur twice."""
         line = node.start_mark.line + 1
         if not isinstance(node, yaml.ScalarNode):
             self._report(path, line, "expected text as a key, got a list or a mapping")

@@ -1,4 +1,4 @@
-"""Which nouns may stand at a place of a noun: the walk through pydantic fields that error messages need."""
+"""Which nouns are possible at a place inside a noun: the traversal of pydantic fields for error messages."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin
@@ -46,7 +46,7 @@ def narrow(members: tuple[Member, ...], label: str) -> tuple[Member, ...]:
 
 
 def step_into(members: tuple[Member, ...], key: str) -> tuple[Member, ...] | None:
-    """The nouns that may stand under `key`; None where no member has such a field."""
+    """The nouns that are possible under `key`; None if no member has such a field."""
     fields = [field for member in members for name, field in member.fields.items() if key in (field.alias, name)]
     if not fields:
         return None
@@ -55,6 +55,6 @@ def step_into(members: tuple[Member, ...], key: str) -> tuple[Member, ...] | Non
 
 
 def field_names(members: tuple[Member, ...]) -> tuple[str, ...]:
-    """The keys that a file may use where one of these nouns stands."""
+    """The keys that a file may use for one of these nouns."""
     names = (field.alias or name for member in members for name, field in member.fields.items())
     return tuple(dict.fromkeys(names))

@@ -1,8 +1,8 @@
 """From names and paths to nouns: cascades, models, machines, mappings, technologies, DRAM timings.
 
 A document may have a `base` and change parts of it with `set`; positions survive, so that every error names the file,
-line and path where the wrong value was written. Documents that were read and nouns that were built are kept while their
-files and text stay the same.
+line and path where the wrong value was written. Documents and nouns are cached while their files and text stay the
+same.
 """
 
 import csv
@@ -52,7 +52,7 @@ def read(kind: str, name_or_path: str, beside: Path | None = None) -> Document:
 
 
 def with_timings(document: Document, inside: tuple[str, ...] = ()) -> Document:
-    """A machine's document, found under the keys `inside`, with the DRAM timings that its memories name laid in."""
+    """A machine's document, found under the keys `inside`, with the DRAM timings that its memories name inlined."""
     components = document.data
     for key in (*inside, "components"):
         components = components.get(key) if isinstance(components, dict) else None
@@ -69,7 +69,7 @@ def with_timings(document: Document, inside: tuple[str, ...] = ()) -> Document:
 
 
 def resolved(kind: str, document: Document) -> Document:
-    """The document with its base and changes applied; bases are looked for beside it and in the catalog."""
+    """The document with its base and changes applied; bases are looked up next to it and in the catalog."""
 
     def find(name: str) -> Document:
         return read_document_once(CATALOGS[kind].find(name, Path(document.file).parent))
@@ -79,7 +79,7 @@ def resolved(kind: str, document: Document) -> Document:
 
 
 def read_document_once(path: Path) -> Document:
-    """As `read_document`, kept while the file stays the same."""
+    """As `read_document`, cached while the file stays the same."""
     try:
         stamp = path.stat()
     except OSError:
@@ -105,7 +105,7 @@ def build_architecture(document: Document) -> Architecture:
     except InputError:
         raise
     except ValueError as error:
-        # The sentence begins with the memory, whose technology is then what is wrong.
+        # The sentence begins with the memory, whose technology is at fault.
         named = _OF_MEMORY.match(str(error))
         path = ("components", named[1], "technology") if named else ()
         raise InputError([document.problem(path, str(error))]) from None

@@ -1,8 +1,7 @@
 """One document as a change of another: single values by dotted path, and `base` with `set`.
 
-`base: NAME` takes every value of another document; `set: {components.GLB.size: 8 MiB}` changes some of them.
-Values keep the place where they were written: an error names the file and line of the override, not of what
-it replaced.
+`base: NAME` takes every value of another document; `set: {components.GLB.size: 8 MiB}` changes some of them. Values
+keep the place where they were written: an error names the file and line of the override, not of what it replaced.
 """
 
 import re
@@ -37,7 +36,7 @@ def override_from(document: Document, written: Document) -> Document:
 
 
 def lay_in(document: Document, steps: tuple[str | int, ...], inner: Document) -> Document:
-    """The document with the value at these keys replaced by another document, whose places stay its own."""
+    """The document with the value at these keys replaced by another document, which keeps its places."""
     data = _replace(document.data, steps, inner.data)
     return replace(
         document, data=data, places=_replace_place(document.places, steps, replace(inner.places, file=inner.file))
@@ -45,10 +44,10 @@ def lay_in(document: Document, steps: tuple[str | int, ...], inner: Document) ->
 
 
 def resolve_base(document: Document, find: Callable[[str], Document]) -> Document:
-    """The document itself, or where it has a `base`, that document with the changes under `set`.
+    """The document itself or, if it has a `base`, that document with the changes under `set`.
 
-    `find` gives the document of a name (ValueError for an unknown one). Other keys beside `base` and `set`
-    replace those of the base, or add to them.
+    `find` gives the document of a name (ValueError for an unknown one). Keys other than `base` and `set` replace those
+    of the base, or add to them.
     """
     return _resolve(document, find, (document.file,))
 
@@ -119,7 +118,7 @@ def _apply(document: Document, written: Document, inside: tuple[str, ...]) -> Do
 
 
 def _steps(data: Any, dotted: str) -> tuple[str | int, ...]:
-    """The keys and indices that a dotted path stands for in `data`."""
+    """The keys and indices that a dotted path denotes in `data`."""
     parts = _INDEX.sub(r".\1", dotted.removeprefix("$.")).split(".")
     if not all(parts):
         raise ValueError(f"expected keys joined by single points, got '{dotted}'")

@@ -1,4 +1,4 @@
-"""What is wrong with an input and where: the one form in which a user's mistake is reported."""
+"""Problems with an input and their location: the single form in which a user's mistakes are reported."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ class InputProblem:
 
 
 class InputError(ValueError):
-    """Everything that is wrong with an input; its text has one line per problem."""
+    """All problems of an input; its text has one line per problem."""
 
     def __init__(self, problems: Iterable[InputProblem]) -> None:
         self.problems = tuple(problems)
@@ -34,7 +34,7 @@ class InputError(ValueError):
 
 
 class Refused(Exception):  # noqa: N818 (the answer is no; nothing went wrong)
-    """What was asked cannot be: the text says why, one line for each reason."""
+    """The request cannot be fulfilled; the text states why, one line per reason."""
 
 
 def format_path(parts: Sequence[str | int]) -> str:

@@ -1,4 +1,4 @@
-"""Scalars that YAML 1.1 reads otherwise than they look, and what to write in their place.
+"""Scalars that YAML 1.1 misreads, and what to write instead.
 
 PyYAML's rules are those of YAML 1.1 (its type repository). A plain (unquoted) scalar of these forms is
 refused rather than guessed, so that a file means the same to every reader.
@@ -25,7 +25,7 @@ _KINDS_OF_KEYS = {
 
 
 def trap_in_value(node: yaml.Node) -> str | None:
-    """Why a plain scalar is refused, with what to write; None for one that reads as it looks."""
+    """Why a plain scalar is refused, and what to write instead; None for an unambiguous one."""
     if not isinstance(node, yaml.ScalarNode) or node.style:  # '' or None: plain
         return None
     text, kind = str(node.value), node.tag.removeprefix(_PREFIX)

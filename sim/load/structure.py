@@ -1,8 +1,8 @@
-"""Plain data to a frozen noun: pydantic validates, and every error comes back with its place, in our words.
+"""Plain data to a frozen noun: pydantic validates, and every error is reported with its place, in our words.
 
-pydantic names the place of an error by a tuple that follows the noun; the file may differ from the noun in
-three ways, which the walk here undoes: the label of a member of a union is no key of the file, an item of a
-tuple may be an entry of a mapping (named items), and a noun may be given by text (a block of Einsums).
+pydantic identifies the place of an error by a tuple that follows the noun. The file may differ from the noun in three
+ways, which are undone here: the label of a union member is not a key of the file, an item of a tuple may be an entry of
+a mapping (named items), and a noun may be given as text (a block of Einsums).
 """
 
 from dataclasses import dataclass, replace
@@ -37,7 +37,7 @@ class _Finding:
     path: tuple[str | int, ...]
     kind: str
     message: str
-    key: str = ""  # the missing key, or the one that an unknown key should have been
+    key: str = ""  # the missing key, or the likely intended key in place of an unknown one
     cause: Exception | None = None
 
     @classmethod
@@ -61,7 +61,7 @@ class _Finding:
         used = present if isinstance(present, dict) else {}
         names = field_names(members)
         known = [name for name in names if name not in used]
-        # An override may have meant a key that stands there already; what was written beside it has not.
+        # An override may have meant a key that already exists; a key written next to it cannot have.
         is_override = document.place((*path, key)).file != document.place(path).file
         near = nearest(key, known) or (nearest(key, names) if is_override else "")
         message = f"unknown key '{key}'{near or near_or_all(key, names if is_override else known)}"
@@ -76,7 +76,7 @@ class _Finding:
         return cls(path, "missing", f"missing key '{key}'", key)
 
     def problems(self, document: Document) -> list[InputProblem]:
-        """One problem for each sentence, at its own line where it is about a line of a text."""
+        """One problem per sentence, at its own line if it concerns a line of a text."""
         found = []
         for sentence, line_of_text in _sentences(self.message, self.cause):
             path, line = self.path, document.place(self.path).line
@@ -87,7 +87,7 @@ class _Finding:
 
 
 def _sentences(message: str, cause: Exception | None) -> list[tuple[str, int]]:
-    """What an error says, with the line of the text that each sentence is about (from 1; 0: none).
+    """The sentences of an error, each with the line of the text that it concerns (from 1; 0: none).
 
     An error about text has a `line`; one of several has `problems`, each with a `message` and a `line`.
     """
@@ -99,7 +99,7 @@ def _sentences(message: str, cause: Exception | None) -> list[tuple[str, int]]:
 
 
 def _merge(findings: list[_Finding]) -> list[_Finding]:
-    """One finding for each mistake: alternatives of a union join, a misspelt key is not missing as well."""
+    """One finding per mistake: alternatives of a union are joined, and a misspelt key is not also missing."""
     misspelt = {(f.path[:-1], f.key) for f in findings if f.kind == "extra_forbidden" and f.key}
     merged: dict[tuple[Any, ...], _Finding] = {}
     for finding in findings:
@@ -124,13 +124,13 @@ def _join(first: _Finding, second: _Finding) -> _Finding:
 def _locate(
     document: Document, noun: type[BaseModel], loc: tuple[Any, ...]
 ) -> tuple[tuple[str | int, ...], tuple[Member, ...]]:
-    """The path in the document of pydantic's `loc`, and the nouns that may stand there."""
+    """The path in the document of pydantic's `loc`, and the nouns that are possible there."""
     data = document.data
     path: tuple[str | int, ...] = ()
     members: tuple[Member, ...] = (Member(noun),)
     for part in loc:
         if isinstance(part, str) and len(members) > 1 and (chosen := narrow(members, part)):
-            members = chosen  # the label of the member of a union, no key of the file
+            members = chosen  # the label of a union member, not a key of the file
             continue
         if isinstance(part, str) and (inner := step_into(members, part)) is not None:
             members = inner
@@ -141,7 +141,7 @@ def _locate(
 
 
 def _step(data: Any, part: str | int) -> str | int | None:
-    """The key or index of `data` that `part` of an error's location stands for."""
+    """The key or index of `data` that `part` of an error's location denotes."""
     if isinstance(data, dict):
         if part in data:
             return part

@@ -1,4 +1,4 @@
-"""Plain data as YAML text that this package reads back: what a command writes for a user to keep and change."""
+"""Plain data as YAML text that this package reads back, written by commands for users to keep and edit."""
 
 from typing import Any
 

@@ -59,7 +59,7 @@ def describe(detail: Any) -> str:
 
 
 def show_value(value: Any) -> str:
-    """A value as a reader of the file would call it, in a few words."""
+    """A short description of a value for a reader of the file."""
     match value:
         case None:
             return "nothing"

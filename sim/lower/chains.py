@@ -135,6 +135,15 @@ class Chains:
             found.append(Crossing(writer, outer))
         return tuple(found)
 
+    def local_touches(self, keep: PlacedKeep) -> tuple[Touch, ...]:
+        """What touches a tile that lies beside the elements of an array, on that array; nothing for a shared memory.
+
+        All of them lay it out over the elements alike (checked).
+        """
+        array = self.machine.array_of(keep.memory)
+        found = (t for t in self.touches_of(keep.tensor) if t.leaf.array == array and keep.covers(t.leaf.index))
+        return tuple(touch for touch in found if not touch.streams)
+
     def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
         """A value made under the same tile is there already, unless it was made in an earlier step than the tile
         lasts.

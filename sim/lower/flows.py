@@ -4,6 +4,12 @@ Words go down a tensor's chain (`chains.py`) when a tile is filled, up when it i
 sum is replaced before its reduction is complete; the first read of each element of an output is elided. What an array
 reads and writes in its own registers is counted once for each operand of each iteration point. The part of a spilled
 memory's tiles that does not fit is accessed in the next place outward, or, of a tensor that lives there, in its parent.
+
+A memory beside the elements of an array is as many stores as there are elements. A word that several of them need is
+read once from a shared memory outside and written into each. Elements along a side that carries a reduced rank each add
+up a sum of their own: all of them are read when the result leaves. Where the result stays beside the array and is read
+there, the sums are combined first: one element's sum ends as the result, the others are read, and every further element
+that needs the result is written. What bypasses the registers is moved in every step.
 """
 
 from dataclasses import dataclass, field
@@ -11,10 +17,12 @@ from typing import NamedTuple
 
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from sim.engine.counting import FIRST_ONLY
 from sim.lower.chains import ChainPlace, Chains, Touch
+from sim.lower.elements import copies_row, sided_parts
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
-from sim.lower.rows import NOTHING, RowTable
+from sim.lower.rows import NOTHING, Path, RowTable
 
 
 class WordFlow(NamedTuple):
@@ -41,6 +49,13 @@ class CountedWords(NamedTuple):
     row: int
     less: int = -1
     resident: int = -1
+
+
+class MovedTiles(NamedTuple):
+    """Tiles over parts `dims` that the loops of `path` bring."""
+
+    path: Path
+    dims: frozenset[int]
 
 
 @dataclass
@@ -76,32 +91,97 @@ class FlowBuilder:
 
     def add_kept_tile(self, keep: PlacedKeep) -> None:
         crossings = self.chains.crossings_of(keep)
-        touches = self.chains.touches_of(keep.tensor)
-        is_made_inside = any(touch.writes and keep.covers(touch.leaf.index) for touch in touches)
+        inside = [touch for touch in self.chains.touches_of(keep.tensor) if keep.covers(touch.leaf.index)]
+        writer = next((touch for touch in inside if touch.writes), None)
         # Of the steps that a tile lasts only the first needs a value from before it.
-        made = self.chains.iterative_parts(keep.tensor) if is_made_inside else NOTHING
+        made = self.chains.iterative_parts(keep.tensor) if writer is not None else NOTHING
+        if writer is not None:
+            self.add_combining(keep, writer, inside)
         for touch, outer in crossings:
             parts = self.parts_of(touch)
             if touch.writes:
-                row = self.rows.row(keep.loops, parts | self.again(touch.leaf), parts)
-                self.add_drain(outer, keep, row, touch)
+                tiles = MovedTiles(self.rows.path(keep.loops, parts | self.again(touch.leaf)), parts)
+                self.add_drain(outer, keep, tiles, touch)
             else:
-                row = self.rows.row(keep.loops, parts, parts - made)
-                self.add_fill(outer, keep, row, touch)
+                readers = [t for t in inside if not t.writes and t.version == touch.version and not t.streams]
+                tiles = MovedTiles(self.rows.path(keep.loops, parts), parts - made)
+                self.add_fill(outer, keep, tiles, self.widest(keep, readers))
 
-    def add_fill(self, outer: ChainPlace, keep: PlacedKeep, row: int, reader: Touch) -> None:
-        self.add_inward(CountedWords(row, resident=self.resident(keep)), outer, 0, reader)
-        self.add(CountedWords(row), keep.memory, 1, reader)
+    def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:
+        """Of the Einsums on the array beside whose elements the tile lies, the one that spreads it over the most of
+        them (checked: it needs it wherever the others do); the first one of a shared memory's.
+        """
+        local = [t for t in touches if t.leaf.array == self.machine.array_of(keep.memory)]
+        return max(local, key=self.spread) if local else touches[0]
 
-    def add_drain(self, outer: ChainPlace, keep: PlacedKeep, row: int, writer: Touch) -> None:
+    def spread(self, touch: Touch) -> int:
+        """Over how many sides of its array a tile is copied."""
+        return len(sided_parts(self.rows, touch.leaf) - self.parts_of(touch))
+
+    def add_combining(self, keep: PlacedKeep, writer: Touch, inside: list[Touch]) -> None:
+        """Sums that elements of an array have each for themselves become the result that is read where it is, by as
+        many elements as need it.
+        """
+        readers = [touch for touch in inside if not touch.writes and not touch.streams]
+        array = self.machine.array_of(keep.memory)
+        if array is None or not readers:
+            return
+        if writer.leaf.array == array:
+            sums, once = self.copied_once(writer)
+            if sums != once:
+                self.add(CountedWords(sums, once), keep.memory, 0, writer)
+        for reader, steps in self.spreading(keep, readers):
+            copies, once = self.copied_once(reader, steps)
+            if reader.leaf.array == array and copies != once:
+                self.add(CountedWords(copies, once), keep.memory, 1, writer)
+
+    def spreading(self, keep: PlacedKeep, readers: list[Touch]) -> list[tuple[Touch, frozenset[int]]]:
+        """Readers that between them need every word wherever it is needed, each without the parts it reads one step of.
+
+        Old and new values are the same but for one step: the initial value, or the last.
+        """
+        versions = ([t for t in readers if t.version == "old"], [t for t in readers if t.version != "old"])
+        widest = [self.widest(keep, touches) for touches in versions if touches]
+        widest.sort(key=self.spread, reverse=True)
+        steps = self.chains.iterative_parts(keep.tensor)
+        return [(touch, steps if n else NOTHING) for n, touch in enumerate(widest)]
+
+    def copied_once(self, touch: Touch, without: frozenset[int] = NOTHING) -> tuple[int, int]:
+        """The row of all words that an Einsum touches, each for every element of its array, and that of each once."""
+        parts = self.parts_of(touch) - without
+        loops = tuple(loop for loop in touch.leaf.loops if self.rows.part(loop) not in without)
+        path = self.rows.path(loops, parts | self.again(touch.leaf), FIRST_ONLY)
+        return copies_row(self.rows, touch.leaf, path, parts), self.rows.along(path, parts)
+
+    def add_fill(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, reader: Touch) -> None:
+        read = self.words_at(outer.memory, tiles, reader.leaf)
+        self.add_inward(CountedWords(read, resident=self.resident(keep)), outer, 0, reader)
+        self.add(CountedWords(self.words_at(keep.memory, tiles, reader.leaf)), keep.memory, 1, reader)
+
+    def add_drain(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, writer: Touch) -> None:
         resident = self.resident(keep)
-        total = self.made_words(writer.leaf, keep.loops, self.parts_of(writer))
-        self.add(CountedWords(row), keep.memory, 0, writer)
+        once, total = self.rows.along(*tiles), self.made_words(writer.leaf, keep.loops, self.parts_of(writer))
+        leaving = once if self.is_combined(keep, writer) else self.words_at(keep.memory, tiles, writer.leaf)
+        self.add(CountedWords(leaving), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        self.add_inward(CountedWords(row, resident=resident), outer, 1, writer)
-        if row != total:
-            self.add_inward(CountedWords(row, total, resident), outer, 0, writer)
-            self.add(CountedWords(row, total), keep.memory, 1, writer)
+        outside = self.words_at(outer.memory, tiles, writer.leaf)
+        self.add_inward(CountedWords(outside, resident=resident), outer, 1, writer)
+        if once != total:
+            self.add_inward(CountedWords(once, total, resident), outer, 0, writer)
+            self.add(CountedWords(once, total), keep.memory, 1, writer)
+
+    def is_combined(self, keep: PlacedKeep, writer: Touch) -> bool:
+        """Whether the sums of a tile's elements have become one before it leaves."""
+        readers = (t for t in self.chains.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
+        return any(not t.streams for t in readers) and self.machine.array_of(keep.memory) == writer.leaf.array
+
+    def words_at(self, memory: str, tiles: MovedTiles, leaf: PlacedLeaf) -> int:
+        """The row of tiles' words as that memory handles them: beside the elements of the leaf's array a word counts
+        for each element that needs it, elsewhere once.
+        """
+        if self.machine.array_of(memory) == leaf.array:
+            return copies_row(self.rows, leaf, *tiles)
+        return self.rows.along(*tiles)
 
     def resident(self, keep: PlacedKeep) -> int:
         return self.machine.memory(keep.memory) if keep.memory in self.chains.spilling else -1
@@ -112,38 +192,58 @@ class FlowBuilder:
         place = self.chains.place_beyond_registers(touch)
         if place is None:
             return
-        registers = self.machine.registers_of(touch.leaf.array)
-        parts = self.parts_of(touch)
+        if touch.access.tensor in touch.leaf.bypass:
+            self.add_bypassing(touch, place)
+            return
+        registers, parts = self.machine.registers_of(touch.leaf.array), self.parts_of(touch)
         again = self.again(touch.leaf) if touch.writes else NOTHING
-        row = self.rows.row(touch.leaf.loops, parts | again, parts)
+        tiles = MovedTiles(self.rows.path(touch.leaf.loops, parts | again), parts)
+        copies = copies_row(self.rows, touch.leaf, *tiles)
+        outside = self.words_at(place.memory, tiles, touch.leaf)
+        if not touch.writes:
+            self.add_inward(CountedWords(outside), place, 0, touch)
+            self.add(CountedWords(copies), registers, 1, touch)
+            return
+        once, total = self.rows.along(*tiles), self.made_words(touch.leaf, touch.leaf.loops, parts)
+        self.add(CountedWords(copies), registers, 0, touch)
+        self.flows[-1] = self.flows[-1]._replace(drains=1)
+        self.add_inward(CountedWords(outside), place, 1, touch)
+        if once != total:
+            self.add_inward(CountedWords(once, total), place, 0, touch)
+            self.add(CountedWords(once, total), registers, 1, touch)
+
+    def add_bypassing(self, touch: Touch, place: ChainPlace) -> None:
+        """An operand straight from a memory to the operators, a result straight back: in every step anew."""
+        parts = self.parts_of(touch)
+        tiles = MovedTiles(self.rows.path(touch.leaf.loops, frozenset(range(len(self.rows.space.parts)))), parts)
+        self.add_inward(CountedWords(self.words_at(place.memory, tiles, touch.leaf)), place, int(touch.writes), touch)
         if touch.writes:
             total = self.made_words(touch.leaf, touch.leaf.loops, parts)
-            self.add_inward(CountedWords(row), place, 1, touch)
-            if row != total:
-                self.add_inward(CountedWords(row, total), place, 0, touch)
-            return
-        self.add_inward(CountedWords(row), place, 0, touch)
-        copies = self.rows.row(touch.leaf.loops, parts, parts | self.spatial_parts(touch.leaf))
-        self.add(CountedWords(copies), registers, 1, touch)
+            self.add_inward(CountedWords(self.rows.along(*tiles), total), place, 0, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
-        """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back.
-
-        Not so where a result begins: when its tile comes to the array, or, kept in these registers, for the first time.
+        """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back,
+        but not where an element begins a sum of its own.
         """
         einsum = self.cascade.einsum(leaf.einsum)
         registers = self.machine.registers_of(leaf.array)
         points = points_row(self.rows, leaf)
         for load in einsum.loads:
-            self.add(CountedWords(points), registers, 0, Touch(leaf, load, "plain", False))
+            if load.tensor not in leaf.bypass:
+                self.add(CountedWords(points), registers, 0, Touch(leaf, load, "plain", False))
+        if leaf.einsum in leaf.bypass:
+            return
         written = Touch(leaf, einsum.output, "plain", True)
         self.add(CountedWords(points), registers, 1, written)
-        if einsum.reduction is not None:
-            parts = self.parts_of(written)
-            stays = self.chains.chain(leaf, leaf.einsum)[-1].memory == registers
-            row = self.rows.first_visits if stays else self.rows.row
-            starts = row(leaf.loops, parts | self.again(leaf), parts | self.spatial_parts(leaf))
-            self.add(CountedWords(points, starts), registers, 0, written)
+        if einsum.reduction is None:
+            return
+        parts, innermost = self.parts_of(written), self.chains.chain(leaf, leaf.einsum)[-1]
+        loops = innermost.loops if innermost.memory == registers else leaf.loops
+        path = self.rows.path(loops, parts | self.again(leaf))
+        self.add(CountedWords(points, copies_row(self.rows, leaf, path, parts)), registers, 0, written)
+        once, total = self.rows.along(path, parts), self.made_words(leaf, loops, parts)
+        if once != total:  # a sum that comes back goes on in one element
+            self.add(CountedWords(once, total), registers, 0, written)
 
     def again(self, leaf: PlacedLeaf) -> frozenset[int]:
         return recomputed_parts(self.chains.space, self.chains.tree, leaf)
@@ -152,9 +252,6 @@ class FlowBuilder:
         """The row of words that begin: each once, or once in every iteration that computes them again."""
         again = self.again(leaf)
         return self.rows.first_visits(loops, parts | again, parts) if again else self.rows.total(parts)
-
-    def spatial_parts(self, leaf: PlacedLeaf) -> frozenset[int]:
-        return frozenset(self.chains.space.part_of_variable(loop.variable) for loop in leaf.spatial)
 
     def add(self, words: CountedWords, memory: str, write: int, touch: Touch) -> None:
         index, tensor = self.machine.memory(memory), self.tensor_index(touch.access.tensor)

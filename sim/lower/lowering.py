@@ -13,7 +13,7 @@ import numpy as np
 from arch.expression import Expression, evaluate, parse_expression
 from einsums.types import Cascade
 from mappings.cores import dealt_loops
-from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.engine.tables import MachineColumns, Shape, Tables
 from sim.lower.chains import Chains
@@ -21,6 +21,7 @@ from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace, rank_space
+from sim.lower.room import RoomBuilder
 from sim.lower.rows import NOTHING, RowTable
 
 
@@ -79,7 +80,7 @@ def lower_structure(structure: Structure) -> Lowered:
     dealt_row = rows.row(dealt_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     trips_row = rows.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     tiles = RowTable(space, tree)
-    keeps = [keep_row(structure, space, tiles, keep, phase_of) for keep in tree.keeps]
+    room = RoomBuilder(chains, mapping.schedule, tiles, phase_of).build()
     parents = [-1 if parent is None else machine.memory(parent) for parent in machine.parents]
     left = RowTable(space, tree)
     left_over = tuple(
@@ -92,7 +93,9 @@ def lower_structure(structure: Structure) -> Lowered:
         tiles=tiles.tables(),
         left=left.tables(),
         flows=np.array(flows, np.int64).reshape(-1, len(flows[0])),
-        keeps=np.array(keeps, np.int64).reshape(-1, 6),
+        keeps=room.keeps,
+        spans=room.spans,
+        stays=room.stays,
         leaves=np.array(leaves, np.int64),
         drains=np.array([-1 if name is None else leaf_index(tree, name) for name in drains], np.int64),
         parents=np.array(parents, np.int64),
@@ -134,47 +137,6 @@ def number_phases(mapping: Mapping, tree: ResolvedTree) -> tuple[list[int], list
 def staged_loops(mapping: Mapping, tree: ResolvedTree) -> tuple[int, ...]:
     """The loops of which one trip is a step of the pipeline; none where nothing has a stage."""
     return tree.step_loops(frozenset(stage.einsum for stage in mapping.schedule.stages))
-
-
-def keep_row(
-    structure: Structure, space: RankSpace, tiles: RowTable, keep: PlacedKeep, phase_of: list[int]
-) -> tuple[int, ...]:
-    """A tile's size, place, and the phases in which it must be there (all of them when phases overlap in time)."""
-    dims = space.parts_of_tensor(keep.tensor) - running_parts(structure, space, keep)
-    row = tiles.row(keep.loops, NOTHING, dims)
-    phases = [phase_of[leaf.index] for leaf in structure.tree.leaves if keep.covers(leaf.index)]
-    schedule = structure.mapping.schedule
-    one_by_one = schedule.transfers == "per-phase" or schedule.kind == "sequential"
-    span = (min(phases), max(phases)) if one_by_one else (0, max(phase_of) + len(schedule.phases))
-    return (row, structure.machine.memory(keep.memory), keep.copies, keep.share_group, *span)
-
-
-def running_parts(structure: Structure, space: RankSpace, keep: PlacedKeep) -> frozenset[int]:
-    """Iterative ranks along which only the running value lives: all Einsums that touch it share the loop, step by
-    step.
-    """
-    cascade, tree = structure.cascade, structure.tree
-    ranks = {rank for tensor, rank in cascade.iterative if tensor == keep.tensor}
-    return frozenset(
-        space.part(rank)
-        for rank in ranks
-        if shares_steps(tree, [leaf for leaf in tree.leaves if walks(cascade, leaf, keep.tensor, rank)], rank.lower())
-    )
-
-
-def walks(cascade: Cascade, leaf: PlacedLeaf, tensor: str, rank: str) -> bool:
-    einsum = cascade.einsum(leaf.einsum)
-    touches = any(access.tensor == tensor for access in (*einsum.loads, einsum.output))
-    return touches and rank.lower() in einsum.variables
-
-
-def shares_steps(tree: ResolvedTree, leaves: list[PlacedLeaf], variable: str) -> bool:
-    """Whether these leaves advance a variable together, one coordinate at a time."""
-    shared = {
-        tuple(i for i in leaf.loops if tree.loops[i].variable == variable and tree.loops[i].tile == "1")
-        for leaf in leaves
-    }
-    return len(shared) == 1 and shared != {()}
 
 
 class Columns(NamedTuple):

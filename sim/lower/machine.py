@@ -1,11 +1,11 @@
 """Machines as the engines see them: a shape that a batch of designs shares, and columns of numbers that differ.
 
 Every number of a machine is worked out here, over a batch; one design is a batch of one. What a number of a component
-becomes for the whole machine (all instances of a core, all cores, those whose energy is charged) says its row in the
-table of `arch.numbers`:
+becomes for the whole machine (one, all of them, those whose energy is charged) says its row in the table of
+`arch.numbers`:
 
-    capacity = bytes of all instances of a core          area    = instances x cores x area of one
-    pJ/byte  = charged share x pJ of a row / its bytes   leakage = instances x cores x power of one
+    capacity = bytes of one instance                     area    = instances x cores x area of one
+    pJ/byte  = charged share x pJ of a row / its words   leakage = instances x cores x power of one
 """
 
 from collections.abc import Callable, Sequence
@@ -70,6 +70,10 @@ class MachineShape:
 
     def parent_of(self, memory: str) -> str | None:
         return self.parents[self.memory(memory)]
+
+    def array_of(self, memory: str) -> str | None:
+        """The array of which every element has such a memory; None for one that is shared."""
+        return self.owners[self.memory(memory)]
 
     def registers_of(self, array: str) -> str:
         return self.registers[self.array(array)]
@@ -139,8 +143,6 @@ class Machines:
         table = OF_MEMORY if component in self.shape.memories else OF_ARRAY
         own = self.parts(component).number(key)
         match table[key].times:
-            case "instances":
-                return self.instances(component) * own
             case "copies":
                 return self.copies(component) * own
             case "charged":
@@ -148,7 +150,7 @@ class Machines:
         return own
 
     def capacity_bytes(self, memory: str) -> np.ndarray:
-        """Of all instances of a core together; inf where unbounded."""
+        """Of one instance; inf where unbounded."""
         return self.number(memory, "size") / 8
 
     def bandwidth_bytes_per_s(self, memory: str) -> np.ndarray:
@@ -180,7 +182,9 @@ class Machines:
     # --- all that engines read --------------------------------------------------------------------------------
     def columns(self, leaves: Leaves) -> MachineColumns:
         """The machines as tables have them, with what a point of each leaf takes."""
-        row_bytes, word_bytes = self._of_memories("row") / 8, self.symbol("word_bytes")
+        word_bytes = self.symbol("word_bytes")
+        row_words, word_rows = rows_and_words(self._of_memories("row") / 8, word_bytes[:, None])
+        row_bytes = row_words * word_bytes[:, None] / word_rows
         read_pj_per_byte = self._of_memories("read_energy") / row_bytes
         costs = [self.parts(array).gather(partial(ComponentPart.cost_of, operators=names)) for array, names in leaves]
         parts = (*self.shape.memories, *self.shape.arrays)
@@ -192,7 +196,8 @@ class Machines:
             write_pj_per_byte=self._of_memories("write_energy") / row_bytes,
             drain_pj_per_byte=read_pj_per_byte * self._of_memories("drains_charged"),
             row_bytes=row_bytes,
-            row_words=np.maximum(1.0, np.floor_divide(row_bytes, word_bytes[:, None])),
+            row_words=row_words,
+            word_rows=word_rows,
             row_accesses=np.minimum(self._of_memories("ports"), self._of_memories("banks")),
             rows=self._of_arrays("rows"),
             columns=self._of_arrays("columns"),
@@ -219,6 +224,11 @@ class _Numbers(NamedTuple):
 
     parts: dict[str, ComponentPart]
     own: dict[str, float]
+
+
+def rows_and_words(row_bytes: np.ndarray, word_bytes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(whole words in a row, at least 1; rows that a word takes, at least 1): a row of 64 bit holds two words of 24."""
+    return np.maximum(1.0, row_bytes // word_bytes), np.maximum(1.0, -(-word_bytes // row_bytes))
 
 
 @lru_cache(maxsize=4096)

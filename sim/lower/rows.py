@@ -16,42 +16,56 @@ from sim.lower.ranks import RankSpace
 NOTHING = frozenset[int]()
 
 
+Path = tuple[tuple[int, int], ...]  # (loop, what it does to the tile), outermost first
+
+
 @dataclass
 class RowTable:
     """Rows under construction, each known by what it asks."""
 
     space: RankSpace
     tree: ResolvedTree
-    numbers: dict[tuple[tuple[int, ...], frozenset[int], frozenset[int], int], int] = field(default_factory=dict)
+    numbers: dict[tuple[Path, frozenset[int]], int] = field(default_factory=dict)
 
     def row(self, loops: tuple[int, ...], relevant: frozenset[int], dims: frozenset[int]) -> int:
         """The row that sums tiles over parts `dims`, fetched whenever a loop over a part in `relevant` advances."""
-        return self.numbers.setdefault((loops, relevant, dims, STAYS), len(self.numbers))
+        return self.along(self.path(loops, relevant), dims)
 
     def first_visits(self, loops: tuple[int, ...], relevant: frozenset[int], dims: frozenset[int]) -> int:
         """As `row`, but each tile is counted once, however often it is fetched."""
-        return self.numbers.setdefault((loops, relevant, dims, FIRST_ONLY), len(self.numbers))
+        return self.along(self.path(loops, relevant, FIRST_ONLY), dims)
 
     def total(self, dims: frozenset[int]) -> int:
         """The row that holds the whole size over parts `dims`."""
-        return self.row((), NOTHING, dims)
+        return self.along((), dims)
+
+    def path(self, loops: tuple[int, ...], relevant: frozenset[int], otherwise: int = STAYS) -> Path:
+        """Loops that bring another tile where they run over a part in `relevant`."""
+        return tuple((loop, ADVANCES if self.part(loop) in relevant else otherwise) for loop in loops)
+
+    def along(self, path: Path, dims: frozenset[int]) -> int:
+        """The row that sums tiles over parts `dims` along a path of loops."""
+        return self.numbers.setdefault((path, dims), len(self.numbers))
+
+    def part(self, loop: int) -> int:
+        """The part that a loop runs over."""
+        return self.space.part_of_variable(self.tree.loops[loop].variable)
 
     def tables(self) -> RowTables:
-        depth = max((len(loops) for loops, *_ in self.numbers), default=0)
+        depth = max((len(path) for path, _ in self.numbers), default=0)
         if depth > MAX_DEPTH:
             raise ValueError(f"the fusion tree is {depth} loops deep, at most {MAX_DEPTH} are counted")
-        widest = max((len(self.space.runs(dims)) for _, _, dims, _ in self.numbers), default=0)
+        widest = max((len(self.space.runs(dims)) for _, dims in self.numbers), default=0)
         rows = len(self.numbers)
         paths = np.full((rows, depth + 1), -1, np.int64)
         relevant = np.zeros((rows, depth + 1), np.int64)
         runs = np.full((rows, widest + 1, 3), -1, np.int64)
-        loop_part = [self.space.part_of_variable(loop.variable) for loop in self.tree.loops]
-        for (loops, parts, dims, otherwise), n in self.numbers.items():
-            paths[n, : len(loops)] = loops
-            relevant[n, : len(loops)] = [ADVANCES if loop_part[loop] in parts else otherwise for loop in loops]
+        for (path, dims), n in self.numbers.items():
+            paths[n, : len(path)] = [loop for loop, _ in path]
+            relevant[n, : len(path)] = [mode for _, mode in path]
             for j, run in enumerate(self.space.runs(dims)):
                 runs[n, j] = run
-        loop_rank = np.array([self.space.parts[part].root for part in loop_part], np.int64)
+        loop_rank = np.array([self.space.parts[self.part(loop.index)].root for loop in self.tree.loops], np.int64)
         return _read_only(RowTables(paths, relevant, runs, loop_rank))
 
 

@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from mappings.tree import PlacedLeaf
 from sim.engine.counting import ADVANCES, FIELDS, RANK, RELEVANT, STAYS, TILE, fetched_words, passes_several
 from sim.engine.extents import coordinates, cut, tile_extent, trips
 from sim.engine.tables import Tables
@@ -68,6 +69,23 @@ class Walk:
         """Coordinates of an inner part of a partitioned rank, where no last tile cuts it."""
         part = self.space.parts[self.space.part(rank)]
         return self.sizes[part.span] // self.sizes[part.unit]
+
+    def held_words(
+        self, extents: Extents, leaf: PlacedLeaf | None, inside: tuple[int, ...], parts: frozenset[int]
+    ) -> int:
+        """Words over `parts` of a tile that one memory holds; with a leaf, that the element of its array with most of
+        them does. `inside`: the leaf's loops within the tile.
+        """
+        if leaf is None:
+            return self.words(extents, parts)
+        dealt = frozenset(self.space.part_of_variable(side.variable) for side in leaf.spatial) & parts
+        passes, reached = 1, extents
+        for loop in inside:
+            if self.loops[loop].part in dealt:
+                times = self.trips(reached, loop)
+                passes *= times
+                reached = self.inside(reached, loop, times == 1)
+        return self.words(extents, parts - dealt) * passes
 
     # One loop
 

@@ -1,1 +1,1 @@
-"""Reports: results as tables, figures and pages. Reports read results and never engines."""
+"""Reports: results as tables, figures and pages. Reports read results, never engines."""

@@ -1,8 +1,8 @@
-"""A published evaluation as data: which experiments make it, how its figures and averages follow, what was published.
+"""A published evaluation as data: its experiments, how its figures and averages follow, and the published values.
 
-Another paper is another file. A reproduction names its designs once; every kernel says which experiment stands for each
-design, or is the sum of other kernels. An accounting runs the same experiments on other machines. Figures, headline
-numbers and published tables refer to kernels, designs and metrics by name; every name is checked when it is made.
+Another paper is another file. A reproduction names its designs once; every kernel assigns an experiment to each design,
+or is the sum of other kernels. An accounting runs the same experiments on other machines. Figures, headline numbers and
+published tables refer to kernels, designs and metrics by name; all names are checked on construction.
 """
 
 from collections.abc import Iterable, Iterator
@@ -78,7 +78,7 @@ class Reproduction(BaseModel):
         return next(sweep for sweep in self.sweeps if sweep.name == name)
 
     def metrics_of(self, kernel: str) -> tuple[Metric, ...]:
-        """The metrics that points of a kernel have: all, or those that add for a sum."""
+        """The metrics that points of a kernel have: all, or for a sum those that add."""
         is_sum = bool(self.kernel(kernel).sum_of)
         return tuple(metric for metric in self.metrics if metric.is_additive or not is_sum)
 
@@ -119,7 +119,7 @@ class Reproduction(BaseModel):
                     yield ("kernels", kernel.name, "sum_of", i), f"'{part}' is itself a sum: expected its parts"
 
     def _iter_series_problems(self) -> Found:
-        """Metrics that their kernel has not, because they do not add."""
+        """Metrics that their kernel lacks, because they do not add."""
         used: list[tuple[Location, str, str]] = []
         for i, figure in enumerate(self.figures):
             if not isinstance(figure, Curve):
@@ -142,7 +142,7 @@ class Reproduction(BaseModel):
                 yield ("figures", i, "metric"), f"expected a utilization to stack by Einsum, got '{figure.metric}'"
 
     def _iter_uses(self) -> Iterator[Use]:
-        """Every name that refers to another part: where, of which kind, and the name."""
+        """Every name that refers to another part: its location, its kind, and the name."""
         for kernel in self.kernels:
             top: Location = ("kernels", kernel.name)
             yield from (((*top, "experiments", pair.name), "design", pair.name) for pair in kernel.experiments)

@@ -1,6 +1,6 @@
 """The parts of a reproduction: designs, kernels, metrics, accountings, sweeps, figures, headline, published tables.
 
-Each part checks itself; whether the names it uses exist is for the reproduction that holds it.
+Each part checks itself; the reproduction that holds it checks that the names it uses exist.
 """
 
 from typing import Annotated, Any, Literal, Self
@@ -49,7 +49,7 @@ class Metric(BaseModel):
     quantity: Literal["latency", "energy", "traffic", "utilization", "area"]
     component: str | None = None
     operation: str | None = None
-    tolerance: float = Field(1e-9, gt=0)  # relative; what differs more from the published value needs an explanation
+    tolerance: float = Field(1e-9, gt=0)  # relative; a larger difference from the published value needs an explanation
 
     @model_validator(mode="after")
     def _component_where_needed(self) -> Self:
@@ -63,7 +63,7 @@ class Metric(BaseModel):
 
     @property
     def is_additive(self) -> bool:
-        """Whether kernels that run one after the other add theirs."""
+        """Whether it adds up over kernels that run one after the other."""
         return self.quantity in ADDITIVE
 
 
@@ -85,7 +85,7 @@ class Kernel(BaseModel):
 
 
 class Accounting(BaseModel):
-    """The same experiments with machines exchanged."""
+    """The same experiments on other machines."""
 
     model_config = FROZEN
 
@@ -102,7 +102,7 @@ class ReproductionAxis(BaseModel):
 
     name: Identifier
     label: Text
-    shown: str = "{}"  # how a value is written beside its point
+    shown: str = "{}"  # the label of a value next to its point
     values: tuple[Count, ...] = Field(min_length=1)
 
 
@@ -133,7 +133,7 @@ class Selection(BaseModel):
 
 
 class Divisor(BaseModel):
-    """What a selection is divided by: the selection itself but for what is given here."""
+    """The divisor of a selection: the selection itself except for the fields given here."""
 
     model_config = FROZEN
 
@@ -142,7 +142,7 @@ class Divisor(BaseModel):
 
 
 class Headline(BaseModel):
-    """A statistic over points of the ratio of two selections, beside its published value."""
+    """A statistic over points of the ratio of two selections, with its published value."""
 
     model_config = FROZEN
 
@@ -160,7 +160,7 @@ class Headline(BaseModel):
 
 
 class PublishedTable(BaseModel):
-    """A CSV file of published values: its columns are named by what they hold."""
+    """A CSV file of published values; its columns are named after their contents."""
 
     model_config = FROZEN
 
@@ -212,7 +212,7 @@ class Relative(BaseModel):
 
 
 class _Drawn(BaseModel):
-    """What every figure has; `also` are values listed with it that are not drawn."""
+    """The common fields of figures; `also` are values listed with it that are not drawn."""
 
     model_config = FROZEN
 
@@ -232,7 +232,7 @@ class Bars(_Drawn):
 
 
 class Stacks(_Drawn):
-    """The same with one bar made of its Einsums, for the designs named."""
+    """The same with bars stacked by Einsum, for the designs named."""
 
     kind: Literal["stacks"] = "stacks"
     kernel: str
@@ -248,7 +248,7 @@ class Curve(_Drawn):
     metric: str
     over: str  # the metric along the horizontal axis
     over_label: Text
-    over_scale: float = Field(1.0, gt=0)  # what one unit of the label is in the metric's unit
+    over_scale: float = Field(1.0, gt=0)  # one unit of the label, in the metric's unit
     beside: tuple[str, ...] = ()  # metrics of its points that are listed and not drawn
 
 

@@ -1,4 +1,4 @@
-"""What a reproduction found: a point for every design, kernel, workload and accounting, and all of them together."""
+"""The results of a reproduction: a point for every design, kernel, workload and accounting, and their collection."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,7 @@ from sim.reproduction.published import PublishedValue
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedPoint:
-    """One design of one kernel at one workload under one accounting; `axis_value` where it is part of a sweep."""
+    """One design of one kernel at one workload under one accounting; `axis_value` if it is part of a sweep."""
 
     accounting: str
     kernel: str

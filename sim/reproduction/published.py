@@ -1,4 +1,4 @@
-"""Published values of a reproduction: rows of its CSV files, each value under the names of ours."""
+"""Published values of a reproduction: rows of its CSV files, each value under our names."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +90,6 @@ def _number(text: str, column: str) -> float:
 
 
 def _by_einsum(text: str, column: str) -> list[tuple[str, float]]:
-    """`QK=0.1;LM=0.2`; empty where nothing was published."""
+    """`QK=0.1;LM=0.2`; empty if nothing was published."""
     pairs = [part.partition("=") for part in text.split(";") if part]
     return [(name, _number(value, column)) for name, _, value in pairs]

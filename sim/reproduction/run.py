@@ -1,6 +1,6 @@
 """Runs a reproduction: every experiment of every accounting, planned, simulated in one call, kept as plain points.
 
-Planning loads all experiments, so whatever is wrong with a reproduction is said before anything is simulated. Kernels
+Planning loads all experiments, so any problem with a reproduction is reported before anything is simulated. Kernels
 that run one after the other add latency, energy and traffic.
 """
 
@@ -59,7 +59,7 @@ class _Planner:
         self.machine_of: dict[str, str] = {}  # the machine that an experiment names
 
     def plan(self) -> list[tuple[EvaluatedPoint, Experiment]]:
-        """Every point with what it runs."""
+        """Every point with its experiment."""
         planned = [*self._iter_kernels(), *self._iter_sweeps()]
         for name in self.machines:
             if name not in self.exchanged:
@@ -93,7 +93,7 @@ class _Planner:
                 yield point, self._load(point, changes, path)
 
     def _load(self, point: EvaluatedPoint, changes: Mapping[str, Any], path: tuple[str, ...]) -> Experiment:
-        """The experiment on the accounting's machine; what is wrong with its name is said where the name stands."""
+        """The experiment on the accounting's machine; problems with its name are reported where the name is written."""
         workload = {"model": point.model, "seq_len": point.seq_len}
         try:
             if point.experiment not in self.machine_of:
@@ -110,7 +110,7 @@ class _Planner:
             raise InputError(moved or error.problems) from None
 
     def _names(self, sweep: ReproductionSweep, base: Experiment, value: int) -> dict[str, Any]:
-        """What the formulas of a sweep may read: sizes of ranks, the axis, and the names under `where`."""
+        """The names that formulas of a sweep may read: sizes of ranks, the axis, and the names under `where`."""
         names: dict[str, Any] = {**dict(base.sizes), sweep.axis.name: value}
         for setting in sweep.where:
             names[setting.path] = self._value(setting, names, ("sweeps", sweep.name, "where"))
@@ -169,7 +169,7 @@ def metric_value(metric: Metric, result: SimulationResult) -> float:
 def operation_energy_pj(result: SimulationResult, array_name: str, operation: str) -> float:
     """Energy of one operation on an array over the whole run, as part of others (an exponential of MACCs) included.
 
-    The number of points of an Einsum follows from the time its array's elements spend on it.
+    The number of points of an Einsum follows from the time that its array's elements spend on it.
     """
     experiment = result.experiment
     array = experiment.architecture.array(array_name)
@@ -185,7 +185,7 @@ def operation_energy_pj(result: SimulationResult, array_name: str, operation: st
 
 
 def _parts(action: Any, operation: str) -> float:
-    """How many of an operation one action is."""
+    """How many of an operation one action amounts to."""
     if action.name == operation:
         return 1.0
     return float(sum(part.count for part in action.made_of if part.operation == operation))

@@ -1,1 +1,1 @@
-"""The flow from a design to a result, and what a result says."""
+"""The flow from a design to a result, and the contents of a result."""

@@ -24,20 +24,20 @@ ENGINES = ("analytical", "cycle")
 
 
 class IllegalMapping(Refused):
-    """The mapping cannot run: `problems` says why, all of it; its text has one line for each, with file and line."""
+    """The mapping cannot run: `problems` lists all reasons; its text has one line per problem, with file and line."""
 
     def __init__(self, experiment: Experiment, problems: Sequence[Problem]) -> None:
         self.experiment, self.problems = experiment, tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.located()))
 
     def located(self) -> tuple[InputProblem, ...]:
-        """The problems where the mapping was written; without a file for one that was made in Python."""
+        """The problems located where the mapping was written; without a file for a mapping made in Python."""
         origin = self.experiment.origin or Origin(plain_document({}, f"mapping '{self.experiment.mapping.name}'"))
         return tuple(origin.locate(problem) for problem in self.problems)
 
 
 def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationResult:
-    """One design point. IllegalMapping when the mapping cannot run; ValueError for an unknown engine."""
+    """One design point. IllegalMapping if the mapping cannot run; ValueError for an unknown engine."""
     check_engine(engine)
     if engine == "cycle":
         return simulate_cycles(experiment)
@@ -52,9 +52,9 @@ def check_engine(name: str) -> None:
 
 
 def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResult:
-    """One design point under the cycle engine: same counts, real time. IllegalMapping if it cannot run.
+    """One design point under the cycle engine: same counts, actual time. IllegalMapping if it cannot run.
 
-    Without `fast` every cycle is gone through; the outcome is the same.
+    Without `fast` every cycle is simulated; the outcome is the same.
     """
     from sim.cycle.answer import design_of, time_design  # nothing else needs its loops
     from sim.simulation.timed import timed_result
@@ -82,7 +82,7 @@ def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:
 
 
 class Counted(NamedTuple):
-    """Legal designs of one structure, lowered, with what the analytical engine counts."""
+    """Legal designs of one structure, lowered, with the counts of the analytical engine."""
 
     experiments: list[Experiment]
     tables: Tables
@@ -93,7 +93,7 @@ class Counted(NamedTuple):
 
 
 def count(experiment: Experiment) -> Counted:
-    """A batch of one; IllegalMapping when the mapping cannot run."""
+    """A batch of one; IllegalMapping if the mapping cannot run."""
     _refuse_illegal(experiment)
     return _count_batch([experiment])
 
@@ -113,7 +113,7 @@ def _count_batch(batch: list[Experiment]) -> Counted:
 
 
 def _lowered(structure: Structure, batch: list[Experiment]) -> Tables:
-    """As `lower`; numbers that no engine can use are problems of the first mapping that has them."""
+    """As `lower`; numbers that no engine can use are reported for the first mapping that has them."""
     try:
         tables = lower(structure, stack(batch))
         if np.isfinite(tables.reserved_bytes).all() and (tables.reserved_bytes >= 0).all():

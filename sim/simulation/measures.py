@@ -1,7 +1,7 @@
-"""What is reported of designs, as columns over a batch: a result takes a row of them, a sweep takes columns.
+"""The reported measures of designs, as columns over a batch: a result takes a row of them, a sweep takes columns.
 
-Every sum runs from first to last, in the order of the names. Energy of a component is that of what moves or is computed
-there, plus its leakage over the latency; energy by Einsum is without leakage, which no Einsum causes.
+Every sum runs from first to last, in the order of the names. Energy of a component is that of its traffic and
+computation, plus its leakage over the latency; energy by Einsum excludes leakage, which no Einsum causes.
 """
 
 from typing import Generic, NamedTuple, Self, TypeVar
@@ -20,11 +20,11 @@ Column = TypeVar("Column")
 
 
 class Measures(NamedTuple, Generic[Column]):
-    """f8[design, ...]: the last axis counts what the name or `Labels` says; or one design's row of each."""
+    """f8[design, ...], with the last axis as indicated by the name or `Labels`; or one design's row of each."""
 
     latency_cycles: Column  # [design]
     latency_s: Column  # [design]
-    energy_pj: Column  # [design, memory, then array, then what is beside them]
+    energy_pj: Column  # [design, memory, then array, then the rest of the machine]
     leakage_pj: Column  # the same; a part of the energy
     einsum_pj: Column  # [design, leaf]
     area_um2: Column  # [design, memory, then array]
@@ -39,44 +39,52 @@ class Measures(NamedTuple, Generic[Column]):
 
 
 class Labels(NamedTuple):
-    """What the columns of a batch are called."""
+    """The names of the columns of a batch."""
 
     memories: tuple[str, ...]
     arrays: tuple[str, ...]
     components: tuple[str, ...]  # in file order
-    charged: tuple[str, ...]  # what energy is charged to: memories, arrays, and what leaks beside them
+    charged: tuple[str, ...]  # the entries energy is charged to: memories, arrays, and other leakage
     einsums: tuple[str, ...]  # by leaf
     array_of_leaf: tuple[str, ...]
     moved: tuple[tuple[str, str, str], ...]  # tensor, memory, direction, by first flow
+    einsum_moved: tuple[tuple[str, str, str], ...]  # Einsum, memory, direction, by first flow
 
     @classmethod
     def of(cls, machine: MachineShape, cascade: Cascade, tree: ResolvedTree, flows: np.ndarray) -> Self:
+        tensors, einsums = [t.name for t in cascade.tensors], tuple(leaf.einsum for leaf in tree.leaves)
+        moved, einsum_moved = (
+            tuple(
+                (names[owner], machine.memories[memory], "write" if writes else "read")
+                for owner, memory, writes in dict.fromkeys(_moves(flows, column))
+            )
+            for names, column in ((tensors, FlowColumn.TENSOR), (einsums, FlowColumn.EINSUM))
+        )
         return cls(
             machine.memories,
             machine.arrays,
             machine.components,
             charged_names(machine),
-            tuple(leaf.einsum for leaf in tree.leaves),
+            einsums,
             tuple(leaf.array for leaf in tree.leaves),
-            tuple(
-                (cascade.tensors[tensor].name, machine.memories[memory], "write" if writes else "read")
-                for tensor, memory, writes in dict.fromkeys(map(_moves, flows))
-            ),
+            moved,
+            einsum_moved,
         )
 
     @property
     def resources(self) -> tuple[str, ...]:
-        """What may set the latency, in the order of an evaluation."""
+        """The resources that may set the latency, in the order of an evaluation."""
         return (*self.arrays, *self.memories, "drain")
 
 
 def charged_names(machine: MachineShape) -> tuple[str, ...]:
-    """What energy is charged to, in the order of `Measures`; the last one only where the machine file has a leakage."""
+    """The entries energy is charged to, in the order of `Measures`; the last only if the machine file has a leakage."""
     return (*machine.memories, *machine.arrays, *([CHIP] if machine.leaks else []))
 
 
-def _moves(flow: np.ndarray) -> tuple[int, int, int]:
-    return int(flow[FlowColumn.TENSOR]), int(flow[FlowColumn.MEMORY]), int(flow[FlowColumn.WRITE])
+def _moves(flows: np.ndarray, column: FlowColumn) -> list[tuple[int, int, int]]:
+    """Of each flow whose it is (the tensor or the Einsum), the memory, and whether it writes."""
+    return [(flow[0], flow[1], flow[2]) for flow in flows[:, [column, FlowColumn.MEMORY, FlowColumn.WRITE]].tolist()]
 
 
 def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
@@ -105,16 +113,27 @@ def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
     )
 
 
-def moved_bytes(tables: Tables, found: Evaluation) -> np.ndarray:
-    """f8[design, moved], as `Labels.moved`: what sweeps do not ask for."""
-    kinds = list(map(_moves, tables.shape.flows))
+class MovedParts(NamedTuple, Generic[Column]):
+    """Traffic and its time taken apart: what sweeps do not ask for."""
+
+    tensor_bytes: Column  # [design, moved], as `Labels.moved`
+    einsum_bytes: Column  # [design, moved], as `Labels.einsum_moved`
+    memory_cycles: Column  # [design, leaf, memory]
+
+
+def moved_parts(tables: Tables, found: Evaluation) -> MovedParts[np.ndarray]:
+    """All columns of a batch."""
+    by_tensor, by_einsum = (_moved_bytes(tables, found, c) for c in (FlowColumn.TENSOR, FlowColumn.EINSUM))
+    return MovedParts(by_tensor, by_einsum, found.leaf_memory_cycles)
+
+
+def _moved_bytes(tables: Tables, found: Evaluation, column: FlowColumn) -> np.ndarray:
+    kinds = _moves(tables.shape.flows, column)
     place = {kind: n for n, kind in enumerate(dict.fromkeys(kinds))}
     return sum_by(found.flow_bytes, np.array([place[kind] for kind in kinds]), len(place))
 
 
 def utilizations(tables: Tables, found: Evaluation) -> np.ndarray:
-    """f8[design, leaf]: share of all element-cycles of its array that an Einsum's points take; an array's is their
-    sum.
-    """
+    """f8[design, leaf]: share of its array's element-cycles that an Einsum's points take; an array's is their sum."""
     elements = tables.machine.elements[:, tables.shape.leaves[:, LeafColumn.ARRAY]]
     return found.active_pe_cycles / (elements * found.latency_cycles[:, None])

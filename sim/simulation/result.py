@@ -1,7 +1,7 @@
-"""What a simulation says: names return here.
+"""The result of a simulation, with names restored.
 
-A result holds plain numbers of one design. Its JSON keys are stable: keys are added, never renamed. Its `repr` is the
-table one would draw.
+A result holds plain numbers of one design. Its JSON keys are stable: keys are added, never renamed. Its `repr` is a
+readable table.
 """
 
 import operator
@@ -13,10 +13,10 @@ from typing import Any
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.tables import Tables
-from sim.simulation.measures import Labels, Measures, measures_of, moved_bytes
+from sim.simulation.measures import Labels, Measures, MovedParts, measures_of, moved_parts
 
 SCHEMA = "einfuse-result-1"
-LEAKAGE = "leakage"  # beside the Einsums: what no Einsum causes
+LEAKAGE = "leakage"  # an entry next to the Einsums: energy that no Einsum causes
 Traffic = dict[str, dict[str, float]]
 
 
@@ -29,13 +29,15 @@ class SimulationResult:
     cycles: float
     latency_s: float
     energy_by_component_pj: dict[str, float]
-    energy_by_einsum_pj: dict[str, float]  # with an entry `leakage` where the machine leaks
+    energy_by_einsum_pj: dict[str, float]  # with an entry `leakage` if the machine leaks
     area_by_component_um2: dict[str, float]
     traffic_bytes: Traffic  # memory -> read, write
     traffic_by_tensor_bytes: dict[str, Traffic]  # tensor -> memory -> read, write
+    traffic_by_einsum_bytes: dict[str, Traffic]  # Einsum -> memory -> read, write
     utilization: dict[str, float]
     utilization_by_einsum: dict[str, dict[str, float]]  # array -> Einsum
     busy_cycles_by_einsum: dict[str, float]
+    memory_cycles_by_einsum: dict[str, dict[str, float]]  # memory -> Einsum, time for its words at peak bandwidth
     cycles_by_resource: dict[str, float]  # which resource sets how much of the latency
     footprint_bytes: dict[str, float]
     warnings: tuple[str, ...]
@@ -72,9 +74,11 @@ class SimulationResult:
             "area_by_component_um2": self.area_by_component_um2,
             "traffic_bytes": self.traffic_bytes,
             "traffic_by_tensor_bytes": self.traffic_by_tensor_bytes,
+            "traffic_by_einsum_bytes": self.traffic_by_einsum_bytes,
             "utilization": self.utilization,
             "utilization_by_einsum": self.utilization_by_einsum,
             "busy_cycles_by_einsum": self.busy_cycles_by_einsum,
+            "memory_cycles_by_einsum": self.memory_cycles_by_einsum,
             "bound_by": self.bound_by,
             "cycles_by_resource": self.cycles_by_resource,
             "stall_cycles": self.stall_cycles,
@@ -107,9 +111,9 @@ def make_results(experiments: Sequence[Experiment], tables: Tables, evaluation: 
     structure = experiments[0].structure
     labels = Labels.of(structure.machine, structure.cascade, structure.tree, tables.shape.flows)
     rows = zip(*(column.tolist() for column in measures_of(tables, evaluation)), strict=True)
-    moved = moved_bytes(tables, evaluation).tolist()
+    moved = zip(*(column.tolist() for column in moved_parts(tables, evaluation)), strict=True)
     return [
-        _make_result(experiment, labels, Measures(*row), own)
+        _make_result(experiment, labels, Measures(*row), MovedParts(*own))
         for experiment, row, own in zip(experiments, rows, moved, strict=True)
     ]
 
@@ -120,8 +124,9 @@ def added(parts: Iterable[float]) -> float:
 
 
 def _make_result(
-    experiment: Experiment, labels: Labels, row: Measures[Any], tensor_bytes: list[float]
+    experiment: Experiment, labels: Labels, row: Measures[Any], parts: MovedParts[Any]
 ) -> SimulationResult:
+    tensors = [tensor.name for tensor in experiment.cascade.tensors]
     moved = zip(labels.memories, row.read_bytes, row.write_bytes, strict=True)
     area = dict(zip((*labels.memories, *labels.arrays), row.area_um2, strict=True))
     leakage = {name: value for name, value in zip(labels.charged, row.leakage_pj, strict=False) if value > 0}
@@ -135,10 +140,12 @@ def _make_result(
         energy_by_einsum_pj=by_einsum | ({LEAKAGE: added(leakage.values())} if leakage else {}),
         area_by_component_um2={name: area[name] for name in labels.components},
         traffic_bytes={name: {"read": read, "write": write} for name, read, write in moved},
-        traffic_by_tensor_bytes=_traffic_by_tensor(experiment, labels, tensor_bytes),
+        traffic_by_tensor_bytes=_traffic(tensors, labels.moved, parts.tensor_bytes),
+        traffic_by_einsum_bytes=_traffic(labels.einsums, labels.einsum_moved, parts.einsum_bytes),
         utilization=dict(zip(labels.arrays, row.array_utilization, strict=True)),
         utilization_by_einsum=_by_array(labels, row.utilization),
         busy_cycles_by_einsum=dict(zip(labels.einsums, row.busy_cycles, strict=True)),
+        memory_cycles_by_einsum=_memory_cycles(labels, parts.memory_cycles),
         cycles_by_resource=dict(zip(labels.resources, row.resource_cycles, strict=True)),
         footprint_bytes=dict(zip(labels.memories, row.footprint_bytes, strict=True)),
         warnings=tuple(_iter_warnings(experiment, labels, row.spilled)),
@@ -153,11 +160,25 @@ def _by_array(labels: Labels, values: list[float]) -> dict[str, dict[str, float]
     return found
 
 
-def _traffic_by_tensor(experiment: Experiment, labels: Labels, tensor_bytes: list[float]) -> dict[str, Traffic]:
-    traffic: dict[str, Traffic] = {tensor.name: {} for tensor in experiment.cascade.tensors}
-    for (tensor, memory, direction), value in zip(labels.moved, tensor_bytes, strict=True):
-        traffic[tensor].setdefault(memory, {"read": 0.0, "write": 0.0})[direction] = value
+def _traffic(
+    owners: Sequence[str], moved: Sequence[tuple[str, str, str]], moved_bytes: list[float]
+) -> dict[str, Traffic]:
+    """By tensor, or by Einsum."""
+    traffic: dict[str, Traffic] = {owner: {} for owner in owners}
+    for (owner, memory, direction), value in zip(moved, moved_bytes, strict=True):
+        traffic[owner].setdefault(memory, {"read": 0.0, "write": 0.0})[direction] = value
     return traffic
+
+
+def _memory_cycles(labels: Labels, leaf_memory_cycles: list[list[float]]) -> dict[str, dict[str, float]]:
+    """Of every memory the Einsums that move words there."""
+    cycles: dict[str, dict[str, float]] = {memory: {} for memory in labels.memories}
+    used = {(einsum, memory) for einsum, memory, _ in labels.einsum_moved}
+    for einsum, times in zip(labels.einsums, leaf_memory_cycles, strict=True):
+        for memory, spent in zip(labels.memories, times, strict=True):
+            if (einsum, memory) in used:
+                cycles[memory][einsum] = spent
+    return cycles
 
 
 def _iter_warnings(experiment: Experiment, labels: Labels, spilled: list[float]) -> Iterator[str]:

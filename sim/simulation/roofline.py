@@ -1,4 +1,4 @@
-"""A design under the roofs of its machine: what its arrays reach against what the outermost memory moves."""
+"""A design under the roofs of its machine: the rate that its arrays reach against the outermost memory's traffic."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,13 @@ class Roof:
 
     label: str
     intensity: float  # element-cycles of the arrays for each byte of the outermost memory
-    reached: float  # element-cycles a second
+    reached: float  # element-cycles per second
     peak: float
     bandwidth_bytes_per_s: float
 
 
 def roof_of(label: str, result: SimulationResult) -> Roof | None:
-    """The largest array's work against the outermost memory's traffic; None where either has no limit or no work."""
+    """The largest array's work against the outermost memory's traffic; None if either has no limit or no work."""
     machine = result.experiment.architecture
     root = machine.root
     array = max(machine.arrays, key=lambda one: one.pes)

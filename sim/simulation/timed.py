@@ -1,4 +1,4 @@
-"""The result of the cycle engine: what the analytical engine counts, with the time in which it really happens."""
+"""The result of the cycle engine: the counts of the analytical engine with the actual time."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from sim.simulation.result import SimulationResult
 
 
 def timed_result(result: SimulationResult, retimed: SimulationResult, timing: DesignTiming) -> SimulationResult:
-    """An analytical result, and the same over the latency of the cycle engine, with what else follows from its time."""
+    """An analytical result restated for the latency of the cycle engine, with everything that follows from its time."""
     slower = result.cycles / timing.cycles if timing.cycles else 1.0
     shares = {
         array: {einsum: share * slower for einsum, share in parts.items()}
@@ -27,7 +27,7 @@ def timed_result(result: SimulationResult, retimed: SimulationResult, timing: De
 
 
 def resources(result: SimulationResult, timing: DesignTiming) -> dict[str, float]:
-    """The latency by what the busiest array did, or waited for: its points, a memory, a drain, something else."""
+    """The latency by what the busiest array did or waited for: its points, a memory, a drain, something else."""
     architecture = result.experiment.architecture
     computes = {array: timing.cycles - sum(lost.values()) for array, lost in timing.stalls.items()}
     busiest = max(computes, key=computes.__getitem__)

@@ -1,4 +1,4 @@
-"""The answer for a design that may have none: for whoever goes on without it."""
+"""The result of a design that may have none, for callers that continue without it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from sim.simulation.result import SimulationResult
 
 
 def result_or_none(name: str, changes: Mapping[str, Any]) -> SimulationResult | None:
-    """An experiment by name or path with changes; None where its file is not at hand or it cannot run so."""
+    """An experiment by name or path with changes; None if its file is not available or it cannot run that way."""
     try:
         return simulate(load_experiment(name, dict(changes)))
     except (InputError, IllegalMapping):

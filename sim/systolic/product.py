@@ -1,7 +1,7 @@
 """Matrix products of any size on a systolic array, fold by fold, in three dataflows.
 
-A product of left[M,K] and right[K,N] is cut into folds that fit the array. With r x c the fold on an R x C
-array, T its steps:
+A product of left[M,K] and right[K,N] is divided into folds that fit the array. With an r x c fold of T steps on an R x
+C array:
 
 | dataflow | rows | columns | steps | one fold |
 |---|---|---|---|---|
@@ -9,13 +9,12 @@ array, T its steps:
 | weight | K | N | M | right is loaded, left streams from the left, sums go down |
 | input | K | M | N | left is loaded, right streams from the left, sums go down |
 
-One fold alone takes r + R + c + T - 2 cycles in every dataflow: 2R + C + T - 2 if it fills the array, as in
-SCALE-Sim (Samajdar et al., ISPASS 2020, section III-B). Sums over K folds are added in fold order where
-they have left the array.
+One fold alone takes r + R + c + T - 2 cycles in every dataflow: 2R + C + T - 2 if it fills the array, as in SCALE-Sim
+(Samajdar et al., ISPASS 2020, section III-B). Sums over K folds are added in fold order after they have left the array.
 
-Folds follow each other without overlap, or as soon as column links and registers allow. With one link down
-a column the trains and the streams take turns, and a fold starts every T + r cycles; with two links and two
-registers, every max(T, r).
+Folds follow each other without overlap, or as soon as column links and registers allow. With one link down a column,
+the trains and the streams take turns and a fold starts every T + r cycles; with two links and two registers, every
+max(T, r).
 """
 
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ class ProductShape(NamedTuple):
 
 
 class Fold(NamedTuple):
-    """One array-full: where it starts in the two spatial ranks, its tile, and when its two parts start."""
+    """One fold: where it starts in the two spatial ranks, its tile, and when its two parts start."""
 
     row: int
     col: int
@@ -100,8 +99,8 @@ def next_in_place(folds: list[Fold], tile: ArrayTile, is_double: bool) -> tuple[
 def next_through(folds: list[Fold], tile: ArrayTile, is_double: bool) -> tuple[int, int]:
     """Earliest start of the load of a fold with a stationary operand, and of its sums.
 
-    One link: load after the sums. Two: the load may pass beside the sums, but not before its register is
-    free, which the fold before the last one held.
+    With one link, the load comes after the sums. With two, the load may pass in parallel with the sums, but not before
+    its register, held by the fold before the last, is free.
     """
     if not folds:
         return 0, tile.rows
@@ -116,7 +115,7 @@ def next_through(folds: list[Fold], tile: ArrayTile, is_double: bool) -> tuple[i
 
 
 def alone_cycles(array: SystolicArray, tile: ArrayTile) -> int:
-    """Cycles of one fold with nothing before or after it."""
+    """Cycles of one isolated fold."""
     return tile.rows + array.rows + tile.cols + tile.steps - 2
 
 
@@ -135,7 +134,7 @@ def multiply(
         raise ValueError(f"a product: expected left[m, k] and right[k, n], got {left.shape} and {right.shape}")
     shape = ProductShape(left.shape[0], left.shape[1], right.shape[1])
     folds = plan_folds(array, shape, dataflow, overlap)
-    # Each operand lies in memory as [step, lane] of the side it enters at; the result as [step or row, column].
+    # Each operand is in memory as [step, lane] of the side it enters at; the result as [step or row, column].
     if dataflow == "output":
         beside, above, result = left.T, right, np.zeros((shape.M, shape.N))
     elif dataflow == "weight":

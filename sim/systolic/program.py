@@ -1,11 +1,10 @@
-"""What a program for a rectangular array of PEs is made of: the array, tasks, streams, and places in memory.
+"""The parts of a program for a rectangular array of PEs: the array, tasks, streams, and places in memory.
 
-A **program** is a tuple of tasks over one memory of words. A **task** says what a PE does when the task's
-operands are there; its **streams** say which words enter at which side in which cycle. Columns carry
-operands, partial results and broadcasts from the top down; rows carry operands from the left; what leaves
-the bottom row enters the 1D array or memory; a link along the 1D array carries operands and
-partial results from its first PE to its last. The schedule is static: nothing waits for anything, and a
-schedule that asks for the impossible is answered with `Hazard`s, not with stalls.
+A **program** is a tuple of tasks over one memory of words. A **task** defines what a PE does once the task's operands
+have arrived; its **streams** define which words enter at which side in which cycle. Columns carry operands, partial
+results and broadcasts from the top down; rows carry operands from the left; words leaving the bottom row enter the 1D
+array or memory; a link along the 1D array carries operands and partial results from its first PE to its last. The
+schedule is static: nothing waits for anything, and an impossible schedule results in `Hazard`s, not in stalls.
 """
 
 from dataclasses import dataclass
@@ -23,15 +22,14 @@ NORTH, WEST, NOTHING, ALONG = col.NORTH, col.WEST, col.NOTHING, col.ALONG
 
 
 class OperatorSlots(NamedTuple):
-    """Cycles for which an operation takes its PE's operator. A difference under an exponential takes add +
-    exp."""
+    """Cycles for which an operation occupies its PE's operator. A difference under an exponential takes add + exp."""
 
     macc: int = 1
     add: int = 1
     max: int = 1
     divide: int = 1
     exp: int = 6
-    subtract_exp: int | None = None  # where one pipelined unit does both
+    subtract_exp: int | None = None  # if one pipelined unit does both
 
     def of(self, operator: str) -> int:
         """Slots of an operator by its name; moving a value takes none."""
@@ -64,8 +62,7 @@ class SystolicArray:
 
 
 class WordPlace(NamedTuple):
-    """Words of memory by step and lane (a row or column of the array): base + step*step_words +
-    lane*lane_words."""
+    """Words of memory by step and lane (a row or column of the array): base + step*step_words + lane*lane_words."""
 
     base: int
     step_words: int
@@ -103,10 +100,10 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class ArrayTask:
-    """What a PE does when the operands of one step are there: `to` = operator(a, b, c), then pass on.
+    """What a PE does once the operands of one step have arrived: `to` = operator(a, b, c), then pass on.
 
-    Operands are register numbers, NORTH, WEST, ALONG (the link along the 1D array) or NOTHING. A task
-    without streams belongs to the 1D array and takes what the tasks above send into it.
+    Operands are register numbers, NORTH, WEST, ALONG (the link along the 1D array) or NOTHING. A task without streams
+    belongs to the 1D array and takes the words that the tasks above send into it.
     """
 
     issue: Issue
@@ -125,11 +122,11 @@ class ArrayTask:
     is_fresh: bool = False  # c counts as zero at step 0
     streams: tuple[Stream, ...] = ()
     then: str | None = None  # name of the 1D array's task that takes what leaves the bottom row
-    out: WordPlace | None = None  # where what leaves goes
+    out: WordPlace | None = None  # destination of words that leave
 
 
 class Words:
-    """Lays arrays out in one memory, one after the other; word 0 holds 0.0."""
+    """Places arrays in one memory, one after the other; word 0 holds 0.0."""
 
     def __init__(self) -> None:
         self._parts: list[np.ndarray] = [np.zeros(1)]

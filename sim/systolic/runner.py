@@ -1,4 +1,4 @@
-"""Runs a program on a rectangular array of PEs with a 1D array below it, cycle by cycle, and says what happened.
+"""Runs a program on a rectangular array of PEs with a 1D array below it, cycle by cycle, and reports what happened.
 
 Conventions (docs/cycle-pe.md): cycles are counted from the one in which the first word enters to the one in
 which the last result has left or the last operation has finished, both included.
@@ -41,7 +41,7 @@ HAZARDS = (
 
 @dataclass(frozen=True, slots=True)
 class Hazard:
-    """One way in which the schedule is impossible: how often, and where first."""
+    """One kind of error in the schedule: how often it occurs, and where first."""
 
     kind: str
     count: int
@@ -56,7 +56,7 @@ class Hazard:
 
 
 class TaskSpan(NamedTuple):
-    """Cycles of one task; -1 where it never happened."""
+    """Cycles of one task; -1 for events that never happened."""
 
     firings: int
     first_fired: int
@@ -67,7 +67,7 @@ class TaskSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ArrayRun:
-    """What a run shows. Row `rows` of the per-PE arrays is the 1D array."""
+    """The outcome of a run. Row `rows` of the per-PE arrays is the 1D array."""
 
     array: SystolicArray
     memory: np.ndarray  # f8[word]
@@ -84,7 +84,7 @@ class ArrayRun:
 
     @property
     def busy_cycles(self) -> np.ndarray:
-        """i8[row, col], cycles for which the PE's operator was taken."""
+        """i8[row, col], cycles for which the PE's operator was occupied."""
         slots = np.array([self.array.slots.of(operator) for operator in OPERATORS])
         return self.counts @ slots
 
@@ -108,19 +108,18 @@ class ArrayRun:
         return by_name[name]
 
     def read(self, place: WordPlace, steps: int, lanes: int) -> np.ndarray:
-        """f8[step, lane] of what lies at a place."""
+        """f8[step, lane], the words at a place."""
         return self.memory[words_of(place, steps, lanes)]
 
     def checked(self) -> "ArrayRun":
-        """This run, if its schedule was possible."""
+        """This run, if its schedule had no hazards."""
         if self.hazards:
             raise ValueError("; ".join(str(hazard) for hazard in self.hazards))
         return self
 
 
 def run_program(array: SystolicArray, tasks: Sequence[ArrayTask], memory: np.ndarray) -> ArrayRun:
-    """Run a program over `memory: f8[word]`, which is left as it is; its NaNs count as words not yet
-    written."""
+    """Run a program over `memory: f8[word]`, which is not modified; its NaNs count as words not yet written."""
     words = np.array(memory, dtype=np.float64)
     index = {task.issue.name: number for number, task in enumerate(tasks)}
     if len(index) < len(tasks):
@@ -159,7 +158,7 @@ def hazards_of(log: np.ndarray, tasks: Sequence[ArrayTask]) -> tuple[Hazard, ...
 
 
 def needs_of(task: ArrayTask) -> int:
-    """Which operands must be there: those that enter, and in the 1D array what comes from above."""
+    """Which operands must have arrived: those that enter, and in the 1D array those from above."""
     sides = {stream.side for stream in task.streams}
     north = col.NEEDS_NORTH if "top" in sides or not sides or NORTH in (task.a, task.b, task.c) else 0
     along = col.NEEDS_ALONG if "sideways" in sides else 0
@@ -172,7 +171,7 @@ def task_table(tasks: Sequence[ArrayTask], array: SystolicArray, index: dict[str
 
 
 def task_row(task: ArrayTask, array: SystolicArray, index: dict[str, int]) -> rec.ElementTask:
-    """One task in numbers; index: the number of a task by its name."""
+    """One task as numbers; index: the number of a task by its name."""
     out = task.out or WordPlace(-1, 0, 0)
     return rec.ElementTask(
         operator=OPERATORS.index(task.operator),

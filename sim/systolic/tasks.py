@@ -1,4 +1,4 @@
-"""The tasks that arrays are built for: products in three dataflows, trains, reductions, broadcasts.
+"""Common tasks of arrays: products in three dataflows, trains, reductions, broadcasts.
 
 Every function gives one `Task` (see `sim/systolic/runner.py`). r x c is its tile on R rows, T its steps; with its
 first word entering in cycle 0 and stride 1, PE (i, j) fires step s in cycle s + i + j, and what leaves
@@ -40,8 +40,7 @@ def product_in_place(tile: ArrayTile, issue: Issue, left: WordPlace, top: WordPl
 def product_through(
     tile: ArrayTile, issue: Issue, left: WordPlace, register: int, start: WordPlace = ZERO
 ) -> ArrayTask:
-    """Weight- or input-stationary: start[step, col] + sum over rows of left[step, row] * register leaves
-    the column."""
+    """Weight- or input-stationary: start[step, col] + sum over rows of left[step, row] * register leaves the column."""
     streams = (Stream("left", left), Stream("top", start))
     return ArrayTask(issue, tile, "macc", WEST, register, NORTH, south="result", east=True, streams=streams)
 
@@ -91,7 +90,7 @@ def broadcast_down(
 
 
 def take_below(name: str, tile: ArrayTile, operator: str, register: int = NOTHING, to: int | None = None) -> ArrayTask:
-    """In the 1D array, on what arrives from above: to, or what leaves = operator(arrived, register)."""
+    """In the 1D array, on words from above: to, or the word that leaves = operator(arrived, register)."""
     south = "result" if to is None else "nothing"
     return ArrayTask(Issue(name, 0), tile, operator, NORTH, register, to=to, south=south)
 
@@ -99,8 +98,7 @@ def take_below(name: str, tile: ArrayTile, operator: str, register: int = NOTHIN
 def issue_below(
     tile: ArrayTile, issue: Issue, operator: str, operands: tuple[int, int], words: WordPlace = ZERO
 ) -> ArrayTask:
-    """In the 1D array, one operation a step on `operands`, of which WEST is the word that enters lane by
-    lane."""
+    """In the 1D array, one operation per step on `operands`, where WEST is the word that enters lane by lane."""
     a, b = operands
     return ArrayTask(issue, tile, operator, a, b, south="result", streams=(Stream("below", words),))
 
@@ -119,24 +117,23 @@ def reduce_along(tile: ArrayTile, issue: Issue, operator: str, register: int, st
 def reduce_words_along(
     tile: ArrayTile, issue: Issue, operator: str, words: WordPlace, start: WordPlace = ZERO
 ) -> ArrayTask:
-    """start[step, 0] combined with words[step, lane], which enter the 1D array lane by lane, leaves its last
-    PE."""
+    """start[step, 0] combined with words[step, lane], which enter the 1D array lane by lane, leaves its last PE."""
     streams = (Stream("below", words), Stream("sideways", start))
     return ArrayTask(issue, tile, operator, ALONG, WEST, streams=streams, passes="result")
 
 
 def to_register(task: ArrayTask, register: int) -> ArrayTask:
-    """The same task, its result kept in a register instead of sent on."""
+    """The same task, with its result kept in a register instead of sent on."""
     return replace(task, to=register, south="nothing", out=None)
 
 
 def into(task: ArrayTask, below: ArrayTask) -> ArrayTask:
-    """The same task, what leaves it taken by a task of the 1D array."""
+    """The same task, with its output taken by a task of the 1D array."""
     return replace(task, then=below.issue.name)
 
 
 def to_memory(task: ArrayTask, out: WordPlace) -> ArrayTask:
-    """The same task, what leaves it written to memory."""
+    """The same task, with its output written to memory."""
     return replace(task, out=out)
 
 
@@ -151,5 +148,5 @@ def using_up(task: ArrayTask, operands: str) -> ArrayTask:
 
 
 def also_to_register(task: ArrayTask, register: int) -> ArrayTask:
-    """The same task, its result sent on and kept in a register as well."""
+    """The same task, with its result both sent on and kept in a register."""
     return replace(task, to=register, south="result")

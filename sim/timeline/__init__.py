@@ -1,1 +1,1 @@
-"""What happened when: a window of a cycle-level run, and the trace made of it."""
+"""Timelines: a window of a cycle-level run, and the trace made from it."""

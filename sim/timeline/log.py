@@ -1,7 +1,7 @@
-"""One run of a nest, with its log: which rows it wrote in a window, and in which cycle it took up a tile.
+"""One run of a nest with its log: the rows that it wrote in a window, and the cycles in which it took up tiles.
 
-A log has room for so many rows. Where they do not suffice, the window is shortened to the cycle up to which
-they did, so that what is shown is everything that happened there.
+A log has room for a limited number of rows. If they do not suffice, the window is shortened to the cycle up to which
+they do, so that everything that happened in it is shown.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from sim.cycle.state import Window, run
 from sim.engine.cycle import columns as col
 
 PROBE_ROWS = 4096
-PROBE_STEPS = 4  # steps of the schedule that a probe looks at
+PROBE_STEPS = 4  # steps of the schedule that a probe examines
 
 
 def log_of(named: NamedProgram, first: int, last: int, rows: int) -> tuple[np.ndarray, int]:
@@ -19,7 +19,7 @@ def log_of(named: NamedProgram, first: int, last: int, rows: int) -> tuple[np.nd
     log = run(named.program, True, Window(first, last, rows)).log
     if len(log) < rows:
         return log, last
-    # Rows come in the order in which they end: all that ended by then are there, not what was under way.
+    # Rows are in the order in which they end: all that ended by then are included, those in progress are not.
     last = int(log[-1, col.END])
     sizes = named.program.sizes
     under_way = 4 * (sizes[col.ARRAYS] + sizes[col.SERVERS])
@@ -36,11 +36,11 @@ def lead_of(named: NamedProgram) -> int:
 
 
 def start_of_tile(named: NamedProgram, cycles: int, tile: int) -> int:
-    """Cycle in which the first op takes up a tile of a run of so many cycles; 0 for the first, the end past
-    the last.
+    """Cycle in which the first op takes up a tile, in a run of that many cycles; 0 for the first, the end past the
+    last.
 
-    A steady state advances evenly, so the place is guessed on the line between two known tiles, and every
-    other time by halves.
+    A steady state advances evenly, so the search alternates between linear interpolation between two known tiles and
+    bisection.
     """
     tiles = named.program.sizes[col.RECORDS]
     if tile <= 0:
@@ -63,16 +63,14 @@ def start_of_tile(named: NamedProgram, cycles: int, tile: int) -> int:
 
 
 def _starts(named: NamedProgram, window: tuple[int, int], most: int) -> dict[int, int]:
-    """Tiles that are taken up in a window, with the cycle. A tile whose first repetition is not seen is left
-    out.
-    """
+    """Tiles that are taken up in a window, with the cycle. A tile whose first repetition is not in it is left out."""
     lead = lead_of(named)
     log, _ = log_of(named, *window, most)
     rows = log[(log[:, col.LOG_KIND] == col.OP_ROW) & (log[:, col.WHAT] == lead)]
     found: dict[int, int] = {}
     for record, start in rows[:, [col.LOG_RECORD, col.START]].tolist():
         found.setdefault(record, start)
-    # What was under way as the window began may have begun earlier than its row says (repetitions, skipped stretches).
+    # An op in progress at the start of the window may have begun before its row does (repetitions, skipped stretches).
     if window[0] > 0 and found:
         del found[min(found)]
     return found

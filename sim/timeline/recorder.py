@@ -1,7 +1,7 @@
-"""What happens in a window of a run: the cycle engine's log of it, with the names of the design.
+"""The events in a window of a run: the cycle engine's log, with the names of the design.
 
-The window may lie anywhere: stretches that repeat are skipped on the way to it (`sim.engine.cycle.skip`), so
-that the middle of a run of a million million cycles is as near as its beginning.
+The window may be anywhere: repeating stretches before it are skipped (`sim.engine.cycle.skip`), so that the middle of a
+run of 10^12 cycles is reached as quickly as its beginning.
 """
 
 from typing import NamedTuple
@@ -21,7 +21,7 @@ MOST_SPANS = 20_000
 
 
 class TooFewSpans(ValueError):  # noqa: N818 (a number that is too small; the sentence says so)
-    """The wanted number of spans shows nothing."""
+    """The requested number of spans is too small to show anything."""
 
 
 class _TimedRun(NamedTuple):
@@ -33,10 +33,9 @@ class _TimedRun(NamedTuple):
 
 
 def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_spans: int = MOST_SPANS) -> Timeline:
-    """What happens in a stretch of a run (default: all of it), as far as so many spans show it.
+    """The events in a stretch of a run (by default all of it), up to a limit on the number of spans.
 
-    IllegalMapping when the mapping cannot run; ValueError for a stretch that does not lie in the run,
-    TooFewSpans.
+    IllegalMapping if the mapping cannot run; ValueError for a stretch outside the run; TooFewSpans.
     """
     if most_spans < 1:
         raise TooFewSpans(f"expected room for at least 1 event, got {most_spans}")
@@ -77,7 +76,7 @@ def _lanes(experiment: Experiment, timing: DesignTiming) -> tuple[TimelineLane, 
 
 
 def window_of(run: _TimedRun, wanted: Stretch) -> tuple[int, int]:
-    """First and last cycle of a stretch; ValueError where none of it lies in the run."""
+    """First and last cycle of a stretch; ValueError if it lies entirely outside the run."""
     total = run.sequence.total
     whole = run.timing.cycles if wanted.unit == "cycles" else total.tiles
     start = int(wanted.start * run.timing.cycles / 100) if wanted.is_share else int(wanted.start)
@@ -103,7 +102,7 @@ def _cycle_of(run: _TimedRun, tile: int) -> int:
 
 
 def _tile_at(run: _TimedRun, cycle: int) -> int:
-    """The newest tile at a cycle, by the tiles that its run has taken up in proportion."""
+    """The newest tile at a cycle, estimated in proportion to the tiles that its run has taken up."""
     for piece in run.sequence.between("cycles", cycle, cycle + 1):
         share = (cycle - piece.before.cycles) / piece.run.run.cycles
         return piece.before.tiles + min(piece.tiles - 1, int(share * piece.tiles))
@@ -111,7 +110,7 @@ def _tile_at(run: _TimedRun, cycle: int) -> int:
 
 
 def _spans_of(run: _TimedRun, first: int, last: int, most: int) -> tuple[tuple[Span, ...], int]:
-    """Everything from `first` on, up to the returned cycle: what can be shown with so many spans."""
+    """Everything from `first` up to the returned cycle, as far as the limit on spans allows."""
     spans: list[Span] = []
     for piece in run.sequence.between("cycles", first, last):
         here = max(first - piece.before.cycles, 0), min(last, piece.end) - piece.before.cycles
@@ -129,14 +128,12 @@ def _spans_of(run: _TimedRun, first: int, last: int, most: int) -> tuple[tuple[S
 
 
 def _longest_latency(piece: Piece) -> int:
-    """Cycles before a window in which a result may have left that is on its way inside it."""
+    """Cycles before a window in which a result that is in transit inside the window may have left."""
     return int(piece.run.named.program.tables["OP_TABLE"][:, LATENCY].max())
 
 
 def _most_rows(piece: Piece, cycles: int) -> int:
-    """Rows of the log that so many cycles fill at most, whatever happens: no track ends more than an op and a
-    stall a cycle.
-    """
+    """The most log rows that this many cycles can fill: no track ends more than one op and one stall per cycle."""
     sizes = piece.run.named.program.sizes
     return 2 * (sizes[ARRAYS] + sizes[SERVERS]) * (cycles + 1)
 
@@ -150,9 +147,7 @@ def _idle_arrays(run: _TimedRun, piece: Piece, start: int, end: int) -> list[Spa
 
 
 def _unplaced(run: _TimedRun, first: int, last: int) -> list[Span]:
-    """Transfers of tiles that stay for whole runs of nests: counted between runs, all shown after the last
-    one.
-    """
+    """Transfers of tiles that stay for whole runs of nests: counted between runs, all shown after the last one."""
     placed = run.sequence.total.cycles
     if last <= placed:
         return []
@@ -164,7 +159,7 @@ def _unplaced(run: _TimedRun, first: int, last: int) -> list[Span]:
 
 
 def _cut(spans: list[Span], design: CycleDesign, last: int, most: int) -> tuple[tuple[Span, ...], int]:
-    """The first spans, by start, with all that happens up to where they end; by track and start."""
+    """The first spans by start, with everything up to where they end; sorted by track and start."""
     spans.sort(key=lambda span: span.start)
     if len(spans) > most:
         last = min(last, spans[most].start)

@@ -1,8 +1,7 @@
-"""The runs of a design's nests laid end to end, so that any cycle or tile of a long run is found without
-going through it.
+"""The runs of a design's nests laid end to end, so that any cycle or tile is found without traversing a long run.
 
-Nests run one after the other inside the loops around them. Iterations of a loop on equal extents take equal
-time, so the whole is a tree of (how often, what) in which a place is found by division.
+Nests run one after the other inside the loops around them. Iterations of a loop on equal extents take equal time, so
+the whole is a tree of (repetitions, item) in which a place is found by division.
 """
 
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from sim.lower.walk import Extents, Walk
 
 
 class Elapsed(NamedTuple):
-    """Cycles and tiles, of something or before it."""
+    """Cycles and tiles of an item, or before it."""
 
     cycles: int
     tiles: int
@@ -25,7 +24,7 @@ class Elapsed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One run of one nest: what came before it, and the iterations (loop, number) of the loops around it."""
+    """One run of one nest: the cycles and tiles before it, and the iterations (loop, number) of the loops around it."""
 
     run: NestRun
     before: Elapsed

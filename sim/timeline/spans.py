@@ -1,7 +1,7 @@
-"""From rows of the engine's log to spans: names and coordinates return here.
+"""From rows of the engine's log to spans, with names and coordinates restored.
 
-The log has one row for each op from its first to its last cycle on an array, one for each stall, one for each
-transfer. An op's span is what its stalls leave of it, cut up where they lie.
+The log has one row for each op from its first to its last cycle on an array, one for each stall, and one for each
+transfer. An op's spans are its row minus its stalls.
 """
 
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class LogRow(NamedTuple):
 
 @dataclass(frozen=True)
 class LogReading:
-    """What a piece's log is read with; `first` and `last` bound the rows, in cycles of the piece."""
+    """The context for reading a piece's log; `first` and `last` bound the rows, in cycles of the piece."""
 
     design: CycleDesign
     piece: Piece
@@ -37,7 +37,7 @@ class LogReading:
     last: int
 
     def spans(self, log: list[list[int]]) -> Iterator[Span]:
-        """All spans of a log, in no order, with the cycles of the whole run."""
+        """All spans of a log, unordered, in cycles of the whole run."""
         rows = [LogRow(*row) for row in log]
         ops = [row for row in rows if row.kind == col.OP_ROW]
         stalls = [row for row in rows if row.kind == col.STALL_ROW]
@@ -91,7 +91,7 @@ class LogReading:
             yield replace(self._span(leaving, "result", name, span.place), age=span.age)
 
     def _stall(self, row: LogRow, op: LogRow | None) -> Span:
-        """With the op that is held up, where the window shows it."""
+        """A stall with the op that it holds up, if the window shows it."""
         span = self._span(row, "stall", col.CAUSES[row.what], ())
         if op is None:
             return span
@@ -122,7 +122,7 @@ class LogReading:
     def _tile(self, row: LogRow) -> int:
         return self.piece.before.tiles + row.record
 
-    # where a row stands in the loops
+    # the position of a row in the loops
 
     def _iterations(self, record: int) -> tuple[list[int], list[int]]:
         """Iteration of every loop of the nest, and the variant of the tile at every depth."""
@@ -153,7 +153,7 @@ class LogReading:
         return (*place, *self._coordinates(((slot.group_loops[0], repeat),), None))
 
     def _place(self, row: LogRow, loops: tuple[int, ...], parts: frozenset[int] | None) -> tuple[Coordinate, ...]:
-        """Coordinates along these loops of the nest and the loops around it; of these parts of ranks alone."""
+        """Coordinates along these loops of the nest and the loops around it, for these parts of ranks only."""
         numbers = dict(zip(self.piece.run.named.nest.loops, self._iterations(row.record)[0], strict=True))
         return self._coordinates((*self.piece.outer, *((loop, numbers[loop]) for loop in loops)), parts)
 
@@ -169,9 +169,7 @@ class LogReading:
         return tuple(Coordinate(*item) for item in positions.items())
 
     def _repetitions(self, ops: list[LogRow]) -> list[int | None]:
-        """Which repetition of its record every op row is; None where the window shows neither the first nor
-        the last.
-        """
+        """Which repetition of its record every op row is; None if the window shows neither the first nor the last."""
         seen: dict[tuple[int, int], list[int]] = {}
         for n, row in enumerate(ops):
             seen.setdefault((row.what, row.record), []).append(n)
@@ -201,7 +199,7 @@ class LogReading:
 
 
 def _gaps(start: int, end: int, stalls: list[LogRow]) -> Iterator[tuple[int, int]]:
-    """What stalls, in order, leave of a stretch."""
+    """The parts of a stretch that remain after removing stalls, which are in order."""
     for stall in stalls:
         if stall.start > start:
             yield start, stall.start

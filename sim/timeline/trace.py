@@ -1,9 +1,9 @@
 """A timeline as a document of the Trace Event Format, which Perfetto and chrome://tracing open.
 
-Format: "Trace Event Format" (Chromium project), JSON object form. An array, and a memory that serves others,
-is a thread with complete events (ph X) that never overlap; results on their way out of an array may, so they
-are asynchronous events (b, e); row accesses are counters (C). Times are cycles written where the format has
-microseconds: one microsecond on the screen is one cycle of the machine.
+Format: "Trace Event Format" (Chromium project), JSON object form. Arrays and memories that serve others are threads
+with complete events (ph X) that never overlap; results on their way out of an array may overlap, so they are
+asynchronous events (b, e); row accesses are counters (C). Times are cycles in place of the format's microseconds: one
+microsecond on the screen is one cycle of the machine.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ PROCESSES = {
     RESULTS: "results on their way out of an array",
     PORTS: "row accesses of arrays",
 }
-# Colours by cause, of those that trace viewers know by name; a cause that is not here is grey.
+# Colours by cause, from those that trace viewers know by name; causes not listed are grey.
 COLOUR_BY_CAUSE = {
     "operand": "yellow",
     "port": "bad",
@@ -62,7 +62,7 @@ def _tracks(timeline: Timeline) -> dict[str, tuple[int, int]]:
 
 
 def _names(timeline: Timeline) -> Iterator[Event]:
-    """What processes and threads are called, and in which order they stand."""
+    """The names and the order of processes and threads."""
     tracks = _tracks(timeline)
     shown = {pid for pid, _ in tracks.values()}
     shown |= {RESULTS} if any(span.kind == "result" for span in timeline.spans) else set()
@@ -97,7 +97,7 @@ def _spans(timeline: Timeline) -> Iterator[Event]:
 
 
 def title(span: Span) -> str:
-    """What a span is called: the Einsum or tensor with its coordinates; of a stall the cause."""
+    """The name of a span: the Einsum or tensor with its coordinates; for a stall, the cause."""
     match span.kind:
         case "stall":
             return f"stall: {span.name}"
@@ -114,7 +114,7 @@ def _texts(place: tuple[Coordinate, ...]) -> list[str]:
 
 
 def _arguments(span: Span) -> Event:
-    """What a viewer shows of an event on a click."""
+    """The details that a viewer shows when an event is clicked."""
     arguments: Event = {"tile": span.tile}
     if span.kind in ("points", "result"):
         arguments["tiles_behind"] = span.age
@@ -130,9 +130,7 @@ def _arguments(span: Span) -> Event:
 
 
 def _counters(timeline: Timeline) -> Iterator[Event]:
-    """Rows that the points of each array read and write a cycle, on average over a slot, wherever that
-    changes.
-    """
+    """Rows per cycle that the points of each array read and write, averaged over a slot, at every change."""
     for memory, ports in timeline.ports:
         changes: dict[int, dict[str, float]] = {}
         users = [a for a in timeline.arrays if any(memory == m for s in timeline.on(a, "points") for m, _, _ in s.rows)]

@@ -1,8 +1,7 @@
-"""What happened in a stretch of a run, as plain values: who did what, for which tile, from which cycle to
-which.
+"""The events in a stretch of a run, as plain values: who did what, for which tile, from which cycle to which.
 
-A *tile* is one iteration of all loops that a nest's schedule runs through together, numbered from 0 through
-the whole run; a span from cycle a to cycle b takes b - a cycles, so that neighbours share a number.
+A *tile* is one iteration of all loops that a nest's schedule pipelines together, numbered from 0 through the whole run;
+a span from cycle a to cycle b takes b - a cycles, so that neighbours share a number.
 """
 
 from dataclasses import dataclass, replace
@@ -22,9 +21,9 @@ class Coordinate(NamedTuple):
 class Span:
     """One thing that an array or a memory did or waited for.
 
-    points: an array issues points of an Einsum; stall: it does not, `name` is the cause; result: an Einsum's
-    result is on its way out of the array (skew of the array, drain of a reduction); the others: a memory
-    moves a tensor's tile or stream.
+    points: an array issues points of an Einsum; stall: it does not, and `name` is the cause; result: an Einsum's result
+    is on its way out of the array (skew of the array, drain of a reduction); otherwise a memory moves a tensor's tile
+    or stream.
     """
 
     track: str  # array, or the memory that serves the transfer
@@ -36,16 +35,16 @@ class Span:
     place: tuple[Coordinate, ...] = ()
     age: int = 0  # tiles behind the newest one of its schedule
     beyond: str = ""  # a transfer: the memory, or the Einsum, on its other side; a stall: the Einsum that waits
-    port_cycles: int = 0  # of these cycles, those in which slots wait since their own row accesses outnumber the ports
+    port_cycles: int = 0  # of these cycles, those in which slots wait because their row accesses outnumber the ports
     rows: tuple[tuple[str, int, int], ...] = ()  # (memory, row accesses at the start of a slot, cycles of a slot)
-    is_cut: bool = False  # goes on outside the window
+    is_cut: bool = False  # continues outside the window
 
     @property
     def cycles(self) -> int:
         return self.end - self.start
 
     def within(self, first: int, last: int) -> "Span":
-        """The part of it that lies between two cycles, slots that wait for ports in proportion."""
+        """The part between two cycles, with port waits scaled in proportion."""
         if first <= self.start and self.end <= last:
             return self
         start, end = max(first, self.start), min(last, self.end)
@@ -55,9 +54,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Which part of a run is wanted: from where on (a percentage of the run's cycles if `is_share`), how
-    much.
-    """
+    """The requested part of a run: its start (a percentage of the run's cycles if `is_share`) and its length."""
 
     start: float = 0
     length: int | None = None  # None: to the end
@@ -67,7 +64,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class TimelineLane:
-    """An Einsum as its schedule has it: which array issues it, and how many tiles behind the newest."""
+    """An Einsum in its schedule: the array that issues it, and how many tiles behind the newest it works."""
 
     einsum: str
     array: str
@@ -76,9 +73,7 @@ class TimelineLane:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Spans of a window of a run, by track and start; `last` lies before `wanted_last` where there was too
-    much to show.
-    """
+    """Spans of a window of a run, by track and start; `last` is before `wanted_last` if there was too much to show."""
 
     cycles: int  # of the whole run
     tiles: int
@@ -90,7 +85,7 @@ class Timeline:
     memories: tuple[str, ...]  # outermost first
     ports: tuple[tuple[str, int], ...]  # memories whose ports count
     lanes: tuple[TimelineLane, ...]  # in the order of the mapping
-    unplaced_cycles: int  # of transfers between runs of nests, which the engine counts but places nowhere
+    unplaced_cycles: int  # of transfers between runs of nests, which the engine counts but does not place
 
     @property
     def is_complete(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the values of a modulo schedule hold, and the stages that hold least."""
+"""The memory held by the values of a modulo schedule, and the stages that minimize it."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ def ends_value(readings, v):
 
 @compiled
 def sum_words(readings, pieces):
-    """Words of all values; a value counts once, for the reader that needs most of it. pieces: i8[reading]."""
+    """Words of all values; a value counts once, for the reader that needs the most of it. pieces: i8[reading]."""
     total = 0
     most = 0
     for v in range(readings.shape[0]):
@@ -69,9 +69,9 @@ def count_pieces(tasks, readings, places, interval, pieces):
 
 @compiled
 def settle(graph, board, answer, best):
-    """Choose stages for offsets and strides that are all chosen; the schedule becomes the best one if it is better.
+    """Choose stages once all offsets and strides are chosen; the schedule replaces the best one if it is better.
 
-    Returns the words that it holds, UNLIMITED where it does not fit; 0 where no stages exist.
+    Returns the words that it holds, UNLIMITED if it does not fit; 0 if no stages exist.
 
     best: PlaceRecord[task], of the best schedule, its first stage 0.
     """
@@ -98,11 +98,10 @@ def settle(graph, board, answer, best):
 
 @compiled
 def shift_stages(tasks, edges, readings, places, interval, pieces):
-    """Move tasks to later stages, without delaying their readers, and back, where fewer words are held.
+    """Move tasks to later stages, without delaying their readers, and back, if that holds fewer words.
 
-    Changes the stages of `places: PlaceRecord[task]`; pieces: i8[reading], scratch. Later first, also where it costs
-    nothing:
-    a chain of tasks that waits for another chain moves up to it task by task.
+    Changes the stages of `places: PlaceRecord[task]`; pieces: i8[reading], scratch. Later stages are tried first and
+    also taken at equal cost, so that a chain of tasks that waits for another chain moves up to it task by task.
     """
     count_pieces(tasks, readings, places, interval, pieces)
     words = sum_words(readings, pieces)
@@ -114,7 +113,7 @@ def shift_stages(tasks, edges, readings, places, interval, pieces):
             i = order[places.shape[0] - 1 - position] if later else order[position]
             free = room_to_move(tasks, edges, places, interval, i, later)
             old = places[i].stage
-            # What is held is convex in the stage of one task: all the way if that is no loss, else while it gains.
+            # The words held are convex in one task's stage: move all the way if not worse, else while it improves.
             places[i].stage = old + sign * free
             count_pieces(tasks, readings, places, interval, pieces)
             found = sum_words(readings, pieces)
@@ -134,7 +133,7 @@ def shift_stages(tasks, edges, readings, places, interval, pieces):
 
 @compiled
 def by_start(places, interval):
-    """Tasks by their start, i8[position]; equal ones by number."""
+    """Tasks by start, i8[position]; ties by number."""
     order = np.arange(places.shape[0])
     for end in range(1, places.shape[0]):
         task = order[end]
@@ -148,7 +147,7 @@ def by_start(places, interval):
 
 @compiled
 def room_to_move(tasks, edges, places, interval, task, later):
-    """Stages by which a task may start later (or earlier) with all others where they are; 0 without a limit."""
+    """Stages by which a task may start later (or earlier) with all others in place; 0 if there is no limit."""
     room = 1 << 40
     for e in range(edges.shape[0]):
         edge = edges[e]

@@ -1,4 +1,4 @@
-"""What each resource has taken in every cycle of the interval: the reservation table of a modulo schedule."""
+"""The reservation table of a modulo schedule: the use of each resource in every cycle of the interval."""
 
 import numpy as np
 
@@ -8,14 +8,14 @@ from sim.engine.jit import compiled
 
 @compiled
 def empty_board(tasks, resources, interval):
-    """A board of so many tasks and resources on which nothing is placed; `far` is for `longest_paths` to fill."""
+    """An empty board for that many tasks and resources; `longest_paths` fills `far`."""
     far, taken = np.empty((tasks, tasks), np.int64), np.zeros((resources, interval), np.int64)
     return Board(interval, far, np.zeros(tasks, PLACE), taken)
 
 
 @compiled
 def hold(tasks, uses, places, taken, task, sign):
-    """Add (sign 1) or take away (-1) what a placed task holds in `taken: i8[resource, cycle]`.
+    """Add (sign 1) or remove (-1) what a placed task holds in `taken: i8[resource, cycle]`.
 
     tasks: TaskRecord[task]; uses: UseRecord[use]; places: PlaceRecord[task]; task: number.
     """
@@ -33,8 +33,8 @@ def hold(tasks, uses, places, taken, task, sign):
 def fits(tasks, uses, capacity, taken, task, offset, stride):
     """Whether a task at an offset and stride, in cycles, finds every resource free.
 
-    A task may get into its own way: then the cycles that it takes twice count twice. capacity: i8[resource], units;
-    otherwise as `hold`.
+    A task may conflict with itself: cycles that it takes twice count twice. capacity: i8[resource], units; otherwise as
+    `hold`.
     """
     interval, slots = taken.shape[1], tasks[task].slots
     longest = (slots - 1) * stride + tasks[task].cycles
@@ -56,7 +56,7 @@ def fits(tasks, uses, capacity, taken, task, offset, stride):
 
 @compiled
 def touches(tasks, uses, taken, task, offset, stride):
-    """Whether a task at an offset and stride would stand next to others on all that both hold; tables as in `hold`."""
+    """Whether a task at an offset and stride would be adjacent to others on all that both hold; tables as in `hold`."""
     interval, near = taken.shape[1], False
     for u in range(uses.shape[0]):
         use = uses[u]

@@ -1,4 +1,4 @@
-"""How many pieces of a value one reader keeps in flight, for placed tasks and at the least."""
+"""How many pieces of a value one reader keeps in flight, for placed tasks and as a lower bound."""
 
 from sim.engine.binding.grid import fits, hold, share
 from sim.engine.binding.records import NO_PATH
@@ -19,8 +19,8 @@ def pieces_beside(reading, tasks, maker_stride, reader_stride, apart, interval):
 
 @compiled
 def floor_pieces(reading, graph, board):
-    """The least pieces in flight of a value over all strides: starts as close as the dependencies, and the two tasks'
-    own resources, allow. board: nothing is placed, before and after.
+    """The fewest pieces in flight of a value over all strides, with starts as close as the dependencies and the two
+    tasks' own resources allow. board: empty, before and after.
     """
     tasks, uses, edges, capacity = graph.tasks, graph.uses, graph.edges, graph.capacity
     interval, places, taken, i, j = board.interval, board.places, board.taken, reading.maker, reading.reader

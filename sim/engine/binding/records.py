@@ -1,7 +1,7 @@
-"""What the binding search reads and writes: rows of its tables, and the tables that belong together.
+"""The data of the binding search: rows of its tables, and groups of tables that belong together.
 
-Fields of a row are i8 (see `sim.engine.record`); cycles unless their comment says otherwise. A named tuple of arrays
-costs a compiled call two reference counts for every field: outer loops take one and hand single tables to inner loops.
+Fields of a row are i8 (see `sim.engine.record`), in cycles unless commented otherwise. A named tuple of arrays costs a
+compiled call two reference counts per field, so outer loops take one and pass single tables to inner loops.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ UNLIMITED = 1 << 60
 
 
 class TaskRecord(NamedTuple):
-    """It may issue its slots every `fastest` to `slowest` times `cycles`."""
+    """A task; it may issue its slots every `fastest` to `slowest` times `cycles`."""
 
     slots: int  # number
     cycles: int  # of one slot
@@ -51,14 +51,14 @@ class ReadingRecord(NamedTuple):
     reader: int
     distance: int  # iterations
     pieces: int  # number
-    from_start: int  # 1: its place is taken from its maker's start on
+    from_start: int  # 1: its place is occupied from its maker's start
     latency: int
     words: int  # of one piece
     memory: int  # number
 
 
 class PlaceRecord(NamedTuple):
-    """Where a task stands: it starts at stage * interval + offset."""
+    """The place of a task, which starts at stage * interval + offset."""
 
     offset: int
     stride: int  # from slot to slot; 0: not placed yet
@@ -66,7 +66,7 @@ class PlaceRecord(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a search has found so far."""
+    """The findings of a search so far."""
 
     nodes: int  # places tried
     found: int  # 1: there is a schedule
@@ -75,14 +75,14 @@ class Answer(NamedTuple):
     best_stages: int
     least_words: int  # of any schedule of the interval
     least_stages: int
-    open_words: int  # what a choice of offsets might hold whose stages were not proved to be the best
+    open_words: int  # lower bound for a choice of offsets whose stages were not proved optimal
 
 
 PLACE, ANSWER = record(PlaceRecord), record(Answer)
 
 
 class Graph(NamedTuple):
-    """The tasks of one tile and all that ties them."""
+    """The tasks of one tile and all constraints between them."""
 
     tasks: np.ndarray  # TaskRecord[task]
     uses: np.ndarray  # UseRecord[use]
@@ -93,25 +93,25 @@ class Graph(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a search is asked."""
+    """The question that a search answers."""
 
     interval: int  # cycles
     budget: int  # nodes
-    first_only: bool  # whether the first schedule will do
-    compact: bool  # whether places beside others are tried first
+    first_only: bool  # whether the first schedule found suffices
+    compact: bool  # whether places adjacent to others are tried first
 
 
 class Board(NamedTuple):
     """An interval and the tasks that are placed in it."""
 
     interval: int  # cycles
-    far: np.ndarray  # i8[task, task], least difference of starts, cycles; NO_PATH: nothing binds the pair
+    far: np.ndarray  # i8[task, task], least difference of starts, cycles; NO_PATH: unconstrained
     places: np.ndarray  # PlaceRecord[task]
     taken: np.ndarray  # i8[resource, cycle], units
 
 
 class Levels(NamedTuple):
-    """What a search keeps for every level; at level n, n tasks are placed."""
+    """The state of a search at every level; at level n, n tasks are placed."""
 
     order: np.ndarray  # i8[level], the task that it places
     keys: np.ndarray  # i8[level, candidate], places to try, best first

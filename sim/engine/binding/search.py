@@ -1,14 +1,14 @@
-"""Modulo scheduling by branch and bound: every task gets a stride and an offset in the interval, stages follow.
+"""Modulo scheduling by branch and bound: every task gets a stride and an offset in the interval, then a stage.
 
-Tasks are placed one after the other in a given order; for each, every stride and offset is tried against the table of
-what each resource has left in every cycle of the interval, against the dependencies with tasks that are placed
-(through longest paths, so also with those between them), and against the least number of words that values in flight
-need. A branch that cannot beat the best schedule is cut, so that a search that ends within its budget has tried every
-choice of offsets and strides. Offsets repeat with the interval, so the first task may stand at offset 0.
+Tasks are placed one after the other in a given order; for each, every stride and offset is checked against the free
+units of each resource in every cycle of the interval, against the dependencies with placed tasks (through longest
+paths, and so including those through tasks in between), and against the least number of words that values in flight
+need. A branch that cannot beat the best schedule is cut, so that a search that ends within its budget has covered every
+choice of offsets and strides. Offsets repeat with the interval, so the first task can be placed at offset 0.
 
 The stages for given offsets are the least ones that the dependencies allow, then later ones where that holds fewer
-words. They are known to be the best where they hold no more than each pair of tasks needs by itself; elsewhere what
-the pairs need is noted as open.
+words. They are provably optimal if they hold no more than the sum of what each pair of tasks needs by itself; otherwise
+that need is recorded as open.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ NO_CANDIDATE = 1 << 62
 
 @compiled
 def search(graph, order, question, answer, best):
-    """Find a schedule of the interval that the question is about, or the best one; fill `best: PlaceRecord[task]`.
+    """Find a schedule for the question's interval, or the best one; fill `best: PlaceRecord[task]`.
 
     graph: Graph; order: i8[level], the tasks as they are placed; question: Question; answer: Answer, updated.
     """
@@ -74,7 +74,7 @@ def search(graph, order, question, answer, best):
 
 @compiled
 def first_levels(graph, board, order, answer):
-    """The levels of a search, level 0 filled with what holds for every schedule; no candidates where there is none.
+    """The levels of a search, level 0 filled with bounds for every schedule; no candidates if there is no schedule.
 
     Fills board.far, and the answer's least words and stages.
     """
@@ -124,8 +124,8 @@ def is_least(answer):
 def find_candidates(graph, board, levels, level, compact, answer):
     """Fill a level of `levels.keys` with the places of its task that may work, best first.
 
-    A key orders by words, then by the cycles for which values are held, then by place; compact: by whether others
-    stand beside it instead of words.
+    A key orders by words, then by the cycles for which values are held, then by place; compact: by adjacency to others
+    instead of words.
     """
     tasks, uses, readings, capacity, taken = graph.tasks, graph.uses, graph.readings, graph.capacity, board.taken
     number, interval, width, found = levels.order[level], board.interval, levels.keys.shape[1], 0
@@ -155,7 +155,7 @@ def find_candidates(graph, board, levels, level, compact, answer):
 
 @compiled
 def sort_first(keys, count):
-    """Put the first `count` of `keys: i8[place]` in order (Shell's method: short to compile, and there are few)."""
+    """Sort the first `count` of `keys: i8[place]` (Shell sort: quick to compile, and there are few)."""
     gap = 1
     while gap < count // 3:
         gap = 3 * gap + 1
@@ -171,7 +171,7 @@ def sort_first(keys, count):
 
 @compiled
 def dependencies_alone(tasks, edges, task, stride, interval):
-    """Whether what a task needs of its own earlier iterations comes in time."""
+    """Whether a task's dependencies on its own earlier iterations are met in time."""
     for e in range(edges.shape[0]):
         edge = edges[e]
         is_own = edge.producer == task and edge.consumer == task
@@ -209,7 +209,7 @@ def distance_sum(graph, board, order, level):
 
 @compiled
 def note_pieces(graph, board, levels, level):
-    """Fill the next level of `pieces` and `span` with what must be in flight once a level's task is placed."""
+    """Fill the next level of `pieces` and `span` with lower bounds once a level's task is placed."""
     tasks, edges, readings = graph.tasks, graph.edges, graph.readings
     interval, far, places = board.interval, board.far, board.places
     task, before, pieces, span = levels.order[level], levels.pieces[level], levels.pieces[level + 1], levels.span[level]

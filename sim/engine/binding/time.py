@@ -1,7 +1,7 @@
 """Arithmetic of a modulo schedule: how far apart tasks must start, and how many pieces of a value are in flight.
 
-A task issues slot k at start + k * stride. A dependency asks that piece k + shift of the consumer starts after piece k
-of the producer has ended: a difference constraint on the starts, S_consumer - S_producer >= weight - distance *
+A task issues slot k at start + k * stride. A dependency requires that piece k + shift of the consumer starts after
+piece k of the producer has ended: a difference constraint on the starts, S_consumer - S_producer >= weight - distance *
 interval, whose weight is the larger of those of the first and the last piece (both sides are linear in k). Longest
 paths over all constraints bound every pair of starts (Rau, MICRO 1994; Huff, PLDI 1993: the MinDist relation).
 """
@@ -14,7 +14,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def edge_weight(edge, tasks, producer_stride, consumer_stride):
-    """Least start of the consumer after that of the producer, the distance left out; cycles.
+    """Least start of the consumer after that of the producer, without the distance; cycles.
 
     edge: EdgeRecord; tasks: TaskRecord[task]; strides in cycles.
     """
@@ -58,7 +58,7 @@ def closest(tasks, edges, i, j, first_stride, second_stride, interval):
 
 @compiled
 def longest_paths(tasks, edges, interval, far):
-    """Fill `far: i8[task, task], cycles` with the least difference of starts, NO_PATH where nothing binds a pair.
+    """Fill `far: i8[task, task], cycles` with the least difference of starts, NO_PATH for unconstrained pairs.
 
     Returns whether the dependencies can be met: no cycle of them has a positive length.
     """
@@ -112,8 +112,8 @@ def in_flight(reading, tasks, maker_stride, freed, step, interval):
     """Most pieces of a value that are held at once, over all iterations.
 
     Piece k is held from held + k * a until freed + k * step, and again every `interval` cycles; the number held is
-    largest when a piece arrives, and over all tiles in flight it is a sum of intervals of k.
-    All times in cycles. A value of one piece needs ceil((freed - held) / interval) places.
+    largest when a piece arrives, and over all tiles in flight it is a sum of intervals of k. All times in cycles. A
+    value of one piece needs ceil((freed - held) / interval) places.
     """
     pieces, held = reading.pieces, first_held(reading, tasks, maker_stride)
     if pieces == 1:
@@ -168,7 +168,7 @@ def stage_step(edge, tasks, places, interval):
 def cycle_interval(tasks, edges, low, high):
     """The least interval from `low` to `high` at which no cycle of dependencies is too long; else high + 1."""
     far = np.empty((tasks.shape[0], tasks.shape[0]), np.int64)
-    # A cycle of negative total distance asks for a short interval, so that the answers need not be monotone: try each.
+    # A cycle of negative total distance requires a short interval, so the answers need not be monotone: try each.
     for interval in range(low, high + 1):
         if longest_paths(tasks, edges, interval, far):
             return interval

@@ -1,9 +1,7 @@
-"""An array at work: it finds its next op in the static order of its lane, issues its folds, and hands on what
-it made.
+"""The work of an array: it finds its next op in the static order of its lane, issues its folds, and passes results on.
 
-The order is: steps; within a step the groups of the lane; within a group its repetitions; within a
-repetition its ops. At step n an op works on record n - lag, so that Einsums of different lags work on tiles
-of different age.
+The order is: steps; within a step the groups of the lane; within a group its repetitions; within a repetition its ops.
+At step n an op works on record n - lag, so that Einsums of different lags work on tiles of different ages.
 """
 
 from sim.engine.cycle.columns import (
@@ -108,7 +106,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def is_guarded_at(m, op, index, variant):
-    """Whether an op leaves this record out: it runs only in the last iteration of some loops."""
+    """Whether an op skips this record, because it runs only in the last iteration of some loops."""
     for loop in range(m[DEPTH]):
         if m[at(m, GUARD, op, loop)] == 1 and index[loop] != m[at(m, TRIPS, variant[loop], loop)] - 1:
             return True
@@ -142,7 +140,7 @@ def hand_on(m, op, time, is_last):
 
 @compiled
 def deliver_due(m, op):
-    """Results whose time has come; whether there were any."""
+    """Release results that are due; whether there were any."""
     any_due = False
     while m[at(m, QUEUE, op, 1)] > 0 and m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 0)] <= m[NOW]:
         deliver(m, op, m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 1)])
@@ -154,7 +152,7 @@ def deliver_due(m, op):
 
 @compiled
 def release_tiles(m, op, record):
-    """An op has used the tiles of a record up: the last user of a tile frees it, its writer has it drained."""
+    """An op has used up the tiles of a record: the last user of a tile frees it, its writer requests its drain."""
     slot = record % m[WINDOW]
     index, variant = row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)
     for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
@@ -181,7 +179,7 @@ def pass_record(m, op, record):
 
 @compiled
 def has_turn(m, array, op, record):
-    """Whether an op has something to do at the array's place in the order."""
+    """Whether an op has work at the array's place in the order."""
     slot = record % m[WINDOW]
     if is_guarded_at(m, op, row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)):
         if m[at(m, ARRAY_STATE, array, REPEAT)] == 0:
@@ -194,7 +192,7 @@ def has_turn(m, array, op, record):
 
 @compiled
 def group_repeats(m, group, step):
-    """Repetitions of a group in a step, until its last op is through."""
+    """Repetitions of a group in a step, until its last op is finished."""
     most = 0
     for op in range(m[at(m, GROUPS, group, 0)], m[at(m, GROUPS, group, 1)]):
         record = step - m[at(m, OP_TABLE, op, LAG)]
@@ -207,7 +205,7 @@ def group_repeats(m, group, step):
 
 @compiled
 def locate(m, array):
-    """Move an array to its next op that has something to do, or to its end."""
+    """Move an array to its next op with work to do, or to its end."""
     a = row(m, ARRAY_STATE, array)
     a[STATE] = WAITING
     while True:
@@ -242,7 +240,7 @@ def locate(m, array):
 
 @compiled
 def begin(m, array):
-    """Start the op that an array stands at."""
+    """Start the op at an array's position."""
     a = row(m, ARRAY_STATE, array)
     op = a[OP]
     a[STATE], a[STAGE], a[FOLD], a[LEFT], a[SINCE] = RUNNING, IN_STAGE - 1, 0, 0, m[NOW]
@@ -254,7 +252,7 @@ def begin(m, array):
     m[at(m, PER_OP, op, STARTED)] += 1
     shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
     if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):
-        # The first word of a fold is only moved to its register: the operator is free for the chain of the one before.
+        # A fold's first word is only moved to its register, so the operator is free for the previous chain.
         hand_on(m, op, m[NOW] + 1 + m[at(m, OP_TABLE, op, LATENCY)], 1 if is_first else 0)
 
 
@@ -309,7 +307,7 @@ def proceed(m, array):
 
 @compiled
 def finish(m, array):
-    """The issue of an op is over: hand its result on, free what it used, find what comes next."""
+    """The issue of an op is over: pass its result on, free what it used, find what comes next."""
     a = row(m, ARRAY_STATE, array)
     op, record = a[OP], a[RECORD]
     is_last = 1 if is_last_repeat(m, a) else 0
@@ -331,7 +329,7 @@ def finish(m, array):
 
 @compiled
 def confirm_writes(m, op):
-    """Streamed results that have been made and sent are there for others."""
+    """Make streamed results that have been made and sent available to others."""
     while m[at(m, PER_OP, op, WRITES_DONE)] < min(m[at(m, PER_OP, op, WRITES_SENT)], m[at(m, PER_OP, op, ENDED)]):
         entry = row3(m, WRITES, op, m[at(m, PER_OP, op, WRITES_DONE)] % WRITE_SLOTS)
         m[at(m, PER_OP, op, WRITES_DONE)] += 1

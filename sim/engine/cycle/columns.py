@@ -1,10 +1,10 @@
-"""Names of the columns, states and causes of the tile-level engine (see `cycle_loop`).
+"""Names of the columns, states and causes of the tile-level engine (see `loop`).
 
-Plain integers, because compiled loops take no enumerations. The first part says where single numbers and
-tables lie in the one array of a run (`cycle_tables`), the second what their columns are.
+Plain integers, because compiled loops cannot use enumerations. The first part defines the positions of scalars and
+tables in the single array of a run (`tables`), the second their columns.
 """
 
-# Single numbers at the beginning of the array: sizes of a program, then marks of a run.
+# Scalars at the beginning of the array: sizes of a program, then flags of a run.
 (
     ARRAYS,
     OPS,
@@ -15,8 +15,8 @@ tables lie in the one array of a run (`cycle_tables`), the second what their col
     RECORDS,
     MAX_LAG,
     BARRIER,
-    WINDOW,  # records that are kept at hand
-    SKEW,  # steps by which arrays without barriers may be apart
+    WINDOW,  # records that are kept
+    SKEW,  # steps by which arrays without barriers may drift apart
     PORTED,
     COUNTED,  # counters
     PENDING_SLOTS,
@@ -33,7 +33,7 @@ tables lie in the one array of a run (`cycle_tables`), the second what their col
 ) = range(24)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
-# Tables, by the place of their entry in the directory (first number, distances along up to three axes).
+# Tables, by their place in the directory (first number, strides along up to three axes).
 TABLES = (
     # program
     "TRIPS",  # [variant, loop], iterations of a loop over a tile of these extents
@@ -46,7 +46,7 @@ TABLES = (
     "DEPS",  # [dep, column]
     "USES",  # [use, column]
     "KEEP_TABLE",  # [keep, column]
-    "FIXED",  # [variant, keep, loop], 1: the tile stays, or is gone, while this loop advances
+    "FIXED",  # [variant, keep, loop], 1: the tile stays, or is absent, while this loop advances
     "MOVES",  # [variant, keep, (fill, drain)], cycles
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
@@ -126,12 +126,11 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 NOW, EVENTS, FRONT = range(HEADER, HEADER + 3)  # FRONT: the step of array 0
 SINGLE = 3
 
-# Why an array does not issue, the columns of STALLS. LINK: its own links bring or carry off what its points
-# need or make.
+# Why an array does not issue, the columns of STALLS. LINK: its own links carry the operands or results of its points.
 OPERAND, PORT, LINK, OFF_CHIP, DEPENDENCY, DRAIN, BUFFER, IDLE = range(8)
 CAUSES = ("operand", "port", "link", "dram", "dependency", "drain", "buffer", "idle")
 
-# Columns of OP_TABLE; an op is an Einsum with its place in the schedule.
+# Columns of OP_TABLE; an op is an Einsum at its place in the schedule.
 (
     ARRAY,
     PHASE,
@@ -151,12 +150,12 @@ CAUSES = ("operand", "port", "link", "dram", "dependency", "drain", "buffer", "i
     SHARES,  # whose first slot is that of its chain
 ) = range(16)
 OP_COLUMNS = 16
-ALONE, IN_RECORD, NEXT_RECORD = range(3)  # of SHARES: nobody's, the next repetition's in its record, the next one's
+ALONE, IN_RECORD, NEXT_RECORD = range(3)  # of SHARES: none, the next repetition in its record, the next repetition
 RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an op of the same number of deps)
 
 # Columns of AMOUNTS: one repetition of an op on a tile of these extents.
 # STRETCH: cycles of the whole repetition for which a slot waits because its own accesses outnumber the ports.
-# CHAIN: 1: what the PEs folded is reduced over them in one more slot, which may be another one's too (SHARES).
+# CHAIN: 1: the PEs' folded words are reduced over them in one more slot, which may be shared (SHARES).
 REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH, CHAIN = range(10)
 AMOUNT_COLUMNS = 10
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
@@ -206,20 +205,20 @@ FILL_CYCLES, DRAIN_CYCLES = range(2)  # of MOVES
 ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED = range(7)
 OP_COUNTERS, KEEP_COUNTERS = 12, 7
 
-# Columns of ARRAY_STATE: what else there is to know of an array; counters aside.
+# Columns of ARRAY_STATE: the state of an array other than counters.
 POSITION, REPEAT, MEMBER, OP, RECORD, STATE, STAGE, FOLD, LEFT, GRANTED, CAUSE, VARIANT, SINCE, LAST_ROW = range(14)
 ARRAY_COLUMNS = 14
 WAITING, RUNNING, FINISHED = range(3)
 
 # Columns of SERVER_STATE: the transfer under way.
-JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE = range(7)  # SERVES: 1 if anything ever comes from it
+JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE = range(7)  # SERVES: 1 if it serves any transfer
 SERVER_COLUMNS = 7
 IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD = range(4)  # of PARTIAL
 NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)
 
 NEVER = 1 << 60
 
-# Slots of queues that are numbered by what waits in them.
+# Slots of queues, numbered by what waits in them.
 ASKED_SLOTS = 64
 WRITE_SLOTS = 8
 

@@ -1,7 +1,7 @@
-"""What happened when, for as many rows as the log has room: ops on arrays, stalls with their cause, transfers.
+"""The log of a run, as far as it has room: ops on arrays, stalls with their cause, and transfers, with their times.
 
-Only what ends after the first and begins before the last cycle of the window is written; nothing is skipped
-inside it.
+Only events that end after the first and begin before the last cycle of the window are logged; nothing inside it is
+skipped.
 """
 
 from sim.engine.cycle.columns import (
@@ -28,7 +28,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def note(m, kind, track, what, record, start):
-    """Add a row that ends now; its number, or -1 if it is not wanted."""
+    """Add a row that ends now; returns its number, or -1 if it is not logged."""
     if m[NOW] <= m[LOG_FROM] or start >= m[LOG_TO] or m[LOGGED] >= m[LOG_ROWS]:
         return -1
     entry = row(m, LOG, m[LOGGED])
@@ -40,7 +40,7 @@ def note(m, kind, track, what, record, start):
 
 @compiled
 def note_stall(m, array, cause, duration):
-    """Add a stall of so many cycles from now on, or lengthen the one that ends now."""
+    """Add a stall of that many cycles from now on, or extend the one that ends now."""
     last = m[at(m, ARRAY_STATE, array, LAST_ROW)] - 1
     if m[LOG_ROWS] == 0:
         return

@@ -1,10 +1,9 @@
 """The tile-level engine: discrete events at cycle resolution over the whole mapped cascade.
 
-Arrays issue their ops in a static order and wait where something is missing (`cycle_ready`); memories serve
-transfers one after the other (`cycle_server`); the ports of a memory are shared cycle by cycle, arrays
-first, in the order of the tables. Between two events nothing changes, so time goes on in one step; where
-nobody competes for ports, whole ops are one step. A run ends when every array is through, every transfer is
-over and every result has left.
+Arrays issue their ops in a static order and wait if something is missing (`ready`); memories serve transfers one after
+the other (`server`); the ports of a memory are shared cycle by cycle, arrays first, in the order of the tables. Nothing
+changes between two events, so time advances in one step; without competition for ports, whole ops are one step. A run
+ends when every array is finished, every transfer is over and every result has left.
 """
 
 from sim.engine.cycle.array import begin, deliver_due, locate, proceed, skip_wait
@@ -112,7 +111,7 @@ def prepare(m):
 
 @compiled
 def is_over(m):
-    """Whether every array is through; a server with nothing to do is through."""
+    """Whether every array is finished; a server with nothing to do is finished."""
     left = 0
     for array in range(m[ARRAYS]):
         left += m[at(m, ARRAY_STATE, array, STATE)] != FINISHED
@@ -121,7 +120,7 @@ def is_over(m):
 
 @compiled
 def settle(m):
-    """Everything that happens at this moment, until nothing more does."""
+    """Process everything that happens at this moment, until nothing more does."""
     changed = True
     while changed and m[FAILURE] == NO_FAILURE:
         changed = False
@@ -141,7 +140,7 @@ def settle(m):
 
 @compiled
 def turn(m, array):
-    """Let an array go on at this moment; whether it did."""
+    """Let an array proceed at this moment; whether it did."""
     a = row(m, ARRAY_STATE, array)
     changed = False
     while m[FAILURE] == NO_FAILURE:
@@ -186,7 +185,7 @@ def slot_cycles(m, array):
 
 @compiled
 def server_port(m, server, side):
-    """Ported memory on one side of the transfer under way, -1: none. Streams pass by the memories between."""
+    """Ported memory on one side of the current transfer, -1: none. Streams bypass the memories in between."""
     if m[at(m, SERVER_STATE, server, JOB)] > 2:
         return -1
     return m[at(m, KEEP_TABLE, m[at(m, SERVER_STATE, server, WHICH)], PORT_A + side)]
@@ -194,7 +193,7 @@ def server_port(m, server, side):
 
 @compiled
 def nobody_competes(m):
-    """Whether everything that runs fits the ports together, whatever the cycle."""
+    """Whether all running work fits the ports together in any cycle."""
     clear(m)
     for array in range(m[ARRAYS]):
         if m[at(m, ARRAY_STATE, array, STATE)] == RUNNING and m[at(m, ARRAY_STATE, array, LEFT)] > 0:
@@ -215,9 +214,7 @@ def nobody_competes(m):
 
 @compiled
 def grant(m, array):
-    """Give an array its ports of this cycle, or none of them; cycles until its demand may change, NEVER if
-    refused.
-    """
+    """Give an array all its ports for this cycle, or none; cycles until its demand may change, NEVER if refused."""
     a = row(m, ARRAY_STATE, array)
     cycles = slot_cycles(m, array)
     a[GRANTED] = 1
@@ -254,7 +251,7 @@ def grant_server(m, server):
 
 @compiled
 def until_next_event(m):
-    """Share out the ports; cycles until something may change, NEVER if nothing will."""
+    """Allocate the ports; cycles until something may change, NEVER if nothing will."""
     duration = NEVER
     for op in range(m[OPS]):
         if m[at(m, QUEUE, op, 1)] > 0:
@@ -279,7 +276,7 @@ def until_next_event(m):
 
 @compiled
 def until_drain(m, keep):
-    """Cycles until a finished tile may leave; NEVER if it may already or there is none."""
+    """Cycles until a finished tile may leave; NEVER if one already may or there is none."""
     begun = m[at(m, PER_KEEP, keep, 5)]
     if begun >= m[at(m, PER_KEEP, keep, 4)]:
         return NEVER
@@ -289,7 +286,7 @@ def until_drain(m, keep):
 
 @compiled
 def pass_time(m, duration):
-    """Let time go on; every array computes or stalls for a cause."""
+    """Advance time; every array computes, or stalls for a cause."""
     for array in range(m[ARRAYS]):
         a = row(m, ARRAY_STATE, array)
         cause = stall_cause(m, array)

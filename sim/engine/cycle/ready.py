@@ -1,6 +1,6 @@
-"""What may begin: the conditions under which an array may issue an op, and a tile may be replaced.
+"""Readiness: the conditions under which an array may issue an op and a tile may be replaced.
 
-Each answers with the cause of the wait, so that stalls are attributed where they are decided.
+Each returns the cause of the wait, so that stalls are attributed where they are decided.
 """
 
 from sim.engine.cycle.columns import (
@@ -71,7 +71,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def has_room(m, keep, ordinal):
-    """Whether the tiles whose place tile `ordinal` takes have been used up, and drained where they must be."""
+    """Whether the tiles that tile `ordinal` replaces have been used up and, if necessary, drained."""
     before = ordinal + 1 - m[at(m, KEEP_TABLE, keep, COPIES)]
     if before <= 0:
         return True
@@ -105,7 +105,7 @@ def held_back(m, array):
 
 @compiled
 def missing_result(m, op, record, slot):
-    """Cause of the wait for the results that an op reads, -1: they are there."""
+    """Cause of the wait for the results that an op reads, -1: they are available."""
     for n in range(m[at(m, OP_TABLE, op, DEP_FIRST)], m[at(m, OP_TABLE, op, DEP_LAST)]):
         producer, kind, loop = m[at(m, DEPS, n, PRODUCER)], m[at(m, DEPS, n, DEP_KIND)], m[at(m, DEPS, n, LOOP)]
         if kind == INSIDE:
@@ -136,7 +136,7 @@ def missing_result(m, op, record, slot):
 
 @compiled
 def missing_tile(m, op, slot):
-    """Cause of the wait for the kept tiles that an op touches, -1: they are there."""
+    """Cause of the wait for the kept tiles that an op touches, -1: they are available."""
     for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
         keep = m[at(m, USES, n, KEEP)]
         ordinal = m[at(m, RECORD_ORDINAL, slot, keep)]

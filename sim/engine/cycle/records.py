@@ -1,10 +1,9 @@
-"""Where a run is in its loops: records of iterations, and the places at which kept tiles change.
+"""The position of a run in its loops: records of iterations, and the points at which kept tiles change.
 
-A *record* is one iteration of all loops of a program together. What a tile holds depends only on which of
-the loops outside it are in their last iteration, so extents are numbered once, as *variants*, and a walk
-through the loops is a walk through tables. A kept tile changes at a record whose *fixed* loops all stand at
-their first iteration: loops inside the tile, and loops that neither change the tile nor have a loop inside
-that does (the counting convention of `counting`).
+A *record* is one iteration of all loops of a program together. The extents of a tile depend only on which of the loops
+outside it are in their last iteration, so extents are numbered once, as *variants*, and the loops are traversed through
+tables. A kept tile changes at a record whose *fixed* loops are all at their first iteration: loops inside the tile, and
+loops that neither change the tile nor have a loop inside that does (the counting convention of `counting`).
 """
 
 from sim.engine.cycle.columns import (
@@ -100,7 +99,7 @@ def generate(m, record):
 
 @compiled
 def site_record(m, index, variant):
-    """The number of the record at which a walk stands: all iterations before it are of full tiles."""
+    """The number of the record at a position: all iterations before it are of full tiles."""
     record = 0
     for loop in range(m[DEPTH]):
         record += index[loop] * m[at(m, RECORDS_BELOW, m[at3(m, CHILD, variant[loop], loop, 0)], loop + 1)]

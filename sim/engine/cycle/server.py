@@ -1,10 +1,9 @@
 """Transfers between memories: each memory serves its children one whole tile after the other.
 
-A server takes, of all transfers that may begin, the one that belongs to the oldest record; tiles before
-streams, then in the order of the tables. Kept tiles are filled as soon as there is room (their `copies`),
-so they come ahead of their use. Streams bring the operands of one repetition of an op, one repetition
-ahead, or take its results while they are made. A transfer makes way for one of an older record that comes
-up.
+Of all transfers that may begin, a server takes the one of the oldest record; tiles before streams, then in the order of
+the tables. Kept tiles are filled as soon as there is room (their `copies`), and so ahead of their use. Streams bring
+the operands of one repetition of an op, one repetition ahead, or take its results while they are made. A transfer
+yields to one of an older record that becomes ready.
 """
 
 from sim.engine.cycle.array import confirm_writes, is_guarded_at
@@ -88,8 +87,8 @@ from sim.engine.jit import compiled
 def may_fill(m, keep):
     """Whether the next tile of a keep may be brought: it has a place, and its words exist.
 
-    Words that an op of the nest makes exist once it has made them; old ones, and those that come back to where
-    they were, once they have been made and drained in the iteration before.
+    Words that an op of the nest makes exist once it has made them; old words, and words that return to their previous
+    place, once they have been made and drained in the previous iteration.
     """
     site = m[at(m, PER_KEEP, keep, FILL_SITE)]
     begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
@@ -126,7 +125,7 @@ def may_read(m, op):
         return False
     for n in range(m[at(m, OP_TABLE, op, DEP_FIRST)], m[at(m, OP_TABLE, op, DEP_LAST)]):
         producer = m[at(m, DEPS, n, PRODUCER)]
-        # What another op streams out to where this one streams in must have arrived there.
+        # Results that another op streams out to this one's source must have arrived there.
         streams = m[at(m, OP_TABLE, producer, WRITE_SERVER)] == m[at(m, OP_TABLE, op, READ_SERVER)]
         if streams and m[at(m, DEPS, n, DEP_KIND)] < CARRIED and m[at(m, PER_OP, producer, AVAILABLE)] <= site:
             return False
@@ -221,7 +220,7 @@ def oldest_stream(m, server):
 
 @compiled
 def take_up(m, server):
-    """Begin the transfer of the oldest record; one of a younger record makes way. Whether a transfer began."""
+    """Begin the transfer of the oldest record; one of a younger record yields. Whether a transfer began."""
     transfer = row(m, SERVER_STATE, server)
     busy_with = transfer[JOB_RECORD] if transfer[JOB] != NO_JOB else NEVER
     job, which, record = oldest_tile(m, server)
@@ -245,7 +244,7 @@ def take_up(m, server):
 
 @compiled
 def begin_transfer(m, job, which):
-    """Count a transfer as begun; its cycles."""
+    """Count a transfer as begun; returns its cycles."""
     if job == FILL_JOB:
         variant = m[at(m, SITE_VARIANT, which, m[at(m, KEEP_TABLE, which, KEEP_DEPTH)])]
         advance_fill(m, which)
@@ -263,7 +262,7 @@ def begin_transfer(m, job, which):
 
 @compiled
 def suspend(m, server):
-    """Put the transfer under way aside."""
+    """Suspend the current transfer."""
     transfer = row(m, SERVER_STATE, server)
     note_transfer(m, server)
     job, which = transfer[JOB], transfer[WHICH]
@@ -275,7 +274,7 @@ def suspend(m, server):
 
 @compiled
 def note_transfer(m, server):
-    """Write down what a server did since it took its transfer up."""
+    """Log what a server did since it took up its transfer."""
     transfer = row(m, SERVER_STATE, server)
     if m[NOW] > transfer[JOB_SINCE]:
         note(m, TRANSFER_ROW + transfer[JOB] - 1, server, transfer[WHICH], transfer[JOB_RECORD], transfer[JOB_SINCE])

@@ -1,13 +1,12 @@
-"""Exact fast-forward: a stretch that repeats is counted, not simulated.
+"""Exact fast-forward: a repeating stretch is counted, not simulated.
 
-The engine is deterministic, so two moments with equal states have equal futures for as long as the loops
-look alike. Whenever array 0 begins an iteration of a loop, the state is written down relative to that
-iteration (how far every counter is ahead, what is under way and for how long) and compared with those of
-earlier iterations of the same loop. If one is equal, q iterations ago, then as many times q iterations are
-skipped as stay clear of the loop's first and last iteration (which may be shorter, and around which other
-things happen): every counter grows by a multiple of what it grew in these q iterations, and everything
-under way moves along. Loops inside one another skip one inside the other, so that the work is of the order
-of (iterations until the state repeats)^loops, whatever the sizes.
+The engine is deterministic, so two moments with equal states have equal futures as long as the loops look alike.
+Whenever array 0 begins an iteration of a loop, the state is recorded relative to that iteration (how far every counter
+is ahead, what is in progress and for how long) and compared with those of earlier iterations of the same loop. If one
+from q iterations ago is equal, multiples of q iterations are skipped, as many as stay clear of the loop's first and
+last iteration (which may be shorter, and around which other things happen): every counter grows by a multiple of its
+growth in these q iterations, and everything in progress moves along. Nested loops skip inside one another, so that the
+work is of the order of (iterations until the state repeats)^loops, whatever the sizes.
 """
 
 import numpy as np
@@ -102,7 +101,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def fast_forward(m):
-    """At the beginning of a step of array 0: remember the state, or skip if it was here before."""
+    """At the beginning of a step of array 0: remember the state, or skip ahead if it occurred before."""
     front = m[FRONT]
     if front >= m[RECORDS]:
         return
@@ -135,7 +134,7 @@ def fast_forward(m):
 
 @compiled
 def lies_inside(m, level):
-    """Whether all records in use are of one run through loop `level`, past its first iteration."""
+    """Whether all records in use belong to one run of loop `level`, past its first iteration."""
     window, front = m[WINDOW], m[FRONT]
     oldest, newest = front, front
     for array in range(m[ARRAYS]):
@@ -163,8 +162,8 @@ def equal(state, then, first, last):
 
 @compiled
 def describe(m, level, state):
-    """Write the state into `state: i8[number]`: all counters, then all that decides on the future; numbers
-    written or -1.
+    """Write the state into `state: i8[number]`: all counters, then everything that determines the future; returns how
+    many numbers were written, or -1.
     """
     counters = m[COUNTED]
     n = counters
@@ -264,7 +263,7 @@ def stays(m, site, loop):
 
 @compiled
 def has_site(m, site):
-    """Whether this row of sites is in use and has not come to its end."""
+    """Whether this row of sites is in use and has not reached its end."""
     if site < m[KEEPS]:
         return m[at(m, KEEP_TABLE, site, FILLS)] == 1 and m[at(m, PER_KEEP, site, FILL_SITE)] != NEVER
     op = site - m[KEEPS]
@@ -282,7 +281,7 @@ def moved(m, site, then):
 
 @compiled
 def periods_to_skip(m, level, then):
-    """How often the stretch since `then` repeats before anything comes to the loop's last iteration."""
+    """How often the stretch since `then` repeats before anything reaches the loop's last iteration."""
     window = m[WINDOW]
     front = row(m, RECORD_INDEX, m[FRONT] % window)
     newest = m[FRONT]
@@ -310,7 +309,7 @@ def periods_to_skip(m, level, then):
 
 @compiled
 def skip(m, level, then):
-    """Count as many repetitions of the stretch since `then` as there is room for."""
+    """Skip as many repetitions of the stretch since `then` as there is room for."""
     periods = periods_to_skip(m, level, then)
     if periods == 0:
         return
@@ -338,7 +337,7 @@ def skip(m, level, then):
 
 @compiled
 def move_sites(m, level, then, records, iterations):
-    """Where the next tiles and streams belong moves along, unless it stood still; so do transfers that belong there."""
+    """Advance the sites of the next tiles and streams, unless they stood still, and the transfers that belong there."""
     for site in range(m[KEEPS] + m[OPS]):
         m[at(m, PARTIAL, site, OUT_RECORD)] += records
         if moved(m, site, then) != 0:
@@ -355,9 +354,7 @@ def move_sites(m, level, then, records, iterations):
 
 @compiled
 def move_entries(m, before, records, time):
-    """Drains and streams on their way keep their order under their new numbers. before: i8[counter], the old
-    counters.
-    """
+    """Drains and streams in progress keep their order under new numbers. before: i8[counter], the old counters."""
     for keep in range(m[KEEPS]):
         old = block(m, ASKED, keep).copy()
         first, new_first = before[at(m, PER_KEEP, keep, DRAINS_BEGUN) - HEADER], m[at(m, PER_KEEP, keep, DRAINS_BEGUN)]
@@ -378,7 +375,7 @@ def move_entries(m, before, records, time):
 
 @compiled
 def move_window(m, level, before, records, iterations):
-    """The records in the window stand later in the loop, by so many of its iterations."""
+    """Move the records in the window ahead by that many iterations of the loop."""
     window, depth, keeps = m[WINDOW], m[DEPTH], m[KEEPS]
     index, variant = table(m, RECORD_INDEX, window).copy(), table(m, RECORD_VARIANT, window).copy()
     ordinal = table(m, RECORD_ORDINAL, window).copy()

@@ -1,7 +1,7 @@
-"""Where a burst lies: fields of its number, cut out by a table of (field, stride, size, weight).
+"""The location of a burst: fields of its number, extracted by a table of (field, stride, size, weight).
 
-coordinate[field] = sum over the field's parts of ((number // stride) % size) * weight, so a field may lie in several
-parts, as when the low bits of the column stand below the channel and the rest above it.
+coordinate[field] = sum over the field's parts of ((number // stride) % size) * weight, so a field may consist of
+several parts, for example with the low bits of the column below the channel and the rest above it.
 """
 
 from sim.engine.jit import compiled

@@ -1,17 +1,17 @@
-"""Numbers by which the tables of the DRAM engine are read: commands, scopes, causes, columns and settings.
+"""Numeric codes of the DRAM engine's tables: commands, scopes, causes, columns and settings.
 
-Plain integers, not enumerations: compiled loops take them as constants. Names of commands and causes, for people, stand
-beside their numbers.
+Plain integers, not enumerations, because compiled loops take them as constants. Names of commands and causes for
+display are listed with their numbers.
 """
 
-NEVER = 1 << 62  # a cycle that does not come
+NEVER = 1 << 62  # a cycle that is never reached
 
 # Commands. Row commands come over the row bus, reads and writes over the column bus; a shared bus is both.
 ACT, PRE, READ, WRITE, PRE_ALL, REF_ALL, REF_BANK, REF_SAME, KINDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 COMMANDS = ("ACT", "PRE", "RD", "WR", "PREA", "REF", "REFpb", "REFsb")
 
-# Where a constraint holds after a command: its bank, its bank group, its channel; from the fourth-last ACT on; or the
-# banks of its number in every group.
+# Where a constraint applies after a command: its bank, its bank group, its channel; from the fourth-last ACT on; or the
+# banks with its number in every group.
 BANK, GROUP, CHANNEL, FOUR_ACTIVATES, SAME_BANKS = 0, 1, 2, 3, 4
 
 # What a command waited for.
@@ -30,7 +30,7 @@ FOLLOWING, SCOPE, CYCLES, CAUSE = 0, 1, 2, 3
 
 # Places of `settings: i8[...]`; the last two are the first of KINDS places each. REFRESH is the command that refreshes,
 # NO_REFRESH if none does. The banks take SHARES of it in turn: one of them closes and refreshes every SHARES-th bank.
-# The last activate of another bank comes so many cycles BEFORE_REFRESH, or BEFORE_CLOSING the first of its banks.
+# The last activate of another bank comes at least this many cycles BEFORE_REFRESH, or BEFORE_CLOSING its first bank.
 BANKS, GROUPS, WINDOW, READ_DONE, WRITE_DONE, REFRESH, REFRESH_CYCLES, SHARES = 0, 1, 2, 3, 4, 5, 6, 7
 BEFORE_REFRESH, BEFORE_CLOSING = 8, 9
 BUS_OF, LENGTH_OF, SETTINGS = 10, 10 + KINDS, 10 + 2 * KINDS
@@ -49,7 +49,7 @@ CHANNEL_ROW, BUS_ROW, STATE_ROW, OTHER_PLACES = 4, 3, 1, 4  # rows from the end;
 # Columns of `slots: i8[slot, column]`, the window: a request, and its neighbours in the queue of its bank.
 NEXT, PREVIOUS, REQUEST, ROW, WRITES, SLOT_COLUMNS = 0, 1, 2, 3, 4, 5
 
-# Columns of the row of state: where the run stands.
+# Columns of the state row: the progress of the run.
 NOW, LAST, SERVED, ADMITTED, ARRIVES, FREE_SLOT, PENDING, DUE = 0, 1, 2, 3, 4, 5, 6, 7
 REFRESHES, LISTED_BANKS, ACTS = 8, 9, 10
 RING, FLOORS = 11, 15  # cycles of the last four ACTs; scratch for each kind

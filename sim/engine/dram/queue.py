@@ -1,8 +1,8 @@
-"""The window of a DRAM controller: waiting requests, one queue for each bank, oldest first.
+"""The window of a DRAM controller: waiting requests, one queue per bank, oldest first.
 
-Every bank remembers its oldest read and its oldest write of the open row, so that choosing the next command looks at
-one entry for each bank in use and never at the whole window. Everywhere: places: i8[place, column]; slots: i8[slot,
-column], linked by number (see `columns`).
+Every bank remembers its oldest read and its oldest write to the open row, so that choosing the next command examines
+one entry per active bank instead of the whole window. Everywhere: places: i8[place, column]; slots: i8[slot, column],
+linked by number (see `columns`).
 """
 
 from sim.engine.dram.columns import (
@@ -41,7 +41,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def admit_arrived(requests, places, slots):
-    """Take requests that have arrived, in their order, while there is room; note when the next one can be taken."""
+    """Take requests that have arrived, in order, while there is room; note when the next one can be taken."""
     state = places.shape[0] - STATE_ROW
     request, now = places[state, ADMITTED], places[state, NOW]
     places[state, ARRIVES] = NEVER
@@ -62,7 +62,7 @@ def admit_arrived(requests, places, slots):
 
 @compiled
 def append(places, slots, bank, slot):
-    """Put the slot at the end of its bank's queue; a bank that had none joins the list of those to look at."""
+    """Append the slot to its bank's queue; a bank without a queue joins the list of active ones."""
     hit = WRITE_HIT if slots[slot, WRITES] == 1 else READ_HIT
     if places[bank, hit] < 0 and places[bank, OPEN_ROW] == slots[slot, ROW]:
         places[bank, hit] = slot
@@ -83,7 +83,7 @@ def append(places, slots, bank, slot):
 
 @compiled
 def remove_hit(places, slots, bank, slot):
-    """Take out a served request of the open row and find the one that follows it in its direction."""
+    """Remove a served request to the open row and find the next one in its direction."""
     state = places.shape[0] - STATE_ROW
     after, before = slots[slot, NEXT], slots[slot, PREVIOUS]
     hit = WRITE_HIT if slots[slot, WRITES] == 1 else READ_HIT
@@ -108,7 +108,7 @@ def remove_hit(places, slots, bank, slot):
 
 @compiled
 def oldest_hit(places, slots, bank, slot, writes):
-    """The first slot from `slot` on that is of the bank's open row and direction, or -1."""
+    """The first slot from `slot` on with the bank's open row and the direction, or -1."""
     row = places[bank, OPEN_ROW]
     while slot >= 0 and (slots[slot, ROW] != row or slots[slot, WRITES] != writes):
         slot = slots[slot, NEXT]
@@ -117,7 +117,7 @@ def oldest_hit(places, slots, bank, slot, writes):
 
 @compiled
 def open_row(places, slots, bank, row):
-    """After an activate: the row, and the oldest read and write of it."""
+    """After an activate: record the row, and the oldest read and write to it."""
     places[bank, OPEN_ROW] = row
     places[bank, READ_HIT] = oldest_hit(places, slots, bank, places[bank, HEAD], 0)
     places[bank, WRITE_HIT] = oldest_hit(places, slots, bank, places[bank, HEAD], 1)
@@ -126,7 +126,7 @@ def open_row(places, slots, bank, row):
 
 @compiled
 def close_row(places, bank):
-    """After a precharge: no row is open, so nothing hits."""
+    """After a precharge: no row is open, so there are no hits."""
     places[bank, OPEN_ROW] = -1
     places[bank, READ_HIT] = -1
     places[bank, WRITE_HIT] = -1
@@ -135,9 +135,9 @@ def close_row(places, bank):
 
 @compiled
 def ask(places, bank):
-    """Note what the bank asks for next: a read of its open row, else a write, else a precharge, or to be activated.
+    """Note the bank's next command: a read of its open row, else a write, else a precharge or an activate.
 
-    Where both a read and a write of the open row wait, whoever chooses has to look at the write as well.
+    If both a read and a write to the open row wait, the caller also has to consider the write.
     """
     read, write = places[bank, READ_HIT], places[bank, WRITE_HIT]
     places[bank, WANTS] = PRE if places[bank, OPEN_ROW] >= 0 else ACT

@@ -1,13 +1,13 @@
 """One DRAM channel, request by request: open rows, first-ready first-come-first-served, refresh, from event to event.
 
-At every step the command that is legal soonest is issued; among those of one cycle a refresh first, then reads and
-writes of open rows, then activates and precharges, each oldest first (Rixner et al., ISCA 2000). A bank with requests
-of its open row asks for the oldest of them, another one for an activate or a precharge for its oldest request. A
-refresh that is due comes before everything: for all banks at once no other command is issued until it is, for some of
-them no activate that would delay it.
+At every step the command that is legal soonest is issued; within a cycle a refresh goes first, then reads and writes to
+open rows, then activates and precharges, each oldest first (Rixner et al., ISCA 2000). A bank with requests to its open
+row proposes the oldest of them, any other bank an activate or a precharge for its oldest request. A due refresh takes
+precedence: a refresh of all banks blocks every other command until it is issued, a refresh of some banks blocks
+activates that would delay it.
 
 The distances between successive commands add up to the whole run, and each is charged to what the later command waited
-for. All mutable state lies in two tables: every array handed to a compiled function costs two reference counts.
+for. All mutable state is in two tables, because every array passed to a compiled function costs two reference counts.
 """
 
 import numpy as np
@@ -84,9 +84,8 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
     """Serve the requests of one channel.
 
     requests: i8[request, (arrival cycle, bank, row, is write)], arrivals never decrease; constraints: i8[constraint,
-    column], spans: i8[kind + 1] and settings: i8[...] are those of `columns`. Fills finish: i8[request], cycle
-    after the last beat; counts: i8[place]; waits: i8[kind, cause], cycles; trace: i8[command, column], while it has
-    rows.
+    column], spans: i8[kind + 1] and settings: i8[...] are those of `columns`. Fills finish: i8[request], cycle after
+    the last beat; counts: i8[place]; waits: i8[kind, cause], cycles; trace: i8[command, column], while it has rows.
     """
     places = idle_places(settings)
     state = places.shape[0] - STATE_ROW
@@ -145,7 +144,7 @@ def next_due(settings, refreshes):
 
 @compiled
 def finish_refresh(places, settings):
-    """A refresh was issued: the next one is due by the clock, however late this one was."""
+    """A refresh was issued: the next one is due on schedule, however late this one was."""
     state = places.shape[0] - STATE_ROW
     places[state, PENDING] = 0
     places[state, REFRESHES] += 1
@@ -154,7 +153,7 @@ def finish_refresh(places, settings):
 
 @compiled
 def close_all(places, settings):
-    """After a precharge of all banks; a refresh asked for it, so no request pays for a conflict."""
+    """After a precharge of all banks, which a refresh required, so no request is charged for a conflict."""
     for bank in range(settings[BANKS]):
         close_row(places, bank)
         places[bank, CONFLICT] = 0
@@ -162,7 +161,7 @@ def close_all(places, settings):
 
 @compiled
 def move_on(places):
-    """Go on to the next arrival or due refresh, whichever comes first; a pending refresh has no next one."""
+    """Advance to the next arrival or due refresh, whichever comes first; a pending refresh has no next one."""
     state = places.shape[0] - STATE_ROW
     event = places[state, ARRIVES]
     if places[state, DUE] <= event:
@@ -174,7 +173,7 @@ def move_on(places):
 
 @compiled
 def choose_refreshing(places, slots, settings):
-    """As `choose`, while a refresh is pending: it goes first, and holds back what would keep it waiting."""
+    """As `choose`, while a refresh is pending: it goes first and blocks commands that would delay it."""
     now = places[places.shape[0] - STATE_ROW, NOW]
     kind, shares = settings[REFRESH], settings[SHARES]
     first = places[places.shape[0] - STATE_ROW, REFRESHES] % shares
@@ -202,8 +201,9 @@ def choose_refreshing(places, slots, settings):
 def choose(places, slots, settings, refreshing, until):
     """The next command, as (cycle, command, bank, slot); cycle NEVER if nothing waits.
 
-    refreshing: the first of the banks to leave alone, -1 if there is none; until: the last cycle for an activate. What
-    a bank asks for is kept (`queue.ask`): branches that find it out here would be mispredicted at every step.
+    refreshing: the first of the banks to leave alone, -1 if there is none; until: the last cycle for an activate. A
+    bank's next command is stored (`queue.ask`), because branches that determine it here would be mispredicted at every
+    step.
     """
     state, channel, bus = places.shape[0] - STATE_ROW, places.shape[0] - CHANNEL_ROW, places.shape[0] - BUS_ROW
     for kind in range(PRE_ALL):
@@ -232,7 +232,7 @@ def choose(places, slots, settings, refreshing, until):
 
 @compiled
 def write_down(places, slots, trace, row, command):
-    """The command as a row of the trace; -1 where it has no bank, row or request."""
+    """The command as a row of the trace; -1 for a missing bank, row or request."""
     cycle, kind, bank, slot, cause = command
     trace[row, AT], trace[row, KIND], trace[row, BECAUSE] = cycle, kind, cause
     trace[row, IN_BANK] = -1 if kind in (PRE_ALL, REF_ALL) else bank

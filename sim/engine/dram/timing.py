@@ -1,8 +1,8 @@
-"""When a DRAM command is legal: every issued command pushes forward the first cycle of those that it delays.
+"""When a DRAM command is legal: every issued command moves forward the first legal cycle of those that it delays.
 
 A command has to wait for its bank, its bank group, the channel and its command bus; each of these places holds the
-first cycle at which it allows a command of that kind, and the constraint that says so. A command is legal from the
-latest of them on. The table of constraints is all that this module knows of a standard.
+first cycle at which it allows a command of that kind, and the constraint responsible. A command is legal from the
+latest of them on. The table of constraints is the only part of a standard that this module depends on.
 """
 
 import numpy as np
@@ -61,7 +61,7 @@ def first_legal_cycle(places, settings, kind, bank):
 
 @compiled
 def last_to_allow(places, settings, kind, first, step):
-    """Of every `step`-th bank from `first` on, the one that allows the command last; the first of several."""
+    """Of every `step`-th bank from `first` on, the one that allows the command last; ties go to the first."""
     last = first
     for bank in range(first, settings[BANKS], step):
         if places[bank, READY + kind] > places[last, READY + kind]:
@@ -86,10 +86,10 @@ def cause_of(places, settings, kind, bank, cycle, otherwise):
 
 @compiled
 def push(places, constraints, spans, settings, kind, bank, cycle):
-    """Delay what a command at `cycle` delays.
+    """Apply the delays caused by a command at `cycle`.
 
-    Of a refresh of a bank of every group `push_twins` does the rest: with its loops in here, this function would not be
-    inlined, which costs a quarter of the speed.
+    For a refresh of one bank per group, `push_twins` does the rest: with its loops in here, this function would not be
+    inlined, which would cost a quarter of the speed.
     constraints: i8[constraint, column], sorted by the earlier command; spans: i8[kind + 1], first constraint of each.
     """
     channel, state = places.shape[0] - CHANNEL_ROW, places.shape[0] - STATE_ROW
@@ -119,7 +119,7 @@ def push(places, constraints, spans, settings, kind, bank, cycle):
 
 @compiled
 def push_twins(places, constraints, spans, settings, bank, cycle):
-    """Delay what a refresh of the bank's number in every group delays in the other groups; as `push`."""
+    """Apply the delays that a refresh of the bank's number in every group causes in the other groups; as `push`."""
     per_group = settings[BANKS] // settings[GROUPS]
     for other in range(bank % per_group, settings[BANKS], per_group):
         for i in range(spans[REF_SAME], spans[REF_SAME + 1]):
@@ -133,7 +133,7 @@ def push_twins(places, constraints, spans, settings, bank, cycle):
 def play(commands, constraints, spans, settings, issued):
     """Issue `commands: i8[command, (kind, bank)]` in order, each as soon as timing allows, none before the one ahead.
 
-    Fills `issued: i8[command, (cycle, cause)]`; a command that only its order keeps back has cause 0.
+    Fills `issued: i8[command, (cycle, cause)]`; a command delayed only by its order has cause 0.
     """
     places = idle_places(settings)
     cycle = 0

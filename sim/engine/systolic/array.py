@@ -1,16 +1,15 @@
 """The PE-level engine: a rectangular array, cycle by cycle, with values in the PEs and on the links.
 
-A link holds one token: a value and the tag of the task and step it belongs to. Tokens enter from the sides
-as the streams say, and move one link per cycle, south or east; none ever waits. A task fires in a PE when
-the operands it needs are there. What leaves the bottom row enters the 1D array below it (row `rows` of
-every table) in the next cycle, or leaves. A link along the 1D array carries operands or partial results from
-its first PE to its last.
+A link holds one token: a value and the tag of the task and step it belongs to. Tokens enter from the sides as the
+streams specify, and move one link per cycle, south or east, without ever waiting. A task fires in a PE when its
+operands have arrived. Tokens leaving the bottom row enter the 1D array below it (row `rows` of every table) in the next
+cycle, or leave. A link along the 1D array carries operands or partial results from its first PE to its last.
 
-Because nothing waits, a PE may write its outgoing links in place as long as the PEs behind these links have
-been looked at before: rows go from the bottom up, columns from the right to the left.
+Because nothing waits, a PE may write its outgoing links in place as long as the PEs at their ends have already been
+processed: rows are processed from the bottom up, columns from right to left.
 
-A cycle belongs to a token where it is used: an operand entering in cycle t is used by the first PE in cycle
-t and by its neighbour in t + 1, and what the bottom PE makes in cycle t has left at the end of cycle t.
+A token's cycle is the one in which it is used: an operand entering in cycle t is used by the first PE in cycle t and by
+its neighbour in t + 1, and a result that the bottom PE makes in cycle t has left at the end of cycle t.
 """
 
 import numpy as np
@@ -46,9 +45,8 @@ from sim.engine.systolic.row import flow_row
 def put(values, tags, row, col, link, value, tag):
     """Put a token on the link that leads into a PE; whether another one already wants it in this cycle.
 
-    values: f8[link, row, col] and tags: i8[link, row, col], the link that leads into the PE; the last link
-    but one is the one from the west, the last the one along the 1D array. tags[0, row, -1] counts the tokens
-    in a row.
+    values: f8[link, row, col] and tags: i8[link, row, col], the link that leads into the PE; the last link but one is
+    the one from the west, the last the one along the 1D array. tags[0, row, -1] counts the tokens in a row.
     """
     taken = tags[link, row, col] != EMPTY
     if not taken:
@@ -170,7 +168,7 @@ def take_along(tasks, now, tags, values, file, pes, log):
 
 @compiled
 def visit(tasks, now, tags, values, file, pes, log):
-    """All that happens in one PE in one cycle; arrays as in `fire`."""
+    """Everything that happens in one PE in one cycle; arrays as in `fire`."""
     row, col, last = now.row, now.col, tags.shape[0] - 2
     along = EMPTY
     if row == tags.shape[1] - 2 and tags[last + 1, row, col] != EMPTY:
@@ -213,7 +211,7 @@ def visit(tasks, now, tags, values, file, pes, log):
 
 @compiled
 def visit_row(tasks, now, row, tags, values, file, pes, log):
-    """All that happens in one row in one cycle, from the right to the left; arrays as in `fire`."""
+    """Everything that happens in one row in one cycle, from right to left; arrays as in `fire`."""
     now.row = row
     is_common = tags.shape[0] == 3 and row < tags.shape[1] - 3
     col = tags.shape[2] - 2
@@ -228,8 +226,7 @@ def visit_row(tasks, now, row, tags, values, file, pes, log):
 
 @compiled
 def collect(tasks, now, tags, values, memory, stamps, log):
-    """Write what leaves in this cycle to memory; stamps hold the latency until it may enter again (see
-    `run_array`)."""
+    """Write tokens leaving in this cycle to memory; stamps hold the latency until re-entry (see `run_array`)."""
     row = tags.shape[1] - 1
     for col in range(tags.shape[2] - 1):
         for link in range(tags.shape[0]):
@@ -253,11 +250,10 @@ def collect(tasks, now, tags, values, memory, stamps, log):
 def run_array(links, registers, tasks, streams, memory, stamps, pes, log):
     """Run all streams to the end of the last token.
 
-    links: down a column; registers: of a PE; tasks: ElementTask[task]; streams: StreamRecord[stream], by start;
-    memory: f8[word],
-    read and written; stamps: i8[word + 1], cycle from which a word may enter, its last entry the cycles from a word's
-    leaving to its entering again; pes: i8[column, row, col], filled, the last row is the 1D array; log: i8[hazard +
-    task, 5], filled.
+    links: down a column; registers: of a PE; tasks: ElementTask[task]; streams: StreamRecord[stream], by start; memory:
+    f8[word], read and written; stamps: i8[word + 1], cycle from which a word may enter, its last entry the cycles from
+    a word's leaving to its entering again; pes: i8[column, row, col], filled, the last row is the 1D array; log:
+    i8[hazard + task, 5], filled.
     """
     rows, cols = pes.shape[1] - 1, pes.shape[2]
     tags = np.full((links + 2, rows + 2, cols + 1), EMPTY)

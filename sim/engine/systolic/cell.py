@@ -1,8 +1,8 @@
-"""One PE in one cycle: read operands, compute, keep the result, and note what the schedule got wrong.
+"""One PE in one cycle: read operands, compute, keep the result, and record errors of the schedule.
 
-A PE has one operator, taken for as many cycles as the operation has slots, and a register file whose
-entries carry the cycle from which they may be read. Nothing waits: a schedule that asks for the impossible
-is noted, and the run goes on.
+A PE has one operator, occupied for as many cycles as the operation has slots, and a register file whose entries carry
+the cycle from which they may be read. Nothing waits: an impossible schedule is recorded as a hazard, and the run
+continues.
 """
 
 import numpy as np
@@ -62,7 +62,7 @@ def compute(operator, a, b, c):
 
 @compiled
 def note(log, hazard, now):
-    """Count a hazard in `log: i8[row, 5]`; the first one's place is kept. now: Now."""
+    """Count a hazard in `log: i8[row, 5]`; the location of the first one is kept. now: Now."""
     if log[hazard, 0] == 0:
         log[hazard, 1] = now.cycle
         log[hazard, 2] = now.row
@@ -103,7 +103,7 @@ def release(tasks, task, given_up, now, file, pes):
 
 @compiled
 def keep(tasks, now, result, file, pes, log):
-    """Write a result to its register; a value that was there and had not been given up is lost, and noted."""
+    """Write a result to its register; overwriting a value that had not been given up is recorded as a hazard."""
     token = now.token
     task, row, col = token >> STEP_BITS, now.row, now.col
     to = tasks[task].to
@@ -121,8 +121,8 @@ def keep(tasks, now, result, file, pes, log):
 def fire(tasks, now, link, values, file, pes, log):
     """Run one step of a task in one PE and give its result.
 
-    tasks: ElementTask[task]; now: Now; pes: i8[column, row, col]; log: i8[row, 5],
-    hazards, then tasks; values and file as in `operand`.
+    tasks: ElementTask[task]; now: Now; pes: i8[column, row, col]; log: i8[row, 5], hazards, then tasks; values and file
+    as in `operand`.
     """
     token = now.token
     task, step = token >> STEP_BITS, token & STEP_MASK

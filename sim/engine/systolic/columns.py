@@ -1,6 +1,6 @@
-"""Codes of the tables that drive the PE-level engine, and columns of those that it fills (see `records`).
+"""Codes in the tables that drive the PE-level engine, and columns of those that it fills (see `records`).
 
-Plain integers: compiled loops take no enumerations.
+Plain integers, because compiled loops cannot use enumerations.
 """
 
 # Operators. SUBTRACT_EXPONENTIAL is exp(a - b); MOVE copies a and uses no operator slot.
@@ -13,7 +13,7 @@ NORTH, WEST, NOTHING, ALONG = -1, -2, -3, -4  # ALONG: by the link along the 1D 
 # What a PE sends south, or on along the 1D array, when a task has fired in it.
 SEND_NOTHING, SEND_OPERAND, SEND_RESULT = range(3)
 
-# Which operands must be there for a task to fire (bits).
+# Operands that must have arrived for a task to fire (bits).
 NEEDS_NORTH, NEEDS_WEST, NEEDS_ALONG = 1, 2, 4
 
 # In which rows of its tile a task fires: all; row = step; row = rows - 1 - step.

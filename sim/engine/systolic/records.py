@@ -6,8 +6,8 @@ from sim.engine.record import record
 
 
 class ElementTask(NamedTuple):
-    """What a PE does when the operands of one step are there; an operand is a register's number or one of NORTH, WEST,
-    NOTHING, ALONG.
+    """What a PE does once the operands of one step have arrived; an operand is a register number or NORTH, WEST,
+    NOTHING or ALONG.
     """
 
     operator: int
@@ -50,7 +50,7 @@ class StreamRecord(NamedTuple):
 
 
 class Now(NamedTuple):
-    """Where and when a PE is looked at, and the tag of the token at hand."""
+    """The PE and the cycle being processed, and the tag of the current token."""
 
     cycle: int
     row: int

@@ -1,8 +1,7 @@
-"""The common case in one loop: PEs of a row that run one more step of a product, with nothing in the way.
+"""The common case in one loop: PEs of a row that run one more step of a product without complications.
 
-What a call costs is what its arrays weigh, so the loop over columns stays in one function. Anything but the
-common case is left untouched for the careful way of `array.visit`; both give the same answer, which a
-test holds them to.
+The cost of a call is dominated by passing its arrays, so the loop over columns is a single function. Anything but the
+common case is left to the general path of `array.visit`; both give the same result, which a test checks.
 """
 
 from sim.engine.jit import compiled
@@ -51,11 +50,10 @@ def passes(tasks, tag, row, col):
 
 @compiled
 def flow_row(tasks, now, first, tags, values, file, pes, log):
-    """Run the PEs of a row from column `first` leftwards; the column that needs the careful way, or -1 at
-    the end.
+    """Run the PEs of a row from column `first` leftwards; the column that needs the general path, or -1 at the end.
 
-    Arrays as in `cell.fire`; tags: i8[link, row, col], tags[0, row, -1] counts the row's tokens. The row
-    is not the bottom one, and columns have one link.
+    Arrays as in `cell.fire`; tags: i8[link, row, col], tags[0, row, -1] counts the row's tokens. The row is not the
+    bottom one, and columns have one link.
     """
     cycle, row = now.cycle, now.row
     down, right, below = tags[0, row], tags[1, row], tags[0, row + 1]

@@ -1,8 +1,7 @@
 """A binding as tables of text, and one interval of its steady state as a chart.
 
-The chart has a lane for each array (its issue slots) and one for the trains on its links. A column stands for one or
-several cycles; its letter is the task that holds most of them, lower case where two tasks alternate, a point where
-nothing does.
+The chart has a lane for each array (its issue slots) and one for the trains on its links. A column is one or several
+cycles; its letter is the task that holds most of them, in lower case if two tasks alternate, or a dot if there is none.
 """
 
 from collections import Counter
@@ -25,7 +24,7 @@ def binding_heading(binding: Binding) -> str:
 
 
 def part_tables(part: ModuloSchedule) -> tuple[TextTable, ...]:
-    """The answer, the bounds, the starts and what is held, of one pipelined part."""
+    """The answer, the bounds, the starts and the tiles held, for one pipelined part."""
     return (answer_table(part), bound_table(part), start_table(part), *held_tables(part))
 
 
@@ -42,7 +41,7 @@ def answer_table(part: ModuloSchedule) -> TextTable:
 
 
 def bound_table(part: ModuloSchedule) -> TextTable:
-    """Everything that bounds the interval, the strongest first, with how much of it the interval leaves."""
+    """All bounds on the interval, strongest first, with their slack."""
     used = {resource.name: part.utilization(i) for i, resource in enumerate(part.graph.resources)}
     rows = tuple(
         (bound.reason, f"{bound.cycles:,}", f"{used[bound.reason]:.1%}" if bound.reason in used else "")
@@ -70,7 +69,7 @@ def start_table(part: ModuloSchedule) -> TextTable:
 
 
 def held_tables(part: ModuloSchedule) -> tuple[TextTable, ...]:
-    """Tiles in flight by memory, where there are any."""
+    """Tiles in flight by memory, if there are any."""
     rooms, words = dict(part.graph.room_words), dict(part.words_by_memory)
     rows = []
     for memory, total in words.items():

@@ -17,7 +17,7 @@ def analyses_of(cascade: Cascade, rank: str | None) -> tuple[PassAnalysis, ...]:
 
 
 def passes_document(cascade: Cascade, rank: str | None) -> dict[str, Any]:
-    """What `--json` prints: the analysis of one rank, or `ranks` with one for each."""
+    """The output of `--json`: the analysis of one rank, or `ranks` with one for each."""
     documents = [_document(analysis) for analysis in analyses_of(cascade, rank)]
     return documents[0] if rank is not None else {"cascade": cascade.name, "ranks": documents}
 
@@ -44,7 +44,7 @@ def _document(analysis: PassAnalysis) -> dict[str, Any]:
 
 
 def passes_text(cascade: Cascade, rank: str | None) -> str:
-    """What a designer reads."""
+    """The analysis as sentences."""
     analyses = analyses_of(cascade, rank)
     if rank is not None:
         return "\n".join(_sentences(analyses[0]))
@@ -108,7 +108,7 @@ def _listed(names: tuple[str, ...] | list[str]) -> str:
 
 
 def plot_passes(cascade: Cascade, rank: str | None, path: Path) -> str:
-    """Draw the passes over a rank, by default the one with the most; gives the rank. InputError for a wrong file."""
+    """Draw the passes over a rank, by default the one with the most; returns it. InputError for a wrong file."""
     from sim.report.design.plots_cascade import write_plot  # loads matplotlib
 
     drawn = max(analyses_of(cascade, rank), key=lambda analysis: analysis.passes).rank

@@ -1,9 +1,9 @@
 """A cascade as a graph: one layer for each step of the data flow, Einsums coloured by pass, barriers marked.
 
-Layers run from left to right: inputs, then the Einsums by pass, and inside a pass by the longest way from the inputs.
-Within a layer nodes are ordered by the mean place of what they read, so that few edges cross, and an edge that crosses
-a layer has a place of its own in it (Sugiyama et al., 1981). A barrier, a value that a later pass waits for, has a
-double outline; an edge that carries it is drawn heavy; one that closes an iteration is dotted.
+Layers run from left to right: inputs, then the Einsums by pass, and inside a pass by the longest path from the inputs.
+Within a layer, nodes are ordered by the mean place of their sources, so that few edges cross, and an edge that crosses
+a layer has its own place in it (Sugiyama et al., 1981). A barrier, a value that a later pass waits for, has a double
+outline; an edge that carries it is drawn heavy; one that closes an iteration is dotted.
 """
 
 import io
@@ -22,7 +22,7 @@ from matplotlib.path import Path as Line
 
 from einsums import Cascade, PassAnalysis, analyse_passes, edges_of, topological_order
 
-# Okabe and Ito (2008): told apart with any colour vision. Light enough for black text, in this order.
+# Okabe and Ito (2008): distinguishable with any colour vision. Light enough for black text, in this order.
 PASS_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
 INPUT_COLOUR, EDGE_COLOUR, BARRIER_COLOUR = "#ffffff", "#777777", "#000000"
 STYLE: Any = {"font.family": ["DejaVu Sans"], "font.size": 7, "svg.fonttype": "path"}
@@ -33,7 +33,7 @@ PNG_DPI = 300
 
 
 class NodePlace(NamedTuple):
-    """Where a node stands: its layer from the left and its height, 0 in the middle."""
+    """The position of a node: its layer from the left and its height, 0 in the middle."""
 
     layer: int
     y: float
@@ -73,9 +73,9 @@ def draw_cascade(cascade: Cascade, rank: str) -> Canvas:
     return canvas
 
 
-# --- where nodes stand --------------------------------------------------------------------------------------
+# --- node positions -----------------------------------------------------------------------------------------
 def place_nodes(cascade: Cascade, analysis: PassAnalysis) -> dict[str, NodePlace]:
-    """Layers by pass and depth; heights by what each node reads. Long edges have a place in every layer they cross."""
+    """Layers by pass and depth, heights by each node's sources. Long edges have a place in every layer they cross."""
     layer = _layers(cascade, analysis)
     before: dict[str, list[str]] = {}
     for way in _ways(cascade, layer):
@@ -94,7 +94,7 @@ def place_nodes(cascade: Cascade, analysis: PassAnalysis) -> dict[str, NodePlace
 
 
 def _stacked(names: list[str], wanted: Mapping[str, float]) -> dict[str, float]:
-    """Heights of one layer from the top down, room between them, their mean where their sources' is."""
+    """Heights of one layer from the top down, spaced apart, with the same mean as their sources."""
     heights = {names[0]: 0.0}
     for above, name in pairwise(names):
         room = (STEP_Y if _WAY not in above else STEP_THROUGH) + (STEP_Y if _WAY not in name else STEP_THROUGH)
@@ -115,7 +115,7 @@ def _ways(cascade: Cascade, layer: Mapping[str, int]) -> list[tuple[str, ...]]:
 
 
 def _layers(cascade: Cascade, analysis: PassAnalysis) -> dict[str, int]:
-    """Inputs stand just before their first reader; a later pass begins to the right of the pass before."""
+    """Inputs are placed just before their first reader; each pass begins to the right of the previous one."""
     now = [edge for edge in edges_of(cascade) if not edge.is_carried]
     layer: dict[str, int] = {}
     start = 1

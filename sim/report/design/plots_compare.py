@@ -33,7 +33,7 @@ def render_comparison(compared: Sequence[ComparedCase], suffix: str) -> bytes:
 
 
 def draw_cloud(axes: Axes, compared: Sequence[ComparedCase]) -> None:
-    """One mark a case; filled: held-out, hollow: calibration. Bands: within 10 and 25 percent."""
+    """One mark per case; filled: held-out, hollow: calibration. Bands: within 10 and 25 percent."""
     low = min(min(one.case.measured_s, one.predicted_s) for one in compared) * 1e3 / 1.5
     high = max(max(one.case.measured_s, one.predicted_s) for one in compared) * 1e3 * 1.5
     for width, colour in BANDS:

@@ -1,7 +1,7 @@
-"""Draws a waterfall: shades are the age of a tile, hatching is time in which an array fills, drains or waits.
+"""Draws a waterfall: shades show the age of a tile, hatching the time in which an array fills, drains or waits.
 
-Newer tiles are darker. A result on its way out of its array hangs, hatched, below the bar of the Einsum that
-made it; a wait is hatched in the colour of its cause. The same run gives the same bytes.
+Newer tiles are darker. A result on its way out of its array is hatched, below the bar of the Einsum that made it; a
+wait is hatched in the colour of its cause. The same run gives the same bytes.
 """
 
 import io
@@ -28,7 +28,7 @@ STYLE: Any = {
     "hatch.linewidth": 0.5,
     "svg.fonttype": "path",
 }
-# Okabe and Ito (2008), but for what is nothing to worry about.
+# Okabe and Ito (2008), except for harmless causes.
 COLOUR_BY_CAUSE = {
     "drain": "#D55E00",
     "dependency": "#E69F00",
@@ -79,7 +79,7 @@ def draw_waterfall(waterfall: Waterfall) -> Canvas:
 
 
 def _places(rows: tuple[WaterfallRow, ...]) -> tuple[list[float], float]:
-    """Top of every row, in rows; groups stand apart."""
+    """Top of every row, in rows; groups are spaced apart."""
     tops: list[float] = []
     at = 0.0
     for n, row in enumerate(rows):
@@ -97,7 +97,7 @@ def _shades(ages: tuple[int, ...]) -> dict[int, str]:
 
 
 def _draw_bar(axes: Axes, bar: Bar, top: float, shades: dict[int, str], cycles_per_inch: float) -> None:
-    """A bar with its text, where there is room for it."""
+    """A bar, with its text if there is room for it."""
     low, tall, face, edge, hatch = top + 0.14, 0.72, TRANSFER_COLOUR, "#777777", None
     inches = (bar.end - bar.start) / cycles_per_inch
     match bar.look:
@@ -122,7 +122,7 @@ def _draw_bar(axes: Axes, bar: Bar, top: float, shades: dict[int, str], cycles_p
 
 
 def _on(face: str) -> str:
-    """Black or white, whichever can be read on a colour."""
+    """Black or white, whichever is legible on a colour."""
     red, green, blue = (int(face[n : n + 2], 16) / 255 for n in (1, 3, 5))
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else "black"
 
@@ -147,11 +147,11 @@ def _draw_axes(axes: Axes, waterfall: Waterfall, tops: list[float]) -> None:
 
 
 def _draw_groups(axes: Axes, rows: tuple[WaterfallRow, ...], tops: list[float]) -> None:
-    """Names of arrays beside their rows."""
+    """Names of arrays next to their rows."""
     for name in dict.fromkeys(row.group for row in rows):
         own = [top for row, top in zip(rows, tops, strict=True) if row.group == name]
         middle = (own[0] + own[-1] + 1) / 2
-        turned = len(own) > 1  # a name along a single row would run into its neighbours: it lies flat
+        turned = len(own) > 1  # a rotated name along a single row would run into its neighbours, so it is horizontal
         place: Any = {"transform": axes.get_yaxis_transform(), "fontweight": "bold", "verticalalignment": "center"}
         if turned:
             place |= {"rotation": 90, "horizontalalignment": "center"}

@@ -1,7 +1,6 @@
-"""One simulated design point as tables of text: the answer, then what each array, memory and Einsum has to do
-with it.
+"""One simulated design point as tables of text: the totals, then the share of each array, memory and Einsum.
 
-Tables are plain tuples of cells, so that whoever shows them (a terminal, a page) draws them in its own way.
+Tables are plain tuples of cells, so that a terminal and a page can each draw them in their own way.
 """
 
 from typing import NamedTuple
@@ -19,11 +18,11 @@ class TextTable(NamedTuple):
 
 
 def simulation_tables(result: SimulationResult) -> tuple[TextTable, ...]:
-    """The tables of one result, the most asked first."""
+    """The tables of one result, the most important first."""
     tables = [summary_table(result), array_table(result), memory_table(result)]
     if result.leakage_by_component_pj:
         tables.append(leakage_table(result))
-    tables.append(einsum_table(result))
+    tables += [einsum_table(result), traffic_table(result)]
     return (*tables, stall_table(result)) if result.stall_cycles else tuple(tables)
 
 
@@ -89,7 +88,7 @@ def memory_table(result: SimulationResult) -> TextTable:
 
 
 def leakage_table(result: SimulationResult) -> TextTable:
-    """Power and energy of what leaks all the time; the energy is a part of that of the component."""
+    """Power and energy of leakage; the energy is included in that of the component."""
     rows = tuple(
         (name, format_quantity(energy_pj * 1e-12 / result.latency_s, "power"), format_quantity(energy_pj, "energy"))
         for name, energy_pj in result.leakage_by_component_pj.items()
@@ -98,7 +97,7 @@ def leakage_table(result: SimulationResult) -> TextTable:
 
 
 def einsum_table(result: SimulationResult) -> TextTable:
-    """Where each Einsum runs, for how long, and what it costs with its traffic; and the leakage, which none causes."""
+    """Where each Einsum runs, for how long, and its cost including traffic; and the leakage, which no Einsum causes."""
     rows = tuple(
         (
             leaf.einsum,
@@ -114,10 +113,27 @@ def einsum_table(result: SimulationResult) -> TextTable:
     return TextTable("Einsums", ("Einsum", "array", "busy cycles", "utilization", "energy"), rows)
 
 
-def stall_table(result: SimulationResult) -> TextTable:
-    """Cycles of every array by what it did: issued points, or waited, by cause. Causes that nothing waited
-    for are left out.
+def traffic_table(result: SimulationResult) -> TextTable:
+    """What each Einsum moves in every memory, and how long the memory takes for it at its bandwidth; "-" where nothing
+    limits it.
     """
+    rows = tuple(
+        (
+            memory.name,
+            einsum,
+            _bytes(moved["read"]),
+            _bytes(moved["write"]),
+            f"{cycles:,.0f}" if memory.bandwidth_bits_per_s is not None else "-",
+        )
+        for memory in result.experiment.architecture.memories
+        for einsum, cycles in result.memory_cycles_by_einsum[memory.name].items()
+        if any((moved := result.traffic_by_einsum_bytes[einsum][memory.name]).values())
+    )
+    return TextTable("Traffic by Einsum", ("memory", "Einsum", "read", "written", "cycles"), rows)
+
+
+def stall_table(result: SimulationResult) -> TextTable:
+    """Cycles of every array by activity: issuing points, or waiting, by cause. Causes without waits are left out."""
     lost = result.stall_cycles
     causes = list(dict.fromkeys(cause for row in lost.values() for cause, cycles in row.items() if cycles))
     rows = []

@@ -27,7 +27,7 @@ def verification_heading(found: Verification) -> str:
 
 
 def sizes_text(design: VerifiedDesign) -> str:
-    """Sizes that were run, with those given where they were cut: `B 1 of 64, E 64`."""
+    """The sizes that were run, with the given sizes of shortened ranks: `B 1 of 64, E 64`."""
     given = dict(design.given)
     parts = [
         f"{rank} {size}" + (f" of {given[rank]:,}" if given.get(rank, size) != size else "")
@@ -61,7 +61,7 @@ def precision_text(name: str) -> str:
 
 
 def verification_tables(found: Verification) -> tuple[TextTable, ...]:
-    """For each precision, who made it and against what: every tensor on the inputs on which it is furthest off."""
+    """For each precision, implementation and reference: every tensor on the inputs with its largest error."""
     tables = []
     for precision, rows in found.comparisons:
         kinds = dict.fromkeys((row.subject.made_by, row.subject.against) for row in rows)
@@ -81,7 +81,7 @@ def is_unbounded(row: TensorComparison) -> bool:
 
 
 def worst_by_tensor(rows: list[TensorComparison]) -> list[TensorComparison]:
-    """Of each tensor the comparison with the largest error; beyond its bound, with the largest share of it."""
+    """For each tensor the comparison with the largest error or, beyond the bound, the largest ratio to it."""
 
     def badness(row: TensorComparison) -> tuple[bool, float, float]:
         return (not row.passes, 0.0 if row.passes else row.share_of_bound, row.relative_error)
@@ -108,7 +108,7 @@ def _cells(row: TensorComparison) -> tuple[str, ...]:
 
 
 def verdict(found: Verification) -> str:
-    """Pass or fail, in sentences; what nothing can be said about is said too."""
+    """Pass or fail, in sentences, including what cannot be judged."""
     rows = [(precision, row) for precision, of in found.comparisons for row in of]
     lines = []
     if found.passes:
@@ -129,7 +129,7 @@ def verdict(found: Verification) -> str:
 
 
 def _unbounded(found: Verification) -> list[str]:
-    """Outputs of which most elements have no finite bound, because something on the way may overflow or vanish."""
+    """Outputs most of whose elements have no finite bound, because an intermediate value may overflow or vanish."""
     said: dict[tuple[str, str], list[str]] = {}
     for precision, rows in found.comparisons:
         for row in rows:

@@ -1,10 +1,8 @@
-"""A timeline as a waterfall: epochs across, arrays with their Einsums down, each tile sinking from row to row
-as it ages.
+"""A timeline as a waterfall: epochs across, arrays with their Einsums down; tiles sink from row to row as they age.
 
-The figure of Nayak et al. (MICRO 2024, figures 4 and 5), drawn from a run instead of by hand. An *epoch*
-begins where the schedule takes up a new tile. Bars are what a run issued; a row that alternates with another,
-cycle by cycle, or whose slots wait for ports, gets one bar whose `share` is the part of its cycles in which
-it issued.
+The figure of Nayak et al. (MICRO 2024, figures 4 and 5), drawn from a run instead of by hand. An *epoch* begins where
+the schedule takes up a new tile. Bars show what a run issued; a row that alternates with another cycle by cycle, or
+whose slots wait for ports, gets one bar whose `share` is the fraction of its cycles in which it issued.
 """
 
 from itertools import groupby
@@ -13,7 +11,7 @@ from typing import Literal, NamedTuple
 from sim.timeline.types import Span, Timeline
 
 MOST_EPOCHS = 16
-# Bars of one tile are joined across gaps that no reader could see.
+# Bars of one tile are joined across gaps that are too small to see.
 POINTS_ACROSS = 1000
 WAITS, MEMORY = "waits for", "memory"
 
@@ -21,7 +19,7 @@ Look = Literal["points", "result", "stall", "transfer"]
 
 
 class Bar(NamedTuple):
-    """A rectangle: cycles across; `lane` of `lanes` where several lie above one another."""
+    """A rectangle: cycles across; `lane` of `lanes` if several are stacked."""
 
     start: int
     end: int
@@ -46,14 +44,14 @@ class WaterfallRow(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """Where a new tile is taken up."""
+    """The cycle in which a new tile is taken up."""
 
     cycle: int
     tile: int
 
 
 class Waterfall(NamedTuple):
-    """All that is drawn, of cycles `first` to `last`."""
+    """Everything that is drawn, for cycles `first` to `last`."""
 
     title: str
     note: str
@@ -78,7 +76,7 @@ class Waterfall(NamedTuple):
 
 
 def waterfall_of(timeline: Timeline, title: str) -> Waterfall:
-    """The waterfall of a window, or of its first epochs where it has more than one can see."""
+    """The waterfall of a window, or of its first epochs if it has too many to show."""
     epochs, last = epochs_of(timeline), timeline.last
     if len(epochs) > MOST_EPOCHS:
         epochs, last = epochs[:MOST_EPOCHS], epochs[MOST_EPOCHS].cycle
@@ -146,7 +144,7 @@ def _issued(span: Span, last: int) -> float:
 
 
 def _stacked(spans: list[Span], last: int) -> list[Bar]:
-    """Results of several tiles may be on their way at once: one above the other."""
+    """Results of several tiles may be in transit at once, one above the other."""
     free: list[int] = []  # cycle from which each lane is free
     placed: list[tuple[Span, int]] = []
     for span in spans:

@@ -1,1 +1,1 @@
-"""What all reports are made of: files, units, HTML, bars and labels."""
+"""Building blocks of all reports: files, units, HTML, bars and labels."""

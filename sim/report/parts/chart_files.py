@@ -1,4 +1,4 @@
-"""Charts that apply to what a folder holds: drawn, written as SVG and PNG, and set into a page."""
+"""The charts that apply to the contents of a folder: drawn, written as SVG and PNG, and embedded in a page."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ NARROW_POINTS = 400.0  # narrower drawings keep their width on the page
 
 @dataclass(frozen=True, slots=True)
 class ChartOf:
-    """A chart that applies: what it is called, what is seen, and how it is drawn."""
+    """An applicable chart: its title, its caption, and its drawing."""
 
     name: str
     title: str

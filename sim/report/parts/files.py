@@ -1,4 +1,4 @@
-"""Files written in one step: whoever reads a folder finds a whole file or none."""
+"""Files written atomically: readers of a folder find a whole file or none."""
 
 import os
 import tempfile
@@ -8,7 +8,7 @@ from sim.load.problems import InputError, InputProblem
 
 
 def write_file(path: Path, content: bytes) -> Path:
-    """The file in one step, as far as a reader can see; InputError when it cannot be written."""
+    """Write the file atomically; InputError if it cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -30,7 +30,7 @@ def unwritable(path: Path, error: OSError) -> InputError:
 
 
 def make_folder(folder: Path) -> None:
-    """Makes a folder where there is none; InputError where nothing can be written into it, before anything is run."""
+    """Create a folder if it is missing; InputError, before anything is run, if it is not writable."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

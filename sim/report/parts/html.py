@@ -1,4 +1,4 @@
-"""Pieces of a self-contained page: tables with aligned numbers, drawings set into the page, files of its look."""
+"""Pieces of a self-contained page: tables with aligned numbers, embedded drawings, style and script files."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ def number(value: float) -> str:
 
 
 def percent(fraction: float) -> str:
-    """A relative difference; what is only rounding is 0."""
+    """A relative difference; mere rounding is shown as 0."""
     if abs(fraction) < 1e-9:
         return "0"
     return f"{100 * fraction:+.3g}%"
@@ -30,7 +30,7 @@ def text_of(cell: Cell) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[Cell]], texts: int, classes: Sequence[str] = ()) -> str:
     """A table whose first `texts` columns are words and whose others are numbers; `classes` are those of the rows.
 
-    A column called `Why` holds words wherever it stands.
+    A column called `Why` holds words at any position.
     """
     kinds = ["why" if name == "Why" else "" if i < texts else "number" for i, name in enumerate(header)]
     head = "".join(f"<th{_class(k)}>{escape(name)}</th>" for name, k in zip(header, kinds, strict=True))
@@ -47,12 +47,12 @@ def _class(name: str) -> str:
 
 
 def folded(summary: str, content: str) -> str:
-    """Content behind a line that opens it."""
+    """Collapsible content behind a summary line."""
     return f"<details><summary>{escape(summary)}</summary>\n{content}\n</details>"
 
 
 def inline_svg(svg: str, name: str, label: str) -> str:
-    """A drawing as part of a page: without prologue, sized by the page, its names unlike those of other drawings."""
+    """A drawing as part of a page: without prologue, sized by the page, with names distinct from other drawings."""
     start = svg.index("<svg")
     body = svg[start:]
     prefix = re.sub(r"\W", "-", f"fig-{name}-")
@@ -66,7 +66,7 @@ def inline_svg(svg: str, name: str, label: str) -> str:
 
 
 def asset(module_file: str, name: str) -> Template:
-    """A file of the folder `assets` beside a module, without its last line break; `$name` in it may be replaced."""
+    """A file of the folder `assets` next to a module, without its last line break; `$name` in it may be replaced."""
     return Template((Path(module_file).parent / "assets" / name).read_text("utf-8").removesuffix("\n"))
 
 

@@ -1,7 +1,7 @@
-"""Where bars stand on a hierarchical axis: designs within a length, lengths within a model, and the mean at the end.
+"""Positions of bars on a hierarchical axis: designs within a length, lengths within a model, and the mean at the end.
 
-One unit of the horizontal axis is one cluster of bars; models are set apart by a gap and a rule, and the mean has more
-than twice the width, so that its values can stand above its bars.
+One unit of the horizontal axis is one cluster of bars; models are separated by a gap and a rule, and the mean has more
+than twice the width, so that its values fit above its bars.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ MEAN_WIDTH = 2.4
 
 @dataclass(frozen=True)
 class Layout:
-    """Where clusters stand: centre and width of each workload's, then of the mean's; and the reach of each model."""
+    """Positions of clusters: centre and width for each workload, then for the mean; and the extent of each model."""
 
     centres: tuple[float, ...]
     widths: tuple[float, ...]

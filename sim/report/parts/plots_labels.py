@@ -1,4 +1,4 @@
-"""Names beside marks, set where they cover neither each other nor other named marks, with a thin line to their own."""
+"""Names next to marks, placed so that they cover neither each other nor named marks, with a thin line to their own."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class _Box(NamedTuple):
 
 
 def place_labels(axes: Axes, places: Sequence[tuple[str, float, float]], weight: str = "bold") -> None:
-    """Writes each name beside its place (data coordinates); the figure must be laid out and the limits final."""
+    """Write each name next to its place (data coordinates); the figure must be laid out and its limits final."""
     size = SIZE_POINTS
     scale = POINTS_PER_INCH / axes.figure.dpi
     box = axes.get_window_extent()
@@ -52,7 +52,7 @@ def place_labels(axes: Axes, places: Sequence[tuple[str, float, float]], weight:
 
 
 def _iter_boxes(x: float, y: float, width: float, height: float) -> Iterator[_Box]:
-    """Where the name may stand, the best places first: near, then to the right, above before below."""
+    """Possible places for the name, best first: near, then to the right, above before below."""
     for distance in DISTANCES:
         for up in (0.0, 0.6, -0.6, 1.0, -1.0):
             for is_right in (True, False):

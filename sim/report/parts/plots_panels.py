@@ -1,4 +1,4 @@
-"""Bars in panels that share their workloads: one quantity a panel, a cluster a workload, the mean at the end."""
+"""Bars in panels that share their workloads: one quantity per panel, one cluster per workload, the mean at the end."""
 
 from dataclasses import dataclass
 
@@ -24,12 +24,12 @@ class Panel:
 
     @property
     def rows(self) -> np.ndarray:
-        """The values, and their mean as the last row where there is more than one."""
+        """The values, with their mean as the last row if there is more than one."""
         if len(self.values) == 1:
             return self.values
         if self.is_share:
             return np.vstack([self.values, self.values.mean(axis=0)])
-        # Ratios are averaged as such: the geometric mean does not depend on which series is the base.
+        # Ratios have a geometric mean, which does not depend on which series is the base.
         return np.vstack([self.values, np.exp(np.log(self.values).mean(axis=0))])
 
 

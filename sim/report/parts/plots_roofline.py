@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from sim.report.parts.plots_style import BLACK, MARKS, WIDTH_INCHES, colour_of
 from sim.simulation.roofline import Roof
 
-MOST_FOR_FINE_TICKS = 2000  # a wider range has ticks at powers of ten alone
+MOST_FOR_FINE_TICKS = 2000  # a wider range has ticks only at powers of ten
 
 
 def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
@@ -19,7 +19,7 @@ def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
     roofs = _merged(roofs)
     ridges = [roof.peak / roof.bandwidth_bytes_per_s for roof in roofs]
     reach = [*ridges, *(roof.intensity for roof in roofs)]
-    # Each corner of a roof is a point of its own.
+    # Each corner of a roof is a separate point.
     x = np.sort(np.append(np.geomspace(min(reach) / 4, max(reach) * 4, 50), ridges))
     machines = dict.fromkeys((roof.peak, roof.bandwidth_bytes_per_s) for roof in roofs)
     for peak, bandwidth in machines:
@@ -45,7 +45,7 @@ def draw_roofline(roofs: tuple[Roof, ...]) -> Canvas:
 
 
 def _merged(roofs: tuple[Roof, ...]) -> tuple[Roof, ...]:
-    """Designs that are equal in all but their name as one."""
+    """Designs that differ only in name, merged into one."""
     labels: dict[Roof, list[str]] = {}
     for roof in roofs:
         labels.setdefault(replace(roof, label=""), []).append(roof.label)

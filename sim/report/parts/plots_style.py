@@ -1,7 +1,7 @@
-"""The style that figures share, their colours and marks, and how a figure becomes SVG and PNG.
+"""The shared style of figures, their colours and marks, and their conversion to SVG and PNG.
 
-Colours are those of Okabe and Ito (2008), told apart by readers with any colour vision. The same numbers give the same
-bytes: names inside an SVG come from the figure's own, and no date is written.
+Colours are those of Okabe and Ito (2008), distinguishable with any colour vision. The same numbers give the same bytes:
+names inside an SVG derive from the figure's name, and no date is written.
 """
 
 import io
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
 
 
 def render_canvas(name: str, title: str, make: Make) -> Picture:
-    """A figure as an SVG document and a PNG of 300 dots an inch; the same numbers give the same bytes."""
+    """A figure as an SVG document and a PNG of 300 dots per inch; the same numbers give the same bytes."""
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": name}):
         canvas = make()
         svg = io.StringIO()

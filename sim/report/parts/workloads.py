@@ -1,4 +1,4 @@
-"""What designs run, as reports write it: a model and a length."""
+"""Workloads as reports write them: a model and a length."""
 
 Workload = tuple[str, int]
 

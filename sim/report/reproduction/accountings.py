@@ -1,4 +1,4 @@
-"""What changes from one accounting to another: which metrics grow, by how much, for which design."""
+"""Differences between accountings: which metrics change, by how much, for which design."""
 
 from dataclasses import dataclass
 from statistics import fmean
@@ -26,7 +26,7 @@ class Growth:
 
 
 def growths(run: ReproductionRun) -> tuple[Growth, ...]:
-    """Of every metric but those of single operations, in every kernel, for every accounting after the first."""
+    """For every metric except those of single operations, in every kernel, for every accounting after the first."""
     reproduction = run.reproduction
     first = reproduction.accountings[0].name
     found = []

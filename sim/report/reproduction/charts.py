@@ -1,7 +1,7 @@
 """Charts of a reproduction's folder beyond the figures of the paper: speedup, energy, utilization, Pareto, roofline.
 
-All numbers are those of `results.csv`, under its first accounting; what the roofline needs besides are results of the
-experiments that the folder names. A chart is a function in `CHARTS`.
+All numbers are those of `results.csv`, under its first accounting; the roofline also needs results of the experiments
+that the folder names. A chart is a function in `CHARTS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ PAGE = "charts.html"
 
 
 class DesignAt(NamedTuple):
-    """A design of a kernel, at one workload: what a roofline shows."""
+    """A design of a kernel at one workload, as shown in a roofline."""
 
     kernel: str
     design: str
@@ -40,7 +40,7 @@ Simulated = Mapping[DesignAt, SimulationResult]
 
 
 def wanted_of(results: Results) -> tuple[DesignAt, ...]:
-    """The designs of which charts show more than the results hold, where the folder says what was run."""
+    """The designs for which charts need more than the results hold, if the folder records what was run."""
     return tuple(
         DesignAt(kernel, design, experiment, _middle(results, kernel)[1])
         for kernel in results.kernels
@@ -52,9 +52,9 @@ def wanted_of(results: Results) -> tuple[DesignAt, ...]:
 def write_reproduction_charts(
     folder: Path, results: Results, simulated: Simulated, tell: Callable[[str], None]
 ) -> Path:
-    """Charts and a page of them beside the results; the path of the page. InputError where there is nothing to draw.
+    """Write charts and their page next to the results; returns the page's path. InputError if there is nothing to draw.
 
-    `simulated`: of the designs of `wanted_of` those that run.
+    `simulated`: results of those designs of `wanted_of` that run.
     """
     found = (make(results, kernel, simulated) for kernel in results.kernels for make in CHARTS)
     charts = [chart for chart in found if chart is not None]
@@ -112,7 +112,7 @@ def _utilization(results: Results, kernel: str, simulated: Simulated) -> ChartOf
 
 
 def _middle(results: Results, kernel: str) -> tuple[int, Workload]:
-    """The middle length of the middle model: its place among the workloads, and it."""
+    """The middle length of the middle model: its index among the workloads, and the workload."""
     workloads = results.workloads(kernel)
     models = tuple(dict.fromkeys(model for model, _ in workloads))
     own = [i for i, (model, _) in enumerate(workloads) if model == models[len(models) // 2]]
@@ -152,5 +152,5 @@ def _roof(results: Results, kernel: str, simulated: Simulated) -> ChartOf | None
     return ChartOf(f"roofline-{kernel}", f"{name}: roofline", seen, lambda: draw_roofline(roofs))
 
 
-# In the order of the page; each gives a chart of a kernel where its results allow it.
+# In the order of the page; each gives a chart of a kernel if its results allow it.
 CHARTS: tuple[Callable[[Results, str, Simulated], ChartOf | None], ...] = (_compare, _utilization, _pareto, _roof)

@@ -1,4 +1,4 @@
-"""Ours against published, point by point: the difference, and the reason where it exceeds the metric's tolerance."""
+"""Ours against published, point by point: the difference, and the reason if it exceeds the metric's tolerance."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -27,7 +27,7 @@ class ComparedPoint:
 
 
 def compare(run: ReproductionRun) -> tuple[ComparedPoint, ...]:
-    """Every published value beside ours under the first accounting, in the order of the published tables."""
+    """Every published value with ours under the first accounting, in the order of the published tables."""
     return tuple(_compared(run, value) for value in run.published)
 
 

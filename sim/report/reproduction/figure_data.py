@@ -1,4 +1,4 @@
-"""What a figure shows: the numbers behind every bar, stack and curve, for the plots and for the tables beside them."""
+"""The data of a figure: the numbers behind every bar, stack and curve, for the plots and the tables next to them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class BarData:
     workloads: tuple[Workload, ...]
     values: tuple[tuple[float, ...], ...]  # [workload][design]
     means: tuple[float, ...]
-    published: tuple[tuple[float | None, ...], ...]  # as `values`, None where nothing was published
+    published: tuple[tuple[float | None, ...], ...]  # as `values`, None if nothing was published
 
 
 @dataclass(frozen=True, slots=True)

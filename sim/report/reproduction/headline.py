@@ -1,4 +1,4 @@
-"""Headline numbers: a statistic over all points of the ratio of two of them, beside the published one."""
+"""Headline numbers: a statistic of a ratio over all points, compared with the published one."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ def _statistic(row: Headline, ratios: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Subset:
-    """A headline number over only those points of which both values were published: theirs and ours."""
+    """A headline number over only those points for which both values were published: theirs and ours."""
 
     headline: Headline
     count: int
@@ -66,7 +66,7 @@ class Subset:
 
 
 def iter_subsets(run: ReproductionRun) -> Iterator[Subset]:
-    """The headline numbers that can be formed from published points, where these are not all points."""
+    """The headline numbers that can be computed from published points, if these are not all points."""
     found = {
         (p.kernel, p.metric, p.design, p.model, p.seq_len): p.value
         for p in run.published
@@ -90,7 +90,7 @@ def iter_subsets(run: ReproductionRun) -> Iterator[Subset]:
 
 
 def _published(run: ReproductionRun, found: dict[Key, float], key: Key) -> float | None:
-    """A published value, added up for a sum of kernels; designs that run the same experiment share theirs."""
+    """A published value, added up for a sum of kernels; designs that run the same experiment share values."""
     kernel, metric, design, model, length = key
     parts = run.reproduction.kernel(kernel).sum_of
     if not parts:
@@ -101,7 +101,7 @@ def _published(run: ReproductionRun, found: dict[Key, float], key: Key) -> float
 
 
 def shown(row: Headline, value: float, more_digits: int = 0) -> str:
-    """A headline number as it is printed: `6.7x`, `79%`; a published bound with its sign is for the caller."""
+    """A headline number as printed: `6.7x`, `79%`; the caller adds the sign of a published bound."""
     digits = row.digits + more_digits
     if row.shown == "times":
         return f"{value:.{digits}f}x"

@@ -1,4 +1,4 @@
-"""What the names in `results.csv` stand for, as a file beside it: labels, and the experiment that each design is."""
+"""The meaning of the names in `results.csv`, as a file next to it: labels, and the experiment of each design."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def names_of(reproduction: Reproduction) -> dict[str, Any]:
 
 
 def read_names(folder: Path) -> dict[str, Any]:
-    """As `names_of` wrote it; empty where there is none, as in folders of older versions."""
+    """As written by `names_of`; empty if there is none, as in folders of older versions."""
     try:
         found = json.loads((folder / NAMES).read_text("utf-8"))
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """The page of a reproduction: headline numbers, figures with their numbers, ours against published, what was run.
 
-One file without links to others: drawings are part of it, and it reads the same offline, in light and in dark.
+One self-contained file: drawings are embedded, and it works offline, in light and in dark mode.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -63,7 +63,7 @@ def _headline(run: ReproductionRun) -> str:
 
 
 def _subsets(run: ReproductionRun) -> str:
-    """Where single points were published, the same numbers over these alone."""
+    """If single points were published, the same numbers over only these."""
     rows: list[list[Cell]] = [
         [s.headline.label, s.count, *(shown(s.headline, value, more_digits=2) for value in (s.published, s.ours))]
         for s in iter_subsets(run)
@@ -174,7 +174,7 @@ def _point_table(run: ReproductionRun, key: tuple[str, str], items: Sequence[Com
 
 
 def _sweep(run: ReproductionRun, name: str) -> str:
-    """Every metric along the axis, beside what was published of it."""
+    """Every metric along the axis, with its published values."""
     sweep = run.reproduction.sweep(name)
     published = {(c.published.axis_value, c.published.metric): c for c in compare(run) if c.published.sweep == name}
     rows: list[list[Cell]] = []
@@ -217,7 +217,7 @@ def _iter_accountings(run: ReproductionRun) -> Iterator[str]:
 
 
 def _iter_sentences(run: ReproductionRun, moved: Sequence[Growth]) -> Iterator[str]:
-    """For each metric and kernel that moves, the designs that move least and most."""
+    """For each metric and kernel that changes, the designs that change least and most."""
     for kernel, metric in dict.fromkeys((growth.kernel, growth.metric) for growth in moved):
         own = sorted((g for g in moved if (g.kernel, g.metric) == (kernel, metric)), key=lambda growth: growth.mean)
         ends = (f"by {g.mean:.2f} for {run.reproduction.design(g.design).label}" for g in (own[0], own[-1]))

@@ -25,5 +25,5 @@ def draw(run: ReproductionRun, figure: Figure, accounting: str) -> Canvas:
 
 
 def render(run: ReproductionRun, figure: Figure, accounting: str) -> Picture:
-    """A figure as an SVG document and a PNG of 300 dots an inch."""
+    """A figure as an SVG document and a PNG of 300 dots per inch."""
     return render_canvas(figure.name, figure.title, lambda: draw(run, figure, accounting))

@@ -16,7 +16,7 @@ PUBLISHED = "published"
 
 
 def draw_bars(figure: Bars, data: BarData, labels: Mapping[str, str]) -> Canvas:
-    """A cluster of bars for every workload, a bar for every design; dots where a value was published."""
+    """A cluster of bars for every workload, a bar for every design; dots mark published values."""
     canvas = Canvas(figsize=(WIDTH_INCHES, 2.2), layout="constrained")
     axes = canvas.subplots()
     layout = lay_out(data.workloads)
@@ -55,7 +55,7 @@ def _mark_published(axes: Axes, layout: Layout, data: BarData) -> None:
 
 
 def draw_stacks(figure: Stacks, data: StackData, labels: Mapping[str, str]) -> Canvas:
-    """A panel for every design, a bar for every workload, made of its Einsums."""
+    """A panel for every design, a bar for every workload, stacked by Einsum."""
     count = len(data.designs)
     canvas = Canvas(figsize=(WIDTH_INCHES, 0.75 + 1.05 * count), layout="constrained")
     layout = lay_out(data.workloads)

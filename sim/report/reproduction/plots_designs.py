@@ -1,4 +1,4 @@
-"""The figure of a few designs between time and energy, each with its name."""
+"""The figure of a few designs by time and energy, each with its name."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
 """Every number of a reproduction's figures as rows of `results.csv`.
 
 A figure lists the points that it draws and those that its description adds (`also`). Values are those of the points
-themselves, before any division by a baseline, in full precision, so that whoever reads the file can form every ratio.
+themselves, before any division by a baseline, in full precision, so that every ratio can be computed from the file.
 """
 
 import csv

@@ -25,7 +25,7 @@ class Results:
 
     values: dict[Key, float]
     units: dict[str, str]  # by metric
-    names: dict[str, Any]  # labels, where the folder has them
+    names: dict[str, Any]  # labels, if the folder has them
 
     @cached_property
     def kernels(self) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ class Results:
 
     @cached_property
     def designs(self) -> tuple[str, ...]:
-        """In the order of the reproduction, or of the file; points of a sweep over one design are none."""
+        """Designs in the order of the reproduction, or of the file; points of a sweep over one design do not count."""
         known = self.names.get("designs", {})
         count = Counter(design for _, _, design, _ in self.values)
         most = max(count.values())
@@ -52,7 +52,7 @@ class Results:
         return tuple(sorted(found, key=lambda workload: (models.index(workload[0]), workload[1])))
 
     def table(self, kernel: str, metric: str) -> np.ndarray | None:
-        """f8[workload, design]; None where some are not there."""
+        """f8[workload, design]; None if some are missing."""
         rows = [
             [self.values.get((kernel, metric, design, workload), np.nan) for design in self.designs]
             for workload in self.workloads(kernel)
@@ -64,13 +64,13 @@ class Results:
         return str(self.names.get(kind, {}).get(name, name))
 
     def experiment(self, kernel: str, design: str) -> str | None:
-        """What was run, where the folder says it."""
+        """The experiment that was run, if the folder records it."""
         found = self.names.get("experiments", {}).get(kernel, {}).get(design)
         return None if found is None else str(found)
 
 
 def read_results(folder: Path) -> Results:
-    """The results in a folder; InputError where the file is none of a reproduction's."""
+    """The results in a folder; InputError if the file is not a reproduction's."""
     path = folder / RESULTS
 
     def refuse(line: int | None, message: str) -> InputError:

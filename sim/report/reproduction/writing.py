@@ -1,7 +1,7 @@
-"""Writes a reproduction: `results.csv`, what its names mean, figures as SVG and PNG, and one page that holds it all.
+"""Writes a reproduction: `results.csv`, the meaning of its names, figures as SVG and PNG, and one page with it all.
 
-Everything is made in memory first; each file is then written under another name beside its place and moved there, so
-that an interrupted run leaves whole files or none.
+Everything is made in memory first; each file is then written under a temporary name and moved into place, so that an
+interrupted run leaves whole files or none.
 """
 
 import json
@@ -20,7 +20,7 @@ from sim.reproduction.points import ReproductionRun
 
 @dataclass(frozen=True, slots=True)
 class WrittenReproduction:
-    """Where the page is, the headline table as text, and every file written."""
+    """The path of the page, the headline table as text, and every file written."""
 
     index: Path
     headline: str
@@ -28,14 +28,14 @@ class WrittenReproduction:
 
 
 def write_reproduction(run: ReproductionRun, out: Path, tell: Callable[[str], None]) -> WrittenReproduction:
-    """Writes what a reproduction found into a folder; InputError for a folder that cannot be written."""
+    """Write the results of a reproduction into a folder; InputError for a folder that cannot be written."""
     files = _files(run, tell)
     written = tuple(write_file(out / path, content) for path, content in files.items())
     return WrittenReproduction(out / "index.html", headline_table(run), written)
 
 
 def _files(run: ReproductionRun, tell: Callable[[str], None]) -> dict[str, bytes]:
-    """Every file's content by its path in the folder; the page comes last, when all it speaks of is there."""
+    """Every file's content by its path in the folder; the page comes last, after everything it refers to."""
     files = {"results.csv": results_csv(run).encode(), NAMES: json.dumps(names_of(run.reproduction), indent=1).encode()}
     svg_by_figure = {}
     for figure in run.reproduction.figures:

@@ -1,7 +1,7 @@
 """The best designs of a sweep against the one that it starts from, by model and length.
 
-For sweeps over machines alone, which have no mappings or cascades to compare. Where the sweep holds the area, these are
-the best of the start's area; else the largest ratio of areas is known and said.
+For sweeps over machines only, which have no mappings or cascades to compare. If the sweep holds the area, these are the
+best designs of the start's area; otherwise the largest ratio of areas is stated.
 """
 
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ def start_workloads(study: Study) -> dict[Workload, dict[str, Any]]:
 
 
 def best_data(study: Study, starts: Mapping[Workload, SimulationResult]) -> CompareData | None:
-    """None where series differ in what runs, where time, energy or the start are not known, and where none is legal."""
+    """None if series differ in what runs, if time, energy or the start are unknown, or if no design is legal."""
     if not _applies(study):
         return None
     places = workloads_of(study)
@@ -67,7 +67,7 @@ def _held(study: Study) -> Held:
 
 
 def _iter_workloads(study: Study) -> Iterator[tuple[Workload, dict[str, Any], np.ndarray]]:
-    """Workloads that are shown and have legal designs: each with what is set for it, and with the rows of those."""
+    """Shown workloads with legal designs, each with its settings and the rows of those designs."""
     places = workloads_of(study)
     rows = np.flatnonzero(study.where(_held(study)) & study.points.is_legal)
     kind = np.zeros(rows.size, np.int64)

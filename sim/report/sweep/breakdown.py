@@ -1,7 +1,7 @@
-"""The best designs of a sweep looked at closely: speedup and energy at equal area, what energy and time go to.
+"""A close look at the best designs of a sweep: speedup and energy at equal area, breakdowns of energy and time.
 
-Series that differ in what runs (mappings, cascades) are compared on one machine, all axes that change it held. What a
-sweep does not record comes from results of `simulate` on the same points, by their rows.
+Series that differ in what runs (mappings, cascades) are compared on one machine, with all axes that change it held.
+Data that a sweep does not record comes from results of `simulate` on the same points, by their rows.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class CompareData:
     workloads: tuple[Workload, ...]
     speedup: np.ndarray  # f8[workload, series]; nan: no legal design
     energy: np.ndarray
-    area_ratios: tuple[float, float]  # least and largest, to the first series; nan: area is not known
+    area_ratios: tuple[float, float]  # least and largest, relative to the first series; nan: area unknown
     held: Held
 
 
@@ -39,12 +39,12 @@ class ShownDesign:
 
 
 def machine_axes(study: Study) -> tuple[StudyAxis, ...]:
-    """Axes of more than one value that are neither workload nor series."""
+    """Axes with more than one value that are neither workload nor series."""
     return tuple(a for a in study.axes if not a.is_workload and a != study.series and len(a.values) > 1)
 
 
 def is_of_one_machine(study: Study) -> bool:
-    """Whether series differ in what runs (mapping, cascade), not in the machine."""
+    """Whether series differ in what runs (mapping, cascade) instead of in the machine."""
     paths = study.series.paths if study.series else ()
     return bool(paths) and not any(path.startswith("architecture") for path in paths)
 
@@ -93,7 +93,7 @@ def workload_of(study: Study, point: Point) -> Workload:
 
 
 def workloads_of(study: Study) -> dict[Workload, int]:
-    """Every workload's place, by model and then by length; an even choice where there are many."""
+    """Every workload's index, by model and then by length; an even selection if there are many."""
     kind = np.zeros(len(study.points), np.int64)
     for axis in study.workload_axes:
         kind = kind * len(axis.values) + study.index(axis.name)
@@ -106,9 +106,10 @@ def workloads_of(study: Study) -> dict[Workload, int]:
 
 
 def best_rows(study: Study) -> tuple[tuple[tuple[str, int], ...], Held]:
-    """For each series the row of the design with the best first objective, ties by the next; and what is held.
+    """For each series the row of the design with the best first objective, ties by the next; and the held axes.
 
-    Series that run on one machine are compared on it; else axes are free, but those whose values are not compared.
+    Series that run on one machine are compared on it; otherwise axes are free, except those whose values are not
+    compared.
     """
     axes = machine_axes(study) if is_of_one_machine(study) else [a for a in study.per_axes if a != study.series]
     held: Held = tuple((axis.name, axis.middle) for axis in (*study.workload_axes, *axes))
@@ -134,7 +135,7 @@ def best_designs(study: Study, results: Mapping[int, SimulationResult]) -> tuple
 
 
 def details_of(result: SimulationResult) -> dict[str, float]:
-    """What each component takes, and how long each Einsum keeps its array busy, by label; without what is zero."""
+    """The energy of each component and the busy time of each Einsum on its array, by label; zeros are left out."""
     energy = [(f"{name} energy (J)", value * 1e-12) for name, value in result.energy_by_component_pj.items()]
     traffic = [(f"{name} traffic (GB)", sum(both.values()) * 1e-9) for name, both in result.traffic_bytes.items()]
     area = [(f"{name} area (mm²)", value * 1e-6) for name, value in result.area_by_component_um2.items()]

@@ -1,6 +1,6 @@
 """Every chart that applies to a sweep, as SVG and PNG, and the page of all its points.
 
-A chart is a function in `CHARTS`: what the points say, and designs looked at closely, to a title and a drawing.
+A chart is a function in `CHARTS` from the points, and designs simulated in detail, to a title and a drawing.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ SAME_AREA = 1.01  # largest ratio of areas that is called equal
 
 
 def read_study(folder: Path) -> Study:
-    """The points of a sweep in a folder; InputError where it holds none."""
+    """The points of a sweep in a folder; InputError if it holds none."""
     points = read_points(folder)
     if not len(points):
         message = "holds a sweep without finished points: nothing to draw"
@@ -37,7 +37,7 @@ def read_study(folder: Path) -> Study:
 
 
 def write_charts(folder: Path, study: Study, closely: Closely, tell: Callable[[str], None]) -> Path:
-    """Charts and page in the sweep's folder; the path of the page. InputError where it cannot be written."""
+    """Write charts and page into the sweep's folder; returns the page's path. InputError if it is not writable."""
     charts = charts_of(study, closely)
     svg_by_chart = write_pictures(folder, charts, tell)
     return write_file(folder / PAGE, sweep_page(study, charts, svg_by_chart, closely.results).encode())
@@ -85,7 +85,7 @@ def _roofline(study: Study, closely: Closely) -> ChartOf | None:
 
 
 def _which(study: Study, designs: tuple[ShownDesign, ...], held: Held) -> str:
-    """Which designs are looked at closely."""
+    """Which designs are simulated in detail."""
     best = _inside(study.objectives[0].label.partition(" (")[0])
     points = ", ".join(str(design.point.point) for design in designs)
     return f"The design with the best {best} of each series, points {points}.{_holding(study, held)}"
@@ -117,7 +117,7 @@ def _pareto(study: Study, closely: Closely) -> ChartOf | None:
 
 
 def _areas(named: Mapping[str, Mapping[str, float]]) -> str:
-    """Between which areas the machines of named designs lie."""
+    """The range of areas of the machines of named designs."""
     areas = [values["area_um2"] * 1e-8 for values in named.values()]
     least, most = f"{min(areas):.3g}", f"{max(areas):.3g}"
     return f"area {least} cm²" if least == most else f"areas of {least} to {most} cm²"
@@ -143,7 +143,7 @@ def _slopes(study: Study, closely: Closely) -> ChartOf | None:
     return ChartOf("buffer-traffic", f"{data.memory} size against traffic", seen, lambda: draw_slopes(data))
 
 
-# In the order of the page; each gives a chart where the axes and objectives of a sweep allow it.
+# In the order of the page; each gives a chart if the axes and objectives of a sweep allow it.
 CHARTS: tuple[Callable[[Study, Closely], ChartOf | None], ...] = (
     _compare,
     _pareto,

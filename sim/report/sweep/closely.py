@@ -1,4 +1,4 @@
-"""Designs of which charts and page show more than a sweep records: which ones, and what is known of them."""
+"""Designs for which charts and page show more than a sweep records: which ones, and their results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Closely:
-    """The results of what is wanted, as far as there are any."""
+    """The available results of the designs wanted."""
 
     results: Mapping[int, SimulationResult] = field(default_factory=dict)  # by row
     starts: Mapping[Workload, SimulationResult] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Closely:
 
 
 def wanted_of(study: Study) -> Wanted:
-    """Every design that a chart or the page looks at closely."""
+    """Every design that a chart or the page shows in detail."""
     detailed = detailed_rows(study.points, shown_rows(study.points)).tolist()
     rows = {*detailed, *slope_rows(study), *(row for _, row in best_rows(study)[0])}
     return Wanted(tuple(sorted(rows)), start_workloads(study), start_settings(study), workload_settings(study))

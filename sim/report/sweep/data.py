@@ -1,8 +1,7 @@
-"""What the charts of a sweep show: which apply to its axes and objectives, and the numbers behind every mark.
+"""The data of a sweep's charts: which charts apply to its axes and objectives, and the numbers behind every mark.
 
 Axes of the workload and axes whose values are not compared (`per`) are held at the middle one of their values, unless
-they make panels or series; every chart says what it holds. Free axes are left to vary: a curve or a cell shows the
-best of them.
+they make panels or series; every chart states what it holds. Free axes vary: a curve or a cell shows the best of them.
 """
 
 import re
@@ -54,7 +53,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class StudyAxis:
-    """An axis of the sweep: its values in their order, and how they are written."""
+    """An axis of the sweep: its values in order, and their labels."""
 
     name: str
     label: str
@@ -114,12 +113,12 @@ class Study:
 
     @cached_property
     def per_axes(self) -> tuple[StudyAxis, ...]:
-        """Axes that are no workload and are not compared over."""
+        """Axes that are neither workload nor compared over."""
         return tuple(a for a in self.axes if a.name in self.meta["per"] and not a.is_workload and len(a.values) > 1)
 
     @cached_property
     def series(self) -> StudyAxis | None:
-        """The axis that colours tell apart: one of words, or one whose values are not compared."""
+        """The axis shown by colours: one of words, or one whose values are not compared."""
         others = [a for a in self.axes if not a.is_workload and 1 < len(a.values) <= MOST_SERIES]
         texts = [axis for axis in others if axis.is_text and not axis.unit]
         return next(iter([*texts, *(axis for axis in others if axis.name in self.meta["per"])]), None)
@@ -129,14 +128,14 @@ class Study:
         return tuple(measure(one["label"]) for one in self.meta["objectives"])
 
     def sign(self, name: str) -> int:
-        """-1 where the objective of that name is maximized."""
+        """-1 if the objective of that name is maximized, otherwise 1."""
         return next((one["sign"] for one in self.meta["objectives"] if one["label"] == name), 1)
 
     def axis(self, name: str) -> StudyAxis:
         return next(axis for axis in self.axes if axis.name == name)
 
     def values(self, one: Measure) -> np.ndarray:
-        """f8[point] in the units that charts show; nan where a point is not legal."""
+        """f8[point] in the units that charts show; nan for points that are not legal."""
         return np.where(self.points.is_legal, self.points.column(one.name), np.nan) * one.scale
 
     def index(self, name: str) -> np.ndarray:
@@ -159,7 +158,7 @@ class Study:
         return chosen
 
     def said(self, held: Held) -> str:
-        """What a chart holds, in words."""
+        """The values that a chart holds fixed, in words."""
         return ", ".join(f"{self.axis(name).label}: {self.axis(name).shown(value)}" for name, value in held)
 
 
@@ -216,7 +215,7 @@ class ParetoData:
 
 
 def pareto_data(study: Study, named: Mapping[str, Mapping[str, float]]) -> ParetoData | None:
-    """The first two objectives; `named`: designs by name, their values by metric. None where there is one objective."""
+    """The first two objectives; `named`: designs by name, their values by metric. None if there is one objective."""
     if len(study.objectives) < 2 or not study.points.is_legal.any():
         return None
     across, up = study.objectives[:2]
@@ -239,7 +238,7 @@ def pareto_data(study: Study, named: Mapping[str, Mapping[str, float]]) -> Paret
 
 
 def series_of(study: Study, chosen: np.ndarray) -> list[tuple[str, np.ndarray]]:
-    """Chosen points (bool[point]) by series, each with its label; all of them where no axis tells series apart."""
+    """Chosen points (bool[point]) by series, each with its label; all of them if no axis distinguishes series."""
     axis = study.series
     if axis is None:
         return [("designs", chosen)]
@@ -276,7 +275,7 @@ class HeatData:
 
 
 def heat_data(study: Study) -> HeatData | None:
-    """Over the first two numeric axes of the machine, of three values or more; None where there are none."""
+    """Over the first two numeric axes of the machine with three values or more; None if there are none."""
     usual = [a for a in study.axes if not a.is_text and not a.is_workload and a.paths and len(a.values) > 2]
     if len(usual) > 2:
         usual = sorted(usual, key=lambda axis: axis != study.series and axis in study.per_axes)
@@ -304,7 +303,7 @@ def heat_data(study: Study) -> HeatData | None:
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Least traffic at each size of a buffer, and what the passes of the cascade force."""
+    """Least traffic at each size of a buffer, and the minimum that the passes of the cascade force."""
 
     label: str
     sizes_bytes: np.ndarray

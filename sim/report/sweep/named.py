@@ -1,4 +1,4 @@
-"""Designs with names among the points of a sweep: the experiment that it starts from, and those that ship."""
+"""Named designs among the points of a sweep: the experiment that it starts from, and shipped ones."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +13,12 @@ START = "start"
 
 
 def start_settings(study: Study) -> dict[str, Any]:
-    """What is set of the experiment that the sweep starts from, at the workload that charts hold: values by path."""
+    """Settings of the experiment that the sweep starts from, at the workload that charts hold: values by path."""
     return dict(study.meta["fixed"]) | {path: axis.middle for axis in study.workload_axes for path in axis.paths}
 
 
 def workload_settings(study: Study) -> dict[str, Any]:
-    """Those of them that say the workload, which other designs may run too."""
+    """The settings that define the workload, which other designs may run too."""
     return {path: value for path, value in start_settings(study).items() if path.partition(".")[0] in WORKLOAD}
 
 
@@ -27,7 +27,7 @@ def named_designs(
 ) -> dict[str, Values]:
     """Values by metric of the experiment that the sweep starts from and of shipped ones that are comparable, by name.
 
-    Designs of equal values share one entry; the start has no name of its own where the sweep fixes more than the
+    Designs with equal values share one entry; the start has no name of its own if the sweep fixes more than the
     workload.
     """
     if start is None:

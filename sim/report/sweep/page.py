@@ -1,8 +1,8 @@
-"""The page of a sweep: its charts, and every point in a table that sorts, filters, and shows how to make a point again.
+"""The page of a sweep: its charts, and a table of all points that sorts, filters, and shows how to reproduce a point.
 
-One file without links to others. Points travel as columns of JSON, texts once each; the script beside them
-(`assets/points.js`) fills the table, so that a page of many thousand points opens at once. `#point=17` in the address
-opens that point. A filter is words separated by blanks: `rows=256`, `buffer>=16`, or text that some column holds.
+One self-contained file. Points are stored as columns of JSON, each text once; a script (`assets/points.js`) fills the
+table, so that a page of many thousands of points opens at once. `#point=17` in the address opens that point. A filter
+is words separated by blanks: `rows=256`, `buffer>=16`, or text that some column contains.
 """
 
 import json
@@ -28,7 +28,7 @@ def sweep_page(
     svg_by_chart: Mapping[str, str],
     results: Mapping[int, SimulationResult],
 ) -> str:
-    """The whole page as text; `results` by row of the points, of those that are looked at closely."""
+    """The whole page as text; `results` by row, for the points simulated in detail."""
     meta, points = study.meta, study.points
     legal, front = int(points.is_legal.sum()), len(points.front)
     kept = shown_rows(points)
@@ -68,7 +68,7 @@ def _refusals(points: Points) -> str:
 
 
 def page_data(study: Study, rows: np.ndarray, results: Mapping[int, SimulationResult]) -> dict[str, Any]:
-    """What the script reads: columns of the points, and their settings, each different text once."""
+    """The script's input: columns of the points, and their settings, each distinct text once."""
     points = study.points
     chosen = [points.at(int(row)) for row in rows]
     front = set(points.front.tolist())
@@ -104,7 +104,7 @@ _TEXTS = {
 
 
 def _second_stage(points: Points, chosen: Sequence[Point]) -> list[dict[str, Any]]:
-    """The time that another engine finds, of the points that it looked at."""
+    """Another engine's times, for the points that it evaluated."""
     found = {one.point: one for one in seconds_of(points.second_stage) if not one.refused}
     if not found:
         return []
@@ -114,7 +114,7 @@ def _second_stage(points: Points, chosen: Sequence[Point]) -> list[dict[str, Any
 
 
 def _components(study: Study, rows: np.ndarray, results: Mapping[int, SimulationResult]) -> dict[str, Any]:
-    """What each component takes, of the points that are looked at closely: names once, values by row of the page."""
+    """The energy of each component, for the points simulated in detail: names once, values by row of the page."""
     detailed = detailed_rows(study.points, rows).tolist()
     found = {row: details_of(results[row]) for row in detailed if row in results}
     labels = sorted(dict.fromkeys(label for own in found.values() for label in own), key=_kind_of)
@@ -132,7 +132,7 @@ def _column(points: Points, name: str, rows: np.ndarray) -> list[float | None]:
 
 
 def coded(texts: Sequence[str]) -> dict[str, Any]:
-    """Each different text once, and which of them each point has."""
+    """Each distinct text once, and which of them each point has."""
     place = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     return {"texts": list(place), "values": [place[text] for text in texts]}
 

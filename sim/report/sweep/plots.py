@@ -1,6 +1,6 @@
 """Figures of a sweep: designs between two objectives, a map over two axes, traffic against the size of a buffer.
 
-Colours, line styles and marks each tell series apart alone; the map's colours are those of viridis, ordered by
+Colours, line styles and marks each suffice to distinguish series; the map uses the colours of viridis, ordered by
 lightness for readers with any colour vision.
 """
 
@@ -16,7 +16,7 @@ from sim.report.sweep.data import HeatData, SlopeData
 
 
 def draw_heat(data: HeatData) -> Canvas:
-    """A cell for each pair of values; hatched where no legal point is."""
+    """A cell for each pair of values; hatched if there is no legal point."""
     count = len(data.panels)
     canvas = Canvas(figsize=(WIDTH_INCHES if count > 1 else 3.6, 2.6), layout="constrained")
     panels = canvas.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
@@ -56,7 +56,7 @@ def _tick(axes: Axes, data: HeatData) -> None:
 
 
 def draw_slopes(data: SlopeData) -> Canvas:
-    """Both axes logarithmic: measured traffic with marks, what no schedule avoids dashed in the same colour."""
+    """Both axes logarithmic: found traffic with marks, the bound that no schedule beats dashed in the same colour."""
     count = len(data.panels)
     canvas = Canvas(figsize=(WIDTH_INCHES if count > 1 else 3.6, 2.7), layout="constrained")
     panels = canvas.subplots(1, count, sharex=True, squeeze=False)[0]

@@ -1,4 +1,4 @@
-"""The figure of designs between two objectives: all of them, and a closer look at where the front lies."""
+"""The figure of designs between two objectives: all of them, and a closer look at the front."""
 
 from string import ascii_lowercase
 from typing import Any
@@ -15,9 +15,9 @@ from sim.report.parts.units import fitted
 from sim.report.sweep.data import Cloud, ParetoData, Study, joint_front
 
 RATIO_FOR_LOG = 10.0
-CLOSE_SHARE = 0.6  # of a side of the whole: a front that takes less is looked at closely
+CLOSE_SHARE = 0.6  # of a side of the whole: a smaller front gets a close-up
 MOST_LARGE = 10_000  # more marks are small
-MOST_DRAWN_AS_SHAPES = 1000  # more marks are a picture inside the drawing
+MOST_DRAWN_AS_SHAPES = 1000  # more marks are drawn as an embedded image
 STAR: Any = {
     "linestyle": "none", "marker": "*", "markersize": 8, "color": "#F0E442", "markeredgecolor": BLACK,
     "markeredgewidth": 0.6,
@@ -117,7 +117,7 @@ class _Scaled:
         )  # fmt: skip
 
     def scale(self, axes: Axes) -> None:
-        """Logarithmic where values are positive and span more than a decade."""
+        """Logarithmic if values are positive and span more than a decade."""
         named = ([x for _, x, _ in self.named], [y for _, _, y in self.named])
         sides = ((self.x, named[0], axes.set_xscale, axes.xaxis), (self.y, named[1], axes.set_yscale, axes.yaxis))
         for cloud, others, set_scale, axis in sides:
@@ -130,7 +130,7 @@ class _Scaled:
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.9g}"))
 
     def close_limits(self) -> tuple[Limits, Limits] | None:
-        """Where the fronts lie, with a margin; None where they take most of the whole, in both directions."""
+        """The extent of the fronts, with a margin; None if they take up most of the whole in both directions."""
         x, y = (np.concatenate([front[side] for front in self.fronts()]) for side in (0, 1))
         shares = [np.ptp(own) / np.ptp(whole) if np.ptp(whole) else 1.0 for own, whole in ((x, self.x), (y, self.y))]
         return (_around(x), _around(y)) if min(shares) < CLOSE_SHARE and self.x.size > 1 else None

@@ -1,4 +1,4 @@
-"""Which points of a sweep the page shows, and of which of those every component."""
+"""Which points of a sweep the page shows, and which of those in detail."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def shown_rows(points: Points) -> np.ndarray:
 
 
 def detailed_rows(points: Points, rows: np.ndarray) -> np.ndarray:
-    """Which of these rows are looked at closely: fronts first, then other legal points, evenly chosen where many."""
+    """Which of these rows are shown in detail: fronts first, then other legal points, evenly selected if many."""
     front = np.intersect1d(points.front, rows)
     others = np.setdiff1d(rows[points.is_legal[rows]], front)
     front = _evenly(front, MOST_DETAILED)

@@ -1,4 +1,4 @@
-"""Buffer size against traffic: the least that points of each size move, beside what their cascades allow."""
+"""Buffer size against traffic: the least that points of each size move, and the least that their cascades allow."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from sim.simulation.result import SimulationResult
 
 
 class _Series(NamedTuple):
-    """The points of one line: of each size the row of the one that moves least."""
+    """The points of one line: for each size the row of the point that moves least."""
 
     label: str
     rows: tuple[int, ...]
@@ -38,9 +38,9 @@ def slope_rows(study: Study) -> tuple[int, ...]:
 
 
 def slope_data(study: Study, results: Mapping[int, SimulationResult]) -> SlopeData | None:
-    """Least traffic at each size, a panel for each of some lengths; None where no axis varies a memory's size.
+    """Least traffic at each size, a panel for each of some lengths; None if no axis varies a memory's size.
 
-    `results` by row; a series of which one is missing is not drawn.
+    `results` by row; a series with a missing result is not drawn.
     """
     chosen = _chosen(study)
     if chosen is None:
