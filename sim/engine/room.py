@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from sim.engine.columns import KeepColumn, SpanColumn
-from sim.engine.counting import count_words
+from sim.engine.counting import FIRST_ONLY, count_words, first_tile_words
 from sim.engine.extents import cut, trips
 from sim.engine.tables import RowTables, Tables
 
@@ -43,9 +43,21 @@ def count_rows(tables: Tables, rows: RowTables) -> np.ndarray:
     return counts
 
 
+def count_tiles(tables: Tables) -> np.ndarray:
+    """f8[design, row of `tiles`]: as `count_rows`; rows that take the first of every tile need no walk."""
+    rows = tables.shape.tiles
+    counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
+    first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, counts)
+    walked = np.flatnonzero(((rows.relevant != FIRST_ONLY) & (rows.paths >= 0)).any(axis=1))
+    if walked.size:
+        some = RowTables(rows.paths[walked], rows.relevant[walked], rows.runs[walked], rows.loop_rank)
+        counts[:, walked] = count_rows(tables, some)
+    return counts
+
+
 def room_of(tables: Tables) -> Room:
     """The room of every kept tile, and when it takes it."""
-    counts = count_rows(tables, tables.shape.tiles)
+    counts = count_tiles(tables)
     word_bytes = tables.machine.word_bytes[:, None]
     tile_bytes = counts[:, tables.shape.keeps[:, KeepColumn.ROW]] * word_bytes
     kept_bytes, present = kept_words(tables, counts) * word_bytes, present_tiles(tables, counts)
