@@ -41,7 +41,7 @@ class Evaluation(NamedTuple):
     points: np.ndarray  # [design, leaf]
     busy_cycles: np.ndarray  # [design, leaf]
     active_pe_cycles: np.ndarray  # [design, leaf]
-    leaf_memory_cycles: np.ndarray  # [design, leaf, memory], time that a memory takes for an Einsum's words
+    busiest_core: np.ndarray  # [design], the part of all dealt iterations that it has
     resource_cycles: np.ndarray  # [design, array + memory + 1], cycles of latency that each resource sets; last: drains
     latency_cycles: np.ndarray  # [design]
 
@@ -60,7 +60,8 @@ def evaluate(tables: Tables) -> Evaluation:
     points = counts[:, tables.shape.leaves[:, LeafColumn.POINTS]]
     steps = counts[:, tables.shape.leaves[:, LeafColumn.STEPS]]
     busy_cycles = steps * tables.machine.cycles_per_point
-    resource_cycles = times(tables, counts, busy_cycles, flow_bytes)
+    busiest = busiest_core(tables, counts)
+    resource_cycles = times(tables, counts, busiest, busy_cycles, memory_cycles_by_phase(tables, busiest, flow_bytes))
     latency_cycles = resource_cycles.sum(axis=1)
     flow_pj = flow_bytes * flow_prices(tables)
     return Evaluation(
@@ -76,7 +77,7 @@ def evaluate(tables: Tables) -> Evaluation:
         points,
         busy_cycles,
         points * tables.machine.cycles_per_point,
-        memory_cycles(tables, counts, flow_bytes, np.arange(points.shape[1]), points.shape[1]),
+        busiest,
         resource_cycles,
         latency_cycles,
     )
@@ -128,9 +129,11 @@ def flow_prices(tables: Tables) -> np.ndarray:
     return np.where(flows[:, FlowColumn.WRITE] == 1, machine.write_pj_per_byte[:, memory], read)
 
 
-def times(tables: Tables, counts: np.ndarray, busy_cycles: np.ndarray, flow_bytes: np.ndarray) -> np.ndarray:
+def times(
+    tables: Tables, counts: np.ndarray, busiest: np.ndarray, busy_cycles: np.ndarray, memory: np.ndarray
+) -> np.ndarray:
     """Cycles of latency set by each resource: f8[design, arrays, then memories, then drains]; they add up to the
-    latency.
+    latency. memory: f8[design, phase, memory], cycles.
     """
     shape = tables.shape
     arrays, phases = tables.machine.rows.shape[1], shape.drains.size
@@ -145,10 +148,8 @@ def times(tables: Tables, counts: np.ndarray, busy_cycles: np.ndarray, flow_byte
         if leaf >= 0:
             steps = counts[:, shape.leaves[leaf, LeafColumn.STEPS]]
             drains[:, phase] = steps * tables.machine.drain_cycles[:, shape.leaves[leaf, LeafColumn.ARRAY]]
-    memory = memory_cycles(tables, counts, flow_bytes, shape.leaves[:, LeafColumn.PHASE], phases)
-    busiest = busiest_core(tables, counts)[:, None]
-    compute *= busiest[:, :, None]
-    drains *= busiest
+    compute *= busiest[:, None, None]
+    drains *= busiest[:, None]
     if shape.per_phase:
         return phase_times(np.concatenate([compute, memory, drains[:, :, None]], axis=2))
     no_memory = np.zeros_like(memory)
@@ -168,12 +169,24 @@ def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
     return np.ceil(dealt / tables.machine.cores) / dealt
 
 
-def memory_cycles(
-    tables: Tables, counts: np.ndarray, flow_bytes: np.ndarray, part_of_leaf: np.ndarray, parts: int
+def memory_cycles_by_phase(tables: Tables, busiest: np.ndarray, flow_bytes: np.ndarray) -> np.ndarray:
+    """f8[design, phase, memory]: time that each memory needs for the words of the Einsums of each phase."""
+    phase_of_leaf = tables.shape.leaves[:, LeafColumn.PHASE]
+    return _memory_cycles(tables, busiest, flow_bytes, phase_of_leaf, tables.shape.drains.size)
+
+
+def memory_cycles_by_leaf(tables: Tables, found: Evaluation) -> np.ndarray:
+    """f8[design, leaf, memory]: time that each memory needs for the words of each Einsum."""
+    leaves = tables.shape.leaves.shape[0]
+    return _memory_cycles(tables, found.busiest_core, found.flow_bytes, np.arange(leaves), leaves)
+
+
+def _memory_cycles(
+    tables: Tables, busiest: np.ndarray, flow_bytes: np.ndarray, part_of_leaf: np.ndarray, parts: int
 ) -> np.ndarray:
     """f8[design, part, memory]: time that each memory needs for the words of the Einsums of each part of the run.
 
-    part_of_leaf: i8[leaf], below `parts`: its phase, or the leaf itself. Of a memory in every core the time is that of
+    part_of_leaf: i8[leaf], below `parts`: its phase or the leaf itself. Of a memory in every core the time is that of
     the busiest one.
     """
     shape, machine = tables.shape, tables.machine
@@ -181,7 +194,7 @@ def memory_cycles(
     group = part_of_leaf[shape.flows[:, FlowColumn.EINSUM]] * memories + shape.flows[:, FlowColumn.MEMORY]
     moved = sum_by(flow_bytes, group, parts * memories).reshape(-1, parts, memories)
     cycles = moved / machine.bandwidth_bytes_per_s[:, None, :] * machine.clock_hz[:, None, None]
-    return cycles * np.where(shape.in_core, busiest_core(tables, counts)[:, None], 1.0)[:, None, :]
+    return cycles * np.where(shape.in_core, busiest[:, None], 1.0)[:, None, :]
 
 
 def phase_times(candidates: np.ndarray) -> np.ndarray:

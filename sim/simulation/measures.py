@@ -11,7 +11,7 @@ import numpy as np
 from arch.types import CHIP
 from einsums.types import Cascade
 from mappings.tree import ResolvedTree
-from sim.engine.analytical import Evaluation, latencies_s, sum_by
+from sim.engine.analytical import Evaluation, latencies_s, memory_cycles_by_leaf, sum_by
 from sim.engine.columns import FlowColumn, LeafColumn
 from sim.engine.tables import Tables
 from sim.lower.machine import MachineShape
@@ -124,7 +124,7 @@ class MovedParts(NamedTuple, Generic[Column]):
 def moved_parts(tables: Tables, found: Evaluation) -> MovedParts[np.ndarray]:
     """All columns of a batch."""
     by_tensor, by_einsum = (_moved_bytes(tables, found, c) for c in (FlowColumn.TENSOR, FlowColumn.EINSUM))
-    return MovedParts(by_tensor, by_einsum, found.leaf_memory_cycles)
+    return MovedParts(by_tensor, by_einsum, memory_cycles_by_leaf(tables, found))
 
 
 def _moved_bytes(tables: Tables, found: Evaluation, column: FlowColumn) -> np.ndarray:
