@@ -7,16 +7,15 @@ import numpy as np
 
 from sim.cycle.amounts import MachineRates, ported_memories
 from sim.cycle.choice import CycleDesign
-from sim.cycle.keeps import keeps_of, traffic_of
-from sim.cycle.nest import Nest
-from sim.cycle.program import NamedProgram, lower_nest
+from sim.cycle.keeps import keeps_of, traffic_of, words_of
+from sim.cycle.program import NamedProgram, lower_nests
 from sim.cycle.state import NestTiming, run
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
 from sim.engine.room import room_of, tiles_in_flight
 from sim.engine.tables import Tables
-from sim.lower.walk import Extents, Walk
+from sim.lower.walk import Walk
 
 
 @dataclass(frozen=True)
@@ -83,26 +82,24 @@ def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
     start = design.walk.whole
     runs: list[NestRun] = []
     between = 0
-    for nest in design.nests:
-        between += _resident_cycles(design, nest, start)
-        for extents, times in design.walk.variants_below(start, nest.outer).items():
-            named = lower_nest(design, nest, extents)
+    for nests in design.runs:
+        outer = nests[0].outer if len(nests) == 1 else ()
+        for extents, times in design.walk.variants_below(start, outer).items():
+            named = lower_nests(design, nests, extents)
             runs.append(NestRun(times, named, run(named.program, fast)))
+    if len(design.runs) > 1:
+        between = _resident_cycles(design)
     return _summed(design.experiment, runs, between)
 
 
-def _resident_cycles(design: CycleDesign, nest: Nest, start: Extents) -> int:
+def _resident_cycles(design: CycleDesign) -> int:
     """Cycles between runs of nests in which tiles that stay for whole runs are filled and drained."""
-    _, outer = keeps_of(design.chains, nest)
-    root = design.machine.architecture.root.name
+    kept = {keep.index: keep for nest in design.nests for keep in keeps_of(design.chains, nest)[1]}
     cycles = 0
-    for keep in outer:
-        first = min(leaf.index for leaf in design.chains.tree.leaves if keep.covers(leaf.index))
-        if first not in {slot.leaf.index for slot in nest.slots}:
-            continue
+    for keep in kept.values():
         for traffic in traffic_of(design.chains, keep):
-            words = design.walk.fetched(start, keep.loops, traffic.parts, traffic.parts)[1]
-            cycles += design.machine.transfer_cycles(root, Fraction(words), traffic.writes)
+            words = words_of(design.walk, design.walk.whole, keep, traffic)
+            cycles += design.machine.transfer_cycles(traffic.memory, Fraction(words), traffic.writes)
     return cycles
 
 
@@ -126,7 +123,8 @@ def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> Design
         for name, spent in zip(named.ops, took.busy.tolist(), strict=True):
             if name in busy:
                 busy[name] += item.times * spent
-        for memory, spent in zip(memories, took.served.sum(axis=1).tolist(), strict=True):
+        by_memory = took.served.reshape(len(memories), -1).sum(axis=1)
+        for memory, spent in zip(memories, by_memory.tolist(), strict=True):
             served[memory] += item.times * spent
         warnings.update(dict.fromkeys(named.warnings))
     for array in arrays:

@@ -17,7 +17,6 @@ from sim.cycle.amounts import MachineRates, Sizer, latency_of_ways, ways_of
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.nest import Nest, nests_of
 from sim.cycle.order import LagPlan, Need, Order
-from sim.cycle.variants import Variants
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
 from sim.lower.walk import Extents, Walk
@@ -48,6 +47,15 @@ class CycleDesign:
         """The nests in the order in which they run. ValueError for a schedule that no nest can follow."""
         return nests_of(self.experiment.mapping, self.experiment.tree, self.experiment.cascade)
 
+    @cached_property
+    def runs(self) -> tuple[tuple[Nest, ...], ...]:
+        """The nests that one program walks: all of them, or each by itself where a mapping lets no transfer overlap
+        with another phase.
+        """
+        if self.experiment.mapping.schedule.transfers == "overlapped":
+            return (self.nests,)
+        return tuple((nest,) for nest in self.nests)
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -74,20 +82,30 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     return Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load))
 
 
-def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], list[Need]]) -> Chosen:
+@dataclass(frozen=True, slots=True)
+class NestSizes:
+    """Extents at all levels of a nest's loops, the first ones outside them, and the least iterations of each;
+    is_followed: other nests come after the last record.
+    """
+
+    extents: tuple[Extents, ...]
+    least: list[int]
+    is_followed: bool = False
+
+
+def choose(design: CycleDesign, nest: Nest, parts: tuple[NestSizes, list[Sizer], list[Need]]) -> Chosen:
     """Lags, and copies of tiles to go with them: as much overlap as the schedule asks for and the memories have room
     for.
     """
-    variants, sizers, needs = parts
-    chain = design.walk.full_chain(variants.extents[0], nest.loops)
+    sizes, sizers, needs = parts
+    chain = design.walk.full_chain(sizes.extents[0], nest.loops)
     amounts = [sizer.amount(chain[slot.depth]) for sizer, slot in zip(sizers, nest.slots, strict=True)]
     latencies = [latency_of_ways(design.chains, sizer) for sizer in sizers]
-    least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
+    least = sizes.least
     keeps, _ = keeps_of(design.chains, nest)
-    plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
-    word_bytes = design.machine.word_bytes
-    dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
-    tile_bytes = [held_words(design, k.keep, chain[k.depth], d) * word_bytes for k, d in zip(keeps, dims, strict=True)]
+    plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, sizes, keeps))
+    keeps = [replace(k, tile_bytes=bytes_of_tile(design, k, chain[k.depth])) for k in keeps]
+    tile_bytes = [k.tile_bytes for k in keeps]
     records = [records_of_tile(design, nest, k, least) for k in keeps]
     if nest.stages:
         # The footprint has them: room is asked for tiles that are filled ahead alone.
@@ -165,7 +183,7 @@ def nest_room(design: CycleDesign, nest: Nest) -> tuple[dict[str, float], list[s
     return room, warnings
 
 
-def shareable(nest: Nest, sizers: list[Sizer], variants: Variants, keeps: list[NestKeep]) -> frozenset[int]:
+def shareable(nest: Nest, sizers: list[Sizer], sizes: NestSizes, keeps: list[NestKeep]) -> frozenset[int]:
     """Slots whose chain could go in the first slot of their next repetition: there always is one, whatever the tile."""
     drained = {name for _, name in nest.drains}
     written_back = {keep.writer for keep in keeps if keep.drains}
@@ -173,9 +191,10 @@ def shareable(nest: Nest, sizers: list[Sizer], variants: Variants, keeps: list[N
         n
         for n, slot in enumerate(nest.slots)
         if not slot.guard
+        and (bool(slot.group_loops) or not sizes.is_followed)
         and slot.leaf.einsum not in drained
         and n not in written_back
-        and all(sizers[n].amount(extents).chain for extents in variants.extents)
+        and all(sizers[n].amount(extents).chain for extents in sizes.extents)
     )
 
 
@@ -205,6 +224,12 @@ def inner_room(design: CycleDesign, nest: Nest, order: Order, extents: Extents) 
                 f"'{keep.tensor}' there: the Einsums that make and read it do not take turns"
             )
     return found
+
+
+def bytes_of_tile(design: CycleDesign, keep: NestKeep, extents: Extents) -> float:
+    """Bytes of one of its places, for a tile of these extents."""
+    parts = design.chains.space.parts_of_tensor(keep.keep.tensor) - running(design, keep)
+    return held_words(design, keep.keep, extents, parts) * design.machine.word_bytes
 
 
 def held_words(design: CycleDesign, keep: PlacedKeep, extents: Extents, parts: frozenset[int]) -> int:

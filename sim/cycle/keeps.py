@@ -11,15 +11,22 @@ from mappings.tree import PlacedKeep
 from sim.cycle.amounts import Way
 from sim.cycle.nest import Nest, Slot
 from sim.lower.chains import Chains, Touch
+from sim.lower.flows import recomputed_parts
+from sim.lower.walk import Extents, Walk
 
 
 @dataclass(frozen=True, slots=True)
 class TileTraffic:
-    """Words into or out of a kept tile: tensor parts, and whether only a revisit brings them (partial sums)."""
+    """Words into or out of a kept tile.
+
+    parts: those of its ranks that make words; moving: those whose loops bring another tile; only_again: sums that come
+    back incomplete, in all visits but those in the first iteration of loops over other parts than `moving`.
+    """
 
     touch: Touch
     memory: str  # the other side
     parts: frozenset[int]
+    moving: frozenset[int]
     writes: bool
     only_again: bool = False
 
@@ -34,6 +41,7 @@ class NestKeep:
     writer: int | None
     traffic: tuple[TileTraffic, ...]
     copies: int
+    tile_bytes: float = 0.0  # of a full one
 
     @property
     def fills(self) -> bool:
@@ -44,6 +52,11 @@ class NestKeep:
         return any(t.writes for t in self.traffic)
 
     @property
+    def moving(self) -> frozenset[int]:
+        """Parts whose loops bring another tile, as far as it crosses the border of its memory."""
+        return frozenset(part for traffic in self.traffic for part in traffic.moving)
+
+    @property
     def other_side(self) -> str | None:
         return self.traffic[0].memory if self.traffic else None
 
@@ -51,13 +64,26 @@ class NestKeep:
 def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[TileTraffic, ...]:
     """The words that cross the border of a kept tile, and the return of partial sums that left it incomplete."""
     found = []
+    made = any(touch.writes and keep.covers(touch.leaf.index) for touch in chains.touches_of(keep.tensor))
+    # Of the steps that a tile lasts only the first needs a value from before it.
+    steps = chains.iterative_parts(keep.tensor) if made else frozenset[int]()
     for touch, outer in chains.crossings_of(keep):
         parts = chains.parts_of(touch)
-        found.append(TileTraffic(touch, outer.memory, parts, touch.writes))
+        if not touch.writes:
+            found.append(TileTraffic(touch, outer.memory, parts - steps, parts, False))
+            continue
+        moving = parts | recomputed_parts(chains.space, chains.tree, touch.leaf)
+        found.append(TileTraffic(touch, outer.memory, parts, moving, True))
         # Only a reduced tensor comes back incomplete; whether loops revisit it may also depend on their sizes.
-        if touch.writes and chains.cascade.einsum(touch.leaf.einsum).reduced_variables and (keep.loops or parts):
-            found.append(TileTraffic(touch, outer.memory, parts, False, only_again=True))
+        if chains.cascade.einsum(touch.leaf.einsum).reduced_variables and keep.loops:
+            found.append(TileTraffic(touch, outer.memory, parts, moving, False, only_again=True))
     return tuple(found)
+
+
+def words_of(walk: Walk, start: Extents, keep: PlacedKeep, traffic: TileTraffic) -> int:
+    """Words that cross the border of all tiles of a keep, from extents outside its loops."""
+    words = walk.fetched(start, keep.loops, traffic.moving, traffic.parts)[1]
+    return words - walk.words(start, traffic.parts) if traffic.only_again else words
 
 
 def keeps_of(chains: Chains, nest: Nest) -> tuple[list[NestKeep], list[PlacedKeep]]:

@@ -10,11 +10,13 @@ from math import ceil
 
 import numpy as np
 
-from sim.cycle.amounts import Amount, Sizer, latency_of_ways
-from sim.cycle.choice import Chosen, CycleDesign, choose, sizer_of
+from sim.cycle.amounts import Amount, latency_of_ways
+from sim.cycle.choice import CycleDesign
+from sim.cycle.frames import Frame
+from sim.cycle.joint import Joint, PlacedTile, joint_of
 from sim.cycle.keeps import NestKeep, TileTraffic
-from sim.cycle.nest import Nest, Slot
-from sim.cycle.order import Need, Order, needs_of, with_equal_repetitions
+from sim.cycle.nest import Nest
+from sim.cycle.order import Order
 from sim.cycle.state import EngineProgram
 from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
@@ -25,37 +27,40 @@ SKEW_STEPS = 8  # steps by which arrays without barriers may drift apart
 
 @dataclass(frozen=True)
 class NamedProgram:
-    """A program and the names of its rows."""
+    """A program and the names of its rows. `nest`: its nests as one."""
 
     program: EngineProgram
+    joint: Joint
     nest: Nest
     order: Order
     ops: tuple[str, ...]
-    keeps: tuple[NestKeep, ...]
+    tiles: tuple[PlacedTile, ...]
     warnings: tuple[str, ...]
 
 
 def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> NamedProgram:
-    """Tables of a nest whose loops begin with tiles of extents `start`. ValueError if its schedule cannot run."""
-    variants = number_variants(design.walk, start, nest.loops)
+    """Tables of one nest whose loops begin with tiles of extents `start`. ValueError if its schedule cannot run."""
+    return lower_nests(design, (nest,), start)
 
-    def even(slot: Slot) -> bool:
-        return all(design.walk.is_even(extents, slot.group_loops) for extents in variants.extents)
 
-    nest = with_equal_repetitions(design.chains, nest, even)
-    sizers = [sizer_of(design, nest, n) for n in range(len(nest.slots))]
-    needs = needs_of(design.chains, nest)
-    chosen = choose(design, nest, (variants, sizers, needs))
-    rows = _Rows(design, nest, variants, needs, chosen)
-    program = rows.program(sizers)
-    return NamedProgram(program, nest, chosen.order, rows.names, tuple(chosen.keeps), chosen.warnings)
+def lower_nests(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) -> NamedProgram:
+    """The same of nests that run one after the other, with the loops that they share."""
+    joint = joint_of(design, nests, start)
+    rows = _Rows(design, joint, number_variants(design.walk, start, joint.frame))
+    program = rows.program()
+    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, joint.warnings)
+
+
+def _contains(frame: Frame, nest: int) -> bool:
+    return frame.nest == nest or any(_contains(item, nest) for item in frame.items)
 
 
 class _Rows:
-    """Fills the tables of one nest."""
+    """Fills the tables of one program."""
 
-    def __init__(self, design: CycleDesign, nest: Nest, variants: Variants, needs: list[Need], chosen: Chosen) -> None:
-        self.design, self.nest, self.variants, self.needs, self.chosen = design, nest, variants, needs, chosen
+    def __init__(self, design: CycleDesign, joint: Joint, variants: Variants) -> None:
+        self.design, self.joint, self.nest, self.variants = design, joint, joint.nest, variants
+        self.tiles, self.order = joint.tiles, joint.order
         self.machine = design.chains.machine
         self.ported = design.machine.ported
         self.place = self._place_ops()
@@ -73,20 +78,25 @@ class _Rows:
             (f"drain {slots[n].leaf.einsum}" if waits else slots[n].leaf.einsum, n, waits) for _, n, waits in entries
         ]
 
-    def program(self, sizers: list[Sizer]) -> EngineProgram:
-        amounts = {(n, e): sizers[n].amount(e) for n in range(len(sizers)) for e in self.variants.extents}
-        users = sum(len(k.users) for k in self.chosen.keeps)
+    def program(self) -> EngineProgram:
+        amounts = {
+            (n, v): sizer.amount(extents)
+            for n, sizer in enumerate(self.joint.sizers)
+            for v, (frame, _, extents) in enumerate(self.variants.points)
+            if _contains(frame, self.joint.nest_of[n])
+        }
+        users = sum(len(tile.keep.users) for tile in self.tiles)
         lanes, groups = self._lanes()
         ops, deps, uses = self._ops(amounts)
         table = self._amounts(amounts)
-        depth, max_lag = len(self.nest.loops), max(self.chosen.order.lags)
+        max_lag = max(self.order.lags)
         sizes = {
             col.ARRAYS: lanes.shape[0],
             col.OPS: len(ops),
-            col.KEEPS: len(self.chosen.keeps),
+            col.KEEPS: len(self.tiles),
             col.USERS: users,
-            col.SERVERS: len(self.machine.memories),
-            col.DEPTH: depth,
+            col.SERVERS: 2 * len(self.machine.memories),
+            col.DEPTH: self.joint.frame.depth,
             col.RECORDS: int(self.variants.inside[0, 0]),
             col.MAX_LAG: max_lag,
             col.BARRIER: int(self.nest.barrier),
@@ -97,11 +107,14 @@ class _Rows:
         tables = {
             "TRIPS": self.variants.trips,
             "CHILD": self.variants.child,
+            "BEFORE": self.variants.before,
             "RECORDS_BELOW": self.variants.inside,
             "OP_TABLE": ops,
             "AMOUNTS": table[0],
             "ROW_ACCESSES": table[1],
             "GUARD": self._guards(),
+            "HOME": self._homes(),
+            "RETURNS": self._returns(),
             "DEPS": deps,
             "USES": uses,
             "KEEP_TABLE": self._keeps(),
@@ -112,6 +125,14 @@ class _Rows:
             "PORTS": np.array([self.design.machine.ports(m) for m in self.ported], np.int64),
         }
         return EngineProgram(sizes, tables)
+
+    @property
+    def _levels(self) -> int:
+        return max(self.joint.frame.depth, 1)
+
+    def _server(self, memory: str, writes: bool) -> int:
+        """The server of a memory's reads or writes: one for both where they share its bandwidth."""
+        return 2 * self.machine.memory(memory)
 
     def _lanes(self) -> tuple[np.ndarray, np.ndarray]:
         """Groups of every array that runs anything, in order, -1 at the end; and the ops of each group."""
@@ -133,34 +154,36 @@ class _Rows:
             table[row, : len(lane)] = lane
         return table, np.array(groups, np.int64)
 
-    def _ops(self, amounts: dict[tuple[int, Extents], Amount]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _ops(self, amounts: dict[tuple[int, int], Amount]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         arrays = list(dict.fromkeys(slot.leaf.array for slot in self.nest.slots))
-        root = self.machine.memories.index(self.machine.root)
+        root = self.machine.root
         ops = np.zeros((len(self.place), col.OP_COLUMNS), np.int64)
         deps: list[tuple[int, ...]] = []
         uses: list[tuple[int, ...]] = []
         users = self._users()
         for op, (_, n, waits) in enumerate(self.place):
             slot, first = self.nest.slots[n], (len(deps), len(uses))
-            own = [amounts[n, e] for e in self.variants.extents]
+            own = [amount for (of, _), amount in amounts.items() if of == n]
             if waits:
                 deps.append((self.op_of_slot[n], col.SAME, -1, 0))
             else:
-                for need in (x for x in self.needs if x.reader == n):
+                for need in (x for x in self.joint.needs if x.reader == n):
                     kind = col.INSIDE if need.inside else col.CARRIED if need.loop >= 0 else col.SAME
                     deps.append((self.op_of_slot[need.producer], kind, need.loop, int(need.in_place)))
+                for far in (x for x in self.joint.across if x.reader == n):
+                    deps.append((self.op_of_slot[far.producer], col.ACROSS, far.level, int(far.comes_first)))
                 uses += users[n]
             values = {
                 col.ARRAY: arrays.index(slot.leaf.array),
                 col.PHASE: self._phase(op),
-                col.LAG: self.chosen.order.lags[n],
-                col.INNER_LAG: 0 if waits else self.chosen.order.inner_lags[n],
-                col.DEPTH_OF: slot.depth,
+                col.LAG: self.order.lags[n],
+                col.INNER_LAG: 0 if waits else self.order.inner_lags[n],
+                col.DEPTH_OF: self.joint.level(n, slot.depth),
                 col.KIND: col.WAIT if waits else col.RUN,
                 col.LATENCY: self._latency(n),
                 col.SHARES: 0 if waits else self._shares(n),
-                col.READ_SERVER: root if not waits and any(a.read_words for a in own) else -1,
-                col.WRITE_SERVER: root if not waits and any(a.write_words for a in own) else -1,
+                col.READ_SERVER: self._server(root, False) if not waits and any(a.read_words for a in own) else -1,
+                col.WRITE_SERVER: self._server(root, True) if not waits and any(a.write_words for a in own) else -1,
                 col.DEP_FIRST: first[0],
                 col.DEP_LAST: len(deps),
                 col.USE_FIRST: first[1],
@@ -179,31 +202,33 @@ class _Rows:
 
     def _shares(self, n: int) -> int:
         """Which repetition begins with the chain of another one: none, the next in its record, or simply the next."""
-        if n not in self.chosen.order.shared:
+        if n not in self.order.shared:
             return col.ALONE
         return col.IN_RECORD if self.nest.slots[n].group_loops else col.NEXT_RECORD
 
     def _latency(self, n: int) -> int:
-        return latency_of_ways(self.design.chains, sizer_of(self.design, self.nest, n))
+        return latency_of_ways(self.design.chains, self.joint.sizers[n])
 
     def _users(self) -> list[list[tuple[int, ...]]]:
         """For every slot its (keep, needs it filled, needs room for it, number of the user)."""
         found: list[list[tuple[int, ...]]] = [[] for _ in self.nest.slots]
         number = 0
-        for k, keep in enumerate(self.chosen.keeps):
+        for k, keep in enumerate(tile.keep for tile in self.tiles):
             for n in keep.users:
                 makes_room = int(n == keep.writer and not keep.fills)
                 found[n].append((k, int(keep.fills), makes_room, number))
                 number += 1
         return found
 
-    def _amounts(self, amounts: dict[tuple[int, Extents], Amount]) -> tuple[np.ndarray, np.ndarray]:
-        extents = self.variants.extents
-        table = np.zeros((len(extents), len(self.place), col.AMOUNT_COLUMNS), np.int64)
-        rows = np.zeros((len(extents), len(self.place), 4, len(self.ported)), np.int64)
-        for v, inside in enumerate(extents):
+    def _amounts(self, amounts: dict[tuple[int, int], Amount]) -> tuple[np.ndarray, np.ndarray]:
+        points = len(self.variants.points)
+        table = np.zeros((points, len(self.place), col.AMOUNT_COLUMNS), np.int64)
+        rows = np.zeros((points, len(self.place), 4, len(self.ported)), np.int64)
+        for v in range(points):
             for op, (_, n, waits) in enumerate(self.place):
-                a = amounts[n, inside]
+                a = amounts.get((n, v))
+                if a is None:
+                    continue
                 if waits:
                     table[v, op, [col.REPEATS, col.FOLDS, col.POINTS, col.CYCLES]] = 1
                     continue
@@ -222,24 +247,47 @@ class _Rows:
                     *streams,
                     a.stretch,
                     a.chain,
+                    round(a.read_words),
+                    round(a.write_words),
                 )
                 rows[v, op, :3] = np.array(a.rows, np.int64).reshape(3, len(self.ported))
         return table, rows
 
     def _guards(self) -> np.ndarray:
-        guard = np.zeros((len(self.place), max(len(self.nest.loops), 1)), np.int64)
+        guard = np.zeros((len(self.place), self._levels), np.int64)
         for op, (_, n, _) in enumerate(self.place):
-            guard[op, list(self.nest.slots[n].guard)] = 1
+            guard[op, [self.joint.level(n, position) for position in self.nest.slots[n].guard]] = 1
         return guard
 
+    def _homes(self) -> np.ndarray:
+        home = np.full((len(self.tiles) + len(self.place), self._levels), -1, np.int64)
+        for k, tile in enumerate(self.tiles):
+            for level, item in tile.home:
+                home[k, level] = item
+        for op, (_, n, _) in enumerate(self.place):
+            for level, item in self.joint.places[self.joint.nest_of[n]].home:
+                home[len(self.tiles) + op, level] = item
+        return home
+
+    def _returns(self) -> np.ndarray:
+        found = np.zeros((len(self.tiles), self._levels), np.int64)
+        for k, tile in enumerate(self.tiles):
+            for traffic in tile.keep.traffic:
+                for level, loop in tile.loops if traffic.only_again else ():
+                    found[k, level] = self.design.walk.loops[loop].part not in traffic.moving
+        return found
+
     def _keeps(self) -> np.ndarray:
-        rows, user = np.zeros((len(self.chosen.keeps), col.KEEP_COLUMNS), np.int64), 0
+        rows, user = np.zeros((len(self.tiles), col.KEEP_COLUMNS), np.int64), 0
         root = self.machine.root
-        for k, keep in enumerate(self.chosen.keeps):
-            other = keep.other_side
+        for k, tile in enumerate(self.tiles):
+            keep, other = tile.keep, tile.keep.other_side
+            source, level, comes_first = self._source(keep)
+            far = root if other is not None and self._spills(other) else other
             values = {
-                col.SERVER: -1 if other is None else self.machine.memory(root if self._spills(other) else other),
-                col.KEEP_DEPTH: keep.depth,
+                col.FILL_SERVER: -1 if far is None or not keep.fills else self._server(far, False),
+                col.DRAIN_SERVER: -1 if far is None or not keep.drains else self._server(far, True),
+                col.KEEP_DEPTH: tile.level,
                 col.COPIES: keep.copies,
                 col.FILLS: int(keep.fills),
                 col.DRAINS: int(keep.drains),
@@ -248,10 +296,14 @@ class _Rows:
                 col.LAST_USER: user + len(keep.users),
                 col.FILL_CAUSE: col.OFF_CHIP if other == root else col.OPERAND,
                 col.WRITER: -1 if keep.writer is None else self.op_of_slot[keep.writer],
-                col.OLD_LOOP: self._old_loop(keep),
+                col.OLD_LOOP: self._old_loop(tile),
                 col.PORT_A: self._port(keep.keep.memory),
                 col.PORT_B: -1 if other is None else self._port(other),
-                col.SOURCE: self._source(keep),
+                col.SOURCE: source,
+                col.SOURCE_LEVEL: level,
+                col.SOURCE_FIRST: int(comes_first),
+                col.WAITS_AT: tile.waits_at,
+                col.PARTIAL_SUMS: int(any(traffic.only_again for traffic in keep.traffic)),
             }
             for place, value in values.items():
                 rows[k, place] = value
@@ -265,49 +317,65 @@ class _Rows:
     def _port(self, memory: str) -> int:
         return self.ported.index(memory) if memory in self.ported else -1
 
-    def _old_loop(self, keep: NestKeep) -> int:
-        """The loop between whose iterations a tile comes back changed; -1: it does not."""
-        tree = self.design.chains.tree
+    def _old_loop(self, tile: PlacedTile) -> int:
+        """The level between whose iterations a tile comes back changed; -1: it does not."""
+        tree, keep = self.design.chains.tree, tile.keep
         old = any(t.touch.version == "old" for t in keep.traffic if not t.writes)
-        is_made_here = any(slot.leaf.einsum == keep.keep.tensor for slot in self.nest.slots)
+        of = {self.joint.nest_of[n] for n in keep.users}
+        makers = [n for n, slot in enumerate(self.nest.slots) if slot.leaf.einsum == keep.keep.tensor]
+        is_made_here = any(self.joint.nest_of[n] in of for n in makers)
         if not keep.fills or not is_made_here or not (keep.drains or old):
             return -1
-        inside = self.nest.loops[: keep.depth]
         if any(t.only_again for t in keep.traffic):
-            parts = next(t.parts for t in keep.traffic if t.only_again)
-            return max((n for n, i in enumerate(inside) if self.design.walk.loops[i].part not in parts), default=-1)
+            moving = next(t.moving for t in keep.traffic if t.only_again)
+            levels = (level for level, loop in tile.loops if self.design.walk.loops[loop].part not in moving)
+            return max(levels, default=-1)
         variables = {
             rank.lower() for tensor, rank in self.design.chains.cascade.iterative if tensor == keep.keep.tensor
         }
-        return next((n for n, i in enumerate(inside) if tree.loops[i].variable in variables), -1)
+        return next((level for level, loop in tile.loops if tree.loops[loop].variable in variables), -1)
 
-    def _source(self, keep: NestKeep) -> int:
-        """The op of this nest whose result a tile brings back from further out; -1: none."""
+    def _source(self, keep: NestKeep) -> tuple[int, int, bool]:
+        """The op whose result a tile brings back from further out, -1: none; with the level that parts it from the
+        tile, -1: none does, and whether that op comes first.
+        """
         makers = [n for n, s in enumerate(self.nest.slots) if s.leaf.einsum == keep.keep.tensor and n not in keep.users]
-        return self.op_of_slot[makers[0]] if keep.fills and makers else -1
+        if not keep.fills or not makers:
+            return -1, -1, False
+        maker = makers[0]
+        far = [x for x in self.joint.across if x.producer == maker and x.reader in keep.users]
+        return (self.op_of_slot[maker], far[0].level, far[0].comes_first) if far else (self.op_of_slot[maker], -1, False)
 
     def _fixed(self) -> np.ndarray:
         """Loops that leave a tile in place; a loop without the tile's ranks does not if a loop inside it has several
         tiles.
         """
-        extents, loops, walk = self.variants.extents, self.nest.loops, self.design.walk
-        fixed = np.ones((len(extents), len(self.chosen.keeps), max(len(loops), 1)), np.int64)
-        for k, keep in enumerate(self.chosen.keeps):
-            parts = self.design.chains.space.parts_of_tensor(keep.keep.tensor)
-            for v, outside in enumerate(extents):
-                for n, loop in enumerate(loops[: keep.depth]):
-                    inside = walk.inside(outside, loop, False)
+        points, walk = self.variants.points, self.design.walk
+        fixed = np.ones((len(points), len(self.tiles), self._levels), np.int64)
+        for k, tile in enumerate(self.tiles):
+            parts = self.design.chains.space.parts_of_tensor(tile.keep.keep.tensor) | tile.keep.moving
+            for v, (frame, first, extents) in enumerate(points):
+                for n, (level, loop) in enumerate(tile.loops):
+                    if not 0 <= level - first < len(frame.loops) or frame.loops[level - first] != loop:
+                        continue
+                    inside = walk.inside(extents, loop, False)
                     changes = walk.loops[loop].part in parts
-                    fixed[v, k, n] = not (changes or walk.several(inside, loops[n + 1 : keep.depth], parts))
+                    further = tuple(loop for _, loop in tile.loops[n + 1 :])
+                    fixed[v, k, level] = not (changes or walk.several(inside, further, parts))
         return fixed
 
     def _moves(self) -> np.ndarray:
-        moves = np.zeros((len(self.variants.extents), len(self.chosen.keeps), 2), np.int64)
-        for k, keep in enumerate(self.chosen.keeps):
-            for v, extents in enumerate(self.variants.extents):
-                for traffic in keep.traffic:
+        points = self.variants.points
+        moves = np.zeros((len(points), len(self.tiles), col.MOVE_COLUMNS), np.int64)
+        for k, tile in enumerate(self.tiles):
+            for v, (_, _, extents) in enumerate(points):
+                for traffic in tile.keep.traffic:
                     words = self.design.walk.words(extents, traffic.parts)
-                    moves[v, k, int(traffic.writes)] += self._transfer_cycles(keep, traffic, words)
+                    kind = col.DRAIN_CYCLES if traffic.writes else col.FILL_CYCLES
+                    kind = col.AGAIN_CYCLES if traffic.only_again else kind
+                    moves[v, k, kind] += self._transfer_cycles(tile.keep, traffic, words)
+                    resident = words * (1 - self.design.machine.spilled.get(tile.keep.keep.memory, Fraction(0)))
+                    moves[v, k, kind + col.FILL_WORDS] += round(resident)
         return moves
 
     def _transfer_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int) -> int:

@@ -10,7 +10,7 @@ from sim.engine.cycle.loop import run_program
 PENDING_SLOTS = 1024
 HISTORY_SLOTS = 24
 DESCRIPTION = 4096  # numbers that a remembered state may have in addition to twice the counters
-FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "SERVED"
+FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "WORDS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class NestTiming:
     stalls: np.ndarray  # i8[array, cause]
     busy: np.ndarray  # i8[op]
     served: np.ndarray  # i8[server, job], cycles
+    words: np.ndarray  # i8[server, job]
     moved: np.ndarray  # i8[keep, (filled, drained)], tiles
     runs: np.ndarray  # i8[op], repetitions
     events: int  # simulated one by one
@@ -66,6 +67,7 @@ def run(program: EngineProgram, fast: bool = True, window: Window | None = None)
         stalls=view("STALLS").copy(),
         busy=per_op[:, col.BUSY].copy(),
         served=view("SERVED").copy(),
+        words=view("WORDS").copy(),
         moved=per_keep[:, (col.FILLED, col.DRAINED)].copy(),
         runs=per_op[:, col.ENDED].copy(),
         events=int(m[col.EVENTS]),
@@ -126,6 +128,7 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "RELEASED": (sizes[col.USERS],),
         "STALLS": (arrays, len(col.CAUSES)),
         "SERVED": (servers, 4),
+        "WORDS": (servers, 4),
     }
     counted = col.SINGLE + sum(int(np.prod(shapes[name])) for name in _counter_names() if name != FIRST_COUNTERS)
     return shapes | {
@@ -141,8 +144,8 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "SITE_REPEAT": (keeps + ops,),
         "PENDING": (ops, PENDING_SLOTS, 2),
         "QUEUE": (ops, 2),
-        "WRITES": (ops, col.WRITE_SLOTS, 3),
-        "ASKED": (keeps, col.ASKED_SLOTS, 3),
+        "WRITES": (ops, col.WRITE_SLOTS, 4),
+        "ASKED": (keeps, col.ASKED_SLOTS, 4),
         "PARTIAL": (keeps + ops, 4),
         "DEMAND": (ported,),
         "HISTORY": (depth, HISTORY_SLOTS, 2 * counted + DESCRIPTION),
@@ -154,7 +157,8 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
 def _serve(program: EngineProgram, m: np.ndarray, first: int) -> None:
     """Mark the servers that serve any transfer."""
     keeps, ops = program.tables["KEEP_TABLE"], program.tables["OP_TABLE"]
-    busy = {*keeps[:, col.SERVER].tolist(), *ops[:, col.READ_SERVER].tolist(), *ops[:, col.WRITE_SERVER].tolist()}
+    columns = (keeps[:, [col.FILL_SERVER, col.DRAIN_SERVER]], ops[:, [col.READ_SERVER, col.WRITE_SERVER]])
+    busy = {server for column in columns for server in column.ravel().tolist()}
     for server in busy - {-1}:
         m[first + server * col.SERVER_COLUMNS + col.SERVES] = 1
 

@@ -1,4 +1,4 @@
-"""All extents that occur inside the loops of a nest, numbered, with links from each to those further in.
+"""All extents that occur at the levels of a frame, numbered, with links from each to those further in.
 
 A tile inside d loops has one of at most 2^d extents, usually far fewer.
 """
@@ -7,39 +7,68 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sim.cycle.frames import Frame
 from sim.lower.walk import Extents, Walk
+
+Point = tuple[Frame, int, Extents]  # a frame, its first level, extents
 
 
 @dataclass(frozen=True, slots=True)
 class Variants:
-    """Extents of a nest by number (0: outside all its loops), and the tables that the engine traverses."""
+    """Points of a frame by number (0: outside all its loops), and the tables that the engine traverses."""
 
-    extents: tuple[Extents, ...]
-    trips: np.ndarray  # i8[variant, loop]
-    child: np.ndarray  # i8[variant, loop, (full, last)]
-    inside: np.ndarray  # i8[variant, depth], records
+    points: tuple[Point, ...]
+    trips: np.ndarray  # i8[variant, level]
+    child: np.ndarray  # i8[variant, level, (full, last) or item]
+    before: np.ndarray  # i8[variant, level, item], records of the items before; -1 in the first place: a loop
+    inside: np.ndarray  # i8[variant, level], records
 
-    def number(self, extents: Extents) -> int:
-        return self.extents.index(extents)
+    @property
+    def extents(self) -> tuple[Extents, ...]:
+        return tuple(extents for _, _, extents in self.points)
 
 
-def number_variants(walk: Walk, start: Extents, loops: tuple[int, ...]) -> Variants:
-    """Number all extents inside the loops of a nest."""
-    numbers: dict[Extents, int] = {start: 0}
-    layers = [{start}]
-    for loop in loops:
-        layers.append({walk.inside(e, loop, last) for e in layers[-1] for last in (False, True)})
-        for extents in sorted(layers[-1]):
-            numbers.setdefault(extents, len(numbers))
-    shape = (len(numbers), max(len(loops), 1))
-    trips, child = np.zeros(shape, np.int64), np.zeros((*shape, 2), np.int64)
-    inside = np.ones((len(numbers), len(loops) + 1), np.int64)
-    for depth in range(len(loops) - 1, -1, -1):
-        for extents in layers[depth]:
-            n, loop = numbers[extents], loops[depth]
-            trips[n, depth] = walk.trips(extents, loop)
-            last = numbers[walk.inside(extents, loop, True)]
-            full = numbers[walk.inside(extents, loop, False)] if trips[n, depth] > 1 else last
-            child[n, depth] = full, last
-            inside[n, depth] = (trips[n, depth] - 1) * inside[full, depth + 1] + inside[last, depth + 1]
-    return Variants(tuple(numbers), trips, child, inside)
+def children(walk: Walk, point: Point, level: int) -> tuple[int, list[Point], bool]:
+    """(iterations of a level, the points inside of a full and the last one, or of every item; whether it has items)."""
+    frame, first, extents = point
+    place = level - first
+    if place < len(frame.loops):
+        loop = frame.loops[place]
+        trips = walk.trips(extents, loop)
+        last = walk.inside(extents, loop, True)
+        full = walk.inside(extents, loop, False) if trips > 1 else last
+        return trips, [(frame, first, full), (frame, first, last)], False
+    if frame.items and place == len(frame.loops):
+        return len(frame.items), [(item, level + 1, extents) for item in frame.items], True
+    return (frame.pause if frame.pause and place == 0 else 1), [point, point], False
+
+
+def number_variants(walk: Walk, start: Extents, frame: Frame) -> Variants:
+    """Number all points of a frame."""
+    depth = frame.depth
+    layers: list[dict[Point, None]] = [{(frame, 0, start): None}]
+    for level in range(depth):
+        layers.append({inner: None for point in layers[-1] for inner in children(walk, point, level)[1]})
+    numbers: dict[Point, int] = {}
+    for layer in layers:
+        for point in layer:
+            numbers.setdefault(point, len(numbers))
+    width = max([2, *(len(point[0].items) for point in numbers)])
+    shape = (len(numbers), max(depth, 1))
+    trips, child = np.zeros(shape, np.int64), np.zeros((*shape, width), np.int64)
+    before = np.zeros((*shape, width), np.int64)
+    inside = np.ones((len(numbers), depth + 1), np.int64)
+    for level in range(depth - 1, -1, -1):
+        for point in layers[level]:
+            n = numbers[point]
+            trips[n, level], within, is_choice = children(walk, point, level)
+            to = [numbers[inner] for inner in within]
+            child[n, level, : len(to)] = to
+            records = [int(inside[inner, level + 1]) for inner in to]
+            if is_choice:
+                before[n, level, : len(to)] = np.cumsum([0, *records[:-1]])
+                inside[n, level] = sum(records)
+            else:
+                before[n, level, 0] = -1
+                inside[n, level] = (trips[n, level] - 1) * records[0] + records[1]
+    return Variants(tuple(numbers), trips, child, before, inside)

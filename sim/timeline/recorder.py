@@ -9,6 +9,7 @@ from typing import NamedTuple
 from mappings.check import Problem
 from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.choice import CycleDesign
+from sim.cycle.joint import joined
 from sim.design.experiment import Experiment
 from sim.engine.cycle.columns import ARRAYS, CAUSES, IDLE, LATENCY, OFF_CHIP, SERVERS
 from sim.simulation.flow import IllegalMapping, count
@@ -45,7 +46,7 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
         timing = time_design(design)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
-    sequence = Sequence.of(design.walk, design.nests, timing.runs)
+    sequence = Sequence.of(design.walk, tuple(joined(nests) for nests in design.runs), timing.runs)
     run = _TimedRun(design, timing, sequence)
     first, wanted_last = window_of(run, wanted or Stretch())
     spans, last = _spans_of(run, first, wanted_last, most_spans)

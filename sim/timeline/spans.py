@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from sim.cycle.choice import CycleDesign
 from sim.engine.cycle import columns as col
 from sim.timeline.runs import Piece
@@ -103,10 +105,11 @@ class LogReading:
     def _transfer(self, row: LogRow) -> Span:
         named, kind = self.piece.run.named, TRANSFERS[row.kind - col.TRANSFER_ROW]
         if kind in ("fill", "drain"):
-            keep = named.keeps[row.what]
-            parts = self.design.chains.space.parts_of_tensor(keep.keep.tensor)
-            place = self._place(row, named.nest.loops[: keep.depth], parts)
-            return replace(self._span(row, kind, keep.keep.tensor, place), beyond=keep.keep.memory)
+            tile = named.tiles[row.what]
+            keep = tile.keep.keep
+            parts = self.design.chains.space.parts_of_tensor(keep.tensor)
+            place = self._place(row, tile.loops, parts)
+            return replace(self._span(row, kind, keep.tensor, place), beyond=keep.memory)
         name = named.ops[row.what]
         return replace(self._span(row, kind, name, self._op_place(row, None)), beyond=name)
 
@@ -114,7 +117,7 @@ class LogReading:
         named, offset = self.piece.run.named, self.piece.before.cycles
         machine = self.design.chains.machine
         arrays = list(dict.fromkeys(slot.leaf.array for slot in named.nest.slots))
-        track = machine.memories[row.track] if kind in TRANSFERS else arrays[row.track]
+        track = machine.memories[row.track // 2] if kind in TRANSFERS else arrays[row.track]
         start, end = max(row.start, self.first), min(row.end, self.last)
         is_cut = row.start < self.first or row.end > self.last
         return Span(track, kind, name, start + offset, end + offset, self._tile(row), place, is_cut=is_cut)
@@ -125,17 +128,23 @@ class LogReading:
     # the position of a row in the loops
 
     def _iterations(self, record: int) -> tuple[list[int], list[int]]:
-        """Iteration of every loop of the nest, and the variant of the tile at every depth."""
+        """Iteration of every level of the program, and the variant of the tile at every depth."""
         tables = self.piece.run.named.program.tables
-        below, trips, child = tables["RECORDS_BELOW"], tables["TRIPS"], tables["CHILD"]
+        below, trips, child, before = (tables[name] for name in ("RECORDS_BELOW", "TRIPS", "CHILD", "BEFORE"))
         found, variants = [], [0]
-        for loop in range(self.sizes[col.DEPTH]):
+        for level in range(self.sizes[col.DEPTH]):
             variant = variants[-1]
-            last = int(trips[variant, loop]) - 1
-            each = int(below[child[variant, loop, 0], loop + 1])
+            last = int(trips[variant, level]) - 1
+            if before[variant, level, 0] >= 0:
+                item = int(np.searchsorted(before[variant, level, : last + 1], record, "right")) - 1
+                found.append(item)
+                record -= int(before[variant, level, item])
+                variants.append(int(child[variant, level, item]))
+                continue
+            each = int(below[child[variant, level, 0], level + 1])
             found.append(min(record // each, last))
             record -= found[-1] * each
-            variants.append(int(child[variant, loop, int(found[-1] == last)]))
+            variants.append(int(child[variant, level, int(found[-1] == last)]))
         return found, variants
 
     def _variant(self, row: LogRow) -> int:
@@ -145,17 +154,19 @@ class LogReading:
     def _op_place(self, row: LogRow, repeat: int | None) -> tuple[Coordinate, ...]:
         named = self.piece.run.named
         name = named.ops[row.what]
-        slot = next(slot for slot in named.nest.slots if slot.leaf.einsum == name)
-        loops = tuple(loop for n, loop in enumerate(named.nest.loops[: slot.depth]) if n not in slot.guard)
+        n, slot = next((n, slot) for n, slot in enumerate(named.nest.slots) if slot.leaf.einsum == name)
+        loops = named.joint.loops_of(n)
         place = self._place(row, loops, None)
         if repeat is None or len(slot.group_loops) != 1:
             return place
         return (*place, *self._coordinates(((slot.group_loops[0], repeat),), None))
 
-    def _place(self, row: LogRow, loops: tuple[int, ...], parts: frozenset[int] | None) -> tuple[Coordinate, ...]:
-        """Coordinates along these loops of the nest and the loops around it, for these parts of ranks only."""
-        numbers = dict(zip(self.piece.run.named.nest.loops, self._iterations(row.record)[0], strict=True))
-        return self._coordinates((*self.piece.outer, *((loop, numbers[loop]) for loop in loops)), parts)
+    def _place(
+        self, row: LogRow, loops: tuple[tuple[int, int], ...], parts: frozenset[int] | None
+    ) -> tuple[Coordinate, ...]:
+        """Coordinates along these loops (with their levels) and those around the program, for these parts only."""
+        numbers = self._iterations(row.record)[0]
+        return self._coordinates((*self.piece.outer, *((loop, numbers[level]) for level, loop in loops)), parts)
 
     def _coordinates(
         self, iterations: tuple[tuple[int, int], ...], parts: frozenset[int] | None

@@ -18,6 +18,7 @@ from sim.engine.cycle.columns import (
     DEPTH,
     DEPTH_OF,
     DRAIN_CYCLES,
+    DRAIN_WORDS,
     DRAINS,
     DRAINS_ASKED,
     ENDED,
@@ -36,6 +37,7 @@ from sim.engine.cycle.columns import (
     KEEP,
     KEEP_DEPTH,
     KEEP_TABLE,
+    KEEPS,
     KIND,
     LAG,
     LANES,
@@ -93,20 +95,23 @@ from sim.engine.cycle.columns import (
     WRITE_CYCLES,
     WRITE_SERVER,
     WRITE_SLOTS,
+    WRITE_WORDS,
     WRITER,
     WRITES,
     WRITES_DONE,
     WRITES_SENT,
 )
 from sim.engine.cycle.log import note
-from sim.engine.cycle.records import ends_tile, generate
+from sim.engine.cycle.records import ends_tile, generate, is_home
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
 
 @compiled
 def is_guarded_at(m, op, index, variant):
-    """Whether an op skips this record, because it runs only in the last iteration of some loops."""
+    """Whether an op skips this record: it is another item's, or the op runs only in the last iteration of some loops."""
+    if not is_home(m, m[KEEPS] + op, index):
+        return True
     for loop in range(m[DEPTH]):
         if m[at(m, GUARD, op, loop)] == 1 and index[loop] != m[at(m, TRIPS, variant[loop], loop)] - 1:
             return True
@@ -157,7 +162,7 @@ def release_tiles(m, op, record):
     index, variant = row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)
     for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
         keep = m[at(m, USES, n, KEEP)]
-        if not ends_tile(m, keep, index, variant):
+        if not is_home(m, keep, index) or not ends_tile(m, keep, index, variant):
             continue
         m[at1(m, RELEASED, m[at(m, USES, n, RELEASES)])] += 1
         if m[at(m, KEEP_TABLE, keep, DRAINS)] == 1 and m[at(m, KEEP_TABLE, keep, WRITER)] == op:
@@ -165,6 +170,7 @@ def release_tiles(m, op, record):
             entry[0] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_CYCLES)]
             entry[1] = record
             entry[2] = m[NOW] + m[at(m, OP_TABLE, op, LATENCY)]
+            entry[3] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_WORDS)]
             m[at(m, PER_KEEP, keep, DRAINS_ASKED)] += 1
 
 
@@ -249,6 +255,7 @@ def begin(m, array):
         entry[0] = m[at3(m, AMOUNTS, a[VARIANT], op, WRITE_CYCLES)]
         entry[1] = a[RECORD]
         entry[2] = 1 if is_last_repeat(m, a) else 0
+        entry[3] = m[at3(m, AMOUNTS, a[VARIANT], op, WRITE_WORDS)]
     m[at(m, PER_OP, op, STARTED)] += 1
     shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
     if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):

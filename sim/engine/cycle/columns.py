@@ -37,28 +37,32 @@ NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 TABLES = (
     # program
     "TRIPS",  # [variant, loop], iterations of a loop over a tile of these extents
-    "CHILD",  # [variant, loop, (full, last)], variant of the tiles inside
+    "CHILD",  # [variant, loop, (full, last)], variant of the tiles inside; [variant, level, item] where items are
+    "BEFORE",  # [variant, level, item], records of the items before; -1 in the first place: the level is a loop
     "RECORDS_BELOW",  # [variant, depth], records inside a tile at a depth
     "OP_TABLE",  # [op, column]
     "AMOUNTS",  # [variant, op, column]
     "ROW_ACCESSES",  # [variant, op, stage, ported memory], at the start of each slot
     "GUARD",  # [op, loop], 1: runs only in the last iteration
+    "HOME",  # [keep, then op, level], the item in which it is; -1: in all, or the level is a loop
+    "RETURNS",  # [keep, loop], 1: sums that were incomplete come back in all but its first iteration
     "DEPS",  # [dep, column]
     "USES",  # [use, column]
     "KEEP_TABLE",  # [keep, column]
     "FIXED",  # [variant, keep, loop], 1: the tile stays, or is absent, while this loop advances
-    "MOVES",  # [variant, keep, (fill, drain)], cycles
+    "MOVES",  # [variant, keep, column], cycles and words of a tile
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
     # state; the counters first
-    "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to SERVED
+    "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to WORDS
     "STEPS",  # [array]
     "PER_OP",  # [op, counter]
     "PER_KEEP",  # [keep, counter]
     "RELEASED",  # [user], tiles used up
     "STALLS",  # [array, cause], cycles
     "SERVED",  # [server, (fill, drain, read, write)], cycles
+    "WORDS",  # [server, (fill, drain, read, write)]
     "BASE",  # [counter], the counter it is compared with when states are compared; -1: never compared
     "ARRAY_STATE",  # [array, column]
     "SERVER_STATE",  # [server, column]
@@ -70,8 +74,8 @@ TABLES = (
     "SITE_REPEAT",  # [keep, then op]
     "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
     "QUEUE",  # [op, (head, count)], of these
-    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record)], by number of the repetition
-    "ASKED",  # [keep, slot, (cycles, record, time from which it may leave)], by number of the tile
+    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record, words)], by number of the repetition
+    "ASKED",  # [keep, slot, (cycles, record, time from which it may leave, words)], by number of the tile
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "DEMAND",  # [ported memory], scratch
     "HISTORY",  # [loop, slot, number], earlier states
@@ -84,11 +88,14 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
     TRIPS,
     CHILD,
+    BEFORE,
     RECORDS_BELOW,
     OP_TABLE,
     AMOUNTS,
     ROW_ACCESSES,
     GUARD,
+    HOME,
+    RETURNS,
     DEPS,
     USES,
     KEEP_TABLE,
@@ -104,6 +111,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     RELEASED,
     STALLS,
     SERVED,
+    WORDS,
     BASE,
     ARRAY_STATE,
     SERVER_STATE,
@@ -156,20 +164,35 @@ RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an 
 # Columns of AMOUNTS: one repetition of an op on a tile of these extents.
 # STRETCH: cycles of the whole repetition for which a slot waits because its own accesses outnumber the ports.
 # CHAIN: 1: the PEs' folded words are reduced over them in one more slot, which may be shared (SHARES).
-REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH, CHAIN = range(10)
-AMOUNT_COLUMNS = 10
+(
+    REPEATS,
+    FOLDS,
+    POINTS,
+    CYCLES,
+    LINK_IN,
+    LINK_OUT,
+    READ_CYCLES,
+    WRITE_CYCLES,
+    STRETCH,
+    CHAIN,
+    READ_WORDS,
+    WRITE_WORDS,
+) = range(12)
+AMOUNT_COLUMNS = 12
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
 
 # Columns of DEPS.
 PRODUCER, DEP_KIND, LOOP, IN_PLACE = range(4)  # IN_PLACE: read where it was made, before it has left
-SAME, CARRIED, INSIDE = range(3)
+SAME, CARRIED, INSIDE, ACROSS = range(4)
+# ACROSS: made by another item; LOOP is then the level that parts the two, IN_PLACE 1 where the maker comes first.
 
 # Columns of USES: an op touching a kept tile.
 KEEP, NEEDS_FILL, NEEDS_ROOM, RELEASES = range(4)
 
 # Columns of KEEP_TABLE.
 (
-    SERVER,
+    FILL_SERVER,
+    DRAIN_SERVER,
     KEEP_DEPTH,
     COPIES,
     FILLS,
@@ -183,9 +206,15 @@ KEEP, NEEDS_FILL, NEEDS_ROOM, RELEASES = range(4)
     PORT_A,
     PORT_B,
     SOURCE,
-) = range(14)
-KEEP_COLUMNS = 14
-FILL_CYCLES, DRAIN_CYCLES = range(2)  # of MOVES
+    SOURCE_LEVEL,  # level that parts the tile from the op that makes it; -1: none does
+    SOURCE_FIRST,  # 1: that op's item comes first
+    WAITS_AT,  # level whose items before must be over when the tile is filled; -1: it is filled ahead
+    PARTIAL_SUMS,  # 1: it comes back incomplete
+) = range(19)
+KEEP_COLUMNS = 19
+# Columns of MOVES. AGAIN: of sums that come back.
+FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS = range(6)
+MOVE_COLUMNS = 6
 
 # Counters of a run that only grow, by op and by keep.
 (

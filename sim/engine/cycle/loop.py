@@ -40,6 +40,7 @@ from sim.engine.cycle.columns import (
     OP_TABLE,
     OPS,
     PENDING,
+    PARTIAL_SUMS,
     PER_KEEP,
     PER_OP,
     POINT_STAGE,
@@ -48,15 +49,12 @@ from sim.engine.cycle.columns import (
     PORTED,
     PORTS,
     QUEUE,
-    READ_SERVER,
     ROW_ACCESSES,
     RUNNING,
     SERVED,
     SERVER_STATE,
     SERVERS,
     SERVES,
-    SITE_INDEX,
-    SITE_VARIANT,
     STAGE,
     STALLS,
     STATE,
@@ -69,8 +67,7 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.log import note_stall
 from sim.engine.cycle.ready import cause_of, obstacle
-from sim.engine.cycle.records import descend
-from sim.engine.cycle.server import end_transfer, first_read, take_up
+from sim.engine.cycle.server import begin_sums, end_transfer, first_fill, first_read, take_up
 from sim.engine.cycle.skip import fast_forward
 from sim.engine.cycle.tables import at, at1, at3, at4, row
 from sim.engine.jit import compiled
@@ -100,11 +97,10 @@ def run_program(m, fast):
 @compiled
 def prepare(m):
     """Everything at its first iteration."""
-    for site in range(m[KEEPS] + m[OPS]):
-        descend(m, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site), 0)
+    for keep in range(m[KEEPS]):
+        first_fill(m, keep)
     for op in range(m[OPS]):
-        if m[at(m, OP_TABLE, op, READ_SERVER)] >= 0:
-            first_read(m, op)
+        first_read(m, op)
     for array in range(m[ARRAYS]):
         locate(m, array)
 
@@ -134,6 +130,9 @@ def settle(m):
                     changed = True
                 elif not take_up(m, server):
                     break
+        for keep in range(m[KEEPS]):
+            if m[at(m, KEEP_TABLE, keep, PARTIAL_SUMS)] == 1:
+                changed = begin_sums(m, keep) or changed
         for array in range(m[ARRAYS]):
             changed = turn(m, array) or changed
 

@@ -4,6 +4,7 @@ Each returns the cause of the wait, so that stalls are attributed where they are
 """
 
 from sim.engine.cycle.columns import (
+    ACROSS,
     ARRAY_STATE,
     ARRAYS,
     AVAILABLE,
@@ -17,7 +18,6 @@ from sim.engine.cycle.columns import (
     DEP_LAST,
     DEPENDENCY,
     DEPS,
-    DEPTH,
     DRAIN,
     DRAINED,
     DRAINS,
@@ -50,13 +50,13 @@ from sim.engine.cycle.columns import (
     RECORD_INDEX,
     RECORD_ORDINAL,
     RECORD_VARIANT,
+    RECORDS_BELOW,
     RELEASED,
     RUNNING,
     SKEW,
     STARTED,
     STATE,
     STEPS,
-    TRIPS,
     USE_FIRST,
     USE_LAST,
     USES,
@@ -108,6 +108,11 @@ def missing_result(m, op, record, slot):
     """Cause of the wait for the results that an op reads, -1: they are available."""
     for n in range(m[at(m, OP_TABLE, op, DEP_FIRST)], m[at(m, OP_TABLE, op, DEP_LAST)]):
         producer, kind, loop = m[at(m, DEPS, n, PRODUCER)], m[at(m, DEPS, n, DEP_KIND)], m[at(m, DEPS, n, LOOP)]
+        if kind == ACROSS:
+            # Its item is over, since arrays go from item to item together; all that may be missing is on its way.
+            if m[at(m, PER_OP, producer, AVAILABLE)] < m[at(m, PER_OP, producer, ISSUED)]:
+                return DRAIN
+            continue
         if kind == INSIDE:
             wanted, there, made = (
                 m[at(m, PER_OP, op, STARTED)],
@@ -119,9 +124,7 @@ def missing_result(m, op, record, slot):
             if kind == CARRIED:
                 if m[at(m, RECORD_INDEX, slot, loop)] == 0:
                     continue
-                distance = 1
-                for inner in range(loop + 1, m[DEPTH]):
-                    distance *= m[at(m, TRIPS, m[at(m, RECORD_VARIANT, slot, inner)], inner)]
+                distance = m[at(m, RECORDS_BELOW, m[at(m, RECORD_VARIANT, slot, loop + 1)], loop + 1)]
             wanted, there, made = (
                 record - distance,
                 m[at(m, PER_OP, producer, AVAILABLE)],

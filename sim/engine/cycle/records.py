@@ -7,10 +7,13 @@ loops that neither change the tile nor have a loop inside that does (the countin
 """
 
 from sim.engine.cycle.columns import (
+    BEFORE,
     CHILD,
     DEPTH,
     FIXED,
     GENERATED,
+    GUARD,
+    HOME,
     KEEPS,
     NEVER,
     RECORD_INDEX,
@@ -27,11 +30,34 @@ from sim.engine.jit import compiled
 
 @compiled
 def descend(m, index, variant, first):
-    """Variants of the tiles inside loop `first` and further in, from the iterations in `index: i8[loop]`."""
-    for loop in range(first, m[DEPTH]):
-        outer = variant[loop]
-        last = 1 if index[loop] == m[at(m, TRIPS, outer, loop)] - 1 else 0
-        variant[loop + 1] = m[at3(m, CHILD, outer, loop, last)]
+    """Variants of the tiles inside level `first` and further in, from the iterations in `index: i8[level]`."""
+    for level in range(first, m[DEPTH]):
+        variant[level + 1] = variant_inside(m, index, variant, level)
+
+
+@compiled
+def variant_inside(m, index, variant, level):
+    """Variant inside one level: of the item, or of a full or the last tile."""
+    outer = variant[level]
+    if has_items(m, outer, level):
+        return m[at3(m, CHILD, outer, level, index[level])]
+    return m[at3(m, CHILD, outer, level, 1 if index[level] == m[at(m, TRIPS, outer, level)] - 1 else 0)]
+
+
+@compiled
+def has_items(m, variant, level):
+    """Whether a level chooses an item; else it is a loop."""
+    return m[at3(m, BEFORE, variant, level, 0)] >= 0
+
+
+@compiled
+def is_home(m, owner, index):
+    """Whether a record belongs to an item in which a keep (or op, numbered after the keeps) has anything to do."""
+    for level in range(m[DEPTH]):
+        home = m[at(m, HOME, owner, level)]
+        if home >= 0 and index[level] != home:
+            return False
+    return True
 
 
 @compiled
@@ -51,17 +77,23 @@ def next_record(m, index, variant):
 @compiled
 def begins_tile(m, keep, index, variant):
     """Whether a kept tile changes at this record."""
-    begins = True
-    for loop in range(m[DEPTH]):
-        begins = begins and (index[loop] == 0 or m[at3(m, FIXED, variant[loop], keep, loop)] == 0)
-    return begins
+    for level in range(m[DEPTH]):
+        home = m[at(m, HOME, keep, level)]
+        if home >= 0:
+            if index[level] != home:
+                return False
+        elif index[level] != 0 and m[at3(m, FIXED, variant[level], keep, level)] == 1:
+            return False
+    return True
 
 
 @compiled
 def ends_tile(m, keep, index, variant):
-    """Whether a kept tile changes at the record after this one, or there is none."""
+    """Whether the next record in the tile's items, if there is one, begins another tile; of a record in one of them."""
     loop = m[DEPTH] - 1
-    while loop >= 0 and index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1:
+    while loop >= 0 and (
+        m[at(m, HOME, keep, loop)] >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1
+    ):
         loop -= 1
     if loop < 0:
         return True
@@ -69,7 +101,9 @@ def ends_tile(m, keep, index, variant):
         return False
     ends = True
     for outer in range(loop):
-        ends = ends and (index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] == 0)
+        ends = ends and (
+            m[at(m, HOME, keep, outer)] >= 0 or index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] == 0
+        )
     return ends
 
 
@@ -84,7 +118,8 @@ def generate(m, record):
             index[:] = 0
             variant[0] = 0
             descend(m, index, variant, 0)
-            row(m, RECORD_ORDINAL, slot)[:] = 0
+            for keep in range(m[KEEPS]):
+                m[at(m, RECORD_ORDINAL, slot, keep)] = 0 if begins_tile(m, keep, index, variant) else -1
         else:
             for loop in range(depth):
                 index[loop] = m[at(m, RECORD_INDEX, before, loop)]
@@ -100,9 +135,18 @@ def generate(m, record):
 @compiled
 def site_record(m, index, variant):
     """The number of the record at a position: all iterations before it are of full tiles."""
+    return record_of(m, index, variant, m[DEPTH])
+
+
+@compiled
+def record_of(m, index, variant, levels):
+    """The number of the first record inside the outermost levels of a position."""
     record = 0
-    for loop in range(m[DEPTH]):
-        record += index[loop] * m[at(m, RECORDS_BELOW, m[at3(m, CHILD, variant[loop], loop, 0)], loop + 1)]
+    for level in range(levels):
+        if has_items(m, variant[level], level):
+            record += m[at3(m, BEFORE, variant[level], level, index[level])]
+        else:
+            record += index[level] * m[at(m, RECORDS_BELOW, m[at3(m, CHILD, variant[level], level, 0)], level + 1)]
     return record
 
 
@@ -111,7 +155,7 @@ def next_site(m, keep, index, variant):
     """Advance to the next record at which a kept tile changes; its number, NEVER past the last one."""
     loop = m[DEPTH] - 1
     while loop >= 0:
-        room = index[loop] < m[at(m, TRIPS, variant[loop], loop)] - 1
+        room = index[loop] < m[at(m, TRIPS, variant[loop], loop)] - 1 and m[at(m, HOME, keep, loop)] < 0
         if room and m[at3(m, FIXED, variant[loop], keep, loop)] == 0:
             break
         loop -= 1
@@ -119,6 +163,34 @@ def next_site(m, keep, index, variant):
         return NEVER
     index[loop] += 1
     for inner in range(loop + 1, m[DEPTH]):
-        index[inner] = 0
+        index[inner] = max(0, m[at(m, HOME, keep, inner)])
     descend(m, index, variant, loop)
+    return site_record(m, index, variant)
+
+
+@compiled
+def next_run(m, op, index, variant):
+    """Advance to the next record in which an op runs; its number, NEVER past the last one."""
+    loop = m[DEPTH] - 1
+    while loop >= 0:
+        stays = m[at(m, HOME, m[KEEPS] + op, loop)] >= 0 or m[at(m, GUARD, op, loop)] == 1
+        if not stays and index[loop] < m[at(m, TRIPS, variant[loop], loop)] - 1:
+            break
+        loop -= 1
+    if loop < 0:
+        return NEVER
+    index[loop] += 1
+    return enter_run(m, op, index, variant, loop)
+
+
+@compiled
+def enter_run(m, op, index, variant, loop):
+    """The first record inside this iteration of a loop in which an op runs; the first of all if `loop` is -1."""
+    if loop >= 0:
+        variant[loop + 1] = variant_inside(m, index, variant, loop)
+    for inner in range(loop + 1, m[DEPTH]):
+        index[inner] = max(0, m[at(m, HOME, m[KEEPS] + op, inner)])
+        if m[at(m, GUARD, op, inner)] == 1:
+            index[inner] = m[at(m, TRIPS, variant[inner], inner)] - 1
+        variant[inner + 1] = variant_inside(m, index, variant, inner)
     return site_record(m, index, variant)

@@ -6,80 +6,98 @@ the operands of one repetition of an op, one repetition ahead, or take its resul
 yields to one of an older record that becomes ready.
 """
 
-from sim.engine.cycle.array import confirm_writes, is_guarded_at
+from sim.engine.cycle.array import confirm_writes
 from sim.engine.cycle.columns import (
+    ACROSS,
+    AGAIN_CYCLES,
+    AGAIN_WORDS,
     AMOUNTS,
+    ARRAYS,
     ASKED,
     ASKED_SLOTS,
     AVAILABLE,
     CARRIED,
-    DEP_FIRST,
-    DEP_KIND,
-    DEP_LAST,
     DEPS,
     DEPTH,
     DEPTH_OF,
-    DRAIN_JOB,
+    DEP_FIRST,
+    DEP_KIND,
+    DEP_LAST,
     DRAINED,
     DRAINS_ASKED,
     DRAINS_BEGUN,
-    FILL_CYCLES,
-    FILL_JOB,
-    FILL_SITE,
+    DRAIN_JOB,
+    DRAIN_SERVER,
     FILLED,
     FILLS,
     FILLS_BEGUN,
+    FILL_CYCLES,
+    FILL_JOB,
+    FILL_SERVER,
+    FILL_SITE,
+    FILL_WORDS,
     FIXED,
+    HOME,
     IN_LEFT,
+    IN_PLACE,
     IN_RECORD,
     JOB,
     JOB_RECORD,
     JOB_SINCE,
+    KEEPS,
     KEEP_DEPTH,
     KEEP_TABLE,
-    KEEPS,
+    LOOP,
     MOVES,
     NEVER,
-    NO_JOB,
     NOW,
+    NO_JOB,
     OLD_LOOP,
-    OP_TABLE,
     OPS,
+    OP_TABLE,
     OUT_LEFT,
     OUT_RECORD,
     PARTIAL,
     PER_KEEP,
     PER_OP,
     PRODUCER,
+    READS_BEGUN,
+    READS_DONE,
     READ_CYCLES,
     READ_JOB,
     READ_SERVER,
     READ_SITE,
-    READS_BEGUN,
-    READS_DONE,
+    READ_WORDS,
+    RECORDS_BELOW,
     REPEATS,
-    SERVER,
+    RETURNS,
     SERVER_STATE,
     SITE_INDEX,
     SITE_REPEAT,
     SITE_VARIANT,
     SOURCE,
+    SOURCE_FIRST,
+    SOURCE_LEVEL,
     STARTED,
+    STEPS,
     TIME_LEFT,
     TRANSFER_ROW,
     TRIPS,
+    WAITS_AT,
     WHICH,
-    WRITE_JOB,
-    WRITE_SERVER,
-    WRITE_SLOTS,
+    WORDS,
+    WRITER,
     WRITES,
     WRITES_BEGUN,
     WRITES_SENT,
+    WRITE_JOB,
+    WRITE_SERVER,
+    WRITE_SLOTS,
 )
 from sim.engine.cycle.log import note
 from sim.engine.cycle.ready import has_room
-from sim.engine.cycle.records import next_record, next_site, site_record
-from sim.engine.cycle.tables import at, at1, at3, row
+from sim.engine.cycle.records import descend, enter_run, is_home, next_run, next_site, record_of, site_record
+from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
 
@@ -88,26 +106,65 @@ def may_fill(m, keep):
     """Whether the next tile of a keep may be brought: it has a place, and its words exist.
 
     Words that an op of the nest makes exist once it has made them; old words, and words that return to their previous
-    place, once they have been made and drained in the previous iteration.
+    place, once they have been made and drained in the previous iteration; those of another item once that is over.
     """
     site = m[at(m, PER_KEEP, keep, FILL_SITE)]
     begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
-    if not has_room(m, keep, begun):
+    if not has_room(m, keep, begun) or not items_are_over(m, keep):
         return False
     source, loop = m[at(m, KEEP_TABLE, keep, SOURCE)], m[at(m, KEEP_TABLE, keep, OLD_LOOP)]
+    if source >= 0 and m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)] >= 0:
+        level = m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)]
+        return has_made(m, source, keep, level, m[at(m, KEEP_TABLE, keep, SOURCE_FIRST)])
     if loop >= 0 and m[at(m, SITE_INDEX, keep, loop)] == 0:
         return True
     records, tiles = 0, 0
     if loop >= 0:
-        records, tiles = 1, 1
+        records, tiles = m[at(m, RECORDS_BELOW, m[at(m, SITE_VARIANT, keep, loop + 1)], loop + 1)], 1
         for inner in range(loop + 1, m[DEPTH]):
             variant = m[at(m, SITE_VARIANT, keep, inner)]
-            records *= m[at(m, TRIPS, variant, inner)]
-            if m[at3(m, FIXED, variant, keep, inner)] == 0:
+            if m[at(m, HOME, keep, inner)] < 0 and m[at3(m, FIXED, variant, keep, inner)] == 0:
                 tiles *= m[at(m, TRIPS, variant, inner)]
     if source >= 0:
         return m[at(m, PER_OP, source, AVAILABLE)] > site - records
     return loop < 0 or m[at(m, PER_KEEP, keep, DRAINED)] > begun - tiles
+
+
+@compiled
+def has_made(m, producer, site, level, comes_first):
+    """Whether an op of another item has made, and its memories have passed on, what the next transfer of a site brings.
+
+    level: the one that parts the two; comes_first: 1 where the op's item comes before that of the site.
+    """
+    index, variant = row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site)
+    if m[at(m, PER_OP, producer, AVAILABLE)] < record_of(m, index, variant, level + comes_first):
+        return False
+    for keep in range(m[KEEPS]):
+        if keep != site and m[at(m, KEEP_TABLE, keep, WRITER)] == producer and is_draining(m, keep):
+            return False
+    return True
+
+
+@compiled
+def is_draining(m, keep):
+    """Whether finished tiles of a keep have not arrived further out."""
+    return m[at(m, PER_KEEP, keep, DRAINED)] < m[at(m, PER_KEEP, keep, DRAINS_ASKED)]
+
+
+@compiled
+def items_are_over(m, keep):
+    """Whether a tile that is not filled ahead may come: all before its item is over, and what was there has left."""
+    level = m[at(m, KEEP_TABLE, keep, WAITS_AT)]
+    if level < 0:
+        return True
+    begin = record_of(m, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep), level + 1)
+    for array in range(m[ARRAYS]):
+        if m[at1(m, STEPS, array)] < begin:
+            return False
+    for other in range(m[KEEPS]):
+        if not is_home(m, other, row(m, SITE_INDEX, keep)) and is_draining(m, other):
+            return False
+    return True
 
 
 @compiled
@@ -124,12 +181,26 @@ def may_read(m, op):
     if site == NEVER or m[at(m, PER_OP, op, READS_BEGUN)] > m[at(m, PER_OP, op, STARTED)]:
         return False
     for n in range(m[at(m, OP_TABLE, op, DEP_FIRST)], m[at(m, OP_TABLE, op, DEP_LAST)]):
-        producer = m[at(m, DEPS, n, PRODUCER)]
+        producer, kind = m[at(m, DEPS, n, PRODUCER)], m[at(m, DEPS, n, DEP_KIND)]
+        if kind == ACROSS:
+            if not has_made(m, producer, m[KEEPS] + op, m[at(m, DEPS, n, LOOP)], m[at(m, DEPS, n, IN_PLACE)]):
+                return False
+            continue
         # Results that another op streams out to this one's source must have arrived there.
-        streams = m[at(m, OP_TABLE, producer, WRITE_SERVER)] == m[at(m, OP_TABLE, op, READ_SERVER)]
-        if streams and m[at(m, DEPS, n, DEP_KIND)] < CARRIED and m[at(m, PER_OP, producer, AVAILABLE)] <= site:
+        streams = m[at(m, OP_TABLE, producer, WRITE_SERVER)] >= 0
+        if streams and kind < CARRIED and m[at(m, PER_OP, producer, AVAILABLE)] <= site:
             return False
     return True
+
+
+@compiled
+def first_fill(m, keep):
+    """Go to the first tile of a keep."""
+    index, variant = row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep)
+    for level in range(m[DEPTH]):
+        index[level] = max(0, m[at(m, HOME, keep, level)])
+    descend(m, index, variant, 0)
+    m[at(m, PER_KEEP, keep, FILL_SITE)] = site_record(m, index, variant)
 
 
 @compiled
@@ -149,21 +220,41 @@ def advance_read(m, op):
     if m[at1(m, SITE_REPEAT, site)] < m[at3(m, AMOUNTS, variant[m[at(m, OP_TABLE, op, DEPTH_OF)]], op, REPEATS)]:
         return
     m[at1(m, SITE_REPEAT, site)] = 0
-    while next_record(m, index, variant) >= 0:
-        if not is_guarded_at(m, op, index, variant):
-            m[at(m, PER_OP, op, READ_SITE)] = site_record(m, index, variant)
-            return
-    m[at(m, PER_OP, op, READ_SITE)] = NEVER
+    m[at(m, PER_OP, op, READ_SITE)] = next_run(m, op, index, variant)
 
 
 @compiled
 def first_read(m, op):
     """Go to the first record in which an op with streamed operands runs."""
-    site = m[KEEPS] + op
-    index, variant = row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site)
-    while is_guarded_at(m, op, index, variant):
-        next_record(m, index, variant)
-    m[at(m, PER_OP, op, READ_SITE)] = site_record(m, index, variant)
+    index, variant = row(m, SITE_INDEX, m[KEEPS] + op), row(m, SITE_VARIANT, m[KEEPS] + op)
+    if m[at(m, OP_TABLE, op, READ_SERVER)] >= 0:
+        m[at(m, PER_OP, op, READ_SITE)] = enter_run(m, op, index, variant, -1)
+    else:
+        descend(m, index, variant, 0)
+
+
+@compiled
+def sums_return(m, keep):
+    """Whether the next tile was there before and was left incomplete."""
+    times = 0
+    for loop in range(m[DEPTH]):
+        times += m[at(m, RETURNS, keep, loop)] == 1 and m[at(m, SITE_INDEX, keep, loop)] > 0
+    return times > 0
+
+
+@compiled
+def begin_sums(m, keep):
+    """A tile whose sums begin is there as soon as it has a place, if nothing else comes into it. Whether it was so."""
+    if m[at(m, PER_KEEP, keep, FILLS_BEGUN)] > m[at(m, PER_KEEP, keep, FILLED)]:
+        return False
+    if m[at(m, PER_KEEP, keep, FILL_SITE)] == NEVER or sums_return(m, keep) or not may_fill(m, keep):
+        return False
+    variant = m[at(m, SITE_VARIANT, keep, m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)])]
+    if m[at3(m, MOVES, variant, keep, FILL_WORDS)] > 0:
+        return False
+    advance_fill(m, keep)
+    m[at(m, PER_KEEP, keep, FILLED)] += 1
+    return True
 
 
 @compiled
@@ -171,22 +262,22 @@ def oldest_tile(m, server):
     """The kept tile that moves first: (job, keep, record); NO_JOB if none may."""
     job, which, record = NO_JOB, -1, NEVER
     for keep in range(m[KEEPS]):
-        if m[at(m, KEEP_TABLE, keep, SERVER)] != server:
-            continue
-        site = m[at(m, PER_KEEP, keep, FILL_SITE)]
-        if m[at(m, PARTIAL, keep, IN_LEFT)] > 0:
-            if m[at(m, PARTIAL, keep, IN_RECORD)] < record:
-                job, which, record = FILL_JOB, keep, m[at(m, PARTIAL, keep, IN_RECORD)]
-        elif m[at(m, KEEP_TABLE, keep, FILLS)] == 1 and site < record and may_fill(m, keep):
-            job, which, record = FILL_JOB, keep, site
-        begun = m[at(m, PER_KEEP, keep, DRAINS_BEGUN)]
-        if m[at(m, PARTIAL, keep, OUT_LEFT)] > 0:
-            if m[at(m, PARTIAL, keep, OUT_RECORD)] < record:
-                job, which, record = DRAIN_JOB, keep, m[at(m, PARTIAL, keep, OUT_RECORD)]
-        elif begun < m[at(m, PER_KEEP, keep, DRAINS_ASKED)] and may_drain(m, keep):
-            asked = m[at3(m, ASKED, keep, begun % ASKED_SLOTS, 1)]
-            if asked < record:
-                job, which, record = DRAIN_JOB, keep, asked
+        if m[at(m, KEEP_TABLE, keep, FILL_SERVER)] == server:
+            site = m[at(m, PER_KEEP, keep, FILL_SITE)]
+            if m[at(m, PARTIAL, keep, IN_LEFT)] > 0:
+                if m[at(m, PARTIAL, keep, IN_RECORD)] < record:
+                    job, which, record = FILL_JOB, keep, m[at(m, PARTIAL, keep, IN_RECORD)]
+            elif m[at(m, KEEP_TABLE, keep, FILLS)] == 1 and site < record and may_fill(m, keep):
+                job, which, record = FILL_JOB, keep, site
+        if m[at(m, KEEP_TABLE, keep, DRAIN_SERVER)] == server:
+            begun = m[at(m, PER_KEEP, keep, DRAINS_BEGUN)]
+            if m[at(m, PARTIAL, keep, OUT_LEFT)] > 0:
+                if m[at(m, PARTIAL, keep, OUT_RECORD)] < record:
+                    job, which, record = DRAIN_JOB, keep, m[at(m, PARTIAL, keep, OUT_RECORD)]
+            elif begun < m[at(m, PER_KEEP, keep, DRAINS_ASKED)] and may_drain(m, keep):
+                asked = m[at3(m, ASKED, keep, begun % ASKED_SLOTS, 1)]
+                if asked < record:
+                    job, which, record = DRAIN_JOB, keep, asked
     return job, which, record
 
 
@@ -238,26 +329,33 @@ def take_up(m, server):
         transfer[TIME_LEFT] = m[at(m, PARTIAL, partial, column)]
         m[at(m, PARTIAL, partial, column)] = 0
         return True
-    transfer[TIME_LEFT] = begin_transfer(m, job, which)
+    transfer[TIME_LEFT], words = begin_transfer(m, job, which)
+    m[at(m, WORDS, server, job - 1)] += words
     return True
 
 
 @compiled
 def begin_transfer(m, job, which):
-    """Count a transfer as begun; returns its cycles."""
+    """Count a transfer as begun; returns its cycles and words."""
     if job == FILL_JOB:
         variant = m[at(m, SITE_VARIANT, which, m[at(m, KEEP_TABLE, which, KEEP_DEPTH)])]
+        move = row3(m, MOVES, variant, which)
+        again = sums_return(m, which)
         advance_fill(m, which)
-        return m[at3(m, MOVES, variant, which, FILL_CYCLES)]
+        if again:
+            return move[FILL_CYCLES] + move[AGAIN_CYCLES], move[FILL_WORDS] + move[AGAIN_WORDS]
+        return move[FILL_CYCLES], move[FILL_WORDS]
     if job == DRAIN_JOB:
+        entry = row3(m, ASKED, which, m[at(m, PER_KEEP, which, DRAINS_BEGUN)] % ASKED_SLOTS)
         m[at(m, PER_KEEP, which, DRAINS_BEGUN)] += 1
-        return m[at3(m, ASKED, which, (m[at(m, PER_KEEP, which, DRAINS_BEGUN)] - 1) % ASKED_SLOTS, 0)]
+        return entry[0], entry[3]
     if job == READ_JOB:
         variant = m[at(m, SITE_VARIANT, m[KEEPS] + which, m[at(m, OP_TABLE, which, DEPTH_OF)])]
         advance_read(m, which)
-        return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)]
+        return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)], m[at3(m, AMOUNTS, variant, which, READ_WORDS)]
+    entry = row3(m, WRITES, which, m[at(m, PER_OP, which, WRITES_BEGUN)] % WRITE_SLOTS)
     m[at(m, PER_OP, which, WRITES_BEGUN)] += 1
-    return m[at3(m, WRITES, which, (m[at(m, PER_OP, which, WRITES_BEGUN)] - 1) % WRITE_SLOTS, 0)]
+    return entry[0], entry[3]
 
 
 @compiled

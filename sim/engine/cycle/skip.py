@@ -37,6 +37,7 @@ from sim.engine.cycle.columns import (
     HEADER,
     HISTORY,
     HISTORY_SLOTS,
+    HOME,
     IN_LEFT,
     IN_RECORD,
     JOB,
@@ -72,6 +73,7 @@ from sim.engine.cycle.columns import (
     RECORD_ORDINAL,
     RECORD_VARIANT,
     RECORDS,
+    RECORDS_BELOW,
     REMEMBERED,
     REPEAT,
     SERVER_STATE,
@@ -95,6 +97,7 @@ from sim.engine.cycle.columns import (
     WRITES,
     WRITES_DONE,
 )
+from sim.engine.cycle.records import has_items
 from sim.engine.cycle.tables import at, at1, at3, block, row, row3, table
 from sim.engine.jit import compiled
 
@@ -113,7 +116,7 @@ def fast_forward(m):
         level -= 1
     for inner in range(level + 1, m[DEPTH]):
         row(m, REMEMBERED, inner)[:] = 0
-    if level < 0 or not lies_inside(m, level):
+    if level < 0 or has_items(m, m[at(m, RECORD_VARIANT, slot, level)], level) or not lies_inside(m, level):
         return
     state = np.zeros(m[DESCRIPTION], np.int64)
     numbers = describe(m, level, state)
@@ -193,7 +196,7 @@ def describe(m, level, state):
         state[n + 1] = m[at(m, PARTIAL, partial, OUT_LEFT)]
         n += 2
     n = describe_results(m, state, n)
-    if n < 0 or n + m[KEEPS] * (3 * ASKED_SLOTS + 1) > room:
+    if n < 0 or n + m[KEEPS] * (4 * ASKED_SLOTS + 1) > room:
         return -1
     n = describe_drains(m, state, n)
     return describe_sites(m, level, state, n)
@@ -218,7 +221,8 @@ def describe_results(m, state, n):
         for i in range(m[at(m, PER_OP, op, WRITES_DONE)], m[at(m, PER_OP, op, STARTED)]):
             entry = row3(m, WRITES, op, i % WRITE_SLOTS)
             state[n], state[n + 1], state[n + 2] = entry[0], entry[1] - m[FRONT], entry[2]
-            n += 3
+            state[n + 3] = entry[3]
+            n += 4
     return n
 
 
@@ -230,8 +234,8 @@ def describe_drains(m, state, n):
         for i in range(m[at(m, PER_KEEP, keep, DRAINS_BEGUN)], m[at(m, PER_KEEP, keep, DRAINS_ASKED)]):
             entry = row3(m, ASKED, keep, i % ASKED_SLOTS)
             state[n], state[n + 1] = entry[0], entry[1] - m[FRONT]
-            state[n + 2] = max(entry[2] - now, 0)
-            n += 3
+            state[n + 2], state[n + 3] = max(entry[2] - now, 0), entry[3]
+            n += 4
     return n
 
 
@@ -256,6 +260,8 @@ def describe_sites(m, level, state, n):
 @compiled
 def stays(m, site, loop):
     """Whether a site does not move while this loop advances."""
+    if m[at(m, HOME, site, loop)] >= 0:
+        return True
     if site < m[KEEPS]:
         return m[at3(m, FIXED, m[at(m, SITE_VARIANT, site, loop)], site, loop)] == 1
     return m[at(m, GUARD, site - m[KEEPS], loop)] == 1
@@ -296,9 +302,7 @@ def periods_to_skip(m, level, then):
                 return 0
         most = max(most, m[at(m, SITE_INDEX, site, level)])
     records = m[FRONT] - then[FRONT - HEADER]
-    inside = 1
-    for loop in range(level + 1, m[DEPTH]):
-        inside *= m[at(m, TRIPS, m[at(m, RECORD_VARIANT, m[FRONT] % window, loop)], loop)]
+    inside = m[at(m, RECORDS_BELOW, m[at(m, RECORD_VARIANT, m[FRONT] % window, level + 1)], level + 1)]
     trips = m[at(m, TRIPS, m[at(m, RECORD_VARIANT, m[FRONT] % window, level)], level)]
     periods = max(0, (trips - 2 - most) // (records // inside))
     now, duration = m[NOW], m[NOW] - then[NOW - HEADER]
@@ -314,9 +318,7 @@ def skip(m, level, then):
     if periods == 0:
         return
     front = m[FRONT]
-    inside = 1
-    for loop in range(level + 1, m[DEPTH]):
-        inside *= m[at(m, TRIPS, m[at(m, RECORD_VARIANT, front % m[WINDOW], loop)], loop)]
+    inside = m[at(m, RECORDS_BELOW, m[at(m, RECORD_VARIANT, front % m[WINDOW], level + 1)], level + 1)]
     records, time = periods * (front - then[FRONT - HEADER]), periods * (m[NOW] - then[NOW - HEADER])
     move_sites(m, level, then, records, records // inside)
     events = m[EVENTS]
@@ -359,18 +361,19 @@ def move_entries(m, before, records, time):
         old = block(m, ASKED, keep).copy()
         first, new_first = before[at(m, PER_KEEP, keep, DRAINS_BEGUN) - HEADER], m[at(m, PER_KEEP, keep, DRAINS_BEGUN)]
         for i in range(ASKED_SLOTS):
-            entry, place = row3(m, ASKED, keep, (new_first + i) % ASKED_SLOTS), 3 * ((first + i) % ASKED_SLOTS)
+            entry, place = row3(m, ASKED, keep, (new_first + i) % ASKED_SLOTS), 4 * ((first + i) % ASKED_SLOTS)
             entry[0] = old[place]
             entry[1] = old[place + 1] + records
             entry[2] = old[place + 2] + time
+            entry[3] = old[place + 3]
     for op in range(m[OPS]):
         old = block(m, WRITES, op).copy()
         first, new_first = before[at(m, PER_OP, op, WRITES_DONE) - HEADER], m[at(m, PER_OP, op, WRITES_DONE)]
         for i in range(WRITE_SLOTS):
-            entry, place = row3(m, WRITES, op, (new_first + i) % WRITE_SLOTS), 3 * ((first + i) % WRITE_SLOTS)
+            entry, place = row3(m, WRITES, op, (new_first + i) % WRITE_SLOTS), 4 * ((first + i) % WRITE_SLOTS)
             entry[0] = old[place]
             entry[1] = old[place + 1] + records
-            entry[2] = old[place + 2]
+            entry[2], entry[3] = old[place + 2], old[place + 3]
 
 
 @compiled
