@@ -171,6 +171,10 @@ class Memory(Numbered):
         MachineNumber("bandwidth_bits_per_s", math.inf, symbols=(("bandwidth_bits_per_s", 1),), enters="time"),
     ] = Field(None, alias="bandwidth")
     timing: DramTiming | None = None  # of a DRAM; its peak replaces the bandwidth
+    # Coordinates of a tile, along the rank that its reader walks first, that may be read before the others are here.
+    piece: Annotated[Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine")] = (
+        None
+    )
     read_pj: Annotated[EnergyPj | None, MachineNumber(times="charged", enters="energy, for each row read")] = Field(
         None, alias="read_energy"
     )

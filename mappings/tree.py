@@ -49,6 +49,7 @@ class PlacedKeep:
     last_leaf: int
     share_group: int  # keeps of one group take turns in one place; -1: has its own place
     path: str
+    reload: bool = False  # brought again in every iteration of the loops around it
 
     def covers(self, leaf: int) -> bool:
         return self.first_leaf <= leaf <= self.last_leaf
@@ -185,8 +186,10 @@ class _Builder:
                     group = groups.get((keep.memory, kept.tensor), -1)
                     index = len(self.keeps)
                     # Which leaves it serves is known once the body has been traversed.
-                    unspanned = PlacedKeep(index, keep.memory, kept.tensor, kept.copies, inside, 0, -1, group, place)
-                    self.keeps.append(unspanned)
+                    tensor, copies = kept.tensor, kept.copies
+                    self.keeps.append(
+                        PlacedKeep(index, keep.memory, tensor, copies, inside, 0, -1, group, place, kept.reload)
+                    )
         last_keep = len(self.keeps)
         for i, item in enumerate(node.body):
             if isinstance(item, Leaf):

@@ -9,7 +9,17 @@ in `check.py`, not here.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from arch.expression import parse_expression
 
@@ -122,10 +132,13 @@ Spatial = Annotated[
 
 
 class Kept(_Noun):
-    """A tensor whose tile a memory keeps, in `copies` places (2 = double buffered), if `when` holds."""
+    """A tensor whose tile a memory keeps, in `copies` places (2 = double buffered), if `when` holds. `reload`: it is
+    brought again in every iteration of the loops around it, also where it is the same.
+    """
 
     tensor: str
     copies: int = Field(default=1, ge=1)
+    reload: bool = False
     when: str | None = None
 
     @model_validator(mode="before")
@@ -137,6 +150,11 @@ class Kept(_Noun):
     @classmethod
     def _check_when(cls, value: Any) -> Any:
         return value if value is None else _expression_text(value)
+
+    @model_serializer(mode="wrap")
+    def _without_default_reload(self, handler: SerializerFunctionWrapHandler) -> Any:
+        """Fields without a `reload` that is not asked for, so that the hash of other designs is unchanged."""
+        return {key: value for key, value in handler(self).items() if key != "reload" or value}
 
 
 class Keep(_Noun):

@@ -107,6 +107,10 @@ class MachineRates:
         words, rows = (self._of(memory, column) for column in (self.columns.row_words, self.columns.word_rows))
         return Fraction(words) / Fraction(rows)
 
+    def piece(self, memory: str) -> int:
+        """Coordinates of a tile in it that may be read before the others have arrived; 0: whole tiles only."""
+        return self.architecture.memory(memory).piece or 0
+
     def ports(self, memory: str) -> int:
         """Concurrent row accesses."""
         return int(self._of(memory, self.columns.row_accesses))
@@ -153,6 +157,7 @@ class Sizer:
     around: tuple[tuple[int, int], ...] = ()  # (part, iterations) of the nest's loops around it
     reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
+    stages: tuple[frozenset[int], ...] = ()  # parts of tiles that come in pieces
 
     @property
     def array(self) -> Array:
@@ -194,7 +199,7 @@ class Sizer:
         if link_in or link_out:
             link_out += ceil(Fraction(chains, folds))
         else:
-            folds, points = 1, folds * points
+            folds, points = self._apart(extents, folds * points)
             chain = int(chains > 0 and self.moves_first and not streams[True])
             link_out = chains * (1 - chain)
         cycles, stretch = self._stretched(cycles, rows, folds * points)
@@ -232,6 +237,26 @@ class Sizer:
         extents = self.walk.full_tile(extents, self.slot.loops[:-1])
         points = self.walk.trips(extents, self.slot.loops[-1])
         return (total // points, points) if total % points == 0 else (1, total)
+
+    def stage(self, extents: Extents, parts: frozenset[int]) -> tuple[int, int, int]:
+        """(stages in which a repetition goes through a tile over these parts, times it does so, coordinates that a
+        stage adds); one stage where it takes all of the tile at once.
+        """
+        times = 1
+        for loop in self.slot.loops:
+            trips = self.walk.trips(extents, loop)
+            if trips > 1 and self.walk.loops[loop].part in parts:
+                return trips, times, self.walk.loops[loop].step
+            times *= trips
+            extents = self.walk.inside(extents, loop, False)
+        return 1, 1, 0
+
+    def _apart(self, extents: Extents, slots: int) -> tuple[int, int]:
+        """(folds, slots of each) where no link parts them, but pieces of tiles may."""
+        if self.slot.group_loops:
+            return 1, slots
+        stages = max((prod(self.stage(extents, parts)[:2]) for parts in self.stages), default=1)
+        return (stages, slots // stages) if slots % stages == 0 else (1, slots)
 
     def _shift_rows(self, way: Way, extents: Extents) -> int:
         """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the slots."""

@@ -78,8 +78,15 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
         if i not in guarded
     )
     einsum = design.chains.cascade.einsum(slot.leaf.einsum)
+    tensors = {load.tensor for load in einsum.loads}
     reduced = frozenset(einsum.reduced_variables)
-    return Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load))
+    first = isinstance(einsum.expr, Load)
+    stages = tuple(
+        design.chains.space.parts_of_tensor(keep.tensor)
+        for keep in design.chains.tree.keeps
+        if keep.covers(slot.leaf.index) and keep.tensor in tensors and design.machine.piece(keep.memory)
+    )
+    return Sizer(design.walk, design.machine, slot, ways, root, around, reduced, first, stages)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 A *level* is a loop, or the choice of an item: the nests (and runs of nests) inside the shared loops are items that come
 in order in each iteration. A nest shorter than its neighbours ends in levels of one iteration. Where ops of a nest work
-on older tiles, a pause of as many steps as the oldest is behind follows it, so that the next nest begins when the last op
-is through.
+on older tiles, a pause of as many steps as the oldest is behind follows it: the next nest begins when the last op is
+through.
 """
 
 from collections.abc import Iterator

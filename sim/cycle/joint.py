@@ -23,7 +23,7 @@ NOWHERE = -1
 
 @dataclass(frozen=True, slots=True)
 class PlacedTile:
-    """A kept tile among the levels: `level` counts those outside it, `home` the items that lead to it, `loops` are those
+    """A kept tile among the levels: `level` counts those outside it, `home` the items that lead to it, `loops` those
     around it with their levels; `waits_at`: the level of the items that must be over before it is filled, or NOWHERE.
     """
 

@@ -70,7 +70,8 @@ def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[TileTraffic, ...]:
     for touch, outer in chains.crossings_of(keep):
         parts = chains.parts_of(touch)
         if not touch.writes:
-            found.append(TileTraffic(touch, outer.memory, parts - steps, parts, False))
+            moving = parts | chains.reloading_parts(keep)
+            found.append(TileTraffic(touch, outer.memory, parts - steps, moving, False))
             continue
         moving = parts | recomputed_parts(chains.space, chains.tree, touch.leaf)
         found.append(TileTraffic(touch, outer.memory, parts, moving, True))

@@ -5,8 +5,6 @@ A `Program` combines what depends on the mapping alone (order, lags, dependencie
 """
 
 from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil
 
 import numpy as np
 
@@ -14,10 +12,10 @@ from sim.cycle.amounts import Amount, latency_of_ways
 from sim.cycle.choice import CycleDesign
 from sim.cycle.frames import Frame
 from sim.cycle.joint import Joint, PlacedTile, joint_of
-from sim.cycle.keeps import NestKeep, TileTraffic
 from sim.cycle.nest import Nest
 from sim.cycle.order import Order
 from sim.cycle.state import EngineProgram
+from sim.cycle.tiles import TileRows, server_of
 from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Extents
@@ -89,6 +87,7 @@ class _Rows:
         lanes, groups = self._lanes()
         ops, deps, uses = self._ops(amounts)
         table = self._amounts(amounts)
+        tiles = TileRows(self.design, self.joint, self.variants, self.op_of_slot)
         max_lag = max(self.order.lags)
         sizes = {
             col.ARRAYS: lanes.shape[0],
@@ -114,12 +113,13 @@ class _Rows:
             "ROW_ACCESSES": table[1],
             "GUARD": self._guards(),
             "HOME": self._homes(),
-            "RETURNS": self._returns(),
+            "RETURNS": tiles.returns(),
             "DEPS": deps,
             "USES": uses,
-            "KEEP_TABLE": self._keeps(),
-            "FIXED": self._fixed(),
-            "MOVES": self._moves(),
+            "STAGES": self._stages(amounts, uses),
+            "KEEP_TABLE": tiles.keeps(),
+            "FIXED": tiles.fixed(),
+            "MOVES": tiles.moves(),
             "LANES": lanes,
             "GROUPS": groups,
             "PORTS": np.array([self.design.machine.ports(m) for m in self.ported], np.int64),
@@ -129,10 +129,6 @@ class _Rows:
     @property
     def _levels(self) -> int:
         return max(self.joint.frame.depth, 1)
-
-    def _server(self, memory: str, writes: bool) -> int:
-        """The server of a memory's reads or writes: one for both where they share its bandwidth."""
-        return 2 * self.machine.memory(memory)
 
     def _lanes(self) -> tuple[np.ndarray, np.ndarray]:
         """Groups of every array that runs anything, in order, -1 at the end; and the ops of each group."""
@@ -182,8 +178,12 @@ class _Rows:
                 col.KIND: col.WAIT if waits else col.RUN,
                 col.LATENCY: self._latency(n),
                 col.SHARES: 0 if waits else self._shares(n),
-                col.READ_SERVER: self._server(root, False) if not waits and any(a.read_words for a in own) else -1,
-                col.WRITE_SERVER: self._server(root, True) if not waits and any(a.write_words for a in own) else -1,
+                col.READ_SERVER: server_of(self.machine, root, False)
+                if not waits and any(a.read_words for a in own)
+                else -1,
+                col.WRITE_SERVER: server_of(self.machine, root, True)
+                if not waits and any(a.write_words for a in own)
+                else -1,
                 col.DEP_FIRST: first[0],
                 col.DEP_LAST: len(deps),
                 col.USE_FIRST: first[1],
@@ -253,6 +253,25 @@ class _Rows:
                 rows[v, op, :3] = np.array(a.rows, np.int64).reshape(3, len(self.ported))
         return table, rows
 
+    def _stages(self, amounts: dict[tuple[int, int], Amount], uses: np.ndarray) -> np.ndarray:
+        """How ops go through the tiles that come in pieces."""
+        stages = np.zeros((len(self.variants.points), len(uses), 3), np.int64)
+        slot_of_user = {user: n for n, own in enumerate(self._users()) for _, _, _, user in own}
+        for row, (k, needs_fill, _, user) in enumerate(uses.tolist()):
+            keep, n = self.tiles[k].keep, slot_of_user[user]
+            piece = self.design.machine.piece(keep.keep.memory)
+            if not piece or not needs_fill or self.tiles[k].level != self.joint.level(n, self.nest.slots[n].depth):
+                continue
+            parts = self.design.chains.space.parts_of_tensor(keep.keep.tensor)
+            for v, extents in enumerate(self.variants.extents):
+                amount = amounts.get((n, v))
+                if amount is None or amount.repeats > 1:
+                    continue
+                count, times, step = self.joint.sizers[n].stage(extents, parts)
+                if step and amount.folds % (count * times) == 0:
+                    stages[v, row] = amount.folds // (count * times), step, piece
+        return stages
+
     def _guards(self) -> np.ndarray:
         guard = np.zeros((len(self.place), self._levels), np.int64)
         for op, (_, n, _) in enumerate(self.place):
@@ -268,125 +287,3 @@ class _Rows:
             for level, item in self.joint.places[self.joint.nest_of[n]].home:
                 home[len(self.tiles) + op, level] = item
         return home
-
-    def _returns(self) -> np.ndarray:
-        found = np.zeros((len(self.tiles), self._levels), np.int64)
-        for k, tile in enumerate(self.tiles):
-            for traffic in tile.keep.traffic:
-                for level, loop in tile.loops if traffic.only_again else ():
-                    found[k, level] = self.design.walk.loops[loop].part not in traffic.moving
-        return found
-
-    def _keeps(self) -> np.ndarray:
-        rows, user = np.zeros((len(self.tiles), col.KEEP_COLUMNS), np.int64), 0
-        root = self.machine.root
-        for k, tile in enumerate(self.tiles):
-            keep, other = tile.keep, tile.keep.other_side
-            source, level, comes_first = self._source(keep)
-            far = root if other is not None and self._spills(other) else other
-            values = {
-                col.FILL_SERVER: -1 if far is None or not keep.fills else self._server(far, False),
-                col.DRAIN_SERVER: -1 if far is None or not keep.drains else self._server(far, True),
-                col.KEEP_DEPTH: tile.level,
-                col.COPIES: keep.copies,
-                col.FILLS: int(keep.fills),
-                col.DRAINS: int(keep.drains),
-                col.GROUP: keep.keep.share_group,
-                col.FIRST_USER: user,
-                col.LAST_USER: user + len(keep.users),
-                col.FILL_CAUSE: col.OFF_CHIP if other == root else col.OPERAND,
-                col.WRITER: -1 if keep.writer is None else self.op_of_slot[keep.writer],
-                col.OLD_LOOP: self._old_loop(tile),
-                col.PORT_A: self._port(keep.keep.memory),
-                col.PORT_B: -1 if other is None else self._port(other),
-                col.SOURCE: source,
-                col.SOURCE_LEVEL: level,
-                col.SOURCE_FIRST: int(comes_first),
-                col.WAITS_AT: tile.waits_at,
-                col.PARTIAL_SUMS: int(any(traffic.only_again for traffic in keep.traffic)),
-            }
-            for place, value in values.items():
-                rows[k, place] = value
-            user += len(keep.users)
-        return rows
-
-    def _spills(self, memory: str) -> bool:
-        """Whether part of the data read from a memory lies further out; the root then serves it."""
-        return self.design.machine.spilled.get(memory, Fraction(0)) > 0
-
-    def _port(self, memory: str) -> int:
-        return self.ported.index(memory) if memory in self.ported else -1
-
-    def _old_loop(self, tile: PlacedTile) -> int:
-        """The level between whose iterations a tile comes back changed; -1: it does not."""
-        tree, keep = self.design.chains.tree, tile.keep
-        old = any(t.touch.version == "old" for t in keep.traffic if not t.writes)
-        of = {self.joint.nest_of[n] for n in keep.users}
-        makers = [n for n, slot in enumerate(self.nest.slots) if slot.leaf.einsum == keep.keep.tensor]
-        is_made_here = any(self.joint.nest_of[n] in of for n in makers)
-        if not keep.fills or not is_made_here or not (keep.drains or old):
-            return -1
-        if any(t.only_again for t in keep.traffic):
-            moving = next(t.moving for t in keep.traffic if t.only_again)
-            levels = (level for level, loop in tile.loops if self.design.walk.loops[loop].part not in moving)
-            return max(levels, default=-1)
-        variables = {
-            rank.lower() for tensor, rank in self.design.chains.cascade.iterative if tensor == keep.keep.tensor
-        }
-        return next((level for level, loop in tile.loops if tree.loops[loop].variable in variables), -1)
-
-    def _source(self, keep: NestKeep) -> tuple[int, int, bool]:
-        """The op whose result a tile brings back from further out, -1: none; with the level that parts it from the
-        tile, -1: none does, and whether that op comes first.
-        """
-        makers = [n for n, s in enumerate(self.nest.slots) if s.leaf.einsum == keep.keep.tensor and n not in keep.users]
-        if not keep.fills or not makers:
-            return -1, -1, False
-        maker = makers[0]
-        far = [x for x in self.joint.across if x.producer == maker and x.reader in keep.users]
-        return (self.op_of_slot[maker], far[0].level, far[0].comes_first) if far else (self.op_of_slot[maker], -1, False)
-
-    def _fixed(self) -> np.ndarray:
-        """Loops that leave a tile in place; a loop without the tile's ranks does not if a loop inside it has several
-        tiles.
-        """
-        points, walk = self.variants.points, self.design.walk
-        fixed = np.ones((len(points), len(self.tiles), self._levels), np.int64)
-        for k, tile in enumerate(self.tiles):
-            parts = self.design.chains.space.parts_of_tensor(tile.keep.keep.tensor) | tile.keep.moving
-            for v, (frame, first, extents) in enumerate(points):
-                for n, (level, loop) in enumerate(tile.loops):
-                    if not 0 <= level - first < len(frame.loops) or frame.loops[level - first] != loop:
-                        continue
-                    inside = walk.inside(extents, loop, False)
-                    changes = walk.loops[loop].part in parts
-                    further = tuple(loop for _, loop in tile.loops[n + 1 :])
-                    fixed[v, k, level] = not (changes or walk.several(inside, further, parts))
-        return fixed
-
-    def _moves(self) -> np.ndarray:
-        points = self.variants.points
-        moves = np.zeros((len(points), len(self.tiles), col.MOVE_COLUMNS), np.int64)
-        for k, tile in enumerate(self.tiles):
-            for v, (_, _, extents) in enumerate(points):
-                for traffic in tile.keep.traffic:
-                    words = self.design.walk.words(extents, traffic.parts)
-                    kind = col.DRAIN_CYCLES if traffic.writes else col.FILL_CYCLES
-                    kind = col.AGAIN_CYCLES if traffic.only_again else kind
-                    moves[v, k, kind] += self._transfer_cycles(tile.keep, traffic, words)
-                    resident = words * (1 - self.design.machine.spilled.get(tile.keep.keep.memory, Fraction(0)))
-                    moves[v, k, kind + col.FILL_WORDS] += round(resident)
-        return moves
-
-    def _transfer_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int) -> int:
-        """The slowest of both memories' bandwidths and row rates; the part of a tile that does not fit never moves."""
-        machine, inner, other = self.design.machine, keep.keep.memory, traffic.memory
-        resident = words * (1 - machine.spilled.get(inner, Fraction(0)))
-        cycles = [
-            machine.transfer_cycles(other, resident, traffic.writes),
-            machine.transfer_cycles(inner, resident, not traffic.writes),
-        ]
-        if self._spills(other):
-            cycles.append(machine.transfer_cycles(self.machine.root, words * machine.spilled[other], traffic.writes))
-        cycles += [ceil(resident / machine.row_words(m)) for m in (other, inner) if m in self.ported]
-        return max(cycles)

@@ -147,6 +147,7 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "WRITES": (ops, col.WRITE_SLOTS, 4),
         "ASKED": (keeps, col.ASKED_SLOTS, 4),
         "PARTIAL": (keeps + ops, 4),
+        "PIECES": (keeps, 3),
         "DEMAND": (ported,),
         "HISTORY": (depth, HISTORY_SLOTS, 2 * counted + DESCRIPTION),
         "REMEMBERED": (depth, 2),

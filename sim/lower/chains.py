@@ -144,6 +144,12 @@ class Chains:
         found = (t for t in self.touches_of(keep.tensor) if t.leaf.array == array and keep.covers(t.leaf.index))
         return tuple(touch for touch in found if not touch.streams)
 
+    def reloading_parts(self, keep: PlacedKeep) -> frozenset[int]:
+        """Parts whose loops bring a tile again that a mapping reloads; nothing where it stays."""
+        if not keep.reload:
+            return frozenset()
+        return frozenset(self.space.part_of_variable(self.tree.loops[loop].variable) for loop in keep.loops)
+
     def must_fill(self, keep: PlacedKeep, version: Version, writer: Touch | None) -> bool:
         """A value made under the same tile is there already, unless it was made in an earlier step than the tile
         lasts.

@@ -104,7 +104,8 @@ class FlowBuilder:
                 self.add_drain(outer, keep, tiles, touch)
             else:
                 readers = [t for t in inside if not t.writes and t.version == touch.version and not t.streams]
-                tiles = MovedTiles(self.rows.path(keep.loops, parts), parts - made)
+                moving = parts | self.chains.reloading_parts(keep)
+                tiles = MovedTiles(self.rows.path(keep.loops, moving), parts - made)
                 self.add_fill(outer, keep, tiles, self.widest(keep, readers))
 
     def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:

@@ -13,6 +13,7 @@ from sim.engine.cycle.columns import (
     AVAILABLE,
     BOUNDARY,
     BUSY,
+    CAUSE,
     CHAIN,
     CYCLES,
     DEPTH,
@@ -102,6 +103,7 @@ from sim.engine.cycle.columns import (
     WRITES_SENT,
 )
 from sim.engine.cycle.log import note
+from sim.engine.cycle.ready import missing_piece
 from sim.engine.cycle.records import ends_tile, generate, is_home
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
@@ -109,7 +111,7 @@ from sim.engine.jit import compiled
 
 @compiled
 def is_guarded_at(m, op, index, variant):
-    """Whether an op skips this record: it is another item's, or the op runs only in the last iteration of some loops."""
+    """Whether an op skips this record: another item's, or none of the last iterations in which alone it runs."""
     if not is_home(m, m[KEEPS] + op, index):
         return True
     for loop in range(m[DEPTH]):
@@ -289,6 +291,10 @@ def proceed(m, array):
         finish(m, array)
         return True
     while a[LEFT] == 0:
+        if a[STAGE] == IN_STAGE - 1 and a[FOLD] > 0:
+            a[CAUSE] = missing_piece(m, array)
+            if a[CAUSE] >= 0:
+                return False
         a[STAGE] += 1
         if a[STAGE] == IN_STAGE:
             a[LEFT] = amount[LINK_IN]

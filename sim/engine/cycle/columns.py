@@ -48,6 +48,7 @@ TABLES = (
     "RETURNS",  # [keep, loop], 1: sums that were incomplete come back in all but its first iteration
     "DEPS",  # [dep, column]
     "USES",  # [use, column]
+    "STAGES",  # [variant, use, column], how an op goes through a tile that comes in pieces
     "KEEP_TABLE",  # [keep, column]
     "FIXED",  # [variant, keep, loop], 1: the tile stays, or is absent, while this loop advances
     "MOVES",  # [variant, keep, column], cycles and words of a tile
@@ -77,6 +78,7 @@ TABLES = (
     "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record, words)], by number of the repetition
     "ASKED",  # [keep, slot, (cycles, record, time from which it may leave, words)], by number of the tile
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
+    "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
     "DEMAND",  # [ported memory], scratch
     "HISTORY",  # [loop, slot, number], earlier states
     "REMEMBERED",  # [loop, (states kept, next slot)]
@@ -98,6 +100,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     RETURNS,
     DEPS,
     USES,
+    STAGES,
     KEEP_TABLE,
     FIXED,
     MOVES,
@@ -126,6 +129,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     WRITES,
     ASKED,
     PARTIAL,
+    PIECES,
     DEMAND,
     HISTORY,
     REMEMBERED,
@@ -188,6 +192,9 @@ SAME, CARRIED, INSIDE, ACROSS = range(4)
 
 # Columns of USES: an op touching a kept tile.
 KEEP, NEEDS_FILL, NEEDS_ROOM, RELEASES = range(4)
+# Columns of STAGES: folds for which a stage lasts (0: it needs the whole tile), coordinates that each stage adds, and
+# coordinates of a piece.
+STAGE_FOLDS, STAGE_STEP, PIECE_STEP = range(3)
 
 # Columns of KEEP_TABLE.
 (
@@ -210,11 +217,12 @@ KEEP, NEEDS_FILL, NEEDS_ROOM, RELEASES = range(4)
     SOURCE_FIRST,  # 1: that op's item comes first
     WAITS_AT,  # level whose items before must be over when the tile is filled; -1: it is filled ahead
     PARTIAL_SUMS,  # 1: it comes back incomplete
-) = range(19)
-KEEP_COLUMNS = 19
+    IN_TURN,  # 1: it is brought after tiles of other items that are needed before it
+) = range(20)
+KEEP_COLUMNS = 20
 # Columns of MOVES. AGAIN: of sums that come back.
-FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS = range(6)
-MOVE_COLUMNS = 6
+FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS, FILL_PIECES = range(7)
+MOVE_COLUMNS = 7
 
 # Counters of a run that only grow, by op and by keep.
 (
@@ -243,6 +251,7 @@ WAITING, RUNNING, FINISHED = range(3)
 JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE = range(7)  # SERVES: 1 if it serves any transfer
 SERVER_COLUMNS = 7
 IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD = range(4)  # of PARTIAL
+PIECES_BEGUN, PIECES_ARRIVED, PIECES_OF = range(3)  # of PIECES
 NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)
 
 NEVER = 1 << 60

@@ -39,8 +39,8 @@ from sim.engine.cycle.columns import (
     OP,
     OP_TABLE,
     OPS,
-    PENDING,
     PARTIAL_SUMS,
+    PENDING,
     PER_KEEP,
     PER_OP,
     POINT_STAGE,
@@ -65,9 +65,10 @@ from sim.engine.cycle.columns import (
     WAITING,
     WHICH,
 )
+from sim.engine.cycle.fills import begin_sums, first_fill
 from sim.engine.cycle.log import note_stall
 from sim.engine.cycle.ready import cause_of, obstacle
-from sim.engine.cycle.server import begin_sums, end_transfer, first_fill, first_read, take_up
+from sim.engine.cycle.server import end_transfer, first_read, take_up
 from sim.engine.cycle.skip import fast_forward
 from sim.engine.cycle.tables import at, at1, at3, at4, row
 from sim.engine.jit import compiled
@@ -314,6 +315,8 @@ def stall_cause(m, array):
         return cause_of(m, array)
     if a[STAGE] == STREAM_STAGE:
         return OFF_CHIP
+    if a[LEFT] == 0:
+        return a[CAUSE]  # the next piece of a tile is missing
     if a[GRANTED] == 0:
         return PORT
     return -1 if a[STAGE] == POINT_STAGE else LINK

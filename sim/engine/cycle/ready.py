@@ -18,6 +18,7 @@ from sim.engine.cycle.columns import (
     DEP_LAST,
     DEPENDENCY,
     DEPS,
+    DEPTH_OF,
     DRAIN,
     DRAINED,
     DRAINS,
@@ -27,6 +28,7 @@ from sim.engine.cycle.columns import (
     FILLED,
     FINISHED,
     FIRST_USER,
+    FOLD,
     GROUP,
     IN_PLACE,
     INSIDE,
@@ -45,6 +47,9 @@ from sim.engine.cycle.columns import (
     PER_KEEP,
     PER_OP,
     PHASE,
+    PIECE_STEP,
+    PIECES,
+    PIECES_ARRIVED,
     PRODUCER,
     RECORD,
     RECORD_INDEX,
@@ -54,25 +59,31 @@ from sim.engine.cycle.columns import (
     RELEASED,
     RUNNING,
     SKEW,
+    STAGE_FOLDS,
+    STAGE_STEP,
+    STAGES,
     STARTED,
     STATE,
     STEPS,
     USE_FIRST,
     USE_LAST,
     USES,
+    VARIANT,
     WAIT,
     WINDOW,
     WRITE_SERVER,
     WRITES_DONE,
 )
-from sim.engine.cycle.tables import at, at1
+from sim.engine.cycle.tables import at, at1, row3
 from sim.engine.jit import compiled
 
 
 @compiled
-def has_room(m, keep, ordinal):
-    """Whether the tiles that tile `ordinal` replaces have been used up and, if necessary, drained."""
-    before = ordinal + 1 - m[at(m, KEEP_TABLE, keep, COPIES)]
+def has_room(m, keep, ordinal, spared):
+    """Whether the tiles that tile `ordinal` replaces have been used up and, if necessary, drained; `spared` places stay
+    free.
+    """
+    before = ordinal + 1 - max(1, m[at(m, KEEP_TABLE, keep, COPIES)] - spared)
     if before <= 0:
         return True
     group = m[at(m, KEEP_TABLE, keep, GROUP)]
@@ -144,9 +155,38 @@ def missing_tile(m, op, slot):
         keep = m[at(m, USES, n, KEEP)]
         ordinal = m[at(m, RECORD_ORDINAL, slot, keep)]
         if m[at(m, USES, n, NEEDS_FILL)] == 1 and m[at(m, PER_KEEP, keep, FILLED)] <= ordinal:
-            return m[at(m, KEEP_TABLE, keep, FILL_CAUSE)]
-        if m[at(m, USES, n, NEEDS_ROOM)] == 1 and not has_room(m, keep, ordinal):
+            variant = m[at(m, RECORD_VARIANT, slot, m[at(m, OP_TABLE, op, DEPTH_OF)])]
+            if m[at(m, PER_KEEP, keep, FILLED)] < ordinal or not has_pieces(m, n, variant, 0):
+                return m[at(m, KEEP_TABLE, keep, FILL_CAUSE)]
+        if m[at(m, USES, n, NEEDS_ROOM)] == 1 and not has_room(m, keep, ordinal, 0):
             return BUFFER
+    return -1
+
+
+@compiled
+def has_pieces(m, use, variant, fold):
+    """Whether as much of the tile that is being filled has arrived as a fold of an op needs."""
+    stage, keep = row3(m, STAGES, variant, use), m[at(m, USES, use, KEEP)]
+    if stage[STAGE_FOLDS] == 0:
+        return False
+    needed = -(-(fold // stage[STAGE_FOLDS] + 1) * stage[STAGE_STEP] // stage[PIECE_STEP])
+    return m[at(m, PIECES, keep, PIECES_ARRIVED)] >= needed
+
+
+@compiled
+def missing_piece(m, array):
+    """Cause of the wait for pieces that the next fold of a running op needs, -1: they have arrived."""
+    op, slot = m[at(m, ARRAY_STATE, array, OP)], m[at(m, ARRAY_STATE, array, RECORD)] % m[WINDOW]
+    variant, fold = m[at(m, ARRAY_STATE, array, VARIANT)], m[at(m, ARRAY_STATE, array, FOLD)]
+    for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
+        keep = m[at(m, USES, n, KEEP)]
+        if (
+            m[at(m, USES, n, NEEDS_FILL)] == 0
+            or m[at(m, PER_KEEP, keep, FILLED)] > m[at(m, RECORD_ORDINAL, slot, keep)]
+        ):
+            continue
+        if not has_pieces(m, n, variant, fold):
+            return m[at(m, KEEP_TABLE, keep, FILL_CAUSE)]
     return -1
 
 

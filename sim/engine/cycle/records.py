@@ -91,9 +91,7 @@ def begins_tile(m, keep, index, variant):
 def ends_tile(m, keep, index, variant):
     """Whether the next record in the tile's items, if there is one, begins another tile; of a record in one of them."""
     loop = m[DEPTH] - 1
-    while loop >= 0 and (
-        m[at(m, HOME, keep, loop)] >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1
-    ):
+    while loop >= 0 and (m[at(m, HOME, keep, loop)] >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1):
         loop -= 1
     if loop < 0:
         return True

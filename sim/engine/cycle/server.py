@@ -9,162 +9,78 @@ yields to one of an older record that becomes ready.
 from sim.engine.cycle.array import confirm_writes
 from sim.engine.cycle.columns import (
     ACROSS,
-    AGAIN_CYCLES,
-    AGAIN_WORDS,
     AMOUNTS,
-    ARRAYS,
     ASKED,
     ASKED_SLOTS,
     AVAILABLE,
     CARRIED,
-    DEPS,
-    DEPTH,
-    DEPTH_OF,
     DEP_FIRST,
     DEP_KIND,
     DEP_LAST,
+    DEPS,
+    DEPTH_OF,
+    DRAIN_JOB,
+    DRAIN_SERVER,
     DRAINED,
     DRAINS_ASKED,
     DRAINS_BEGUN,
-    DRAIN_JOB,
-    DRAIN_SERVER,
-    FILLED,
-    FILLS,
-    FILLS_BEGUN,
-    FILL_CYCLES,
     FILL_JOB,
     FILL_SERVER,
     FILL_SITE,
-    FILL_WORDS,
-    FIXED,
-    HOME,
+    FILLED,
+    FILLS,
     IN_LEFT,
     IN_PLACE,
     IN_RECORD,
     JOB,
     JOB_RECORD,
     JOB_SINCE,
-    KEEPS,
-    KEEP_DEPTH,
     KEEP_TABLE,
+    KEEPS,
     LOOP,
-    MOVES,
     NEVER,
-    NOW,
     NO_JOB,
-    OLD_LOOP,
-    OPS,
+    NOW,
     OP_TABLE,
+    OPS,
     OUT_LEFT,
     OUT_RECORD,
     PARTIAL,
     PER_KEEP,
     PER_OP,
+    PIECES,
+    PIECES_ARRIVED,
+    PIECES_OF,
     PRODUCER,
-    READS_BEGUN,
-    READS_DONE,
     READ_CYCLES,
     READ_JOB,
     READ_SERVER,
     READ_SITE,
     READ_WORDS,
-    RECORDS_BELOW,
+    READS_BEGUN,
+    READS_DONE,
     REPEATS,
-    RETURNS,
     SERVER_STATE,
     SITE_INDEX,
     SITE_REPEAT,
     SITE_VARIANT,
-    SOURCE,
-    SOURCE_FIRST,
-    SOURCE_LEVEL,
     STARTED,
-    STEPS,
     TIME_LEFT,
     TRANSFER_ROW,
-    TRIPS,
-    WAITS_AT,
     WHICH,
     WORDS,
-    WRITER,
-    WRITES,
-    WRITES_BEGUN,
-    WRITES_SENT,
     WRITE_JOB,
     WRITE_SERVER,
     WRITE_SLOTS,
+    WRITES,
+    WRITES_BEGUN,
+    WRITES_SENT,
 )
+from sim.engine.cycle.fills import begin_fill, has_made, may_fill
 from sim.engine.cycle.log import note
-from sim.engine.cycle.ready import has_room
-from sim.engine.cycle.records import descend, enter_run, is_home, next_run, next_site, record_of, site_record
+from sim.engine.cycle.records import descend, enter_run, next_run
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
-
-
-@compiled
-def may_fill(m, keep):
-    """Whether the next tile of a keep may be brought: it has a place, and its words exist.
-
-    Words that an op of the nest makes exist once it has made them; old words, and words that return to their previous
-    place, once they have been made and drained in the previous iteration; those of another item once that is over.
-    """
-    site = m[at(m, PER_KEEP, keep, FILL_SITE)]
-    begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
-    if not has_room(m, keep, begun) or not items_are_over(m, keep):
-        return False
-    source, loop = m[at(m, KEEP_TABLE, keep, SOURCE)], m[at(m, KEEP_TABLE, keep, OLD_LOOP)]
-    if source >= 0 and m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)] >= 0:
-        level = m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)]
-        return has_made(m, source, keep, level, m[at(m, KEEP_TABLE, keep, SOURCE_FIRST)])
-    if loop >= 0 and m[at(m, SITE_INDEX, keep, loop)] == 0:
-        return True
-    records, tiles = 0, 0
-    if loop >= 0:
-        records, tiles = m[at(m, RECORDS_BELOW, m[at(m, SITE_VARIANT, keep, loop + 1)], loop + 1)], 1
-        for inner in range(loop + 1, m[DEPTH]):
-            variant = m[at(m, SITE_VARIANT, keep, inner)]
-            if m[at(m, HOME, keep, inner)] < 0 and m[at3(m, FIXED, variant, keep, inner)] == 0:
-                tiles *= m[at(m, TRIPS, variant, inner)]
-    if source >= 0:
-        return m[at(m, PER_OP, source, AVAILABLE)] > site - records
-    return loop < 0 or m[at(m, PER_KEEP, keep, DRAINED)] > begun - tiles
-
-
-@compiled
-def has_made(m, producer, site, level, comes_first):
-    """Whether an op of another item has made, and its memories have passed on, what the next transfer of a site brings.
-
-    level: the one that parts the two; comes_first: 1 where the op's item comes before that of the site.
-    """
-    index, variant = row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site)
-    if m[at(m, PER_OP, producer, AVAILABLE)] < record_of(m, index, variant, level + comes_first):
-        return False
-    for keep in range(m[KEEPS]):
-        if keep != site and m[at(m, KEEP_TABLE, keep, WRITER)] == producer and is_draining(m, keep):
-            return False
-    return True
-
-
-@compiled
-def is_draining(m, keep):
-    """Whether finished tiles of a keep have not arrived further out."""
-    return m[at(m, PER_KEEP, keep, DRAINED)] < m[at(m, PER_KEEP, keep, DRAINS_ASKED)]
-
-
-@compiled
-def items_are_over(m, keep):
-    """Whether a tile that is not filled ahead may come: all before its item is over, and what was there has left."""
-    level = m[at(m, KEEP_TABLE, keep, WAITS_AT)]
-    if level < 0:
-        return True
-    begin = record_of(m, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep), level + 1)
-    for array in range(m[ARRAYS]):
-        if m[at1(m, STEPS, array)] < begin:
-            return False
-    for other in range(m[KEEPS]):
-        if not is_home(m, other, row(m, SITE_INDEX, keep)) and is_draining(m, other):
-            return False
-    return True
 
 
 @compiled
@@ -194,23 +110,6 @@ def may_read(m, op):
 
 
 @compiled
-def first_fill(m, keep):
-    """Go to the first tile of a keep."""
-    index, variant = row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep)
-    for level in range(m[DEPTH]):
-        index[level] = max(0, m[at(m, HOME, keep, level)])
-    descend(m, index, variant, 0)
-    m[at(m, PER_KEEP, keep, FILL_SITE)] = site_record(m, index, variant)
-
-
-@compiled
-def advance_fill(m, keep):
-    """The next tile's place in the loops."""
-    m[at(m, PER_KEEP, keep, FILLS_BEGUN)] += 1
-    m[at(m, PER_KEEP, keep, FILL_SITE)] = next_site(m, keep, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep))
-
-
-@compiled
 def advance_read(m, op):
     """The next repetition with streamed operands: of the same record, or of the next one in which the op runs."""
     site = m[KEEPS] + op
@@ -231,30 +130,6 @@ def first_read(m, op):
         m[at(m, PER_OP, op, READ_SITE)] = enter_run(m, op, index, variant, -1)
     else:
         descend(m, index, variant, 0)
-
-
-@compiled
-def sums_return(m, keep):
-    """Whether the next tile was there before and was left incomplete."""
-    times = 0
-    for loop in range(m[DEPTH]):
-        times += m[at(m, RETURNS, keep, loop)] == 1 and m[at(m, SITE_INDEX, keep, loop)] > 0
-    return times > 0
-
-
-@compiled
-def begin_sums(m, keep):
-    """A tile whose sums begin is there as soon as it has a place, if nothing else comes into it. Whether it was so."""
-    if m[at(m, PER_KEEP, keep, FILLS_BEGUN)] > m[at(m, PER_KEEP, keep, FILLED)]:
-        return False
-    if m[at(m, PER_KEEP, keep, FILL_SITE)] == NEVER or sums_return(m, keep) or not may_fill(m, keep):
-        return False
-    variant = m[at(m, SITE_VARIANT, keep, m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)])]
-    if m[at3(m, MOVES, variant, keep, FILL_WORDS)] > 0:
-        return False
-    advance_fill(m, keep)
-    m[at(m, PER_KEEP, keep, FILLED)] += 1
-    return True
 
 
 @compiled
@@ -338,13 +213,7 @@ def take_up(m, server):
 def begin_transfer(m, job, which):
     """Count a transfer as begun; returns its cycles and words."""
     if job == FILL_JOB:
-        variant = m[at(m, SITE_VARIANT, which, m[at(m, KEEP_TABLE, which, KEEP_DEPTH)])]
-        move = row3(m, MOVES, variant, which)
-        again = sums_return(m, which)
-        advance_fill(m, which)
-        if again:
-            return move[FILL_CYCLES] + move[AGAIN_CYCLES], move[FILL_WORDS] + move[AGAIN_WORDS]
-        return move[FILL_CYCLES], move[FILL_WORDS]
+        return begin_fill(m, which)
     if job == DRAIN_JOB:
         entry = row3(m, ASKED, which, m[at(m, PER_KEEP, which, DRAINS_BEGUN)] % ASKED_SLOTS)
         m[at(m, PER_KEEP, which, DRAINS_BEGUN)] += 1
@@ -386,7 +255,10 @@ def end_transfer(m, server):
     job, which = transfer[JOB], transfer[WHICH]
     transfer[JOB] = NO_JOB
     if job == FILL_JOB:
-        m[at(m, PER_KEEP, which, FILLED)] += 1
+        piece = row(m, PIECES, which)
+        piece[PIECES_ARRIVED] = (piece[PIECES_ARRIVED] + 1) % piece[PIECES_OF]
+        if piece[PIECES_ARRIVED] == 0:
+            m[at(m, PER_KEEP, which, FILLED)] += 1
     elif job == DRAIN_JOB:
         m[at(m, PER_KEEP, which, DRAINED)] += 1
     elif job == READ_JOB:

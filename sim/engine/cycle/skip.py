@@ -63,6 +63,9 @@ from sim.engine.cycle.columns import (
     PENDING_SLOTS,
     PER_KEEP,
     PER_OP,
+    PIECES,
+    PIECES_ARRIVED,
+    PIECES_BEGUN,
     POSITION,
     QUEUE,
     READ_SERVER,
@@ -194,6 +197,9 @@ def describe(m, level, state):
     for partial in range(m[KEEPS] + m[OPS]):
         state[n] = m[at(m, PARTIAL, partial, IN_LEFT)]
         state[n + 1] = m[at(m, PARTIAL, partial, OUT_LEFT)]
+        n += 2
+    for keep in range(m[KEEPS]):
+        state[n], state[n + 1] = m[at(m, PIECES, keep, PIECES_BEGUN)], m[at(m, PIECES, keep, PIECES_ARRIVED)]
         n += 2
     n = describe_results(m, state, n)
     if n < 0 or n + m[KEEPS] * (4 * ASKED_SLOTS + 1) > room:

@@ -1,0 +1,188 @@
+"""The tables of a program about its kept tiles: where they are, what moves them, and with what they arrive.
+
+A transfer occupies the server of the memory that it comes from or goes to for as long as the slower of both memories
+takes.
+"""
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil
+
+import numpy as np
+
+from mappings.tree import ResolvedTree
+from sim.cycle.choice import CycleDesign
+from sim.cycle.joint import Joint, PlacedTile
+from sim.cycle.keeps import NestKeep, TileTraffic
+from sim.cycle.variants import Variants
+from sim.engine.cycle import columns as col
+from sim.lower.machine import MachineShape
+from sim.lower.walk import Extents
+
+
+def server_of(machine: MachineShape, memory: str, writes: bool) -> int:
+    """The server of a memory's reads or writes: one for both where they share its bandwidth."""
+    import os
+
+    return 2 * machine.memory(memory) + (writes if os.environ.get("APART") else 0)
+
+
+@dataclass(frozen=True)
+class TileRows:
+    """Fills the tables of the tiles of one program. op_of_slot: the op that runs a slot's Einsum."""
+
+    design: CycleDesign
+    joint: Joint
+    variants: Variants
+    op_of_slot: dict[int, int]
+
+    @property
+    def tiles(self) -> tuple[PlacedTile, ...]:
+        return self.joint.tiles
+
+    @property
+    def machine(self) -> MachineShape:
+        return self.design.chains.machine
+
+    @property
+    def _levels(self) -> int:
+        return max(self.joint.frame.depth, 1)
+
+    def returns(self) -> np.ndarray:
+        found = np.zeros((len(self.tiles), self._levels), np.int64)
+        for k, tile in enumerate(self.tiles):
+            for traffic in tile.keep.traffic:
+                for level, loop in tile.loops if traffic.only_again else ():
+                    found[k, level] = self.design.walk.loops[loop].part not in traffic.moving
+        return found
+
+    def keeps(self) -> np.ndarray:
+        rows, user = np.zeros((len(self.tiles), col.KEEP_COLUMNS), np.int64), 0
+        root = self.machine.root
+        for k, tile in enumerate(self.tiles):
+            keep, other = tile.keep, tile.keep.other_side
+            source, level, comes_first = self._source(keep)
+            far = root if other is not None and self._spills(other) else other
+            values = {
+                col.FILL_SERVER: -1 if far is None or not keep.fills else server_of(self.machine, far, False),
+                col.DRAIN_SERVER: -1 if far is None or not keep.drains else server_of(self.machine, far, True),
+                col.KEEP_DEPTH: tile.level,
+                col.COPIES: keep.copies,
+                col.FILLS: int(keep.fills),
+                col.DRAINS: int(keep.drains),
+                col.GROUP: keep.keep.share_group,
+                col.FIRST_USER: user,
+                col.LAST_USER: user + len(keep.users),
+                col.FILL_CAUSE: col.OFF_CHIP if other == root else col.OPERAND,
+                col.WRITER: -1 if keep.writer is None else self.op_of_slot[keep.writer],
+                col.OLD_LOOP: self._old_loop(tile),
+                col.PORT_A: self._port(keep.keep.memory),
+                col.PORT_B: -1 if other is None else self._port(other),
+                col.SOURCE: source,
+                col.SOURCE_LEVEL: level,
+                col.SOURCE_FIRST: int(comes_first),
+                col.WAITS_AT: tile.waits_at,
+                col.IN_TURN: int(len(self.joint.nests) > 1),
+                col.PARTIAL_SUMS: int(any(traffic.only_again for traffic in keep.traffic)),
+            }
+            for place, value in values.items():
+                rows[k, place] = value
+            user += len(keep.users)
+        return rows
+
+    def _spills(self, memory: str) -> bool:
+        """Whether part of the data read from a memory lies further out; the root then serves it."""
+        return self.design.machine.spilled.get(memory, Fraction(0)) > 0
+
+    def _port(self, memory: str) -> int:
+        return self.design.machine.ported.index(memory) if memory in self.design.machine.ported else -1
+
+    def _old_loop(self, tile: PlacedTile) -> int:
+        """The level between whose iterations a tile comes back changed; -1: it does not."""
+        tree: ResolvedTree = self.design.chains.tree
+        keep = tile.keep
+        old = any(t.touch.version == "old" for t in keep.traffic if not t.writes)
+        of = {self.joint.nest_of[n] for n in keep.users}
+        makers = [n for n, slot in enumerate(self.joint.nest.slots) if slot.leaf.einsum == keep.keep.tensor]
+        is_made_here = any(self.joint.nest_of[n] in of for n in makers)
+        if not keep.fills or not is_made_here or not (keep.drains or old):
+            return -1
+        if any(t.only_again for t in keep.traffic):
+            moving = next(t.moving for t in keep.traffic if t.only_again)
+            levels = (level for level, loop in tile.loops if self.design.walk.loops[loop].part not in moving)
+            return max(levels, default=-1)
+        variables = {
+            rank.lower() for tensor, rank in self.design.chains.cascade.iterative if tensor == keep.keep.tensor
+        }
+        return next((level for level, loop in tile.loops if tree.loops[loop].variable in variables), -1)
+
+    def _source(self, keep: NestKeep) -> tuple[int, int, bool]:
+        """The op whose result a tile brings back from further out, -1: none; with the level that parts it from the
+        tile, -1: none does, and whether that op comes first.
+        """
+        makers = [
+            n for n, s in enumerate(self.joint.nest.slots) if s.leaf.einsum == keep.keep.tensor and n not in keep.users
+        ]
+        if not keep.fills or not makers:
+            return -1, -1, False
+        maker = makers[0]
+        far = [x for x in self.joint.across if x.producer == maker and x.reader in keep.users]
+        return (
+            (self.op_of_slot[maker], far[0].level, far[0].comes_first) if far else (self.op_of_slot[maker], -1, False)
+        )
+
+    def fixed(self) -> np.ndarray:
+        """Loops that leave a tile in place; a loop without the tile's ranks does not if a loop inside it has several
+        tiles.
+        """
+        points, walk = self.variants.points, self.design.walk
+        fixed = np.ones((len(points), len(self.tiles), self._levels), np.int64)
+        for k, tile in enumerate(self.tiles):
+            parts = self.design.chains.space.parts_of_tensor(tile.keep.keep.tensor) | tile.keep.moving
+            for v, (frame, first, extents) in enumerate(points):
+                for n, (level, loop) in enumerate(tile.loops):
+                    if not 0 <= level - first < len(frame.loops) or frame.loops[level - first] != loop:
+                        continue
+                    inside = walk.inside(extents, loop, False)
+                    changes = walk.loops[loop].part in parts
+                    further = tuple(loop for _, loop in tile.loops[n + 1 :])
+                    fixed[v, k, level] = not (changes or walk.several(inside, further, parts))
+        return fixed
+
+    def moves(self) -> np.ndarray:
+        points = self.variants.points
+        moves = np.zeros((len(points), len(self.tiles), col.MOVE_COLUMNS), np.int64)
+        for k, tile in enumerate(self.tiles):
+            for v, (_, _, extents) in enumerate(points):
+                moves[v, k, col.FILL_PIECES] = self._pieces(tile, extents)
+                for traffic in tile.keep.traffic:
+                    words = self.design.walk.words(extents, traffic.parts)
+                    kind = col.DRAIN_CYCLES if traffic.writes else col.FILL_CYCLES
+                    kind = col.AGAIN_CYCLES if traffic.only_again else kind
+                    moves[v, k, kind] += self._transfer_cycles(tile.keep, traffic, words)
+                    resident = words * (1 - self.design.machine.spilled.get(tile.keep.keep.memory, Fraction(0)))
+                    moves[v, k, kind + col.FILL_WORDS] += round(resident)
+        return moves
+
+    def _transfer_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int) -> int:
+        """The slowest of both memories' bandwidths and row rates; the part of a tile that does not fit never moves."""
+        machine, inner, other = self.design.machine, keep.keep.memory, traffic.memory
+        resident = words * (1 - machine.spilled.get(inner, Fraction(0)))
+        cycles = [
+            machine.transfer_cycles(other, resident, traffic.writes),
+            machine.transfer_cycles(inner, resident, not traffic.writes),
+        ]
+        if self._spills(other):
+            cycles.append(machine.transfer_cycles(self.machine.root, words * machine.spilled[other], traffic.writes))
+        cycles += [ceil(resident / machine.row_words(m)) for m in (other, inner) if m in self.design.machine.ported]
+        return max(cycles)
+
+    def _pieces(self, tile: PlacedTile, extents: Extents) -> int:
+        """Pieces in which a tile of these extents comes: as its readers go through it, if all do so alike."""
+        piece = self.design.machine.piece(tile.keep.keep.memory)
+        parts = self.design.chains.space.parts_of_tensor(tile.keep.keep.tensor)
+        if not piece:
+            return 1
+        found = {self.joint.sizers[n].stage(extents, parts) for n in tile.keep.users}
+        count, _, step = found.pop()
+        return max(1, -(-count * step // piece)) if not found else 1
