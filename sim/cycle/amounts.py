@@ -28,6 +28,7 @@ from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
 from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
+from sim.lower.register_tiles import RegisterTile, SidedParts, register_tiles
 from sim.lower.walk import Extents, Walk
 
 
@@ -56,6 +57,10 @@ class Way:
     memory: str
     parts: frozenset[int]
     spilled: Fraction  # fraction that goes to the memory's parent instead
+    loops: tuple[int, ...] = ()  # those that may bring another tile
+    on_links: bool = True  # into or out of the registers
+    by_itself: bool = False  # its words are moved as those of a kept tile; this is what the links have to do
+    is_shared: bool = False  # other Einsums, or other steps, use the tile in the registers
 
 
 @dataclass(frozen=True)
@@ -122,16 +127,42 @@ def ported_memories(architecture: Architecture) -> tuple[str, ...]:
     )
 
 
-def ways_of(chains: Chains, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
-    """How the operands of an Einsum arrive and its result leaves, other than through registers that keep them."""
-    found = []
-    for name in tensors_of(chains.cascade, leaf):
-        for touch in (t for t in chains.touches_of(name) if t.leaf == leaf):
-            place = chains.place_beyond_registers(touch)
-            if place is not None:
-                share = spilled.get(place.memory, Fraction(0))
-                found.append(Way(touch, place.memory, chains.parts_of(touch), share))
-    return found
+def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
+    """How the operands of an Einsum reach the registers and its result leaves them.
+
+    A tile that the registers hold whether the mapping names it or not is filled and drained word by word with the issue
+    slots; a larger named one as a whole, so that here only its way over the links counts.
+    """
+    return [
+        Way(
+            tile.touch,
+            tile.memory,
+            tile.parts,
+            spilled.get(tile.memory, Fraction(0)),
+            tile.loops,
+            by_itself=not is_held_anyway(walk, tile),
+            is_shared=tile.is_shared,
+        )
+        for tile in register_tiles(chains, leaf)
+    ]
+
+
+def is_held_anyway(walk: Walk, tile: RegisterTile) -> bool:
+    """Whether a named tile is what the registers hold unnamed: one word in each element, for one Einsum."""
+    if tile.keep is None or tile.is_shared:
+        return tile.keep is None
+    return words_per_element(walk, tile.touch.leaf, tile.loops, tile.parts) == 1
+
+
+def held_anyway(chains: Chains, walk: Walk) -> frozenset[int]:
+    """Keeps that name what the registers of an array hold unnamed: nothing moves otherwise because of them."""
+    tiles = (tile for leaf in chains.tree.leaves for tile in register_tiles(chains, leaf))
+    return frozenset(tile.keep.index for tile in tiles if tile.keep is not None and is_held_anyway(walk, tile))
+
+
+def words_per_element(walk: Walk, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
+    """Words of a tile inside these loops of a leaf that the element with most of them holds."""
+    return walk.held_words(walk.full_tile(walk.whole, loops), leaf, leaf.loops[len(loops) :], parts)
 
 
 def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
@@ -153,13 +184,16 @@ class Sizer:
     around: tuple[tuple[int, int], ...] = ()  # (part, iterations) of the nest's loops around it
     reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
+    stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
 
     @property
     def array(self) -> Array:
         return self.machine.architecture.array(self.slot.leaf.array)
 
-    def amount(self, extents: Extents) -> Amount:
-        """The cost of one repetition on a tile of these extents (below the nest's loops)."""
+    def amount(self, extents: Extents, staying: frozenset[int] = frozenset()) -> Amount:
+        """The cost of one repetition on a tile of these extents (below the nest's loops), where the tiles of some ways
+        are in place already, or stay there.
+        """
         repeats = self.walk.iterations(extents, self.slot.group_loops)
         extents = self.walk.full_tile(extents, self.slot.group_loops)
         folds, points = self._folds(extents)
@@ -169,18 +203,23 @@ class Sizer:
         link_in = link_out = 0
         returns = False
         streams = {False: Fraction(0), True: Fraction(0)}
-        for way, loops in self.ways:
+        for number, (way, loops) in enumerate(self.ways):
+            if number in staying:
+                continue
             fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
-            again = self._again(way, extents, words) if way.touch.writes else Fraction(0)
+            again = self._again(number, extents, words) if way.touch.writes else Fraction(0)
+            shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
+            if way.touch.writes:
+                link_out += shift
+                link_in += ceil(shift * again / words)
+            else:
+                link_in += shift
+            if way.by_itself:
+                continue
+            returns = returns or again > 0
             passing = Fraction(1) if way.memory == self.root else way.spilled
             streams[way.touch.writes] += words * passing
             streams[False] += again * passing
-            returns = returns or again > 0
-            shift = ceil(Fraction(fetches * self._shift_rows(way, extents), folds)) if loops == self.slot.loops else 0
-            if way.touch.writes:
-                link_out += shift
-            else:
-                link_in += shift
             if way.memory in self.machine.ported:
                 stage = 1 if not shift else (2 if way.touch.writes else 0)
                 slots = folds * (shift or points)
@@ -225,25 +264,56 @@ class Sizer:
         return around if self.walk.iterations(extents, self.slot.loops) > around else 0
 
     def _folds(self, extents: Extents) -> tuple[int, int]:
-        """(folds, slots of each): the innermost loop gives the slots; a ragged one counts as slots altogether."""
+        """(folds, slots of each); folds of different slots count as one of all of them.
+
+        The loops outside a tile that passes over the links by itself give the folds, without one all but the innermost.
+        """
         total = self.walk.iterations(extents, self.slot.loops)
-        if not self.slot.loops:
-            return 1, 1
-        extents = self.walk.full_tile(extents, self.slot.loops[:-1])
-        points = self.walk.trips(extents, self.slot.loops[-1])
-        return (total // points, points) if total % points == 0 else (1, total)
+        folds = self.walk.iterations(extents, self.loops_of_folds(extents))
+        return (folds, total // folds) if total % folds == 0 else (1, total)
 
-    def _shift_rows(self, way: Way, extents: Extents) -> int:
-        """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the slots."""
-        sides = {side.side: self.walk.space.part_of_variable(side.variable) for side in self.slot.leaf.spatial}
-        if self.array.rows == 1 or self.array.columns == 1 or len(sides) < 2 or not set(sides.values()) <= way.parts:
+    def loops_of_folds(self, extents: Extents) -> tuple[int, ...]:
+        """The slot's outer loops, down to the last that brings another tile which takes the links for itself."""
+        last = 0
+        for way, loops in self.ways:
+            if not self._is_train(way):
+                continue
+            chain = self.walk.full_chain(extents, loops)
+            bring = [n + 1 for n, loop in enumerate(loops) if self._brings(way, chain[n], loop)]
+            last = max([last, *bring])
+        return self.slot.loops[:last]
+
+    def _brings(self, way: Way, extents: Extents, loop: int) -> bool:
+        return self.walk.loops[loop].part in way.parts and self.walk.trips(extents, loop) > 1
+
+    @cached_property
+    def sides(self) -> SidedParts:
+        return SidedParts.of(self.walk.space, self.slot.leaf)
+
+    def _is_train(self, way: Way) -> bool:
+        """Whether its words differ in every element, so that they do not ride along with the slots."""
+        has_links = self.array.rows > 1 and self.array.columns > 1
+        return way.on_links and has_links and self.sides.differ_everywhere(way.parts)
+
+    def _train_cycles(self, way: Way, loops: tuple[int, ...], extents: Extents) -> int:
+        """Cycles for one tile of an operand or result to pass the columns' ends: a word for each row of elements, as
+        often as an element holds words.
+        """
+        if not self._is_train(way):
             return 0
-        return self.walk.words(self.walk.full_tile(extents, self.slot.loops), frozenset([sides["rows"]]))
+        rows = self.walk.words(self.walk.full_tile(extents, self.slot.loops), self.sides.rows)
+        inside = tuple(loop for loop in self.slot.loops if loop not in loops)
+        held = self.walk.held_words(self.walk.full_tile(extents, loops), self.slot.leaf, inside, way.parts)
+        return rows * held
 
-    def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
+    def _again(self, number: int, extents: Extents, words: int) -> Fraction:
         """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
+        way, loops = self.ways[number][0], self.around
         once = self.walk.words(extents, way.parts)
-        visits = prod(trips for part, trips in self.around if part not in way.parts)
+        if number in self.stay:  # it is complete when it leaves, but for loops outside the last that brings another
+            last = max((n for n, (part, trips) in enumerate(loops) if part in way.parts and trips > 1), default=-1)
+            loops = loops[: last + 1]
+        visits = prod(trips for part, trips in loops if part not in way.parts)
         return words - once + once * Fraction(visits - 1, visits)
 
     def _accesses(self, way: Way, fetches: int, words: Fraction) -> int:
@@ -276,7 +346,7 @@ def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
         declared = array.drain is not None and array.drain.along == side
         latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
     readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
-    leaves = any(way.touch.writes for way, _ in sizer.ways)
+    leaves = any(way.touch.writes and not way.is_shared for way, _ in sizer.ways)
     if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
         latency += array.rows + array.columns - 2
     lanes = {side.variable for side in leaf.spatial if side.side not in sides}

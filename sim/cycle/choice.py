@@ -13,10 +13,11 @@ from math import prod
 
 from einsums.nodes import Load
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import MachineRates, Sizer, latency_of_ways, ways_of
+from sim.cycle.amounts import MachineRates, Sizer, held_anyway, latency_of_ways, ways_of
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.nest import Nest, nests_of
 from sim.cycle.order import LagPlan, Need, Order
+from sim.cycle.staying import staying_ways
 from sim.cycle.variants import Variants
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
@@ -48,6 +49,10 @@ class CycleDesign:
         """The nests in the order in which they run. ValueError for a schedule that no nest can follow."""
         return nests_of(self.experiment.mapping, self.experiment.tree, self.experiment.cascade)
 
+    @cached_property
+    def held_anyway(self) -> frozenset[int]:
+        return held_anyway(self.chains, self.walk)
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -58,8 +63,9 @@ class Chosen:
 
 def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     slot = nest.slots[n]
-    ways = [(way, slot.loops) for way in ways_of(design.chains, slot.leaf, design.machine.spilled)]
-    ways += inner_ways(design.chains, nest, slot, design.machine.spilled)
+    found = ways_of(design.chains, design.walk, slot.leaf, design.machine.spilled)
+    ways = [(way, tuple(loop for loop in way.loops if loop in slot.loops)) for way in found]
+    ways += inner_ways(design.chains, nest, slot, design.machine.spilled, design.held_anyway)
     root = design.chains.machine.root
     guarded = {nest.loops[position] for position in slot.guard}
     loops = (nest.outer + nest.loops)[: len(nest.outer) + slot.depth]
@@ -71,7 +77,8 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     )
     einsum = design.chains.cascade.einsum(slot.leaf.einsum)
     reduced = frozenset(einsum.reduced_variables)
-    return Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load))
+    stay = staying_ways(design.walk, nest, slot, ways, reduced)
+    return Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load), stay)
 
 
 def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], list[Need]]) -> Chosen:
@@ -83,7 +90,7 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     amounts = [sizer.amount(chain[slot.depth]) for sizer, slot in zip(sizers, nest.slots, strict=True)]
     latencies = [latency_of_ways(design.chains, sizer) for sizer in sizers]
     least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
-    keeps, _ = keeps_of(design.chains, nest)
+    keeps, _ = keeps_of(design.chains, nest, design.held_anyway)
     plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
     word_bytes = design.machine.word_bytes
     dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
@@ -152,7 +159,8 @@ def nest_room(design: CycleDesign, nest: Nest) -> tuple[dict[str, float], list[s
     for memory, own in design.own_bytes.items():
         places: dict[tuple[int, int], float] = {}
         for keep in design.chains.tree.keeps:
-            if keep.memory == memory and any(keep.covers(leaf) for leaf in leaves):
+            is_here = keep.memory == memory and any(keep.covers(leaf) for leaf in leaves)
+            if is_here and keep.index not in design.held_anyway:
                 place = (keep.index if keep.share_group < 0 else -1, keep.share_group)
                 places[place] = max(places.get(place, 0.0), design.kept_bytes[keep.index])
         needed = sum(places.values())

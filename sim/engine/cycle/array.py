@@ -99,7 +99,7 @@ from sim.engine.cycle.columns import (
     WRITES_SENT,
 )
 from sim.engine.cycle.log import note
-from sim.engine.cycle.records import ends_tile, generate
+from sim.engine.cycle.records import amounts_row, ends_tile, generate
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -233,7 +233,8 @@ def locate(m, array):
         record = step - m[at(m, OP_TABLE, op, LAG)]
         if 0 <= record < m[RECORDS] and has_turn(m, array, op, record):
             a[OP], a[RECORD] = op, record
-            a[VARIANT] = m[at(m, RECORD_VARIANT, record % m[WINDOW], m[at(m, OP_TABLE, op, DEPTH_OF)])]
+            slot = record % m[WINDOW]
+            a[VARIANT] = amounts_row(m, op, row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot))
             return
         a[MEMBER] += 1
 
