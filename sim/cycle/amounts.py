@@ -26,9 +26,10 @@ from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
+from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
 from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
-from sim.lower.register_tiles import RegisterTile, SidedParts, register_tiles
+from sim.lower.register_tiles import RegisterTile, Rides, SidedParts, register_tiles, rides_of
 from sim.lower.walk import Extents, Walk
 
 
@@ -47,6 +48,7 @@ class Amount:
     rows: tuple[tuple[int, ...], ...]  # [in, points, out][ported memory]
     stretch: int  # cycles of the repetition lost to its own accesses
     chain: int = 0  # 1: a reduction over the PEs takes one more slot, which the next repetition shares
+    train: tuple[int, int] = (0, 0)  # cycles of a fold in which words come in, or leave, that do not ride along
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +187,7 @@ class Sizer:
     reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
     stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
+    fold_records: int = 1  # repetitions of a fold
 
     @property
     def array(self) -> Array:
@@ -221,21 +224,24 @@ class Sizer:
             streams[way.touch.writes] += words * passing
             streams[False] += again * passing
             if way.memory in self.machine.ported:
-                stage = 1 if not shift else (2 if way.touch.writes else 0)
-                slots = folds * (shift or points)
+                by_itself = shift and not self.runs_trains_beside
+                stage = 1 if not by_itself else (2 if way.touch.writes else 0)
+                slots = folds * (shift if by_itself else points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
-        if link_in and returns and folds == 1:
+        if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
             link_in = max(link_in, self.array.rows - points * cycles)
-        chains, chain = self._chains(extents), 0
+        chains, chain, train = self._chains(extents), 0, (link_in, link_out)
         if link_in or link_out:
             link_out += ceil(Fraction(chains, folds))
         else:
             folds, points = 1, folds * points
             chain = int(chains > 0 and self.moves_first and not streams[True])
             link_out = chains * (1 - chain)
+        if self.array.links is not None:
+            link_in, link_out = self._on_stated_links(points * cycles, link_out - train[1], train, extents)
         cycles, stretch = self._stretched(cycles, rows, folds * points)
         return Amount(
             repeats,
@@ -249,7 +255,47 @@ class Sizer:
             tuple(map(tuple, rows)),
             stretch,
             chain,
+            train,
         )
+
+    @cached_property
+    def rides(self) -> Rides:
+        """Words that ride along with every slot."""
+        ways = (way for way, _ in self.ways if way.on_links and not way.by_itself and not self.is_train(way))
+        tiles = [(way.parts, way.touch.writes) for way in ways]
+        reduced = frozenset(self.walk.space.part_of_variable(variable) for variable in self.reduced)
+        return rides_of(tiles, self.sides, reduced)
+
+    @cached_property
+    def runs_trains_beside(self) -> bool:
+        """Whether words that differ in every element are shifted beside the slots, not between them."""
+        wiring = self.array.wiring
+        return has_free_link(wiring.down, self.rides.down, wiring.shadow)
+
+    def columns_used(self, extents: Extents) -> int:
+        """Columns of the array that a tile takes; all of them where no side is given."""
+        if not self.sides.columns:
+            return self.array.columns
+        tile = self.walk.full_tile(extents, self.slot.group_loops + self.slot.loops)
+        return min(self.array.columns, self.walk.words(tile, self.sides.columns))
+
+    def skew(self, extents: Extents) -> int:
+        """Cycles after the first element's until the last one has a slot done, and its word has left."""
+        return self.array.rows + self.columns_used(extents) - 2
+
+    def _on_stated_links(self, busy: int, chains: int, train: tuple[int, int], extents: Extents) -> tuple[int, int]:
+        """Cycles of a fold on the links before and after its slots, with links as the machine file states them."""
+        wiring, cycles = self.array.wiring, self.machine.cycles_per_point[self.slot.leaf.einsum]
+        slot = max(
+            slot_cycles(cycles, self.rides.down, wiring.down), slot_cycles(cycles, self.rides.along, wiring.along)
+        )
+        slots = busy // cycles * slot + chains
+        if not any(train):
+            return 0, slots - busy
+        skew, whole = self.skew(extents), slots * self.fold_records
+        taken = fold_cycles(whole, sum(train), skew, self.runs_trains_beside, wiring.overlap) - whole + slots - busy
+        before = 0 if self.runs_trains_beside else train[0]
+        return before, taken - before
 
     def _chains(self, extents: Extents) -> int:
         """Slots for reductions over the PEs: one per run of slots in which every PE folds its own words."""
@@ -276,21 +322,21 @@ class Sizer:
         """The slot's outer loops, down to the last that brings another tile which takes the links for itself."""
         last = 0
         for way, loops in self.ways:
-            if not self._is_train(way):
+            if not self.is_train(way):
                 continue
             chain = self.walk.full_chain(extents, loops)
-            bring = [n + 1 for n, loop in enumerate(loops) if self._brings(way, chain[n], loop)]
+            bring = [n + 1 for n, loop in enumerate(loops) if self.brings(way, chain[n], loop)]
             last = max([last, *bring])
         return self.slot.loops[:last]
 
-    def _brings(self, way: Way, extents: Extents, loop: int) -> bool:
+    def brings(self, way: Way, extents: Extents, loop: int) -> bool:
         return self.walk.loops[loop].part in way.parts and self.walk.trips(extents, loop) > 1
 
     @cached_property
     def sides(self) -> SidedParts:
         return SidedParts.of(self.walk.space, self.slot.leaf)
 
-    def _is_train(self, way: Way) -> bool:
+    def is_train(self, way: Way) -> bool:
         """Whether its words differ in every element, so that they do not ride along with the slots."""
         has_links = self.array.rows > 1 and self.array.columns > 1
         return way.on_links and has_links and self.sides.differ_everywhere(way.parts)
@@ -299,7 +345,7 @@ class Sizer:
         """Cycles for one tile of an operand or result to pass the columns' ends: a word for each row of elements, as
         often as an element holds words.
         """
-        if not self._is_train(way):
+        if not self.is_train(way):
             return 0
         rows = self.walk.words(self.walk.full_tile(extents, self.slot.loops), self.sides.rows)
         inside = tuple(loop for loop in self.slot.loops if loop not in loops)
@@ -329,27 +375,3 @@ class Sizer:
             for stage in range(3):
                 rows[stage][number] = min(rows[stage][number], ports)
         return longest, (longest - cycles) * slots
-
-
-def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
-    """Cycles after an op's last issue slot until others may use its result.
-
-    A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
-    (columns - 1) further cycles; its lanes leave one after the other, so that only a reader that takes them in the same
-    lanes can keep pace. A result that another array reads through memory is complete when the array's skew is over.
-    """
-    array, leaf = sizer.array, sizer.slot.leaf
-    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
-    sides = [side.side for side in leaf.spatial if side.variable in reduced]
-    latency = 0
-    for side in sides:
-        declared = array.drain is not None and array.drain.along == side
-        latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
-    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
-    leaves = any(way.touch.writes and not way.is_shared for way, _ in sizer.ways)
-    if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
-        latency += array.rows + array.columns - 2
-    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
-    if sides and leaves and not (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
-        latency += (array.columns if sides[0] == "rows" else array.rows) - 1
-    return latency

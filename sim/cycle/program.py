@@ -10,9 +10,10 @@ from math import ceil
 
 import numpy as np
 
-from sim.cycle.amounts import Amount, Sizer, latency_of_ways
-from sim.cycle.choice import Chosen, CycleDesign, choose, sizer_of
+from sim.cycle.amounts import Amount, Sizer
+from sim.cycle.choice import Chosen, CycleDesign, choose, sizer_of, with_folds_apart
 from sim.cycle.keeps import NestKeep, TileTraffic
+from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.order import Need, Order, needs_of, with_equal_repetitions
 from sim.cycle.state import EngineProgram
@@ -44,6 +45,8 @@ def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> NamedProgram:
         return all(design.walk.is_even(extents, slot.group_loops) for extents in variants.extents)
 
     nest = with_equal_repetitions(design.chains, nest, even)
+    if (apart := with_folds_apart(design, nest, start)) is not nest:
+        nest, variants = apart, number_variants(design.walk, start, apart.loops)
     sizers = [sizer_of(design, nest, n) for n in range(len(nest.slots))]
     needs = needs_of(design.chains, nest)
     chosen = choose(design, nest, (variants, sizers, needs))
@@ -164,7 +167,7 @@ class _Rows:
                 col.INNER_LAG: 0 if waits else self.chosen.order.inner_lags[n],
                 col.DEPTH_OF: slot.depth,
                 col.KIND: col.WAIT if waits else col.RUN,
-                col.LATENCY: self._latency(n),
+                col.LATENCY: self.chosen.latencies[n],
                 col.SHARES: 0 if waits else self._shares(n),
                 col.READ_SERVER: root if not waits and any(a.read_words for a in own) else -1,
                 col.WRITE_SERVER: root if not waits and any(a.write_words for a in own) else -1,
@@ -192,9 +195,6 @@ class _Rows:
             return col.ALONE
         return col.IN_RECORD if self.nest.slots[n].group_loops else col.NEXT_RECORD
 
-    def _latency(self, n: int) -> int:
-        return latency_of_ways(self.design.chains, sizer_of(self.design, self.nest, n))
-
     def _users(self) -> list[list[tuple[int, ...]]]:
         """For every slot its (keep, needs it filled, needs room for it, number of the user)."""
         found: list[list[tuple[int, ...]]] = [[] for _ in self.nest.slots]
@@ -218,16 +218,24 @@ class _Rows:
             for number, staying in enumerate(combinations_of(self.staying[n])):
                 for v, inside in enumerate(extents):
                     at = number * len(extents) + v
-                    table[at, op], rows[at, op, :3] = self._amount(sizers[n].amount(inside, staying))
+                    table[at, op], rows[at, op, :3] = self._amount(sizers[n], n, inside, staying)
         return table, rows
 
-    def _amount(self, a: Amount) -> tuple[tuple[int, ...], np.ndarray]:
+    def _amount(
+        self, sizer: Sizer, n: int, inside: Extents, staying: frozenset[int]
+    ) -> tuple[tuple[int, ...], np.ndarray]:
         machine, root = self.design.machine, self.machine.root
+        a = sizer.amount(inside, staying)
+        early = 0
+        if sizer.array.links is not None:
+            columns = sizer.columns_used(inside)
+            late = latency_of(self.design.chains, sizer, a, columns, self.chosen.amounts[n])
+            early = self.chosen.latencies[n] - late
         streams = (
             machine.transfer_cycles(root, a.read_words, False),
             machine.transfer_cycles(root, a.write_words, True),
         )
-        numbers = (a.repeats, a.folds, a.points, a.cycles, a.link_in, a.link_out, *streams, a.stretch, a.chain)
+        numbers = (a.repeats, a.folds, a.points, a.cycles, a.link_in, a.link_out, *streams, a.stretch, a.chain, early)
         return numbers, np.array(a.rows, np.int64).reshape(3, len(self.ported))
 
     def _guards(self) -> np.ndarray:

@@ -50,6 +50,22 @@ def staying_ways(
     return frozenset(found)
 
 
+def fold_records(walk: Walk, nest: Nest, sizer: Sizer) -> int:
+    """Repetitions of a slot, at the most, that go on with what a train has brought, or that make what one will take."""
+    slot, before = sizer.slot, nest.loops[: sizer.slot.depth]
+    tiles = walk.full_chain(walk.full_chain(walk.whole, nest.outer)[-1], before)
+    if slot.group_loops or sizer.loops_of_folds(tiles[-1]):
+        return 1
+    bring = [
+        place
+        for place, loop in enumerate(before)
+        for way, _ in sizer.ways
+        if sizer.is_train(way) and loop in way.loops and sizer.brings(way, tiles[place], loop)
+    ]
+    first = max(bring, default=-1) + 1
+    return walk.iterations(tiles[first], before[first:])
+
+
 def staying_tiles(walk: Walk, nest: Nest, sizer: Sizer, variants: Variants) -> tuple[StayingTile, ...]:
     """The tiles of one slot that may stay, in the order of its ways."""
     found = []

@@ -11,6 +11,7 @@ word for each row of elements, one after the other down each column. Every other
 one for each link and slot, as operands along a side and partial sums and reductions down the columns do.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mappings.tree import PlacedKeep, PlacedLeaf
@@ -69,6 +70,27 @@ def register_tiles(chains: Chains, leaf: PlacedLeaf) -> tuple[RegisterTile, ...]
             if outer is not None:
                 found.append(RegisterTile(touch, outer.memory, parts, keep.loops, keep, _is_shared(chains, keep)))
     return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Rides:
+    """Words that ride along with every issue slot: down each column, along each row."""
+
+    down: int
+    along: int
+
+
+def rides_of(tiles: Iterable[tuple[Parts, bool]], sides: SidedParts, reduced: Parts) -> Rides:
+    """What rides along, of the tiles (their parts, whether they leave) that do so, and of sums over a side.
+
+    What one side alone carries comes along its own links, as does what no side does; sums take them as they pass.
+    """
+    down, along = int(bool(sides.rows & reduced)), int(bool(sides.columns & reduced))
+    passes = bool(down or along)
+    for parts, leaves in tiles:
+        if not (leaves and passes):
+            down, along = (down + 1, along) if sides.columns & parts else (down, along + 1)
+    return Rides(down, along)
 
 
 def _crossed(chains: Chains, keep: PlacedKeep, touch: Touch) -> ChainPlace | None:

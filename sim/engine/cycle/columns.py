@@ -72,7 +72,7 @@ TABLES = (
     "SITE_REPEAT",  # [keep, then op]
     "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
     "QUEUE",  # [op, (head, count)], of these
-    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record)], by number of the repetition
+    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record, EARLY)], by number of the repetition
     "ASKED",  # [keep, slot, (cycles, record, time from which it may leave)], by number of the tile
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "DEMAND",  # [ported memory], scratch
@@ -161,8 +161,9 @@ RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an 
 # Columns of AMOUNTS: one repetition of an op on a tile of these extents.
 # STRETCH: cycles of the whole repetition for which a slot waits because its own accesses outnumber the ports.
 # CHAIN: 1: the PEs' folded words are reduced over them in one more slot, which may be shared (SHARES).
-REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH, CHAIN = range(10)
-AMOUNT_COLUMNS = 10
+# EARLY: cycles by which its result is there earlier than LATENCY says, because its tile is smaller.
+REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH, CHAIN, EARLY = range(11)
+AMOUNT_COLUMNS = 11
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
 
 # Columns of DEPS.
