@@ -29,13 +29,32 @@ class Drain(BaseModel):
     cycles: Formula
 
 
+class Links(BaseModel):
+    """The links between neighbouring elements of an array, and how its folds follow each other.
+
+    A fold is what an array does with the tile that stays in its elements: load, product and way out.
+    """
+
+    model_config = FROZEN
+
+    down: Count = 1  # words a cycle down each column
+    along: Count = 1  # words a cycle along each row
+    shadow: bool = False  # whether an element has a second register for the word that stays, to shift behind its use
+    overlap: bool = True  # whether a fold enters while the one before it is leaving
+
+
 class Array(Numbered):
     """A grid of identical processing elements, with the register file and the operations of each."""
 
     model_config = FROZEN
+    quiet_fields = ("links",)
     derived_numbers = (
         MachineNumber(key="pes", times="copies", symbols=(("pes", 1),)),
         MachineNumber(key="drain_cycles"),
+        MachineNumber(key="links_down"),
+        MachineNumber(key="links_along"),
+        MachineNumber(key="has_shadow"),
+        MachineNumber(key="folds_overlap"),
         MachineNumber(key="pe_area_um2"),
         MachineNumber(key="area", of="area_um2", times="copies"),
     )
@@ -48,6 +67,7 @@ class Array(Numbered):
     registers: Identifier
     operations: Annotated[tuple[Operation, ...], _OperationsByName]
     drain: Drain | None = None
+    links: Links | None = None  # None: nothing is known, and no engine but those with links of their own charges any
     interconnect_area_um2: Annotated[AreaUm2, MachineNumber(enters="area, for each column")] = Field(
         0.0, alias="interconnect_area"
     )
@@ -93,6 +113,27 @@ class Array(Numbered):
     def drain_cycles(self) -> float:
         """Cycles to shift one spatially reduced tile out of the array; 0 without a drain."""
         return names_checked(self.drain.cycles, self.symbols) if self.drain else 0.0
+
+    @property
+    def wiring(self) -> Links:
+        """Its links, or those that an array has of which nothing is stated."""
+        return self.links or Links()
+
+    @property
+    def links_down(self) -> int:
+        return self.wiring.down
+
+    @property
+    def links_along(self) -> int:
+        return self.wiring.along
+
+    @property
+    def has_shadow(self) -> bool:
+        return self.wiring.shadow
+
+    @property
+    def folds_overlap(self) -> bool:
+        return self.wiring.overlap
 
     def operation(self, name: str) -> Operation:
         """The operation of that name; otherwise a ValueError suggests the nearest one."""

@@ -56,6 +56,7 @@ class Numbered(BaseModel):
     """A noun with a table of numbers."""
 
     derived_numbers: ClassVar[tuple[MachineNumber, ...]] = ()  # properties that follow from the fields
+    quiet_fields: ClassVar[tuple[str, ...]] = ()  # left out of dumps where there is none, as quiet numbers are
 
     @model_serializer(mode="wrap")
     def _without_quiet_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -64,6 +65,9 @@ class Numbered(BaseModel):
             if number.is_quiet and getattr(self, number.field) == number.default:
                 dumped.pop(number.key, None)
                 dumped.pop(number.field, None)
+        for field in self.quiet_fields:
+            if getattr(self, field) is None:
+                dumped.pop(field, None)
         return dumped
 
 

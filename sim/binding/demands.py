@@ -82,8 +82,11 @@ class TaskDemands:
         trains = []
         for side in self._reduced_sides(leaf):
             links[COLUMN_LINKS if side == "rows" else ROW_LINKS] += 1
-        for way in ways_of(self.design.chains, leaf, {}):
-            fetches, words = self.design.walk.fetched(extents, inner, way.parts, way.parts)
+        for way in ways_of(self.design.chains, self.design.walk, leaf, {}):
+            if way.by_itself or self._stays(leaf, way):
+                continue
+            around = tuple(loop for loop in way.loops if loop in inner)
+            fetches, words = self.design.walk.fetched(extents, around, way.parts, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
             sides = self._sides(leaf, way)
             if sides == {"rows", "columns"} and array.rows > 1 and array.columns > 1:
@@ -102,6 +105,17 @@ class TaskDemands:
     def _reduced_sides(self, leaf: PlacedLeaf) -> tuple[str, ...]:
         reduced = self.cascade.einsum(leaf.einsum).reduced_variables
         return tuple(side.side for side in leaf.spatial if side.variable in reduced)
+
+    def _stays(self, leaf: PlacedLeaf, way: Way) -> bool:
+        """Whether an iteration mostly finds a tile of the registers in place: the innermost loop of the nest that has
+        several iterations, and all inside it, leave it there.
+        """
+        walk, loops = self.design.walk, leaf.loops
+        tiles = walk.full_chain(walk.whole, loops)
+        several = [n for n, loop in enumerate(loops) if walk.trips(tiles[n], loop) > 1]
+        bring = [n for n in several if loops[n] in way.loops and walk.loops[loops[n]].part in way.parts]
+        innermost = max((n for n in several if n < len(self.path(leaf))), default=-1)
+        return max(bring, default=-1) < innermost
 
     def _rows_used(self, leaf: PlacedLeaf) -> int:
         """Rows of the array that a tile takes: so many slots shift its words through the columns' ends."""
@@ -176,6 +190,8 @@ class TaskDemands:
             keep = chain[-1].keep
             in_registers = chain[-1].memory == chains.machine.registers_of(leaf.array)
             if keep is None or not in_registers or len(keep.loops) < len(path) or tensor in leaf.forwarded:
+                continue
+            if keep.index in self.design.held_anyway:
                 continue
             extents = self.design.inside(path)
             for touch in (t for t in touches if t.leaf == leaf):

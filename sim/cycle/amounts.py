@@ -26,8 +26,10 @@ from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
+from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
 from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
+from sim.lower.register_tiles import RegisterTile, Rides, SidedParts, register_tiles, rides_of
 from sim.lower.walk import Extents, Walk
 
 
@@ -46,6 +48,7 @@ class Amount:
     rows: tuple[tuple[int, ...], ...]  # [in, points, out][ported memory]
     stretch: int  # cycles of the repetition lost to its own accesses
     chain: int = 0  # 1: a reduction over the PEs takes one more slot, which the next repetition shares
+    train: tuple[int, int] = (0, 0)  # cycles of a fold in which words come in, or leave, that do not ride along
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ class Way:
     memory: str
     parts: frozenset[int]
     spilled: Fraction  # fraction that goes to the memory's parent instead
+    loops: tuple[int, ...] = ()  # those that may bring another tile
+    on_links: bool = True  # into or out of the registers
+    by_itself: bool = False  # its words are moved as those of a kept tile; this is what the links have to do
+    is_shared: bool = False  # other Einsums, or other steps, use the tile in the registers
 
 
 @dataclass(frozen=True)
@@ -126,16 +133,42 @@ def ported_memories(architecture: Architecture) -> tuple[str, ...]:
     )
 
 
-def ways_of(chains: Chains, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
-    """How the operands of an Einsum arrive and its result leaves, other than through registers that keep them."""
-    found = []
-    for name in tensors_of(chains.cascade, leaf):
-        for touch in (t for t in chains.touches_of(name) if t.leaf == leaf):
-            place = chains.place_beyond_registers(touch)
-            if place is not None:
-                share = spilled.get(place.memory, Fraction(0))
-                found.append(Way(touch, place.memory, chains.parts_of(touch), share))
-    return found
+def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
+    """How the operands of an Einsum reach the registers and its result leaves them.
+
+    A tile that the registers hold whether the mapping names it or not is filled and drained word by word with the issue
+    slots; a larger named one as a whole, so that here only its way over the links counts.
+    """
+    return [
+        Way(
+            tile.touch,
+            tile.memory,
+            tile.parts,
+            spilled.get(tile.memory, Fraction(0)),
+            tile.loops,
+            by_itself=not is_held_anyway(walk, tile),
+            is_shared=tile.is_shared,
+        )
+        for tile in register_tiles(chains, leaf)
+    ]
+
+
+def is_held_anyway(walk: Walk, tile: RegisterTile) -> bool:
+    """Whether a named tile is what the registers hold unnamed: one word in each element, for one Einsum."""
+    if tile.keep is None or tile.is_shared:
+        return tile.keep is None
+    return words_per_element(walk, tile.touch.leaf, tile.loops, tile.parts) == 1
+
+
+def held_anyway(chains: Chains, walk: Walk) -> frozenset[int]:
+    """Keeps that name what the registers of an array hold unnamed: nothing moves otherwise because of them."""
+    tiles = (tile for leaf in chains.tree.leaves for tile in register_tiles(chains, leaf))
+    return frozenset(tile.keep.index for tile in tiles if tile.keep is not None and is_held_anyway(walk, tile))
+
+
+def words_per_element(walk: Walk, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
+    """Words of a tile inside these loops of a leaf that the element with most of them holds."""
+    return walk.held_words(walk.full_tile(walk.whole, loops), leaf, leaf.loops[len(loops) :], parts)
 
 
 def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
@@ -158,13 +191,17 @@ class Sizer:
     reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
     stages: tuple[frozenset[int], ...] = ()  # parts of tiles that come in pieces
+    stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
+    fold_records: int = 1  # repetitions of a fold
 
     @property
     def array(self) -> Array:
         return self.machine.architecture.array(self.slot.leaf.array)
 
-    def amount(self, extents: Extents) -> Amount:
-        """The cost of one repetition on a tile of these extents (below the nest's loops)."""
+    def amount(self, extents: Extents, staying: frozenset[int] = frozenset()) -> Amount:
+        """The cost of one repetition on a tile of these extents (below the nest's loops), where the tiles of some ways
+        are in place already, or stay there.
+        """
         repeats = self.walk.iterations(extents, self.slot.group_loops)
         extents = self.walk.full_tile(extents, self.slot.group_loops)
         folds, points = self._folds(extents)
@@ -174,34 +211,42 @@ class Sizer:
         link_in = link_out = 0
         returns = False
         streams = {False: Fraction(0), True: Fraction(0)}
-        for way, loops in self.ways:
+        for number, (way, loops) in enumerate(self.ways):
+            if number in staying:
+                continue
             fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
-            again = self._again(way, extents, words) if way.touch.writes else Fraction(0)
+            again = self._again(number, extents, words) if way.touch.writes else Fraction(0)
+            shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
+            if way.touch.writes:
+                link_out += shift
+                link_in += ceil(shift * again / words)
+            else:
+                link_in += shift
+            if way.by_itself:
+                continue
+            returns = returns or again > 0
             passing = Fraction(1) if way.memory == self.root else way.spilled
             streams[way.touch.writes] += words * passing
             streams[False] += again * passing
-            returns = returns or again > 0
-            shift = ceil(Fraction(fetches * self._shift_rows(way, extents), folds)) if loops == self.slot.loops else 0
-            if way.touch.writes:
-                link_out += shift
-            else:
-                link_in += shift
             if way.memory in self.machine.ported:
-                stage = 1 if not shift else (2 if way.touch.writes else 0)
-                slots = folds * (shift or points)
+                by_itself = shift and not self.runs_trains_beside
+                stage = 1 if not by_itself else (2 if way.touch.writes else 0)
+                slots = folds * (shift if by_itself else points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
-        if link_in and returns and folds == 1:
+        if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
             link_in = max(link_in, self.array.rows - points * cycles)
-        chains, chain = self._chains(extents), 0
+        chains, chain, train = self._chains(extents), 0, (link_in, link_out)
         if link_in or link_out:
             link_out += ceil(Fraction(chains, folds))
         else:
             folds, points = self._apart(extents, folds * points)
             chain = int(chains > 0 and self.moves_first and not streams[True])
             link_out = chains * (1 - chain)
+        if self.array.links is not None:
+            link_in, link_out = self._on_stated_links(points * cycles, link_out - train[1], train, extents)
         cycles, stretch = self._stretched(cycles, rows, folds * points)
         return Amount(
             repeats,
@@ -215,7 +260,47 @@ class Sizer:
             tuple(map(tuple, rows)),
             stretch,
             chain,
+            train,
         )
+
+    @cached_property
+    def rides(self) -> Rides:
+        """Words that ride along with every slot."""
+        ways = (way for way, _ in self.ways if way.on_links and not way.by_itself and not self.is_train(way))
+        tiles = [(way.parts, way.touch.writes) for way in ways]
+        reduced = frozenset(self.walk.space.part_of_variable(variable) for variable in self.reduced)
+        return rides_of(tiles, self.sides, reduced)
+
+    @cached_property
+    def runs_trains_beside(self) -> bool:
+        """Whether words that differ in every element are shifted beside the slots, not between them."""
+        wiring = self.array.wiring
+        return has_free_link(wiring.down, self.rides.down, wiring.shadow)
+
+    def columns_used(self, extents: Extents) -> int:
+        """Columns of the array that a tile takes; all of them where no side is given."""
+        if not self.sides.columns:
+            return self.array.columns
+        tile = self.walk.full_tile(extents, self.slot.group_loops + self.slot.loops)
+        return min(self.array.columns, self.walk.words(tile, self.sides.columns))
+
+    def skew(self, extents: Extents) -> int:
+        """Cycles after the first element's until the last one has a slot done, and its word has left."""
+        return self.array.rows + self.columns_used(extents) - 2
+
+    def _on_stated_links(self, busy: int, chains: int, train: tuple[int, int], extents: Extents) -> tuple[int, int]:
+        """Cycles of a fold on the links before and after its slots, with links as the machine file states them."""
+        wiring, cycles = self.array.wiring, self.machine.cycles_per_point[self.slot.leaf.einsum]
+        slot = max(
+            slot_cycles(cycles, self.rides.down, wiring.down), slot_cycles(cycles, self.rides.along, wiring.along)
+        )
+        slots = busy // cycles * slot + chains
+        if not any(train):
+            return 0, slots - busy
+        skew, whole = self.skew(extents), slots * self.fold_records
+        taken = fold_cycles(whole, sum(train), skew, self.runs_trains_beside, wiring.overlap) - whole + slots - busy
+        before = 0 if self.runs_trains_beside else train[0]
+        return before, taken - before
 
     def _chains(self, extents: Extents) -> int:
         """Slots for reductions over the PEs: one per run of slots in which every PE folds its own words."""
@@ -230,13 +315,13 @@ class Sizer:
         return around if self.walk.iterations(extents, self.slot.loops) > around else 0
 
     def _folds(self, extents: Extents) -> tuple[int, int]:
-        """(folds, slots of each): the innermost loop gives the slots; a ragged one counts as slots altogether."""
+        """(folds, slots of each); folds of different slots count as one of all of them.
+
+        The loops outside a tile that passes over the links by itself give the folds, without one all but the innermost.
+        """
         total = self.walk.iterations(extents, self.slot.loops)
-        if not self.slot.loops:
-            return 1, 1
-        extents = self.walk.full_tile(extents, self.slot.loops[:-1])
-        points = self.walk.trips(extents, self.slot.loops[-1])
-        return (total // points, points) if total % points == 0 else (1, total)
+        folds = self.walk.iterations(extents, self.loops_of_folds(extents))
+        return (folds, total // folds) if total % folds == 0 else (1, total)
 
     def stage(self, extents: Extents, parts: frozenset[int]) -> tuple[int, int, int]:
         """(stages in which a repetition goes through a tile over these parts, times it does so, coordinates that a
@@ -258,17 +343,48 @@ class Sizer:
         stages = max((prod(self.stage(extents, parts)[:2]) for parts in self.stages), default=1)
         return (stages, slots // stages) if slots % stages == 0 else (1, slots)
 
-    def _shift_rows(self, way: Way, extents: Extents) -> int:
-        """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the slots."""
-        sides = {side.side: self.walk.space.part_of_variable(side.variable) for side in self.slot.leaf.spatial}
-        if self.array.rows == 1 or self.array.columns == 1 or len(sides) < 2 or not set(sides.values()) <= way.parts:
-            return 0
-        return self.walk.words(self.walk.full_tile(extents, self.slot.loops), frozenset([sides["rows"]]))
+    def loops_of_folds(self, extents: Extents) -> tuple[int, ...]:
+        """The slot's outer loops, down to the last that brings another tile which takes the links for itself."""
+        last = 0
+        for way, loops in self.ways:
+            if not self.is_train(way):
+                continue
+            chain = self.walk.full_chain(extents, loops)
+            bring = [n + 1 for n, loop in enumerate(loops) if self.brings(way, chain[n], loop)]
+            last = max([last, *bring])
+        return self.slot.loops[:last]
 
-    def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
+    def brings(self, way: Way, extents: Extents, loop: int) -> bool:
+        return self.walk.loops[loop].part in way.parts and self.walk.trips(extents, loop) > 1
+
+    @cached_property
+    def sides(self) -> SidedParts:
+        return SidedParts.of(self.walk.space, self.slot.leaf)
+
+    def is_train(self, way: Way) -> bool:
+        """Whether its words differ in every element, so that they do not ride along with the slots."""
+        has_links = self.array.rows > 1 and self.array.columns > 1
+        return way.on_links and has_links and self.sides.differ_everywhere(way.parts)
+
+    def _train_cycles(self, way: Way, loops: tuple[int, ...], extents: Extents) -> int:
+        """Cycles for one tile of an operand or result to pass the columns' ends: a word for each row of elements, as
+        often as an element holds words.
+        """
+        if not self.is_train(way):
+            return 0
+        rows = self.walk.words(self.walk.full_tile(extents, self.slot.loops), self.sides.rows)
+        inside = tuple(loop for loop in self.slot.loops if loop not in loops)
+        held = self.walk.held_words(self.walk.full_tile(extents, loops), self.slot.leaf, inside, way.parts)
+        return rows * held
+
+    def _again(self, number: int, extents: Extents, words: int) -> Fraction:
         """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
+        way, loops = self.ways[number][0], self.around
         once = self.walk.words(extents, way.parts)
-        visits = prod(trips for part, trips in self.around if part not in way.parts)
+        if number in self.stay:  # it is complete when it leaves, but for loops outside the last that brings another
+            last = max((n for n, (part, trips) in enumerate(loops) if part in way.parts and trips > 1), default=-1)
+            loops = loops[: last + 1]
+        visits = prod(trips for part, trips in loops if part not in way.parts)
         return words - once + once * Fraction(visits - 1, visits)
 
     def _accesses(self, way: Way, fetches: int, words: Fraction) -> int:
@@ -284,27 +400,3 @@ class Sizer:
             for stage in range(3):
                 rows[stage][number] = min(rows[stage][number], ports)
         return longest, (longest - cycles) * slots
-
-
-def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
-    """Cycles after an op's last issue slot until others may use its result.
-
-    A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
-    (columns - 1) further cycles; its lanes leave one after the other, so that only a reader that takes them in the same
-    lanes can keep pace. A result that another array reads through memory is complete when the array's skew is over.
-    """
-    array, leaf = sizer.array, sizer.slot.leaf
-    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
-    sides = [side.side for side in leaf.spatial if side.variable in reduced]
-    latency = 0
-    for side in sides:
-        declared = array.drain is not None and array.drain.along == side
-        latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
-    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
-    leaves = any(way.touch.writes for way, _ in sizer.ways)
-    if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
-        latency += array.rows + array.columns - 2
-    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
-    if sides and leaves and not (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
-        latency += (array.columns if sides[0] == "rows" else array.rows) - 1
-    return latency

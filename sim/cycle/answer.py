@@ -94,7 +94,7 @@ def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
 
 def _resident_cycles(design: CycleDesign) -> int:
     """Cycles between runs of nests in which tiles that stay for whole runs are filled and drained."""
-    kept = {keep.index: keep for nest in design.nests for keep in keeps_of(design.chains, nest)[1]}
+    kept = {k.index: k for nest in design.nests for k in keeps_of(design.chains, nest, design.held_anyway)[1]}
     cycles = 0
     for keep in kept.values():
         for traffic in traffic_of(design.chains, keep):

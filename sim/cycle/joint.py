@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import Sizer
-from sim.cycle.choice import Chosen, CycleDesign, NestSizes, bytes_of_tile, choose, sizer_of
+from sim.cycle.amounts import Amount, Sizer
+from sim.cycle.choice import Chosen, CycleDesign, NestSizes, bytes_of_tile, choose, sizer_of, with_folds_apart
 from sim.cycle.frames import Frame, NestPlace, frame_of, places_of
 from sim.cycle.keeps import NestKeep, keeps_of, traffic_of
 from sim.cycle.nest import Nest, Slot
@@ -58,6 +58,8 @@ class Joint:
     order: Order
     tiles: tuple[PlacedTile, ...]
     warnings: tuple[str, ...]
+    latencies: list[int]
+    full_amounts: list[Amount]  # of a full tile that changes all words
 
     @cached_property
     def nest(self) -> Nest:
@@ -68,6 +70,11 @@ class Joint:
         """The level inside the first `loops` of the own loops of a slot's nest."""
         place, nest = self.places[self.nest_of[n]], self.nests[self.nest_of[n]]
         return place.level(len(place.loops) - len(nest.loops) + loops)
+
+    def loops_around(self, n: int) -> tuple[tuple[int, int], ...]:
+        """(level, loop) around the records of a slot."""
+        place, nest, slot = self.places[self.nest_of[n]], self.nests[self.nest_of[n]], self.nest.slots[n]
+        return place.loops[: len(place.loops) - len(nest.loops) + slot.depth]
 
     def loops_of(self, n: int) -> tuple[tuple[int, int], ...]:
         """(level, loop) of those whose iterations tell the runs of a slot apart."""
@@ -98,6 +105,8 @@ def joint_of(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) -> Jo
     for nest in nests:
         sizes = _sizes(design, nest, start, not one)
         nest = with_equal_repetitions(design.chains, nest, _evenness(design, sizes))
+        if (apart := with_folds_apart(design, nest, sizes.extents[0])) is not nest:
+            nest, sizes = apart, _sizes(design, apart, start, not one)
         own = [sizer_of(design, nest, n) for n in range(len(nest.slots))]
         chosen.append(choose(design, nest, (sizes, own, needs_of(design.chains, nest))))
         members.append(nest)
@@ -118,6 +127,8 @@ def joint_of(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) -> Jo
         _order([found.order for found in chosen]),
         tiles if one else _filled_ahead(design, tiles),
         tuple(dict.fromkeys(warning for found in chosen for warning in found.warnings)),
+        [latency for found in chosen for latency in found.latencies],
+        [amount for found in chosen for amount in found.amounts],
     )
 
 
@@ -213,7 +224,7 @@ def _above_nests(design: CycleDesign, nests: tuple[Nest, ...]) -> dict[int, tupl
     """Tiles that stay for whole nests, and which those are."""
     found: dict[int, list[int]] = {}
     for n, nest in enumerate(nests):
-        for keep in keeps_of(design.chains, nest)[1]:
+        for keep in keeps_of(design.chains, nest, design.held_anyway)[1]:
             found.setdefault(keep.index, []).append(n)
     return {index: tuple(members) for index, members in found.items()}
 

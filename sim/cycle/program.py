@@ -8,13 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sim.cycle.amounts import Amount, latency_of_ways
+from sim.cycle.amounts import Amount
 from sim.cycle.choice import CycleDesign
 from sim.cycle.frames import Frame
 from sim.cycle.joint import Joint, PlacedTile, joint_of
+from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest
 from sim.cycle.order import Order
 from sim.cycle.state import EngineProgram
+from sim.cycle.staying import combinations_of, staying_tiles
 from sim.cycle.tiles import TileRows, server_of
 from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
@@ -62,6 +64,9 @@ class _Rows:
         self.machine = design.chains.machine
         self.ported = design.machine.ported
         self.place = self._place_ops()
+        self.staying = [
+            staying_tiles(design.walk, joint.loops_around(n), sizer, variants) for n, sizer in enumerate(joint.sizers)
+        ]
         self.names = tuple(name for name, _, _ in self.place)
         self.op_of_slot = {n: i for i, (_, n, waits) in enumerate(self.place) if not waits}
 
@@ -86,7 +91,7 @@ class _Rows:
         users = sum(len(tile.keep.users) for tile in self.tiles)
         lanes, groups = self._lanes()
         ops, deps, uses = self._ops(amounts)
-        table = self._amounts(amounts)
+        table = self._amounts()
         tiles = TileRows(self.design, self.joint, self.variants, self.op_of_slot)
         max_lag = max(self.order.lags)
         sizes = {
@@ -102,6 +107,7 @@ class _Rows:
             col.WINDOW: max_lag + 2 * SKEW_STEPS + 4,
             col.SKEW: SKEW_STEPS,
             col.PORTED: len(self.ported),
+            col.VARIANTS: len(self.variants.points),
         }
         tables = {
             "TRIPS": self.variants.trips,
@@ -111,14 +117,15 @@ class _Rows:
             "OP_TABLE": ops,
             "AMOUNTS": table[0],
             "ROW_ACCESSES": table[1],
+            "STAYING": np.array([[tile.writes] for tiles in self.staying for tile in tiles], np.int64).reshape(-1, 1),
             "GUARD": self._guards(),
             "HOME": self._homes(),
             "RETURNS": tiles.returns(),
             "DEPS": deps,
             "USES": uses,
-            "STAGES": self._stages(amounts, uses),
+            "STAGES": self._stages(table[0], uses),
             "KEEP_TABLE": tiles.keeps(),
-            "FIXED": tiles.fixed(),
+            "FIXED": tiles.fixed(self.staying),
             "MOVES": tiles.moves(),
             "LANES": lanes,
             "GROUPS": groups,
@@ -159,6 +166,7 @@ class _Rows:
         users = self._users()
         for op, (_, n, waits) in enumerate(self.place):
             slot, first = self.nest.slots[n], (len(deps), len(uses))
+            stay = sum(len(tiles) for tiles in self.staying[:n])
             own = [amount for (of, _), amount in amounts.items() if of == n]
             if waits:
                 deps.append((self.op_of_slot[n], col.SAME, -1, 0))
@@ -176,7 +184,7 @@ class _Rows:
                 col.INNER_LAG: 0 if waits else self.order.inner_lags[n],
                 col.DEPTH_OF: self.joint.level(n, slot.depth),
                 col.KIND: col.WAIT if waits else col.RUN,
-                col.LATENCY: self._latency(n),
+                col.LATENCY: self.joint.latencies[n],
                 col.SHARES: 0 if waits else self._shares(n),
                 col.READ_SERVER: server_of(self.machine, root, False)
                 if not waits and any(a.read_words for a in own)
@@ -188,6 +196,8 @@ class _Rows:
                 col.DEP_LAST: len(deps),
                 col.USE_FIRST: first[1],
                 col.USE_LAST: len(uses),
+                col.STAY_FIRST: stay,
+                col.STAY_LAST: stay + (0 if waits else len(self.staying[n])),
             }
             for place, value in values.items():
                 ops[op, place] = value
@@ -206,9 +216,6 @@ class _Rows:
             return col.ALONE
         return col.IN_RECORD if self.nest.slots[n].group_loops else col.NEXT_RECORD
 
-    def _latency(self, n: int) -> int:
-        return latency_of_ways(self.design.chains, self.joint.sizers[n])
-
     def _users(self) -> list[list[tuple[int, ...]]]:
         """For every slot its (keep, needs it filled, needs room for it, number of the user)."""
         found: list[list[tuple[int, ...]]] = [[] for _ in self.nest.slots]
@@ -220,42 +227,41 @@ class _Rows:
                 number += 1
         return found
 
-    def _amounts(self, amounts: dict[tuple[int, int], Amount]) -> tuple[np.ndarray, np.ndarray]:
-        points = len(self.variants.points)
-        table = np.zeros((points, len(self.place), col.AMOUNT_COLUMNS), np.int64)
-        rows = np.zeros((points, len(self.place), 4, len(self.ported)), np.int64)
-        for v in range(points):
-            for op, (_, n, waits) in enumerate(self.place):
-                a = amounts.get((n, v))
-                if a is None:
-                    continue
-                if waits:
-                    table[v, op, [col.REPEATS, col.FOLDS, col.POINTS, col.CYCLES]] = 1
-                    continue
-                machine, root = self.design.machine, self.machine.root
-                streams = [
-                    machine.transfer_cycles(root, a.read_words, False),
-                    machine.transfer_cycles(root, a.write_words, True),
-                ]
-                table[v, op] = (
-                    a.repeats,
-                    a.folds,
-                    a.points,
-                    a.cycles,
-                    a.link_in,
-                    a.link_out,
-                    *streams,
-                    a.stretch,
-                    a.chain,
-                    round(a.read_words),
-                    round(a.write_words),
-                )
-                rows[v, op, :3] = np.array(a.rows, np.int64).reshape(3, len(self.ported))
+    def _amounts(self) -> tuple[np.ndarray, np.ndarray]:
+        points, most = self.variants.points, max(len(tiles) for tiles in self.staying)
+        shape = ((1 << most) * len(points), len(self.place))
+        table = np.zeros((*shape, col.AMOUNT_COLUMNS), np.int64)
+        rows = np.zeros((*shape, 4, len(self.ported)), np.int64)
+        for op, (_, n, waits) in enumerate(self.place):
+            for number, staying in enumerate(combinations_of(self.staying[n])):
+                for v, (frame, _, inside) in enumerate(points):
+                    at = number * len(points) + v
+                    if waits:
+                        table[at, op, [col.REPEATS, col.FOLDS, col.POINTS, col.CYCLES]] = 1
+                    elif _contains(frame, self.joint.nest_of[n]):
+                        table[at, op], rows[at, op, :3] = self._amount(n, inside, staying)
         return table, rows
 
-    def _stages(self, amounts: dict[tuple[int, int], Amount], uses: np.ndarray) -> np.ndarray:
+    def _amount(self, n: int, inside: Extents, staying: frozenset[int]) -> tuple[tuple[int, ...], np.ndarray]:
+        machine, root, sizer = self.design.machine, self.machine.root, self.joint.sizers[n]
+        a = sizer.amount(inside, staying)
+        early = 0
+        if sizer.array.links is not None:
+            columns = sizer.columns_used(inside)
+            early = self.joint.latencies[n] - latency_of(
+                self.design.chains, sizer, a, columns, self.joint.full_amounts[n]
+            )
+        streams = (
+            machine.transfer_cycles(root, a.read_words, False),
+            machine.transfer_cycles(root, a.write_words, True),
+        )
+        numbers = (a.repeats, a.folds, a.points, a.cycles, a.link_in, a.link_out, *streams, a.stretch, a.chain, early)
+        words = (round(a.read_words), round(a.write_words))
+        return (*numbers, *words), np.array(a.rows, np.int64).reshape(3, len(self.ported))
+
+    def _stages(self, amounts: np.ndarray, uses: np.ndarray) -> np.ndarray:
         """How ops go through the tiles that come in pieces."""
-        stages = np.zeros((len(self.variants.points), len(uses), 3), np.int64)
+        stages = np.zeros((len(amounts), len(uses), 3), np.int64)
         slot_of_user = {user: n for n, own in enumerate(self._users()) for _, _, _, user in own}
         for row, (k, needs_fill, _, user) in enumerate(uses.tolist()):
             keep, n = self.tiles[k].keep, slot_of_user[user]
@@ -263,13 +269,12 @@ class _Rows:
             if not piece or not needs_fill or self.tiles[k].level != self.joint.level(n, self.nest.slots[n].depth):
                 continue
             parts = self.design.chains.space.parts_of_tensor(keep.keep.tensor)
-            for v, extents in enumerate(self.variants.extents):
-                amount = amounts.get((n, v))
-                if amount is None or amount.repeats > 1:
-                    continue
-                count, times, step = self.joint.sizers[n].stage(extents, parts)
-                if step and amount.folds % (count * times) == 0:
-                    stages[v, row] = amount.folds // (count * times), step, piece
+            for at in range(len(amounts)):
+                folds, repeats = amounts[at, self.op_of_slot[n], [col.FOLDS, col.REPEATS]].tolist()
+                extents = self.variants.extents[at % len(self.variants.extents)]
+                count, times, step = self.joint.sizers[n].stage(extents, parts) if repeats == 1 else (1, 1, 0)
+                if step and folds % (count * times) == 0:
+                    stages[at, row] = folds // (count * times), step, piece
         return stages
 
     def _guards(self) -> np.ndarray:

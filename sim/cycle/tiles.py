@@ -14,6 +14,7 @@ from mappings.tree import ResolvedTree
 from sim.cycle.choice import CycleDesign
 from sim.cycle.joint import Joint, PlacedTile
 from sim.cycle.keeps import NestKeep, TileTraffic
+from sim.cycle.staying import StayingTile, fixed_levels
 from sim.cycle.variants import Variants
 from sim.engine.cycle import columns as col
 from sim.lower.machine import MachineShape
@@ -131,23 +132,15 @@ class TileRows:
             (self.op_of_slot[maker], far[0].level, far[0].comes_first) if far else (self.op_of_slot[maker], -1, False)
         )
 
-    def fixed(self) -> np.ndarray:
-        """Loops that leave a tile in place; a loop without the tile's ranks does not if a loop inside it has several
-        tiles.
-        """
-        points, walk = self.variants.points, self.design.walk
-        fixed = np.ones((len(points), len(self.tiles), self._levels), np.int64)
-        for k, tile in enumerate(self.tiles):
+    def fixed(self, staying: list[tuple[StayingTile, ...]]) -> np.ndarray:
+        """Levels that leave a tile in place: a kept one, or one that may stay in registers."""
+        walk, found = self.design.walk, []
+        for tile in self.tiles:
             parts = self.design.chains.space.parts_of_tensor(tile.keep.keep.tensor) | tile.keep.moving
-            for v, (frame, first, extents) in enumerate(points):
-                for n, (level, loop) in enumerate(tile.loops):
-                    if not 0 <= level - first < len(frame.loops) or frame.loops[level - first] != loop:
-                        continue
-                    inside = walk.inside(extents, loop, False)
-                    changes = walk.loops[loop].part in parts
-                    further = tuple(loop for _, loop in tile.loops[n + 1 :])
-                    fixed[v, k, level] = not (changes or walk.several(inside, further, parts))
-        return fixed
+            found.append(fixed_levels(walk, tile.loops, parts, self.variants))
+        found += [tile.fixed for tiles in staying for tile in tiles]
+        shape = (len(self.variants.points), 0, self._levels)
+        return np.stack(found, axis=1) if found else np.ones(shape, np.int64)
 
     def moves(self) -> np.ndarray:
         points = self.variants.points

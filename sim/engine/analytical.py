@@ -19,6 +19,7 @@ import numpy as np
 
 from sim.engine.columns import FlowColumn, LeafColumn
 from sim.engine.counting import first_tile_words
+from sim.engine.links import fold_times
 from sim.engine.moving import add_by_group, move_bytes
 from sim.engine.room import count_rows, room_of
 from sim.engine.tables import RowTables, Tables
@@ -138,11 +139,20 @@ def times(
     shape = tables.shape
     arrays, phases = tables.machine.rows.shape[1], shape.drains.size
     compute = np.zeros((busy_cycles.shape[0], phases, arrays))
+    links = shape.links
+    folds = None if links is None else fold_times(tables)
+    if links is not None and folds is not None:  # an array takes what its links make of the slots
+        busy_cycles = busy_cycles.copy()
+        busy_cycles[:, links.leaves] = folds[:, :, 0]
     for leaf, row in enumerate(shape.leaves):
         compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]
     if shape.stages:
         trips = counts[:, shape.trips_row]
         compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
+    if links is not None and folds is not None:
+        for n, leaf in enumerate(links.leaves.tolist()):
+            row, begins = shape.leaves[leaf], counts[:, links.starts[n]] if links.starts[n] >= 0 else 1.0
+            compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += folds[:, n, 1] * begins
     drains = np.zeros((busy_cycles.shape[0], phases))
     for phase, leaf in enumerate(shape.drains):
         if leaf >= 0:

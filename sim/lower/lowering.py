@@ -19,6 +19,7 @@ from sim.engine.tables import MachineColumns, Shape, Tables
 from sim.lower.chains import Chains
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
+from sim.lower.links import link_tables
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace, rank_space
 from sim.lower.room import RoomBuilder
@@ -78,6 +79,7 @@ def lower_structure(structure: Structure) -> Lowered:
         for leaf in tree.leaves
     ]
     dealt_row = rows.row(dealt_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
+    links = link_tables(chains, rows, mapping.schedule)
     trips_row = rows.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     tiles = RowTable(space, tree)
     room = RoomBuilder(chains, mapping.schedule, tiles, phase_of).build()
@@ -105,6 +107,7 @@ def lower_structure(structure: Structure) -> Lowered:
         trips_row=trips_row,
         dealt_row=dealt_row,
         in_core=np.array(machine.in_core),
+        links=links,
     )
     return Lowered(structure, space, chains, shape, left_over)
 

@@ -43,6 +43,8 @@ class MachineShape:
     owners: tuple[str | None, ...]  # of each memory: the array that has one beside each of its elements
     components: tuple[str, ...]  # in file order
     leaks: bool  # whether the machine has a leakage beside that of its components
+    linked: tuple[bool, ...] = ()  # of each array: whether the file states its links
+    drains_along: tuple[str | None, ...] = ()  # of each array with links: the side of which the file gives a drain
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
@@ -56,6 +58,8 @@ class MachineShape:
             tuple(m.per_pe_of for m in architecture.memories),
             tuple(c.name for c in architecture.components),
             architecture.leakage_w is not None,
+            tuple(a.links is not None for a in architecture.arrays),
+            tuple(None if a.links is None or a.drain is None else a.drain.along for a in architecture.arrays),
         )
 
     @property
@@ -203,6 +207,7 @@ class Machines:
             columns=self._of_arrays("columns"),
             elements=self._of_arrays("pes"),
             drain_cycles=self._of_arrays("drain_cycles"),
+            **{key: self._of_links(key) for key in ("links_down", "links_along", "has_shadow", "folds_overlap")},
             cycles_per_point=np.stack([cost[:, 0] for cost in costs], axis=1),
             pj_per_point=np.stack([cost[:, 1] for cost in costs], axis=1),
             area_um2=np.stack([self.area_um2(name) for name in parts], axis=1),
@@ -217,6 +222,9 @@ class Machines:
 
     def _of_arrays(self, key: str) -> np.ndarray:
         return np.stack([self.number(array, key) for array in self.shape.arrays], axis=1)
+
+    def _of_links(self, key: str) -> np.ndarray:
+        return self._of_arrays(key) if any(self.shape.linked) else np.empty((self.own(CORES).size, 0))
 
 
 class _Numbers(NamedTuple):

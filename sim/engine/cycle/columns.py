@@ -30,7 +30,8 @@ tables in the single array of a run (`tables`), the second their columns.
     FAILURE,
     GENERATED,  # records that are known
     SKIPPED_PERIODS,
-) = range(24)
+    VARIANTS,  # rows of AMOUNTS of one combination of staying tiles
+) = range(25)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -41,16 +42,17 @@ TABLES = (
     "BEFORE",  # [variant, level, item], records of the items before; -1 in the first place: the level is a loop
     "RECORDS_BELOW",  # [variant, depth], records inside a tile at a depth
     "OP_TABLE",  # [op, column]
-    "AMOUNTS",  # [variant, op, column]
-    "ROW_ACCESSES",  # [variant, op, stage, ported memory], at the start of each slot
+    "AMOUNTS",  # [variant + VARIANTS x staying tiles as bits, op, column]
+    "ROW_ACCESSES",  # [as above, op, stage, ported memory], at the start of each slot
+    "STAYING",  # [staying tile, 0], 1: it leaves the registers, 0: it comes there
     "GUARD",  # [op, loop], 1: runs only in the last iteration
     "HOME",  # [keep, then op, level], the item in which it is; -1: in all, or the level is a loop
     "RETURNS",  # [keep, loop], 1: sums that were incomplete come back in all but its first iteration
     "DEPS",  # [dep, column]
     "USES",  # [use, column]
-    "STAGES",  # [variant, use, column], how an op goes through a tile that comes in pieces
+    "STAGES",  # [row of AMOUNTS, use, column], how an op goes through a tile that comes in pieces
     "KEEP_TABLE",  # [keep, column]
-    "FIXED",  # [variant, keep, loop], 1: the tile stays, or is absent, while this loop advances
+    "FIXED",  # [variant, keep, then staying tile, loop], 1: the tile stays, or is absent, while this loop advances
     "MOVES",  # [variant, keep, column], cycles and words of a tile
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
@@ -75,7 +77,7 @@ TABLES = (
     "SITE_REPEAT",  # [keep, then op]
     "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
     "QUEUE",  # [op, (head, count)], of these
-    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record, words)], by number of the repetition
+    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record, EARLY, words)], by repetition
     "ASKED",  # [keep, slot, (cycles, record, time from which it may leave, words)], by number of the tile
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
@@ -84,7 +86,7 @@ TABLES = (
     "REMEMBERED",  # [loop, (states kept, next slot)]
     "LOG",  # [row, column]
 )
-DIRECTORY = 24  # its first number
+DIRECTORY = 25  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -95,6 +97,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     OP_TABLE,
     AMOUNTS,
     ROW_ACCESSES,
+    STAYING,
     GUARD,
     HOME,
     RETURNS,
@@ -160,14 +163,17 @@ CAUSES = ("operand", "port", "link", "dram", "dependency", "drain", "buffer", "i
     USE_FIRST,  # its rows of `uses`
     USE_LAST,
     SHARES,  # whose first slot is that of its chain
-) = range(16)
-OP_COLUMNS = 16
+    STAY_FIRST,  # its rows of `STAYING`
+    STAY_LAST,
+) = range(18)
+OP_COLUMNS = 18
 ALONE, IN_RECORD, NEXT_RECORD = range(3)  # of SHARES: none, the next repetition in its record, the next repetition
 RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an op of the same number of deps)
 
 # Columns of AMOUNTS: one repetition of an op on a tile of these extents.
 # STRETCH: cycles of the whole repetition for which a slot waits because its own accesses outnumber the ports.
 # CHAIN: 1: the PEs' folded words are reduced over them in one more slot, which may be shared (SHARES).
+# EARLY: cycles by which its result is there earlier than LATENCY says, because its tile is smaller.
 (
     REPEATS,
     FOLDS,
@@ -179,10 +185,11 @@ RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an 
     WRITE_CYCLES,
     STRETCH,
     CHAIN,
+    EARLY,
     READ_WORDS,
     WRITE_WORDS,
-) = range(12)
-AMOUNT_COLUMNS = 12
+) = range(13)
+AMOUNT_COLUMNS = 13
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
 
 # Columns of DEPS.
@@ -242,7 +249,7 @@ MOVE_COLUMNS = 7
 ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED = range(7)
 OP_COUNTERS, KEEP_COUNTERS = 12, 7
 
-# Columns of ARRAY_STATE: the state of an array other than counters.
+# Columns of ARRAY_STATE: the state of an array other than counters. VARIANT: its row of AMOUNTS.
 POSITION, REPEAT, MEMBER, OP, RECORD, STATE, STAGE, FOLD, LEFT, GRANTED, CAUSE, VARIANT, SINCE, LAST_ROW = range(14)
 ARRAY_COLUMNS = 14
 WAITING, RUNNING, FINISHED = range(3)

@@ -18,7 +18,6 @@ from sim.engine.cycle.columns import (
     DEP_LAST,
     DEPENDENCY,
     DEPS,
-    DEPTH_OF,
     DRAIN,
     DRAINED,
     DRAINS,
@@ -149,24 +148,23 @@ def missing_result(m, op, record, slot):
 
 
 @compiled
-def missing_tile(m, op, slot):
-    """Cause of the wait for the kept tiles that an op touches, -1: they are available."""
+def missing_tile(m, op, slot, amounts):
+    """Cause of the wait for the kept tiles that an op touches, -1: they are available. amounts: its row of AMOUNTS."""
     for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
         keep = m[at(m, USES, n, KEEP)]
         ordinal = m[at(m, RECORD_ORDINAL, slot, keep)]
-        if m[at(m, USES, n, NEEDS_FILL)] == 1 and m[at(m, PER_KEEP, keep, FILLED)] <= ordinal:
-            variant = m[at(m, RECORD_VARIANT, slot, m[at(m, OP_TABLE, op, DEPTH_OF)])]
-            if m[at(m, PER_KEEP, keep, FILLED)] < ordinal or not has_pieces(m, n, variant, 0):
-                return m[at(m, KEEP_TABLE, keep, FILL_CAUSE)]
+        lacks = m[at(m, USES, n, NEEDS_FILL)] == 1 and m[at(m, PER_KEEP, keep, FILLED)] <= ordinal
+        if lacks and (m[at(m, PER_KEEP, keep, FILLED)] < ordinal or not has_pieces(m, n, amounts, 0)):
+            return m[at(m, KEEP_TABLE, keep, FILL_CAUSE)]
         if m[at(m, USES, n, NEEDS_ROOM)] == 1 and not has_room(m, keep, ordinal, 0):
             return BUFFER
     return -1
 
 
 @compiled
-def has_pieces(m, use, variant, fold):
+def has_pieces(m, use, amounts, fold):
     """Whether as much of the tile that is being filled has arrived as a fold of an op needs."""
-    stage, keep = row3(m, STAGES, variant, use), m[at(m, USES, use, KEEP)]
+    stage, keep = row3(m, STAGES, amounts, use), m[at(m, USES, use, KEEP)]
     if stage[STAGE_FOLDS] == 0:
         return False
     needed = -(-(fold // stage[STAGE_FOLDS] + 1) * stage[STAGE_STEP] // stage[PIECE_STEP])
@@ -177,7 +175,7 @@ def has_pieces(m, use, variant, fold):
 def missing_piece(m, array):
     """Cause of the wait for pieces that the next fold of a running op needs, -1: they have arrived."""
     op, slot = m[at(m, ARRAY_STATE, array, OP)], m[at(m, ARRAY_STATE, array, RECORD)] % m[WINDOW]
-    variant, fold = m[at(m, ARRAY_STATE, array, VARIANT)], m[at(m, ARRAY_STATE, array, FOLD)]
+    amounts, fold = m[at(m, ARRAY_STATE, array, VARIANT)], m[at(m, ARRAY_STATE, array, FOLD)]
     for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
         keep = m[at(m, USES, n, KEEP)]
         if (
@@ -185,7 +183,7 @@ def missing_piece(m, array):
             or m[at(m, PER_KEEP, keep, FILLED)] > m[at(m, RECORD_ORDINAL, slot, keep)]
         ):
             continue
-        if not has_pieces(m, n, variant, fold):
+        if not has_pieces(m, n, amounts, fold):
             return m[at(m, KEEP_TABLE, keep, FILL_CAUSE)]
     return -1
 
@@ -201,7 +199,7 @@ def obstacle(m, array):
     cause = missing_result(m, op, record, slot)
     if cause >= 0:
         return DRAIN if m[at(m, OP_TABLE, op, KIND)] == WAIT else cause
-    cause = missing_tile(m, op, slot)
+    cause = missing_tile(m, op, slot, m[at(m, ARRAY_STATE, array, VARIANT)])
     if cause >= 0:
         return cause
     if (

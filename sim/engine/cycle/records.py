@@ -10,18 +10,24 @@ from sim.engine.cycle.columns import (
     BEFORE,
     CHILD,
     DEPTH,
+    DEPTH_OF,
     FIXED,
     GENERATED,
     GUARD,
     HOME,
     KEEPS,
     NEVER,
+    OP_TABLE,
     RECORD_INDEX,
     RECORD_ORDINAL,
     RECORD_VARIANT,
     RECORDS,
     RECORDS_BELOW,
+    STAY_FIRST,
+    STAY_LAST,
+    STAYING,
     TRIPS,
+    VARIANTS,
     WINDOW,
 )
 from sim.engine.cycle.tables import at, at3, row
@@ -75,10 +81,10 @@ def next_record(m, index, variant):
 
 
 @compiled
-def begins_tile(m, keep, index, variant):
-    """Whether a kept tile changes at this record."""
+def begins_tile(m, keep, owner, index, variant):
+    """Whether a kept tile changes at this record; `owner` has the items in which it is."""
     for level in range(m[DEPTH]):
-        home = m[at(m, HOME, keep, level)]
+        home = m[at(m, HOME, owner, level)]
         if home >= 0:
             if index[level] != home:
                 return False
@@ -88,10 +94,10 @@ def begins_tile(m, keep, index, variant):
 
 
 @compiled
-def ends_tile(m, keep, index, variant):
+def ends_tile(m, keep, owner, index, variant):
     """Whether the next record in the tile's items, if there is one, begins another tile; of a record in one of them."""
     loop = m[DEPTH] - 1
-    while loop >= 0 and (m[at(m, HOME, keep, loop)] >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1):
+    while loop >= 0 and (m[at(m, HOME, owner, loop)] >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1):
         loop -= 1
     if loop < 0:
         return True
@@ -100,9 +106,28 @@ def ends_tile(m, keep, index, variant):
     ends = True
     for outer in range(loop):
         ends = ends and (
-            m[at(m, HOME, keep, outer)] >= 0 or index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] == 0
+            m[at(m, HOME, owner, outer)] >= 0 or index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] == 0
         )
     return ends
+
+
+@compiled
+def amounts_row(m, op, index, variant):
+    """The row of AMOUNTS of an op at a record: that of its tile's extents, and of the words that stay."""
+    found = variant[m[at(m, OP_TABLE, op, DEPTH_OF)]]
+    bit = m[VARIANTS]
+    for tile in range(m[at(m, OP_TABLE, op, STAY_FIRST)], m[at(m, OP_TABLE, op, STAY_LAST)]):
+        leaves = m[at(m, STAYING, tile, 0)] == 1
+        place = m[KEEPS] + tile
+        moves = (
+            ends_tile(m, place, m[KEEPS] + op, index, variant)
+            if leaves
+            else begins_tile(m, place, m[KEEPS] + op, index, variant)
+        )
+        if not moves:
+            found += bit
+        bit *= 2
+    return found
 
 
 @compiled
@@ -117,7 +142,7 @@ def generate(m, record):
             variant[0] = 0
             descend(m, index, variant, 0)
             for keep in range(m[KEEPS]):
-                m[at(m, RECORD_ORDINAL, slot, keep)] = 0 if begins_tile(m, keep, index, variant) else -1
+                m[at(m, RECORD_ORDINAL, slot, keep)] = 0 if begins_tile(m, keep, keep, index, variant) else -1
         else:
             for loop in range(depth):
                 index[loop] = m[at(m, RECORD_INDEX, before, loop)]
@@ -125,7 +150,7 @@ def generate(m, record):
                 variant[place] = m[at(m, RECORD_VARIANT, before, place)]
             next_record(m, index, variant)
             for keep in range(m[KEEPS]):
-                changed = 1 if begins_tile(m, keep, index, variant) else 0
+                changed = 1 if begins_tile(m, keep, keep, index, variant) else 0
                 m[at(m, RECORD_ORDINAL, slot, keep)] = m[at(m, RECORD_ORDINAL, before, keep)] + changed
         m[GENERATED] += 1
 

@@ -78,7 +78,7 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.fills import begin_fill, has_made, may_fill
 from sim.engine.cycle.log import note
-from sim.engine.cycle.records import descend, enter_run, next_run
+from sim.engine.cycle.records import amounts_row, descend, enter_run, next_run
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -219,12 +219,13 @@ def begin_transfer(m, job, which):
         m[at(m, PER_KEEP, which, DRAINS_BEGUN)] += 1
         return entry[0], entry[3]
     if job == READ_JOB:
-        variant = m[at(m, SITE_VARIANT, m[KEEPS] + which, m[at(m, OP_TABLE, which, DEPTH_OF)])]
+        site = m[KEEPS] + which
+        variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site))
         advance_read(m, which)
         return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)], m[at3(m, AMOUNTS, variant, which, READ_WORDS)]
     entry = row3(m, WRITES, which, m[at(m, PER_OP, which, WRITES_BEGUN)] % WRITE_SLOTS)
     m[at(m, PER_OP, which, WRITES_BEGUN)] += 1
-    return entry[0], entry[3]
+    return entry[0], entry[4]
 
 
 @compiled

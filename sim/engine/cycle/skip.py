@@ -214,7 +214,7 @@ def describe_results(m, state, n):
     now, slots = m[NOW], m[PENDING_SLOTS]
     for op in range(m[OPS]):
         head, count = m[at(m, QUEUE, op, 0)], m[at(m, QUEUE, op, 1)]
-        if n + 2 * count + 4 * WRITE_SLOTS + 8 > state.size:
+        if n + 2 * count + 5 * WRITE_SLOTS + 8 > state.size:
             return -1
         state[n] = count
         n += 1
@@ -227,8 +227,8 @@ def describe_results(m, state, n):
         for i in range(m[at(m, PER_OP, op, WRITES_DONE)], m[at(m, PER_OP, op, STARTED)]):
             entry = row3(m, WRITES, op, i % WRITE_SLOTS)
             state[n], state[n + 1], state[n + 2] = entry[0], entry[1] - m[FRONT], entry[2]
-            state[n + 3] = entry[3]
-            n += 4
+            state[n + 3], state[n + 4] = entry[3], entry[4]
+            n += 5
     return n
 
 
@@ -376,10 +376,10 @@ def move_entries(m, before, records, time):
         old = block(m, WRITES, op).copy()
         first, new_first = before[at(m, PER_OP, op, WRITES_DONE) - HEADER], m[at(m, PER_OP, op, WRITES_DONE)]
         for i in range(WRITE_SLOTS):
-            entry, place = row3(m, WRITES, op, (new_first + i) % WRITE_SLOTS), 4 * ((first + i) % WRITE_SLOTS)
+            entry, place = row3(m, WRITES, op, (new_first + i) % WRITE_SLOTS), 5 * ((first + i) % WRITE_SLOTS)
             entry[0] = old[place]
             entry[1] = old[place + 1] + records
-            entry[2], entry[3] = old[place + 2], old[place + 3]
+            entry[2], entry[3], entry[4] = old[place + 2], old[place + 3], old[place + 4]
 
 
 @compiled

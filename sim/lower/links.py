@@ -1,0 +1,126 @@
+"""The demands of Einsums on the links of their arrays, as the tables of the bulk engine have them.
+
+Only arrays whose machine file states links have any. What passes over them is in `register_tiles`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mappings.tree import PlacedLeaf
+from mappings.types import Schedule
+from sim.engine.tables import LinkTables
+from sim.lower.chains import Chains
+from sim.lower.register_tiles import RegisterTile, SidedParts, register_tiles, rides_of
+from sim.lower.rows import NOTHING, RowTable
+
+Parts = frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """What a result passes after its last slot: all rows or columns less one, its own columns less one, a drain."""
+
+    rows: int = 0
+    columns: int = 0
+    own_columns: int = 0
+    drains: int = 0
+
+
+def way_out(chains: Chains, leaf: PlacedLeaf, drain_along: str | None) -> WayOut:
+    """The way of a result out of its array, until others may use it.
+
+    A reduction along a side passes every PE of it: the array's drain where the machine file gives one for that side,
+    else rows - 1 (columns - 1) further cycles; its lanes leave one after the other, so that only a reader that takes
+    them in the same lanes can keep pace. A result that another array reads through memory is complete when the array's
+    skew is over.
+    """
+    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
+    sides = [side.side for side in leaf.spatial if side.variable in reduced]
+    rows = sum(side == "rows" != drain_along for side in sides)
+    columns = sum(side == "columns" != drain_along for side in sides)
+    drains = sum(side == drain_along for side in sides)
+    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
+    leaves = any(tile.touch.writes and not tile.is_shared for tile in register_tiles(chains, leaf))
+    if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
+        return WayOut(1, 0, 1)
+    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
+    if not (sides and leaves) or (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
+        return WayOut(rows, columns, 0, drains)
+    return WayOut(rows + (sides[0] != "rows"), columns, int(sides[0] == "rows"), drains)
+
+
+def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTables | None:
+    """The demands of all Einsums on arrays with links; None without such arrays."""
+    machine = chains.machine
+    leaves = [leaf for leaf in chains.tree.leaves if machine.linked and machine.linked[machine.array(leaf.array)]]
+    if not leaves:
+        return None
+    depth = max(len(leaf.loops) for leaf in leaves) + 1
+    paths = np.full((len(leaves), depth, 2), -1, np.int64)
+    trains: list[tuple[int, int]] = []
+    marks: list[np.ndarray] = []
+    words: list[Parts] = []
+    rides, ways_out = [], []
+    for n, leaf in enumerate(leaves):
+        sides, tiles = SidedParts.of(chains.space, leaf), register_tiles(chains, leaf)
+        for position, loop in enumerate(leaf.loops):
+            paths[n, position] = loop, chains.space.parts[rows.part(loop)].root
+        for tile in (t for t in tiles if sides.differ_everywhere(t.parts)):
+            trains.append((n, int(tile.touch.writes)))
+            marks.append(_marks(rows, leaf, tile, sides, depth))
+            words.append(tile.parts - sides.columns)
+        along = [(t.parts, t.touch.writes) for t in tiles if _rides(rows, leaf, t, sides)]
+        reduced = frozenset(map(chains.space.part_of_variable, chains.cascade.einsum(leaf.einsum).reduced_variables))
+        ride = rides_of(along, sides, reduced)
+        rides.append((ride.down, ride.along))
+        out = way_out(chains, leaf, machine.drains_along[machine.array(leaf.array)])
+        ways_out.append((out.rows, out.columns, out.own_columns, out.drains))
+    return LinkTables(
+        leaves=np.array([leaf.index for leaf in leaves], np.int64),
+        paths=paths,
+        rides=np.array(rides, np.int64),
+        columns=_runs(chains, [SidedParts.of(chains.space, leaf).columns for leaf in leaves]),
+        ways_out=np.array(ways_out, np.int64),
+        trains=np.array(trains, np.int64).reshape(-1, 2),
+        marks=np.array(marks, np.int64).reshape(-1, depth, 2),
+        words=_runs(chains, words),
+        starts=np.array([_starts(chains, rows, leaf, schedule) for leaf in leaves], np.int64),
+    )
+
+
+def _marks(rows: RowTable, leaf: PlacedLeaf, tile: RegisterTile, sides: SidedParts, depth: int) -> np.ndarray:
+    """i8[position, (the loop brings another tile, it passes the columns inside of one)]."""
+    marks = np.zeros((depth, 2), np.int64)
+    for position, loop in enumerate(leaf.loops):
+        part = rows.part(loop)
+        marks[position] = (loop in tile.loops and part in tile.parts, loop not in tile.loops and part in sides.columns)
+    return marks
+
+
+def _rides(rows: RowTable, leaf: PlacedLeaf, tile: RegisterTile, sides: SidedParts) -> bool:
+    """Whether the words of a tile come or leave with the slots: one in each element, the same along one side."""
+    inside = (loop for loop in leaf.loops if loop not in tile.loops)
+    is_plain = tile.keep is None or not (tile.is_shared or any(rows.part(loop) in tile.parts for loop in inside))
+    return is_plain and not sides.differ_everywhere(tile.parts)
+
+
+def _runs(chains: Chains, parts: list[Parts]) -> np.ndarray:
+    """i8[item, run, (rank, span, unit)], -1 ends."""
+    widest = max((len(chains.space.runs(dims)) for dims in parts), default=0)
+    runs = np.full((len(parts), widest + 1, 3), -1, np.int64)
+    for item, dims in enumerate(parts):
+        for place, run in enumerate(chains.space.runs(dims)):
+            runs[item, place] = run
+    return runs
+
+
+def _starts(chains: Chains, rows: RowTable, leaf: PlacedLeaf, schedule: Schedule) -> int:
+    """The row of iterations in which another Einsum waits for this one's result: those of the loops they share, where
+    Einsums run one after the other.
+    """
+    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes and touch.leaf != leaf]
+    shared = max((len(chains.tree.shared_loops(leaf, reader)) for reader in readers), default=0)
+    if schedule.kind != "sequential" or not shared:
+        return -1
+    return rows.row(leaf.loops[:shared], frozenset(range(len(chains.space.parts))), NOTHING)
