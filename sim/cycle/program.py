@@ -186,10 +186,10 @@ class _Rows:
                 col.KIND: col.WAIT if waits else col.RUN,
                 col.LATENCY: self.joint.latencies[n],
                 col.SHARES: 0 if waits else self._shares(n),
-                col.READ_SERVER: server_of(self.machine, root, False)
+                col.READ_SERVER: server_of(self.design, root, False)
                 if not waits and any(a.read_words for a in own)
                 else -1,
-                col.WRITE_SERVER: server_of(self.machine, root, True)
+                col.WRITE_SERVER: server_of(self.design, root, True)
                 if not waits and any(a.write_words for a in own)
                 else -1,
                 col.DEP_FIRST: first[0],

@@ -6,7 +6,7 @@ takes.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil
+from math import ceil, isfinite
 
 import numpy as np
 
@@ -21,11 +21,13 @@ from sim.lower.machine import MachineShape
 from sim.lower.walk import Extents
 
 
-def server_of(machine: MachineShape, memory: str, writes: bool) -> int:
+def server_of(design: CycleDesign, memory: str, writes: bool) -> int:
     """The server of a memory's reads or writes: one for both where they share its bandwidth."""
-    import os
-
-    return 2 * machine.memory(memory) + (writes if os.environ.get("APART") else 0)
+    rates = design.machine
+    is_shared = isfinite(rates.bytes_per_s(memory)) or not any(
+        isfinite(rates.bytes_per_s_of(memory, direction)) for direction in (False, True)
+    )
+    return 2 * design.chains.machine.memory(memory) + (writes and not is_shared)
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class TileRows:
             source, level, comes_first = self._source(keep)
             far = root if other is not None and self._spills(other) else other
             values = {
-                col.FILL_SERVER: -1 if far is None or not keep.fills else server_of(self.machine, far, False),
-                col.DRAIN_SERVER: -1 if far is None or not keep.drains else server_of(self.machine, far, True),
+                col.FILL_SERVER: -1 if far is None or not keep.fills else server_of(self.design, far, False),
+                col.DRAIN_SERVER: -1 if far is None or not keep.drains else server_of(self.design, far, True),
                 col.KEEP_DEPTH: tile.level,
                 col.COPIES: keep.copies,
                 col.FILLS: int(keep.fills),
