@@ -1,7 +1,7 @@
 """When tiles come and go in the tile-level engine: nothing lost, nothing early, ahead across nests, in pieces, and as RTL has it."""
 
 import csv
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ import pytest
 from arch.types import Architecture
 from mappings.types import Mapping
 from sim.cycle.answer import DesignTiming, design_of, time_design
+from sim.cycle.dram import seconds_per_byte
 from sim.cycle.keeps import words_of
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment, stack
+from sim.dram.requests import simulate_requests, stream_addresses
 from sim.engine.analytical import Evaluation, evaluate
 from sim.engine.tables import Tables
+from sim.load.nouns import load_dram
 from sim.lower.lowering import lower
 from sim.simulation.flow import IllegalMapping, simulate
 from tests.by_hand import PRODUCT, experiment_of, small_machine
@@ -124,7 +127,9 @@ def test_words_served_are_words_counted(first: int) -> None:
             for traffic in tile.keep.traffic:
                 words = words_of(design.walk, design.walk.whole, tile.keep.keep, traffic)
                 counted[memories.index(traffic.memory), int(traffic.writes)] += words
-        served = run.run.words.reshape(len(memories), 2, 4).sum(axis=1)
+        served = np.zeros((len(memories), 4))
+        for server, memory in enumerate(run.servers):
+            served[memories.index(memory)] += run.run.words[server]
         assert (served[:, :2] == counted).all(), f"seed {seed}"
         ran += 1
         if not served[:, 2:].any():
@@ -203,6 +208,22 @@ def test_a_reloaded_tile_comes_in_every_iteration() -> None:
 
     assert read(False) == (12 + 15, 12 + 15)
     assert read(True) == (12 + 4 * 15, 12 + 4 * 15)
+
+
+def test_a_small_transfer_waits_for_its_first_word() -> None:
+    # 16 words of A and of B in one burst each; alone a burst takes what the DRAM model says, in a stream its share of it.
+    timing = load_dram("hbm2-2000")
+    tree = {"keep": {"GLB": ["A", "B", "Z"]}, "body": [{"einsum": "Z", "array": "PE", "loops": ["k", "m", "n"]}]}
+    experiment = experiment_of(
+        PRODUCT, tree, {"K": 16, "M": 1, "N": 1}, machine({"timing": timing.model_dump(by_alias=True)})
+    )
+    burst = {writes: ceil(32 * seconds_per_byte(timing, writes) * 10**9) for writes in (False, True)}
+    alone = simulate_requests(timing, stream_addresses(timing, 32), False).cycles / timing.clock_hz * 1e9
+    found = timed(experiment)
+    fill, drain, *_ = found.runs[0].run.served[0].tolist()
+    assert timing.burst_bytes == 32 and alone > 20 and burst[False] < 3
+    assert abs(fill - (alone + burst[False])) < 2  # B's burst comes behind A's
+    assert found.cycles == fill + 16 + drain and drain > 10  # Z finds the DRAM idle again
 
 
 # --- RTL ----------------------------------------------------------------------------------------------------

@@ -17,17 +17,14 @@ chain of one repetition goes in the first slot of the next (docs/cycle-pe.md).
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import ceil, isfinite, prod
+from math import ceil, prod
 
-import numpy as np
-
-from arch.types import Architecture, Array
+from arch.types import Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
-from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
+from sim.cycle.rates import MachineRates
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
-from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
 from sim.lower.register_tiles import RegisterTile, Rides, SidedParts, register_tiles, rides_of
 from sim.lower.walk import Extents, Walk
@@ -63,79 +60,6 @@ class Way:
     on_links: bool = True  # into or out of the registers
     by_itself: bool = False  # its words are moved as those of a kept tile; this is what the links have to do
     is_shared: bool = False  # other Einsums, or other steps, use the tile in the registers
-
-
-@dataclass(frozen=True)
-class MachineRates:
-    """The properties of the machine that amounts depend on."""
-
-    architecture: Architecture
-    columns: MachineColumns  # of this one machine
-    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
-    spilled: dict[str, Fraction]
-    cycles_per_point: dict[str, int]  # by Einsum
-
-    @cached_property
-    def _places(self) -> dict[str, int]:
-        return {memory.name: n for n, memory in enumerate(self.architecture.memories)}
-
-    def _of(self, memory: str, column: np.ndarray) -> float:
-        return float(column[0, self._places[memory]])
-
-    @cached_property
-    def word_bytes(self) -> float:
-        return float(self.columns.word_bytes[0])
-
-    @cached_property
-    def clock_hz(self) -> float:
-        return float(self.columns.clock_hz[0])
-
-    def bytes_per_s(self, memory: str) -> float:
-        """Of both directions together; inf if it is not a limit."""
-        return self._of(memory, self.columns.bandwidth_bytes_per_s)
-
-    def bytes_per_s_of(self, memory: str, writes: bool) -> float:
-        """Of one direction; inf if it is not a limit."""
-        return self._of(memory, self.columns.write_bytes_per_s if writes else self.columns.read_bytes_per_s)
-
-    def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
-        """Whole cycles in which a memory moves that many words; 0 if nothing limits it."""
-        timing, moved_bytes = self.architecture.memory(memory).timing, words * Fraction(self.word_bytes)
-        if timing is not None:
-            time_s = moved_bytes * seconds_per_byte(timing, writes)
-        else:
-            bytes_per_s = min(self.bytes_per_s(memory), self.bytes_per_s_of(memory, writes))
-            if not isfinite(bytes_per_s):
-                return 0
-            time_s = moved_bytes / Fraction(bytes_per_s)
-        return ceil(time_s * Fraction(self.clock_hz))
-
-    def row_bytes(self, memory: str) -> float:
-        """Bytes of words that one row access moves."""
-        return self._of(memory, self.columns.row_bytes)
-
-    def row_words(self, memory: str) -> Fraction:
-        """Words of one row access: whole ones, or the part of a word that takes several rows."""
-        words, rows = (self._of(memory, column) for column in (self.columns.row_words, self.columns.word_rows))
-        return Fraction(words) / Fraction(rows)
-
-    def piece(self, memory: str) -> int:
-        """Coordinates of a tile in it that may be read before the others have arrived; 0: whole tiles only."""
-        return self.architecture.memory(memory).piece or 0
-
-    def ports(self, memory: str) -> int:
-        """Concurrent row accesses."""
-        return int(self._of(memory, self.columns.row_accesses))
-
-
-def ported_memories(architecture: Architecture) -> tuple[str, ...]:
-    """Memories in which row accesses can conflict: bounded, not the root, not registers."""
-    registers = {array.registers for array in architecture.arrays}
-    return tuple(
-        m.name
-        for m in architecture.memories
-        if m.parent is not None and m.size_bits is not None and m.name not in registers and m.per_pe_of is None
-    )
 
 
 def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:

@@ -5,11 +5,12 @@ from fractions import Fraction
 
 import numpy as np
 
-from sim.cycle.amounts import MachineRates, ported_memories
 from sim.cycle.choice import CycleDesign
 from sim.cycle.keeps import keeps_of, traffic_of, words_of
 from sim.cycle.program import NamedProgram, lower_nests
+from sim.cycle.rates import MachineRates, ported_memories
 from sim.cycle.state import NestTiming, run
+from sim.cycle.tiles import servers_of
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
@@ -25,6 +26,7 @@ class NestRun:
     times: int
     named: NamedProgram
     run: NestTiming
+    servers: tuple[str, ...]  # the memory of each
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
         outer = nests[0].outer if len(nests) == 1 else ()
         for extents, times in design.walk.variants_below(start, outer).items():
             named = lower_nests(design, nests, extents)
-            runs.append(NestRun(times, named, run(named.program, fast)))
+            runs.append(NestRun(times, named, run(named.program, fast), tuple(servers_of(design))))
     if len(design.runs) > 1:
         between = _resident_cycles(design)
     return _summed(design.experiment, runs, between)
@@ -123,8 +125,7 @@ def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> Design
         for name, spent in zip(named.ops, took.busy.tolist(), strict=True):
             if name in busy:
                 busy[name] += item.times * spent
-        by_memory = took.served.reshape(len(memories), -1).sum(axis=1)
-        for memory, spent in zip(memories, by_memory.tolist(), strict=True):
+        for memory, spent in zip(item.servers, took.served.sum(axis=1).tolist(), strict=True):
             served[memory] += item.times * spent
         warnings.update(dict.fromkeys(named.warnings))
     for array in arrays:

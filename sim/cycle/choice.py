@@ -13,11 +13,12 @@ from math import prod
 
 from einsums.nodes import Load
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import Amount, MachineRates, Sizer, held_anyway, ways_of
+from sim.cycle.amounts import Amount, Sizer, held_anyway, ways_of
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, Slot, nests_of
 from sim.cycle.order import LagPlan, Need, Order
+from sim.cycle.rates import MachineRates
 from sim.cycle.staying import fold_records, staying_ways
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains

@@ -17,7 +17,7 @@ from sim.cycle.nest import Nest
 from sim.cycle.order import Order
 from sim.cycle.state import EngineProgram
 from sim.cycle.staying import combinations_of, staying_tiles
-from sim.cycle.tiles import TileRows, server_of
+from sim.cycle.tiles import TileRows, server_of, servers_of
 from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Extents
@@ -99,7 +99,7 @@ class _Rows:
             col.OPS: len(ops),
             col.KEEPS: len(self.tiles),
             col.USERS: users,
-            col.SERVERS: 2 * len(self.machine.memories),
+            col.SERVERS: len(servers_of(self.design)),
             col.DEPTH: self.joint.frame.depth,
             col.RECORDS: int(self.variants.inside[0, 0]),
             col.MAX_LAG: max_lag,
@@ -108,6 +108,8 @@ class _Rows:
             col.SKEW: SKEW_STEPS,
             col.PORTED: len(self.ported),
             col.VARIANTS: len(self.variants.points),
+            col.NESTS: len(self.joint.nests),
+            col.SUMS: sum(any(traffic.only_again for traffic in tile.keep.traffic) for tile in self.tiles),
         }
         tables = {
             "TRIPS": self.variants.trips,
@@ -129,6 +131,7 @@ class _Rows:
             "MOVES": tiles.moves(),
             "LANES": lanes,
             "GROUPS": groups,
+            "FIRST_WORD": tiles.first_words(),
             "PORTS": np.array([self.design.machine.ports(m) for m in self.ported], np.int64),
         }
         return EngineProgram(sizes, tables)

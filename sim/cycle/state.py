@@ -162,6 +162,7 @@ def _serve(program: EngineProgram, m: np.ndarray, first: int) -> None:
     busy = {server for column in columns for server in column.ravel().tolist()}
     for server in busy - {-1}:
         m[first + server * col.SERVER_COLUMNS + col.SERVES] = 1
+        m[first + server * col.SERVER_COLUMNS + col.FREE_SINCE] = -1
 
 
 def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: dict[str, int]) -> np.ndarray:

@@ -21,13 +21,23 @@ from sim.lower.machine import MachineShape
 from sim.lower.walk import Extents
 
 
+def servers_of(design: CycleDesign) -> list[str]:
+    """The memory of each server: one for every memory, then one more for the writes of those whose links are apart."""
+    rates, memories = design.machine, list(design.chains.machine.memories)
+    apart = [
+        memory
+        for memory in memories
+        if not isfinite(rates.bytes_per_s(memory))
+        and any(isfinite(rates.bytes_per_s_of(memory, writes)) for writes in (False, True))
+    ]
+    return memories + apart
+
+
 def server_of(design: CycleDesign, memory: str, writes: bool) -> int:
-    """The server of a memory's reads or writes: one for both where they share its bandwidth."""
-    rates = design.machine
-    is_shared = isfinite(rates.bytes_per_s(memory)) or not any(
-        isfinite(rates.bytes_per_s_of(memory, direction)) for direction in (False, True)
-    )
-    return 2 * design.chains.machine.memory(memory) + (writes and not is_shared)
+    """The server of a memory's reads or writes."""
+    servers = servers_of(design)
+    own = [n for n, name in enumerate(servers) if name == memory]
+    return own[-1] if writes else own[0]
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,12 @@ class TileRows:
     @property
     def _levels(self) -> int:
         return max(self.joint.frame.depth, 1)
+
+    def first_words(self) -> np.ndarray:
+        """Cycles to the first word that each server reads and writes."""
+        rates = self.design.machine
+        each = [[rates.first_word_cycles(of, writes) for writes in (False, True)] for of in servers_of(self.design)]
+        return np.array(each, np.int64).reshape(-1, 2)
 
     def returns(self) -> np.ndarray:
         found = np.zeros((len(self.tiles), self._levels), np.int64)

@@ -115,9 +115,8 @@ class LogReading:
 
     def _span(self, row: LogRow, kind: Kind, name: str, place: tuple[Coordinate, ...]) -> Span:
         named, offset = self.piece.run.named, self.piece.before.cycles
-        machine = self.design.chains.machine
         arrays = list(dict.fromkeys(slot.leaf.array for slot in named.nest.slots))
-        track = machine.memories[row.track // 2] if kind in TRANSFERS else arrays[row.track]
+        track = self.piece.run.servers[row.track] if kind in TRANSFERS else arrays[row.track]
         start, end = max(row.start, self.first), min(row.end, self.last)
         is_cut = row.start < self.first or row.end > self.last
         return Span(track, kind, name, start + offset, end + offset, self._tile(row), place, is_cut=is_cut)

@@ -31,7 +31,9 @@ tables in the single array of a run (`tables`), the second their columns.
     GENERATED,  # records that are known
     SKIPPED_PERIODS,
     VARIANTS,  # rows of AMOUNTS of one combination of staying tiles
-) = range(25)
+    NESTS,
+    SUMS,  # tiles whose sums may come back
+) = range(27)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -57,6 +59,7 @@ TABLES = (
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
+    "FIRST_WORD",  # [server, (in, out)], cycles to the first word of a transfer that finds the server idle
     # state; the counters first
     "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to WORDS
     "STEPS",  # [array]
@@ -86,7 +89,7 @@ TABLES = (
     "REMEMBERED",  # [loop, (states kept, next slot)]
     "LOG",  # [row, column]
 )
-DIRECTORY = 25  # its first number
+DIRECTORY = 27  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -110,6 +113,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     LANES,
     GROUPS,
     PORTS,
+    FIRST_WORD,
     COUNTERS,
     STEPS,
     PER_OP,
@@ -255,8 +259,9 @@ ARRAY_COLUMNS = 14
 WAITING, RUNNING, FINISHED = range(3)
 
 # Columns of SERVER_STATE: the transfer under way.
-JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE = range(7)  # SERVES: 1 if it serves any transfer
-SERVER_COLUMNS = 7
+# SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one.
+JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE, FREE_SINCE = range(8)
+SERVER_COLUMNS = 8
 IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD = range(4)  # of PARTIAL
 PIECES_BEGUN, PIECES_ARRIVED, PIECES_OF = range(3)  # of PIECES
 NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)

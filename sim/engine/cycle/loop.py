@@ -59,6 +59,7 @@ from sim.engine.cycle.columns import (
     STALLS,
     STATE,
     STREAM_STAGE,
+    SUMS,
     TIME_LEFT,
     VARIANT,
     WAIT,
@@ -131,7 +132,7 @@ def settle(m):
                     changed = True
                 elif not take_up(m, server):
                     break
-        for keep in range(m[KEEPS]):
+        for keep in range(m[KEEPS] if m[SUMS] > 0 else 0):
             if m[at(m, KEEP_TABLE, keep, PARTIAL_SUMS)] == 1:
                 changed = begin_sums(m, keep) or changed
         for array in range(m[ARRAYS]):

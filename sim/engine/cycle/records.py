@@ -16,6 +16,7 @@ from sim.engine.cycle.columns import (
     GUARD,
     HOME,
     KEEPS,
+    NESTS,
     NEVER,
     OP_TABLE,
     RECORD_INDEX,
@@ -53,12 +54,20 @@ def variant_inside(m, index, variant, level):
 @compiled
 def has_items(m, variant, level):
     """Whether a level chooses an item; else it is a loop."""
-    return m[at3(m, BEFORE, variant, level, 0)] >= 0
+    return m[NESTS] > 1 and m[at3(m, BEFORE, variant, level, 0)] >= 0
+
+
+@compiled
+def home_at(m, owner, level):
+    """The item of a level in which a keep (or op, numbered after the keeps) is; -1: in all, or the level is a loop."""
+    return -1 if m[NESTS] == 1 else m[at(m, HOME, owner, level)]
 
 
 @compiled
 def is_home(m, owner, index):
     """Whether a record belongs to an item in which a keep (or op, numbered after the keeps) has anything to do."""
+    if m[NESTS] == 1:
+        return True
     for level in range(m[DEPTH]):
         home = m[at(m, HOME, owner, level)]
         if home >= 0 and index[level] != home:
@@ -84,7 +93,7 @@ def next_record(m, index, variant):
 def begins_tile(m, keep, owner, index, variant):
     """Whether a kept tile changes at this record; `owner` has the items in which it is."""
     for level in range(m[DEPTH]):
-        home = m[at(m, HOME, owner, level)]
+        home = home_at(m, owner, level)
         if home >= 0:
             if index[level] != home:
                 return False
@@ -97,7 +106,7 @@ def begins_tile(m, keep, owner, index, variant):
 def ends_tile(m, keep, owner, index, variant):
     """Whether the next record in the tile's items, if there is one, begins another tile; of a record in one of them."""
     loop = m[DEPTH] - 1
-    while loop >= 0 and (m[at(m, HOME, owner, loop)] >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1):
+    while loop >= 0 and (home_at(m, owner, loop) >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1):
         loop -= 1
     if loop < 0:
         return True
@@ -106,7 +115,7 @@ def ends_tile(m, keep, owner, index, variant):
     ends = True
     for outer in range(loop):
         ends = ends and (
-            m[at(m, HOME, owner, outer)] >= 0 or index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] == 0
+            home_at(m, owner, outer) >= 0 or index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] == 0
         )
     return ends
 
@@ -178,7 +187,7 @@ def next_site(m, keep, index, variant):
     """Advance to the next record at which a kept tile changes; its number, NEVER past the last one."""
     loop = m[DEPTH] - 1
     while loop >= 0:
-        room = index[loop] < m[at(m, TRIPS, variant[loop], loop)] - 1 and m[at(m, HOME, keep, loop)] < 0
+        room = index[loop] < m[at(m, TRIPS, variant[loop], loop)] - 1 and home_at(m, keep, loop) < 0
         if room and m[at3(m, FIXED, variant[loop], keep, loop)] == 0:
             break
         loop -= 1
@@ -186,7 +195,7 @@ def next_site(m, keep, index, variant):
         return NEVER
     index[loop] += 1
     for inner in range(loop + 1, m[DEPTH]):
-        index[inner] = max(0, m[at(m, HOME, keep, inner)])
+        index[inner] = max(0, home_at(m, keep, inner))
     descend(m, index, variant, loop)
     return site_record(m, index, variant)
 
@@ -196,7 +205,7 @@ def next_run(m, op, index, variant):
     """Advance to the next record in which an op runs; its number, NEVER past the last one."""
     loop = m[DEPTH] - 1
     while loop >= 0:
-        stays = m[at(m, HOME, m[KEEPS] + op, loop)] >= 0 or m[at(m, GUARD, op, loop)] == 1
+        stays = home_at(m, m[KEEPS] + op, loop) >= 0 or m[at(m, GUARD, op, loop)] == 1
         if not stays and index[loop] < m[at(m, TRIPS, variant[loop], loop)] - 1:
             break
         loop -= 1
@@ -212,7 +221,7 @@ def enter_run(m, op, index, variant, loop):
     if loop >= 0:
         variant[loop + 1] = variant_inside(m, index, variant, loop)
     for inner in range(loop + 1, m[DEPTH]):
-        index[inner] = max(0, m[at(m, HOME, m[KEEPS] + op, inner)])
+        index[inner] = max(0, home_at(m, m[KEEPS] + op, inner))
         if m[at(m, GUARD, op, inner)] == 1:
             index[inner] = m[at(m, TRIPS, variant[inner], inner)] - 1
         variant[inner + 1] = variant_inside(m, index, variant, inner)

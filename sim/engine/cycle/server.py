@@ -29,6 +29,8 @@ from sim.engine.cycle.columns import (
     FILL_SITE,
     FILLED,
     FILLS,
+    FIRST_WORD,
+    FREE_SINCE,
     IN_LEFT,
     IN_PLACE,
     IN_RECORD,
@@ -195,6 +197,7 @@ def take_up(m, server):
         job, which, record = other_job, other, other_record
     if record >= busy_with:
         return False
+    was_idle = transfer[JOB] == NO_JOB and transfer[FREE_SINCE] < m[NOW]
     if transfer[JOB] != NO_JOB:
         suspend(m, server)
     transfer[JOB], transfer[WHICH], transfer[JOB_RECORD], transfer[JOB_SINCE] = job, which, record, m[NOW]
@@ -205,6 +208,8 @@ def take_up(m, server):
         m[at(m, PARTIAL, partial, column)] = 0
         return True
     transfer[TIME_LEFT], words = begin_transfer(m, job, which)
+    if was_idle and words > 0:
+        transfer[TIME_LEFT] += m[at(m, FIRST_WORD, server, 0 if column == IN_LEFT else 1)]
     m[at(m, WORDS, server, job - 1)] += words
     return True
 
@@ -254,7 +259,7 @@ def end_transfer(m, server):
     transfer = row(m, SERVER_STATE, server)
     note_transfer(m, server)
     job, which = transfer[JOB], transfer[WHICH]
-    transfer[JOB] = NO_JOB
+    transfer[JOB], transfer[FREE_SINCE] = NO_JOB, m[NOW]
     if job == FILL_JOB:
         piece = row(m, PIECES, which)
         piece[PIECES_ARRIVED] = (piece[PIECES_ARRIVED] + 1) % piece[PIECES_OF]
