@@ -25,6 +25,7 @@ from sim.engine.cycle.columns import (
     GRANTED,
     IDLE,
     JOB,
+    JOB_RECORD,
     KEEP_TABLE,
     KEEPS,
     KIND,
@@ -73,6 +74,8 @@ from sim.engine.cycle.server import end_transfer, first_read, take_up
 from sim.engine.cycle.skip import fast_forward
 from sim.engine.cycle.tables import at, at1, at3, at4, row
 from sim.engine.jit import compiled
+
+NOBODY = -1
 
 
 @compiled
@@ -270,9 +273,25 @@ def until_next_event(m):
         duration = min(duration, a[LEFT] if free else grant(m, array))
     for server in range(m[SERVERS]):
         if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB:
-            m[at(m, SERVER_STATE, server, MOVING)] = 1
-            duration = min(duration, m[at(m, SERVER_STATE, server, TIME_LEFT)] if free else grant_server(m, server))
+            m[at(m, SERVER_STATE, server, MOVING)] = 1 if free else -1
+            if free:
+                duration = min(duration, m[at(m, SERVER_STATE, server, TIME_LEFT)])
+    server = NOBODY if free else oldest_waiting(m)
+    while server != NOBODY:
+        duration = min(duration, grant_server(m, server))
+        server = oldest_waiting(m)
     return duration
+
+
+@compiled
+def oldest_waiting(m):
+    """The server with the oldest record of those that have not been granted ports or refused, NOBODY if there is none."""
+    found, record = NOBODY, NEVER
+    for server in range(m[SERVERS]):
+        job = row(m, SERVER_STATE, server)
+        if job[JOB] != NO_JOB and job[MOVING] == -1 and job[JOB_RECORD] < record:
+            found, record = server, job[JOB_RECORD]
+    return found
 
 
 @compiled

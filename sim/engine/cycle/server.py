@@ -63,6 +63,7 @@ from sim.engine.cycle.columns import (
     READS_DONE,
     REPEATS,
     SERVER_STATE,
+    SERVERS,
     SITE_INDEX,
     SITE_REPEAT,
     SITE_VARIANT,
@@ -231,6 +232,16 @@ def begin_transfer(m, job, which):
     entry = row3(m, WRITES, which, m[at(m, PER_OP, which, WRITES_BEGUN)] % WRITE_SLOTS)
     m[at(m, PER_OP, which, WRITES_BEGUN)] += 1
     return entry[0], entry[4]
+
+
+@compiled
+def older_transfers(m, server):
+    """How many servers move an older record, which take ports first."""
+    older = 0
+    for other in range(m[SERVERS]):
+        busy = m[at(m, SERVER_STATE, other, JOB)] != NO_JOB and m[at(m, SERVER_STATE, server, JOB)] != NO_JOB
+        older += busy and m[at(m, SERVER_STATE, other, JOB_RECORD)] < m[at(m, SERVER_STATE, server, JOB_RECORD)]
+    return older
 
 
 @compiled

@@ -101,6 +101,7 @@ from sim.engine.cycle.columns import (
     WRITES_DONE,
 )
 from sim.engine.cycle.records import has_items
+from sim.engine.cycle.server import older_transfers
 from sim.engine.cycle.tables import at, at1, at3, block, row, row3, table
 from sim.engine.jit import compiled
 
@@ -193,7 +194,8 @@ def describe(m, level, state):
         state[n] = job[JOB]
         state[n + 1] = job[WHICH] if job[JOB] != NO_JOB else 0
         state[n + 2] = job[TIME_LEFT] if job[JOB] != NO_JOB else 0
-        n += 3
+        state[n + 3] = older_transfers(m, server)
+        n += 4
     for partial in range(m[KEEPS] + m[OPS]):
         state[n] = m[at(m, PARTIAL, partial, IN_LEFT)]
         state[n + 1] = m[at(m, PARTIAL, partial, OUT_LEFT)]
