@@ -285,7 +285,7 @@ def until_next_event(m):
 
 @compiled
 def oldest_waiting(m):
-    """The server with the oldest record of those that have not been granted ports or refused, NOBODY if there is none."""
+    """The server with the oldest record of those that have neither ports nor a refusal yet, NOBODY if there is none."""
     found, record = NOBODY, NEVER
     for server in range(m[SERVERS]):
         job = row(m, SERVER_STATE, server)

@@ -197,8 +197,7 @@ def describe(m, level, state):
         state[n + 3] = older_transfers(m, server)
         n += 4
     for partial in range(m[KEEPS] + m[OPS]):
-        state[n] = m[at(m, PARTIAL, partial, IN_LEFT)]
-        state[n + 1] = m[at(m, PARTIAL, partial, OUT_LEFT)]
+        state[n], state[n + 1] = m[at(m, PARTIAL, partial, IN_LEFT)], m[at(m, PARTIAL, partial, OUT_LEFT)]
         n += 2
     for keep in range(m[KEEPS]):
         state[n], state[n + 1] = m[at(m, PIECES, keep, PIECES_BEGUN)], m[at(m, PIECES, keep, PIECES_ARRIVED)]
