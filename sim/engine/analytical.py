@@ -146,6 +146,8 @@ def times(
         busy_cycles[:, links.leaves] = folds[:, :, 0]
     for leaf, row in enumerate(shape.leaves):
         compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]
+        if row[LeafColumn.CHAINS] >= 0:
+            compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += chain_cycles(counts, row)
     if shape.stages:
         trips = counts[:, shape.trips_row]
         compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
@@ -171,6 +173,12 @@ def times(
     on_chip[waits] = 0.0
     on_chip[waits, arrays + slowest[waits]] = limit[waits]
     return on_chip
+
+
+def chain_cycles(counts: np.ndarray, leaf: np.ndarray) -> np.ndarray:
+    """f8[design]: slots for reductions over elements that have each folded several words of their own."""
+    chains, steps, reduced = (counts[:, leaf[c]] for c in (LeafColumn.CHAINS, LeafColumn.STEPS, LeafColumn.REDUCED))
+    return np.where((steps > chains) & (reduced > steps), chains, 0.0)
 
 
 def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The time of Einsums on arrays whose links the machine file states: every fold of the loop nest, for many designs at once.
+"""The time of Einsums on arrays whose links are stated: every fold of the loop nest, for many designs at once.
 
 A fold is what the array does with the tiles that pass over its links by themselves (trains). The loops down to the last
 that brings another such tile count the folds; those inside give the slots of one. Ragged tiles are cases of their own,

@@ -50,7 +50,7 @@ class RowTables(NamedTuple):
 
 
 class LinkTables(NamedTuple):
-    """The Einsums on arrays whose links are stated, and the trains of each: tiles that take its links for themselves."""
+    """The Einsums on arrays whose links are stated, and their trains: tiles that take links for themselves."""
 
     leaves: np.ndarray  # i8[einsum], its leaf
     paths: np.ndarray  # i8[einsum, position, (loop, its rank)], outermost first, -1 ends

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from einsums.nodes import Load
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.engine.tables import LinkTables
@@ -48,6 +49,35 @@ def way_out(chains: Chains, leaf: PlacedLeaf, drain_along: str | None) -> WayOut
     if not (sides and leaves) or (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
         return WayOut(rows, columns, 0, drains)
     return WayOut(rows + (sides[0] != "rows"), columns, int(sides[0] == "rows"), drains)
+
+
+def inner_reductions(chains: Chains, leaf: PlacedLeaf, loops: tuple[int, ...]) -> int:
+    """How many of these loops, the innermost of a leaf, have every element fold words of its own before a side of the
+    array is reduced; 0 where no side is.
+    """
+    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
+    if not any(side.variable in reduced for side in leaf.spatial):
+        return 0
+    inner = 0
+    while inner < len(loops) and chains.tree.loops[loops[-1 - inner]].variable in reduced:
+        inner += 1
+    return inner
+
+
+def chain_rows(chains: Chains, rows: RowTable, leaf: PlacedLeaf) -> tuple[int, int]:
+    """The rows of LeafColumn.CHAINS and REDUCED.
+
+    The reduction over the elements takes a slot more, once for each run of slots in which every element folds its own
+    words. Folding plain words begins with a move, which needs no operator: the slot then is the next run's first.
+    """
+    einsum, inner = chains.cascade.einsum(leaf.einsum), inner_reductions(chains, leaf, leaf.loops[leaf.shared :])
+    if not inner or isinstance(einsum.expr, Load):
+        return -1, -1
+    everything = frozenset(range(len(chains.space.parts)))
+    sides = (side.variable for side in leaf.spatial if side.variable in einsum.reduced_variables)
+    on_sides = frozenset(map(chains.space.part_of_variable, sides))
+    around = leaf.loops[: len(leaf.loops) - inner]
+    return rows.row(around, everything, NOTHING), rows.row(leaf.loops, everything, on_sides)
 
 
 def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTables | None:

@@ -19,7 +19,7 @@ from sim.engine.tables import MachineColumns, Shape, Tables
 from sim.lower.chains import Chains
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
-from sim.lower.links import link_tables
+from sim.lower.links import chain_rows, link_tables
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace, rank_space
 from sim.lower.room import RoomBuilder
@@ -75,6 +75,7 @@ def lower_structure(structure: Structure) -> Lowered:
             rows.row(leaf.loops, space.parts_of_einsum(leaf.einsum) | recomputed_parts(space, tree, leaf), NOTHING),
             machine.array(leaf.array),
             phase_of[leaf.index],
+            *chain_rows(chains, rows, leaf),
         )
         for leaf in tree.leaves
     ]
