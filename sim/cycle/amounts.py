@@ -29,6 +29,7 @@ from sim.cycle.nest import Slot
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
 from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
+from sim.lower.links import folded_inside
 from sim.lower.register_tiles import RegisterTile, Rides, SidedParts, register_tiles, rides_of
 from sim.lower.walk import Extents, Walk
 
@@ -187,6 +188,7 @@ class Sizer:
     reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
     stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
+    tracked: frozenset[int] = frozenset()  # ways of sums of which it is known in which repetitions they come back
     fold_records: int = 1  # repetitions of a fold
 
     @property
@@ -195,7 +197,7 @@ class Sizer:
 
     def amount(self, extents: Extents, staying: frozenset[int] = frozenset()) -> Amount:
         """The cost of one repetition on a tile of these extents (below the nest's loops), where the tiles of some ways
-        are in place already, or stay there.
+        are in place already, or stay there; ~way: its sums begin here and do not come back.
         """
         repeats = self.walk.iterations(extents, self.slot.group_loops)
         extents = self.walk.full_tile(extents, self.slot.group_loops)
@@ -210,7 +212,8 @@ class Sizer:
             if number in staying:
                 continue
             fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
-            again = self._again(number, extents, words) if way.touch.writes else Fraction(0)
+            comes_back = way.touch.writes and ~number not in staying
+            again = self._again(number, extents, words) if comes_back else Fraction(0)
             shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
             if way.touch.writes:
                 link_out += shift
@@ -233,7 +236,8 @@ class Sizer:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
             link_in = max(link_in, self.array.rows - points * cycles)
-        chains, chain, train = self._chains(extents), 0, (link_in, link_out)
+        chains = chain_slots(self.walk, self.slot.leaf, self.reduced, self.slot.loops, extents)
+        chain, train = 0, (link_in, link_out)
         if link_in or link_out:
             link_out += ceil(Fraction(chains, folds))
         else:
@@ -297,18 +301,6 @@ class Sizer:
         before = 0 if self.runs_trains_beside else train[0]
         return before, taken - before
 
-    def _chains(self, extents: Extents) -> int:
-        """Slots for reductions over the PEs: one per run of slots in which every PE folds its own words."""
-        part, tile = self.walk.space.part_of_variable, self.walk.full_tile(extents, self.slot.loops)
-        sides = [side.variable for side in self.slot.leaf.spatial if side.variable in self.reduced]
-        if not any(self.walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
-            return 0
-        reduced, inner = {part(variable) for variable in self.reduced}, len(self.slot.loops)
-        while inner and self.walk.loops[self.slot.loops[inner - 1]].part in reduced:
-            inner -= 1
-        around = self.walk.iterations(extents, self.slot.loops[:inner])
-        return around if self.walk.iterations(extents, self.slot.loops) > around else 0
-
     def _folds(self, extents: Extents) -> tuple[int, int]:
         """(folds, slots of each); folds of different slots count as one of all of them.
 
@@ -356,6 +348,8 @@ class Sizer:
         """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
         way, loops = self.ways[number][0], self.around
         once = self.walk.words(extents, way.parts)
+        if number in self.tracked:
+            return Fraction(words)
         if number in self.stay:  # it is complete when it leaves, but for loops outside the last that brings another
             last = max((n for n, (part, trips) in enumerate(loops) if part in way.parts and trips > 1), default=-1)
             loops = loops[: last + 1]
@@ -375,3 +369,16 @@ class Sizer:
             for stage in range(3):
                 rows[stage][number] = min(rows[stage][number], ports)
         return longest, (longest - cycles) * slots
+
+
+def chain_slots(walk: Walk, leaf: PlacedLeaf, reduced: frozenset[str], loops: tuple[int, ...], extents: Extents) -> int:
+    """Slots for reductions over the PEs inside these loops of a leaf: one per run of slots in which every PE folds its
+    own words.
+    """
+    part, tile = walk.space.part_of_variable, walk.full_tile(extents, loops)
+    sides = [side.variable for side in leaf.spatial if side.variable in reduced]
+    if not any(walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
+        return 0
+    own = [walk.loops[loop].variable for loop in loops]
+    around = walk.iterations(extents, loops[: len(loops) - folded_inside(own, leaf, reduced)])
+    return around if walk.iterations(extents, loops) > around else 0

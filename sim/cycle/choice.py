@@ -18,7 +18,7 @@ from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, nests_of
 from sim.cycle.order import LagPlan, Need, Order
-from sim.cycle.staying import fold_records, staying_ways
+from sim.cycle.staying import fold_records, staying_ways, tracked_ways
 from sim.cycle.variants import Variants
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
@@ -82,7 +82,8 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     reduced = frozenset(einsum.reduced_variables)
     stay = staying_ways(design.walk, nest, slot, ways, reduced)
     sizer = Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load), stay)
-    return replace(sizer, fold_records=fold_records(design.walk, nest, sizer))
+    sizer = replace(sizer, fold_records=fold_records(design.walk, nest, sizer))
+    return replace(sizer, tracked=tracked_ways(design.walk, nest, sizer))
 
 
 def with_folds_apart(design: CycleDesign, nest: Nest, start: Extents) -> Nest:
@@ -104,7 +105,8 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     """
     variants, sizers, needs = parts
     chain = design.walk.full_chain(variants.extents[0], nest.loops)
-    amounts = [sizer.amount(chain[slot.depth]) for sizer, slot in zip(sizers, nest.slots, strict=True)]
+    begins = [frozenset(~number for number in sizer.tracked) for sizer in sizers]
+    amounts = [s.amount(chain[slot.depth], b) for s, slot, b in zip(sizers, nest.slots, begins, strict=True)]
     latencies = [latency_of(design.chains, s, a, s.array.columns, a) for s, a in zip(sizers, amounts, strict=True)]
     least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
     keeps, _ = keeps_of(design.chains, nest, design.held_anyway)

@@ -12,14 +12,18 @@ import numpy as np
 from sim.cycle.amounts import Sizer, Way
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.variants import Variants
+from sim.engine.cycle import columns as col
 from sim.lower.walk import Walk
 
 
 class StayingTile(NamedTuple):
-    """A way of a slot whose tile may stay; `fixed`: i8[variant, loop], 1 where a loop leaves it in place."""
+    """A way of a slot whose tile may stay; `fixed`: i8[variant, loop], 1 where a loop leaves it in place.
+
+    Of sums that may come back (~way) the loops are fixed that come back to them.
+    """
 
     way: int
-    writes: bool
+    how: int  # COMES, LEAVES or RETURNS
     fixed: np.ndarray
 
 
@@ -72,8 +76,40 @@ def staying_tiles(walk: Walk, nest: Nest, sizer: Sizer, variants: Variants) -> t
     for number in sorted(sizer.stay):
         way, _ = sizer.ways[number]
         depth = sum(loop in way.loops for loop in nest.loops)
-        found.append(StayingTile(number, way.touch.writes, fixed_loops(walk, nest.loops, depth, way.parts, variants)))
+        how = col.LEAVES if way.touch.writes else col.COMES
+        found.append(StayingTile(number, how, fixed_loops(walk, nest.loops, depth, way.parts, variants)))
+    for number in sorted(sizer.tracked):
+        way, _ = sizer.ways[number]
+        fixed = np.zeros((len(variants.extents), max(len(nest.loops), 1)), np.int64)
+        around = _last_bringing(walk, nest, sizer, number)
+        fixed[:, :around] = [walk.loops[loop].part not in way.parts for loop in nest.loops[:around]]
+        found.append(StayingTile(~number, col.RETURNS, fixed))
     return tuple(found)
+
+
+def tracked_ways(walk: Walk, nest: Nest, sizer: Sizer) -> frozenset[int]:
+    """Ways of sums that leave by themselves, where links are stated: the record says whether they come back."""
+    if sizer.array.links is None or len(nest.slots) > 1 or nest.outer:
+        return frozenset()
+    outs = [n for n, (way, _) in enumerate(sizer.ways) if way.touch.writes and sizer.is_train(way) and sizer.reduced]
+    tiles = walk.full_chain(walk.whole, nest.loops)
+    if sizer.loops_of_folds(tiles[-1]):
+        return frozenset()
+
+    def returns(number: int) -> bool:
+        around = nest.loops[: _last_bringing(walk, nest, sizer, number)]
+        parts = sizer.ways[number][0].parts
+        return any(walk.trips(tiles[n], i) > 1 and walk.loops[i].part not in parts for n, i in enumerate(around))
+
+    return frozenset(number for number in outs if returns(number))
+
+
+def _last_bringing(walk: Walk, nest: Nest, sizer: Sizer, number: int) -> int:
+    """Loops of a nest down to the last that brings another tile of a way."""
+    way, _ = sizer.ways[number]
+    tiles = walk.full_chain(walk.full_chain(walk.whole, nest.outer)[-1], nest.loops)
+    bring = (n + 1 for n, i in enumerate(nest.loops) if i in way.loops and sizer.brings(way, tiles[n], i))
+    return max(bring, default=0)
 
 
 def fixed_loops(

@@ -18,7 +18,7 @@ RANK, TILE = 0, 1  # rows of a trail of loops
 SLOT, ROWS, COLUMNS, BESIDE, OVERLAP, DRAIN, WIRING = 0, 1, 2, 3, 4, 5, 6  # of an array, as an Einsum sees it
 LOOP, OF_RANK = 0, 1  # of a path
 BRINGS, PASSES = 0, 1  # of a mark
-OF_EINSUM, LEAVES = 0, 1  # of a train
+OF_EINSUM, LEAVES, RETURNS = 0, 1, 2  # of a train
 ALL_ROWS, ALL_COLUMNS, OWN_COLUMNS, DRAINS = 0, 1, 2, 3  # of a way out
 
 
@@ -72,6 +72,22 @@ def train_cycles(trail, first, depth, mark, words, extent, sizes):
         if mark[k, PASSES]:
             passes *= trips(extent[trail[RANK, k]], trail[TILE, k])
     return tile_words(words, sizes, extent) * passes
+
+
+@compiled
+def first_visits(trail, ends, root, einsum, links, case):
+    """The part of the folds of a case in which no sums come back that have left before."""
+    part, extent = 1.0, root.copy()
+    for t in range(links.trains.shape[0]):
+        if links.trains[t, OF_EINSUM] != einsum or links.trains[t, RETURNS] == 0 or ends[2 + t] != ends[0]:
+            continue
+        for k in range(ends[0]):
+            full, ragged = cut(extent[trail[RANK, k]], trail[TILE, k])
+            is_ragged = case >> k & 1
+            if not links.marks[t, k, BRINGS]:
+                part *= (0.0 if full > 0 else 1.0) if is_ragged else 1.0 / max(full, 1)
+            extent[trail[RANK, k]] = ragged if is_ragged else trail[TILE, k]
+    return part
 
 
 @compiled
@@ -146,7 +162,10 @@ def total_cycles(trail, ends, root, einsum, links, sizes, array, fold):
         times = case_of(trail, 0, ends[0], case, extent)
         if times > 0.0:
             fold_at(trail, ends, extent, einsum, links, sizes, array, fold)
-            total += times * period(fold, array)
+            first = times * first_visits(trail, ends, root, einsum, links, case)
+            total += first * period(fold, array)
+            fold[1] += fold[2]  # sums that left before come back to be completed
+            total += (times - first) * period(fold, array)
     for t in range(links.trains.shape[0]):
         if links.trains[t, OF_EINSUM] != einsum or ends[2 + t] == ends[0]:
             continue

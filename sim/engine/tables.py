@@ -57,7 +57,7 @@ class LinkTables(NamedTuple):
     rides: np.ndarray  # i8[einsum, (down, along)], words that ride along with each slot
     columns: np.ndarray  # i8[einsum, run, (rank, span, unit)], what its columns carry, -1 ends
     ways_out: np.ndarray  # i8[einsum, (all rows, all columns, its own columns, drains)] that its result passes
-    trains: np.ndarray  # i8[train, (einsum, 1: it leaves)]
+    trains: np.ndarray  # i8[train, (einsum, 1: it leaves, 1: and comes back while its sums are not complete)]
     marks: np.ndarray  # i8[train, position, (1: brings another tile, 1: passes the columns inside of one)]
     words: np.ndarray  # i8[train, run, (rank, span, unit)], its words in one column, -1 ends
     starts: np.ndarray  # i8[einsum], row that counts how often it begins anew and others wait for it; -1: once

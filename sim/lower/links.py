@@ -3,6 +3,7 @@
 Only arrays whose machine file states links have any. What passes over them is in `register_tiles`.
 """
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,17 +52,13 @@ def way_out(chains: Chains, leaf: PlacedLeaf, drain_along: str | None) -> WayOut
     return WayOut(rows + (sides[0] != "rows"), columns, int(sides[0] == "rows"), drains)
 
 
-def inner_reductions(chains: Chains, leaf: PlacedLeaf, loops: tuple[int, ...]) -> int:
-    """How many of these loops, the innermost of a leaf, have every element fold words of its own before a side of the
-    array is reduced; 0 where no side is.
+def folded_inside(variables: Sequence[str], leaf: PlacedLeaf, reduced: Collection[str]) -> int:
+    """How many of a leaf's innermost loops (over these variables) have every element fold words of its own before a
+    side of the array is reduced; 0 where no side is.
     """
-    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
     if not any(side.variable in reduced for side in leaf.spatial):
         return 0
-    inner = 0
-    while inner < len(loops) and chains.tree.loops[loops[-1 - inner]].variable in reduced:
-        inner += 1
-    return inner
+    return next((n for n, variable in enumerate(reversed(variables)) if variable not in reduced), len(variables))
 
 
 def chain_rows(chains: Chains, rows: RowTable, leaf: PlacedLeaf) -> tuple[int, int]:
@@ -70,7 +67,9 @@ def chain_rows(chains: Chains, rows: RowTable, leaf: PlacedLeaf) -> tuple[int, i
     The reduction over the elements takes a slot more, once for each run of slots in which every element folds its own
     words. Folding plain words begins with a move, which needs no operator: the slot then is the next run's first.
     """
-    einsum, inner = chains.cascade.einsum(leaf.einsum), inner_reductions(chains, leaf, leaf.loops[leaf.shared :])
+    einsum = chains.cascade.einsum(leaf.einsum)
+    own = [chains.tree.loops[loop].variable for loop in leaf.loops[leaf.shared :]]
+    inner = folded_inside(own, leaf, einsum.reduced_variables)
     if not inner or isinstance(einsum.expr, Load):
         return -1, -1
     everything = frozenset(range(len(chains.space.parts)))
@@ -88,7 +87,7 @@ def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTable
         return None
     depth = max(len(leaf.loops) for leaf in leaves) + 1
     paths = np.full((len(leaves), depth, 2), -1, np.int64)
-    trains: list[tuple[int, int]] = []
+    trains: list[tuple[int, int, int]] = []
     marks: list[np.ndarray] = []
     words: list[Parts] = []
     rides, ways_out = [], []
@@ -97,7 +96,8 @@ def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTable
         for position, loop in enumerate(leaf.loops):
             paths[n, position] = loop, chains.space.parts[rows.part(loop)].root
         for tile in (t for t in tiles if sides.differ_everywhere(t.parts)):
-            trains.append((n, int(tile.touch.writes)))
+            leaves_it = int(tile.touch.writes)
+            trains.append((n, leaves_it, leaves_it * bool(chains.cascade.einsum(leaf.einsum).reduced_variables)))
             marks.append(_marks(rows, leaf, tile, sides, depth))
             words.append(tile.parts - sides.columns)
         along = [(t.parts, t.touch.writes) for t in tiles if _rides(rows, leaf, t, sides)]
@@ -112,7 +112,7 @@ def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTable
         rides=np.array(rides, np.int64),
         columns=_runs(chains, [SidedParts.of(chains.space, leaf).columns for leaf in leaves]),
         ways_out=np.array(ways_out, np.int64),
-        trains=np.array(trains, np.int64).reshape(-1, 2),
+        trains=np.array(trains, np.int64).reshape(-1, 3),
         marks=np.array(marks, np.int64).reshape(-1, depth, 2),
         words=_runs(chains, words),
         starts=np.array([_starts(chains, rows, leaf, schedule) for leaf in leaves], np.int64),

@@ -43,7 +43,7 @@ TABLES = (
     "OP_TABLE",  # [op, column]
     "AMOUNTS",  # [variant + VARIANTS x staying tiles as bits, op, column]
     "ROW_ACCESSES",  # [as above, op, stage, ported memory], at the start of each slot
-    "STAYING",  # [staying tile, 0], 1: it leaves the registers, 0: it comes there
+    "STAYING",  # [staying tile, 0], how it moves
     "GUARD",  # [op, loop], 1: runs only in the last iteration
     "DEPS",  # [dep, column]
     "USES",  # [use, column]
@@ -165,6 +165,8 @@ RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an 
 REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH, CHAIN, EARLY = range(11)
 AMOUNT_COLUMNS = 11
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
+
+COMES, LEAVES, RETURNS = range(3)  # of STAYING: where its tile begins, where it ends, or where it is not the first
 
 # Columns of DEPS.
 PRODUCER, DEP_KIND, LOOP, IN_PLACE = range(4)  # IN_PLACE: read where it was made, before it has left

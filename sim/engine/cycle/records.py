@@ -13,6 +13,7 @@ from sim.engine.cycle.columns import (
     FIXED,
     GENERATED,
     KEEPS,
+    LEAVES,
     NEVER,
     OP_TABLE,
     RECORD_INDEX,
@@ -20,6 +21,7 @@ from sim.engine.cycle.columns import (
     RECORD_VARIANT,
     RECORDS,
     RECORDS_BELOW,
+    RETURNS,
     STAY_FIRST,
     STAY_LAST,
     STAYING,
@@ -85,10 +87,9 @@ def amounts_row(m, op, index, variant):
     found = variant[m[at(m, OP_TABLE, op, DEPTH_OF)]]
     bit = m[VARIANTS]
     for tile in range(m[at(m, OP_TABLE, op, STAY_FIRST)], m[at(m, OP_TABLE, op, STAY_LAST)]):
-        leaves = m[at(m, STAYING, tile, 0)] == 1
-        place = m[KEEPS] + tile
-        moves = ends_tile(m, place, index, variant) if leaves else begins_tile(m, place, index, variant)
-        if not moves:
+        how, place = m[at(m, STAYING, tile, 0)], m[KEEPS] + tile
+        moves = ends_tile(m, place, index, variant) if how == LEAVES else begins_tile(m, place, index, variant)
+        if moves == (how == RETURNS):
             found += bit
         bit *= 2
     return found
