@@ -189,7 +189,7 @@ class Sizer:
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
     stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
     tracked: frozenset[int] = frozenset()  # ways of sums of which it is known in which repetitions they come back
-    fold_records: int = 1  # repetitions of a fold
+    fold_slots: int = 0  # of a full fold, where several repetitions make one
 
     @property
     def array(self) -> Array:
@@ -296,7 +296,7 @@ class Sizer:
         slots = busy // cycles * slot + chains
         if not any(train):
             return 0, slots - busy
-        skew, whole = self.skew(extents), slots * self.fold_records
+        skew, whole = self.skew(extents), max(slots, self.fold_slots * slot)
         taken = fold_cycles(whole, sum(train), skew, self.runs_trains_beside, wiring.overlap) - whole + slots - busy
         before = 0 if self.runs_trains_beside else train[0]
         return before, taken - before

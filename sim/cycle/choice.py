@@ -18,7 +18,7 @@ from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, nests_of
 from sim.cycle.order import LagPlan, Need, Order
-from sim.cycle.staying import fold_records, staying_ways, tracked_ways
+from sim.cycle.staying import fold_slots, staying_ways, tracked_ways
 from sim.cycle.variants import Variants
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
@@ -82,7 +82,7 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     reduced = frozenset(einsum.reduced_variables)
     stay = staying_ways(design.walk, nest, slot, ways, reduced)
     sizer = Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load), stay)
-    sizer = replace(sizer, fold_records=fold_records(design.walk, nest, sizer))
+    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer))
     return replace(sizer, tracked=tracked_ways(design.walk, nest, sizer))
 
 

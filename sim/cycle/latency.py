@@ -23,11 +23,11 @@ def latency_of(chains: Chains, sizer: Sizer, amount: Amount, columns: int, full:
     latency, wiring = latency_of_ways(chains, sizer, columns), sizer.array.wiring
     if sizer.array.links is None:
         return latency
-    slots, skew = full.points * full.cycles * sizer.fold_records, sizer.array.rows + columns - 2
+    slots, skew = max(full.points, sizer.fold_slots) * full.cycles, sizer.array.rows + columns - 2
 
     def hidden(train: int) -> int:
         return tail_cycles(slots, train, skew, sizer.runs_trains_beside, wiring.overlap) - skew * wiring.overlap
 
     coming = hidden(sum(full.train)) - hidden(full.train[1])
-    waited = 0 if wiring.overlap or not any(amount.train) else skew
+    waited = 0 if wiring.overlap or not any(full.train) else skew
     return max(0, latency - waited) + hidden(amount.train[1]) + coming

@@ -54,12 +54,14 @@ def staying_ways(
     return frozenset(found)
 
 
-def fold_records(walk: Walk, nest: Nest, sizer: Sizer) -> int:
-    """Repetitions of a slot, at the most, that go on with what a train has brought, or that make what one will take."""
+def fold_slots(walk: Walk, nest: Nest, sizer: Sizer) -> int:
+    """Issue slots, at the most, that go on with what a train has brought, or that make what one will take; 0 where they
+    are those of one repetition.
+    """
     slot, before = sizer.slot, nest.loops[: sizer.slot.depth]
     tiles = walk.full_chain(walk.full_chain(walk.whole, nest.outer)[-1], before)
     if slot.group_loops or sizer.loops_of_folds(tiles[-1]):
-        return 1
+        return 0
     bring = [
         place
         for place, loop in enumerate(before)
@@ -67,7 +69,8 @@ def fold_records(walk: Walk, nest: Nest, sizer: Sizer) -> int:
         if sizer.is_train(way) and loop in way.loops and sizer.brings(way, tiles[place], loop)
     ]
     first = max(bring, default=-1) + 1
-    return walk.iterations(tiles[first], before[first:])
+    records = walk.iterations(tiles[first], before[first:])
+    return walk.iterations(tiles[first], before[first:] + slot.loops) if records > 1 else 0
 
 
 def staying_tiles(walk: Walk, nest: Nest, sizer: Sizer, variants: Variants) -> tuple[StayingTile, ...]:

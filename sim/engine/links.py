@@ -91,6 +91,20 @@ def first_visits(trail, ends, root, einsum, links, case):
 
 
 @compiled
+def comes_back(trail, ends, root, einsum, links):
+    """Whether the last fold goes on with sums that have left before."""
+    extent = root.copy()
+    for k in range(ends[0]):
+        several = is_cut(extent[trail[RANK, k]], trail[TILE, k])
+        for t in range(links.trains.shape[0]):
+            own = links.trains[t, OF_EINSUM] == einsum and links.trains[t, RETURNS] == 1
+            if own and several and ends[2 + t] == ends[0] and not links.marks[t, k, BRINGS]:
+                return True
+        extent[trail[RANK, k]] = tile_extent(extent[trail[RANK, k]], trail[TILE, k], 0)
+    return False
+
+
+@compiled
 def fold_at(trail, ends, extent, einsum, links, sizes, array, out):
     """What one fold of this extent takes: `out` becomes (slots, words coming in, words leaving, columns), in cycles.
 
@@ -211,7 +225,10 @@ def count_folds(extents, tiles, sizes, links, arrays, out):
             scratch[:] = extents[d]
             has_before = last_folds(trail, ends, extent, scratch)
             fold_at(trail, ends, extent, n, links, sizes[d], array, fold)
-            last, own = period(fold, array), way_out(fold, links.ways_out[n], array)
+            own = way_out(fold, links.ways_out[n], array)
+            if comes_back(trail, ends, extents[d], n, links):
+                fold[1] += fold[2]
+            last = period(fold, array)
             out[d, n, 1] = own + coming
             if has_before:
                 fold_at(trail, ends, scratch, n, links, sizes[d], array, fold)
