@@ -39,8 +39,10 @@ class Links(BaseModel):
 
     down: Count = 1  # words a cycle down each column
     along: Count = 1  # words a cycle along each row
-    shadow: bool = False  # whether an element has a second register for the word that stays, to shift behind its use
-    overlap: bool = True  # whether a fold enters while the one before it is leaving
+    shadow: Annotated[bool, Field(strict=True)] = (
+        False  # whether an element has a second register for the word that stays, to shift behind its use
+    )
+    overlap: Annotated[bool, Field(strict=True)] = True  # whether a fold enters while the one before it is leaving
 
 
 class Array(Numbered):

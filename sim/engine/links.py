@@ -2,7 +2,7 @@
 
 A fold is what the array does with the tiles that pass over its links by themselves (trains). The loops down to the last
 that brings another such tile count the folds; those inside give the slots of one. Ragged tiles are cases of their own,
-at most 2^k for k loops, so that the sum over folds is exact. What one fold takes says `engine/folds.py`.
+at most 2^k for k loops that have any, so that the sum over folds is exact. What one fold takes says `engine/folds.py`.
 """
 
 import numpy as np
@@ -43,12 +43,29 @@ def case_of(trail, first, last, case, extent):
 
 
 @compiled
+def ragged_loops(trail, first, last, extent):
+    """The loops [first, last) that may hold a ragged tile, as bits: cases are their subsets."""
+    found = 0
+    for k in range(first, last):
+        left, may = extent[trail[RANK, k]], False
+        for outer in range(first, k + 1):
+            if trail[RANK, outer] == trail[RANK, k]:
+                full, ragged = cut(left, trail[TILE, outer])
+                may = may or ragged > 0
+                left = trail[TILE, outer] if full > 0 else ragged
+        found |= int(may) << (k - first)
+    return found
+
+
+@compiled
 def iterations(trail, first, last, extent, scratch):
     """Iterations of the loops [first, last) over a tile of this extent."""
-    total = 0.0
-    for case in range(1 << (last - first)):
+    total, ragged = 0.0, ragged_loops(trail, first, last, extent)
+    case = ragged
+    while case >= 0:
         scratch[:] = extent
         total += case_of(trail, first, last, case, scratch)
+        case = (case - 1) & ragged if case > 0 else -1
     return total
 
 
@@ -170,8 +187,9 @@ def last_folds(trail, ends, extent, before):
 @compiled
 def total_cycles(trail, ends, root, einsum, links, sizes, array, fold):
     """Cycles of all folds of one Einsum, and of trains that bring a tile for several folds."""
-    total, extent = 0.0, root.copy()
-    for case in range(1 << ends[0]):
+    total, extent, ragged = 0.0, root.copy(), ragged_loops(trail, 0, ends[0], root)
+    case = ragged
+    while case >= 0:
         extent[:] = root
         times = case_of(trail, 0, ends[0], case, extent)
         if times > 0.0:
@@ -180,16 +198,18 @@ def total_cycles(trail, ends, root, einsum, links, sizes, array, fold):
             total += first * period(fold, array)
             fold[1] += fold[2]  # sums that left before come back to be completed
             total += (times - first) * period(fold, array)
+        case = (case - 1) & ragged if case > 0 else -1
     for t in range(links.trains.shape[0]):
         if links.trains[t, OF_EINSUM] != einsum or ends[2 + t] == ends[0]:
             continue
-        for case in range(1 << ends[2 + t]):
+        case = ragged = ragged_loops(trail, 0, ends[2 + t], root)
+        while case >= 0:
             extent[:] = root
             times = case_of(trail, 0, ends[2 + t], case, extent)
+            mark, words = links.marks[t], links.words[t]
             if times > 0.0:
-                total += times * train_cycles(
-                    trail, ends[2 + t], ends[1], links.marks[t], links.words[t], extent, sizes
-                )
+                total += times * train_cycles(trail, ends[2 + t], ends[1], mark, words, extent, sizes)
+            case = (case - 1) & ragged if case > 0 else -1
     return total
 
 
