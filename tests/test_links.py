@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sim.binding.answer import bind
+from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.simulation.flow import simulate
 from sim.systolic.mapped import product_of
@@ -191,6 +192,44 @@ def test_engines_agree_on_random_products() -> None:
         sizes = {rank: random.randint(1, 17) for rank in "MNK"}
         experiment = experiment_of(PRODUCT, nodes(loops, product_leaf(dataflow)), sizes, machine)
         assert simulate(experiment).cycles == simulate(experiment, "cycle").cycles, seed
+
+
+def test_the_example_is_one_product_on_every_level() -> None:
+    # Nine folds of 8 slots, weights of the next behind each; the first 5 rows are loaded before, the last column leaves after.
+    example = Path(__file__).parents[1] / "docs" / "examples" / "systolic" / "experiment.yaml"
+    experiment = load_experiment(str(example))
+    assert 5 + 9 * 8 + 5 + 1 - 2 == 81
+    assert simulate(experiment).cycles == simulate(experiment, "cycle").cycles == product_of(experiment).cycles == 81
+    (part,) = bind(experiment).parts
+    assert part.interval == 8
+
+
+@pytest.mark.parametrize(
+    ("tree", "reason"),
+    [
+        (
+            nodes([{"k": "4"}, {"m": "5"}], product_leaf("output")),
+            "on the PE level a fold on 'PE' takes all steps of 'k' in its innermost loop",
+        ),
+        (
+            {"body": [product_leaf("output") | {"loops": ["k"], "spatial": {"rows": "m"}}]},
+            "Einsum 'Z' is no product of two matrices with a rank on each side of its array",
+        ),
+        (
+            nodes([{"n": "5"}, {"k": "3"}], product_leaf("weight") | {"spatial": {"rows": "n", "columns": "k"}}),
+            "'k' is summed along the rows; on the PE level sums go down the columns",
+        ),
+        (
+            nodes([{"m": "4"}], product_leaf("output")),
+            "'m' is cut into tiles of 4 on a side of 5; on the PE level a fold fills its side",
+        ),
+    ],
+)
+def test_what_the_pe_level_cannot_run_is_refused(tree: dict[str, Any], reason: str) -> None:
+    experiment = experiment_of(PRODUCT, tree, {"M": 9, "N": 3, "K": 8}, array_of(5, 3))
+    with pytest.raises(ValueError) as error:
+        product_of(experiment)
+    assert str(error.value) == reason
 
 
 ROW_SUMS = {
