@@ -245,7 +245,7 @@ class Sizer:
             chain = int(chains > 0 and self.moves_first and not streams[True])
             link_out = chains * (1 - chain)
         if self.array.links is not None:
-            link_in, link_out = self._on_stated_links(points * cycles, link_out - train[1], train, extents)
+            link_in, link_out = self._on_stated_links(points, link_out - train[1], train, extents)
         cycles, stretch = self._stretched(cycles, rows, folds * points)
         return Amount(
             repeats,
@@ -287,13 +287,13 @@ class Sizer:
         """Cycles after the first element's until the last one has a slot done, and its word has left."""
         return self.array.rows + self.columns_used(extents) - 2
 
-    def _on_stated_links(self, busy: int, chains: int, train: tuple[int, int], extents: Extents) -> tuple[int, int]:
+    def _on_stated_links(self, points: int, chains: int, train: tuple[int, int], extents: Extents) -> tuple[int, int]:
         """Cycles of a fold on the links before and after its slots, with links as the machine file states them."""
         wiring, cycles = self.array.wiring, self.machine.cycles_per_point[self.slot.leaf.einsum]
         slot = max(
             slot_cycles(cycles, self.rides.down, wiring.down), slot_cycles(cycles, self.rides.along, wiring.along)
         )
-        slots = busy // cycles * slot + chains
+        slots, busy = points * slot + chains, points * cycles
         if not any(train):
             return 0, slots - busy
         skew, whole = self.skew(extents), max(slots, self.fold_slots * slot)
