@@ -5,6 +5,7 @@ the code: with R x C elements, a fold of r rows, c columns and T steps alone tak
 """
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -12,13 +13,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from arch.types import Architecture
 from sim.binding.answer import bind
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
-from sim.simulation.flow import simulate
+from sim.simulation.flow import IllegalMapping, simulate, simulate_all
 from sim.systolic.mapped import product_of
 from tests.by_hand import PRODUCT, experiment_of
+from tests.cycle_designs import small_design, timed_experiment
 from tests.small_design import run, write_design
+from tests.test_engine_cycle import both_ways, check_against_bounds, outcome
 from tests.test_links_naming import ON_SIDES, RANKS, array_of, nodes, product_leaf
 
 
@@ -230,6 +234,35 @@ def test_what_the_pe_level_cannot_run_is_refused(tree: dict[str, Any], reason: s
     with pytest.raises(ValueError) as error:
         product_of(experiment)
     assert str(error.value) == reason
+
+
+def with_links(experiment: Experiment, seed: int) -> Experiment:
+    """The same design on arrays with links of any kind."""
+    random, data = Random(seed), experiment.architecture.model_dump(mode="json", by_alias=True)
+    for component in data["components"]:
+        if component["kind"] == "array" and random.random() < 0.8:
+            wires = Wires(random.choice([1, 2, 3]), random.random() < 0.5, random.random() < 0.7)
+            component["links"] = wires._asdict() | {"along": random.choice([1, 2])}
+    return replace(experiment, architecture=Architecture.model_validate(data))
+
+
+@pytest.mark.parametrize("first", range(0, 30, 10))
+def test_skipping_changes_nothing_with_links(first: int) -> None:
+    ran = 0
+    for seed, make in itertools.product(range(first, first + 10), (small_design, timed_experiment)):
+        plain = make(seed)
+        if plain is None:
+            continue
+        experiment = with_links(plain, seed)
+        try:
+            simulate_all([experiment])
+            fast, slow = both_ways(experiment)
+        except (IllegalMapping, ValueError):
+            continue
+        assert outcome(fast) == outcome(slow), f"seed {seed}"
+        check_against_bounds(experiment, fast)
+        ran += 1
+    assert ran >= 14
 
 
 ROW_SUMS = {

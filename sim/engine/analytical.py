@@ -152,9 +152,12 @@ def times(
         trips = counts[:, shape.trips_row]
         compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
     if links is not None and folds is not None:
+        tails = np.zeros_like(compute)  # of Einsums of one phase on one array the longest is not hidden
         for n, leaf in enumerate(links.leaves.tolist()):
             row, begins = shape.leaves[leaf], counts[:, links.starts[n]] if links.starts[n] >= 0 else 1.0
-            compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += folds[:, n, 1] * begins
+            tail = tails[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]]
+            np.maximum(tail, folds[:, n, 1] * begins, out=tail)
+        compute += tails
     drains = np.zeros((busy_cycles.shape[0], phases))
     for phase, leaf in enumerate(shape.drains):
         if leaf >= 0:
