@@ -152,13 +152,29 @@ def test_full_folds_take_the_published_forms(dataflow: str, steps: int) -> None:
 @pytest.mark.parametrize("dataflow", ON_SIDES)
 def test_binding_finds_the_interval_of_folds(dataflow: str, wires: Wires) -> None:
     on_rows, on_columns, over = ON_SIDES[dataflow]
-    for steps in (3, 12):
+    for steps in (1, 3, 12):
         sizes = {on_rows.upper(): 12, on_columns.upper(): 9, over.upper(): steps}
         own = steps + (0 if wires.overlap else 4 + 3 - 2)
         expected = max(own, 4) if wires.is_double else own + 4
         for form in ("node", "named"):
             (part,) = bind(Folded(4, 3, sizes, dataflow).experiment(wires, form)).parts
             assert part.interval == expected
+
+
+@pytest.mark.parametrize(
+    ("wires", "cycles", "interval"),
+    [(Wires(), 2 * (8 + 10) + 6, 18), (Wires(2, True), 2 * 10 + 8 + 6, 10), (Wires(1, False, False), 2 * (18 + 6), 24)],
+)
+def test_elements_may_hold_several_weights(wires: Wires, cycles: int, interval: int) -> None:
+    # B in tiles of 10 x 3 on 5 x 3 elements, two words in each: a train of 10 for 2 x 4 slots, twice; 6 cycles of skew.
+    leaf = product_leaf("weight") | {"loops": [{"k": "5"}, "m"]}
+    tree = nodes([{"n": "3"}], leaf, ("RF", "B", 0))
+    machine = array_of(5, 3, {"PE": {"links": wires._asdict()}})
+    experiment = experiment_of(PRODUCT, tree, {"M": 4, "N": 6, "K": 10}, machine)
+    assert simulate(experiment).cycles == cycles
+    assert simulate(experiment, "cycle").cycles == cycles
+    (part,) = bind(experiment).parts
+    assert part.interval == interval
 
 
 def test_a_machine_that_states_no_links_keeps_its_time() -> None:

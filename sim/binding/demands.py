@@ -20,10 +20,10 @@ from sim.cycle.amounts import Way, chain_slots, tensors_of, ways_of, words_per_e
 from sim.engine.columns import FlowColumn
 from sim.engine.folds import has_free_link
 from sim.lower.chains import Touch
-from sim.lower.register_tiles import SidedParts
+from sim.lower.register_tiles import SidedParts, rides_of
 from sim.lower.walk import Extents
 
-COLUMN_LINKS, ROW_LINKS = "links down the columns", "links along the rows"
+COLUMN_LINKS, ROW_LINKS, SHADOW = "links down the columns", "links along the rows", "shadow registers"
 
 
 @dataclass
@@ -47,6 +47,8 @@ class TaskDemands:
                 self.resources.append(Resource(f"{array.name} {COLUMN_LINKS}", array.wiring.down))
             if array.columns > 1:
                 self.resources.append(Resource(f"{array.name} {ROW_LINKS}", array.wiring.along))
+            if array.wiring.shadow:
+                self.resources.append(Resource(f"{array.name} {SHADOW}", 1))
         for name in self.design.machine.ported:
             self.resources.append(Resource(f"{name} ports", self.design.machine.ports(name)))
         streamed: dict[str, float] = {}
@@ -151,10 +153,11 @@ class TaskDemands:
         array = self.array(leaf)
         if array.links is None:
             return True
-        compute = self.tasks[self.compute[leaf.index]]
-        number = self.resource(f"{leaf.array} {COLUMN_LINKS}")
-        rides = sum(use.amount * use.cycles for use in compute.uses if use.resource == number)
-        return has_free_link(array.links.down, rides, array.links.shadow)
+        space, sides = self.design.chains.space, SidedParts.of(self.design.chains.space, leaf)
+        ways = ways_of(self.design.chains, self.design.walk, leaf, {})
+        along = [(w.parts, w.touch.writes) for w in ways if not (w.by_itself or sides.differ_everywhere(w.parts))]
+        reduced = frozenset(map(space.part_of_variable, self.cascade.einsum(leaf.einsum).reduced_variables))
+        return has_free_link(array.links.down, rides_of(along, sides, reduced).down, array.links.shadow)
 
     def _sides(self, leaf: PlacedLeaf, way: Way) -> set[str]:
         space = self.design.chains.space
@@ -208,6 +211,8 @@ class TaskDemands:
         held = [(f"{leaf.array} {COLUMN_LINKS}", 1, 1)]
         if not self._trains_run_beside(leaf):
             held.append((leaf.array, 1, 1))
+        elif array.links is not None:
+            held.append((f"{leaf.array} {SHADOW}", 1, 1))
         accesses = self._accesses(way, fetches, words)
         if accesses:
             held.append(self._port_use(way.memory, ceil(accesses / slots)))
