@@ -35,7 +35,8 @@ class Array(Numbered):
     model_config = FROZEN
     derived_numbers = (
         MachineNumber(key="pes", times="copies", symbols=(("pes", 1),)),
-        MachineNumber(key="drain_cycles"),
+        MachineNumber(key="along_rows"),
+        MachineNumber(key="along_columns"),
         MachineNumber(key="pe_area_um2"),
         MachineNumber(key="area", of="area_um2", times="copies"),
     )
@@ -93,6 +94,16 @@ class Array(Numbered):
     def drain_cycles(self) -> float:
         """Cycles to shift one spatially reduced tile out of the array; 0 without a drain."""
         return names_checked(self.drain.cycles, self.symbols) if self.drain else 0.0
+
+    @property
+    def along_rows(self) -> float:
+        """Cycles in which a reduction along the rows leaves: the drain or, without one, a cycle an element passed."""
+        return self.drain_cycles if self.drain and self.drain.along == "rows" else self.rows - 1
+
+    @property
+    def along_columns(self) -> float:
+        """The same along the columns."""
+        return self.drain_cycles if self.drain and self.drain.along == "columns" else self.columns - 1
 
     def operation(self, name: str) -> Operation:
         """The operation of that name; otherwise a ValueError suggests the nearest one."""

@@ -26,8 +26,10 @@ from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
+from sim.engine.latency import Passing
 from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
+from sim.lower.latency import latency_of
 from sim.lower.walk import Extents, Walk
 
 
@@ -262,24 +264,8 @@ class Sizer:
 
 
 def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
-    """Cycles after an op's last issue slot until others may use its result.
-
-    A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
-    (columns - 1) further cycles; its lanes leave one after the other, so that only a reader that takes them in the same
-    lanes can keep pace. A result that another array reads through memory is complete when the array's skew is over.
-    """
-    array, leaf = sizer.array, sizer.slot.leaf
-    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
-    sides = [side.side for side in leaf.spatial if side.variable in reduced]
-    latency = 0
-    for side in sides:
-        declared = array.drain is not None and array.drain.along == side
-        latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
-    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
+    """Cycles after an op's last issue slot until others may use its result."""
+    array = sizer.array
     leaves = any(way.touch.writes for way, _ in sizer.ways)
-    if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
-        latency += array.rows + array.columns - 2
-    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
-    if sides and leaves and not (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
-        latency += (array.columns if sides[0] == "rows" else array.rows) - 1
-    return latency
+    passing = Passing(array.rows, array.columns, int(array.along_rows), int(array.along_columns))
+    return int(latency_of(chains, sizer.slot.leaf, leaves).cycles(passing))

@@ -3,7 +3,8 @@
 words    = what `counting` says of every flow; in a spilled memory only the part s that does not fit goes outward,
            s = max(0, 1 - capacity / needed)
 busy     = temporal steps x cycles of one iteration point, for each Einsum
-phase    = longest of its arrays' busy times, or the drain of one array after each of its steps
+phase    = longest of its arrays' busy times, or the time in which a result leaves its array, once for each run of its
+           Einsum
 latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase)
 pipeline = (trips + stages - 1) x the busiest array's time per trip
 cores    = arrays and memories of a core do ceil(n / cores) of the n dealt iterations; what cores share does all
@@ -17,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.columns import FlowColumn, LeafColumn
+from sim.engine.columns import DrainColumn, FlowColumn, LeafColumn
 from sim.engine.counting import first_tile_words
+from sim.engine.latency import Latency, Passing
 from sim.engine.moving import add_by_group, move_bytes
 from sim.engine.room import count_rows, room_of
 from sim.engine.tables import RowTables, Tables
@@ -136,20 +138,15 @@ def times(
     latency. memory: f8[design, phase, memory], cycles.
     """
     shape = tables.shape
-    arrays, phases = tables.machine.rows.shape[1], shape.drains.size
+    arrays, phases = tables.machine.rows.shape[1], shape.drains.shape[0]
     compute = np.zeros((busy_cycles.shape[0], phases, arrays))
     for leaf, row in enumerate(shape.leaves):
         compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]
     if shape.stages:
         trips = counts[:, shape.trips_row]
         compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
-    drains = np.zeros((busy_cycles.shape[0], phases))
-    for phase, leaf in enumerate(shape.drains):
-        if leaf >= 0:
-            steps = counts[:, shape.leaves[leaf, LeafColumn.STEPS]]
-            drains[:, phase] = steps * tables.machine.drain_cycles[:, shape.leaves[leaf, LeafColumn.ARRAY]]
+    drains = drain_times(tables, counts) * busiest[:, None]
     compute *= busiest[:, None, None]
-    drains *= busiest[:, None]
     if shape.per_phase:
         return phase_times(np.concatenate([compute, memory, drains[:, :, None]], axis=2))
     no_memory = np.zeros_like(memory)
@@ -163,6 +160,18 @@ def times(
     return on_chip
 
 
+def drain_times(tables: Tables, counts: np.ndarray) -> np.ndarray:
+    """f8[design, phase]: cycles in which results leave their arrays, after each run of their Einsums."""
+    machine, drains = tables.machine, np.zeros((counts.shape[0], tables.shape.drains.shape[0]))
+    for phase, row in enumerate(tables.shape.drains.tolist()):
+        array = row[DrainColumn.ARRAY]
+        if array >= 0:
+            sides = (machine.rows, machine.columns, machine.along_rows, machine.along_columns)
+            cycles = Latency(*row[DrainColumn.LATENCY :]).cycles(Passing(*(side[:, array] for side in sides)))
+            drains[:, phase] = counts[:, row[DrainColumn.RUNS]] * cycles
+    return drains
+
+
 def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
     """The part of all dealt iterations that the busiest core has: f8[design]; 1 on a machine of one core."""
     dealt = counts[:, tables.shape.dealt_row]
@@ -172,7 +181,7 @@ def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
 def memory_cycles_by_phase(tables: Tables, busiest: np.ndarray, flow_bytes: np.ndarray) -> np.ndarray:
     """f8[design, phase, memory]: time that each memory needs for the words of the Einsums of each phase."""
     phase_of_leaf = tables.shape.leaves[:, LeafColumn.PHASE]
-    return _memory_cycles(tables, busiest, flow_bytes, phase_of_leaf, tables.shape.drains.size)
+    return _memory_cycles(tables, busiest, flow_bytes, phase_of_leaf, tables.shape.drains.shape[0])
 
 
 def memory_cycles_by_leaf(tables: Tables, found: Evaluation) -> np.ndarray:

@@ -84,7 +84,7 @@ def held_bytes(tables: Tables, kept_bytes: np.ndarray) -> np.ndarray:
 def present_tiles(tables: Tables, counts: np.ndarray) -> np.ndarray:
     """bool[design, moment, keep]: which tiles are there; `counts: f8[design, row of the tiles]`."""
     spans, keeps = tables.shape.spans, tables.shape.keeps.shape[0]
-    phases = np.arange(tables.shape.drains.size)[:, None]
+    phases = np.arange(tables.shape.drains.shape[0])[:, None]
     covers = (spans[:, SpanColumn.FIRST] <= phases) & (phases <= spans[:, SpanColumn.LAST])
     moments = covers[np.sort(np.unique(covers, axis=0, return_index=True)[1])]
     present = np.zeros((counts.shape[0], moments.shape[0], keeps), bool)

@@ -23,7 +23,8 @@ class MachineColumns(NamedTuple):
     rows: np.ndarray
     columns: np.ndarray
     elements: np.ndarray  # of an array, in all cores
-    drain_cycles: np.ndarray
+    along_rows: np.ndarray  # cycles in which a reduction along a side leaves the array
+    along_columns: np.ndarray
     cycles_per_point: np.ndarray
     pj_per_point: np.ndarray
     area_um2: np.ndarray  # f8[design, memory, then array], of all cores
@@ -56,7 +57,7 @@ class Shape(NamedTuple):
     spans: np.ndarray  # i8[span, SpanColumn]
     stays: np.ndarray  # i8[keep, position, (loop of a step, whether it brings another tile)]; -1 ends
     leaves: np.ndarray  # i8[leaf, LeafColumn]
-    drains: np.ndarray  # i8[phase], leaf whose result drains in this phase; -1: the phase runs Einsums
+    drains: np.ndarray  # i8[phase, DrainColumn], what drains in this phase
     parents: np.ndarray  # i8[memory], -1 for the root
     spills: np.ndarray  # bool[memory]
     per_phase: bool  # whether memory time hides behind its own phase only
