@@ -181,6 +181,24 @@ class Memory(Numbered):
         BandwidthBitsPerS | None,
         MachineNumber("bandwidth_bits_per_s", math.inf, symbols=(("bandwidth_bits_per_s", 1),), enters="time"),
     ] = Field(None, alias="bandwidth")
+    read_bandwidth_bits_per_s: Annotated[
+        BandwidthBitsPerS | None,
+        MachineNumber(
+            absent=math.inf,
+            symbols=(("read_bandwidth_bits_per_s", 1),),
+            is_quiet=True,
+            enters="time, of what is read, in place of the bandwidth",
+        ),
+    ] = Field(None, alias="read_bandwidth")
+    write_bandwidth_bits_per_s: Annotated[
+        BandwidthBitsPerS | None,
+        MachineNumber(
+            absent=math.inf,
+            symbols=(("write_bandwidth_bits_per_s", 1),),
+            is_quiet=True,
+            enters="time, of what is written, in place of the bandwidth",
+        ),
+    ] = Field(None, alias="write_bandwidth")
     timing: DramTiming | None = None  # of a DRAM; its peak replaces the bandwidth
     read_pj: Annotated[EnergyPj | None, MachineNumber(times="charged", enters="energy, for each row read")] = Field(
         None, alias="read_energy"
@@ -221,6 +239,17 @@ class Memory(Numbered):
         return self
 
     @model_validator(mode="after")
+    def _moves_words_in_one_way(self) -> Self:
+        apart = [key for key in ("read", "write") if getattr(self, f"{key}_bandwidth_bits_per_s") is not None]
+        if apart and self.timing is not None:
+            bus = "whose data bus serves both directions"
+            raise ValueError(f"memory '{self.name}' has a DRAM timing, {bus}, and a {apart[0]}_bandwidth: expected one")
+        if apart and self.declared_bandwidth_bits_per_s is not None:
+            expected = "expected one for both directions together, or one for each"
+            raise ValueError(f"memory '{self.name}' has both a bandwidth and a {apart[0]}_bandwidth: {expected}")
+        return self
+
+    @model_validator(mode="after")
     def _is_where_a_dram_is(self) -> Self:
         if self.timing is not None and (self.parent is not None or self.per_pe_of is not None):
             raise ValueError(f"memory '{self.name}' has a DRAM timing, which only a memory without a parent can have")
@@ -242,6 +271,12 @@ class Memory(Numbered):
     def bandwidth_bits_per_s(self) -> float | None:
         """Peak of its DRAM timing, or as declared; None if unlimited."""
         return self.declared_bandwidth_bits_per_s if self.timing is None else 8 * self.timing.peak_bytes_per_s
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a bandwidth limits how fast words move, in one direction at least."""
+        links = (self.bandwidth_bits_per_s, self.read_bandwidth_bits_per_s, self.write_bandwidth_bits_per_s)
+        return any(link is not None for link in links)
 
     @property
     def size_bits(self) -> float | None:

@@ -86,18 +86,23 @@ class MachineRates:
         return float(self.columns.clock_hz[0])
 
     def bytes_per_s(self, memory: str) -> float:
-        """Inf if bandwidth is not a limit."""
+        """Of both directions together; inf if it is not a limit."""
         return self._of(memory, self.columns.bandwidth_bytes_per_s)
+
+    def bytes_per_s_of(self, memory: str, writes: bool) -> float:
+        """Of one direction; inf if it is not a limit."""
+        return self._of(memory, self.columns.write_bytes_per_s if writes else self.columns.read_bytes_per_s)
 
     def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
         """Whole cycles in which a memory moves that many words; 0 if nothing limits it."""
         timing, moved_bytes = self.architecture.memory(memory).timing, words * Fraction(self.word_bytes)
         if timing is not None:
             time_s = moved_bytes * seconds_per_byte(timing, writes)
-        elif isfinite(self.bytes_per_s(memory)):
-            time_s = moved_bytes / Fraction(self.bytes_per_s(memory))
         else:
-            return 0
+            bytes_per_s = min(self.bytes_per_s(memory), self.bytes_per_s_of(memory, writes))
+            if not isfinite(bytes_per_s):
+                return 0
+            time_s = moved_bytes / Fraction(bytes_per_s)
         return ceil(time_s * Fraction(self.clock_hz))
 
     def row_bytes(self, memory: str) -> float:

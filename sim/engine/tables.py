@@ -12,7 +12,9 @@ class MachineColumns(NamedTuple):
     """Numbers of the machines of a batch, f8[design, memory | array | einsum]."""
 
     capacity_bytes: np.ndarray  # of one instance; inf when unbounded
-    bandwidth_bytes_per_s: np.ndarray  # inf when not a limit
+    bandwidth_bytes_per_s: np.ndarray  # of both directions together; inf when not a limit
+    read_bytes_per_s: np.ndarray  # of one direction
+    write_bytes_per_s: np.ndarray
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray
     drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
