@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_valid
 
 from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
+from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
@@ -156,6 +157,7 @@ class Memory(Numbered):
     """
 
     model_config = FROZEN
+    quiet_fields = ("holds",)
 
     kind: Literal["memory"] = "memory"
     name: Identifier
@@ -215,6 +217,7 @@ class Memory(Numbered):
         MachineNumber("area_um2", 0.0, "copies", enters="area, of each instance", dimension="area"),
     ] = None
     per_pe_of: Identifier | None = None
+    holds: Holdings = ()  # without a phrase: anything
     energy_instances: Annotated[
         Literal["all"] | Count, MachineNumber("charged_instances", math.inf, is_varied=False, enters="energy of rows")
     ] = "all"
