@@ -32,6 +32,8 @@ from sim.lower.chains import Chains, Touch
 from sim.lower.latency import latency_of
 from sim.lower.walk import Extents, Walk
 
+LINK_UNITS = 1 << 20  # parts of a cycle that a link has, so that slots can share it
+
 
 @dataclass(frozen=True, slots=True)
 class Amount:
@@ -66,7 +68,7 @@ class MachineRates:
 
     architecture: Architecture
     columns: MachineColumns  # of this one machine
-    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
+    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones; then links (`limited_links`)
     spilled: dict[str, Fraction]
     cycles_per_point: dict[str, int]  # by Einsum
 
@@ -115,8 +117,30 @@ class MachineRates:
         return Fraction(words) / Fraction(rows)
 
     def ports(self, memory: str) -> int:
-        """Concurrent row accesses."""
-        return int(self._of(memory, self.columns.row_accesses))
+        """Concurrent row accesses; of a link, the parts of a cycle."""
+        return LINK_UNITS if " " in memory else int(self._of(memory, self.columns.row_accesses))
+
+    def link_cycles(self, memory: str, words: Fraction, writes: bool) -> dict[str, Fraction]:
+        """Cycles that words of a stream take on each link of a memory with a bandwidth, by its name in `ported`."""
+        links = {f"{memory} both": self.bytes_per_s(memory)}
+        links[f"{memory} {'writes' if writes else 'reads'}"] = self.bytes_per_s_of(memory, writes)
+        cycle_bytes = {name: Fraction(rate) / Fraction(self.clock_hz) for name, rate in links.items() if isfinite(rate)}
+        moved_bytes = words * Fraction(self.word_bytes)
+        return {name: moved_bytes / rate for name, rate in cycle_bytes.items() if name in self.ported}
+
+
+def limited_links(architecture: Architecture) -> tuple[str, ...]:
+    """Links of memories on chip, beside no element, that have a bandwidth: what arrays stream shares it."""
+    found = []
+    for memory in architecture.memories:
+        rates = {
+            "both": memory.bandwidth_bits_per_s,
+            "reads": memory.read_bandwidth_bits_per_s,
+            "writes": memory.write_bandwidth_bits_per_s,
+        }
+        if memory.parent is not None and memory.per_pe_of is None:
+            found += [f"{memory.name} {link}" for link, rate in rates.items() if rate is not None]
+    return tuple(found)
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:
@@ -184,6 +208,9 @@ class Sizer:
             streams[False] += again * passing
             returns = returns or again > 0
             shift = ceil(Fraction(fetches * self._shift_rows(way, extents), folds)) if loops == self.slot.loops else 0
+            on_links = self.machine.link_cycles(way.memory, words + again, way.touch.writes)
+            if shift and on_links:
+                shift = max(shift, ceil(max(on_links.values()) / folds))
             if way.touch.writes:
                 link_out += shift
             else:
@@ -193,6 +220,9 @@ class Sizer:
                 slots = folds * (shift or points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
+            for link, spent in on_links.items():
+                stage, slots = (1, folds * points) if not shift else (2 if way.touch.writes else 0, folds * shift)
+                rows[stage][self.machine.ported.index(link)] += ceil(spent * LINK_UNITS / slots)
         if link_in and returns and folds == 1:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
