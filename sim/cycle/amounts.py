@@ -118,7 +118,7 @@ class MachineRates:
 
     def ports(self, memory: str) -> int:
         """Concurrent row accesses; of a link, the parts of a cycle."""
-        return LINK_UNITS if " " in memory else int(self._of(memory, self.columns.row_accesses))
+        return LINK_UNITS if is_link(memory) else int(self._of(memory, self.columns.row_accesses))
 
     def link_cycles(self, memory: str, words: Fraction, writes: bool) -> dict[str, Fraction]:
         """Cycles that words of a stream take on each link of a memory with a bandwidth, by its name in `ported`."""
@@ -127,6 +127,11 @@ class MachineRates:
         cycle_bytes = {name: Fraction(rate) / Fraction(self.clock_hz) for name, rate in links.items() if isfinite(rate)}
         moved_bytes = words * Fraction(self.word_bytes)
         return {name: moved_bytes / rate for name, rate in cycle_bytes.items() if name in self.ported}
+
+
+def is_link(ported: str) -> bool:
+    """Whether an entry of `ported` is a link of a memory, not its ports."""
+    return " " in ported
 
 
 def limited_links(architecture: Architecture) -> tuple[str, ...]:
