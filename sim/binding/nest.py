@@ -12,7 +12,8 @@ from math import prod
 
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
-from sim.cycle.amounts import MachineRates, held_anyway, ported_memories
+from sim.cycle.amounts import MachineRates, ported_memories
+from sim.cycle.ways import held_anyway
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.columns import KeepColumn

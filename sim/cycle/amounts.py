@@ -22,16 +22,15 @@ from math import ceil, isfinite, prod
 import numpy as np
 
 from arch.types import Architecture, Array
-from einsums.types import Access, Cascade
-from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
+from sim.cycle.ways import Way, chain_slots
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
 from sim.engine.tables import MachineColumns
-from sim.lower.chains import Chains, Touch
-from sim.lower.links import folded_inside
-from sim.lower.register_tiles import RegisterTile, Rides, SidedParts, register_tiles, rides_of
+from sim.lower.register_tiles import Rides, SidedParts, rides_of
 from sim.lower.walk import Extents, Walk
+
+LINK_UNITS = 1 << 20  # parts of a cycle that a link has, so that slots can share it
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +51,13 @@ class Amount:
     train: tuple[int, int] = (0, 0)  # cycles of a fold in which words come in, or leave, that do not ride along
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One path of words between a memory and the registers of an array, for one Einsum."""
-
-    touch: Touch
-    memory: str
-    parts: frozenset[int]
-    spilled: Fraction  # fraction that goes to the memory's parent instead
-    loops: tuple[int, ...] = ()  # those that may bring another tile
-    on_links: bool = True  # into or out of the registers
-    by_itself: bool = False  # its words are moved as those of a kept tile; this is what the links have to do
-    is_shared: bool = False  # other Einsums, or other steps, use the tile in the registers
-
-
 @dataclass(frozen=True)
 class MachineRates:
     """The properties of the machine that amounts depend on."""
 
     architecture: Architecture
     columns: MachineColumns  # of this one machine
-    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
+    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones; then links (`limited_links`)
     spilled: dict[str, Fraction]
     cycles_per_point: dict[str, int]  # by Einsum
 
@@ -92,18 +77,23 @@ class MachineRates:
         return float(self.columns.clock_hz[0])
 
     def bytes_per_s(self, memory: str) -> float:
-        """Inf if bandwidth is not a limit."""
+        """Of both directions together; inf if it is not a limit."""
         return self._of(memory, self.columns.bandwidth_bytes_per_s)
+
+    def bytes_per_s_of(self, memory: str, writes: bool) -> float:
+        """Of one direction; inf if it is not a limit."""
+        return self._of(memory, self.columns.write_bytes_per_s if writes else self.columns.read_bytes_per_s)
 
     def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
         """Whole cycles in which a memory moves that many words; 0 if nothing limits it."""
         timing, moved_bytes = self.architecture.memory(memory).timing, words * Fraction(self.word_bytes)
         if timing is not None:
             time_s = moved_bytes * seconds_per_byte(timing, writes)
-        elif isfinite(self.bytes_per_s(memory)):
-            time_s = moved_bytes / Fraction(self.bytes_per_s(memory))
         else:
-            return 0
+            bytes_per_s = min(self.bytes_per_s(memory), self.bytes_per_s_of(memory, writes))
+            if not isfinite(bytes_per_s):
+                return 0
+            time_s = moved_bytes / Fraction(bytes_per_s)
         return ceil(time_s * Fraction(self.clock_hz))
 
     def row_bytes(self, memory: str) -> float:
@@ -116,8 +106,35 @@ class MachineRates:
         return Fraction(words) / Fraction(rows)
 
     def ports(self, memory: str) -> int:
-        """Concurrent row accesses."""
-        return int(self._of(memory, self.columns.row_accesses))
+        """Concurrent row accesses; of a link, the parts of a cycle."""
+        return LINK_UNITS if is_link(memory) else int(self._of(memory, self.columns.row_accesses))
+
+    def link_cycles(self, memory: str, words: Fraction, writes: bool) -> dict[str, Fraction]:
+        """Cycles that words of a stream take on each link of a memory with a bandwidth, by its name in `ported`."""
+        links = {f"{memory} both": self.bytes_per_s(memory)}
+        links[f"{memory} {'writes' if writes else 'reads'}"] = self.bytes_per_s_of(memory, writes)
+        cycle_bytes = {name: Fraction(rate) / Fraction(self.clock_hz) for name, rate in links.items() if isfinite(rate)}
+        moved_bytes = words * Fraction(self.word_bytes)
+        return {name: moved_bytes / rate for name, rate in cycle_bytes.items() if name in self.ported}
+
+
+def is_link(ported: str) -> bool:
+    """Whether an entry of `ported` is a link of a memory, not its ports."""
+    return " " in ported
+
+
+def limited_links(architecture: Architecture) -> tuple[str, ...]:
+    """Links of memories on chip, beside no element, that have a bandwidth: what arrays stream shares it."""
+    found = []
+    for memory in architecture.memories:
+        rates = {
+            "both": memory.bandwidth_bits_per_s,
+            "reads": memory.read_bandwidth_bits_per_s,
+            "writes": memory.write_bandwidth_bits_per_s,
+        }
+        if memory.parent is not None and memory.per_pe_of is None:
+            found += [f"{memory.name} {link}" for link, rate in rates.items() if rate is not None]
+    return tuple(found)
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:
@@ -128,51 +145,6 @@ def ported_memories(architecture: Architecture) -> tuple[str, ...]:
         for m in architecture.memories
         if m.parent is not None and m.size_bits is not None and m.name not in registers and m.per_pe_of is None
     )
-
-
-def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
-    """How the operands of an Einsum reach the registers and its result leaves them.
-
-    A tile that the registers hold whether the mapping names it or not is filled and drained word by word with the issue
-    slots; a larger named one as a whole, so that here only its way over the links counts.
-    """
-    return [
-        Way(
-            tile.touch,
-            tile.memory,
-            tile.parts,
-            spilled.get(tile.memory, Fraction(0)),
-            tile.loops,
-            by_itself=not is_held_anyway(walk, tile),
-            is_shared=tile.is_shared,
-        )
-        for tile in register_tiles(chains, leaf)
-    ]
-
-
-def is_held_anyway(walk: Walk, tile: RegisterTile) -> bool:
-    """Whether a named tile is what the registers hold unnamed: one word in each element, for one Einsum."""
-    if tile.keep is None or tile.is_shared:
-        return tile.keep is None
-    return words_per_element(walk, tile.touch.leaf, tile.loops, tile.parts) == 1
-
-
-def held_anyway(chains: Chains, walk: Walk) -> frozenset[int]:
-    """Keeps that name what the registers of an array hold unnamed: nothing moves otherwise because of them."""
-    tiles = (tile for leaf in chains.tree.leaves for tile in register_tiles(chains, leaf))
-    return frozenset(tile.keep.index for tile in tiles if tile.keep is not None and is_held_anyway(walk, tile))
-
-
-def words_per_element(walk: Walk, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
-    """Words of a tile inside these loops of a leaf that the element with most of them holds."""
-    return walk.held_words(walk.full_tile(walk.whole, loops), leaf, leaf.loops[len(loops) :], parts)
-
-
-def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
-    """Tensors that an Einsum reads or writes, each once."""
-    einsum = cascade.einsum(leaf.einsum)
-    accesses: tuple[Access, ...] = (*einsum.loads, einsum.output)
-    return tuple(dict.fromkeys(access.tensor for access in accesses))
 
 
 @dataclass(frozen=True)
@@ -226,12 +198,19 @@ class Sizer:
             passing = Fraction(1) if way.memory == self.root else way.spilled
             streams[way.touch.writes] += words * passing
             streams[False] += again * passing
+            on_links = self.machine.link_cycles(way.memory, words + again, way.touch.writes)
+            if shift and on_links:
+                wider = max(0, ceil(max(on_links.values()) / folds) - shift)
+                link_in, link_out = (link_in, link_out + wider) if way.touch.writes else (link_in + wider, link_out)
+                shift += wider
             if way.memory in self.machine.ported:
                 by_itself = shift and not self.runs_trains_beside
                 stage = 1 if not by_itself else (2 if way.touch.writes else 0)
                 slots = folds * (shift if by_itself else points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
+            for link, spent in on_links.items():
+                rows[stage][self.machine.ported.index(link)] += ceil(spent * LINK_UNITS / slots)
         if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
@@ -369,16 +348,3 @@ class Sizer:
             for stage in range(3):
                 rows[stage][number] = min(rows[stage][number], ports)
         return longest, (longest - cycles) * slots
-
-
-def chain_slots(walk: Walk, leaf: PlacedLeaf, reduced: frozenset[str], loops: tuple[int, ...], extents: Extents) -> int:
-    """Slots for reductions over the PEs inside these loops of a leaf: one per run of slots in which every PE folds its
-    own words.
-    """
-    part, tile = walk.space.part_of_variable, walk.full_tile(extents, loops)
-    sides = [side.variable for side in leaf.spatial if side.variable in reduced]
-    if not any(walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
-        return 0
-    own = [walk.loops[loop].variable for loop in loops]
-    around = walk.iterations(extents, loops[: len(loops) - folded_inside(own, leaf, reduced)])
-    return around if walk.iterations(extents, loops) > around else 0

@@ -13,13 +13,14 @@ from math import prod
 
 from einsums.nodes import Load
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import Amount, MachineRates, Sizer, held_anyway, ways_of
+from sim.cycle.amounts import Amount, MachineRates, Sizer
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, nests_of
 from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.staying import fold_slots, staying_ways, tracked_ways
 from sim.cycle.variants import Variants
+from sim.cycle.ways import held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
 from sim.lower.walk import Extents, Walk
@@ -33,7 +34,8 @@ class CycleDesign:
     """One design as the cycle engine needs it.
 
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
-    kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once.
+    kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
+    least_cycles: what the bandwidths of memories on chip allow.
     """
 
     experiment: Experiment
@@ -44,6 +46,7 @@ class CycleDesign:
     own_bytes: dict[str, float]
     kept_bytes: tuple[float, ...]
     in_flight: tuple[int, ...]
+    least_cycles: int = 0
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:

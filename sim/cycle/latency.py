@@ -2,16 +2,17 @@
 
 from sim.cycle.amounts import Amount, Sizer
 from sim.engine.folds import tail_cycles
+from sim.engine.latency import Passing
 from sim.lower.chains import Chains
-from sim.lower.links import way_out
+from sim.lower.latency import latency_of as way_out
 
 
 def latency_of_ways(chains: Chains, sizer: Sizer, columns: int) -> int:
     """Cycles after an op's last issue slot until others may use its result, which takes so many columns."""
     array = sizer.array
-    out = way_out(chains, sizer.slot.leaf, array.drain.along if array.drain else None)
-    passed = out.rows * (array.rows - 1) + out.columns * (array.columns - 1) + out.own_columns * (columns - 1)
-    return passed + out.drains * int(array.drain_cycles)
+    leaves = any(way.touch.writes and not way.is_shared for way, _ in sizer.ways)
+    passing = Passing(array.rows, columns, int(array.along_rows), int(array.along_columns))
+    return int(way_out(chains, sizer.slot.leaf, leaves).cycles(passing))
 
 
 def latency_of(chains: Chains, sizer: Sizer, amount: Amount, columns: int, full: Amount) -> int:

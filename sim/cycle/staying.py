@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.cycle.amounts import Sizer, Way
+from sim.cycle.amounts import Sizer
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.variants import Variants
+from sim.cycle.ways import Way
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Walk
 

@@ -12,14 +12,23 @@ from sim.engine.counting import MAX_DEPTH, tile_words
 from sim.engine.extents import cut, is_cut, tile_extent, trips
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles, tail_cycles
 from sim.engine.jit import compiled
+from sim.engine.latency import Latency, Passing
 from sim.engine.tables import Tables
 
 RANK, TILE = 0, 1  # rows of a trail of loops
-SLOT, ROWS, COLUMNS, BESIDE, OVERLAP, DRAIN, WIRING = 0, 1, 2, 3, 4, 5, 6  # of an array, as an Einsum sees it
+SLOT, ROWS, COLUMNS, BESIDE, OVERLAP, PASSED, LANES, WIRING = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+)  # of an array, as an Einsum sees it
 LOOP, OF_RANK = 0, 1  # of a path
 BRINGS, PASSES = 0, 1  # of a mark
 OF_EINSUM, LEAVES, RETURNS = 0, 1, 2  # of a train
-ALL_ROWS, ALL_COLUMNS, OWN_COLUMNS, DRAINS = 0, 1, 2, 3  # of a way out
 
 
 @compiled
@@ -160,10 +169,9 @@ def hidden(fold, train, array):
 
 
 @compiled
-def way_out(fold, out, array):
+def way_out(fold, array):
     """Cycles from the last slot of a fold until its result has left the array."""
-    cycles = out[ALL_ROWS] * (array[ROWS] - 1) + out[ALL_COLUMNS] * (array[COLUMNS] - 1) + out[DRAINS] * array[DRAIN]
-    cycles += out[OWN_COLUMNS] * (fold[3] - 1)
+    cycles = array[PASSED] + array[LANES] * (fold[3] - 1)
     if array[OVERLAP] == 0 and fold[1] + fold[2] > 0:
         cycles = max(0.0, cycles - (array[ROWS] + fold[3] - 2))
     return cycles + hidden(fold, fold[2], array)
@@ -245,14 +253,14 @@ def count_folds(extents, tiles, sizes, links, arrays, out):
             scratch[:] = extents[d]
             has_before = last_folds(trail, ends, extent, scratch)
             fold_at(trail, ends, extent, n, links, sizes[d], array, fold)
-            own = way_out(fold, links.ways_out[n], array)
+            own = way_out(fold, array)
             if comes_back(trail, ends, extents[d], n, links):
                 fold[1] += fold[2]
             last = period(fold, array)
             out[d, n, 1] = own + coming
             if has_before:
                 fold_at(trail, ends, scratch, n, links, sizes[d], array, fold)
-                out[d, n, 1] = max(own, way_out(fold, links.ways_out[n], array) - last) + coming
+                out[d, n, 1] = max(own, way_out(fold, array) - last) + coming
 
 
 _slots = np.vectorize(slot_cycles, otypes=[float])
@@ -269,7 +277,10 @@ def fold_times(tables: Tables) -> np.ndarray:
     arrays[:, :, ROWS], arrays[:, :, COLUMNS] = machine.rows[:, array], machine.columns[:, array]
     arrays[:, :, BESIDE] = np.vectorize(has_free_link)(down, rides[:, 0], machine.has_shadow[:, array] == 1)
     arrays[:, :, OVERLAP] = machine.folds_overlap[:, array]
-    arrays[:, :, DRAIN] = machine.drain_cycles[:, array]
+    sides = (machine.rows, np.ones_like(machine.rows), machine.along_rows, machine.along_columns)
+    # Columns that a fold uses pass as its lanes, so that here they count as one.
+    arrays[:, :, PASSED] = Latency(*links.ways_out.T).cycles(Passing(*(side[:, array] for side in sides)))
+    arrays[:, :, LANES] = Latency(*links.ways_out.T).skew_of_columns
     out = np.empty((*cycles.shape, 2))
     count_folds(tables.extents, tables.loop_tiles, tables.sizes, links, arrays, out)
     return out

@@ -4,7 +4,6 @@ Only arrays whose machine file states links have any. What passes over them is i
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,43 +12,11 @@ from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.engine.tables import LinkTables
 from sim.lower.chains import Chains
+from sim.lower.latency import latency_of, leaves_array
 from sim.lower.register_tiles import RegisterTile, SidedParts, register_tiles, rides_of
 from sim.lower.rows import NOTHING, RowTable
 
 Parts = frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class WayOut:
-    """What a result passes after its last slot: all rows or columns less one, its own columns less one, a drain."""
-
-    rows: int = 0
-    columns: int = 0
-    own_columns: int = 0
-    drains: int = 0
-
-
-def way_out(chains: Chains, leaf: PlacedLeaf, drain_along: str | None) -> WayOut:
-    """The way of a result out of its array, until others may use it.
-
-    A reduction along a side passes every PE of it: the array's drain where the machine file gives one for that side,
-    else rows - 1 (columns - 1) further cycles; its lanes leave one after the other, so that only a reader that takes
-    them in the same lanes can keep pace. A result that another array reads through memory is complete when the array's
-    skew is over.
-    """
-    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
-    sides = [side.side for side in leaf.spatial if side.variable in reduced]
-    rows = sum(side == "rows" != drain_along for side in sides)
-    columns = sum(side == "columns" != drain_along for side in sides)
-    drains = sum(side == drain_along for side in sides)
-    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
-    leaves = any(tile.touch.writes and not tile.is_shared for tile in register_tiles(chains, leaf))
-    if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
-        return WayOut(1, 0, 1)
-    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
-    if not (sides and leaves) or (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
-        return WayOut(rows, columns, 0, drains)
-    return WayOut(rows + (sides[0] != "rows"), columns, int(sides[0] == "rows"), drains)
 
 
 def folded_inside(variables: Sequence[str], leaf: PlacedLeaf, reduced: Collection[str]) -> int:
@@ -104,8 +71,7 @@ def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTable
         reduced = frozenset(map(chains.space.part_of_variable, chains.cascade.einsum(leaf.einsum).reduced_variables))
         ride = rides_of(along, sides, reduced)
         rides.append((ride.down, ride.along))
-        out = way_out(chains, leaf, machine.drains_along[machine.array(leaf.array)])
-        ways_out.append((out.rows, out.columns, out.own_columns, out.drains))
+        ways_out.append(latency_of(chains, leaf, leaves_array(chains, leaf, leaf.loops)))
     return LinkTables(
         leaves=np.array([leaf.index for leaf in leaves], np.int64),
         paths=paths,
