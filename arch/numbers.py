@@ -52,6 +52,11 @@ class MachineNumber:
         return ((name, value / unit) for name, unit in self.symbols)
 
 
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Marks a field that is no number and is left out of dumps at its default, like a quiet number."""
+
+
 class Numbered(BaseModel):
     """A noun with a table of numbers."""
 
@@ -64,6 +69,9 @@ class Numbered(BaseModel):
             if number.is_quiet and getattr(self, number.field) == number.default:
                 dumped.pop(number.key, None)
                 dumped.pop(number.field, None)
+        for name, field in type(self).model_fields.items():
+            if any(isinstance(mark, Quiet) for mark in field.metadata) and getattr(self, name) == field.default:
+                dumped.pop(name, None)
         return dumped
 
 

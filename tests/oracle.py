@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, product
 from typing import NamedTuple
 
+from arch.components import SIDES
 from arch.types import Architecture
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
@@ -38,8 +39,8 @@ from mappings.types import Mapping
 from tests.oracle_space import Element, Extents, Space, View
 
 NONE: frozenset[Element] = frozenset()
-Pe = tuple[int, int]
-ANY: Pe = (-1, -1)  # of a shared memory, or of a word that another array has put beside the elements
+Pe = tuple[tuple[int, ...], ...]  # along rows, columns and lanes: the place of each rank on that side, outermost first
+ANY: Pe = ()  # of a shared memory, or of a word that another array has put beside the elements
 Wanted = dict[Element, frozenset[Pe]]  # which elements of the array need which words
 Pair = tuple[Pe, Element]
 
@@ -58,6 +59,7 @@ class Case(NamedTuple):
     sizes: dict[str, int]  # of whole ranks and of inner parts
     tiles: tuple[int, ...]  # of the tree's loops, coordinates of their variable
     reserved_words: dict[str, float]
+    side_counts: dict[str, int]  # what the mapping states of ranks on sides, by its text
 
 
 @dataclass
@@ -71,6 +73,7 @@ class Buffer:
     outer: "Buffer | None"  # None: the root, or nothing
     is_home: bool
     beside: str | None  # the array of whose elements each has one
+    shared: frozenset[str]  # sides of that array along which one serves all elements
     spans: frozenset[Element] = NONE
     visit: int = 0  # how often another tile has come
     made: set[Pair] = field(default_factory=set)  # where a sum lies
@@ -80,6 +83,12 @@ class Buffer:
     @property
     def memory(self) -> str:
         return self.keep.memory
+
+    def at(self, pe: Pe, array: str) -> Pe:
+        """Which of these memories an element of an array uses."""
+        if self.beside != array:
+            return ANY
+        return tuple(() if side in self.shared else place for side, place in zip(SIDES, pe, strict=True))
 
 
 @dataclass
@@ -164,6 +173,7 @@ class Run:
             outer=above[-1] if above else None,
             is_home=not above and not external and not outside,
             beside=self.case.architecture.memory(keep.memory).per_pe_of,
+            shared=frozenset(self.case.architecture.memory(keep.memory).shared_along),
         )
 
     def places(self, leaf: PlacedLeaf, tensor: str) -> list[Buffer]:
@@ -192,37 +202,52 @@ class Run:
     def held(self, buffer: Buffer, version: str) -> set[Pair]:
         return buffer.made | buffer.copied | buffer.fetched.setdefault(version, set())
 
-    def fetch(self, buffer: Buffer | None, view: View, wanted: Wanted, leaf: PlacedLeaf) -> None:
-        """See to it that words are where the elements of the leaf's array, or a shared memory, need them."""
+    def fetch(self, buffer: Buffer | None, view: View, wanted: Wanted, array: str) -> None:
+        """See to it that words are where the elements of an array, or a shared memory, need them. What another array
+        brings beside elements goes to all of these that need it.
+        """
         if buffer is None or buffer.is_home:
             return
-        local = buffer.beside == leaf.array
         held = self.held(buffer, view.version)
         there = {element for _, element in held}
         missing: Wanted = {}
         for element, pes in wanted.items():
             if element not in there:
-                missing[element] = (
-                    frozenset(self.needs.get((buffer.keep.index, buffer.visit, view.version, element), ())) | pes
-                )
+                key = (buffer.keep.index, buffer.visit, view.version, element)
+                needs = frozenset(self.needs.get(key, ()))
+                missing[element] = needs | pes if buffer.beside in (array, None) else needs or pes
         if buffer.makes and not buffer.in_step and view.version == "old":
             missing = {e: pes for e, pes in missing.items() if view.step_of(e) > 0}
         if not missing:
             return
-        self.fetch(buffer.outer, view, missing, leaf)
+        if buffer.beside is not None and any(
+            self.needs.get((buffer.keep.index, buffer.visit, view.version, e)) for e in missing
+        ):
+            array = buffer.beside
+        self.fetch(buffer.outer, view, missing, array)
         self.access(
-            buffer.keep.tensor, buffer.outer, "read", self.moved(buffer.outer, missing, leaf) * self.resident(buffer)
+            buffer.keep.tensor, buffer.outer, "read", self.moved(buffer.outer, missing, array) * self.resident(buffer)
         )
-        self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf))
+        self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, array))
         kept = buffer.fetched[view.version]
         for element, pes in missing.items():
-            kept.update((pe, element) for pe in (pes if local else (ANY,)))
+            kept.update((buffer.at(pe, array), element) for pe in pes)
 
-    def moved(self, buffer: Buffer | None, wanted: Wanted, leaf: PlacedLeaf) -> int:
-        """Words that a place handles: one for each element of the array that it lies beside, else each once."""
-        if buffer is not None and buffer.beside == leaf.array:
-            return sum(map(len, wanted.values()))
-        return len(wanted)
+    def moved(self, buffer: Buffer | None, wanted: Wanted, array: str) -> int:
+        """Words that a place handles: one in each memory that lies beside elements of the array, else each once."""
+        if buffer is None:
+            return len(wanted)
+        return sum(len({buffer.at(pe, array) for pe in pes}) for pes in wanted.values())
+
+    def one_each(self, buffer: Buffer | None, wanted: Wanted, leaf: PlacedLeaf) -> Wanted:
+        """Of the elements that share a memory, the one in which a sum from there goes on."""
+        found: Wanted = {}
+        for element, pes in wanted.items():
+            first: dict[Pe, Pe] = {}
+            for pe in sorted(pes):
+                first.setdefault(ANY if buffer is None else buffer.at(pe, leaf.array), pe)
+            found[element] = frozenset(first.values())
+        return found
 
     def bring_back(self, buffer: Buffer | None, view: View, wanted: Wanted, leaf: PlacedLeaf) -> Wanted:
         """Unfinished sums of a result that return into a place; from a shared memory each goes on in one element."""
@@ -231,23 +256,24 @@ class Run:
         there = {element for _, element in buffer.made}
         missing = {e: pes for e, pes in wanted.items() if e not in there}
         if missing:
-            apart = buffer.outer is not None and buffer.outer.beside == leaf.array
-            if not apart:
-                missing = {e: frozenset([min(pes)]) for e, pes in missing.items()}
+            missing = self.one_each(buffer.outer, missing, leaf)
             self.bring_back(buffer.outer, view, missing, leaf)
-            outer = self.moved(buffer.outer, missing, leaf) * self.resident(buffer)
+            outer = self.moved(buffer.outer, missing, leaf.array) * self.resident(buffer)
             self.access(buffer.keep.tensor, buffer.outer, "read", outer)
-            self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf))
-            local = buffer.beside == leaf.array
-            buffer.made.update((pe if local else ANY, e) for e, pes in missing.items() for pe in pes)
-        return {e: frozenset(pe for pe in pes if (pe, e) in buffer.made) or pes for e, pes in wanted.items()}
+            self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf.array))
+            buffer.made.update((buffer.at(pe, leaf.array), e) for e, pes in missing.items() for pe in pes)
+        return {
+            e: frozenset(pe for pe in pes if (buffer.at(pe, leaf.array), e) in buffer.made) or pes
+            for e, pes in wanted.items()
+        }
 
     def combine(self, buffer: Buffer, view: View, wanted: Wanted, leaf: PlacedLeaf) -> None:
         """Sums that lie apart beside an array become one result, which goes to every element that needs it.
 
         An initial value is there in one element, without a write.
         """
-        for element, pes in wanted.items():
+        for element, users in wanted.items():
+            pes = {buffer.at(pe, leaf.array) for pe in users}
             holders = sorted(pe for pe, e in buffer.made if e == element)
             if view.version == "old" and view.step_of(element) == 0 and not holders:
                 holders = [min(pes)]
@@ -256,7 +282,8 @@ class Run:
             self.count(buffer.keep.tensor, buffer.memory, "read", len(holders) - 1)
             buffer.made -= {(pe, element) for pe in holders[1:]}
             if buffer.beside == leaf.array:
-                needing = pes | self.needs.get((buffer.keep.index, buffer.visit, view.version, element), set())
+                known = self.needs.get((buffer.keep.index, buffer.visit, view.version, element), set())
+                needing = pes | {buffer.at(pe, leaf.array) for pe in known}
                 new = {(pe, element) for pe in needing if pe != holders[0]} - buffer.copied
                 there = holders[0] in needing or any(e == element for _, e in buffer.copied)
                 self.count(buffer.keep.tensor, buffer.memory, "write", max(0, len(new) - (0 if there else 1)))
@@ -267,10 +294,11 @@ class Run:
             unique = len({element for _, element in buffer.made})
             self.count(buffer.keep.tensor, buffer.memory, "read", len(buffer.made))
             self.counts.drained_words[buffer.memory] += len(buffer.made)
-            together = (
-                buffer.outer is not None and buffer.outer.beside is not None and buffer.outer.beside == buffer.beside
-            )
-            out = len(buffer.made) if together else unique
+            out = unique
+            if buffer.outer is not None and buffer.outer.beside is not None and buffer.outer.beside == buffer.beside:
+                writer = self.case.tree.leaf_of(buffer.keep.tensor)
+                assert writer is not None
+                out = len({(buffer.outer.at(pe, writer.array), e) for pe, e in buffer.made})
             self.access(buffer.keep.tensor, buffer.outer, "write", out * self.resident(buffer))
         buffer.made, buffer.copied, buffer.fetched = set(), set(), {}
 
@@ -309,7 +337,8 @@ class Run:
             for (index, visit, element), pes in self.has.items():
                 if (index, visit) == (buffer.keep.index, buffer.visit):
                     for pe in pes:
-                        by_pe.setdefault(pe, set()).add(element)
+                        here = tuple(() if side in buffer.shared else p for side, p in zip(SIDES, pe, strict=True))
+                        by_pe.setdefault(here, set()).add(element)
             return max((self.words_of(buffer, frozenset(elements)) for elements in by_pe.values()), default=0)
         return self.words_of(buffer, spans)
 
@@ -376,7 +405,7 @@ class Run:
     def wanted(self, leaf: PlacedLeaf, view: View, extents: Extents) -> Wanted:
         """Which elements of the array need which words in a step: an element has one coordinate of each side's rank."""
         cascade = self.case.cascade
-        sides = [(side.side, cascade.rank_of_variable(side.variable)) for side in leaf.spatial]
+        sides = [(v, cascade.rank_of_variable(v)) for v in dict.fromkeys(side.variable for side in leaf.spatial)]
         lists = [self.space.coordinates(cascade.root_of(rank), (rank,), extents) for _, rank in sides]
         roots = {
             cascade.root_of(rank): tuple(r for _, r in sides if cascade.root_of(r) == cascade.root_of(rank))
@@ -388,12 +417,26 @@ class Run:
             fixed = {rank: lists[n][place][0] for n, ((_, rank), place) in enumerate(zip(sides, places, strict=True))}
             if any(tuple(fixed[rank] for rank in ranks) not in exist[root] for root, ranks in roots.items()):
                 continue
-            at = {side: place for (side, _), place in zip(sides, places, strict=True)}
-            pe = (at.get("rows", 0), at.get("columns", 0))
+            pe = self.element_of(leaf, {variable: place for (variable, _), place in zip(sides, places, strict=True)})
             for element in view.elements(extents):
                 if view.matches(element, fixed):
                     found.setdefault(element, set()).add(pe)
         return {element: frozenset(pes) for element, pes in found.items()}
+
+    def element_of(self, leaf: PlacedLeaf, places: dict[str, int]) -> Pe:
+        """The element that has these coordinates, counted from the first of the step: the last rank of a side changes
+        fastest, and of a rank on several sides the last of those; zeros in front of a place change nothing.
+        """
+        left = dict(places)
+        along: dict[str, list[int]] = {side: [] for side in SIDES}
+        for side in reversed(leaf.spatial):
+            count = self.case.side_counts[side.count] if side.count else left[side.variable] + 1
+            along[side.side].insert(0, left[side.variable] % count)
+            left[side.variable] //= count
+        for place in along.values():
+            while place and place[0] == 0:
+                place.pop(0)
+        return tuple(tuple(along[side]) for side in SIDES)
 
     def read(self, leaf: PlacedLeaf, load: Access, stack: list[Extents]) -> None:
         view = self.view(load)
@@ -408,14 +451,15 @@ class Run:
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
         held = self.registers.get((leaf.index, load), frozenset())
-        self.fetch(place, view, wanted, leaf)
-        if place is not None and place.makes and place.beside is not None:
-            self.combine(place, view, wanted, leaf)
+        self.fetch(place, view, wanted, leaf.array)
+        for buffer in self.places(leaf, load.tensor):
+            if buffer.makes and buffer.beside is not None:
+                self.combine(buffer, view, wanted, leaf)
         if load.tensor in leaf.bypass:
-            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf))
+            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
         elif self.memory_of(place) != registers and not pairs <= held:
             self.registers[leaf.index, load] = pairs
-            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf))
+            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
             self.count(load.tensor, registers, "write", len(pairs))
 
     def note(self, leaf: PlacedLeaf, access: Access, extents: Extents, reading: Wanted) -> None:
@@ -452,8 +496,8 @@ class Run:
         old = {e: pes for e, pes in wanted.items() if e in self.written[tensor]}
         if tensor in leaf.bypass:
             self.bring_back(place, view, old, leaf)
-            self.access(tensor, place, "write", self.moved(place, wanted, leaf))
-            self.access(tensor, place, "read", self.moved(place, old, leaf))
+            self.access(tensor, place, "write", self.moved(place, wanted, leaf.array))
+            self.access(tensor, place, "read", self.moved(place, old, leaf.array))
         elif self.memory_of(place) == registers:
             self.bring_back(place, view, old, leaf)
             assert place is not None
@@ -462,9 +506,8 @@ class Run:
             self.write_through(leaf, output, wanted, old, place)
         self.written[tensor] |= needed
         for buffer in self.places(leaf, tensor):
-            local = buffer.beside == leaf.array
             self.made_at.update(((buffer.keep.index, element), self.now) for element in wanted)
-            buffer.made |= {(pe if local else ANY, e) for e, pes in wanted.items() for pe in pes}
+            buffer.made |= {(buffer.at(pe, leaf.array), e) for e, pes in wanted.items() for pe in pes}
 
     def add_up(self, leaf: PlacedLeaf, tensor: str, wanted: Wanted, held: Collection[Pair]) -> None:
         """A term is added to the sum that its element has; an element without one begins with its term."""
@@ -481,15 +524,14 @@ class Run:
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
         held = self.registers.get((leaf.index, output), frozenset())
         if not pairs <= held:
-            apart = place is not None and place.beside == leaf.array
-            back = old if apart else {e: frozenset([min(pes)]) for e, pes in old.items()}
+            back = self.one_each(place, old, leaf)
             self.bring_back(place, self.view(output), back, leaf)
             self.registers[leaf.index, output] = pairs
             held = frozenset((pe, e) for e, pes in back.items() for pe in pes)
             self.count(output.tensor, registers, "read", len(pairs))
             self.counts.drained_words[registers] += len(pairs)
-            self.access(output.tensor, place, "write", self.moved(place, wanted, leaf))
-            self.access(output.tensor, place, "read", self.moved(place, back, leaf))
+            self.access(output.tensor, place, "write", self.moved(place, wanted, leaf.array))
+            self.access(output.tensor, place, "read", self.moved(place, back, leaf.array))
             self.count(output.tensor, registers, "write", len(held))
         self.add_up(leaf, output.tensor, wanted, held)
 

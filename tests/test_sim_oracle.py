@@ -46,7 +46,8 @@ def case_of(experiment: Experiment) -> Case:
         reserved[room.memory] = reserved.get(room.memory, 0.0) + number(experiment, room.words)
     tiles = tuple(number(experiment, loop.tile) for loop in tree.loops)
     sizes = dict(experiment.sizes) | inner
-    return Case(cascade, experiment.architecture, experiment.mapping, tree, sizes, tiles, reserved)
+    counts = {side.text: number(experiment, side.text) for side in tree.counted_sides}
+    return Case(cascade, experiment.architecture, experiment.mapping, tree, sizes, tiles, reserved, counts)
 
 
 @cache
@@ -67,7 +68,7 @@ def described(experiment: Experiment) -> str:
     lines = [f"{experiment.name}: {dict(experiment.sizes)}", *(einsum.text for einsum in experiment.cascade.einsums)]
     lines += [f"loop {loop.index}: {loop.variable} in {loop.tile}" for loop in tree.loops]
     lines += [f"{k.memory} keeps {k.tensor} in {k.loops} for leaves {k.first_leaf}-{k.last_leaf}" for k in tree.keeps]
-    sides = {leaf.einsum: {side.side: side.variable for side in leaf.spatial} for leaf in tree.leaves}
+    sides = {leaf.einsum: [(s.side, s.variable, s.count) for s in leaf.spatial] for leaf in tree.leaves}
     lines += [f"{x.einsum} on {x.array} in {x.loops}, {sides[x.einsum]}, forwarded {x.forwarded}" for x in tree.leaves]
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from math import ceil, isfinite, prod
 
 import numpy as np
 
+from arch.components import Side
 from arch.types import Architecture, Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
@@ -28,7 +29,10 @@ from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
 from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
+from sim.lower.ranks import RankSpace
 from sim.lower.walk import Extents, Walk
+
+LINKED: tuple[Side, ...] = ("rows", "columns")  # sides along which neighbours are linked; lanes stand in one place
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,14 @@ def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
     return tuple(dict.fromkeys(access.tensor for access in accesses))
 
 
+def differs_everywhere(space: RankSpace, leaf: PlacedLeaf, parts: frozenset[int], array: Array) -> bool:
+    """Whether elements along both the rows and the columns of an array have different words over these parts."""
+    return all(
+        array.length(side) > 1 and any(space.part_of_variable(v) in parts for v in leaf.along([side]))
+        for side in LINKED
+    )
+
+
 @dataclass(frozen=True)
 class Sizer:
     """Computes amounts for one slot of a nest."""
@@ -215,7 +227,7 @@ class Sizer:
     def _chains(self, extents: Extents) -> int:
         """Slots for reductions over the PEs: one per run of slots in which every PE folds its own words."""
         part, tile = self.walk.space.part_of_variable, self.walk.full_tile(extents, self.slot.loops)
-        sides = [side.variable for side in self.slot.leaf.spatial if side.variable in self.reduced]
+        sides = self.slot.leaf.along(LINKED) & self.reduced
         if not any(self.walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
             return 0
         reduced, inner = {part(variable) for variable in self.reduced}, len(self.slot.loops)
@@ -235,10 +247,9 @@ class Sizer:
 
     def _shift_rows(self, way: Way, extents: Extents) -> int:
         """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the slots."""
-        sides = {side.side: self.walk.space.part_of_variable(side.variable) for side in self.slot.leaf.spatial}
-        if self.array.rows == 1 or self.array.columns == 1 or len(sides) < 2 or not set(sides.values()) <= way.parts:
+        if not differs_everywhere(self.walk.space, self.slot.leaf, way.parts, self.array):
             return 0
-        return self.walk.words(self.walk.full_tile(extents, self.slot.loops), frozenset([sides["rows"]]))
+        return self.walk.places_along(self.walk.full_tile(extents, self.slot.loops), self.slot.leaf, "rows", way.parts)
 
     def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
         """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
@@ -270,16 +281,16 @@ def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
     """
     array, leaf = sizer.array, sizer.slot.leaf
     reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
-    sides = [side.side for side in leaf.spatial if side.variable in reduced]
+    sides = [side for side in LINKED if leaf.along([side]) & reduced]
     latency = 0
     for side in sides:
         declared = array.drain is not None and array.drain.along == side
-        latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
+        latency += int(array.drain_cycles) if declared else array.length(side) - 1
     readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
     leaves = any(way.touch.writes for way, _ in sizer.ways)
     if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
         latency += array.rows + array.columns - 2
-    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
-    if sides and leaves and not (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
+    apart = {side.variable for side in leaf.spatial if side.side not in sides}
+    if sides and leaves and not (readers and all(apart <= {s.variable for s in r.spatial} for r in readers)):
         latency += (array.columns if sides[0] == "rows" else array.rows) - 1
     return latency

@@ -136,7 +136,7 @@ def times(
     latency. memory: f8[design, phase, memory], cycles.
     """
     shape = tables.shape
-    arrays, phases = tables.machine.rows.shape[1], shape.drains.size
+    arrays, phases = tables.machine.sides.shape[1], shape.drains.size
     compute = np.zeros((busy_cycles.shape[0], phases, arrays))
     for leaf, row in enumerate(shape.leaves):
         compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]

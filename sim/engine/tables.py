@@ -20,8 +20,7 @@ class MachineColumns(NamedTuple):
     row_words: np.ndarray  # whole words of one access, at least 1
     word_rows: np.ndarray  # accesses for one word, at least 1
     row_accesses: np.ndarray  # at once
-    rows: np.ndarray
-    columns: np.ndarray
+    sides: np.ndarray  # [design, array, side], elements along each
     elements: np.ndarray  # of an array, in all cores
     drain_cycles: np.ndarray
     cycles_per_point: np.ndarray
@@ -73,5 +72,6 @@ class Tables(NamedTuple):
     extents: np.ndarray  # i8[design, root rank], elements
     loop_tiles: np.ndarray  # i8[design, loop], elements
     sizes: np.ndarray  # i8[design, column], elements
+    side_counts: np.ndarray  # i8[design, count], what mappings state of ranks on sides of arrays
     reserved_bytes: np.ndarray  # f8[design, memory]
     machine: MachineColumns

@@ -19,7 +19,7 @@ from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from sim.engine.counting import FIRST_ONLY
 from sim.lower.chains import ChainPlace, Chains, Touch
-from sim.lower.elements import copies_row, sided_parts
+from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
 from sim.lower.rows import NOTHING, Path, RowTable
@@ -112,11 +112,15 @@ class FlowBuilder:
         them (checked: it needs it wherever the others do); the first one of a shared memory's.
         """
         local = [t for t in touches if t.leaf.array == self.machine.array_of(keep.memory)]
-        return max(local, key=self.spread) if local else touches[0]
+        return max(local, key=lambda touch: self.times_copied(keep, touch)) if local else touches[0]
 
-    def spread(self, touch: Touch) -> int:
-        """Over how many sides of its array a tile is copied."""
-        return len(sided_parts(self.rows, touch.leaf) - self.parts_of(touch))
+    def times_copied(self, keep: PlacedKeep, touch: Touch) -> int:
+        """Over how many ranks on sides of its array a tile is copied."""
+        return len(self.spread(touch.leaf, keep.memory).parts(self.rows.space) - self.parts_of(touch))
+
+    def spread(self, leaf: PlacedLeaf, memory: str) -> Spread:
+        """A memory that lies beside elements of the leaf's array."""
+        return Spread(leaf, self.machine.sides_of(memory))
 
     def add_combining(self, keep: PlacedKeep, writer: Touch, inside: list[Touch]) -> None:
         """Sums that elements of an array have each for themselves become the result that is read where it is, by as
@@ -127,11 +131,11 @@ class FlowBuilder:
         if array is None or not readers:
             return
         if writer.leaf.array == array:
-            sums, once = self.copied_once(writer)
+            sums, once = self.copied_once(keep, writer)
             if sums != once:
                 self.add(CountedWords(sums, once), keep.memory, 0, writer)
         for reader, steps in self.spreading(keep, readers):
-            copies, once = self.copied_once(reader, steps)
+            copies, once = self.copied_once(keep, reader, steps)
             if reader.leaf.array == array and copies != once:
                 self.add(CountedWords(copies, once), keep.memory, 1, writer)
 
@@ -142,16 +146,16 @@ class FlowBuilder:
         """
         versions = ([t for t in readers if t.version == "old"], [t for t in readers if t.version != "old"])
         widest = [self.widest(keep, touches) for touches in versions if touches]
-        widest.sort(key=self.spread, reverse=True)
+        widest.sort(key=lambda touch: self.times_copied(keep, touch), reverse=True)
         steps = self.chains.iterative_parts(keep.tensor)
         return [(touch, steps if n else NOTHING) for n, touch in enumerate(widest)]
 
-    def copied_once(self, touch: Touch, without: frozenset[int] = NOTHING) -> tuple[int, int]:
-        """The row of all words that an Einsum touches, each for every element of its array, and that of each once."""
+    def copied_once(self, keep: PlacedKeep, touch: Touch, without: frozenset[int] = NOTHING) -> tuple[int, int]:
+        """The row of all words that an Einsum touches, each wherever it lies beside its array, and of each once."""
         parts = self.parts_of(touch) - without
         loops = tuple(loop for loop in touch.leaf.loops if self.rows.part(loop) not in without)
         path = self.rows.path(loops, parts | self.again(touch.leaf), FIRST_ONLY)
-        return copies_row(self.rows, touch.leaf, path, parts), self.rows.along(path, parts)
+        return copies_row(self.rows, self.spread(touch.leaf, keep.memory), path, parts), self.rows.along(path, parts)
 
     def add_fill(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, reader: Touch) -> None:
         read = self.words_at(outer.memory, tiles, reader.leaf)
@@ -160,27 +164,40 @@ class FlowBuilder:
 
     def add_drain(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, writer: Touch) -> None:
         resident = self.resident(keep)
-        once, total = self.rows.along(*tiles), self.made_words(writer.leaf, keep.loops, self.parts_of(writer))
+        once = self.rows.along(*tiles)
         leaving = once if self.is_combined(keep, writer) else self.words_at(keep.memory, tiles, writer.leaf)
         self.add(CountedWords(leaving), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
         outside = self.words_at(outer.memory, tiles, writer.leaf)
         self.add_inward(CountedWords(outside, resident=resident), outer, 1, writer)
-        if once != total:
-            self.add_inward(CountedWords(once, total, resident), outer, 0, writer)
-            self.add(CountedWords(once, total), keep.memory, 1, writer)
+        back = self.returning(outer.memory, tiles, writer, keep.loops)
+        if back is not None:
+            self.add_inward(back._replace(resident=resident), outer, 0, writer)
+            self.add(back, keep.memory, 1, writer)
 
     def is_combined(self, keep: PlacedKeep, writer: Touch) -> bool:
         """Whether the sums of a tile's elements have become one before it leaves."""
         readers = (t for t in self.chains.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
         return any(not t.streams for t in readers) and self.machine.array_of(keep.memory) == writer.leaf.array
 
+    def returning(self, memory: str, tiles: MovedTiles, writer: Touch, loops: tuple[int, ...]) -> CountedWords | None:
+        """Unfinished sums that come back from a memory: all that it is given but those that begin. One that lies there
+        for several elements goes on in one of them.
+        """
+        moved, parts = self.words_at(memory, tiles, writer.leaf), self.parts_of(writer)
+        if self.machine.array_of(memory) == writer.leaf.array:
+            path = self.rows.path(loops, parts | self.again(writer.leaf), FIRST_ONLY)
+            begun = copies_row(self.rows, self.spread(writer.leaf, memory), path, parts)
+        else:
+            begun = self.made_words(writer.leaf, loops, parts)
+        return None if moved == begun else CountedWords(moved, begun)
+
     def words_at(self, memory: str, tiles: MovedTiles, leaf: PlacedLeaf) -> int:
         """The row of tiles' words as that memory handles them: beside the elements of the leaf's array a word counts
         for each element that needs it, elsewhere once.
         """
         if self.machine.array_of(memory) == leaf.array:
-            return copies_row(self.rows, leaf, *tiles)
+            return copies_row(self.rows, self.spread(leaf, memory), *tiles)
         return self.rows.along(*tiles)
 
     def resident(self, keep: PlacedKeep) -> int:
@@ -198,19 +215,19 @@ class FlowBuilder:
         registers, parts = self.machine.registers_of(touch.leaf.array), self.parts_of(touch)
         again = self.again(touch.leaf) if touch.writes else NOTHING
         tiles = MovedTiles(self.rows.path(touch.leaf.loops, parts | again), parts)
-        copies = copies_row(self.rows, touch.leaf, *tiles)
+        copies = copies_row(self.rows, self.spread(touch.leaf, registers), *tiles)
         outside = self.words_at(place.memory, tiles, touch.leaf)
         if not touch.writes:
             self.add_inward(CountedWords(outside), place, 0, touch)
             self.add(CountedWords(copies), registers, 1, touch)
             return
-        once, total = self.rows.along(*tiles), self.made_words(touch.leaf, touch.leaf.loops, parts)
         self.add(CountedWords(copies), registers, 0, touch)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
         self.add_inward(CountedWords(outside), place, 1, touch)
-        if once != total:
-            self.add_inward(CountedWords(once, total), place, 0, touch)
-            self.add(CountedWords(once, total), registers, 1, touch)
+        back = self.returning(place.memory, tiles, touch, touch.leaf.loops)
+        if back is not None:
+            self.add_inward(back, place, 0, touch)
+            self.add(back, registers, 1, touch)
 
     def add_bypassing(self, touch: Touch, place: ChainPlace) -> None:
         """An operand straight from a memory to the operators, a result straight back: in every step anew."""
@@ -218,8 +235,9 @@ class FlowBuilder:
         tiles = MovedTiles(self.rows.path(touch.leaf.loops, frozenset(range(len(self.rows.space.parts)))), parts)
         self.add_inward(CountedWords(self.words_at(place.memory, tiles, touch.leaf)), place, int(touch.writes), touch)
         if touch.writes:
-            total = self.made_words(touch.leaf, touch.leaf.loops, parts)
-            self.add_inward(CountedWords(self.rows.along(*tiles), total), place, 0, touch)
+            back = self.returning(place.memory, tiles, touch, touch.leaf.loops)
+            if back is not None:
+                self.add_inward(back, place, 0, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
         """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back,
@@ -240,10 +258,19 @@ class FlowBuilder:
         parts, innermost = self.parts_of(written), self.chains.chain(leaf, leaf.einsum)[-1]
         loops = innermost.loops if innermost.memory == registers else leaf.loops
         path = self.rows.path(loops, parts | self.again(leaf))
-        self.add(CountedWords(points, copies_row(self.rows, leaf, path, parts)), registers, 0, written)
-        once, total = self.rows.along(path, parts), self.made_words(leaf, loops, parts)
-        if once != total:  # a sum that comes back goes on in one element
-            self.add(CountedWords(once, total), registers, 0, written)
+        begun = copies_row(self.rows, self.spread(leaf, registers), path, parts)
+        self.add(CountedWords(points, begun), registers, 0, written)
+        outer = self.outside_of(leaf, registers)
+        back = self.returning(outer, MovedTiles(path, parts), written, loops)
+        if back is not None:
+            self.add(back, registers, 0, written)
+
+    def outside_of(self, leaf: PlacedLeaf, registers: str) -> str:
+        """The memory with which an array's registers exchange an Einsum's result, whether they keep a tile of it or
+        not; themselves if it lives there.
+        """
+        chain = self.chains.chain(leaf, leaf.einsum)
+        return next((place.memory for place in reversed(chain) if place.memory != registers), registers)
 
     def again(self, leaf: PlacedLeaf) -> frozenset[int]:
         return recomputed_parts(self.chains.space, self.chains.tree, leaf)

@@ -57,6 +57,7 @@ class Lowered:
     chains: Chains
     shape: Shape
     left: tuple[LeftOver, ...]
+    side_counts: tuple[str, ...]  # what the mapping states of ranks on sides of arrays
 
 
 def lower_structure(structure: Structure) -> Lowered:
@@ -106,7 +107,8 @@ def lower_structure(structure: Structure) -> Lowered:
         dealt_row=dealt_row,
         in_core=np.array(machine.in_core),
     )
-    return Lowered(structure, space, chains, shape, left_over)
+    counts = tuple(dict.fromkeys(side.text for side in tree.counted_sides))
+    return Lowered(structure, space, chains, shape, left_over, counts)
 
 
 def leaf_index(tree: ResolvedTree, einsum: str) -> int:
@@ -167,7 +169,10 @@ def lower(structure: Structure, columns: Columns) -> Tables:
     for reservation in structure.tree.reservations:
         words = column(reservation.words, symbols, designs)
         reserved[:, structure.machine.memory(reservation.memory)] += words * columns.machine.word_bytes
-    return Tables(lowered.shape, extents, loop_tiles, sizes, reserved, columns.machine)
+    side_counts = np.ones((designs, len(lowered.side_counts)), np.int64)
+    for n, count in enumerate(lowered.side_counts):
+        side_counts[:, n] = whole(count, column(count, symbols, designs), designs)
+    return Tables(lowered.shape, extents, loop_tiles, sizes, side_counts, reserved, columns.machine)
 
 
 def tiles_in_order(structure: Structure) -> list[TileRule]:

@@ -90,7 +90,7 @@ def _moves(flows: np.ndarray, column: FlowColumn) -> list[tuple[int, int, int]]:
 def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
     """All columns of a batch."""
     flows, leaves = tables.shape.flows, tables.shape.leaves
-    arrays = tables.machine.rows.shape[1]
+    arrays = tables.machine.sides.shape[1]
     array_of_leaf = leaves[:, LeafColumn.ARRAY]
     compute_pj = sum_by(found.compute_pj, array_of_leaf, arrays)
     beside = np.zeros((compute_pj.shape[0], 1))
