@@ -132,7 +132,7 @@ class Architecture(Numbered):
             return
         if name == self.root.name:
             yield ("cores", "memory"), f"expected a memory below the root, got the root '{name}'"
-        for pipe, array in self.cores.pipes:
+        for pipe, array in self.cores.pipes or ():
             if array not in arrays:
                 yield ("cores", "pipes", pipe), f"unknown array '{array}'{nearest(array, arrays)}"
             elif self.cores_of(array) == 1 != self.cores.count:

@@ -13,6 +13,8 @@ and every operand in an array's registers is a set of such tuples. Words are cou
 - Registers hold the spatial tile of a step, whether a mapping says so or not. Elements that add up different terms of one
   result have a sum each; all of them are read when it leaves, and one goes on when it comes back. If it is read where it is,
   it becomes one sum first: the others are read, and every further element that needs it is written.
+- Dealt iterations go to the cores in turn; each has memories and registers of its own for its iterations. What leaves several
+  cores in one round of them for a memory that they share arrives as one word, and comes back to one of them.
 - What bypasses the registers comes from the place outside in every step, and goes back in every step.
 - A running value has one element for each step, and its initial value is there in any tile of its Einsum that is not inside
   the loop over the steps.
@@ -43,6 +45,7 @@ Pe = tuple[tuple[int, ...], ...]  # along rows, columns and lanes: the place of 
 ANY: Pe = ()  # of a shared memory, or of a word that another array has put beside the elements
 Wanted = dict[Element, frozenset[Pe]]  # which elements of the array need which words
 Pair = tuple[Pe, Element]
+Key = tuple[int, int]  # a kept tile, and the core that has it
 
 
 class WrongOrderError(Exception):
@@ -60,6 +63,8 @@ class Case(NamedTuple):
     tiles: tuple[int, ...]  # of the tree's loops, coordinates of their variable
     reserved_words: dict[str, float]
     side_counts: dict[str, int]  # what the mapping states of ranks on sides, by its text
+    cores: int = 1
+    dealt: int = 0  # outermost loops whose iterations go to the cores in turn
 
 
 @dataclass
@@ -74,6 +79,7 @@ class Buffer:
     is_home: bool
     beside: str | None  # the array of whose elements each has one
     shared: frozenset[str]  # sides of that array along which one serves all elements
+    core: int  # that has it; -1: shared
     spans: frozenset[Element] = NONE
     visit: int = 0  # how often another tile has come
     made: set[Pair] = field(default_factory=set)  # where a sum lies
@@ -83,6 +89,10 @@ class Buffer:
     @property
     def memory(self) -> str:
         return self.keep.memory
+
+    @property
+    def key(self) -> Key:
+        return self.keep.index, self.core
 
     def at(self, pe: Pe, array: str) -> Pe:
         """Which of these memories an element of an array uses."""
@@ -101,6 +111,7 @@ class Counts:
     points: Counter[str] = field(default_factory=Counter)
     tile_words: dict[int, int] = field(default_factory=dict)  # largest tile of each keep
     leaves: list[int] = field(default_factory=list)  # which leaf ran, step by step
+    dealt: int = 0  # iterations that went to cores
     lives: dict[int, list[list[int]]] = field(
         default_factory=dict
     )  # of each keep: from which step to which it took room
@@ -110,8 +121,8 @@ class Known(NamedTuple):
     """What a first execution has found out: `looked_back`: see `held_words`; who reads a word of a tile, and who has it."""
 
     looked_back: frozenset[str]
-    needs: dict[tuple[int, int, str, Element], set[Pe]]
-    has: dict[tuple[int, int, Element], set[Pe]]
+    needs: dict[tuple[Key, int, str, Element], set[Pe]]
+    has: dict[tuple[Key, int, Element], set[Pe]]
 
 
 class Run:
@@ -121,21 +132,25 @@ class Run:
         self.case, self.spilled = case, spilled
         self.known_look_backs = known.looked_back if known else frozenset()
         self.is_first = known is None
-        self.needs: dict[tuple[int, int, str, Element], set[Pe]] = known.needs if known else {}
-        self.has: dict[tuple[int, int, Element], set[Pe]] = known.has if known else {}
+        self.needs: dict[tuple[Key, int, str, Element], set[Pe]] = known.needs if known else {}
+        self.has: dict[tuple[Key, int, Element], set[Pe]] = known.has if known else {}
         self.space = Space(case.cascade, case.sizes)
         self.counts = Counts()
-        self.registers: dict[tuple[int, Access], frozenset[Pair]] = {}
+        self.registers: dict[tuple[int, int, Access], frozenset[Pair]] = {}
+        self.core = 0 if case.cores > 1 else -1
+        self.round = 0
+        self.written_since: dict[tuple[str, Element], int] = {}  # the round in which a result began
+        self.written_by: set[tuple[str, Element, int]] = set()  # with the core
+        # Of a tensor, direction, element and round: how often each core has exchanged it.
+        self.left_cores: dict[tuple[str, str, Element, int], Counter[int]] = {}
         self.written: dict[str, set[Element]] = {tensor.name: set() for tensor in case.cascade.tensors}
         self.seen: dict[str, set[Element]] = {tensor.name: set() for tensor in case.cascade.tensors}
         self.views: dict[tuple[Access, bool], View] = {}
         self.newest: dict[tuple[str, Element], int] = {}  # the latest step of a running value that anything touched
         self.looked_back: set[str] = set()  # running values of which an earlier step was touched after a later one
         self.made_inside = {einsum.name for einsum in case.cascade.einsums}
-        self.buffers: dict[int, Buffer] = {}
+        self.buffers: dict[Key, Buffer] = {}
         self.made_at: dict[tuple[int, Element], int] = {}  # step in which a tile's element was made
-        for keep in case.tree.keeps:
-            self.buffers[keep.index] = self.make_buffer(keep)
 
     def view(self, access: Access, shifted: bool = True) -> View:
         key = (access, shifted)
@@ -152,6 +167,13 @@ class Run:
             found += [(leaf, einsum.output, True)] if einsum.output.tensor == tensor else []
         return found
 
+    def buffer(self, keep: PlacedKeep) -> Buffer:
+        """Where the running core keeps a tile."""
+        key = keep.index, self.core if self.case.architecture.is_in_core(keep.memory) else -1
+        if key not in self.buffers:
+            self.buffers[key] = self.make_buffer(keep)
+        return self.buffers[key]
+
     def make_buffer(self, keep: PlacedKeep) -> Buffer:
         cascade, tree = self.case.cascade, self.case.tree
         touches = self.touches(keep.tensor)
@@ -161,7 +183,7 @@ class Run:
         in_step = any(tree.loops[loop].variable == iterative for loop in keep.loops)
         carried = in_step and any(not writes and self.view(a).version == "old" for _, a, writes in touches)
         above = [
-            self.buffers[other.index]
+            self.buffer(other)
             for other in tree.keeps[: keep.index]
             if other.tensor == keep.tensor and other.first_leaf <= keep.first_leaf and keep.last_leaf <= other.last_leaf
         ]
@@ -174,11 +196,12 @@ class Run:
             is_home=not above and not external and not outside,
             beside=self.case.architecture.memory(keep.memory).per_pe_of,
             shared=frozenset(self.case.architecture.memory(keep.memory).shared_along),
+            core=self.core if self.case.architecture.is_in_core(keep.memory) else -1,
         )
 
     def places(self, leaf: PlacedLeaf, tensor: str) -> list[Buffer]:
         """Buffers on the way to a leaf, outermost first."""
-        return [self.buffers[k.index] for k in self.case.tree.keeps if k.tensor == tensor and k.covers(leaf.index)]
+        return [self.buffer(k) for k in self.case.tree.keeps if k.tensor == tensor and k.covers(leaf.index)]
 
     # --- words ----------------------------------------------------------------------------------------------
     def count(self, tensor: str, memory: str, direction: str, words: float) -> None:
@@ -213,7 +236,7 @@ class Run:
         missing: Wanted = {}
         for element, pes in wanted.items():
             if element not in there:
-                key = (buffer.keep.index, buffer.visit, view.version, element)
+                key = (buffer.key, buffer.visit, view.version, element)
                 needs = frozenset(self.needs.get(key, ()))
                 missing[element] = needs | pes if buffer.beside in (array, None) else needs or pes
         if buffer.makes and not buffer.in_step and view.version == "old":
@@ -221,7 +244,7 @@ class Run:
         if not missing:
             return
         if buffer.beside is not None and any(
-            self.needs.get((buffer.keep.index, buffer.visit, view.version, e)) for e in missing
+            self.needs.get((buffer.key, buffer.visit, view.version, e)) for e in missing
         ):
             array = buffer.beside
         self.fetch(buffer.outer, view, missing, array)
@@ -238,6 +261,21 @@ class Run:
         if buffer is None:
             return len(wanted)
         return sum(len({buffer.at(pe, array) for pe in pes}) for pes in wanted.values())
+
+    def first_of_round(self, buffer: Buffer | None, key: tuple[str, str], wanted: Wanted) -> Wanted:
+        """Of a tensor's sums (and a direction) that cores exchange with a memory that they share, those that no other
+        core exchanges at the same time: what each does for the nth time in a round goes together.
+        """
+        if self.core < 0 or (buffer is not None and buffer.core >= 0):
+            return wanted
+        new: Wanted = {}
+        for element, pes in wanted.items():
+            times = self.left_cores.setdefault((*key, element, self.round), Counter())
+            most = max(times.values(), default=0)
+            times[self.core] += 1
+            if times[self.core] > most:
+                new[element] = pes
+        return new
 
     def one_each(self, buffer: Buffer | None, wanted: Wanted, leaf: PlacedLeaf) -> Wanted:
         """Of the elements that share a memory, the one in which a sum from there goes on."""
@@ -256,8 +294,12 @@ class Run:
         there = {element for _, element in buffer.made}
         missing = {e: pes for e, pes in wanted.items() if e not in there}
         if missing:
-            missing = self.one_each(buffer.outer, missing, leaf)
-            self.bring_back(buffer.outer, view, missing, leaf)
+            missing = self.bring_back(buffer.outer, view, self.one_each(buffer.outer, missing, leaf), leaf)
+            missing = (
+                self.first_of_round(buffer.outer, (buffer.keep.tensor, "read"), missing)
+                if buffer.core >= 0
+                else missing
+            )
             outer = self.moved(buffer.outer, missing, leaf.array) * self.resident(buffer)
             self.access(buffer.keep.tensor, buffer.outer, "read", outer)
             self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf.array))
@@ -265,6 +307,7 @@ class Run:
         return {
             e: frozenset(pe for pe in pes if (buffer.at(pe, leaf.array), e) in buffer.made) or pes
             for e, pes in wanted.items()
+            if e in there or e in missing
         }
 
     def combine(self, buffer: Buffer, view: View, wanted: Wanted, leaf: PlacedLeaf) -> None:
@@ -275,14 +318,14 @@ class Run:
         for element, users in wanted.items():
             pes = {buffer.at(pe, leaf.array) for pe in users}
             holders = sorted(pe for pe, e in buffer.made if e == element)
-            if view.version == "old" and view.step_of(element) == 0 and not holders:
+            if view.version == "old" and view.step_of(element) == 0 and not holders and not buffer.in_step:
                 holders = [min(pes)]
             if not holders:
                 continue
             self.count(buffer.keep.tensor, buffer.memory, "read", len(holders) - 1)
             buffer.made -= {(pe, element) for pe in holders[1:]}
             if buffer.beside == leaf.array:
-                known = self.needs.get((buffer.keep.index, buffer.visit, view.version, element), set())
+                known = self.needs.get((buffer.key, buffer.visit, view.version, element), set())
                 needing = pes | {buffer.at(pe, leaf.array) for pe in known}
                 new = {(pe, element) for pe in needing if pe != holders[0]} - buffer.copied
                 there = holders[0] in needing or any(e == element for _, e in buffer.copied)
@@ -291,10 +334,15 @@ class Run:
 
     def drain(self, buffer: Buffer) -> None:
         if buffer.leaves and not buffer.is_home and buffer.made:
-            unique = len({element for _, element in buffer.made})
+            leaving: Collection[Element] = {element for _, element in buffer.made}
+            if buffer.core >= 0:
+                self.core = buffer.core
+                leaving = self.first_of_round(
+                    buffer.outer, (buffer.keep.tensor, "write"), dict.fromkeys(leaving, frozenset([ANY]))
+                )
             self.count(buffer.keep.tensor, buffer.memory, "read", len(buffer.made))
             self.counts.drained_words[buffer.memory] += len(buffer.made)
-            out = unique
+            out = len(leaving)
             if buffer.outer is not None and buffer.outer.beside is not None and buffer.outer.beside == buffer.beside:
                 writer = self.case.tree.leaf_of(buffer.keep.tensor)
                 assert writer is not None
@@ -335,7 +383,7 @@ class Run:
         if buffer.beside is not None:
             by_pe: dict[Pe, set[Element]] = {}
             for (index, visit, element), pes in self.has.items():
-                if (index, visit) == (buffer.keep.index, buffer.visit):
+                if (index, visit) == (buffer.key, buffer.visit):
                     for pe in pes:
                         here = tuple(() if side in buffer.shared else p for side, p in zip(SIDES, pe, strict=True))
                         by_pe.setdefault(here, set()).add(element)
@@ -358,6 +406,9 @@ class Run:
 
     def walk(self, leaves: list[PlacedLeaf], stack: list[Extents]) -> None:
         depth = len(stack) - 1
+        if depth == self.case.dealt > 0 and self.case.cores > 1:
+            self.round, self.core = divmod(self.counts.dealt, self.case.cores)
+            self.counts.dealt += 1
         while leaves:
             first = leaves[0]
             if len(first.loops) == depth:
@@ -450,7 +501,7 @@ class Run:
         self.note(leaf, load, stack[-1], wanted)
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
-        held = self.registers.get((leaf.index, load), frozenset())
+        held = self.registers.get((leaf.index, self.core, load), frozenset())
         self.fetch(place, view, wanted, leaf.array)
         for buffer in self.places(leaf, load.tensor):
             if buffer.makes and buffer.beside is not None:
@@ -458,7 +509,7 @@ class Run:
         if load.tensor in leaf.bypass:
             self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
         elif self.memory_of(place) != registers and not pairs <= held:
-            self.registers[leaf.index, load] = pairs
+            self.registers[leaf.index, self.core, load] = pairs
             self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
             self.count(load.tensor, registers, "write", len(pairs))
 
@@ -469,7 +520,7 @@ class Run:
             return
         having = self.wanted(leaf, self.view(access, shifted=False), extents)
         for buffer in local:
-            key, version = (buffer.keep.index, buffer.visit), self.view(access).version
+            key, version = (buffer.key, buffer.visit), self.view(access).version
             for element, pes in reading.items():
                 self.needs.setdefault((*key, version, element), set()).update(pes)
             for element, pes in having.items():
@@ -493,7 +544,7 @@ class Run:
         place = self.enter(leaf, output, stack)
         self.note(leaf, output, stack[-1], {})
         registers = self.case.architecture.array(leaf.array).registers
-        old = {e: pes for e, pes in wanted.items() if e in self.written[tensor]}
+        old = {e: pes for e, pes in wanted.items() if e in self.written[tensor] and self.is_elsewhere(tensor, e)}
         if tensor in leaf.bypass:
             self.bring_back(place, view, old, leaf)
             self.access(tensor, place, "write", self.moved(place, wanted, leaf.array))
@@ -505,9 +556,17 @@ class Run:
         else:
             self.write_through(leaf, output, wanted, old, place)
         self.written[tensor] |= needed
+        for element in needed:
+            self.written_since.setdefault((tensor, element), self.round)
+            self.written_by.add((tensor, element, self.core))
         for buffer in self.places(leaf, tensor):
             self.made_at.update(((buffer.keep.index, element), self.now) for element in wanted)
             buffer.made |= {(buffer.at(pe, leaf.array), e) for e, pes in wanted.items() for pe in pes}
+
+    def is_elsewhere(self, tensor: str, element: Element) -> bool:
+        """Whether a sum can come back: of one that other cores began in the same round there is nothing yet."""
+        earlier = self.written_since.setdefault((tensor, element), self.round) < self.round
+        return earlier or self.core < 0 or (tensor, element, self.core) in self.written_by
 
     def add_up(self, leaf: PlacedLeaf, tensor: str, wanted: Wanted, held: Collection[Pair]) -> None:
         """A term is added to the sum that its element has; an element without one begins with its term."""
@@ -522,15 +581,16 @@ class Run:
         """Results that no tile of the registers keeps stay there as long as steps go on with them."""
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
-        held = self.registers.get((leaf.index, output), frozenset())
+        held = self.registers.get((leaf.index, self.core, output), frozenset())
         if not pairs <= held:
-            back = self.one_each(place, old, leaf)
-            self.bring_back(place, self.view(output), back, leaf)
-            self.registers[leaf.index, output] = pairs
+            back = self.bring_back(place, self.view(output), self.one_each(place, old, leaf), leaf)
+            back = self.first_of_round(place, (output.tensor, "read"), self.one_each(place, back, leaf))
+            self.registers[leaf.index, self.core, output] = pairs
             held = frozenset((pe, e) for e, pes in back.items() for pe in pes)
             self.count(output.tensor, registers, "read", len(pairs))
             self.counts.drained_words[registers] += len(pairs)
-            self.access(output.tensor, place, "write", self.moved(place, wanted, leaf.array))
+            new = self.first_of_round(place, (output.tensor, "write"), wanted)
+            self.access(output.tensor, place, "write", self.moved(place, new, leaf.array))
             self.access(output.tensor, place, "read", self.moved(place, back, leaf.array))
             self.count(output.tensor, registers, "write", len(held))
         self.add_up(leaf, output.tensor, wanted, held)

@@ -116,7 +116,7 @@ def machine(random: Random) -> Architecture:
             shared = random.sample(SIDES, random.choice([0, 1, 1, 2, 3]))
             components[f"LB{number}"] = beside | {"parent": "GLB", "shared_along": shared}
         components[f"RF{number}"] = beside | {"parent": f"LB{number}" if has_local else "GLB"}
-    data = {
+    data: dict[str, Any] = {
         "name": "small",
         "clock": "1 GHz",
         "word": "16 bit",
@@ -124,6 +124,9 @@ def machine(random: Random) -> Architecture:
         "source": "made up",
         "components": components,
     }
+    if random.random() < 0.3 and "size" not in components["GLB"]:
+        reduces = random.random() < 0.6
+        data["cores"] = {"count": random.randint(2, 4), "memory": "GLB", "reduces": reduces, "source": "made up"}
     return Architecture.model_validate(data)
 
 
@@ -139,6 +142,20 @@ class Builder:
 
     def tree(self) -> dict[str, Any]:
         return self.node(list(self.cascade.einsums), {}, {})
+
+    def dealt(self, tree: dict[str, Any]) -> list[str]:
+        """Of the loops around everything, those that cores may share, up to one that is reduced."""
+        found: list[str] = []
+        for variable in (next(iter(loop)) for loop in tree["loops"]):
+            reduced = [e for e in self.cascade.einsums if variable in e.reduced_variables]
+            if self.is_running(variable) or (
+                reduced and not (self.architecture.cores and self.architecture.cores.reduces)
+            ):
+                break
+            found.append(variable)
+            if reduced or self.random.random() < 0.2:
+                break
+        return found
 
     def node(self, einsums: list[Einsum], left: dict[str, int], kept: dict[str, int]) -> dict[str, Any]:
         """`left`: coordinates that the loops so far leave of a variable; `kept`: depth of a tensor's innermost place."""
@@ -351,6 +368,8 @@ def random_experiment(seed: int) -> Experiment:
         "name": f"random-{seed}", "cascade": cascade.name, "tiles": inner, "tree": tree, "schedule": schedule,
         "capacity": {"GLB": "spill"} if bounded else {},
     }  # fmt: skip
+    if architecture.cores is not None:
+        data["cores"] = builder.dealt(tree)
     experiment = Experiment(
         f"random-{seed}", cascade, architecture, Mapping.model_validate(data), tuple(sizes.items()), ()
     )

@@ -47,7 +47,11 @@ def case_of(experiment: Experiment) -> Case:
     tiles = tuple(number(experiment, loop.tile) for loop in tree.loops)
     sizes = dict(experiment.sizes) | inner
     counts = {side.text: number(experiment, side.text) for side in tree.counted_sides}
-    return Case(cascade, experiment.architecture, experiment.mapping, tree, sizes, tiles, reserved, counts)
+    cores = experiment.architecture.cores.count if experiment.architecture.cores else 1
+    dealt = len(experiment.mapping.cores)
+    return Case(
+        cascade, experiment.architecture, experiment.mapping, tree, sizes, tiles, reserved, counts, cores, dealt
+    )
 
 
 @cache
@@ -89,6 +93,8 @@ def differences(experiment: Experiment, result: SimulationResult) -> list[str]:
     for key in sorted({*engine, *counts.words}):
         pairs[" ".join(key)] = (counts.words[key], engine.get(key, 0.0) / word_bytes)
     for memory, words in footprint.items():
+        if case.cores > 1 and case.architecture.is_in_core(memory):
+            continue  # cores work at once, not in turn as here
         pairs[f"footprint {memory}"] = (words, result.footprint_bytes[memory] / word_bytes)
     busy = {}
     for leaf in experiment.tree.leaves:
@@ -96,13 +102,19 @@ def differences(experiment: Experiment, result: SimulationResult) -> list[str]:
         per_point = array.cycles_per_point(operators(experiment.cascade, leaf.einsum))
         busy[leaf.einsum] = counts.steps[leaf.einsum] * per_point
         pairs[f"busy {leaf.einsum}"] = (busy[leaf.einsum], result.busy_cycles_by_einsum[leaf.einsum])
-        active = result.utilization_by_einsum[leaf.array][leaf.einsum] * array.pes * result.cycles
+        active = (
+            result.utilization_by_einsum[leaf.array][leaf.einsum]
+            * array.pes
+            * case.architecture.cores_of(array.name)
+            * result.cycles
+        )
         if per_point:  # an Einsum that only copies has no operator, and takes no cycle
             pairs[f"points {leaf.einsum}"] = (counts.points[leaf.einsum], active / per_point)
     for name, energy in energies(case, counts).items():
         pairs[f"energy {name}"] = (energy, result.energy_by_component_pj[name])
     if all(memory.bandwidth_bits_per_s is None for memory in case.architecture.memories):
-        pairs["cycles"] = (compute_cycles(case, counts, busy), result.cycles)
+        share = -(-counts.dealt // case.cores) / counts.dealt if case.cores > 1 else 1.0
+        pairs["cycles"] = (compute_cycles(case, counts, busy) * share, result.cycles)
     wrong = {name: pair for name, pair in pairs.items() if abs(pair[0] - pair[1]) > 1e-9 * max(1.0, abs(pair[0]))}
     return [f"{name}: executed {executed:g}, engine {found:g}" for name, (executed, found) in wrong.items()]
 

@@ -10,15 +10,17 @@ in a loop, the sum over a nest of k loops visits at most 2^k cases, and one if e
 
 import numpy as np
 
-from sim.engine.extents import coordinates, cut, is_cut, tile_extent
+from sim.engine.extents import coordinates, cut, is_cut, tile_extent, trips
 from sim.engine.jit import compiled
 
 MAX_DEPTH = 32  # loops above one edge; a tree deeper than this is refused when tables are made
 
 # What an iteration of a loop does to the tile of an edge (`relevant`): leaves it in place, brings another one, leaves
 # it in place with only the first iteration of interest, or passes over a piece of a tile that is there as a whole: its
-# pieces add up, but nothing is fetched again for them.
-STAYS, ADVANCES, FIRST_ONLY, WALKS = 0, 1, 2, 3
+# pieces add up, but nothing is fetched again for them. Iterations that are dealt to cores leave a tile in place in each
+# of the cores that have one (or are of interest once in each), or go in rounds of all cores whose words become one.
+STAYS, ADVANCES, FIRST_ONLY, WALKS, STAYS_IN_CORES, FIRST_IN_CORES, ROUNDS = 0, 1, 2, 3, 4, 5, 6
+CORES = 2  # the column of `sizes` with the number of cores
 
 # Fields of a trail of loops, and the states in which the walk meets a loop again.
 RANK, TILE, RELEVANT, STATE, SAVED, RAGGED, FIELDS = 0, 1, 2, 3, 4, 5, 6
@@ -48,6 +50,22 @@ def passes_several(trail, first, depth, extent, scratch):
             return True
         scratch[rank] = tile_extent(scratch[rank], tile, 0)
     return False
+
+
+@compiled
+def cores_reached(trail, level, cores):
+    """(before, after) a loop: how many cores have an iteration of the dealt loops that leave a tile in place, from the
+    innermost loop that brings another one.
+    """
+    iterations = 1
+    for outer in range(level - 1, -1, -1):
+        mode, extent, tile = trail[RELEVANT, outer], trail[SAVED, outer], trail[TILE, outer]
+        if mode in (ADVANCES, WALKS) and is_cut(extent, tile):
+            break
+        if mode in (STAYS_IN_CORES, FIRST_IN_CORES):
+            iterations *= trips(extent, tile)
+    before = min(iterations, cores)
+    return before, min(iterations * trips(trail[SAVED, level], trail[TILE, level]), cores)
 
 
 @compiled
@@ -81,12 +99,18 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
                 trail[STATE, level] = FULL
                 extent[rank] = tile
                 weight[0, level + 1] = weight[0, level] * full
-                stays = trail[RELEVANT, level] == STAYS or trail[RELEVANT, level] == FIRST_ONLY
-                if stays and (full > 1 or ragged > 0):
+                mode = trail[RELEVANT, level]
+                if mode != ADVANCES and mode != WALKS and (full > 1 or ragged > 0):
                     # A tensor that the inner loops leave in place is fetched by the first iteration only.
-                    first_only = trail[RELEVANT, level] == FIRST_ONLY
+                    first_only = mode in (FIRST_ONLY, FIRST_IN_CORES)
                     if first_only or not passes_several(trail, level + 1, depth, extent, scratch):
                         weight[0, level + 1] = weight[0, level]
+                        weight[1, level] = 0.0
+                        if mode in (STAYS_IN_CORES, FIRST_IN_CORES):
+                            before, after = cores_reached(trail, level, sizes[CORES])
+                            weight[0, level + 1] = weight[0, level] / before * after
+                    elif mode == ROUNDS:
+                        weight[0, level + 1] = weight[0, level] * trips(trail[SAVED, level], tile * sizes[CORES])
                         weight[1, level] = 0.0
                 descend = True
             state = trail[STATE, level]

@@ -35,26 +35,28 @@ def copies_row(rows: RowTable, spread_over: Spread, path: Path, dims: Parts) -> 
     `path`: the loops that bring tiles, outermost loops of the leaf.
     """
     leaf, spread = spread_over.leaf, spread_over.parts(rows.space) - dims
-    return rows.along(path + _inner(rows, leaf, path, dims, dict.fromkeys(spread, FIRST_ONLY)), dims | spread)
+    return rows.along(_with_inner(rows, leaf, path, dims, dict.fromkeys(spread, FIRST_ONLY)), dims | spread)
 
 
 def room_row(rows: RowTable, spread_over: Spread, loops: tuple[int, ...], dims: Parts) -> int:
     """The row that holds the words of a tile inside `loops` which the memory with the most of them has."""
     leaf, dealt = spread_over.leaf, spread_over.parts(rows.space) & dims
     path = rows.path(loops, frozenset(), FIRST_ONLY)
-    return rows.along(path + _inner(rows, leaf, path, dims - dealt, dict.fromkeys(dealt, WALKS)), dims - dealt)
+    return rows.along(_with_inner(rows, leaf, path, dims - dealt, dict.fromkeys(dealt, WALKS)), dims - dealt)
 
 
-def _inner(rows: RowTable, leaf: PlacedLeaf, path: Path, dims: Parts, sided: dict[int, int]) -> Path:
-    """The leaf's further loops over parts on its sides, each with what it does to the tile; and those that must have
-    come down before, over other parts of the same roots.
+def _with_inner(rows: RowTable, leaf: PlacedLeaf, path: Path, dims: Parts, sided: dict[int, int]) -> Path:
+    """A path with the leaf's further loops over the ranks that have parts on its sides, and what each does to the tile.
+
+    One over another part of such a rank must have come down first: its first step stands for all.
     """
-    outside = {loop for loop, _ in path}
+    outside = dict(path)
     roots = {rows.space.parts[part].root for part in sided}
     found: list[tuple[int, int]] = []
     for loop in leaf.loops:
         part = rows.part(loop)
-        if loop in outside or rows.space.parts[part].root not in roots:
-            continue
-        found.append((loop, sided.get(part, WALKS if part in dims else FIRST_ONLY)))
+        if loop in outside:
+            found.append((loop, outside[loop]))
+        elif rows.space.parts[part].root in roots:
+            found.append((loop, sided.get(part, WALKS if part in dims else FIRST_ONLY)))
     return tuple(found)

@@ -25,6 +25,7 @@ def size_problems(structure: Structure, tables: Tables, evaluation: Evaluation) 
     left = first_tiles(tables, tables.shape.left)
     for leaf in structure.tree.leaves:
         _find_coverage(structure, tables, _LeftOfLeaf(leaf, structure.lowered.left, left), found)
+    _find_rounds(structure, tables, found)
     capacity, needed = tables.machine.capacity_bytes, evaluation.footprint_bytes
     too_small = (needed > capacity) & ~tables.shape.spills
     if too_small.any():
@@ -126,6 +127,22 @@ def _find_coverage(structure: Structure, tables: Tables, of_leaf: _LeftOfLeaf, f
             what = " x ".join(f"{need.places[d]:.0f} coordinates of '{need.loop.variable}'" for need in own)
             message = f"Einsum '{leaf.einsum}' does not fit: {what} on {length[d]:g} {side} of '{leaf.array}'"
             found.setdefault(int(d), []).append(Problem(leaf.path, message))
+
+
+def _find_rounds(structure: Structure, tables: Tables, found: dict[int, list[Problem]]) -> None:
+    """Sums over cores that would be split between two rounds of them."""
+    loop, space = structure.lowered.combined, structure.lowered.space
+    if loop is None or not any(structure.machine.in_core):
+        return
+    variable = structure.tree.loops[loop].variable
+    root = space.parts[space.part_of_variable(variable)].root
+    iterations, cores = -(-tables.extents[:, root] // tables.loop_tiles[:, loop]), tables.machine.cores
+    for d in np.flatnonzero((iterations % cores > 0) & (cores % iterations > 0)):
+        message = (
+            f"the {iterations[d]} iterations of '{variable}' are added up over {cores[d]:g} cores, and neither number "
+            "divides the other: a sum would be split between two rounds"
+        )
+        found.setdefault(int(d), []).append(Problem("cores", message))
 
 
 def _beyond_counts(

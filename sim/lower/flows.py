@@ -17,12 +17,15 @@ from typing import NamedTuple
 
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from sim.engine.counting import FIRST_ONLY
+from sim.engine.counting import FIRST_IN_CORES, FIRST_ONLY, ROUNDS, STAYS, STAYS_IN_CORES
 from sim.lower.chains import ChainPlace, Chains, Touch
 from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
 from sim.lower.rows import NOTHING, Path, RowTable
+
+IN_CORES = {STAYS: STAYS_IN_CORES, FIRST_ONLY: FIRST_IN_CORES}
+AS_ONE = {STAYS_IN_CORES: ROUNDS}
 
 
 class WordFlow(NamedTuple):
@@ -96,15 +99,15 @@ class FlowBuilder:
         # Of the steps that a tile lasts only the first needs a value from before it.
         made = self.chains.iterative_parts(keep.tensor) if writer is not None else NOTHING
         if writer is not None:
-            self.add_combining(keep, writer, inside)
+            self.add_combining(keep, writer)
         for touch, outer in crossings:
             parts = self.parts_of(touch)
             if touch.writes:
-                tiles = MovedTiles(self.rows.path(keep.loops, parts | self.again(touch.leaf)), parts)
+                tiles = MovedTiles(self.path(keep.memory, keep.loops, parts | self.again(touch.leaf)), parts)
                 self.add_drain(outer, keep, tiles, touch)
             else:
                 readers = [t for t in inside if not t.writes and t.version == touch.version and not t.streams]
-                tiles = MovedTiles(self.rows.path(keep.loops, parts), parts - made)
+                tiles = MovedTiles(self.path(keep.memory, keep.loops, parts), parts - made)
                 self.add_fill(outer, keep, tiles, self.widest(keep, readers))
 
     def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:
@@ -115,19 +118,20 @@ class FlowBuilder:
         return max(local, key=lambda touch: self.times_copied(keep, touch)) if local else touches[0]
 
     def times_copied(self, keep: PlacedKeep, touch: Touch) -> int:
-        """Over how many ranks on sides of its array a tile is copied."""
+        """Over how many ranks on sides of its array a tile is copied; none of another array's elements."""
+        if touch.leaf.array != self.machine.array_of(keep.memory):
+            return 0
         return len(self.spread(touch.leaf, keep.memory).parts(self.rows.space) - self.parts_of(touch))
 
     def spread(self, leaf: PlacedLeaf, memory: str) -> Spread:
         """A memory that lies beside elements of the leaf's array."""
         return Spread(leaf, self.machine.sides_of(memory))
 
-    def add_combining(self, keep: PlacedKeep, writer: Touch, inside: list[Touch]) -> None:
+    def add_combining(self, keep: PlacedKeep, writer: Touch) -> None:
         """Sums that elements of an array have each for themselves become the result that is read where it is, by as
         many elements as need it.
         """
-        readers = [touch for touch in inside if not touch.writes and not touch.streams]
-        array = self.machine.array_of(keep.memory)
+        readers, array = self.readers_in_place(keep), self.machine.array_of(keep.memory)
         if array is None or not readers:
             return
         if writer.leaf.array == array:
@@ -154,7 +158,7 @@ class FlowBuilder:
         """The row of all words that an Einsum touches, each wherever it lies beside its array, and of each once."""
         parts = self.parts_of(touch) - without
         loops = tuple(loop for loop in touch.leaf.loops if self.rows.part(loop) not in without)
-        path = self.rows.path(loops, parts | self.again(touch.leaf), FIRST_ONLY)
+        path = self.path(keep.memory, loops, parts | self.again(touch.leaf), FIRST_ONLY)
         return copies_row(self.rows, self.spread(touch.leaf, keep.memory), path, parts), self.rows.along(path, parts)
 
     def add_fill(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, reader: Touch) -> None:
@@ -168,29 +172,48 @@ class FlowBuilder:
         leaving = once if self.is_combined(keep, writer) else self.words_at(keep.memory, tiles, writer.leaf)
         self.add(CountedWords(leaving), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        outside = self.words_at(outer.memory, tiles, writer.leaf)
+        together = self.together(outer.memory, tiles)
+        outside = self.words_at(outer.memory, together, writer.leaf)
         self.add_inward(CountedWords(outside, resident=resident), outer, 1, writer)
-        back = self.returning(outer.memory, tiles, writer, keep.loops)
+        back = self.returning(outer.memory, together, writer, keep.loops)
         if back is not None:
             self.add_inward(back._replace(resident=resident), outer, 0, writer)
             self.add(back, keep.memory, 1, writer)
 
     def is_combined(self, keep: PlacedKeep, writer: Touch) -> bool:
         """Whether the sums of a tile's elements have become one before it leaves."""
-        readers = (t for t in self.chains.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
-        return any(not t.streams for t in readers) and self.machine.array_of(keep.memory) == writer.leaf.array
+        return bool(self.readers_in_place(keep)) and self.machine.array_of(keep.memory) == writer.leaf.array
+
+    def readers_in_place(self, keep: PlacedKeep) -> list[Touch]:
+        """What reads a result where it was made; the value of a step before comes from outside if the tile does."""
+        inside = (t for t in self.chains.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
+        is_stepping = self.chains.is_inside_recurrence(keep)
+        return [t for t in inside if not t.streams and not (is_stepping and t.version == "old")]
 
     def returning(self, memory: str, tiles: MovedTiles, writer: Touch, loops: tuple[int, ...]) -> CountedWords | None:
         """Unfinished sums that come back from a memory: all that it is given but those that begin. One that lies there
         for several elements goes on in one of them.
         """
         moved, parts = self.words_at(memory, tiles, writer.leaf), self.parts_of(writer)
+        path = self.path(memory, loops, parts | self.again(writer.leaf), FIRST_ONLY)
         if self.machine.array_of(memory) == writer.leaf.array:
-            path = self.rows.path(loops, parts | self.again(writer.leaf), FIRST_ONLY)
             begun = copies_row(self.rows, self.spread(writer.leaf, memory), path, parts)
+        elif self.machine.is_in_core(memory):
+            begun = self.rows.along(path, parts)
         else:
             begun = self.made_words(writer.leaf, loops, parts)
         return None if moved == begun else CountedWords(moved, begun)
+
+    def path(self, memory: str, loops: tuple[int, ...], relevant: frozenset[int], otherwise: int = STAYS) -> Path:
+        """As `RowTable.path`, for tiles in a memory: where every core has one, each has what its iterations need."""
+        path = self.rows.path(loops, relevant, otherwise)
+        return _replaced(path, self.chains.dealt, IN_CORES) if self.machine.is_in_core(memory) else path
+
+    def together(self, memory: str, tiles: MovedTiles) -> MovedTiles:
+        """Sums that leave cores for a memory: to one that they share they come as one for all cores of a round."""
+        if self.machine.is_in_core(memory):
+            return tiles
+        return tiles._replace(path=_replaced(tiles.path, self.chains.dealt, AS_ONE))
 
     def words_at(self, memory: str, tiles: MovedTiles, leaf: PlacedLeaf) -> int:
         """The row of tiles' words as that memory handles them: beside the elements of the leaf's array a word counts
@@ -214,9 +237,10 @@ class FlowBuilder:
             return
         registers, parts = self.machine.registers_of(touch.leaf.array), self.parts_of(touch)
         again = self.again(touch.leaf) if touch.writes else NOTHING
-        tiles = MovedTiles(self.rows.path(touch.leaf.loops, parts | again), parts)
+        tiles = MovedTiles(self.path(registers, touch.leaf.loops, parts | again), parts)
         copies = copies_row(self.rows, self.spread(touch.leaf, registers), *tiles)
-        outside = self.words_at(place.memory, tiles, touch.leaf)
+        together = self.together(place.memory, tiles) if touch.writes else tiles
+        outside = self.words_at(place.memory, together, touch.leaf)
         if not touch.writes:
             self.add_inward(CountedWords(outside), place, 0, touch)
             self.add(CountedWords(copies), registers, 1, touch)
@@ -224,7 +248,7 @@ class FlowBuilder:
         self.add(CountedWords(copies), registers, 0, touch)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
         self.add_inward(CountedWords(outside), place, 1, touch)
-        back = self.returning(place.memory, tiles, touch, touch.leaf.loops)
+        back = self.returning(place.memory, together, touch, touch.leaf.loops)
         if back is not None:
             self.add_inward(back, place, 0, touch)
             self.add(back, registers, 1, touch)
@@ -257,11 +281,11 @@ class FlowBuilder:
             return
         parts, innermost = self.parts_of(written), self.chains.chain(leaf, leaf.einsum)[-1]
         loops = innermost.loops if innermost.memory == registers else leaf.loops
-        path = self.rows.path(loops, parts | self.again(leaf))
+        path = self.path(registers, loops, parts | self.again(leaf))
         begun = copies_row(self.rows, self.spread(leaf, registers), path, parts)
         self.add(CountedWords(points, begun), registers, 0, written)
         outer = self.outside_of(leaf, registers)
-        back = self.returning(outer, MovedTiles(path, parts), written, loops)
+        back = self.returning(outer, self.together(outer, MovedTiles(path, parts)), written, loops)
         if back is not None:
             self.add(back, registers, 0, written)
 
@@ -294,6 +318,11 @@ class FlowBuilder:
 
     def tensor_index(self, name: str) -> int:
         return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)
+
+
+def _replaced(path: Path, dealt: tuple[int, ...], modes: dict[int, int]) -> Path:
+    """A path in which the loops that are dealt to cores do something else to the tile."""
+    return tuple((loop, modes.get(mode, mode) if loop in dealt else mode) for loop, mode in path)
 
 
 def recomputed_parts(space: RankSpace, tree: ResolvedTree, leaf: PlacedLeaf) -> frozenset[int]:

@@ -51,7 +51,7 @@ class Walk:
     loops: tuple[LoopTile, ...]
     sizes: tuple[int, ...]
     whole: Extents  # outside all loops
-    side_counts: Mapping[str, int]  # what the mapping states of ranks on sides of arrays, by its text
+    side_counts: Mapping[str, int] = field(default_factory=dict)  # stated of ranks on sides, by its text
     _run_lists: dict[frozenset[int], list[tuple[int, int, int]]] = field(default_factory=dict, init=False, repr=False)
     _run_tables: dict[frozenset[int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _trails: dict[tuple[tuple[int, ...], frozenset[int]], np.ndarray] = field(
