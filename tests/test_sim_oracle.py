@@ -16,7 +16,7 @@ from tests.by_hand import PRODUCT, experiment_of
 from tests.oracle import Case, Counts, WrongOrderError, phase_of_leaf, run_loops
 from tests.random_mappings import is_fused, random_experiment
 
-SEEDS = range(330)
+SEEDS = range(430)
 TINY = {
     "seq_len": 6, "batch": 2, "model.heads": 1, "model.head_size": 3, "model.hidden": 3, "model.ffn_size": 5,
     "architecture.components.PE2D.rows": 2, "architecture.components.PE2D.columns": 2,
@@ -177,6 +177,13 @@ def test_random_mappings_are_worth_testing() -> None:
     assert sum(any(leaf.forwarded for leaf in experiment.tree.leaves) for experiment in legal) >= 10
     memories = [{keep.memory for keep in experiment.tree.keeps} for experiment in legal]
     assert sum(len(names) >= 2 for names in memories) >= 100
+    sides = [[leaf.spatial for leaf in experiment.tree.leaves] for experiment in legal]
+    assert sum(any(len({loop.side for loop in one}) < len(one) for one in found) for found in sides) >= 30
+    assert sum(any(len({loop.variable for loop in one}) < len(one) for one in found) for found in sides) >= 60
+    assert sum(any(loop.side == "lanes" for one in found for loop in one) for found in sides) >= 60
+    assert sum(any(name.startswith("LB") for name in names) for names in memories) >= 60
+    assert sum(any(leaf.bypass for leaf in experiment.tree.leaves) for experiment in legal) >= 60
+    assert sum(bool(experiment.mapping.cores) for experiment in legal) >= 30
 
 
 def is_ragged(experiment: Experiment) -> bool:

@@ -17,15 +17,15 @@ from typing import NamedTuple
 
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from sim.engine.counting import FIRST_IN_CORES, FIRST_ONLY, ROUNDS, STAYS, STAYS_IN_CORES
+from sim.engine.counting import ADVANCES, DEALT_ADVANCES, DEALT_FIRST_ONLY, DEALT_STAYS, FIRST_ONLY, ROUNDS, STAYS
 from sim.lower.chains import ChainPlace, Chains, Touch
 from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
 from sim.lower.rows import NOTHING, Path, RowTable
 
-IN_CORES = {STAYS: STAYS_IN_CORES, FIRST_ONLY: FIRST_IN_CORES}
-AS_ONE = {STAYS_IN_CORES: ROUNDS}
+IN_CORES = {STAYS: DEALT_STAYS, FIRST_ONLY: DEALT_FIRST_ONLY, ADVANCES: DEALT_ADVANCES}
+AS_ONE = {DEALT_STAYS: ROUNDS, DEALT_ADVANCES: ADVANCES, DEALT_FIRST_ONLY: FIRST_ONLY}
 
 
 class WordFlow(NamedTuple):
