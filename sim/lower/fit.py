@@ -1,4 +1,5 @@
-"""What only numbers tell about legality: tiles a memory cannot hold, ranks a side cannot carry, ranks left uncovered.
+"""What only numbers tell about legality: tiles a memory cannot hold, ranks a side cannot carry, ranks left uncovered,
+stages further apart than a recurrence allows.
 
 Asked for a whole batch at once; sentences are made only for the designs that fail.
 """
@@ -12,9 +13,10 @@ import numpy as np
 from arch.components import SIDES
 from mappings.check import Problem
 from mappings.sides import SideNeed, side_needs
+from mappings.stages import iter_stage_findings, one_tile, stage_edges
 from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.engine.analytical import Evaluation, first_tiles
-from sim.engine.room import Room, room_of
+from sim.engine.room import Room, iter_trips, room_of
 from sim.engine.tables import Tables
 from sim.lower.lowering import LeftOver, Structure
 
@@ -26,6 +28,7 @@ def size_problems(structure: Structure, tables: Tables, evaluation: Evaluation) 
     for leaf in structure.tree.leaves:
         _find_coverage(structure, tables, _LeftOfLeaf(leaf, structure.lowered.left, left), found)
     _find_rounds(structure, tables, found)
+    _find_stages(structure, tables, found)
     capacity, needed = tables.machine.capacity_bytes, evaluation.footprint_bytes
     too_small = (needed > capacity) & ~tables.shape.spills
     if too_small.any():
@@ -119,9 +122,9 @@ def _find_coverage(structure: Structure, tables: Tables, of_leaf: _LeftOfLeaf, f
         for d in np.flatnonzero(need.missing > 1):
             found.setdefault(int(d), []).append(_beyond_counts(leaf, need.loop.variable, left, needs, int(d)))
     array = structure.machine.array(leaf.array)
-    for n, side in enumerate(SIDES):
+    for side in SIDES:
         own = [need for need in needs if need.loop.side == side]
-        length = tables.machine.sides[:, array, n]
+        length = getattr(tables.machine, side)[:, array]
         places = np.prod([need.places for need in own], axis=0)
         for d in np.flatnonzero(places > length) if own else ():
             what = " x ".join(f"{need.places[d]:.0f} coordinates of '{need.loop.variable}'" for need in own)
@@ -152,6 +155,27 @@ def _beyond_counts(
     taken = " x ".join(f"{need.places[design]:.0f}" for need in needs if need.loop.variable == variable)
     what = f"its loops leave {left[variable][design]:.0f} coordinates of '{variable}', its sides take {taken}"
     return Problem(f"{leaf.path}.spatial", f"Einsum '{leaf.einsum}' does not fit: {what}")
+
+
+def _find_stages(structure: Structure, tables: Tables, found: dict[int, list[Problem]]) -> None:
+    """Stages that a recurrence cannot have, where it comes back after a number of tiles that numbers tell."""
+    schedule, tree, cascade = structure.mapping.schedule, structure.tree, structure.cascade
+    if schedule.kind != "pipelined":
+        return
+    edges = stage_edges(schedule, tree, cascade)
+    carried = dict.fromkeys(edge.inside for edge in edges if edge.inside is not None)
+    unknown = [inside for inside in carried if one_tile(inside) is None]
+    if not unknown:
+        return
+    loops = tree.step_loops(frozenset(stage.einsum for stage in schedule.stages))
+    least = np.array([least for least, _ in iter_trips(tables, loops)])
+    counts = np.stack([least[len(loops) - len(inside) :].prod(axis=0) for inside in unknown], axis=1)
+    kinds, kind_of = np.unique(counts, axis=0, return_inverse=True)
+    for number, kind in enumerate(kinds.tolist()):
+        tiles = dict(zip(unknown, kind, strict=True)) | {(): 1}
+        problems = [Problem(*finding) for finding in iter_stage_findings(schedule, tree, cascade, tiles.get)]
+        for d in np.flatnonzero(kind_of.ravel() == number) if problems else ():
+            found.setdefault(int(d), []).extend(problems)
 
 
 def size_text(size_bytes: float) -> str:

@@ -35,7 +35,7 @@ class Measures(NamedTuple, Generic[Column]):
     utilization: Column  # [design, leaf]
     array_utilization: Column  # [design, array]
     busy_cycles: Column  # [design, leaf]
-    resource_cycles: Column  # [design, array, then memory, then drains]
+    resource_cycles: Column  # [design, array, then memory, its reads, its writes, then drains]
 
 
 class Labels(NamedTuple):
@@ -74,7 +74,8 @@ class Labels(NamedTuple):
     @property
     def resources(self) -> tuple[str, ...]:
         """The resources that may set the latency, in the order of an evaluation."""
-        return (*self.arrays, *self.memories, "drain")
+        apart = [f"{memory} {direction}" for direction in ("reads", "writes") for memory in self.memories]
+        return (*self.arrays, *self.memories, *apart, "drain")
 
 
 def charged_names(machine: MachineShape) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ def _moves(flows: np.ndarray, column: FlowColumn) -> list[tuple[int, int, int]]:
 def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
     """All columns of a batch."""
     flows, leaves = tables.shape.flows, tables.shape.leaves
-    arrays = tables.machine.sides.shape[1]
+    arrays = tables.machine.rows.shape[1]
     array_of_leaf = leaves[:, LeafColumn.ARRAY]
     compute_pj = sum_by(found.compute_pj, array_of_leaf, arrays)
     beside = np.zeros((compute_pj.shape[0], 1))
