@@ -85,7 +85,7 @@ class TaskDemands:
         for side in self._reduced_sides(leaf):
             links[COLUMN_LINKS if side == "rows" else ROW_LINKS] += 1
         for way in ways_of(self.design.chains, leaf, {}):
-            fetches, words = self.design.walk.fetched(extents, inner, way.parts, way.parts)
+            fetches, words = self.design.walk.fetched(extents, inner, way.brought_by, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
             sides = self._sides(leaf, way)
             if differs_everywhere(self.design.chains.space, leaf, way.parts, array):
@@ -183,7 +183,7 @@ class TaskDemands:
                 is_whole = differs_everywhere(chains.space, leaf, way.parts, self.array(leaf))
                 if not is_whole or not self._moves(keep, touch):
                     continue
-                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.parts, way.parts)
+                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.brought_by, way.parts)
                 beside = [(t.leaf.index, tensor) for t in touches if keep.covers(t.leaf.index)]
                 earlier = [pair for pair in beside if pair in self.loads]
                 if touch.writes or not earlier:

@@ -61,6 +61,12 @@ class Way:
     memory: str
     parts: frozenset[int]
     spilled: Fraction  # fraction that goes to the memory's parent instead
+    passing: frozenset[int] = frozenset()  # of words that bypass the registers: all parts, since every step moves them
+
+    @property
+    def brought_by(self) -> frozenset[int]:
+        """Parts whose loops bring other words."""
+        return self.passing or self.parts
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,8 @@ def ways_of(chains: Chains, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> l
             place = chains.place_beyond_registers(touch)
             if place is not None:
                 share = spilled.get(place.memory, Fraction(0))
-                found.append(Way(touch, place.memory, chains.parts_of(touch), share))
+                every = frozenset(range(len(chains.space.parts))) if name in leaf.bypass else frozenset[int]()
+                found.append(Way(touch, place.memory, chains.parts_of(touch), share, every))
     return found
 
 
@@ -215,7 +222,7 @@ class Sizer:
         returns = False
         streams = {False: Fraction(0), True: Fraction(0)}
         for way, loops in self.ways:
-            fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
+            fetches, words = self.walk.fetched(extents, loops, way.brought_by, way.parts)
             again = self._again(way, extents, words) if way.touch.writes else Fraction(0)
             passing = Fraction(1) if way.memory == self.root else way.spilled
             streams[way.touch.writes] += words * passing
