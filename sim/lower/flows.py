@@ -175,8 +175,7 @@ class FlowBuilder:
         together = self.together(outer.memory, tiles)
         outside = self.words_at(outer.memory, together, writer.leaf)
         self.add_inward(CountedWords(outside, resident=resident), outer, 1, writer)
-        back = self.returning(outer.memory, together, writer, keep.loops)
-        if back is not None:
+        for back in self.returning(writer, outer, together, keep.loops):
             self.add_inward(back._replace(resident=resident), outer, 0, writer)
             self.add(back, keep.memory, 1, writer)
 
@@ -190,24 +189,37 @@ class FlowBuilder:
         is_stepping = self.chains.is_inside_recurrence(keep)
         return [t for t in inside if not t.streams and not (is_stepping and t.version == "old")]
 
-    def returning(self, memory: str, tiles: MovedTiles, writer: Touch, loops: tuple[int, ...]) -> CountedWords | None:
-        """Unfinished sums that come back from a memory: all that it is given but those that begin. One that lies there
-        for several elements goes on in one of them.
+    def returning(
+        self, writer: Touch, place: ChainPlace, tiles: MovedTiles, loops: tuple[int, ...]
+    ) -> tuple[CountedWords, ...]:
+        """Unfinished sums that come back from a place: all that it is given but those that begin.
+
+        Where elements or cores have a place each, their sums begin whenever a tile comes to it, but for those that come
+        back to it themselves: one that lies outside for several of them goes on in one.
         """
-        moved, parts = self.words_at(memory, tiles, writer.leaf), self.parts_of(writer)
-        path = self.path(memory, loops, parts | self.again(writer.leaf), FIRST_ONLY)
-        if self.machine.array_of(memory) == writer.leaf.array:
-            begun = copies_row(self.rows, self.spread(writer.leaf, memory), path, parts)
-        elif self.machine.is_in_core(memory):
-            begun = self.rows.along(path, parts)
-        else:
+        memory, parts = place.memory, self.parts_of(writer)
+        moved = self.words_at(memory, tiles, writer.leaf)
+        if self.machine.array_of(memory) != writer.leaf.array and not self.is_dealt(memory):
             begun = self.made_words(writer.leaf, loops, parts)
-        return None if moved == begun else CountedWords(moved, begun)
+            return () if moved == begun else (CountedWords(moved, begun),)
+        arriving = MovedTiles(self.path(memory, place.loops, parts | self.again(writer.leaf)), parts)
+        begun = self.words_at(memory, arriving, writer.leaf)
+        own = () if moved == begun else (CountedWords(moved, begun),)
+        chain = self.chains.chain(writer.leaf, writer.access.tensor)
+        depth = chain.index(place)
+        if depth == 0:
+            return own
+        outer = chain[depth - 1]
+        return own + self.returning(writer, outer, self.together(outer.memory, arriving), place.loops)
+
+    def is_dealt(self, memory: str) -> bool:
+        """Whether cores that share out iterations have such a memory each."""
+        return bool(self.chains.dealt) and self.machine.is_in_core(memory)
 
     def path(self, memory: str, loops: tuple[int, ...], relevant: frozenset[int], otherwise: int = STAYS) -> Path:
         """As `RowTable.path`, for tiles in a memory: where every core has one, each has what its iterations need."""
         path = self.rows.path(loops, relevant, otherwise)
-        return _replaced(path, self.chains.dealt, IN_CORES) if self.machine.is_in_core(memory) else path
+        return _replaced(path, self.chains.dealt, IN_CORES) if self.is_dealt(memory) else path
 
     def together(self, memory: str, tiles: MovedTiles) -> MovedTiles:
         """Sums that leave cores for a memory: to one that they share they come as one for all cores of a round."""
@@ -248,8 +260,7 @@ class FlowBuilder:
         self.add(CountedWords(copies), registers, 0, touch)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
         self.add_inward(CountedWords(outside), place, 1, touch)
-        back = self.returning(place.memory, together, touch, touch.leaf.loops)
-        if back is not None:
+        for back in self.returning(touch, place, together, touch.leaf.loops):
             self.add_inward(back, place, 0, touch)
             self.add(back, registers, 1, touch)
 
@@ -259,8 +270,7 @@ class FlowBuilder:
         tiles = MovedTiles(self.rows.path(touch.leaf.loops, frozenset(range(len(self.rows.space.parts)))), parts)
         self.add_inward(CountedWords(self.words_at(place.memory, tiles, touch.leaf)), place, int(touch.writes), touch)
         if touch.writes:
-            back = self.returning(place.memory, tiles, touch, touch.leaf.loops)
-            if back is not None:
+            for back in self.returning(touch, place, tiles, touch.leaf.loops):
                 self.add_inward(back, place, 0, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
@@ -284,17 +294,10 @@ class FlowBuilder:
         path = self.path(registers, loops, parts | self.again(leaf))
         begun = copies_row(self.rows, self.spread(leaf, registers), path, parts)
         self.add(CountedWords(points, begun), registers, 0, written)
-        outer = self.outside_of(leaf, registers)
-        back = self.returning(outer, self.together(outer, MovedTiles(path, parts)), written, loops)
-        if back is not None:
-            self.add(back, registers, 0, written)
-
-    def outside_of(self, leaf: PlacedLeaf, registers: str) -> str:
-        """The memory with which an array's registers exchange an Einsum's result, whether they keep a tile of it or
-        not; themselves if it lives there.
-        """
         chain = self.chains.chain(leaf, leaf.einsum)
-        return next((place.memory for place in reversed(chain) if place.memory != registers), registers)
+        outer = next((place for place in reversed(chain) if place.memory != registers), chain[0])
+        for back in self.returning(written, outer, self.together(outer.memory, MovedTiles(path, parts)), loops):
+            self.add(back, registers, 0, written)
 
     def again(self, leaf: PlacedLeaf) -> frozenset[int]:
         return recomputed_parts(self.chains.space, self.chains.tree, leaf)
