@@ -21,6 +21,7 @@ from sim.cycle.ways import Way, chain_slots, tensors_of, ways_of, words_per_elem
 from sim.engine.columns import FlowColumn
 from sim.engine.folds import has_free_link
 from sim.lower.chains import Touch
+from sim.lower.latency import LINKED
 from sim.lower.register_tiles import SidedParts, rides_of
 from sim.lower.walk import Extents
 
@@ -94,10 +95,10 @@ class TaskDemands:
             if way.by_itself or (not passes and self._stays(leaf, way)):
                 continue
             around = tuple(loop for loop in way.loops if loop in inner)
-            fetches, words = self.design.walk.fetched(extents, around, way.parts, way.parts)
+            fetches, words = self.design.walk.fetched(extents, around, way.brought_by, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
             sides = self._sides(leaf, way)
-            if sides == {"rows", "columns"} and array.rows > 1 and array.columns > 1:
+            if array.rows > 1 and array.columns > 1 and self._sided(leaf).differ_everywhere(way.parts):
                 trains.append((way, fetches, words))
                 continue
             if not passes:
@@ -113,12 +114,12 @@ class TaskDemands:
         folds = [self.pieces[n] for n, task in enumerate(self.tasks) if task.einsum == leaf.einsum and n in self.pieces]
         if folds and not array.wiring.overlap:
             # The next fold waits until the last one has left: nothing else is issued meanwhile.
-            skew = array.rows + self._used(leaf, SidedParts.of(self.design.chains.space, leaf).columns) - 2
+            skew = array.rows + self._used(leaf, self._sided(leaf).columns) - 2
             self._add_waiting(leaf, f"{leaf.einsum} leaving", max(folds) * skew)
 
     def _reduced_sides(self, leaf: PlacedLeaf) -> tuple[str, ...]:
         reduced = self.cascade.einsum(leaf.einsum).reduced_variables
-        return tuple(side.side for side in leaf.spatial if side.variable in reduced)
+        return tuple(side for side in LINKED if leaf.along([side]) & set(reduced))
 
     def _stays(self, leaf: PlacedLeaf, way: Way) -> bool:
         """Whether an iteration mostly finds a tile of the registers in place: the innermost loop of the nest that has
@@ -154,11 +155,14 @@ class TaskDemands:
         array = self.array(leaf)
         if array.links is None:
             return True
-        space, sides = self.design.chains.space, SidedParts.of(self.design.chains.space, leaf)
+        space, sides = self.design.chains.space, self._sided(leaf)
         ways = ways_of(self.design.chains, self.design.walk, leaf, {})
         along = [(w.parts, w.touch.writes) for w in ways if not (w.by_itself or sides.differ_everywhere(w.parts))]
         reduced = frozenset(map(space.part_of_variable, self.cascade.einsum(leaf.einsum).reduced_variables))
         return has_free_link(array.links.down, rides_of(along, sides, reduced).down, array.links.shadow)
+
+    def _sided(self, leaf: PlacedLeaf) -> SidedParts:
+        return SidedParts.of(self.design.chains.space, leaf)
 
     def _sides(self, leaf: PlacedLeaf, way: Way) -> set[str]:
         space = self.design.chains.space
@@ -207,7 +211,7 @@ class TaskDemands:
     def _add_train(self, leaf: PlacedLeaf, way: Way, fetches: int, words: int) -> None:
         """Words of every element, shifted down the columns: in before they are used, or out when they are made."""
         array, tensor = self.array(leaf), way.touch.access.tensor
-        rows = self._used(leaf, SidedParts.of(self.design.chains.space, leaf).rows)
+        rows = self._used(leaf, self._sided(leaf).rows & way.parts)
         slots = fetches * rows * words_per_element(self.design.walk, leaf, way.loops, way.parts)
         held = [(f"{leaf.array} {COLUMN_LINKS}", 1, 1)]
         if not self._trains_run_beside(leaf):
@@ -245,10 +249,10 @@ class TaskDemands:
             for touch in (t for t in touches if t.leaf == leaf):
                 memory = chain[-2].memory if len(chain) > 1 else ""
                 way = Way(touch, memory, chains.parts_of(touch), Fraction(0), keep.loops)
-                is_whole = self._sides(leaf, way) == {"rows", "columns"} and self.array(leaf).rows > 1
+                is_whole = self._sided(leaf).differ_everywhere(way.parts) and self.array(leaf).rows > 1
                 if not is_whole or not self._moves(keep, touch):
                     continue
-                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.parts, way.parts)
+                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.brought_by, way.parts)
                 beside = [(t.leaf.index, tensor) for t in touches if keep.covers(t.leaf.index)]
                 earlier = [pair for pair in beside if pair in self.loads]
                 if touch.writes or not earlier:

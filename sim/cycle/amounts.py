@@ -21,12 +21,14 @@ from math import ceil, isfinite, prod
 
 import numpy as np
 
+from arch.components import SIDES
 from arch.types import Architecture, Array
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
 from sim.cycle.ways import Way, chain_slots
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
 from sim.engine.tables import MachineColumns
+from sim.lower.elements import Spread
 from sim.lower.register_tiles import Rides, SidedParts, rides_of
 from sim.lower.walk import Extents, Walk
 
@@ -183,7 +185,7 @@ class Sizer:
         for number, (way, loops) in enumerate(self.ways):
             if number in staying:
                 continue
-            fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
+            fetches, words = self.walk.fetched(extents, loops, way.brought_by, way.parts)
             comes_back = way.touch.writes and ~number not in staying
             again = self._again(number, extents, words) if comes_back else Fraction(0)
             shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
@@ -318,9 +320,10 @@ class Sizer:
         """
         if not self.is_train(way):
             return 0
-        rows = self.walk.words(self.walk.full_tile(extents, self.slot.loops), self.sides.rows)
+        rows = self.walk.words(self.walk.full_tile(extents, self.slot.loops), self.sides.rows & way.parts)
         inside = tuple(loop for loop in self.slot.loops if loop not in loops)
-        held = self.walk.held_words(self.walk.full_tile(extents, loops), self.slot.leaf, inside, way.parts)
+        tile, spread = self.walk.full_tile(extents, loops), Spread(self.slot.leaf, SIDES)
+        held = self.walk.held_words(tile, spread, inside, way.parts)
         return rows * held
 
     def _again(self, number: int, extents: Extents, words: int) -> Fraction:

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
+from arch.components import SIDES
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.lower.chains import Chains, Touch
+from sim.lower.elements import Spread
+from sim.lower.latency import LINKED
 from sim.lower.links import folded_inside
 from sim.lower.register_tiles import RegisterTile, register_tiles
 from sim.lower.walk import Extents, Walk
@@ -23,6 +26,12 @@ class Way:
     on_links: bool = True  # into or out of the registers
     by_itself: bool = False  # its words are moved as those of a kept tile; this is what the links have to do
     is_shared: bool = False  # other Einsums, or other steps, use the tile in the registers
+    passing: frozenset[int] = frozenset()  # of words that bypass the registers: all parts, since every step moves them
+
+    @property
+    def brought_by(self) -> frozenset[int]:
+        """Parts whose loops bring other words."""
+        return self.passing or self.parts
 
 
 def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
@@ -40,6 +49,7 @@ def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fra
             tile.loops,
             by_itself=not is_held_anyway(walk, tile),
             is_shared=tile.is_shared,
+            passing=frozenset(range(len(chains.space.parts))) if tile.bypasses else frozenset(),
         )
         for tile in register_tiles(chains, leaf)
     ]
@@ -60,7 +70,7 @@ def held_anyway(chains: Chains, walk: Walk) -> frozenset[int]:
 
 def words_per_element(walk: Walk, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
     """Words of a tile inside these loops of a leaf that the element with most of them holds."""
-    return walk.held_words(walk.full_tile(walk.whole, loops), leaf, leaf.loops[len(loops) :], parts)
+    return walk.held_words(walk.full_tile(walk.whole, loops), Spread(leaf, SIDES), leaf.loops[len(loops) :], parts)
 
 
 def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
@@ -75,7 +85,7 @@ def chain_slots(walk: Walk, leaf: PlacedLeaf, reduced: frozenset[str], loops: tu
     own words.
     """
     part, tile = walk.space.part_of_variable, walk.full_tile(extents, loops)
-    sides = [side.variable for side in leaf.spatial if side.variable in reduced]
+    sides = leaf.along(LINKED) & reduced
     if not any(walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
         return 0
     own = [walk.loops[loop].variable for loop in loops]

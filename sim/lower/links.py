@@ -12,7 +12,7 @@ from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.engine.tables import LinkTables
 from sim.lower.chains import Chains
-from sim.lower.latency import latency_of, leaves_array
+from sim.lower.latency import LINKED, latency_of, leaves_array
 from sim.lower.register_tiles import RegisterTile, SidedParts, register_tiles, rides_of
 from sim.lower.rows import NOTHING, RowTable
 
@@ -23,7 +23,7 @@ def folded_inside(variables: Sequence[str], leaf: PlacedLeaf, reduced: Collectio
     """How many of a leaf's innermost loops (over these variables) have every element fold words of its own before a
     side of the array is reduced; 0 where no side is.
     """
-    if not any(side.variable in reduced for side in leaf.spatial):
+    if not leaf.along(LINKED) & set(reduced):
         return 0
     return next((n for n, variable in enumerate(reversed(variables)) if variable not in reduced), len(variables))
 
@@ -40,7 +40,7 @@ def chain_rows(chains: Chains, rows: RowTable, leaf: PlacedLeaf) -> tuple[int, i
     if not inner or isinstance(einsum.expr, Load):
         return -1, -1
     everything = frozenset(range(len(chains.space.parts)))
-    sides = (side.variable for side in leaf.spatial if side.variable in einsum.reduced_variables)
+    sides = leaf.along(LINKED) & set(einsum.reduced_variables)
     on_sides = frozenset(map(chains.space.part_of_variable, sides))
     around = leaf.loops[: len(leaf.loops) - inner]
     return rows.row(around, everything, NOTHING), rows.row(leaf.loops, everything, on_sides)
