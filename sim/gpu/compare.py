@@ -74,8 +74,8 @@ def _compare(wanted: Prediction) -> ComparedCase:
 
 
 def by_family(compared: tuple[ComparedCase, ...]) -> tuple[FamilyAgreement, ...]:
-    """Families in the order of their first case, calibration before held-out; of those cases alone that were measured on
-    the machine that they are predicted for."""
+    """Families in the order of their first case, calibration before held-out. Cases that were measured on another
+    machine than they are predicted for say nothing here."""
     judged = [one for one in compared if one.is_measured_on]
     families = dict.fromkeys(one.case.family for one in judged)
     found = []

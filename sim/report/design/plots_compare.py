@@ -35,14 +35,14 @@ def render_comparison(compared: Sequence[ComparedCase], suffix: str) -> bytes:
     return drawn.getvalue()
 
 
-class Panel(NamedTuple):
+class RatePanel(NamedTuple):
     """One shape of attention: its cases by kernel."""
 
     title: str
     curves: dict[str, list[ComparedCase]]
 
 
-def panels_of(compared: Sequence[ComparedCase]) -> tuple[Panel, ...]:
+def panels_of(compared: Sequence[ComparedCase]) -> tuple[RatePanel, ...]:
     """Shapes measured at several lengths, those with most cases, at most two; none if nothing was measured so."""
     shapes: dict[tuple[str, int, bool], dict[tuple[str, str], list[ComparedCase]]] = {}
     for one in compared:
@@ -56,7 +56,8 @@ def panels_of(compared: Sequence[ComparedCase]) -> tuple[Panel, ...]:
     several = [(shape, curves) for shape, curves in shapes.items() if any(_lengths(c) > 1 for c in curves.values())]
     most = sorted(several, key=lambda item: -sum(map(len, item[1].values())))[:MOST_PANELS]
     return tuple(
-        Panel(_title(*shape), _longest(curves)) for shape, curves in sorted(most, key=lambda item: several.index(item))
+        RatePanel(_title(*shape), _longest(curves))
+        for shape, curves in sorted(most, key=lambda item: several.index(item))
     )
 
 
@@ -119,7 +120,7 @@ def draw_cloud(axes: Axes, compared: Sequence[ComparedCase]) -> None:
     axes.legend(loc="upper left", ncols=2)
 
 
-def draw_rates(axes: Axes, panel: Panel) -> None:
+def draw_rates(axes: Axes, panel: RatePanel) -> None:
     """TFLOP/s over length; dots measured, lines predicted."""
     for i, (label, members) in enumerate(panel.curves.items()):
         ordered = sorted(members, key=_keys)
