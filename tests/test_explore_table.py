@@ -144,10 +144,11 @@ def test_parquet_has_the_same_values_and_their_types(swept: SweepResult, tmp_pat
     export_parquet(swept.folder / FILE, tmp_path / "points.parquet", front)
     table = parquet.read_table(tmp_path / "points.parquet")
     kinds = {field.name: str(field.type) for field in table.schema}
-    assert {name: kinds[name] for name in ("point", "legal", "front", "reason", "rows", "cycles", "latency_s")} == {
-        "point": "int64", "legal": "bool", "front": "bool", "reason": "string", "rows": "int64", "cycles": "int64",
+    assert {name: kinds[name] for name in ("point", "legal", "front", "reason", "rows", "latency_s")} == {
+        "point": "int64", "legal": "bool", "front": "bool", "reason": "string", "rows": "int64",
         "latency_s": "double",
     }  # fmt: skip
+    assert (kinds["traffic_bytes.DRAM"], kinds["cycles"]) == ("int64", "double")  # some cycles are no whole number
     assert (kinds["buffer (MiB)"], kinds["mapping"], kinds[f"{MACHINE}.PE1D.columns"]) == ("double", "string", "int64")
     as_text = {True: "true", False: "false", None: ""}
     rows = rows_of(swept.folder / "points.csv")
