@@ -91,6 +91,7 @@ def contents_of(plan: Plan) -> Contents:
             "settled": [{"path": path, "dimension": dimension_of[path]} for path in plan.settled],
             "values": list(value_names(plan)),
             "objectives": objectives,
+            "labels": dict(next(iter(plan.groups.values())).experiment.labels),
             "per": list(sweep.front_axes),
             "sweep_hash": digest_of(told),
             "inputs_hash": plan.inputs_hash,
