@@ -30,7 +30,7 @@ OWN_COLUMNS = (
 AS_WORDS = "CASE {} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END"
 
 
-class Selection(NamedTuple):
+class PointRows(NamedTuple):
     """Rows of the points being read from a sweep's file."""
 
     connection: sqlite3.Connection
@@ -139,7 +139,7 @@ def table_columns(contents: Contents) -> tuple[TableColumn, ...]:
     )
 
 
-def _select(store: Path, front: Sequence[int], *, is_front_only: bool = False, has_words: bool = False) -> Selection:
+def _select(store: Path, front: Sequence[int], *, is_front_only: bool = False, has_words: bool = False) -> PointRows:
     """Rows in the order of points; SQLite has numbers for booleans, `has_words` makes them true and false."""
     connection, contents = read_only(store)
     columns = table_columns(contents)
@@ -151,4 +151,4 @@ def _select(store: Path, front: Sequence[int], *, is_front_only: bool = False, h
         f"SELECT {', '.join(told)} FROM points JOIN versions ON version = versions.id"
         f" LEFT JOIN reasons ON reason = reasons.id {join} fronts ON fronts.point = points.point ORDER BY points.point"
     )
-    return Selection(connection, columns, connection.execute(query))
+    return PointRows(connection, columns, connection.execute(query))
