@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from sim.explore.bulk import LEGAL, Chunk, Reason, value_names
-from sim.explore.plan import AxisColumn, Plan, digest_of
-from sim.explore.table import in_table_unit, plain_numbers, quantities, quoted
+from sim.explore.plan import Plan, digest_of
+from sim.explore.table import numbers_of, quoted
 from sim.explore.versions import code_version
 from sim.load.problems import InputError, InputProblem
 
@@ -64,7 +64,7 @@ def contents_of(plan: Plan) -> Contents:
             "label": column.axis.label,
             "unit": column.axis.unit,
             "values": list(column.written),
-            "numbers": _numbers_of(column, plan),
+            "numbers": numbers_of(column, plan),
             "holds_area": column.axis.absorb is not None,
             "settings": {path: list(column.written) for path in column.axis.path}
             if column.is_structural
@@ -98,21 +98,6 @@ def contents_of(plan: Plan) -> Contents:
             "code": code_version(),
         }
     )
-
-
-def _numbers_of(column: AxisColumn, plan: Plan) -> dict[str, Any] | None:
-    """The values of an axis as numbers in one unit; None for words, and for an area that its groups do not share."""
-    if column.axis.absorb is not None and column.values is not None:
-        starts = {group.area_um2 for group in plan.groups.values()}
-        own: list[float] = column.values.tolist()
-        areas = [area if area == area else min(starts) for area in own]  # nan: that of the start
-        return in_table_unit(areas, "area")._asdict() if areas == own or len(starts) == 1 else None
-    found = plain_numbers(column.written, column.axis.unit)
-    if found is None and column.numbers:
-        number, stored = column.numbers[0]
-        assert number.dimension is not None, "numbers without a dimension are written plainly"
-        found = quantities(column.written, stored.tolist(), number.dimension)
-    return found._asdict() if found else None
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 from arch.quantity import TABLE_UNITS, Dimension, parse_quantity, split_quantity
+from sim.explore.plan import AxisColumn, Plan
 
 Kind = Literal["text", "boolean", "count", "number"]
 COUNTS = ("cycles", "traffic_bytes", "read_bytes", "write_bytes", "footprint_bytes")  # the metrics that count
@@ -28,6 +29,21 @@ class AxisNumbers(NamedTuple):
 
     unit: str
     values: tuple[float, ...]
+
+
+def numbers_of(column: AxisColumn, plan: Plan) -> dict[str, Any] | None:
+    """The values of an axis as numbers in one unit; None for words, and for an area that its groups do not share."""
+    if column.axis.absorb is not None and column.values is not None:
+        starts = {group.area_um2 for group in plan.groups.values()}
+        own: list[float] = column.values.tolist()
+        areas = [area if area == area else min(starts) for area in own]  # nan: that of the start
+        return in_table_unit(areas, "area")._asdict() if areas == own or len(starts) == 1 else None
+    found = plain_numbers(column.written, column.axis.unit)
+    if found is None and column.numbers:
+        number, stored = column.numbers[0]
+        assert number.dimension is not None, "numbers without a dimension are written plainly"
+        found = quantities(column.written, stored.tolist(), number.dimension)
+    return found._asdict() if found else None
 
 
 def plain_numbers(written: Sequence[Any], unit: str | None) -> AxisNumbers | None:
