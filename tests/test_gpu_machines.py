@@ -17,6 +17,7 @@ from sim.gpu.cards import Card, shipped_machine
 from sim.gpu.cases import COLUMNS, load_table
 from sim.gpu.comparison import compare_source, load_device
 from sim.gpu.predict import predict, total_s
+from sim.load.nouns import CATALOGS
 from sim.report.design.plots_compare import panels_of
 from tests.bench_samples import sample_measurement
 
@@ -155,6 +156,17 @@ def test_a_machine_of_a_table_that_has_no_cores_is_named_as_of_the_table(tmp_pat
     write_table(Path("cases.csv"), row("one", machine="fusemax-cloud"))
     assert run("cases.csv").stderr == (
         "cases.csv: machine: architecture 'fusemax-cloud' has no cores: kernels are timed on machines that have both\n"
+    )
+
+
+def test_an_unknown_machine_of_a_table_is_named_with_its_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_table(Path("cases.csv"), row("one"), row("two", machine="h100-sxn"))
+    shipped = ", ".join(CATALOGS["architecture"].names())
+    result = run("cases.csv")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"cases.csv:3: no architecture called 'h100-sxn' (did you mean 'h100-sxm'?); shipped: {shipped}\n",
     )
 
 

@@ -11,7 +11,7 @@ from einsums.names import near_or_all
 from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmProblem, StreamProblem
 from kernels.plans.problems import UNLIMITED, Problem
 from kernels.plans.types import ITEM_BYTES, Dtype
-from sim.load.nouns import read_table
+from sim.load.nouns import CATALOGS, read_table
 from sim.load.problems import InputError, InputProblem
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "kernels" / "published"
@@ -80,6 +80,7 @@ def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[GpuCase
 def _case_of(row: dict[str, str], roles: dict[str, str]) -> GpuCase:
     if roles.get(row["case"]) not in get_args(Role):
         raise ValueError(f"'{row['case']}' is neither calibration nor held-out in split.csv")
+    CATALOGS["architecture"].find(row["machine"])  # a ValueError that names this row
     role: Role = "calibration" if roles[row["case"]] == "calibration" else "held-out"
     problem, flops, moved = _problem_of(row)
     is_backward = row["operator"].endswith("_bwd")
