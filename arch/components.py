@@ -12,12 +12,17 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_valid
 
 from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
-from arch.numbers import MachineNumber, Numbered, symbols_of, whole
+from arch.holding import Holdings
+from arch.numbers import MachineNumber, Numbered, Quiet, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
 from einsums.names import nearest
 
 _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
+
+
+Side = Literal["rows", "columns", "lanes"]
+SIDES: tuple[Side, ...] = ("rows", "columns", "lanes")
 
 
 class Drain(BaseModel):
@@ -39,18 +44,24 @@ class Links(BaseModel):
 
     down: Count = 1  # words a cycle down each column
     along: Count = 1  # words a cycle along each row
-    shadow: bool = False  # whether an element has a second register for the word that stays, to shift behind its use
-    overlap: bool = True  # whether a fold enters while the one before it is leaving
+    shadow: Annotated[bool, Field(strict=True)] = (
+        False  # whether an element has a second register for the word that stays, to shift behind its use
+    )
+    overlap: Annotated[bool, Field(strict=True)] = True  # whether a fold enters while the one before it is leaving
 
 
 class Array(Numbered):
-    """A grid of identical processing elements, with the register file and the operations of each."""
+    """A grid of identical processing elements, with the register file and the operations of each.
+
+    `lanes` is a third side: elements that stand together at every place of the grid. `reduces`: sides along which the
+    array adds up what its elements make; every side unless it says so.
+    """
 
     model_config = FROZEN
-    quiet_fields = ("links",)
     derived_numbers = (
         MachineNumber(key="pes", times="copies", symbols=(("pes", 1),)),
-        MachineNumber(key="drain_cycles"),
+        MachineNumber(key="along_rows"),
+        MachineNumber(key="along_columns"),
         MachineNumber(key="links_down"),
         MachineNumber(key="links_along"),
         MachineNumber(key="has_shadow"),
@@ -64,10 +75,13 @@ class Array(Numbered):
     parent: Identifier
     rows: Annotated[Count, MachineNumber(symbols=(("rows", 1),), enters="time, area")]
     columns: Annotated[Count, MachineNumber(symbols=(("columns", 1),), enters="time, area")]
+    lanes: Annotated[Count, MachineNumber(symbols=(("lanes", 1),), is_quiet=True, enters="time, area")] = 1
+    reduces: Annotated[tuple[Side, ...], Quiet()] = SIDES
     registers: Identifier
     operations: Annotated[tuple[Operation, ...], _OperationsByName]
     drain: Drain | None = None
-    links: Links | None = None  # None: nothing is known, and no engine but those with links of their own charges any
+    # None: nothing is known, and no engine but those with links of their own charges any.
+    links: Annotated[Links | None, Quiet()] = None
     interconnect_area_um2: Annotated[AreaUm2, MachineNumber(enters="area, for each column")] = Field(
         0.0, alias="interconnect_area"
     )
@@ -92,7 +106,11 @@ class Array(Numbered):
     @property
     def pes(self) -> int:
         """Processing elements."""
-        return self.rows * self.columns
+        return self.rows * self.columns * self.lanes
+
+    def length(self, side: Side) -> int:
+        """Elements along a side."""
+        return int(getattr(self, side))
 
     @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
@@ -113,6 +131,16 @@ class Array(Numbered):
     def drain_cycles(self) -> float:
         """Cycles to shift one spatially reduced tile out of the array; 0 without a drain."""
         return names_checked(self.drain.cycles, self.symbols) if self.drain else 0.0
+
+    @property
+    def along_rows(self) -> float:
+        """Cycles in which a reduction along the rows leaves: the drain or, without one, a cycle an element passed."""
+        return self.drain_cycles if self.drain and self.drain.along == "rows" else self.rows - 1
+
+    @property
+    def along_columns(self) -> float:
+        """The same along the columns."""
+        return self.drain_cycles if self.drain and self.drain.along == "columns" else self.columns - 1
 
     @property
     def wiring(self) -> Links:
@@ -180,7 +208,8 @@ class Array(Numbered):
 
 
 class Memory(Numbered):
-    """A memory that reads and writes whole rows; with `per_pe_of`, one instance per element of an array.
+    """A memory that reads and writes whole rows; with `per_pe_of`, one instance per element of an array, or for all
+    elements along the sides that share it.
 
     A file gives the size, or depth and width (entries x bits), or neither, in which case the memory is unbounded.
     """
@@ -249,6 +278,8 @@ class Memory(Numbered):
         MachineNumber("area_um2", 0.0, "copies", enters="area, of each instance", dimension="area"),
     ] = None
     per_pe_of: Identifier | None = None
+    shared_along: Annotated[tuple[Side, ...], Quiet()] = ()  # sides of that array along which one serves all elements
+    holds: Annotated[Holdings, Quiet()] = ()  # without a phrase: anything
     energy_instances: Annotated[
         Literal["all"] | Count, MachineNumber("charged_instances", math.inf, is_varied=False, enters="energy of rows")
     ] = "all"
@@ -271,6 +302,17 @@ class Memory(Numbered):
         if self.size_bits is not None and self.size_bits < self.row_bits:
             raise ValueError(f"memory '{self.name}' is smaller than one of its rows")
         return self
+
+    @model_validator(mode="after")
+    def _is_shared_beside_an_array(self) -> Self:
+        if self.shared_along and self.per_pe_of is None:
+            raise ValueError(f"memory '{self.name}' is shared along sides of an array: per_pe_of must name it")
+        return self
+
+    @property
+    def own_sides(self) -> tuple[Side, ...]:
+        """Sides of its array along which every element has one of its own."""
+        return tuple(side for side in SIDES if side not in self.shared_along) if self.per_pe_of else ()
 
     @model_validator(mode="after")
     def _moves_words_in_one_way(self) -> Self:

@@ -52,11 +52,15 @@ class MachineNumber:
         return ((name, value / unit) for name, unit in self.symbols)
 
 
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Marks a field that is no number and is left out of dumps at its default, like a quiet number."""
+
+
 class Numbered(BaseModel):
     """A noun with a table of numbers."""
 
     derived_numbers: ClassVar[tuple[MachineNumber, ...]] = ()  # properties that follow from the fields
-    quiet_fields: ClassVar[tuple[str, ...]] = ()  # left out of dumps where there is none, as quiet numbers are
 
     @model_serializer(mode="wrap")
     def _without_quiet_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -65,9 +69,9 @@ class Numbered(BaseModel):
             if number.is_quiet and getattr(self, number.field) == number.default:
                 dumped.pop(number.key, None)
                 dumped.pop(number.field, None)
-        for field in self.quiet_fields:
-            if getattr(self, field) is None:
-                dumped.pop(field, None)
+        for name, field in type(self).model_fields.items():
+            if any(isinstance(mark, Quiet) for mark in field.metadata) and getattr(self, name) == field.default:
+                dumped.pop(name, None)
         return dumped
 
 

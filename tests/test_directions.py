@@ -11,7 +11,7 @@ from sim.binding.search import SearchOptions
 from sim.explore.run import SweepOptions, sweep
 from sim.simulation.roofline import roof_of
 from tests.cycle_designs import small_design
-from tests.small_design import run, write_design
+from tests.small_design import CASCADE, run, write_design
 from tests.small_sweep import write_sweep
 
 DRAM = "architecture.components.DRAM"
@@ -124,6 +124,65 @@ def test_roofs_name_the_slower_direction(design: Path) -> None:
     both = roof_of("small", result(links(both=10)))
     assert both is not None
     assert both.label == "small"
+
+
+BUFFER = "architecture.components.GLB"
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        {"bandwidth": 100},
+        {"bandwidth": 3000},
+        {"read_bandwidth": 70, "write_bandwidth": 200},
+        {"read_bandwidth": 900},
+        {"write_bandwidth": 20},
+    ],
+)
+@pytest.mark.parametrize("name", ["fusemax-binding", "fusemax-cascade", "flat", "unfused"])
+def test_a_buffer_limits_what_arrays_stream(name: str, rates: dict[str, int]) -> None:
+    """BERT at 1K: no run is shorter than the bytes of the buffer / its bandwidth, and twice as fast is never slower."""
+    small = {"batch": 2}
+    slow, fast = (
+        simulate(load_experiment(name, small | {f"{BUFFER}.{k}": f"{f * v} GB/s" for k, v in rates.items()}), "cycle")
+        for f in (1, 2)
+    )
+    moved = slow.traffic_bytes["GLB"]
+    by_link = {
+        "bandwidth": moved["read"] + moved["write"],
+        "read_bandwidth": moved["read"],
+        "write_bandwidth": moved["write"],
+    }
+    assert slow.cycles >= max(by_link[link] / (rate * 1e9) * 940e6 for link, rate in rates.items()) * (1 - 1e-12)
+    assert simulate(load_experiment(name, small), "cycle").cycles <= fast.cycles <= slow.cycles
+    for lost in slow.stall_cycles.values():
+        assert sum(lost.values()) <= slow.cycles
+
+
+def test_a_product_runs_at_the_rate_of_its_buffer(design: Path) -> None:
+    """S alone on 8 x 8: a slot reads 8 words of X and 8 of Y, 32 bytes; at 4 bytes a cycle it takes 8 cycles, not one."""
+    machine = (
+        (design / "machine.yaml").read_text().replace("row: 128 bit", "row: 128 bit\n    banks: 64\n    ports: 64")
+    )
+    (design / "machine.yaml").write_text(machine.replace(", bandwidth: 16 GiB/s", ""))
+    (design / "cascade.yaml").write_text(CASCADE.split("  T[p]")[0].replace("[Z]", "[S]"))
+    (design / "mapping.yaml").write_text(
+        "name: product\ncascade: cascade.yaml\ntree:\n  loops: [b]\n  keep: {GLB: [X, Y]}\n  body:\n"
+        "    - {einsum: S, array: SQUARE, loops: [{p: 8}, {m: 8}, k], spatial: {rows: m, columns: p}}\n"
+        "schedule: {kind: sequential}\n"
+    )
+    free, slow = (result({f"{BUFFER}.read_bandwidth": rate}, "cycle") for rate in (None, "4 GB/s"))
+    slots = 2 * 8 * 8 * 8
+    assert slow.cycles - free.cycles == slots * (8 - 1)
+    assert sum(slow.stall_cycles["SQUARE"].values()) - sum(free.stall_cycles["SQUARE"].values()) == slots * 7
+    assert slow.bound_by == "port"
+
+
+def test_a_fill_that_the_buffer_limits_is_not_bound_by_dram() -> None:
+    """The buffer takes 10 GB/s of what DRAM gives at 430 GB/s: K and V, for each tile of queries."""
+    limited = load_experiment("fusemax-binding", {f"{BUFFER}.write_bandwidth": "10 GB/s"})
+    lost = simulate(limited, "cycle").stall_cycles
+    assert all(causes["dram"] < 0.01 * (causes["operand"] + causes["port"]) for causes in lost.values())
 
 
 @pytest.mark.parametrize(

@@ -100,10 +100,10 @@ def test_tiles_above_several_nests_take_their_time(kept: list[str], transfers: s
     assert timed(experiment).cycles >= 40 * (read + 32)
 
 
-@pytest.mark.parametrize("first", range(0, 200, 50))
+@pytest.mark.parametrize("first", range(0, 320, 80))
 def test_words_served_are_words_counted(first: int) -> None:
     ran = whole = 0
-    for seed in range(first, first + 50):
+    for seed in range(first, first + 80):
         experiment = timed_experiment(seed)
         if experiment is None:
             continue

@@ -19,14 +19,14 @@ from fractions import Fraction
 from functools import cached_property
 from math import ceil, prod
 
+from arch.components import SIDES
 from arch.types import Array
-from einsums.types import Access, Cascade
-from mappings.tree import PlacedLeaf
 from sim.cycle.nest import Slot
-from sim.cycle.rates import MachineRates
+from sim.cycle.rates import LINK_UNITS, MachineRates
+from sim.cycle.ways import Way, chain_slots
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
-from sim.lower.chains import Chains, Touch
-from sim.lower.register_tiles import RegisterTile, Rides, SidedParts, register_tiles, rides_of
+from sim.lower.elements import Spread
+from sim.lower.register_tiles import Rides, SidedParts, rides_of
 from sim.lower.walk import Extents, Walk
 
 
@@ -48,65 +48,6 @@ class Amount:
     train: tuple[int, int] = (0, 0)  # cycles of a fold in which words come in, or leave, that do not ride along
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One path of words between a memory and the registers of an array, for one Einsum."""
-
-    touch: Touch
-    memory: str
-    parts: frozenset[int]
-    spilled: Fraction  # fraction that goes to the memory's parent instead
-    loops: tuple[int, ...] = ()  # those that may bring another tile
-    on_links: bool = True  # into or out of the registers
-    by_itself: bool = False  # its words are moved as those of a kept tile; this is what the links have to do
-    is_shared: bool = False  # other Einsums, or other steps, use the tile in the registers
-
-
-def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
-    """How the operands of an Einsum reach the registers and its result leaves them.
-
-    A tile that the registers hold whether the mapping names it or not is filled and drained word by word with the issue
-    slots; a larger named one as a whole, so that here only its way over the links counts.
-    """
-    return [
-        Way(
-            tile.touch,
-            tile.memory,
-            tile.parts,
-            spilled.get(tile.memory, Fraction(0)),
-            tile.loops,
-            by_itself=not is_held_anyway(walk, tile),
-            is_shared=tile.is_shared,
-        )
-        for tile in register_tiles(chains, leaf)
-    ]
-
-
-def is_held_anyway(walk: Walk, tile: RegisterTile) -> bool:
-    """Whether a named tile is what the registers hold unnamed: one word in each element, for one Einsum."""
-    if tile.keep is None or tile.is_shared:
-        return tile.keep is None
-    return words_per_element(walk, tile.touch.leaf, tile.loops, tile.parts) == 1
-
-
-def held_anyway(chains: Chains, walk: Walk) -> frozenset[int]:
-    """Keeps that name what the registers of an array hold unnamed: nothing moves otherwise because of them."""
-    tiles = (tile for leaf in chains.tree.leaves for tile in register_tiles(chains, leaf))
-    return frozenset(tile.keep.index for tile in tiles if tile.keep is not None and is_held_anyway(walk, tile))
-
-
-def words_per_element(walk: Walk, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
-    """Words of a tile inside these loops of a leaf that the element with most of them holds."""
-    return walk.held_words(walk.full_tile(walk.whole, loops), leaf, leaf.loops[len(loops) :], parts)
-
-
-def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
-    """Tensors that an Einsum reads or writes, each once."""
-    einsum = cascade.einsum(leaf.einsum)
-    accesses: tuple[Access, ...] = (*einsum.loads, einsum.output)
-    return tuple(dict.fromkeys(access.tensor for access in accesses))
-
-
 @dataclass(frozen=True)
 class Sizer:
     """Computes amounts for one slot of a nest."""
@@ -121,7 +62,8 @@ class Sizer:
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
     stages: tuple[frozenset[int], ...] = ()  # parts of tiles that come in pieces
     stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
-    fold_records: int = 1  # repetitions of a fold
+    tracked: frozenset[int] = frozenset()  # ways of sums of which it is known in which repetitions they come back
+    fold_slots: int = 0  # of a full fold, where several repetitions make one
 
     @property
     def array(self) -> Array:
@@ -129,7 +71,7 @@ class Sizer:
 
     def amount(self, extents: Extents, staying: frozenset[int] = frozenset()) -> Amount:
         """The cost of one repetition on a tile of these extents (below the nest's loops), where the tiles of some ways
-        are in place already, or stay there.
+        are in place already, or stay there; ~way: its sums begin here and do not come back.
         """
         repeats = self.walk.iterations(extents, self.slot.group_loops)
         extents = self.walk.full_tile(extents, self.slot.group_loops)
@@ -143,8 +85,9 @@ class Sizer:
         for number, (way, loops) in enumerate(self.ways):
             if number in staying:
                 continue
-            fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
-            again = self._again(number, extents, words) if way.touch.writes else Fraction(0)
+            fetches, words = self.walk.fetched(extents, loops, way.brought_by, way.parts)
+            comes_back = way.touch.writes and ~number not in staying
+            again = self._again(number, extents, words) if comes_back else Fraction(0)
             shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
             if way.touch.writes:
                 link_out += shift
@@ -157,17 +100,25 @@ class Sizer:
             passing = Fraction(1) if way.memory == self.root else way.spilled
             streams[way.touch.writes] += words * passing
             streams[False] += again * passing
+            on_links = self.machine.link_cycles(way.memory, words + again, way.touch.writes)
+            if shift and on_links:
+                wider = max(0, ceil(max(on_links.values()) / folds) - shift)
+                link_in, link_out = (link_in, link_out + wider) if way.touch.writes else (link_in + wider, link_out)
+                shift += wider
+            by_itself = shift and not self.runs_trains_beside
+            stage = 1 if not by_itself else (2 if way.touch.writes else 0)
+            slots = folds * (shift if by_itself else points)
             if way.memory in self.machine.ported:
-                by_itself = shift and not self.runs_trains_beside
-                stage = 1 if not by_itself else (2 if way.touch.writes else 0)
-                slots = folds * (shift if by_itself else points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
+            for link, spent in on_links.items():
+                rows[stage][self.machine.ported.index(link)] += ceil(spent * LINK_UNITS / slots)
         if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
             link_in = max(link_in, self.array.rows - points * cycles)
-        chains, chain, train = self._chains(extents), 0, (link_in, link_out)
+        chains = chain_slots(self.walk, self.slot.leaf, self.reduced, self.slot.loops, extents)
+        chain, train = 0, (link_in, link_out)
         if link_in or link_out:
             link_out += ceil(Fraction(chains, folds))
         else:
@@ -175,7 +126,7 @@ class Sizer:
             chain = int(chains > 0 and self.moves_first and not streams[True])
             link_out = chains * (1 - chain)
         if self.array.links is not None:
-            link_in, link_out = self._on_stated_links(points * cycles, link_out - train[1], train, extents)
+            link_in, link_out = self._on_stated_links(points, link_out - train[1], train, extents)
         cycles, stretch = self._stretched(cycles, rows, folds * points)
         return Amount(
             repeats,
@@ -217,31 +168,19 @@ class Sizer:
         """Cycles after the first element's until the last one has a slot done, and its word has left."""
         return self.array.rows + self.columns_used(extents) - 2
 
-    def _on_stated_links(self, busy: int, chains: int, train: tuple[int, int], extents: Extents) -> tuple[int, int]:
+    def _on_stated_links(self, points: int, chains: int, train: tuple[int, int], extents: Extents) -> tuple[int, int]:
         """Cycles of a fold on the links before and after its slots, with links as the machine file states them."""
         wiring, cycles = self.array.wiring, self.machine.cycles_per_point[self.slot.leaf.einsum]
         slot = max(
             slot_cycles(cycles, self.rides.down, wiring.down), slot_cycles(cycles, self.rides.along, wiring.along)
         )
-        slots = busy // cycles * slot + chains
+        slots, busy = points * slot + chains, points * cycles
         if not any(train):
             return 0, slots - busy
-        skew, whole = self.skew(extents), slots * self.fold_records
+        skew, whole = self.skew(extents), max(slots, self.fold_slots * slot)
         taken = fold_cycles(whole, sum(train), skew, self.runs_trains_beside, wiring.overlap) - whole + slots - busy
         before = 0 if self.runs_trains_beside else train[0]
         return before, taken - before
-
-    def _chains(self, extents: Extents) -> int:
-        """Slots for reductions over the PEs: one per run of slots in which every PE folds its own words."""
-        part, tile = self.walk.space.part_of_variable, self.walk.full_tile(extents, self.slot.loops)
-        sides = [side.variable for side in self.slot.leaf.spatial if side.variable in self.reduced]
-        if not any(self.walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
-            return 0
-        reduced, inner = {part(variable) for variable in self.reduced}, len(self.slot.loops)
-        while inner and self.walk.loops[self.slot.loops[inner - 1]].part in reduced:
-            inner -= 1
-        around = self.walk.iterations(extents, self.slot.loops[:inner])
-        return around if self.walk.iterations(extents, self.slot.loops) > around else 0
 
     def _folds(self, extents: Extents) -> tuple[int, int]:
         """(folds, slots of each); folds of different slots count as one of all of them.
@@ -301,15 +240,18 @@ class Sizer:
         """
         if not self.is_train(way):
             return 0
-        rows = self.walk.words(self.walk.full_tile(extents, self.slot.loops), self.sides.rows)
+        rows = self.walk.words(self.walk.full_tile(extents, self.slot.loops), self.sides.rows & way.parts)
         inside = tuple(loop for loop in self.slot.loops if loop not in loops)
-        held = self.walk.held_words(self.walk.full_tile(extents, loops), self.slot.leaf, inside, way.parts)
+        tile, spread = self.walk.full_tile(extents, loops), Spread(self.slot.leaf, SIDES)
+        held = self.walk.held_words(tile, spread, inside, way.parts)
         return rows * held
 
     def _again(self, number: int, extents: Extents, words: int) -> Fraction:
         """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
         way, loops = self.ways[number][0], self.around
         once = self.walk.words(extents, way.parts)
+        if number in self.tracked:
+            return Fraction(words)
         if number in self.stay:  # it is complete when it leaves, but for loops outside the last that brings another
             last = max((n for n, (part, trips) in enumerate(loops) if part in way.parts and trips > 1), default=-1)
             loops = loops[: last + 1]

@@ -13,15 +13,17 @@ from math import prod
 
 from einsums.nodes import Load
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import Amount, Sizer, held_anyway, ways_of
+from sim.cycle.amounts import Amount, Sizer
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, Slot, nests_of
 from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.rates import MachineRates
-from sim.cycle.staying import fold_records, staying_ways
+from sim.cycle.staying import fold_slots, staying_ways, tracked_ways
+from sim.cycle.ways import held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
+from sim.lower.elements import Spread
 from sim.lower.walk import Extents, Walk
 
 ALL = 2**40  # steps of lag that may cover a latency: as many as it takes
@@ -33,7 +35,8 @@ class CycleDesign:
     """One design as the cycle engine needs it.
 
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
-    kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once.
+    kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
+    least_cycles: what the bandwidths of memories on chip allow.
     """
 
     experiment: Experiment
@@ -44,6 +47,7 @@ class CycleDesign:
     own_bytes: dict[str, float]
     kept_bytes: tuple[float, ...]
     in_flight: tuple[int, ...]
+    least_cycles: int = 0
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:
@@ -99,7 +103,8 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     whole, at = _from_the_top(nest, slot) if len(design.runs) == 1 else (nest, slot)
     stay = staying_ways(design.walk, whole, at, ways, reduced)
     sizer = Sizer(design.walk, design.machine, slot, ways, root, around, reduced, first, stages, stay)
-    return replace(sizer, fold_records=fold_records(design.walk, nest, sizer))
+    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer))
+    return replace(sizer, tracked=tracked_ways(design.walk, nest, sizer))
 
 
 def _from_the_top(nest: Nest, slot: Slot) -> tuple[Nest, Slot]:
@@ -138,7 +143,8 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[NestSizes, list[Sizer],
     """
     sizes, sizers, needs = parts
     chain = design.walk.full_chain(sizes.extents[0], nest.loops)
-    amounts = [sizer.amount(chain[slot.depth]) for sizer, slot in zip(sizers, nest.slots, strict=True)]
+    begins = [frozenset(~number for number in sizer.tracked) for sizer in sizers]
+    amounts = [s.amount(chain[slot.depth], b) for s, slot, b in zip(sizers, nest.slots, begins, strict=True)]
     latencies = [latency_of(design.chains, s, a, s.array.columns, a) for s, a in zip(sizers, amounts, strict=True)]
     least = sizes.least
     keeps, _ = keeps_of(design.chains, nest, design.held_anyway)
@@ -276,9 +282,11 @@ def bytes_of_tile(design: CycleDesign, keep: NestKeep, extents: Extents) -> floa
 def held_words(design: CycleDesign, keep: PlacedKeep, extents: Extents, parts: frozenset[int]) -> int:
     """Words of a tile of these extents in its memory; beside the elements of an array, in one of them."""
     local = design.chains.local_touches(keep)
-    leaf = local[0].leaf if local else None
-    inside = leaf.loops[len(keep.loops) :] if leaf else ()
-    return design.walk.held_words(extents, leaf, inside, parts)
+    if not local:
+        return design.walk.held_words(extents, None, (), parts)
+    leaf = local[0].leaf
+    spread = Spread(leaf, design.chains.machine.sides_of(keep.memory))
+    return design.walk.held_words(extents, spread, leaf.loops[len(keep.loops) :], parts)
 
 
 def running(design: CycleDesign, keep: NestKeep) -> frozenset[int]:

@@ -246,7 +246,7 @@ def _above(
     full = design.walk.full_tile(design.walk.whole, keep.loops)
     whole = replace(whole, tile_bytes=bytes_of_tile(design, whole, full))
     covered = tuple(n for n, nest in enumerate(nests) if any(keep.covers(slot.leaf.index) for slot in nest.slots))
-    inside = len(places[members[0]].loops) - len(keep.loops)
+    inside = len(places[covered[0]].loops) - len(keep.loops)
     return _placed(design, whole, covered, places, inside)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import Way
 from sim.cycle.nest import Nest, Slot
+from sim.cycle.ways import Way
 from sim.lower.chains import Chains, Touch
 from sim.lower.flows import recomputed_parts
 from sim.lower.walk import Extents, Walk

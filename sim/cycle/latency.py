@@ -2,16 +2,17 @@
 
 from sim.cycle.amounts import Amount, Sizer
 from sim.engine.folds import tail_cycles
+from sim.engine.latency import Passing
 from sim.lower.chains import Chains
-from sim.lower.links import way_out
+from sim.lower.latency import latency_of as way_out
 
 
 def latency_of_ways(chains: Chains, sizer: Sizer, columns: int) -> int:
     """Cycles after an op's last issue slot until others may use its result, which takes so many columns."""
     array = sizer.array
-    out = way_out(chains, sizer.slot.leaf, array.drain.along if array.drain else None)
-    passed = out.rows * (array.rows - 1) + out.columns * (array.columns - 1) + out.own_columns * (columns - 1)
-    return passed + out.drains * int(array.drain_cycles)
+    leaves = any(way.touch.writes and not way.is_shared for way, _ in sizer.ways)
+    passing = Passing(array.rows, columns, int(array.along_rows), int(array.along_columns))
+    return int(way_out(chains, sizer.slot.leaf, leaves).cycles(passing))
 
 
 def latency_of(chains: Chains, sizer: Sizer, amount: Amount, columns: int, full: Amount) -> int:
@@ -23,11 +24,11 @@ def latency_of(chains: Chains, sizer: Sizer, amount: Amount, columns: int, full:
     latency, wiring = latency_of_ways(chains, sizer, columns), sizer.array.wiring
     if sizer.array.links is None:
         return latency
-    slots, skew = full.points * full.cycles * sizer.fold_records, sizer.array.rows + columns - 2
+    slots, skew = max(full.points, sizer.fold_slots) * full.cycles, sizer.array.rows + columns - 2
 
     def hidden(train: int) -> int:
         return tail_cycles(slots, train, skew, sizer.runs_trains_beside, wiring.overlap) - skew * wiring.overlap
 
     coming = hidden(sum(full.train)) - hidden(full.train[1])
-    waited = 0 if wiring.overlap or not any(amount.train) else skew
+    waited = 0 if wiring.overlap or not any(full.train) else skew
     return max(0, latency - waited) + hidden(amount.train[1]) + coming

@@ -119,7 +119,7 @@ class _Rows:
             "OP_TABLE": ops,
             "AMOUNTS": table[0],
             "ROW_ACCESSES": table[1],
-            "STAYING": np.array([[tile.writes] for tiles in self.staying for tile in tiles], np.int64).reshape(-1, 1),
+            "STAYING": np.array([[tile.how] for tiles in self.staying for tile in tiles], np.int64).reshape(-1, 1),
             "GUARD": self._guards(),
             "HOME": self._homes(),
             "RETURNS": tiles.returns(),

@@ -11,6 +11,8 @@ from arch.types import Architecture
 from sim.cycle.dram import seconds_per_byte, seconds_to_first_word
 from sim.engine.tables import MachineColumns
 
+LINK_UNITS = 1 << 20  # parts of a cycle that a link has, so that slots can share it
+
 
 @dataclass(frozen=True)
 class MachineRates:
@@ -18,7 +20,7 @@ class MachineRates:
 
     architecture: Architecture
     columns: MachineColumns  # of this one machine
-    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
+    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones; then links (`limited_links`)
     spilled: dict[str, Fraction]
     cycles_per_point: dict[str, int]  # by Einsum
 
@@ -76,8 +78,35 @@ class MachineRates:
         return self.architecture.memory(memory).piece or 0
 
     def ports(self, memory: str) -> int:
-        """Concurrent row accesses."""
-        return int(self._of(memory, self.columns.row_accesses))
+        """Concurrent row accesses; of a link, the parts of a cycle."""
+        return LINK_UNITS if is_link(memory) else int(self._of(memory, self.columns.row_accesses))
+
+    def link_cycles(self, memory: str, words: Fraction, writes: bool) -> dict[str, Fraction]:
+        """Cycles that words of a stream take on each link of a memory with a bandwidth, by its name in `ported`."""
+        links = {f"{memory} both": self.bytes_per_s(memory)}
+        links[f"{memory} {'writes' if writes else 'reads'}"] = self.bytes_per_s_of(memory, writes)
+        cycle_bytes = {name: Fraction(rate) / Fraction(self.clock_hz) for name, rate in links.items() if isfinite(rate)}
+        moved_bytes = words * Fraction(self.word_bytes)
+        return {name: moved_bytes / rate for name, rate in cycle_bytes.items() if name in self.ported}
+
+
+def is_link(ported: str) -> bool:
+    """Whether an entry of `ported` is a link of a memory, not its ports."""
+    return " " in ported
+
+
+def limited_links(architecture: Architecture) -> tuple[str, ...]:
+    """Links of memories on chip, beside no element, that have a bandwidth: what arrays stream shares it."""
+    found = []
+    for memory in architecture.memories:
+        rates = {
+            "both": memory.bandwidth_bits_per_s,
+            "reads": memory.read_bandwidth_bits_per_s,
+            "writes": memory.write_bandwidth_bits_per_s,
+        }
+        if memory.parent is not None and memory.per_pe_of is None:
+            found += [f"{memory.name} {link}" for link, rate in rates.items() if rate is not None]
+    return tuple(found)
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:

@@ -9,19 +9,24 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.cycle.amounts import Sizer, Way
+from sim.cycle.amounts import Sizer
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.variants import Variants
+from sim.cycle.ways import Way
+from sim.engine.cycle import columns as col
 from sim.lower.walk import Walk
 
 Levels = tuple[tuple[int, int], ...]  # (level, loop), outermost first
 
 
 class StayingTile(NamedTuple):
-    """A way of a slot whose tile may stay; `fixed`: i8[variant, level], 1 where a level leaves it in place."""
+    """A way of a slot whose tile may stay; `fixed`: i8[variant, level], 1 where a level leaves it in place.
+
+    Of sums that may come back (~way) the levels are fixed that come back to them.
+    """
 
     way: int
-    writes: bool
+    how: int  # COMES, LEAVES or COMES_BACK
     fixed: np.ndarray
 
 
@@ -52,12 +57,14 @@ def staying_ways(
     return frozenset(found)
 
 
-def fold_records(walk: Walk, nest: Nest, sizer: Sizer) -> int:
-    """Repetitions of a slot, at the most, that go on with what a train has brought, or that make what one will take."""
+def fold_slots(walk: Walk, nest: Nest, sizer: Sizer) -> int:
+    """Issue slots, at the most, that go on with what a train has brought, or that make what one will take; 0 where they
+    are those of one repetition.
+    """
     slot, before = sizer.slot, nest.loops[: sizer.slot.depth]
     tiles = walk.full_chain(walk.full_chain(walk.whole, nest.outer)[-1], before)
     if slot.group_loops or sizer.loops_of_folds(tiles[-1]):
-        return 1
+        return 0
     bring = [
         place
         for place, loop in enumerate(before)
@@ -65,7 +72,8 @@ def fold_records(walk: Walk, nest: Nest, sizer: Sizer) -> int:
         if sizer.is_train(way) and loop in way.loops and sizer.brings(way, tiles[place], loop)
     ]
     first = max(bring, default=-1) + 1
-    return walk.iterations(tiles[first], before[first:])
+    records = walk.iterations(tiles[first], before[first:])
+    return walk.iterations(tiles[first], before[first:] + slot.loops) if records > 1 else 0
 
 
 def staying_tiles(walk: Walk, around: Levels, sizer: Sizer, variants: Variants) -> tuple[StayingTile, ...]:
@@ -74,8 +82,40 @@ def staying_tiles(walk: Walk, around: Levels, sizer: Sizer, variants: Variants) 
     for number in sorted(sizer.stay):
         way, _ = sizer.ways[number]
         loops = tuple((level, loop) for level, loop in around if loop in way.loops)
-        found.append(StayingTile(number, way.touch.writes, fixed_levels(walk, loops, way.parts, variants)))
+        how = col.LEAVES if way.touch.writes else col.COMES
+        found.append(StayingTile(number, how, fixed_levels(walk, loops, way.parts, variants)))
+    for number in sorted(sizer.tracked):
+        way, _ = sizer.ways[number]
+        fixed = np.zeros((len(variants.points), variants.trips.shape[1]), np.int64)
+        for level, loop in around[: _last_bringing(walk, tuple(loop for _, loop in around), sizer, number)]:
+            fixed[:, level] = walk.loops[loop].part not in way.parts
+        found.append(StayingTile(~number, col.COMES_BACK, fixed))
     return tuple(found)
+
+
+def tracked_ways(walk: Walk, nest: Nest, sizer: Sizer) -> frozenset[int]:
+    """Ways of sums that leave by themselves, where links are stated: the record says whether they come back."""
+    if sizer.array.links is None or len(nest.slots) > 1 or nest.outer:
+        return frozenset()
+    outs = [n for n, (way, _) in enumerate(sizer.ways) if way.touch.writes and sizer.is_train(way) and sizer.reduced]
+    tiles = walk.full_chain(walk.whole, nest.loops)
+    if sizer.loops_of_folds(tiles[-1]):
+        return frozenset()
+
+    def returns(number: int) -> bool:
+        around = nest.loops[: _last_bringing(walk, nest.loops, sizer, number)]
+        parts = sizer.ways[number][0].parts
+        return any(walk.trips(tiles[n], i) > 1 and walk.loops[i].part not in parts for n, i in enumerate(around))
+
+    return frozenset(number for number in outs if returns(number))
+
+
+def _last_bringing(walk: Walk, loops: tuple[int, ...], sizer: Sizer, number: int) -> int:
+    """Of all loops around the records of a slot, those down to the last that brings another tile of a way."""
+    way, _ = sizer.ways[number]
+    tiles = walk.full_chain(walk.whole, loops)
+    bring = (n + 1 for n, i in enumerate(loops) if i in way.loops and sizer.brings(way, tiles[n], i))
+    return max(bring, default=0)
 
 
 def fixed_levels(walk: Walk, loops: Levels, parts: frozenset[int], variants: Variants) -> np.ndarray:

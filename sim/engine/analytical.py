@@ -3,9 +3,10 @@
 words    = what `counting` says of every flow; in a spilled memory only the part s that does not fit goes outward,
            s = max(0, 1 - capacity / needed)
 busy     = temporal steps x cycles of one iteration point, for each Einsum
-phase    = longest of its arrays' busy times, or the drain of one array after each of its steps
+phase    = longest of its arrays' busy times, or the time in which a result leaves its array, once for each run of its
+           Einsum
 latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase), of both
-            directions together or of each
+           directions together or of each
 pipeline = (trips + stages - 1) x the busiest array's time per trip
 cores    = arrays and memories of a core do ceil(n / cores) of the n dealt iterations; what cores share does all
 energy   = words x energy per byte + iteration points x energy of their operators + leakage x latency
@@ -18,8 +19,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.columns import FlowColumn, LeafColumn
+from sim.engine.columns import DrainColumn, FlowColumn, LeafColumn
 from sim.engine.counting import first_tile_words
+from sim.engine.latency import Latency, Passing
 from sim.engine.links import fold_times
 from sim.engine.moving import add_by_group, move_bytes
 from sim.engine.room import count_rows, room_of
@@ -139,7 +141,7 @@ def times(
     the latency. memory: f8[design, phase, link], cycles.
     """
     shape = tables.shape
-    arrays, phases = tables.machine.rows.shape[1], shape.drains.size
+    arrays, phases = tables.machine.rows.shape[1], shape.drains.shape[0]
     compute = np.zeros((busy_cycles.shape[0], phases, arrays))
     links = shape.links
     folds = None if links is None else fold_times(tables)
@@ -148,20 +150,20 @@ def times(
         busy_cycles[:, links.leaves] = folds[:, :, 0]
     for leaf, row in enumerate(shape.leaves):
         compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]
+        if row[LeafColumn.CHAINS] >= 0:
+            compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += chain_cycles(counts, row)
     if shape.stages:
         trips = counts[:, shape.trips_row]
         compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
     if links is not None and folds is not None:
+        tails = np.zeros_like(compute)  # of Einsums of one phase on one array the longest is not hidden
         for n, leaf in enumerate(links.leaves.tolist()):
             row, begins = shape.leaves[leaf], counts[:, links.starts[n]] if links.starts[n] >= 0 else 1.0
-            compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += folds[:, n, 1] * begins
-    drains = np.zeros((busy_cycles.shape[0], phases))
-    for phase, leaf in enumerate(shape.drains):
-        if leaf >= 0:
-            steps = counts[:, shape.leaves[leaf, LeafColumn.STEPS]]
-            drains[:, phase] = steps * tables.machine.drain_cycles[:, shape.leaves[leaf, LeafColumn.ARRAY]]
+            tail = tails[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]]
+            np.maximum(tail, folds[:, n, 1] * begins, out=tail)
+        compute += tails
+    drains = drain_times(tables, counts) * busiest[:, None]
     compute *= busiest[:, None, None]
-    drains *= busiest[:, None]
     if shape.per_phase:
         return phase_times(np.concatenate([compute, memory, drains[:, :, None]], axis=2))
     no_memory = np.zeros_like(memory)
@@ -175,6 +177,24 @@ def times(
     return on_chip
 
 
+def chain_cycles(counts: np.ndarray, leaf: np.ndarray) -> np.ndarray:
+    """f8[design]: slots for reductions over elements that have each folded several words of their own."""
+    chains, steps, reduced = (counts[:, leaf[c]] for c in (LeafColumn.CHAINS, LeafColumn.STEPS, LeafColumn.REDUCED))
+    return np.where((steps > chains) & (reduced > steps), chains, 0.0)
+
+
+def drain_times(tables: Tables, counts: np.ndarray) -> np.ndarray:
+    """f8[design, phase]: cycles in which results leave their arrays, after each run of their Einsums."""
+    machine, drains = tables.machine, np.zeros((counts.shape[0], tables.shape.drains.shape[0]))
+    for phase, row in enumerate(tables.shape.drains.tolist()):
+        array = row[DrainColumn.ARRAY]
+        if array >= 0:
+            sides = (machine.rows, machine.columns, machine.along_rows, machine.along_columns)
+            cycles = Latency(*row[DrainColumn.LATENCY :]).cycles(Passing(*(side[:, array] for side in sides)))
+            drains[:, phase] = counts[:, row[DrainColumn.RUNS]] * cycles
+    return drains
+
+
 def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
     """The part of all dealt iterations that the busiest core has: f8[design]; 1 on a machine of one core."""
     dealt = counts[:, tables.shape.dealt_row]
@@ -184,7 +204,7 @@ def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
 def link_cycles_by_phase(tables: Tables, busiest: np.ndarray, flow_bytes: np.ndarray) -> np.ndarray:
     """f8[design, phase, link]: time that each link needs for the words of the Einsums of each phase."""
     phase_of_leaf = tables.shape.leaves[:, LeafColumn.PHASE]
-    return _link_cycles(tables, busiest, flow_bytes, phase_of_leaf, tables.shape.drains.size)
+    return _link_cycles(tables, busiest, flow_bytes, phase_of_leaf, tables.shape.drains.shape[0])
 
 
 def memory_cycles_by_leaf(tables: Tables, found: Evaluation) -> np.ndarray:

@@ -49,3 +49,13 @@ class LeafColumn(IntEnum):
     STEPS = 1  # row that counts temporal steps
     ARRAY = 2
     PHASE = 3
+    CHAINS = 4  # row that counts reductions over the elements after each of them has folded words of its own; -1: none
+    REDUCED = 5  # row that counts what the reduced sides carry, step by step
+
+
+class DrainColumn(IntEnum):
+    """Columns of `drains: i8[phase, column]`; from LATENCY on the marks of `Latency`."""
+
+    ARRAY = 0  # -1: the phase runs Einsums
+    RUNS = 1  # row that counts how often the array is waited for
+    LATENCY = 2

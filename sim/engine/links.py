@@ -1,8 +1,8 @@
-"""The time of Einsums on arrays whose links the machine file states: every fold of the loop nest, for many designs at once.
+"""The time of Einsums on arrays whose links are stated: every fold of the loop nest, for many designs at once.
 
 A fold is what the array does with the tiles that pass over its links by themselves (trains). The loops down to the last
 that brings another such tile count the folds; those inside give the slots of one. Ragged tiles are cases of their own,
-at most 2^k for k loops, so that the sum over folds is exact. What one fold takes says `engine/folds.py`.
+at most 2^k for k loops that have any, so that the sum over folds is exact. What one fold takes says `engine/folds.py`.
 """
 
 import numpy as np
@@ -12,14 +12,23 @@ from sim.engine.counting import MAX_DEPTH, tile_words
 from sim.engine.extents import cut, is_cut, tile_extent, trips
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles, tail_cycles
 from sim.engine.jit import compiled
+from sim.engine.latency import Latency, Passing
 from sim.engine.tables import Tables
 
 RANK, TILE = 0, 1  # rows of a trail of loops
-SLOT, ROWS, COLUMNS, BESIDE, OVERLAP, DRAIN, WIRING = 0, 1, 2, 3, 4, 5, 6  # of an array, as an Einsum sees it
+SLOT, ROWS, COLUMNS, BESIDE, OVERLAP, PASSED, LANES, WIRING = (
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+)  # of an array, as an Einsum sees it
 LOOP, OF_RANK = 0, 1  # of a path
 BRINGS, PASSES = 0, 1  # of a mark
-OF_EINSUM, LEAVES = 0, 1  # of a train
-ALL_ROWS, ALL_COLUMNS, OWN_COLUMNS, DRAINS = 0, 1, 2, 3  # of a way out
+OF_EINSUM, LEAVES, RETURNS = 0, 1, 2  # of a train
 
 
 @compiled
@@ -43,12 +52,29 @@ def case_of(trail, first, last, case, extent):
 
 
 @compiled
+def ragged_loops(trail, first, last, extent):
+    """The loops [first, last) that may hold a ragged tile, as bits: cases are their subsets."""
+    found = 0
+    for k in range(first, last):
+        left, may = extent[trail[RANK, k]], False
+        for outer in range(first, k + 1):
+            if trail[RANK, outer] == trail[RANK, k]:
+                full, ragged = cut(left, trail[TILE, outer])
+                may = may or ragged > 0
+                left = trail[TILE, outer] if full > 0 else ragged
+        found |= int(may) << (k - first)
+    return found
+
+
+@compiled
 def iterations(trail, first, last, extent, scratch):
     """Iterations of the loops [first, last) over a tile of this extent."""
-    total = 0.0
-    for case in range(1 << (last - first)):
+    total, ragged = 0.0, ragged_loops(trail, first, last, extent)
+    case = ragged
+    while case >= 0:
         scratch[:] = extent
         total += case_of(trail, first, last, case, scratch)
+        case = (case - 1) & ragged if case > 0 else -1
     return total
 
 
@@ -72,6 +98,36 @@ def train_cycles(trail, first, depth, mark, words, extent, sizes):
         if mark[k, PASSES]:
             passes *= trips(extent[trail[RANK, k]], trail[TILE, k])
     return tile_words(words, sizes, extent) * passes
+
+
+@compiled
+def first_visits(trail, ends, root, einsum, links, case):
+    """The part of the folds of a case in which no sums come back that have left before."""
+    part, extent = 1.0, root.copy()
+    for t in range(links.trains.shape[0]):
+        if links.trains[t, OF_EINSUM] != einsum or links.trains[t, RETURNS] == 0 or ends[2 + t] != ends[0]:
+            continue
+        for k in range(ends[0]):
+            full, ragged = cut(extent[trail[RANK, k]], trail[TILE, k])
+            is_ragged = case >> k & 1
+            if not links.marks[t, k, BRINGS]:
+                part *= (0.0 if full > 0 else 1.0) if is_ragged else 1.0 / max(full, 1)
+            extent[trail[RANK, k]] = ragged if is_ragged else trail[TILE, k]
+    return part
+
+
+@compiled
+def comes_back(trail, ends, root, einsum, links):
+    """Whether the last fold goes on with sums that have left before."""
+    extent = root.copy()
+    for k in range(ends[0]):
+        several = is_cut(extent[trail[RANK, k]], trail[TILE, k])
+        for t in range(links.trains.shape[0]):
+            own = links.trains[t, OF_EINSUM] == einsum and links.trains[t, RETURNS] == 1
+            if own and several and ends[2 + t] == ends[0] and not links.marks[t, k, BRINGS]:
+                return True
+        extent[trail[RANK, k]] = tile_extent(extent[trail[RANK, k]], trail[TILE, k], 0)
+    return False
 
 
 @compiled
@@ -113,10 +169,9 @@ def hidden(fold, train, array):
 
 
 @compiled
-def way_out(fold, out, array):
+def way_out(fold, array):
     """Cycles from the last slot of a fold until its result has left the array."""
-    cycles = out[ALL_ROWS] * (array[ROWS] - 1) + out[ALL_COLUMNS] * (array[COLUMNS] - 1) + out[DRAINS] * array[DRAIN]
-    cycles += out[OWN_COLUMNS] * (fold[3] - 1)
+    cycles = array[PASSED] + array[LANES] * (fold[3] - 1)
     if array[OVERLAP] == 0 and fold[1] + fold[2] > 0:
         cycles = max(0.0, cycles - (array[ROWS] + fold[3] - 2))
     return cycles + hidden(fold, fold[2], array)
@@ -140,23 +195,29 @@ def last_folds(trail, ends, extent, before):
 @compiled
 def total_cycles(trail, ends, root, einsum, links, sizes, array, fold):
     """Cycles of all folds of one Einsum, and of trains that bring a tile for several folds."""
-    total, extent = 0.0, root.copy()
-    for case in range(1 << ends[0]):
+    total, extent, ragged = 0.0, root.copy(), ragged_loops(trail, 0, ends[0], root)
+    case = ragged
+    while case >= 0:
         extent[:] = root
         times = case_of(trail, 0, ends[0], case, extent)
         if times > 0.0:
             fold_at(trail, ends, extent, einsum, links, sizes, array, fold)
-            total += times * period(fold, array)
+            first = times * first_visits(trail, ends, root, einsum, links, case)
+            total += first * period(fold, array)
+            fold[1] += fold[2]  # sums that left before come back to be completed
+            total += (times - first) * period(fold, array)
+        case = (case - 1) & ragged if case > 0 else -1
     for t in range(links.trains.shape[0]):
         if links.trains[t, OF_EINSUM] != einsum or ends[2 + t] == ends[0]:
             continue
-        for case in range(1 << ends[2 + t]):
+        case = ragged = ragged_loops(trail, 0, ends[2 + t], root)
+        while case >= 0:
             extent[:] = root
             times = case_of(trail, 0, ends[2 + t], case, extent)
+            mark, words = links.marks[t], links.words[t]
             if times > 0.0:
-                total += times * train_cycles(
-                    trail, ends[2 + t], ends[1], links.marks[t], links.words[t], extent, sizes
-                )
+                total += times * train_cycles(trail, ends[2 + t], ends[1], mark, words, extent, sizes)
+            case = (case - 1) & ragged if case > 0 else -1
     return total
 
 
@@ -192,11 +253,14 @@ def count_folds(extents, tiles, sizes, links, arrays, out):
             scratch[:] = extents[d]
             has_before = last_folds(trail, ends, extent, scratch)
             fold_at(trail, ends, extent, n, links, sizes[d], array, fold)
-            last, own = period(fold, array), way_out(fold, links.ways_out[n], array)
+            own = way_out(fold, array)
+            if comes_back(trail, ends, extents[d], n, links):
+                fold[1] += fold[2]
+            last = period(fold, array)
             out[d, n, 1] = own + coming
             if has_before:
                 fold_at(trail, ends, scratch, n, links, sizes[d], array, fold)
-                out[d, n, 1] = max(own, way_out(fold, links.ways_out[n], array) - last) + coming
+                out[d, n, 1] = max(own, way_out(fold, array) - last) + coming
 
 
 _slots = np.vectorize(slot_cycles, otypes=[float])
@@ -213,7 +277,10 @@ def fold_times(tables: Tables) -> np.ndarray:
     arrays[:, :, ROWS], arrays[:, :, COLUMNS] = machine.rows[:, array], machine.columns[:, array]
     arrays[:, :, BESIDE] = np.vectorize(has_free_link)(down, rides[:, 0], machine.has_shadow[:, array] == 1)
     arrays[:, :, OVERLAP] = machine.folds_overlap[:, array]
-    arrays[:, :, DRAIN] = machine.drain_cycles[:, array]
+    sides = (machine.rows, np.ones_like(machine.rows), machine.along_rows, machine.along_columns)
+    # Columns that a fold uses pass as its lanes, so that here they count as one.
+    arrays[:, :, PASSED] = Latency(*links.ways_out.T).cycles(Passing(*(side[:, array] for side in sides)))
+    arrays[:, :, LANES] = Latency(*links.ways_out.T).skew_of_columns
     out = np.empty((*cycles.shape, 2))
     count_folds(tables.extents, tables.loop_tiles, tables.sizes, links, arrays, out)
     return out

@@ -24,8 +24,10 @@ class MachineColumns(NamedTuple):
     row_accesses: np.ndarray  # at once
     rows: np.ndarray
     columns: np.ndarray
+    lanes: np.ndarray
     elements: np.ndarray  # of an array, in all cores
-    drain_cycles: np.ndarray
+    along_rows: np.ndarray  # cycles in which a reduction along a side leaves the array
+    along_columns: np.ndarray
     links_down: np.ndarray  # of arrays whose machine file states links; no columns if none of a machine's does
     links_along: np.ndarray
     has_shadow: np.ndarray  # 1: elements have a second register for what is shifted in or out
@@ -52,14 +54,14 @@ class RowTables(NamedTuple):
 
 
 class LinkTables(NamedTuple):
-    """The Einsums on arrays whose links are stated, and the trains of each: tiles that take its links for themselves."""
+    """The Einsums on arrays whose links are stated, and their trains: tiles that take links for themselves."""
 
     leaves: np.ndarray  # i8[einsum], its leaf
     paths: np.ndarray  # i8[einsum, position, (loop, its rank)], outermost first, -1 ends
     rides: np.ndarray  # i8[einsum, (down, along)], words that ride along with each slot
     columns: np.ndarray  # i8[einsum, run, (rank, span, unit)], what its columns carry, -1 ends
-    ways_out: np.ndarray  # i8[einsum, (all rows, all columns, its own columns, drains)] that its result passes
-    trains: np.ndarray  # i8[train, (einsum, 1: it leaves)]
+    ways_out: np.ndarray  # i8[einsum, the marks of `Latency`], what its result passes
+    trains: np.ndarray  # i8[train, (einsum, 1: it leaves, 1: and comes back while its sums are not complete)]
     marks: np.ndarray  # i8[train, position, (1: brings another tile, 1: passes the columns inside of one)]
     words: np.ndarray  # i8[train, run, (rank, span, unit)], its words in one column, -1 ends
     starts: np.ndarray  # i8[einsum], row that counts how often it begins anew and others wait for it; -1: once
@@ -76,7 +78,7 @@ class Shape(NamedTuple):
     spans: np.ndarray  # i8[span, SpanColumn]
     stays: np.ndarray  # i8[keep, position, (loop of a step, whether it brings another tile)]; -1 ends
     leaves: np.ndarray  # i8[leaf, LeafColumn]
-    drains: np.ndarray  # i8[phase], leaf whose result drains in this phase; -1: the phase runs Einsums
+    drains: np.ndarray  # i8[phase, DrainColumn], what drains in this phase
     parents: np.ndarray  # i8[memory], -1 for the root
     spills: np.ndarray  # bool[memory]
     per_phase: bool  # whether memory time hides behind its own phase only
@@ -94,5 +96,6 @@ class Tables(NamedTuple):
     extents: np.ndarray  # i8[design, root rank], elements
     loop_tiles: np.ndarray  # i8[design, loop], elements
     sizes: np.ndarray  # i8[design, column], elements
+    side_counts: np.ndarray  # i8[design, count], what mappings state of ranks on sides of arrays
     reserved_bytes: np.ndarray  # f8[design, memory]
     machine: MachineColumns

@@ -18,6 +18,7 @@ import numpy as np
 
 from sim.explore.bulk import LEGAL, Chunk, Reason, value_names
 from sim.explore.plan import Plan, digest_of
+from sim.explore.table import numbers_of, quoted
 from sim.explore.versions import code_version
 from sim.load.problems import InputError, InputProblem
 
@@ -63,6 +64,7 @@ def contents_of(plan: Plan) -> Contents:
             "label": column.axis.label,
             "unit": column.axis.unit,
             "values": list(column.written),
+            "numbers": numbers_of(column, plan),
             "holds_area": column.axis.absorb is not None,
             "settings": {path: list(column.written) for path in column.axis.path}
             if column.is_structural
@@ -89,6 +91,7 @@ def contents_of(plan: Plan) -> Contents:
             "settled": [{"path": path, "dimension": dimension_of[path]} for path in plan.settled],
             "values": list(value_names(plan)),
             "objectives": objectives,
+            "labels": dict(next(iter(plan.groups.values())).experiment.labels),
             "per": list(sweep.front_axes),
             "sweep_hash": digest_of(told),
             "inputs_hash": plan.inputs_hash,
@@ -334,11 +337,6 @@ def difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
     if found["code"] != expected["code"]:
         return f"was made by einfuse {found['code']}, this is {expected['code']}"
     return ""
-
-
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _declared(contents: Contents) -> list[str]:

@@ -3,51 +3,47 @@
 Only arrays whose machine file states links have any. What passes over them is in `register_tiles`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from einsums.nodes import Load
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.engine.tables import LinkTables
 from sim.lower.chains import Chains
+from sim.lower.latency import LINKED, latency_of, leaves_array
 from sim.lower.register_tiles import RegisterTile, SidedParts, register_tiles, rides_of
 from sim.lower.rows import NOTHING, RowTable
 
 Parts = frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class WayOut:
-    """What a result passes after its last slot: all rows or columns less one, its own columns less one, a drain."""
-
-    rows: int = 0
-    columns: int = 0
-    own_columns: int = 0
-    drains: int = 0
-
-
-def way_out(chains: Chains, leaf: PlacedLeaf, drain_along: str | None) -> WayOut:
-    """The way of a result out of its array, until others may use it.
-
-    A reduction along a side passes every PE of it: the array's drain where the machine file gives one for that side,
-    else rows - 1 (columns - 1) further cycles; its lanes leave one after the other, so that only a reader that takes
-    them in the same lanes can keep pace. A result that another array reads through memory is complete when the array's
-    skew is over.
+def folded_inside(variables: Sequence[str], leaf: PlacedLeaf, reduced: Collection[str]) -> int:
+    """How many of a leaf's innermost loops (over these variables) have every element fold words of its own before a
+    side of the array is reduced; 0 where no side is.
     """
-    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
-    sides = [side.side for side in leaf.spatial if side.variable in reduced]
-    rows = sum(side == "rows" != drain_along for side in sides)
-    columns = sum(side == "columns" != drain_along for side in sides)
-    drains = sum(side == drain_along for side in sides)
-    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
-    leaves = any(tile.touch.writes and not tile.is_shared for tile in register_tiles(chains, leaf))
-    if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
-        return WayOut(1, 0, 1)
-    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
-    if not (sides and leaves) or (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
-        return WayOut(rows, columns, 0, drains)
-    return WayOut(rows + (sides[0] != "rows"), columns, int(sides[0] == "rows"), drains)
+    if not leaf.along(LINKED) & set(reduced):
+        return 0
+    return next((n for n, variable in enumerate(reversed(variables)) if variable not in reduced), len(variables))
+
+
+def chain_rows(chains: Chains, rows: RowTable, leaf: PlacedLeaf) -> tuple[int, int]:
+    """The rows of LeafColumn.CHAINS and REDUCED.
+
+    The reduction over the elements takes a slot more, once for each run of slots in which every element folds its own
+    words. Folding plain words begins with a move, which needs no operator: the slot then is the next run's first.
+    """
+    einsum = chains.cascade.einsum(leaf.einsum)
+    own = [chains.tree.loops[loop].variable for loop in leaf.loops[leaf.shared :]]
+    inner = folded_inside(own, leaf, einsum.reduced_variables)
+    if not inner or isinstance(einsum.expr, Load):
+        return -1, -1
+    everything = frozenset(range(len(chains.space.parts)))
+    sides = leaf.along(LINKED) & set(einsum.reduced_variables)
+    on_sides = frozenset(map(chains.space.part_of_variable, sides))
+    around = leaf.loops[: len(leaf.loops) - inner]
+    return rows.row(around, everything, NOTHING), rows.row(leaf.loops, everything, on_sides)
 
 
 def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTables | None:
@@ -58,7 +54,7 @@ def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTable
         return None
     depth = max(len(leaf.loops) for leaf in leaves) + 1
     paths = np.full((len(leaves), depth, 2), -1, np.int64)
-    trains: list[tuple[int, int]] = []
+    trains: list[tuple[int, int, int]] = []
     marks: list[np.ndarray] = []
     words: list[Parts] = []
     rides, ways_out = [], []
@@ -67,22 +63,22 @@ def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTable
         for position, loop in enumerate(leaf.loops):
             paths[n, position] = loop, chains.space.parts[rows.part(loop)].root
         for tile in (t for t in tiles if sides.differ_everywhere(t.parts)):
-            trains.append((n, int(tile.touch.writes)))
+            leaves_it = int(tile.touch.writes)
+            trains.append((n, leaves_it, leaves_it * bool(chains.cascade.einsum(leaf.einsum).reduced_variables)))
             marks.append(_marks(rows, leaf, tile, sides, depth))
             words.append(tile.parts - sides.columns)
         along = [(t.parts, t.touch.writes) for t in tiles if _rides(rows, leaf, t, sides)]
         reduced = frozenset(map(chains.space.part_of_variable, chains.cascade.einsum(leaf.einsum).reduced_variables))
         ride = rides_of(along, sides, reduced)
         rides.append((ride.down, ride.along))
-        out = way_out(chains, leaf, machine.drains_along[machine.array(leaf.array)])
-        ways_out.append((out.rows, out.columns, out.own_columns, out.drains))
+        ways_out.append(latency_of(chains, leaf, leaves_array(chains, leaf, leaf.loops)))
     return LinkTables(
         leaves=np.array([leaf.index for leaf in leaves], np.int64),
         paths=paths,
         rides=np.array(rides, np.int64),
         columns=_runs(chains, [SidedParts.of(chains.space, leaf).columns for leaf in leaves]),
         ways_out=np.array(ways_out, np.int64),
-        trains=np.array(trains, np.int64).reshape(-1, 2),
+        trains=np.array(trains, np.int64).reshape(-1, 3),
         marks=np.array(marks, np.int64).reshape(-1, depth, 2),
         words=_runs(chains, words),
         starts=np.array([_starts(chains, rows, leaf, schedule) for leaf in leaves], np.int64),

@@ -12,14 +12,16 @@ import numpy as np
 
 from arch.expression import Expression, evaluate, parse_expression
 from einsums.types import Cascade
-from mappings.cores import dealt_loops
+from mappings.cores import combined_loop, dealt_loops
 from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
+from sim.engine.counting import CORES
 from sim.engine.tables import MachineColumns, Shape, Tables
 from sim.lower.chains import Chains
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
-from sim.lower.links import link_tables
+from sim.lower.latency import latency_of, leaves_array
+from sim.lower.links import chain_rows, link_tables
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace, rank_space
 from sim.lower.room import RoomBuilder
@@ -58,6 +60,8 @@ class Lowered:
     chains: Chains
     shape: Shape
     left: tuple[LeftOver, ...]
+    side_counts: tuple[str, ...]  # what the mapping states of ranks on sides of arrays
+    combined: int | None  # the loop over cores whose results are added up
 
 
 def lower_structure(structure: Structure) -> Lowered:
@@ -65,16 +69,18 @@ def lower_structure(structure: Structure) -> Lowered:
     cascade, mapping, tree, machine = structure.cascade, structure.mapping, structure.tree, structure.machine
     space = rank_space(cascade)
     spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
-    chains = Chains(cascade, tree, machine, space, spilling)
+    chains = Chains(cascade, tree, machine, space, spilling, dealt_loops(mapping, tree))
     rows = RowTable(space, tree)
     flows = FlowBuilder(chains, rows).build()
-    phase_of, drains = number_phases(mapping, tree)
+    phase_of, drained = number_phases(mapping, tree)
+    drains = np.array([drain_row(chains, rows, mapping, name) for name in drained], np.int64)
     leaves = [
         (
             points_row(rows, leaf),
             rows.row(leaf.loops, space.parts_of_einsum(leaf.einsum) | recomputed_parts(space, tree, leaf), NOTHING),
             machine.array(leaf.array),
             phase_of[leaf.index],
+            *chain_rows(chains, rows, leaf),
         )
         for leaf in tree.leaves
     ]
@@ -99,7 +105,7 @@ def lower_structure(structure: Structure) -> Lowered:
         spans=room.spans,
         stays=room.stays,
         leaves=np.array(leaves, np.int64),
-        drains=np.array([-1 if name is None else leaf_index(tree, name) for name in drains], np.int64),
+        drains=drains,
         parents=np.array(parents, np.int64),
         spills=np.array([m in spilling for m in machine.memories]),
         per_phase=mapping.schedule.transfers == "per-phase",
@@ -109,13 +115,23 @@ def lower_structure(structure: Structure) -> Lowered:
         in_core=np.array(machine.in_core),
         links=links,
     )
-    return Lowered(structure, space, chains, shape, left_over)
+    counts = tuple(dict.fromkeys(side.text for side in tree.counted_sides))
+    return Lowered(structure, space, chains, shape, left_over, counts, combined_loop(mapping, tree, cascade))
 
 
-def leaf_index(tree: ResolvedTree, einsum: str) -> int:
-    leaf = tree.leaf_of(einsum)
+def drain_row(chains: Chains, rows: RowTable, mapping: Mapping, einsum: str | None) -> tuple[int, ...]:
+    """The `DrainColumn`s of a phase in which the result of an Einsum leaves, if any, after each run."""
+    if einsum is None:
+        return (-1, -1, 0, 0, 0, 0)
+    leaf = chains.tree.leaf_of(einsum)
     assert leaf is not None, "checked"
-    return leaf.index
+    around = chains.tree.phase_loops([lane.einsums for phase in mapping.schedule.phases for lane in phase.lanes])
+    runs = rows.row(chains.tree.run_loops(leaf, around), frozenset(range(len(chains.space.parts))), NOTHING)
+    return (
+        chains.machine.array(leaf.array),
+        runs,
+        *latency_of(chains, leaf, leaves_array(chains, leaf, around)),
+    )
 
 
 def number_phases(mapping: Mapping, tree: ResolvedTree) -> tuple[list[int], list[str | None]]:
@@ -161,6 +177,7 @@ def lower(structure: Structure, columns: Columns) -> Tables:
     space = lowered.space
     extents = np.stack([whole(root, symbols[root], designs) for root in space.roots], axis=1)
     sizes = space.size_columns({name: whole(name, symbols[name], designs) for name in inner_parts(space)}, designs)
+    sizes[:, CORES] = columns.machine.cores
     loops = structure.tree.loops
     loop_tiles = np.empty((designs, len(loops)), np.int64)
     for loop in loops:
@@ -170,7 +187,10 @@ def lower(structure: Structure, columns: Columns) -> Tables:
     for reservation in structure.tree.reservations:
         words = column(reservation.words, symbols, designs)
         reserved[:, structure.machine.memory(reservation.memory)] += words * columns.machine.word_bytes
-    return Tables(lowered.shape, extents, loop_tiles, sizes, reserved, columns.machine)
+    side_counts = np.ones((designs, len(lowered.side_counts)), np.int64)
+    for n, count in enumerate(lowered.side_counts):
+        side_counts[:, n] = whole(count, column(count, symbols, designs), designs)
+    return Tables(lowered.shape, extents, loop_tiles, sizes, side_counts, reserved, columns.machine)
 
 
 def tiles_in_order(structure: Structure) -> list[TileRule]:

@@ -32,6 +32,11 @@ class RegisterTile:
     keep: PlacedKeep | None  # where the mapping names it
     is_shared: bool  # other Einsums use the same named tile, or a recurrence carries it
 
+    @property
+    def bypasses(self) -> bool:
+        """Whether its words pass by the registers, in every step anew."""
+        return self.touch.access.tensor in self.touch.leaf.bypass
+
 
 @dataclass(frozen=True, slots=True)
 class SidedParts:

@@ -10,6 +10,7 @@ from mappings.check import Problem
 from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.choice import CycleDesign
 from sim.cycle.joint import joined
+from sim.cycle.rates import is_link
 from sim.design.experiment import Experiment
 from sim.engine.cycle.columns import ARRAYS, CAUSES, IDLE, LATENCY, OFF_CHIP, SERVERS
 from sim.simulation.flow import IllegalMapping, count
@@ -62,7 +63,7 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
         spans=spans,
         arrays=tuple(array.name for array in experiment.architecture.arrays),
         memories=machine.memories,
-        ports=tuple((memory, design.machine.ports(memory)) for memory in design.machine.ported),
+        ports=tuple((memory, design.machine.ports(memory)) for memory in design.machine.ported if not is_link(memory)),
         lanes=_lanes(experiment, timing),
         unplaced_cycles=timing.cycles - sequence.total.cycles,
     )

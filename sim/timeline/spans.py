@@ -6,12 +6,16 @@ transfer. An op's spans are its row minus its stalls.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
 from sim.cycle.choice import CycleDesign
+from sim.cycle.rates import is_link
+from sim.cycle.state import Window, lay_out
 from sim.engine.cycle import columns as col
+from sim.engine.cycle.records import amounts_row
 from sim.timeline.runs import Piece
 from sim.timeline.types import Coordinate, Kind, Span
 
@@ -74,7 +78,7 @@ class LogReading:
         """Cycles in which points are issued, and the result on its way out."""
         named = self.piece.run.named
         name, tables = named.ops[row.what], named.program.tables
-        amount = tables["AMOUNTS"][self._variant(row), row.what].tolist()
+        amount = tables["AMOUNTS"][self._amounts_row(row), row.what].tolist()
         span = self._span(row, "points", name, self._op_place(row, repeat))
         span = replace(span, age=int(tables["OP_TABLE"][row.what, col.LAG]))
         issued = amount[col.FOLDS] * amount[col.POINTS] * amount[col.CYCLES]
@@ -87,7 +91,7 @@ class LogReading:
                 rows=self._rows(row),
                 is_cut=(row.start < self.first == start) or (row.end > self.last == end),
             )
-        latency = int(tables["OP_TABLE"][row.what, col.LATENCY])
+        latency = int(tables["OP_TABLE"][row.what, col.LATENCY]) - amount[col.EARLY]
         if latency and self.first <= row.end < self.last:
             leaving = row._replace(start=row.end, end=row.end + latency)
             yield replace(self._span(leaving, "result", name, span.place), age=span.age)
@@ -150,6 +154,16 @@ class LogReading:
         depth = int(self.piece.run.named.program.tables["OP_TABLE"][row.what, col.DEPTH_OF])
         return self._iterations(row.record)[1][depth]
 
+    def _amounts_row(self, row: LogRow) -> int:
+        """The row of AMOUNTS of an op: that of its tile's extents, and of the words that stay where they are."""
+        index, variants = self._iterations(row.record)
+        return int(amounts_row(self._laid_out, row.what, np.array(index, np.int64), np.array(variants, np.int64)))
+
+    @cached_property
+    def _laid_out(self) -> np.ndarray:
+        """The program as the engine has it."""
+        return lay_out(self.piece.run.named.program, Window())[0]
+
     def _op_place(self, row: LogRow, repeat: int | None) -> tuple[Coordinate, ...]:
         named = self.piece.run.named
         name = named.ops[row.what]
@@ -202,10 +216,11 @@ class LogReading:
 
     def _rows(self, row: LogRow) -> tuple[tuple[str, int, int], ...]:
         """Row accesses at the start of each slot of its points: (memory, accesses, cycles of a slot)."""
-        tables, variant = self.piece.run.named.program.tables, self._variant(row)
-        counts = tables["ROW_ACCESSES"][variant, row.what, col.POINT_STAGE].tolist()
-        cycles = int(tables["AMOUNTS"][variant, row.what, col.CYCLES])
-        return tuple((m, n, cycles) for m, n in zip(self.design.machine.ported, counts, strict=True) if n)
+        tables, place = self.piece.run.named.program.tables, self._amounts_row(row)
+        counts = tables["ROW_ACCESSES"][place, row.what, col.POINT_STAGE].tolist()
+        cycles = int(tables["AMOUNTS"][place, row.what, col.CYCLES])
+        pairs = zip(self.design.machine.ported, counts, strict=True)
+        return tuple((m, n, cycles) for m, n in pairs if n and not is_link(m))
 
 
 def _gaps(start: int, end: int, stalls: list[LogRow]) -> Iterator[tuple[int, int]]:

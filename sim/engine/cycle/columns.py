@@ -46,7 +46,7 @@ TABLES = (
     "OP_TABLE",  # [op, column]
     "AMOUNTS",  # [variant + VARIANTS x staying tiles as bits, op, column]
     "ROW_ACCESSES",  # [as above, op, stage, ported memory], at the start of each slot
-    "STAYING",  # [staying tile, 0], 1: it leaves the registers, 0: it comes there
+    "STAYING",  # [staying tile, 0], how it moves
     "GUARD",  # [op, loop], 1: runs only in the last iteration
     "HOME",  # [keep, then op, level], the item in which it is; -1: in all, or the level is a loop
     "RETURNS",  # [keep, loop], 1: sums that were incomplete come back in all but its first iteration
@@ -195,6 +195,8 @@ RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an 
 ) = range(13)
 AMOUNT_COLUMNS = 13
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
+
+COMES, LEAVES, COMES_BACK = range(3)  # of STAYING: where its tile begins, where it ends, or where it is not the first
 
 # Columns of DEPS.
 PRODUCER, DEP_KIND, LOOP, IN_PLACE = range(4)  # IN_PLACE: read where it was made, before it has left

@@ -9,6 +9,7 @@ loops that neither change the tile nor have a loop inside that does (the countin
 from sim.engine.cycle.columns import (
     BEFORE,
     CHILD,
+    COMES_BACK,
     DEPTH,
     DEPTH_OF,
     FIXED,
@@ -16,6 +17,7 @@ from sim.engine.cycle.columns import (
     GUARD,
     HOME,
     KEEPS,
+    LEAVES,
     NESTS,
     NEVER,
     OP_TABLE,
@@ -126,14 +128,10 @@ def amounts_row(m, op, index, variant):
     found = variant[m[at(m, OP_TABLE, op, DEPTH_OF)]]
     bit = m[VARIANTS]
     for tile in range(m[at(m, OP_TABLE, op, STAY_FIRST)], m[at(m, OP_TABLE, op, STAY_LAST)]):
-        leaves = m[at(m, STAYING, tile, 0)] == 1
-        place = m[KEEPS] + tile
-        moves = (
-            ends_tile(m, place, m[KEEPS] + op, index, variant)
-            if leaves
-            else begins_tile(m, place, m[KEEPS] + op, index, variant)
-        )
-        if not moves:
+        how, place, owner = m[at(m, STAYING, tile, 0)], m[KEEPS] + tile, m[KEEPS] + op
+        ends = how == LEAVES
+        moves = ends_tile(m, place, owner, index, variant) if ends else begins_tile(m, place, owner, index, variant)
+        if moves == (how == COMES_BACK):
             found += bit
         bit *= 2
     return found

@@ -378,9 +378,8 @@ def move_entries(m, before, records, time):
         first, new_first = before[at(m, PER_OP, op, WRITES_DONE) - HEADER], m[at(m, PER_OP, op, WRITES_DONE)]
         for i in range(WRITE_SLOTS):
             entry, place = row3(m, WRITES, op, (new_first + i) % WRITE_SLOTS), 5 * ((first + i) % WRITE_SLOTS)
-            entry[0] = old[place]
-            entry[1] = old[place + 1] + records
-            entry[2], entry[3], entry[4] = old[place + 2], old[place + 3], old[place + 4]
+            entry[:] = old[place : place + 5]
+            entry[1] += records
 
 
 @compiled
