@@ -5,8 +5,9 @@ ratio of matching blocks. Standard library only, because every room uses it.
 """
 
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
 
+_TIES = 8  # similar names among which the beginning decides
 _MOST_LISTED = 12  # the most names that a message lists
 
 
@@ -15,9 +16,24 @@ def nearest_name(name: str, candidates: Iterable[str]) -> str | None:
     by_folded: dict[str, str] = {}
     for candidate in candidates:
         by_folded.setdefault(candidate.casefold(), candidate)
-    as_written = get_close_matches(name, by_folded.values(), n=1)
-    folded = get_close_matches(name.casefold(), by_folded, n=1)
-    return next(iter(as_written), None) or next((by_folded[match] for match in folded), None)
+    as_written = _closest(name, by_folded.values())
+    folded = _closest(name.casefold(), by_folded)
+    return as_written or (None if folded is None else by_folded[folded])
+
+
+def _closest(name: str, candidates: Iterable[str]) -> str | None:
+    """The most similar candidate; of equally similar ones, that which begins like the name."""
+    found = get_close_matches(name, candidates, n=_TIES)
+    if not found:
+        return None
+    ratios = {match: SequenceMatcher(None, match, name).ratio() for match in found}
+    best = [match for match in found if ratios[match] == ratios[found[0]]]
+    return max(best, key=lambda match: _beginning(match, name))
+
+
+def _beginning(one: str, other: str) -> int:
+    """How many characters two names begin with alike."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -30,6 +30,10 @@ def _expression_text(value: Any) -> str:
     return text
 
 
+def _condition_text(value: Any) -> Any:
+    return value if value is None else _expression_text(value)
+
+
 class Loop(_Noun):
     """A temporal loop over one rank variable in steps of `tile` coordinates of that variable's rank."""
 
@@ -133,10 +137,7 @@ class Kept(_Noun):
     def _from_yaml(cls, value: Any) -> Any:
         return {"tensor": value} if isinstance(value, str) else value
 
-    @field_validator("when", mode="before")
-    @classmethod
-    def _check_when(cls, value: Any) -> Any:
-        return value if value is None else _expression_text(value)
+    _check_when = field_validator("when", mode="before")(_condition_text)
 
 
 class Keep(_Noun):
@@ -249,6 +250,7 @@ class Reservation(_Noun):
     when: str | None = None
 
     _check = field_validator("words", mode="before")(_expression_text)
+    _check_when = field_validator("when", mode="before")(_condition_text)
 
 
 class Policy(_Noun):

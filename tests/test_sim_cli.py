@@ -224,7 +224,7 @@ def test_check_of_files_that_are_not_there(design: Path) -> None:
 
 def test_check_of_something_else(design: Path) -> None:
     (design / "other.yaml").write_text("name: other\ncolour: red\n")
-    kinds = "cascade, architecture, mapping, model, technology, timing, experiment, reproduction, sweep"
+    kinds = "cascade, architecture, mapping, model, technology, timing, taxonomy, experiment, reproduction, sweep"
     assert run(["check", "other.yaml"])[:2] == (
         1,
         f"other.yaml: cannot tell what this describes: expected the keys of one of {kinds}, got colour\n",
@@ -285,7 +285,7 @@ def test_every_catalogue_can_be_checked() -> None:
 
 @pytest.mark.parametrize("kind", list(CATALOGS))
 def test_list_of_one_kind(kind: str) -> None:
-    plural = {"technology": "technologies"}.get(kind, f"{kind}s")
+    plural = {"technology": "technologies", "taxonomy": "taxonomies"}.get(kind, f"{kind}s")
     status, out, err = run(["list", plural])
     lines = [re.split(r"\s{2,}", line, maxsplit=1) for line in out.splitlines()]
     assert (status, err) == (0, "")
@@ -299,6 +299,7 @@ def test_list_of_all_kinds() -> None:
     headings = [line for line in out.splitlines() if not line.startswith(" ")]
     assert headings == [
         "cascades:",
+        "taxonomies:",
         "models:",
         "architectures:",
         "technologies:",

@@ -196,7 +196,11 @@ CASES: list[Case] = [
     ("short row in a table", {CHOICES: [("offchip,4", "offchip")]}, DESIGN, 2,
      "choices.csv:2: the row has not as many values as the header"),
     ("wrong value in a table", {CHOICES: [("32,offchip", "64,offchp")]}, DESIGN, 2,
-     "mapping.yaml:7: $.table.file: parameter 'place' is 'offchp' (did you mean 'offchip'?), expected one of onchip, offchip"),
+     "choices.csv:2: 'place' is never 'offchp' (did you mean 'offchip'?)"),
+    ("wrong value in a row for another workload", {CHOICES: [("offchip", "offchp")]}, DESIGN, 2,
+     "choices.csv:2: 'place' is never 'offchp' (did you mean 'offchip'?)"),
+    ("misspelt column in a table", {CHOICES: [("rows_at_once", "rows_at_one")]}, DESIGN, 2,
+     "choices.csv:1: the column 'rows_at_one' is neither a key nor a parameter (did you mean 'rows_at_once'?)"),
 ]
 # fmt: on
 

@@ -12,6 +12,7 @@ from arch.energy import Technology
 from arch.types import Architecture
 from einsums.model import Model
 from einsums.names import nearest_name
+from einsums.taxonomy import Taxonomy
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim.design.assemble import PARTS, Workpoint
@@ -27,6 +28,7 @@ NOUNS: dict[str, type[BaseModel]] = {
     "model": Model,
     "technology": Technology,
     "timing": DramTiming,
+    "taxonomy": Taxonomy,
     "experiment": Workpoint,
     "reproduction": Reproduction,
     "sweep": Sweep,

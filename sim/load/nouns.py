@@ -20,6 +20,7 @@ from einsums.model import Model
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim.load.catalogs import Catalog
+from sim.load.closed import iter_unresolved
 from sim.load.document import Document, read_document
 from sim.load.overrides import lay_in, resolve_base
 from sim.load.problems import InputError, InputProblem
@@ -28,6 +29,7 @@ from sim.load.structure import structure
 _ROOT = Path(__file__).resolve().parents[2]
 CATALOGS = {
     "cascade": Catalog(_ROOT / "einsums" / "catalog", "cascade"),
+    "taxonomy": Catalog(_ROOT / "einsums" / "catalog" / "taxonomy", "taxonomy"),
     "model": Catalog(_ROOT / "einsums" / "catalog" / "models", "model"),
     "architecture": Catalog(_ROOT / "arch" / "catalog", "architecture"),
     "technology": Catalog(_ROOT / "arch" / "catalog" / "technologies", "technology"),
@@ -93,13 +95,17 @@ def _read_stamped(path: Path, _stamp: tuple[int, ...]) -> Document:
 
 
 def build(document: Document, noun: type[Noun]) -> Noun:
-    """The noun of a document; InputError with all of its problems."""
-    return structure(document, noun)
+    """The noun of a document, every name in it resolved; InputError with all of its problems."""
+    built = structure(document, noun)
+    problems = [document.problem(path, message) for path, message in iter_unresolved(built)]
+    if problems:
+        raise InputError(problems)
+    return built
 
 
 def build_architecture(document: Document) -> Architecture:
     """A machine with every memory priced."""
-    machine = structure(document, Architecture)
+    machine = build(document, Architecture)
     try:
         return resolve_technology(machine, _technologies(machine))
     except InputError:
