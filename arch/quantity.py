@@ -88,6 +88,10 @@ _READABLE: dict[Dimension, tuple[str, ...]] = {
     "length": ("nm", "um", "mm"),
 }
 
+# Bounds of every quantity in its stored unit, far beyond anything physical: products of several stay finite.
+LEAST, MOST = Fraction(1, 10**30), Fraction(10**30)
+_LONGEST = 60  # characters that a message quotes
+
 # An exponent of at most three digits keeps the exact arithmetic small.
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|inf)\b)\s*(\S.*?)?\s*")
 
@@ -102,7 +106,20 @@ def _as_written(value: Any) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    return repr(value)
+    return quoted(value)
+
+
+def quoted(value: Any) -> str:
+    """A value for a message, cut to a readable length."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * _LONGEST:
+        return "a whole number of too many digits"
+    return repr(clipped(value, _LONGEST)) if isinstance(value, str) else clipped(repr(value), _LONGEST)
+
+
+def clipped(text: str, longest: int = 100) -> str:
+    """The first line of a text, at most so many characters of it."""
+    line, *more = text.strip("\n").splitlines() or [""]
+    return f"{line[:longest]}..." if more or len(line) > longest else line
 
 
 def _unit_reason(number: str, unit: str, dimension: Dimension) -> str:
@@ -128,13 +145,16 @@ def _convert(value: Any, dimension: Dimension) -> tuple[float | None, str]:
         return None, _unit_reason(number, unit, dimension)
     if number.lstrip("+-") in ("nan", "inf"):
         return None, ", which is not finite"
+    if len(number) > _LONGEST:
+        return None, ", which has too many digits"
     exact = Fraction(number) * _UNITS[dimension][unit]
     if exact < 0:
         return None, ", which is negative"
-    try:
-        return float(exact), ""
-    except OverflowError:
+    if exact > MOST:
         return None, ", which is too large"
+    if 0 < exact < LEAST:
+        return None, ", which is too small"
+    return float(exact), ""
 
 
 def parse_quantity(value: Any, dimension: Dimension) -> float:

@@ -9,7 +9,7 @@ Names are imported on first use, so that using one does not load them all.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sim import _own_rooms  # noqa: F401 (first: it refuses strangers)
+from sim import ending  # noqa: F401 (first: it refuses strangers, and heeds signals from then on)
 
 if TYPE_CHECKING:
     from sim.design.assemble import load_experiment

@@ -11,6 +11,7 @@ import typer
 from sim._own_rooms import ROOT
 from sim.commands.answering import DONE
 from sim.commands.late import PLAIN, LateCommand
+from sim.ending import heed_signals
 
 # In the order in which they are listed; each is a module of sim.commands.
 COMMANDS = (
@@ -42,6 +43,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script `einfuse`."""
+    heed_signals()
     _spare_the_collector()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

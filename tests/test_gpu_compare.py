@@ -234,7 +234,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, monkeypatch, text, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("absent.json",), "absent.json: cannot be read (No such file or directory)"),
+        (("absent.json",), "absent.json: no such file"),
         (
             ("published", "--machine", "fusemax-cloud"),
             "--machine: architecture 'fusemax-cloud' has no cores: kernels are timed on machines that have both",

@@ -40,6 +40,7 @@ MAY_IMPORT_LATE = {"sim": ("kernels",)}
 # and the entry stand on the roof.
 FLOORS = (
     ("_own_rooms",),
+    ("ending",),
     ("engine",),
     ("dram",),
     ("load",),

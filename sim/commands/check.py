@@ -26,6 +26,7 @@ from sim.design.parameters import read_choices
 from sim.explore.load_sweep import make_plan
 from sim.explore.sweep import Sweep
 from sim.load.document import Document
+from sim.load.files import is_file
 from sim.load.nouns import (
     CATALOGS,
     build,
@@ -63,7 +64,7 @@ def check_file(path: Path, machine: Architecture | None = None) -> Checked:
     try:
         document = read_document_once(path)
     except InputError as error:
-        return Checked(file, "", "", error.problems, path.is_file())
+        return Checked(file, "", "", error.problems, is_file(path))
     kind = kind_of(document)
     if not kind:
         keys = ", ".join(sorted(set(document.data) - COMMON)) or "none of its own"

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import DONE, INTERRUPTED, NO, answers, tell
+from sim.ending import Ended
 from sim.explore.run import SweepOptions, SweepResult, sweep
 from sim.explore.store import FILE, count_finished
 
@@ -14,9 +15,12 @@ def run_sweep(name: str, folder: Path, options: SweepOptions) -> tuple[int, str]
     """Exit status and the summary for stdout; progress and reasons go to stderr."""
     try:
         result = sweep(name, folder, options)
-    except KeyboardInterrupt:
-        tell(f"einfuse: interrupted; {count_finished(folder / FILE)} finished points are kept, go on with --resume")
-        return INTERRUPTED, ""
+    except KeyboardInterrupt as error:
+        words, status = (
+            (str(error), error.status) if isinstance(error, Ended) else ("einfuse: interrupted", INTERRUPTED)
+        )
+        tell(f"{words}; {count_finished(folder / FILE)} finished points are kept, go on with --resume")
+        return status, ""
     if not result.legal:
         tell(nothing_left(result))
         return NO, repr(result)

@@ -13,6 +13,7 @@ from sim.commands.options import JsonForTables, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.functional.verification import Verification, VerifyOptions, verify
+from sim.load.files import is_file
 from sim.load.nouns import CATALOGS, load_cascade, read_document_once
 from sim.load.problems import InputError, InputProblem
 from sim.report.design.simulation_table import TextTable
@@ -77,7 +78,7 @@ def is_cascade(name: str) -> bool:
         message = f"no experiment or cascade called '{name}'{nearest(name, known)}"
         shipped = f"; shipped: {', '.join(experiments)}; and the cascades {', '.join(cascades)}"
         raise refused("einfuse", message + shipped) from None
-    return name not in experiments and path.is_file() and kind_of(read_document_once(path)) == "cascade"
+    return name not in experiments and is_file(path) and kind_of(read_document_once(path)) == "cascade"
 
 
 def cascade_sizes(cascade: Cascade, changes: dict[str, Any]) -> tuple[tuple[str, int], ...]:

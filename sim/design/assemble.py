@@ -26,6 +26,7 @@ from sim.design.diagnosis import Origin, placed
 from sim.design.experiment import Experiment
 from sim.design.parameters import Given, parameter_values
 from sim.load.document import Document, DocumentPlace, plain_document
+from sim.load.files import is_file, stamp_of
 from sim.load.nouns import CATALOGS, build, build_architecture, read_document_once, resolved, with_timings
 from sim.load.overrides import override_from
 from sim.load.problems import InputError, InputProblem
@@ -117,7 +118,7 @@ def _read_for(document: Document, key: str, path: Path) -> Document:
     try:
         return read_document_once(path)
     except InputError as error:
-        if path.exists():
+        if stamp_of(path) is not None:
             raise
         messages = (f"'{document.data[key]}': {problem.message}" for problem in error.problems)
         raise InputError(document.problem((key,), message) for message in messages) from None
@@ -186,7 +187,7 @@ def _named_by_mapping(document: Document) -> Document:
 
 
 def _folder(file: str) -> Path | None:
-    return Path(file).parent if Path(file).is_file() else None
+    return Path(file).parent if is_file(Path(file)) else None
 
 
 def assemble(document: Document) -> Experiment:

@@ -17,6 +17,7 @@ from mappings.check import Problem
 from mappings.types import Mapping, Parameter
 from sim.design.diagnosis import Origin
 from sim.load.document import Document
+from sim.load.files import stamp_of
 from sim.load.nouns import read_table
 from sim.load.problems import InputError, InputProblem
 from sim.lower.lowering import parsed
@@ -140,13 +141,11 @@ def _iter_key_problems(mapping: Mapping, origin: Origin, columns: list[str]) -> 
 
 def _stamp(origin: Origin, name: str, path: Path) -> tuple[int, ...]:
     """Identifies the state of the table's file; InputError if there is no such file."""
-    try:
-        found = path.stat()
-    except OSError:
+    found = stamp_of(path)
+    if found is None:
         names = [file.name for file in path.parent.glob("*.csv")]
-        message = f"no such file '{name}'{nearest(name, names)}"
-        raise InputError([origin.locate(Problem("table.file", message))]) from None
-    return found.st_mtime_ns, found.st_size, found.st_dev, found.st_ino
+        raise InputError([origin.locate(Problem("table.file", f"no such file '{name}'{nearest(name, names)}"))])
+    return found
 
 
 @lru_cache(maxsize=32)

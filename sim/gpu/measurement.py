@@ -7,6 +7,7 @@ from kernels.bench.structure import DocumentError
 from kernels.plans import Configuration
 from kernels.plans.problems import AttentionProblem
 from sim.gpu.cases import GpuCase
+from sim.load.files import LARGEST_TABLE, read_text
 from sim.load.problems import InputError, InputProblem
 
 # Family: names of implementations in measurement files, and in the table of implementations. Others have no plan.
@@ -25,9 +26,7 @@ CUT_FAMILIES = ("attention_fwd", "gemm")
 def load_measurement(path: Path, machine: str) -> tuple[GpuCase, ...]:
     """The cases of a file, timed on that machine; InputError if it is not a measurement or has no case we can plan."""
     try:
-        measurement = schema.read_measurement(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refused(path, "", f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        measurement = schema.parse_measurement(read_text(path, "a measurement (JSON)", LARGEST_TABLE), str(path))
     except DocumentError as error:
         raise InputError(InputProblem(c.file, None, c.path, c.message) for c in error.complaints) from None
     cases = tuple(case for one in measurement.cases for case in _cases_of(one, machine, path.name))

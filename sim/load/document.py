@@ -13,13 +13,15 @@ from typing import Any
 
 import yaml
 
+from sim.load.files import LARGEST_DOCUMENT, decoded, is_folder, read_bytes
 from sim.load.problems import InputError, InputProblem, format_path
-from sim.load.scalars import MERGE_TAG, PLAIN_TAGS, short_tag, trap_in_key, trap_in_value
+from sim.load.scalars import MERGE_TAG, NUMBER_TAGS, PLAIN_TAGS, short_tag, trap_in_key, trap_in_value
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # More than any sensible input has, but less than nested aliases can expand to.
 _MOST_VALUES = 200_000
 _DEEPEST = 1_000
+_LONGEST_NUMBER = 60
 TOO_DEEP = "the values are nested too deeply"
 
 
@@ -125,25 +127,14 @@ def parse_set(text: str) -> tuple[str, Any]:
 
 def _read_text(path: Path) -> str:
     """The text of a file; a failure to read it is reported in one sentence."""
-    file = str(path)
     try:
-        raw = path.read_bytes()
-        return raw.decode("utf-8-sig")
+        return decoded(path, read_bytes(path, "a YAML file", LARGEST_DOCUMENT))
     except FileNotFoundError:
-        message = f"no such file{_near_file(path)}"
-    except IsADirectoryError:
-        message = "expected a YAML file, got a folder"
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        message = f"expected UTF-8 text, got the byte 0x{raw[error.start]:02x}"
-        raise InputError([InputProblem(file, line, "", message)]) from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        message = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-    raise InputError([InputProblem(file, None, "", message)])
+        raise InputError([InputProblem(str(path), None, "", f"no such file{_near_file(path)}")]) from None
 
 
 def _near_file(path: Path) -> str:
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         return f" (there is no folder '{path.parent}')"
     try:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
@@ -175,6 +166,13 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> InputProblem
     return InputProblem(file, min(mark.line + 1, len(lines)), "", f"{message} (column {mark.column + 1})")
 
 
+def _number_problem(node: yaml.ScalarNode) -> str | None:
+    """Why a number is refused whatever reads it; None for one of a sensible length."""
+    if node.tag in NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
+        return f"expected a number of at most {_LONGEST_NUMBER} characters, got {len(node.value)}"
+    return None
+
+
 class _Walk:
     """One pass over YAML nodes: returns data and places, and collects problems."""
 
@@ -189,7 +187,7 @@ class _Walk:
         """The value of a node whose key stands on `line`."""
         self.values += 1
         if self.values > _MOST_VALUES:
-            message = f"the aliases expand to more than {_MOST_VALUES} values"
+            message = f"there are more than {_MOST_VALUES} values, those of aliases included"
             raise InputError([InputProblem(self.file, line, "", message)])
         if id(node) in self.open:
             self._report(path, line, "an alias contains itself")
@@ -208,10 +206,13 @@ class _Walk:
         if (trap := trap_in_value(node)) is not None:
             self._report(path, node.start_mark.line + 1, trap)
             return None, DocumentPlace(self.file, line)
+        if (message := _number_problem(node)) is not None:
+            self._report(path, line, message)
+            return None, DocumentPlace(self.file, line)
         try:
             value = self.constructor.construct_object(node)
         except (ValueError, KeyError, IndexError):  # an explicit tag that the text does not fit
-            self._report(path, line, f"expected {short_tag(node.tag)}, got '{node.value}'")
+            self._report(path, line, f"expected {short_tag(node.tag)}, got '{node.value[:_LONGEST_NUMBER]}'")
             return None, DocumentPlace(self.file, line)
         block = node.style in ("|", ">")
         return value, DocumentPlace(self.file, line, node.start_mark.line + 2 if block else None)

@@ -6,6 +6,7 @@ same.
 """
 
 import csv
+import io
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from mappings.types import Mapping
 from sim.load.catalogs import Catalog
 from sim.load.closed import iter_unresolved
 from sim.load.document import Document, read_document
+from sim.load.files import LARGEST_TABLE, read_text, stamp_of
 from sim.load.overrides import lay_in, resolve_base
 from sim.load.problems import InputError, InputProblem
 from sim.load.structure import structure
@@ -82,11 +84,8 @@ def resolved(kind: str, document: Document) -> Document:
 
 def read_document_once(path: Path) -> Document:
     """As `read_document`, cached while the file stays the same."""
-    try:
-        stamp = path.stat()
-    except OSError:
-        return read_document(path)
-    return _read_stamped(path, (stamp.st_mtime_ns, stamp.st_size, stamp.st_dev, stamp.st_ino))
+    stamp = stamp_of(path)
+    return read_document(path) if stamp is None else _read_stamped(path, stamp)
 
 
 @lru_cache(maxsize=256)
@@ -158,13 +157,18 @@ def load_mapping(name_or_path: str) -> Mapping:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file; InputError when it cannot be read or a row is short."""
+    text = read_text(path, "a table (CSV)", LARGEST_TABLE)
+    rows: list[dict[str, str]] = []
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError([InputProblem(str(path), None, "", f"cannot be read as a table ({reason})")]) from None
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise InputError([InputProblem(str(path), number, "", "the row has not as many values as the header")])
+        for row in reader:
+            if None in row or None in row.values():
+                message = "the row has not as many values as the header"
+                raise InputError([InputProblem(str(path), reader.line_num, "", message)])
+            rows.append(row)
+    except csv.Error as error:
+        raise InputError([InputProblem(str(path), None, "", f"cannot be read as a table ({error})")]) from None
+    columns = list(reader.fieldnames or ())
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise InputError([InputProblem(str(path), 1, "", f"two columns are called '{twice[0]}'")])
     return rows

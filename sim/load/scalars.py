@@ -10,6 +10,7 @@ import yaml
 
 _PREFIX = "tag:yaml.org,2002:"
 PLAIN_TAGS = tuple(_PREFIX + kind for kind in ("str", "int", "float", "bool", "null", "map", "seq"))
+NUMBER_TAGS = PLAIN_TAGS[1:3]
 MERGE_TAG = _PREFIX + "merge"
 
 _EXPONENT = re.compile(r"([-+]?)(\d+)(\.\d*)?[eE]([-+]?)(\d+)")
