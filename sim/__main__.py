@@ -11,7 +11,7 @@ import typer
 from sim._own_rooms import ROOT
 from sim.commands.answering import DONE
 from sim.commands.late import PLAIN, LateCommand
-from sim.ending import heed_signals
+from sim.ending import end_in_time, heed_signals, leave_if_heard
 
 # In the order in which they are listed; each is a module of sim.commands.
 COMMANDS = (
@@ -44,11 +44,15 @@ app = typer.Typer(
 def main() -> None:
     """The console script `einfuse`."""
     heed_signals()
+    end_in_time()
     _spare_the_collector()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is not an error
-    app(prog_name="einfuse")
+    try:
+        app(prog_name="einfuse")
+    finally:
+        leave_if_heard()
 
 
 def _spare_the_collector() -> None:

@@ -9,12 +9,8 @@ anything that takes time to load.
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.process import parent_process
-from types import FrameType
+from types import FrameType, TracebackType
 
 from sim._own_rooms import is_command
 
@@ -42,25 +38,47 @@ class _State:
 
 def heed_signals() -> None:
     """Handle both signals from now on, unless this process has been told to ignore them or is a worker."""
-    if _State.is_heeding or parent_process() is not None:
+    if _State.is_heeding or _is_worker():
         return
     _State.is_heeding = True
     for number in WORDS:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _hear)
+
+
+def end_in_time() -> None:
+    """Start the thread that ends the program where a signal does not."""
+    import threading  # late: signals are heeded before it is loaded
+
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader,), daemon=True).start()
 
 
-@contextmanager
-def closing_first() -> Iterator[None]:
-    """Inside, a signal raises `Ended`; outside, where nothing is open, it ends the program at once."""
-    _State.closes_first = True
-    try:
-        yield
-    finally:
+def leave_if_heard() -> None:
+    """Leave at once if a signal has been heard and everything is closed: in Python's own ending, another would kill."""
+    if _State.heard is not None:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(128 + _State.heard)
+
+
+def _is_worker() -> bool:
+    """Whether another process of ours has started this one."""
+    processes = sys.modules.get("multiprocessing.process")  # loaded in every worker, and slow to load
+    return processes is not None and processes.parent_process() is not None
+
+
+class ClosingFirst:
+    """A context in which a signal raises `Ended`; outside, where nothing is open, it ends the program at once."""
+
+    def __enter__(self) -> None:
+        _State.closes_first = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         _State.closes_first = False
 
 

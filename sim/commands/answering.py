@@ -14,7 +14,7 @@ from typing import Any
 
 import typer
 
-from sim.ending import Ended, closing_first
+from sim.ending import ClosingFirst, Ended
 from sim.load.problems import InputError, Refused, one_line
 
 DONE, NO, BAD_INPUT, OWN_FAULT, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
@@ -28,7 +28,7 @@ def answers(command: Callable[..., int | None]) -> Callable[..., None]:
     @wraps(command)
     def answered(*arguments: Any, **options: Any) -> None:
         try:
-            with closing_first():
+            with ClosingFirst():
                 status = command(*arguments, **options) or DONE
                 sys.stdout.flush()
         except InputError as error:

@@ -1,6 +1,7 @@
 """`einfuse sweep`: runs a sweep, reports its outcome, and ends cleanly when interrupted."""
 
 from pathlib import Path
+from traceback import clear_frames
 from typing import Annotated
 
 import typer
@@ -19,6 +20,7 @@ def run_sweep(name: str, folder: Path, options: SweepOptions) -> tuple[int, str]
         words, status = (
             (str(error), error.status) if isinstance(error, Ended) else ("einfuse: interrupted", INTERRUPTED)
         )
+        clear_frames(error.__traceback__)  # a query that it broke off would keep the file locked
         tell(f"{words}; {count_finished(folder / FILE)} finished points are kept, go on with --resume")
         return status, ""
     if not result.legal:
