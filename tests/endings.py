@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sim import SweepOptions, sweep
-from sim.explore.store import FILE
+from sim.explore.database import FILE
 from tests.small_design import heed_interrupts
 from tests.small_sweep import MACHINE, SWEEP, write_sweep
 

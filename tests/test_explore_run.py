@@ -30,15 +30,15 @@ from sim import (
 )
 from sim.explore import progress as shown
 from sim.explore.bulk import evaluate_points
+from sim.explore.database import FILE
 from sim.explore.pareto import front_of, hypervolume
 from sim.explore.points import read_points
 from sim.explore.run import CHUNK
 from sim.explore.search import random_points
-from sim.explore.store import FILE
 from sim.explore.watch import Silent
 from tests.endings import ENVIRONMENT, LONG, points_in, try_often, wait_until_gone
 from tests.small_design import heed_interrupts, run
-from tests.small_sweep import plan_of, write_sweep
+from tests.small_sweep import alter, plan_of, write_sweep
 
 RESUME = SweepOptions(resume=True)
 
@@ -256,8 +256,7 @@ def test_a_search_that_goes_on_asks_for_the_same(tmp_path: Path, method: str) ->
     path = searched(tmp_path / "a", method, 128, batch=32)
     whole = sweep(str(path), tmp_path / "whole")
     sweep(str(path), tmp_path / "parts")
-    with closing(sqlite3.connect(tmp_path / "parts" / FILE)) as connection, connection:
-        connection.execute("DELETE FROM points WHERE point % 2 = 0")
+    alter(tmp_path / "parts" / FILE, "DELETE FROM points WHERE point % 2 = 0")
     parts = sweep(str(path), tmp_path / "parts", RESUME)
     assert 0 < parts.evaluated < whole.evaluated
     assert (tmp_path / "parts" / "points.csv").read_bytes() == (tmp_path / "whole" / "points.csv").read_bytes()

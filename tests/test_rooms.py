@@ -94,7 +94,7 @@ DOORS = {
     "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels.cascade_process", "kernels.elementwise"),
     "yaml": ("sim.load",),
     "numba": ("sim.engine",),
-    "sqlite3": ("sim.explore.store", "sim.explore.export"),
+    "sqlite3": ("sim.explore.database", "sim.explore.store", "sim.explore.soundness", "sim.explore.export"),
     "matplotlib": ("sim.report.*.plots*",),
     "typer": ("sim.__main__", "sim.commands"),
     "rich": ("sim.commands.answering", "sim.report.reproduction.tables", "sim.explore.progress"),

@@ -8,7 +8,7 @@ import typer
 from sim.commands.answering import answers, tell
 from sim.explore.closely import results_of, start_of
 from sim.explore.comparable import comparable_designs
-from sim.explore.store import FILE
+from sim.explore.database import FILE
 from sim.load.files import is_file, is_folder, stamp_of
 from sim.load.problems import InputError, InputProblem
 from sim.report.reproduction import charts as reproduction_charts

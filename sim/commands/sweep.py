@@ -8,8 +8,8 @@ import typer
 
 from sim.commands.answering import DONE, INTERRUPTED, NO, answers, tell
 from sim.ending import Ended
+from sim.explore.database import FILE, count_finished
 from sim.explore.run import SweepOptions, SweepResult, sweep
-from sim.explore.store import FILE, count_finished
 
 
 def run_sweep(name: str, folder: Path, options: SweepOptions) -> tuple[int, str]:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sim.explore.database import said
 from sim.explore.seconds import Second
-from sim.explore.store import OWN, quoted, read_only, said
+from sim.explore.store import OWN, quoted, read_only
 from sim.load.problems import InputError, InputProblem
 
 FIRST = ("point", "hash", "version", "reason_kind", "reason", "bound_by", "extrapolated")
