@@ -103,6 +103,16 @@ def _iter_names(node: Node) -> Iterator[str]:
                 yield from _iter_names(argument)
 
 
+def _iter_constants(node: Node) -> Iterator[FormulaCall]:
+    """The largest parts of a formula that read no name, and so have one value wherever the formula is used."""
+    if isinstance(node, FormulaCall):
+        if next(_iter_names(node), None) is None:
+            yield node
+            return
+        for argument in node.arguments:
+            yield from _iter_constants(argument)
+
+
 def _tokens(text: str) -> list[Token]:
     try:
         tokens = _TOKENIZER.tokens(text)
@@ -272,7 +282,10 @@ def parse_expression(source: Any) -> Expression:
         raise ValueError("expected an expression or a number, got an empty text")
     if len(source) > _LONGEST_TEXT:
         raise ValueError(f"expected an expression of at most {_LONGEST_TEXT} characters, got {len(source)}")
-    return Expression(source, _Parser(source).parse())
+    expression = Expression(source, _Parser(source).parse())
+    for node in _iter_constants(expression.root):
+        evaluate(Expression(source, node), dict[str, Any]().__getitem__)
+    return expression
 
 
 def check_names(expression: Expression, known: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -33,7 +33,7 @@ from sim.commands.check import check_file
 from sim.commands.compare import compare_source
 from sim.explore.load_sweep import load_plan
 from sim.load.document import parse_set
-from sim.load.nouns import CATALOGS, read_table
+from sim.load.nouns import CATALOGS
 from sim.load.problems import Refused
 from tests.small_design import FILES
 from tests.small_sweep import SWEEP
@@ -230,7 +230,9 @@ def _grammar(folder: Path, chance: random.Random) -> Any:
 
 def _quantity(folder: Path, chance: random.Random) -> Any:
     dimensions: Any = ("size", "bandwidth", "frequency", "energy", "power", "area", "time", "length")
-    text = chance.choice(("16 MiB", "940 MHz", "1.0e+30 pJ", "400 GiB/s", "5 W", "1 um2", "45 nm", str(chance.choice(HOSTILE))))
+    text = chance.choice(
+        ("16 MiB", "940 MHz", "1.0e+30 pJ", "400 GiB/s", "5 W", "1 um2", "45 nm", str(chance.choice(HOSTILE)))
+    )
     return parse_quantity(spliced(text, chance), chance.choice(dimensions))
 
 
@@ -242,9 +244,8 @@ def _sweep(folder: Path, chance: random.Random) -> Any:
 
 @cache
 def _measurement_text() -> str:
-    from tests.bench_samples import sample_measurement
-
     from kernels.bench.schema import measurement_text
+    from tests.bench_samples import sample_measurement
 
     return measurement_text(sample_measurement())
 
@@ -276,7 +277,7 @@ def _table(folder: Path, chance: random.Random) -> Any:
 
 
 KINDS: tuple[tuple[str, int, Callable[[Path, random.Random], Any]], ...] = (
-    *((kind, 2, (lambda kind: lambda folder, chance: _document(kind, folder, chance))(kind)) for kind in (
+    *((kind, 2, partial(_document, kind)) for kind in (
         "cascade", "architecture", "mapping", "model", "technology", "timing", "taxonomy", "experiment", "sweep",
     )),
     ("small design", 14, _small_design), ("--set", 8, _set), ("formula", 20, _expression), ("grammar", 6, _grammar),
@@ -314,7 +315,9 @@ def _judged_sentences(text: str) -> Outcome:
     for line in text.splitlines():
         if len(line) > 6000:
             return Outcome("long message", line[:300])
-        if "known: none" in line or re.search(r"\bException\b|Errno|set_int_max_str_digits|NoneType|object at 0x", line):
+        if "known: none" in line or re.search(
+            r"\bException\b|Errno|set_int_max_str_digits|NoneType|object at 0x", line
+        ):
             return Outcome("no sentence", line[:300])
     return Outcome("refused", text)
 

@@ -319,7 +319,7 @@ def test_starting_over_leaves_a_running_sweep_alone(copied: Path) -> None:
         ("UPDATE points SET latency_s = latency_s * 2 WHERE point = 3", "1 of its 2 chunks of points are not what was written"),
         ("UPDATE reasons SET text = 'another' WHERE id = 1", "2 of its 2 chunks of points are not what was written"),
         ("DELETE FROM points WHERE point = 3", "1 of its 2 chunks of points are not what was written"),
-        ("DELETE FROM chunks WHERE id = 2", "point 256 belongs to no chunk"),
+        ("DELETE FROM chunks WHERE points LIKE '[[256,%'", "point 256 belongs to no chunk"),
         ("UPDATE chunks SET points = '[[0, 99999999999]]'", "its list of chunks cannot be read"),
         ("DELETE FROM meta WHERE key = 'axes'", "its description has no 'axes'"),
         ("UPDATE meta SET value = '[' WHERE key = 'axes'", "its description cannot be read"),

@@ -124,7 +124,7 @@ CASES: list[Case] = [
      "model.yaml:3: $.heads: heads must be an integer of at least 1, found 0"),
     ("huge array", {MACHINE: [("rows: 8", "rows: 100000000000000000000")]}, DESIGN, 2,
      "machine.yaml:18: $.components.SQUARE.rows: expected a whole number of at most 1099511627776, got 100000000000000000000"),
-    ("huge tile", {MAPPING: [("min(M, SQUARE.rows)", "10**400")]}, DESIGN, 1,
+    ("huge tile", {MAPPING: [("min(M, SQUARE.rows)", "10**400")]}, DESIGN, 2,
      "mapping.yaml:11: $.tiles.block: a number too large in '10**400'"),
     ("large tile", {MAPPING: [("min(M, SQUARE.rows)", "10**40")]}, DESIGN, 1,
      "mapping.yaml:22: $.tree.body[0].loops[0]: the tile of the loop over 'm' is 2^62 or more ('block'), expected a whole number below 2^62"),

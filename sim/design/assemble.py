@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate, parse_expression
+from arch.quantity import clipped
 from arch.types import Architecture
 from einsums.model import Model
 from einsums.names import near_or_all, nearest_name
@@ -73,6 +74,9 @@ def load_experiment(name_or_path: str, overrides: MappingOf[str, Any] | None = N
 
     `load_experiment(name, model="XLM", seq_len=65536)`; deeper paths through `overrides`.
     """
+    if not isinstance(overrides or {}, MappingOf) or not all(isinstance(path, str) for path in overrides or {}):
+        message = f"expected paths and values such as {{'seq_len': 4096}}, got {clipped(repr(overrides), 60)}"
+        raise InputError([InputProblem(FROM_OUTSIDE, None, "", message)])
     changes = {**(overrides or {}), **more}
     return assemble(changed(read_experiment(name_or_path), plain_document(changes, FROM_OUTSIDE)))
 

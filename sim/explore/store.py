@@ -331,9 +331,9 @@ def _declared(contents: Contents) -> list[str]:
 
 
 def _column(values: np.ndarray) -> list[float | None]:
-    """Plain numbers; SQLite has no nan."""
+    """Plain numbers; what is not finite is missing."""
     found: list[float | None] = values.tolist()
-    missing = np.flatnonzero(np.isnan(values))
+    missing = np.flatnonzero(~np.isfinite(values))
     for i in missing.tolist():
         found[i] = None
     return found

@@ -145,6 +145,8 @@ class Verification:
 def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) -> Verification:
     """Run a design or a cascade on numbers and compare. IllegalMapping for a mapping that cannot run; ValueError for
     options that do not fit what is run."""
+    if not isinstance(subject, Experiment | Cascade):
+        raise TypeError(f"expected an Experiment or a Cascade, got {type(subject).__name__}")
     options = options or VerifyOptions()
     design = design_of(subject, options)
     defining = defining_cascade(design.cascade, options.against)

@@ -6,6 +6,7 @@ from kernels.bench import schema
 from kernels.bench.structure import DocumentError
 from kernels.plans import Configuration
 from kernels.plans.problems import AttentionProblem
+from sim.gpu.bounds import check_size
 from sim.gpu.cases import GpuCase
 from sim.load.files import LARGEST_TABLE, read_text
 from sim.load.problems import InputError, InputProblem
@@ -29,6 +30,11 @@ def load_measurement(path: Path, machine: str) -> tuple[GpuCase, ...]:
         measurement = schema.parse_measurement(read_text(path, "a measurement (JSON)", LARGEST_TABLE), str(path))
     except DocumentError as error:
         raise InputError(InputProblem(c.file, None, c.path, c.message) for c in error.complaints) from None
+    for i, one in enumerate(measurement.cases):
+        try:
+            check_size(one.problem)
+        except ValueError as error:
+            raise _refused(path, f"$.cases[{i}].problem", str(error)) from None
     cases = tuple(case for one in measurement.cases for case in _cases_of(one, machine, path.name))
     if not cases:
         raise _refused(path, "$.cases", "holds no case of an implementation that can be planned")

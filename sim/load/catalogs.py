@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from arch.quantity import clipped
 from einsums.names import nearest
 
+_LONGEST = 60  # characters of something that is no name
 _SUFFIXES = (".yaml", ".yml")
 
 
@@ -19,11 +21,16 @@ class Catalog:
         """The bare names that ship, sorted."""
         return tuple(sorted(path.stem for path in self.folder.glob("*.yaml")))
 
-    def find(self, name_or_path: str, beside: Path | None = None) -> Path:
+    def find(self, name_or_path: str | Path, beside: Path | None = None) -> Path:
         """The file of a shipped name, or the path itself; ValueError for a name that does not ship.
 
         A path is anything with a folder or a YAML suffix; relative ones start from `beside`.
         """
+        found: object = name_or_path  # anything at all, from Python
+        if not isinstance(found, str | Path):
+            kind = f"an {self.kind}" if self.kind[0] in "aeiou" else f"a {self.kind}"
+            raise ValueError(f"expected the name or path of {kind}, got {clipped(repr(found), _LONGEST)}")
+        name_or_path = str(found)
         if Path(name_or_path).name != name_or_path or name_or_path.endswith(_SUFFIXES):
             return (beside or Path()) / Path(name_or_path).expanduser()
         shipped = self.names()

@@ -39,6 +39,7 @@ class IllegalMapping(Refused):
 def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationResult:
     """One design point. IllegalMapping if the mapping cannot run; ValueError for an unknown engine."""
     check_engine(engine)
+    _check_kind(experiment)
     if engine == "cycle":
         return simulate_cycles(experiment)
     return simulate_all([experiment])[0]
@@ -47,8 +48,13 @@ def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationRe
 def check_engine(name: str) -> None:
     """ValueError for an engine that does not exist."""
     if name not in ENGINES:
-        near, known = nearest(name, ENGINES), ", ".join(ENGINES)
+        near, known = nearest(str(name), ENGINES), ", ".join(ENGINES)
         raise ValueError(f"no engine is called '{name}'{near}; there is: {known}")
+
+
+def _check_kind(experiment: object) -> None:
+    if not isinstance(experiment, Experiment):
+        raise TypeError(f"expected an Experiment, as load_experiment gives it, got {type(experiment).__name__}")
 
 
 def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResult:
@@ -72,6 +78,7 @@ def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:
     """Many design points, in order; those that share a structure go through the engine together."""
     batches: dict[Structure, list[int]] = {}
     for i, experiment in enumerate(experiments):
+        _check_kind(experiment)
         _refuse_illegal(experiment)
         batches.setdefault(experiment.structure, []).append(i)
     results: dict[int, SimulationResult] = {}
