@@ -223,6 +223,8 @@ class _Parser(Cursor):
                 f"number {quoted(token.text)} has {len(mantissa)} digits, at most {_LONGEST_NUMBER} are read", token
             )
         exact = Fraction(token.text)
+        if exact.numerator.bit_length() > _LARGEST_BITS and exact > 1:
+            raise self.error(f"number {quoted(token.text)} is too large", token)
         if self.token.kind == "name" and self.token.text not in _KEYWORDS:
             return FormulaNumber(_whole(exact * self.size_unit_bytes()))
         is_whole = exact.denominator == 1 and "." not in mantissa and len(str(exact.numerator)) <= 18

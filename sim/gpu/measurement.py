@@ -6,7 +6,7 @@ from kernels.bench import schema
 from kernels.bench.structure import DocumentError
 from kernels.plans import Configuration
 from kernels.plans.problems import AttentionProblem
-from sim.gpu.bounds import check_size
+from sim.gpu.bounds import check_configuration, check_size
 from sim.gpu.cases import GpuCase
 from sim.load.files import LARGEST_TABLE, read_text
 from sim.load.problems import InputError, InputProblem
@@ -35,6 +35,14 @@ def load_measurement(path: Path, machine: str) -> tuple[GpuCase, ...]:
             check_size(one.problem)
         except ValueError as error:
             raise _refused(path, f"$.cases[{i}].problem", str(error)) from None
+        for j, result in enumerate(one.results):
+            cut = _cut_of(one, result)
+            try:
+                if cut is not None:
+                    check_configuration(cut)
+            except ValueError as error:
+                place = f"$.cases[{i}].results[{j}].launches[0].configuration"
+                raise _refused(path, place, str(error)) from None
     cases = tuple(case for one in measurement.cases for case in _cases_of(one, machine, path.name))
     if not cases:
         raise _refused(path, "$.cases", "holds no case of an implementation that can be planned")
