@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sim._own_rooms import ROOT
-from sim.commands.answering import DONE
+from sim.commands.answering import DONE, own_fault
 from sim.commands.late import PLAIN, LateCommand
 from sim.ending import end_in_time, heed_signals, leave_if_heard
 
@@ -51,6 +51,8 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is not an error
     try:
         app(prog_name="einfuse")
+    except Exception as error:  # where no command has begun, such as while it is loaded
+        sys.exit(own_fault(error))
     finally:
         leave_if_heard()
 

@@ -202,7 +202,7 @@ MESSAGES = {
     ),
     ("softmax", "--against", "softmaxx"): "einfuse: no cascade called 'softmaxx' (did you mean 'softmax'?); shipped: ",
     ("linear-layers", "--set", "T=1000000", "--set", "D=1000000"): (
-        "einfuse: 'linear-layers' has 144,000,000,000,000 points at these sizes, at most 20,000,000,000 are run on numbers: "
+        "einfuse: 'linear-layers' has 144,000,000,000,000 points at these sizes, at most 2,000,000,000 are run on numbers: "
         "make ranks shorter"
     ),
 }  # fmt: skip

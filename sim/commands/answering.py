@@ -45,10 +45,15 @@ def answers(command: Callable[..., int | None]) -> Callable[..., None]:
             is_reader_gone = isinstance(error, BrokenPipeError)
             status = NO_READER if is_reader_gone else said(one_line(f"einfuse: cannot go on ({error})"), BAD_INPUT)
         except Exception as error:
-            status = said(f"einfuse: {_reported(error)}", OWN_FAULT)
+            status = own_fault(error)
         raise typer.Exit(status)
 
     return answered
+
+
+def own_fault(error: Exception) -> int:
+    """The last door: one sentence about an error that nobody foresaw, and a file for those who mend it."""
+    return said(f"einfuse: {_reported(error)}", OWN_FAULT)
 
 
 def _reported(error: Exception) -> str:

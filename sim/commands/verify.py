@@ -7,7 +7,7 @@ import typer
 
 from einsums.names import near_or_all, nearest
 from einsums.types import Cascade
-from sim.commands.answering import DONE, NO, answers, draw
+from sim.commands.answering import DONE, NO, answers, draw, tell
 from sim.commands.kinds import kind_of
 from sim.commands.options import JsonForTables, parse_changes, refused
 from sim.design.assemble import load_experiment
@@ -44,7 +44,7 @@ def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOp
             against=wishes.against,
             sizes=sizes,
         )
-        return verify(subject, options)
+        return verify(subject, options, tell)
     except InputError:
         raise
     except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton failed

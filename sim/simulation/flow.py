@@ -21,6 +21,7 @@ from sim.lower.lowering import Structure, lower
 from sim.simulation.result import SimulationResult, make_results
 
 ENGINES = ("analytical", "cycle")
+MOST_CYCLES = 2.0**53  # of the cycle engine; results count exactly up to here
 
 
 class IllegalMapping(Refused):
@@ -67,11 +68,18 @@ def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResu
 
     counted = count(experiment)
     try:
+        _check_countable(counted.results()[0])
         timing = time_design(design_of(experiment, counted.tables, counted.evaluation), fast)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
     retimed = lasting(counted.tables, counted.evaluation, np.array([float(timing.cycles)]))
     return timed_result(counted.results()[0], counted._replace(evaluation=retimed).results()[0], timing)
+
+
+def _check_countable(counted: SimulationResult) -> None:
+    """ValueError for a run whose cycles, by the analytical engine, are too many to be counted one by one."""
+    if counted.cycles > MOST_CYCLES:
+        raise ValueError(f"a run of about {counted.cycles:.3g} cycles: the cycle engine counts to {MOST_CYCLES:.3g}")
 
 
 def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:
