@@ -127,6 +127,10 @@ def _unit_reason(number: str, unit: str, dimension: Dimension) -> str:
     for other, units in _UNITS.items():
         if unit in units:
             return f", which is {_WORDING[other][0]}"
+    # What is written otherwise elsewhere; the nearest spelling could mean eight times as much, or an eighth.
+    rewritten = re.sub(r"(?:ps|/sec)$", "/s", re.sub(r"b(?=ps$|/s(ec)?$)", "bit", unit))
+    if rewritten in _UNITS[dimension]:
+        return f" (did you mean '{number} {rewritten}'?)"
     suggestion = nearest(unit, [known for known in _UNITS[dimension] if known.isascii()])
     return suggestion.replace("mean '", f"mean '{number} ")
 

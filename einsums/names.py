@@ -11,8 +11,25 @@ _TIES = 8  # similar names among which the beginning decides
 _MOST_LISTED = 12  # the most names that a message lists
 
 
+# Words that others use for the same thing.
+_OTHER_WORDS = {
+    "swish": "silu", "logistic": "sigmoid", "ln": "log", "square_root": "sqrt", "maximum": "max", "minimum": "min",
+    "reciprocal_sqrt": "rsqrt", "where": "select", "clip": "clamp", "power": "pow", "multiply": "mul", "divide": "div",
+    "subtract": "sub", "add": "sum", "mac": "macc", "fma": "macc",
+    "machine": "architecture", "hardware": "architecture", "accelerator": "architecture", "network": "model",
+    "workload": "cascade", "kernel": "cascade", "dataflow": "mapping", "design": "experiment", "paper": "reproduction",
+    "dram": "timing", "exploration": "sweep",
+}  # fmt: skip
+
+
 def nearest_name(name: str, candidates: Iterable[str]) -> str | None:
-    """The candidate most like `name`, letter case aside where none is like it as written; None where none is near."""
+    """The candidate that `name` is another word for, or most like it, letter case aside where none is like it as
+    written; None where none is near."""
+    candidates = tuple(candidates)
+    for ending in ("", "s"):
+        other = _OTHER_WORDS.get(name.casefold().removesuffix(ending), "")
+        if other and other + ending in candidates:
+            return other + ending
     by_folded: dict[str, str] = {}
     for candidate in candidates:
         by_folded.setdefault(candidate.casefold(), candidate)

@@ -10,7 +10,7 @@ import typer
 
 from sim._own_rooms import ROOT
 from sim.commands.answering import DONE, own_fault
-from sim.commands.late import PLAIN, LateCommand
+from sim.commands.late import HELP, PLAIN, LateCommand
 from sim.ending import end_in_time, heed_signals, leave_if_heard
 
 # In the order in which they are listed; each is a module of sim.commands.
@@ -37,6 +37,7 @@ app = typer.Typer(
     name="einfuse",
     help="Cycles, energy, traffic, area and numerical correctness of attention and transformer accelerators.",
     no_args_is_help=True,
+    **HELP,
     **PLAIN,
 )
 

@@ -149,7 +149,7 @@ def test_json_is_one_document(comparison, monkeypatch):
     result = run("--json")
     assert result.exit_code == 0
     document = json.loads(result.stdout)
-    assert document["schema"] == "einfuse.compare/1"
+    assert document["schema"] == "einfuse-compare-1"
     assert len(document["cases"]) == len(comparison.compared)
     first = document["cases"][0]
     assert first["error"] == pytest.approx(first["predicted_s"] / first["measured_s"] - 1)

@@ -74,6 +74,7 @@ SEES = {
         "sim.functional.verification.VerifiedDesign",
         "sim.functional.verification.Verification",
         "sim.gpu.compare.ComparedCase",
+        "sim.load.cells",
         "sim.load.problems",
         "sim.reproduction.evaluation",
         "sim.reproduction.parts",

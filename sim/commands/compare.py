@@ -21,7 +21,7 @@ from sim.report.design.simulation_table import TextTable
 PUBLISHED = "published"
 DEFAULT_MACHINE = "h100-sxm"
 TABLE_SUFFIX = ".csv"
-SCHEMA = "einfuse.compare/1"
+SCHEMA = "einfuse-compare-1"
 
 
 class GpuComparison(NamedTuple):

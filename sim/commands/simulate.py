@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import answers, draw, tell
+from sim.commands.kinds import expect_kind
 from sim.commands.options import Changes, ExperimentName, JsonForTables, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.report.design.simulation_table import heading, simulation_tables
@@ -24,6 +25,7 @@ def simulate_command(
         check_engine(engine)
     except ValueError as error:
         raise refused("--engine", str(error)) from None
+    expect_kind(experiment, "experiment")
     result = simulate(load_experiment(experiment, parse_changes(changes)), engine)
     if as_json:
         print(json.dumps(result.to_json(), indent=2, allow_nan=False))

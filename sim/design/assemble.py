@@ -28,7 +28,15 @@ from sim.design.experiment import Experiment
 from sim.design.parameters import Given, parameter_values
 from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.files import is_file, stamp_of
-from sim.load.nouns import CATALOGS, build, build_architecture, read_document_once, resolved, with_timings
+from sim.load.nouns import (
+    CATALOGS,
+    build,
+    build_architecture,
+    read_document_once,
+    resolved,
+    technology_stamps,
+    with_timings,
+)
 from sim.load.overrides import override_from
 from sim.load.problems import InputError, InputProblem
 from sim.load.wording import show_value
@@ -261,7 +269,9 @@ def _noun(document: Document, part: str, noun: type[BaseModel]) -> Any:
         message = f"expected the name of a {part}, or its keys and values, got {show_value(inner.data)}"
         raise InputError([document.problem((part,), message)])
     try:
-        return _build_kept(json.dumps(inner.data, sort_keys=False, default=str), noun, _Uncompared(inner))
+        text = json.dumps(inner.data, sort_keys=False, default=str)
+        stamps = technology_stamps() if noun is Architecture else ()
+        return _build_kept((text, stamps), noun, _Uncompared(inner))
     except InputError as error:
         outer = own_files(document)
         raise InputError(
@@ -287,7 +297,7 @@ class _Uncompared:
 
 
 @lru_cache(maxsize=512)
-def _build_kept(_text: str, noun: type[BaseModel], carried: _Uncompared) -> Any:
+def _build_kept(_content: tuple[Any, ...], noun: type[BaseModel], carried: _Uncompared) -> Any:
     return build_architecture(carried.document) if noun is Architecture else build(carried.document, noun)
 
 

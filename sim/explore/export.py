@@ -14,6 +14,7 @@ from typing import Any
 from sim.explore.database import said
 from sim.explore.seconds import Second
 from sim.explore.store import OWN, quoted, read_only
+from sim.load.cells import plain_cells
 from sim.load.problems import InputError, InputProblem
 
 FIRST = ("point", "hash", "version", "reason_kind", "reason", "bound_by", "extrapolated")
@@ -39,8 +40,8 @@ def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -
         connection, header, rows = _select(store, points)
         try:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
+            writer.writerow(plain_cells(header))
+            writer.writerows(map(plain_cells, rows))
         finally:
             rows.close()  # a statement under way would keep the file locked after its connection has closed
             connection.close()
@@ -50,8 +51,8 @@ def export_fronts(target: Path, names: Sequence[str], rows: Sequence[Sequence[An
     """A row per front: the values its points share, the number of points, the volume they dominate."""
     with _whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
+        writer.writerow(plain_cells(names))
+        writer.writerows(map(plain_cells, rows))
 
 
 def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
@@ -62,7 +63,8 @@ def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
         writer.writerow(("point", "engine", "refused", *names))
         for one in seconds:
             values = dict(one.values)
-            writer.writerow((one.point, one.engine, one.refused, *(values.get(name) for name in names)))
+            row = (one.point, one.engine, one.refused, *(values.get(name) for name in names))
+            writer.writerow(plain_cells(row))
 
 
 def check_parquet() -> None:

@@ -127,7 +127,7 @@ class Verification:
     def to_json(self) -> dict[str, Any]:
         """One document; keys are only ever added."""
         return {
-            "schema": "einfuse.verify/1",
+            "schema": "einfuse-verify-1",
             "design": self.design.name,
             "cascade": self.design.cascade.name,
             "sizes": self.design.sizes,

@@ -6,6 +6,7 @@ keys). This module is independent of nouns: `sim.load.structure` turns data into
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import Any
 import yaml
 
 from sim.load.files import LARGEST_DOCUMENT, decoded, is_folder, read_bytes
+from sim.load.foreign import foreign_kind
 from sim.load.problems import InputError, InputProblem, format_path
-from sim.load.scalars import MERGE_TAG, NUMBER_TAGS, PLAIN_TAGS, short_tag, trap_in_key, trap_in_value
+from sim.load.scalars import MERGE_TAG, NUMBER_TAGS, PLAIN_TAGS, as_in_json, short_tag, trap_in_key, trap_in_value
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # More than any sensible input has, but less than nested aliases can expand to.
@@ -65,8 +67,10 @@ def plain_document(data: Any, file: str) -> Document:
 
 def read_document(path: Path) -> Document:
     """The YAML file at `path`; InputError with every problem of its text."""
-    file = str(path)
-    document = parse_document(_read_text(path), file)
+    file, text = str(path), _read_text(path)
+    if program := foreign_kind(text):
+        raise InputError([InputProblem(file, None, "", f"is {program}, expected a file of einfuse")])
+    document = parse_document(text, file)
     if document.data is None:
         raise InputError([InputProblem(file, None, "", "the file is empty")])
     if not isinstance(document.data, dict):
@@ -84,7 +88,7 @@ def parse_document(text: str, file: str) -> Document:
         root = yaml.compose(text, Loader=_Loader)
         if root is None:
             raise InputError([InputProblem(file, None, "", "the file is empty")])
-        walk = _Walk(file)
+        walk = _Walk(file, _is_json(text))
         data, place = walk.visit(root, (), root.start_mark.line + 1)
     except yaml.YAMLError as error:
         if "maximum nesting depth" in str(error):  # PyYAML's own limit, from 6.0.4 on
@@ -166,6 +170,17 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> InputProblem
     return InputProblem(file, min(mark.line + 1, len(lines)), "", f"{message} (column {mark.column + 1})")
 
 
+def _is_json(text: str) -> bool:
+    """Whether a text is JSON, whose numbers are written in ways that YAML 1.1 reads as text."""
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _number_problem(node: yaml.ScalarNode) -> str | None:
     """Why a number is refused whatever reads it; None for one of a sensible length."""
     if node.tag in NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
@@ -176,8 +191,8 @@ def _number_problem(node: yaml.ScalarNode) -> str | None:
 class _Walk:
     """One pass over YAML nodes: returns data and places, and collects problems."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, is_json: bool) -> None:
+        self.file, self.is_json = file, is_json
         self.problems: list[InputProblem] = []
         self.values = 0
         self.open: set[int] = set()
@@ -203,6 +218,8 @@ class _Walk:
         return None, DocumentPlace(self.file, line)
 
     def _scalar(self, node: yaml.ScalarNode, path: tuple[str | int, ...], line: int) -> tuple[Any, DocumentPlace]:
+        if self.is_json:
+            node = as_in_json(node)
         if (trap := trap_in_value(node)) is not None:
             self._report(path, node.start_mark.line + 1, trap)
             return None, DocumentPlace(self.file, line)

@@ -124,10 +124,24 @@ def _technologies(machine: Architecture) -> list[Technology]:
     ]
 
 
-@lru_cache(maxsize=64)
 def load_technology(name_or_path: str) -> Technology:
     """A table of memory energies and areas."""
+    try:
+        stamp = stamp_of(CATALOGS["technology"].find(name_or_path))
+    except ValueError:  # reported by whoever reads it
+        stamp = None
+    return _technology_once(name_or_path, stamp)
+
+
+@lru_cache(maxsize=64)
+def _technology_once(name_or_path: str, _stamp: tuple[int, ...] | None) -> Technology:
     return build(read("technology", name_or_path), Technology)
+
+
+def technology_stamps() -> tuple[tuple[int, ...] | None, ...]:
+    """What changes whenever one of the shipped tables does, so that machines priced by them are made again."""
+    catalog = CATALOGS["technology"]
+    return tuple(stamp_of(catalog.find(name)) for name in catalog.names())
 
 
 def load_dram(name_or_path: str, beside: Path | None = None) -> DramTiming:

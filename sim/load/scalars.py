@@ -45,6 +45,14 @@ def trap_in_value(node: yaml.Node) -> str | None:
     return None
 
 
+def as_in_json(node: yaml.ScalarNode) -> yaml.ScalarNode:
+    """A plain scalar of a JSON text as JSON reads it: 1e-05 is a number."""
+    exponent = None if node.style else _EXPONENT.fullmatch(str(node.value))
+    if exponent is None:
+        return node
+    return yaml.ScalarNode(NUMBER_TAGS[1], _spell_exponent(exponent), node.start_mark, node.end_mark)
+
+
 def short_tag(tag: str) -> str:
     """A tag as it is written in a file."""
     return "!!" + tag.removeprefix(_PREFIX) if tag.startswith(_PREFIX) else tag
