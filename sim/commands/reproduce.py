@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import answers, tell
-from sim.commands.kinds import expect_kind
+from sim.commands.options import expecting
 from sim.report.parts.files import make_folder
 from sim.report.reproduction.writing import write_reproduction
 from sim.reproduction.run import run_reproduction
@@ -18,9 +18,10 @@ def reproduce_command(
     out: Annotated[Path | None, typer.Option(help="Folder of the results; out/NAME by default.")] = None,
 ) -> None:
     """Reproduce a published evaluation: results.csv, figures and index.html, and the headline table."""
-    expect_kind(name, "reproduction")
     folder = out or Path("out") / Path(name).stem
     make_folder(folder)  # an unwritable folder is reported before the run, not after
-    written = write_reproduction(run_reproduction(name, tell), folder, tell)
+    with expecting(name, "reproduction"):
+        run = run_reproduction(name, tell)
+    written = write_reproduction(run, folder, tell)
     print(written.headline)
     tell(f"written: {written.index}")

@@ -15,8 +15,7 @@ from einsums.names import near_or_all
 from einsums.rewriting import OperatorChange, ReferenceSize, RewriteOptions, Rewriting, rewrite
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers
-from sim.commands.kinds import expect_kind
-from sim.commands.options import refused
+from sim.commands.options import expecting, refused
 from sim.load.nouns import load_cascade
 from sim.report.parts.files import unwritable
 
@@ -152,8 +151,8 @@ def rewrite_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> int:
     """Derive a cascade with fewer passes, with the identities used and a numerical check."""
-    expect_kind(cascade, "cascade")
-    found = rewrite_cascade(cascade, passes, rank, {"form": form, "conditional": conditional})
+    with expecting(cascade, "cascade"):
+        found = rewrite_cascade(cascade, passes, rank, {"form": form, "conditional": conditional})
     if output is not None:
         write_cascade(found.cascade, output)
     print(json.dumps(rewriting_json(found), indent=2, allow_nan=False) if as_json else rewriting_text(found))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import DONE, INTERRUPTED, NO, answers, tell
-from sim.commands.kinds import expect_kind
+from sim.commands.options import expecting
 from sim.ending import Ended
 from sim.explore.database import FILE, count_finished
 from sim.explore.run import SweepOptions, SweepResult, sweep
@@ -56,9 +56,9 @@ def sweep_command(
     the Pareto fronts as front.csv, their hypervolumes as fronts.csv. Then `einfuse plot DIR` draws them.
     Shipped sweeps: `einfuse list sweeps`.
     """
-    expect_kind(name, "sweep")
     options = SweepOptions(executor, scheduler, workers, resume, fresh, parquet)
-    status, summary = run_sweep(name, out, options)
+    with expecting(name, "sweep"):
+        status, summary = run_sweep(name, out, options)
     if summary:
         print(summary)
     return status

@@ -8,8 +8,8 @@ import typer
 from einsums.names import near_or_all, nearest
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers, draw, tell
-from sim.commands.kinds import expect_kind, kind_of
-from sim.commands.options import JsonForTables, parse_changes, refused
+from sim.commands.kinds import kind_of
+from sim.commands.options import JsonForTables, expecting, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.functional.verification import Verification, VerifyOptions, verify
@@ -113,9 +113,9 @@ def verify_command(
     as_json: JsonForTables = False,
 ) -> int:
     """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
-    expect_kind(name, "experiment", "cascade")
     wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, seed, against)
-    found = run_verification(name, parse_changes(changes), wishes)
+    with expecting(name, "experiment", "cascade"):
+        found = run_verification(name, parse_changes(changes), wishes)
     if as_json:
         print(json.dumps(found.to_json(), indent=2, allow_nan=False))
     for title, tables in () if as_json else show_verification(found):
