@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_valid
 
 from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
+from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
@@ -35,7 +36,8 @@ class Array(Numbered):
     model_config = FROZEN
     derived_numbers = (
         MachineNumber(key="pes", times="copies", symbols=(("pes", 1),)),
-        MachineNumber(key="drain_cycles"),
+        MachineNumber(key="along_rows"),
+        MachineNumber(key="along_columns"),
         MachineNumber(key="pe_area_um2"),
         MachineNumber(key="area", of="area_um2", times="copies"),
     )
@@ -94,6 +96,16 @@ class Array(Numbered):
         """Cycles to shift one spatially reduced tile out of the array; 0 without a drain."""
         return names_checked(self.drain.cycles, self.symbols) if self.drain else 0.0
 
+    @property
+    def along_rows(self) -> float:
+        """Cycles in which a reduction along the rows leaves: the drain or, without one, a cycle an element passed."""
+        return self.drain_cycles if self.drain and self.drain.along == "rows" else self.rows - 1
+
+    @property
+    def along_columns(self) -> float:
+        """The same along the columns."""
+        return self.drain_cycles if self.drain and self.drain.along == "columns" else self.columns - 1
+
     def operation(self, name: str) -> Operation:
         """The operation of that name; otherwise a ValueError suggests the nearest one."""
         for operation in self.operations:
@@ -145,6 +157,7 @@ class Memory(Numbered):
     """
 
     model_config = FROZEN
+    quiet_fields = ("holds",)
 
     kind: Literal["memory"] = "memory"
     name: Identifier
@@ -170,6 +183,24 @@ class Memory(Numbered):
         BandwidthBitsPerS | None,
         MachineNumber("bandwidth_bits_per_s", math.inf, symbols=(("bandwidth_bits_per_s", 1),), enters="time"),
     ] = Field(None, alias="bandwidth")
+    read_bandwidth_bits_per_s: Annotated[
+        BandwidthBitsPerS | None,
+        MachineNumber(
+            absent=math.inf,
+            symbols=(("read_bandwidth_bits_per_s", 1),),
+            is_quiet=True,
+            enters="time, of what is read, in place of the bandwidth",
+        ),
+    ] = Field(None, alias="read_bandwidth")
+    write_bandwidth_bits_per_s: Annotated[
+        BandwidthBitsPerS | None,
+        MachineNumber(
+            absent=math.inf,
+            symbols=(("write_bandwidth_bits_per_s", 1),),
+            is_quiet=True,
+            enters="time, of what is written, in place of the bandwidth",
+        ),
+    ] = Field(None, alias="write_bandwidth")
     timing: DramTiming | None = None  # of a DRAM; its peak replaces the bandwidth
     read_pj: Annotated[EnergyPj | None, MachineNumber(times="charged", enters="energy, for each row read")] = Field(
         None, alias="read_energy"
@@ -186,6 +217,7 @@ class Memory(Numbered):
         MachineNumber("area_um2", 0.0, "copies", enters="area, of each instance", dimension="area"),
     ] = None
     per_pe_of: Identifier | None = None
+    holds: Holdings = ()  # without a phrase: anything
     energy_instances: Annotated[
         Literal["all"] | Count, MachineNumber("charged_instances", math.inf, is_varied=False, enters="energy of rows")
     ] = "all"
@@ -210,6 +242,17 @@ class Memory(Numbered):
         return self
 
     @model_validator(mode="after")
+    def _moves_words_in_one_way(self) -> Self:
+        apart = [key for key in ("read", "write") if getattr(self, f"{key}_bandwidth_bits_per_s") is not None]
+        if apart and self.timing is not None:
+            bus = "whose data bus serves both directions"
+            raise ValueError(f"memory '{self.name}' has a DRAM timing, {bus}, and a {apart[0]}_bandwidth: expected one")
+        if apart and self.declared_bandwidth_bits_per_s is not None:
+            expected = "expected one for both directions together, or one for each"
+            raise ValueError(f"memory '{self.name}' has both a bandwidth and a {apart[0]}_bandwidth: {expected}")
+        return self
+
+    @model_validator(mode="after")
     def _is_where_a_dram_is(self) -> Self:
         if self.timing is not None and (self.parent is not None or self.per_pe_of is not None):
             raise ValueError(f"memory '{self.name}' has a DRAM timing, which only a memory without a parent can have")
@@ -231,6 +274,12 @@ class Memory(Numbered):
     def bandwidth_bits_per_s(self) -> float | None:
         """Peak of its DRAM timing, or as declared; None if unlimited."""
         return self.declared_bandwidth_bits_per_s if self.timing is None else 8 * self.timing.peak_bytes_per_s
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether a bandwidth limits how fast words move, in one direction at least."""
+        links = (self.bandwidth_bits_per_s, self.read_bandwidth_bits_per_s, self.write_bandwidth_bits_per_s)
+        return any(link is not None for link in links)
 
     @property
     def size_bits(self) -> float | None:

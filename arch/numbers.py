@@ -56,6 +56,7 @@ class Numbered(BaseModel):
     """A noun with a table of numbers."""
 
     derived_numbers: ClassVar[tuple[MachineNumber, ...]] = ()  # properties that follow from the fields
+    quiet_fields: ClassVar[tuple[str, ...]] = ()  # no numbers, and left out of dumps where they are empty
 
     @model_serializer(mode="wrap")
     def _without_quiet_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class Numbered(BaseModel):
             if number.is_quiet and getattr(self, number.field) == number.default:
                 dumped.pop(number.key, None)
                 dumped.pop(number.field, None)
-        return dumped
+        return {key: value for key, value in dumped.items() if value or key not in self.quiet_fields}
 
 
 @lru_cache(maxsize=16)

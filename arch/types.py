@@ -69,6 +69,10 @@ class Architecture(Numbered):
             if memory.per_pe_of is not None and memory.per_pe_of not in arrays:
                 reason = nearest(memory.per_pe_of, arrays)
                 yield ("components", memory.name, "per_pe_of"), f"unknown array '{memory.per_pe_of}'{reason}"
+            for holding in memory.holds:
+                if holding.array is not None and holding.array not in arrays:
+                    reason = nearest(holding.array, arrays)
+                    yield ("components", memory.name, "holds"), f"unknown array '{holding.array}'{reason}"
 
     def _iter_memory_problems(self, component: Component, key: str, name: str) -> Iterator[LocatedProblem]:
         """Why `name` is not a memory, located at that key of the component."""

@@ -17,6 +17,7 @@ from einsums.names import nearest
 from einsums.types import Access, Cascade
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings
+from mappings.holding import iter_holding_findings
 from mappings.lifetime import iter_lifetime_findings
 from mappings.schedules import iter_schedule_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
@@ -270,8 +271,10 @@ def iter_keep_problems(c: Combination) -> Iterator[Problem]:
 
 
 def iter_element_problems(c: Combination) -> Iterator[Problem]:
-    """Of a tile beside the elements of an array it is known which element has which words; bypassing operands exist."""
-    for findings in (iter_element_findings, iter_bypass_findings):
+    """Of a tile beside the elements of an array it is known which element has which words; bypassing operands exist;
+    memories hold what they are there for.
+    """
+    for findings in (iter_element_findings, iter_bypass_findings, iter_holding_findings):
         yield from (Problem(*found) for found in findings(c.cascade, c.tree, c.architecture))
 
 

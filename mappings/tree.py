@@ -6,7 +6,7 @@ loops and keeps are numbered once, a leaf refers to the loops it runs in (shared
 outside it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from einsums.types import Cascade
@@ -115,12 +115,43 @@ class ResolvedTree:
         return best
 
     def _finishes(self, leaf: PlacedLeaf, loops: tuple[int, ...]) -> bool:
-        own = leaf.loops[: leaf.shared]
-        shared = next((n for n, pair in enumerate(zip(own, loops, strict=False)) if pair[0] != pair[1]), len(own))
+        replaced = self.replaced_loops(leaf, loops)
+        return replaced is not None and len(replaced) < len(loops) - self._common(leaf, loops)
+
+    def replaced_loops(self, leaf: PlacedLeaf, loops: tuple[int, ...]) -> tuple[int, ...] | None:
+        """The loops of which a leaf outside visits the same tiles in loops of its own; None where it does not."""
+        shared = self._common(leaf, loops)
         names = {self.loops[i].variable for i in leaf.loops[shared:]} | {side.variable for side in leaf.spatial}
-        rest = tuple(i for i in loops[shared:] if self.loops[i].variable in names)
-        lacks = len(rest) < len(loops) - shared
-        return lacks and self.tiles_by_variable(own[shared:]) == self.tiles_by_variable(rest)
+        same = tuple(i for i in loops[shared:] if self.loops[i].variable in names)
+        own = leaf.loops[shared : leaf.shared]
+        return same if self.tiles_by_variable(own) == self.tiles_by_variable(same) else None
+
+    def _common(self, leaf: PlacedLeaf, loops: tuple[int, ...]) -> int:
+        pairs = list(zip(leaf.loops[: leaf.shared], loops, strict=False))
+        return next((n for n, (own, other) in enumerate(pairs) if own != other), len(pairs))
+
+    def run_loops(self, leaf: PlacedLeaf, loops: tuple[int, ...]) -> tuple[int, ...]:
+        """The loops each iteration of which is a run of a leaf, where a schedule goes through `loops` step by step and
+        what lies inside is one run: those that it shares, and its own in place of the others.
+        """
+        shared = self._common(leaf, loops)
+        outside = shared < len(loops) and self.replaced_loops(leaf, loops) is not None
+        return leaf.loops[: leaf.shared] if outside else leaf.loops[:shared]
+
+    def phase_loops(self, lanes: Iterable[Sequence[str]]) -> tuple[int, ...]:
+        """The loops that a schedule of phases goes through step by step: the deepest inside which every lane has an
+        Einsum, and before which there is none.
+        """
+        lanes = list(lanes)
+        best: tuple[int, ...] = ()
+        for leaf in self.leaves:
+            for depth in range(len(best) + 1, leaf.shared + 1):
+                loops = leaf.loops[:depth]
+                inside = [x for x in self.leaves if x.shared >= depth and x.loops[:depth] == loops]
+                names = {x.einsum for x in inside}
+                if inside[0].index == 0 and all(names & set(lane) for lane in lanes):
+                    best = loops
+        return best
 
     def shared_loops(self, one: PlacedLeaf, other: PlacedLeaf) -> tuple[PlacedLoop, ...]:
         common = [a for a, b in zip(one.loops[: one.shared], other.loops[: other.shared], strict=False) if a == b]

@@ -26,13 +26,19 @@ class TurnFinding(NamedTuple):
 
 def iter_turn_findings(cascade: Cascade, tree: ResolvedTree) -> Iterator[TurnFinding]:
     """Tensors that share a place although both are needed at once."""
+    for pair in iter_turn_pairs(cascade, tree):
+        yield from pair.findings()
+
+
+def iter_turn_pairs(cascade: Cascade, tree: ResolvedTree) -> Iterator["TurnPair"]:
+    """All pairs of kept tiles that take turns in one place."""
     for one, other in combinations(tree.keeps, 2):
         if one.share_group == other.share_group >= 0:
-            yield from _Pair.of(cascade, tree, one, other).findings()
+            yield TurnPair.of(cascade, tree, one, other)
 
 
 @dataclass(frozen=True)
-class _Pair:
+class TurnPair:
     """Two kept tiles in one place; `first` is touched first."""
 
     cascade: Cascade
@@ -41,7 +47,7 @@ class _Pair:
     second: PlacedKeep
 
     @classmethod
-    def of(cls, cascade: Cascade, tree: ResolvedTree, one: PlacedKeep, other: PlacedKeep) -> "_Pair":
+    def of(cls, cascade: Cascade, tree: ResolvedTree, one: PlacedKeep, other: PlacedKeep) -> "TurnPair":
         pair = cls(cascade, tree, one, other)
         began = [min((leaf.index for leaf in pair.touching(keep)), default=-1) for keep in (one, other)]
         # Where one Einsum begins with both, what it writes comes after what it reads.

@@ -291,20 +291,6 @@ def test_an_old_value_that_another_nest_has_made_is_there() -> None:
     check_against_bounds(experiment, fast)
 
 
-def test_running_values_cannot_be_run_through_at_once() -> None:
-    stages = dict.fromkeys(("QK", "LM", "RM", "SLN", "SLD", "SLNV", "PRM", "SPD", "RD", "SPNV", "RNV", "AV"), 0)
-    # The division walks other tiles than the rest, so a step is a whole chunk of queries, with all of its keys.
-    changes = {
-        "mapping.schedule": {"kind": "pipelined", "stages": stages},
-        "mapping.tree.body.1.loops": [{"p": "P0//2"}],
-    }
-    with pytest.raises(IllegalMapping) as caught:
-        simulate(load_experiment("fusemax-binding", changes), "cycle")
-    assert str(caught.value).endswith(
-        "Einsum 'SPD' reads the old 'RD' inside loops that its schedule runs through at once"
-    )
-
-
 def test_same_without_compiling() -> None:
     program = (
         "from tests.cycle_designs import small_design\n"

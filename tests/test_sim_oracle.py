@@ -131,7 +131,7 @@ def energies(case: Case, counts: Counts) -> dict[str, float]:
 
 
 def compute_cycles(case: Case, counts: Counts, busy: dict[str, float]) -> float:
-    """Latency where no memory is a limit: phase by phase the busiest array, or the drain of one after each of its steps."""
+    """Latency where no memory is a limit: phase by phase the busiest array."""
     phases = phase_of_leaf(case)
     latency = 0.0
     for phase in sorted(set(phases)):
@@ -140,10 +140,6 @@ def compute_cycles(case: Case, counts: Counts, busy: dict[str, float]) -> float:
             if phases[leaf.index] == phase:
                 lanes[leaf.array] = lanes.get(leaf.array, 0.0) + busy[leaf.einsum]
         latency += max(lanes.values())
-    for listed in case.mapping.schedule.phases:
-        drained = case.tree.leaf_of(listed.drain) if listed.drain else None
-        if drained is not None:
-            latency += counts.steps[drained.einsum] * case.architecture.array(drained.array).drain_cycles
     return latency
 
 

@@ -40,7 +40,7 @@ class Binding:
 
     def schedule(self) -> Schedule:
         """The schedule that a mapping can hold."""
-        stages = stages_in_order(self.main, self.experiment.tree)
+        stages = stages_in_order(self.main, self.experiment.tree, self.experiment.cascade)
         return Schedule(kind="pipelined", stages=tuple(Stage(einsum=e, stage=s) for e, s in stages.items()))
 
     def mapping_text(self) -> str:

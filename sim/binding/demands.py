@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, isfinite, prod
+from typing import NamedTuple
 
 from arch.types import Array
 from einsums.types import Cascade
@@ -203,28 +204,41 @@ class TaskDemands:
     def _add_transfers(self, streamed: dict[str, float]) -> None:
         """Rows that tiles move through ports besides what the tasks stream, and memories whose bandwidth bounds."""
         machine, iterations = self.design.machine, self.iterations()
-        for name, moved_bytes in self._moved_bytes():
-            words = moved_bytes / machine.word_bytes / iterations
+        for name, moved in self._moved_bytes():
+            words = moved.both / machine.word_bytes / iterations
             port = self.resource(f"{name} ports")
             if port is not None:
                 rows = max(0.0, words - streamed.get(name, 0.0)) * machine.word_bytes / machine.row_bytes(name)
                 found = self.resources[port]
                 self.resources[port] = Resource(found.name, found.capacity, rows)
-            if isfinite(machine.bytes_per_s(name)):
-                cycles = words * machine.word_bytes / machine.bytes_per_s(name) * machine.clock_hz
-                self.resources.append(Resource(f"{name} bandwidth", 1, cycles, is_placed=False))
+            links = {"bandwidth": (words * machine.word_bytes, machine.bytes_per_s(name))}
+            links["read bandwidth"] = (moved.read / iterations, machine.bytes_per_s_of(name, False))
+            links["write bandwidth"] = (moved.written / iterations, machine.bytes_per_s_of(name, True))
+            for link, (moved_bytes, bytes_per_s) in links.items():
+                if isfinite(bytes_per_s):
+                    cycles = moved_bytes / bytes_per_s * machine.clock_hz
+                    self.resources.append(Resource(f"{name} {link}", 1, cycles, is_placed=False))
 
-    def _moved_bytes(self) -> Iterator[tuple[str, float]]:
-        """Bytes that each memory moves for the Einsums of the group, over the whole run."""
+    def _moved_bytes(self) -> Iterator[tuple[str, "MovedBytes"]]:
+        """What each memory moves for the Einsums of the group, over the whole run."""
         flows, moved = self.design.tables.shape.flows, self.design.evaluation.flow_bytes[0]
         leaves = [leaf.index for leaf in self.group.leaves]
         for m, memory in enumerate(self.design.experiment.architecture.memories):
             mine = [
-                float(moved[n])
+                (float(moved[n]), flow[FlowColumn.WRITE] == 1)
                 for n, flow in enumerate(flows)
                 if flow[FlowColumn.MEMORY] == m and flow[FlowColumn.EINSUM] in leaves
             ]
-            yield memory.name, sum(mine)
+            both, read, written = (
+                sum(size for size, writes in mine if writes in kinds) for kinds in ((False, True), (False,), (True,))
+            )
+            yield memory.name, MovedBytes(both, read, written)
+
+
+class MovedBytes(NamedTuple):
+    both: float
+    read: float
+    written: float
 
 
 def pieces_of(demands: TaskDemands, one: PlacedLeaf, other: PlacedLeaf) -> tuple[int, ...]:

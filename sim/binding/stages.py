@@ -13,7 +13,10 @@ from itertools import product
 
 import numpy as np
 
+from einsums.types import Cascade
+from mappings.stages import iter_stage_findings, stage_edges
 from mappings.tree import ResolvedTree
+from mappings.types import Schedule, Stage
 from sim.binding.search import SearchOptions, tables_of
 from sim.binding.types import COMPUTE, Dependency, ModuloSchedule, Task, TaskGraph
 from sim.engine.binding.cost import count_pieces, shift_stages, sum_words, too_full
@@ -23,8 +26,34 @@ from sim.engine.binding.time import settle_stages
 MOST_TRIALS = 1 << 16
 
 
-def stages_in_order(schedule: ModuloSchedule, tree: ResolvedTree) -> dict[str, int]:
+def stages_in_order(schedule: ModuloSchedule, tree: ResolvedTree, cascade: Cascade) -> dict[str, int]:
     """The stage of every Einsum of a part; those of the slot-by-slot schedule where no order keeps the interval."""
+    return realizable(_least_stages(schedule, tree), schedule.graph, tree, cascade)
+
+
+def realizable(stages: dict[str, int], graph: TaskGraph, tree: ResolvedTree, cascade: Cascade) -> dict[str, int]:
+    """These stages or, where a mapping may not have them, later ones: the order of the tree can ask for a step more
+    than the slots do.
+    """
+    einsums = [task.einsum for task in graph.tasks]
+    distances = {(einsums[d.producer], einsums[d.consumer]): d.distance for d in graph.dependencies if d.distance > 0}
+    edges = stage_edges(_schedule_of(stages), tree, cascade)
+    between = {edge.inside: distances.get((edge.maker, edge.reader)) for edge in edges if edge.inside}
+    found, most = dict(stages), len(stages) * (1 + max(stages.values()))
+    while max(found.values()) <= most:
+        findings = iter_stage_findings(_schedule_of(found), tree, cascade, lambda inside: between.get(inside, 1))
+        problem = next(findings, None)
+        if problem is None:
+            return found
+        found[problem.path.rpartition(".")[2]] += 1
+    return stages
+
+
+def _schedule_of(stages: dict[str, int]) -> Schedule:
+    return Schedule(kind="pipelined", stages=tuple(Stage(einsum=e, stage=s) for e, s in stages.items()))
+
+
+def _least_stages(schedule: ModuloSchedule, tree: ResolvedTree) -> dict[str, int]:
     graph, interval = schedule.graph, schedule.interval
     own = [placement.stage(interval) for placement in schedule.placements]
     if graph.chunks > 1:

@@ -26,9 +26,13 @@ from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
+from sim.engine.latency import Passing
 from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
+from sim.lower.latency import latency_of
 from sim.lower.walk import Extents, Walk
+
+LINK_UNITS = 1 << 20  # parts of a cycle that a link has, so that slots can share it
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class MachineRates:
 
     architecture: Architecture
     columns: MachineColumns  # of this one machine
-    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones
+    ported: tuple[str, ...]  # memories whose ports count: bounded, shared ones; then links (`limited_links`)
     spilled: dict[str, Fraction]
     cycles_per_point: dict[str, int]  # by Einsum
 
@@ -84,18 +88,23 @@ class MachineRates:
         return float(self.columns.clock_hz[0])
 
     def bytes_per_s(self, memory: str) -> float:
-        """Inf if bandwidth is not a limit."""
+        """Of both directions together; inf if it is not a limit."""
         return self._of(memory, self.columns.bandwidth_bytes_per_s)
+
+    def bytes_per_s_of(self, memory: str, writes: bool) -> float:
+        """Of one direction; inf if it is not a limit."""
+        return self._of(memory, self.columns.write_bytes_per_s if writes else self.columns.read_bytes_per_s)
 
     def transfer_cycles(self, memory: str, words: Fraction, writes: bool) -> int:
         """Whole cycles in which a memory moves that many words; 0 if nothing limits it."""
         timing, moved_bytes = self.architecture.memory(memory).timing, words * Fraction(self.word_bytes)
         if timing is not None:
             time_s = moved_bytes * seconds_per_byte(timing, writes)
-        elif isfinite(self.bytes_per_s(memory)):
-            time_s = moved_bytes / Fraction(self.bytes_per_s(memory))
         else:
-            return 0
+            bytes_per_s = min(self.bytes_per_s(memory), self.bytes_per_s_of(memory, writes))
+            if not isfinite(bytes_per_s):
+                return 0
+            time_s = moved_bytes / Fraction(bytes_per_s)
         return ceil(time_s * Fraction(self.clock_hz))
 
     def row_bytes(self, memory: str) -> float:
@@ -108,8 +117,35 @@ class MachineRates:
         return Fraction(words) / Fraction(rows)
 
     def ports(self, memory: str) -> int:
-        """Concurrent row accesses."""
-        return int(self._of(memory, self.columns.row_accesses))
+        """Concurrent row accesses; of a link, the parts of a cycle."""
+        return LINK_UNITS if is_link(memory) else int(self._of(memory, self.columns.row_accesses))
+
+    def link_cycles(self, memory: str, words: Fraction, writes: bool) -> dict[str, Fraction]:
+        """Cycles that words of a stream take on each link of a memory with a bandwidth, by its name in `ported`."""
+        links = {f"{memory} both": self.bytes_per_s(memory)}
+        links[f"{memory} {'writes' if writes else 'reads'}"] = self.bytes_per_s_of(memory, writes)
+        cycle_bytes = {name: Fraction(rate) / Fraction(self.clock_hz) for name, rate in links.items() if isfinite(rate)}
+        moved_bytes = words * Fraction(self.word_bytes)
+        return {name: moved_bytes / rate for name, rate in cycle_bytes.items() if name in self.ported}
+
+
+def is_link(ported: str) -> bool:
+    """Whether an entry of `ported` is a link of a memory, not its ports."""
+    return " " in ported
+
+
+def limited_links(architecture: Architecture) -> tuple[str, ...]:
+    """Links of memories on chip, beside no element, that have a bandwidth: what arrays stream shares it."""
+    found = []
+    for memory in architecture.memories:
+        rates = {
+            "both": memory.bandwidth_bits_per_s,
+            "reads": memory.read_bandwidth_bits_per_s,
+            "writes": memory.write_bandwidth_bits_per_s,
+        }
+        if memory.parent is not None and memory.per_pe_of is None:
+            found += [f"{memory.name} {link}" for link, rate in rates.items() if rate is not None]
+    return tuple(found)
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:
@@ -177,6 +213,9 @@ class Sizer:
             streams[False] += again * passing
             returns = returns or again > 0
             shift = ceil(Fraction(fetches * self._shift_rows(way, extents), folds)) if loops == self.slot.loops else 0
+            on_links = self.machine.link_cycles(way.memory, words + again, way.touch.writes)
+            if shift and on_links:
+                shift = max(shift, ceil(max(on_links.values()) / folds))
             if way.touch.writes:
                 link_out += shift
             else:
@@ -186,6 +225,9 @@ class Sizer:
                 slots = folds * (shift or points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
+            for link, spent in on_links.items():
+                stage, slots = (1, folds * points) if not shift else (2 if way.touch.writes else 0, folds * shift)
+                rows[stage][self.machine.ported.index(link)] += ceil(spent * LINK_UNITS / slots)
         if link_in and returns and folds == 1:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
@@ -262,24 +304,8 @@ class Sizer:
 
 
 def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
-    """Cycles after an op's last issue slot until others may use its result.
-
-    A reduction along a side passes every PE of it: the array's drain where the machine file gives one, else rows - 1
-    (columns - 1) further cycles; its lanes leave one after the other, so that only a reader that takes them in the same
-    lanes can keep pace. A result that another array reads through memory is complete when the array's skew is over.
-    """
-    array, leaf = sizer.array, sizer.slot.leaf
-    reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
-    sides = [side.side for side in leaf.spatial if side.variable in reduced]
-    latency = 0
-    for side in sides:
-        declared = array.drain is not None and array.drain.along == side
-        latency += int(array.drain_cycles) if declared else (array.rows if side == "rows" else array.columns) - 1
-    readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
+    """Cycles after an op's last issue slot until others may use its result."""
+    array = sizer.array
     leaves = any(way.touch.writes for way, _ in sizer.ways)
-    if not sides and leaves and (not readers or any(reader.array != leaf.array for reader in readers)):
-        latency += array.rows + array.columns - 2
-    lanes = {side.variable for side in leaf.spatial if side.side not in sides}
-    if sides and leaves and not (readers and all(lanes <= {s.variable for s in r.spatial} for r in readers)):
-        latency += (array.columns if sides[0] == "rows" else array.rows) - 1
-    return latency
+    passing = Passing(array.rows, array.columns, int(array.along_rows), int(array.along_columns))
+    return int(latency_of(chains, sizer.slot.leaf, leaves).cycles(passing))

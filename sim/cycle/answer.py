@@ -1,19 +1,20 @@
 """The tile-level engine's result for one design: the counts of the analytical engine with the actual time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import ceil
 
 import numpy as np
 
-from sim.cycle.amounts import MachineRates, ported_memories
+from sim.cycle.amounts import MachineRates, limited_links, ported_memories
 from sim.cycle.choice import CycleDesign
 from sim.cycle.keeps import keeps_of, traffic_of
 from sim.cycle.nest import Nest
 from sim.cycle.program import NamedProgram, lower_nest
 from sim.cycle.state import NestTiming, run
 from sim.design.experiment import Experiment
-from sim.engine.analytical import Evaluation
-from sim.engine.cycle.columns import CAUSES, OFF_CHIP
+from sim.engine.analytical import Evaluation, link_cycles_by_phase
+from sim.engine.cycle.columns import CAUSES, OFF_CHIP, OPERAND
 from sim.engine.room import room_of, tiles_in_flight
 from sim.engine.tables import Tables
 from sim.lower.walk import Extents, Walk
@@ -52,7 +53,7 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
     machine = MachineRates(
         experiment.architecture,
         tables.machine,
-        ported_memories(experiment.architecture),
+        ported_memories(experiment.architecture) + limited_links(experiment.architecture),
         spilled,
         {leaf.einsum: _whole(tables, leaf.index) for leaf in structure.tree.leaves},
     )
@@ -68,7 +69,15 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         own_bytes=dict(zip(memories, (capacity - tables.reserved_bytes[0]).tolist(), strict=True)),
         kept_bytes=tuple(room_of(tables).kept_bytes[0].tolist()),
         in_flight=tuple(tiles_in_flight(tables)[0].tolist()),
+        least_cycles=_least_cycles(tables, evaluation),
     )
+
+
+def _least_cycles(tables: Tables, evaluation: Evaluation) -> int:
+    """Time in which the busiest memory on chip moves its bytes at its bandwidth."""
+    by_phase = link_cycles_by_phase(tables, evaluation.busiest_core, evaluation.flow_bytes)[0]
+    by_memory = by_phase.sum(axis=0).reshape(-1, tables.shape.parents.size).max(axis=0)
+    return ceil(by_memory[tables.shape.parents >= 0].max(initial=0.0))
 
 
 def _whole(tables: Tables, leaf: int) -> int:
@@ -88,7 +97,16 @@ def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
         for extents, times in design.walk.variants_below(start, nest.outer).items():
             named = lower_nest(design, nest, extents)
             runs.append(NestRun(times, named, run(named.program, fast)))
-    return _summed(design.experiment, runs, between)
+    found = _summed(design.experiment, runs, between)
+    late = design.least_cycles - found.cycles
+    return found if late <= 0 else _waiting(found, late)
+
+
+def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
+    """The same with all arrays waiting for a buffer: streams, and the transfers beside them, do not fit its link."""
+    cause = CAUSES[OPERAND]
+    stalls = {array: lost | {cause: lost[cause] + cycles} for array, lost in timing.stalls.items()}
+    return replace(timing, cycles=timing.cycles + cycles, stalls=stalls)
 
 
 def _resident_cycles(design: CycleDesign, nest: Nest, start: Extents) -> int:

@@ -31,7 +31,8 @@ class CycleDesign:
     """One design as the cycle engine needs it.
 
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
-    kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once.
+    kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
+    least_cycles: what the bandwidths of memories on chip allow.
     """
 
     experiment: Experiment
@@ -42,6 +43,7 @@ class CycleDesign:
     own_bytes: dict[str, float]
     kept_bytes: tuple[float, ...]
     in_flight: tuple[int, ...]
+    least_cycles: int = 0
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:

@@ -74,7 +74,7 @@ def nests_of(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> tuple[Ne
         stages = tuple((s.einsum, s.stage) for s in schedule.stages)
         return (_nest(tree, phases, (), loops, _Manner(barrier=False, stages=stages)),)
     phases = [_Phase([[leaf[name] for name in lane.einsums] for lane in p.lanes], p.drain) for p in schedule.phases]
-    loops = _loops_of_all_lanes(tree, phases)
+    loops = tree.phase_loops([lane.einsums for phase in schedule.phases for lane in phase.lanes])
     if _stand_apart(phases, loops):
         return tuple(
             _nest(tree, [phase], loops, common([x for lane in phase.lanes for x in lane])[len(loops) :], _Manner())
@@ -137,20 +137,6 @@ def _step_together(leaves: list[PlacedLeaf], cascade: Cascade) -> bool:
         for leaf in leaves
         for load in cascade.einsum(leaf.einsum).loads
     )
-
-
-def _loops_of_all_lanes(tree: ResolvedTree, phases: list[_Phase]) -> tuple[int, ...]:
-    """The deepest loops inside which every lane of every phase has an Einsum, and before which there is none."""
-    lanes = [lane for phase in phases for lane in phase.lanes]
-    best: tuple[int, ...] = ()
-    for leaf in tree.leaves:
-        for depth in range(len(best) + 1, len(path(leaf)) + 1):
-            prefix = path(leaf)[:depth]
-            inside = [x.index for x in tree.leaves if path(x)[:depth] == prefix]
-            is_first = inside[0] == 0
-            if is_first and all(any(x.index in inside for x in lane) for lane in lanes):
-                best = prefix
-    return best
 
 
 def _stand_apart(phases: list[_Phase], loops: tuple[int, ...]) -> bool:
@@ -235,10 +221,9 @@ def _slot(
             "give it a phase and loops of its own"
         )
     rest = all_loops[shared:]
-    names = {tree.loops[i].variable for i in inner + own} | {side.variable for side in leaf.spatial}
-    same = tuple(i for i in rest if tree.loops[i].variable in names)
-    if tree.tiles_by_variable(inner) == tree.tiles_by_variable(same):
-        guard, depth = tuple(i for i in rest if tree.loops[i].variable not in names), len(all_loops)
+    same = tree.replaced_loops(leaf, all_loops)
+    if same is not None:
+        guard, depth = tuple(i for i in rest if i not in same), len(all_loops)
     else:
         guard, depth, own = rest, shared, inner + own
     positions = tuple(all_loops.index(i) - len(outer) for i in guard)

@@ -246,7 +246,7 @@ class _Rows:
                 col.GROUP: keep.keep.share_group,
                 col.FIRST_USER: user,
                 col.LAST_USER: user + len(keep.users),
-                col.FILL_CAUSE: col.OFF_CHIP if other == root else col.OPERAND,
+                col.FILL_CAUSE: col.OFF_CHIP if other == root and not self._waits_for_room(keep) else col.OPERAND,
                 col.WRITER: -1 if keep.writer is None else self.op_of_slot[keep.writer],
                 col.OLD_LOOP: self._old_loop(keep),
                 col.PORT_A: self._port(keep.keep.memory),
@@ -257,6 +257,12 @@ class _Rows:
                 rows[k, place] = value
             user += len(keep.users)
         return rows
+
+    def _waits_for_room(self, keep: NestKeep) -> bool:
+        """Whether a memory takes longer to write what comes from the root than the root to read it."""
+        machine, one = self.design.machine, Fraction(1 << 20)
+        taken, given = machine.transfer_cycles(keep.keep.memory, one, True), self.machine.root
+        return taken > machine.transfer_cycles(given, one, False)
 
     def _spills(self, memory: str) -> bool:
         """Whether part of the data read from a memory lies further out; the root then serves it."""

@@ -3,8 +3,10 @@
 words    = what `counting` says of every flow; in a spilled memory only the part s that does not fit goes outward,
            s = max(0, 1 - capacity / needed)
 busy     = temporal steps x cycles of one iteration point, for each Einsum
-phase    = longest of its arrays' busy times, or the drain of one array after each of its steps
-latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase)
+phase    = longest of its arrays' busy times, or the time in which a result leaves its array, once for each run of its
+           Einsum
+latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase), of both
+           directions together or of each
 pipeline = (trips + stages - 1) x the busiest array's time per trip
 cores    = arrays and memories of a core do ceil(n / cores) of the n dealt iterations; what cores share does all
 energy   = words x energy per byte + iteration points x energy of their operators + leakage x latency
@@ -17,13 +19,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.columns import FlowColumn, LeafColumn
+from sim.engine.columns import DrainColumn, FlowColumn, LeafColumn
 from sim.engine.counting import first_tile_words
+from sim.engine.latency import Latency, Passing
 from sim.engine.moving import add_by_group, move_bytes
 from sim.engine.room import count_rows, room_of
 from sim.engine.tables import RowTables, Tables
 
 PJ_PER_J = 1e12
+LINKS = 3  # of a memory: for both directions together, for reads, for writes
 
 
 class Evaluation(NamedTuple):
@@ -42,7 +46,7 @@ class Evaluation(NamedTuple):
     busy_cycles: np.ndarray  # [design, leaf]
     active_pe_cycles: np.ndarray  # [design, leaf]
     busiest_core: np.ndarray  # [design], the part of all dealt iterations that it has
-    resource_cycles: np.ndarray  # [design, array + memory + 1], cycles of latency that each resource sets; last: drains
+    resource_cycles: np.ndarray  # [design, array + link + 1], cycles of latency that each resource sets; last: drains
     latency_cycles: np.ndarray  # [design]
 
 
@@ -61,7 +65,7 @@ def evaluate(tables: Tables) -> Evaluation:
     steps = counts[:, tables.shape.leaves[:, LeafColumn.STEPS]]
     busy_cycles = steps * tables.machine.cycles_per_point
     busiest = busiest_core(tables, counts)
-    resource_cycles = times(tables, counts, busiest, busy_cycles, memory_cycles_by_phase(tables, busiest, flow_bytes))
+    resource_cycles = times(tables, counts, busiest, busy_cycles, link_cycles_by_phase(tables, busiest, flow_bytes))
     latency_cycles = resource_cycles.sum(axis=1)
     flow_pj = flow_bytes * flow_prices(tables)
     return Evaluation(
@@ -132,24 +136,19 @@ def flow_prices(tables: Tables) -> np.ndarray:
 def times(
     tables: Tables, counts: np.ndarray, busiest: np.ndarray, busy_cycles: np.ndarray, memory: np.ndarray
 ) -> np.ndarray:
-    """Cycles of latency set by each resource: f8[design, arrays, then memories, then drains]; they add up to the
-    latency. memory: f8[design, phase, memory], cycles.
+    """Cycles of latency set by each resource: f8[design, arrays, then links of memories, then drains]; they add up to
+    the latency. memory: f8[design, phase, link], cycles.
     """
     shape = tables.shape
-    arrays, phases = tables.machine.rows.shape[1], shape.drains.size
+    arrays, phases = tables.machine.rows.shape[1], shape.drains.shape[0]
     compute = np.zeros((busy_cycles.shape[0], phases, arrays))
     for leaf, row in enumerate(shape.leaves):
         compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]
     if shape.stages:
         trips = counts[:, shape.trips_row]
         compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
-    drains = np.zeros((busy_cycles.shape[0], phases))
-    for phase, leaf in enumerate(shape.drains):
-        if leaf >= 0:
-            steps = counts[:, shape.leaves[leaf, LeafColumn.STEPS]]
-            drains[:, phase] = steps * tables.machine.drain_cycles[:, shape.leaves[leaf, LeafColumn.ARRAY]]
+    drains = drain_times(tables, counts) * busiest[:, None]
     compute *= busiest[:, None, None]
-    drains *= busiest[:, None]
     if shape.per_phase:
         return phase_times(np.concatenate([compute, memory, drains[:, :, None]], axis=2))
     no_memory = np.zeros_like(memory)
@@ -163,38 +162,59 @@ def times(
     return on_chip
 
 
+def drain_times(tables: Tables, counts: np.ndarray) -> np.ndarray:
+    """f8[design, phase]: cycles in which results leave their arrays, after each run of their Einsums."""
+    machine, drains = tables.machine, np.zeros((counts.shape[0], tables.shape.drains.shape[0]))
+    for phase, row in enumerate(tables.shape.drains.tolist()):
+        array = row[DrainColumn.ARRAY]
+        if array >= 0:
+            sides = (machine.rows, machine.columns, machine.along_rows, machine.along_columns)
+            cycles = Latency(*row[DrainColumn.LATENCY :]).cycles(Passing(*(side[:, array] for side in sides)))
+            drains[:, phase] = counts[:, row[DrainColumn.RUNS]] * cycles
+    return drains
+
+
 def busiest_core(tables: Tables, counts: np.ndarray) -> np.ndarray:
     """The part of all dealt iterations that the busiest core has: f8[design]; 1 on a machine of one core."""
     dealt = counts[:, tables.shape.dealt_row]
     return np.ceil(dealt / tables.machine.cores) / dealt
 
 
-def memory_cycles_by_phase(tables: Tables, busiest: np.ndarray, flow_bytes: np.ndarray) -> np.ndarray:
-    """f8[design, phase, memory]: time that each memory needs for the words of the Einsums of each phase."""
+def link_cycles_by_phase(tables: Tables, busiest: np.ndarray, flow_bytes: np.ndarray) -> np.ndarray:
+    """f8[design, phase, link]: time that each link needs for the words of the Einsums of each phase."""
     phase_of_leaf = tables.shape.leaves[:, LeafColumn.PHASE]
-    return _memory_cycles(tables, busiest, flow_bytes, phase_of_leaf, tables.shape.drains.size)
+    return _link_cycles(tables, busiest, flow_bytes, phase_of_leaf, tables.shape.drains.shape[0])
 
 
 def memory_cycles_by_leaf(tables: Tables, found: Evaluation) -> np.ndarray:
-    """f8[design, leaf, memory]: time that each memory needs for the words of each Einsum."""
-    leaves = tables.shape.leaves.shape[0]
-    return _memory_cycles(tables, found.busiest_core, found.flow_bytes, np.arange(leaves), leaves)
+    """f8[design, leaf, memory]: time that the slowest link of each memory needs for the words of each Einsum."""
+    leaves, memories = tables.shape.leaves.shape[0], tables.shape.parents.size
+    cycles = _link_cycles(tables, found.busiest_core, found.flow_bytes, np.arange(leaves), leaves)
+    return cycles.reshape(-1, leaves, LINKS, memories).max(axis=2)
 
 
-def _memory_cycles(
+def _link_cycles(
     tables: Tables, busiest: np.ndarray, flow_bytes: np.ndarray, part_of_leaf: np.ndarray, parts: int
 ) -> np.ndarray:
-    """f8[design, part, memory]: time that each memory needs for the words of the Einsums of each part of the run.
+    """f8[design, part, link]: time that each link needs for the words of the Einsums of each part of the run.
 
+    Links are those of all memories for both directions together, then for what is read, then for what is written.
     part_of_leaf: i8[leaf], below `parts`: its phase or the leaf itself. Of a memory in every core the time is that of
     the busiest one.
     """
     shape, machine = tables.shape, tables.machine
     memories = shape.parents.size
     group = part_of_leaf[shape.flows[:, FlowColumn.EINSUM]] * memories + shape.flows[:, FlowColumn.MEMORY]
-    moved = sum_by(flow_bytes, group, parts * memories).reshape(-1, parts, memories)
-    cycles = moved / machine.bandwidth_bytes_per_s[:, None, :] * machine.clock_hz[:, None, None]
-    return cycles * np.where(shape.in_core, busiest[:, None], 1.0)[:, None, :]
+    writes = shape.flows[:, FlowColumn.WRITE] == 1
+    groups = (group, np.where(writes, -1, group), np.where(writes, group, -1))
+    rates = (machine.bandwidth_bytes_per_s, machine.read_bytes_per_s, machine.write_bytes_per_s)
+    cycles = np.zeros((flow_bytes.shape[0], parts, LINKS, memories))
+    for link, (one, bytes_per_s) in enumerate(zip(groups, rates, strict=True)):
+        if np.isfinite(bytes_per_s).any():
+            moved = sum_by(flow_bytes, one, parts * memories).reshape(-1, parts, memories)
+            cycles[:, :, link] = moved / bytes_per_s[:, None, :] * machine.clock_hz[:, None, None]
+    cycles *= np.where(shape.in_core, busiest[:, None], 1.0)[:, None, None, :]
+    return cycles.reshape(-1, parts, LINKS * memories)
 
 
 def phase_times(candidates: np.ndarray) -> np.ndarray:

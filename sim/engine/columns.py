@@ -49,3 +49,11 @@ class LeafColumn(IntEnum):
     STEPS = 1  # row that counts temporal steps
     ARRAY = 2
     PHASE = 3
+
+
+class DrainColumn(IntEnum):
+    """Columns of `drains: i8[phase, column]`; from LATENCY on the marks of `Latency`."""
+
+    ARRAY = 0  # -1: the phase runs Einsums
+    RUNS = 1  # row that counts how often the array is waited for
+    LATENCY = 2

@@ -11,6 +11,7 @@ least; one, if there never is another. Those that are passed on piece by piece t
 held. Of a tile inside a step all pieces of the steps between are held.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -83,7 +84,7 @@ def held_bytes(tables: Tables, kept_bytes: np.ndarray) -> np.ndarray:
 def present_tiles(tables: Tables, counts: np.ndarray) -> np.ndarray:
     """bool[design, moment, keep]: which tiles are there; `counts: f8[design, row of the tiles]`."""
     spans, keeps = tables.shape.spans, tables.shape.keeps.shape[0]
-    phases = np.arange(tables.shape.drains.size)[:, None]
+    phases = np.arange(tables.shape.drains.shape[0])[:, None]
     covers = (spans[:, SpanColumn.FIRST] <= phases) & (phases <= spans[:, SpanColumn.LAST])
     moments = covers[np.sort(np.unique(covers, axis=0, return_index=True)[1])]
     present = np.zeros((counts.shape[0], moments.shape[0], keeps), bool)
@@ -126,13 +127,18 @@ def _passing(tables: Tables, stays: np.ndarray, reach: int) -> np.ndarray:
     """
     stays = stays[stays[:, 0] >= 0]
     steps, is_only = np.ones(tables.extents.shape[0], np.int64), np.full(tables.extents.shape[0], stays.size > 0)
+    for (_, changes), (least, most) in zip(stays, iter_trips(tables, stays[:, 0].tolist()), strict=True):
+        brings = changes & (most > 1)
+        steps, is_only = np.where(brings, 1, steps * least), is_only & ~brings
+    return np.where(is_only, 1, -(-(steps - 1 + reach) // steps))
+
+
+def iter_trips(tables: Tables, loops: Sequence[int]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(least, most) iterations of loops inside each other, outermost first, in full and in ragged tiles: i8[design]."""
     extents: dict[int, list[Any]] = {}
-    for loop, changes in stays:
+    for loop in loops:
         root, tile = int(tables.shape.tiles.loop_rank[loop]), cast(Any, tables.loop_tiles[:, loop])
         cases = extents.get(root, [tables.extents[:, root]])  # full tiles and ragged ones; 0 where there is none
         times = np.array([trips(case, tile) for case in cases])
-        brings = changes & (times.max(axis=0) > 1)
-        least = np.where(times > 0, times, times.max(axis=0)).min(axis=0)
-        steps, is_only = np.where(brings, 1, steps * least), is_only & ~brings
+        yield np.where(times > 0, times, times.max(axis=0)).min(axis=0), times.max(axis=0)
         extents[root] = [np.minimum(case, tile) for case in cases] + [cut(case, tile)[1] for case in cases]
-    return np.where(is_only, 1, -(-(steps - 1 + reach) // steps))

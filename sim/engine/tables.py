@@ -12,7 +12,9 @@ class MachineColumns(NamedTuple):
     """Numbers of the machines of a batch, f8[design, memory | array | einsum]."""
 
     capacity_bytes: np.ndarray  # of one instance; inf when unbounded
-    bandwidth_bytes_per_s: np.ndarray  # inf when not a limit
+    bandwidth_bytes_per_s: np.ndarray  # of both directions together; inf when not a limit
+    read_bytes_per_s: np.ndarray  # of one direction
+    write_bytes_per_s: np.ndarray
     read_pj_per_byte: np.ndarray  # charged instances only
     write_pj_per_byte: np.ndarray
     drain_pj_per_byte: np.ndarray  # of reading a finished tile on its way out
@@ -23,7 +25,8 @@ class MachineColumns(NamedTuple):
     rows: np.ndarray
     columns: np.ndarray
     elements: np.ndarray  # of an array, in all cores
-    drain_cycles: np.ndarray
+    along_rows: np.ndarray  # cycles in which a reduction along a side leaves the array
+    along_columns: np.ndarray
     cycles_per_point: np.ndarray
     pj_per_point: np.ndarray
     area_um2: np.ndarray  # f8[design, memory, then array], of all cores
@@ -56,7 +59,7 @@ class Shape(NamedTuple):
     spans: np.ndarray  # i8[span, SpanColumn]
     stays: np.ndarray  # i8[keep, position, (loop of a step, whether it brings another tile)]; -1 ends
     leaves: np.ndarray  # i8[leaf, LeafColumn]
-    drains: np.ndarray  # i8[phase], leaf whose result drains in this phase; -1: the phase runs Einsums
+    drains: np.ndarray  # i8[phase, DrainColumn], what drains in this phase
     parents: np.ndarray  # i8[memory], -1 for the root
     spills: np.ndarray  # bool[memory]
     per_phase: bool  # whether memory time hides behind its own phase only

@@ -1,4 +1,5 @@
-"""What only numbers tell about legality: tiles a memory cannot hold, ranks a side cannot carry, ranks left uncovered.
+"""What only numbers tell about legality: tiles a memory cannot hold, ranks a side cannot carry, ranks left uncovered,
+stages further apart than a recurrence allows.
 
 Asked for a whole batch at once; sentences are made only for the designs that fail.
 """
@@ -10,9 +11,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mappings.check import Problem
+from mappings.stages import iter_stage_findings, one_tile, stage_edges
 from mappings.tree import PlacedKeep
 from sim.engine.analytical import Evaluation, first_tiles
-from sim.engine.room import Room, room_of
+from sim.engine.room import Room, iter_trips, room_of
 from sim.engine.tables import Tables
 from sim.lower.lowering import LeftOver, Structure
 
@@ -23,6 +25,7 @@ def size_problems(structure: Structure, tables: Tables, evaluation: Evaluation) 
     left = first_tiles(tables, tables.shape.left)
     for over in structure.lowered.left:
         _find_coverage(structure, tables, over, left[:, over.row], found)
+    _find_stages(structure, tables, found)
     capacity, needed = tables.machine.capacity_bytes, evaluation.footprint_bytes
     too_small = (needed > capacity) & ~tables.shape.spills
     if too_small.any():
@@ -108,6 +111,27 @@ def _find_coverage(
             what = f"{left[d]:.0f} coordinates of '{variable}' on {room[d]:g} {side} of '{leaf.array}'"
             message = f"Einsum '{leaf.einsum}' does not fit: {what}"
         found.setdefault(int(d), []).append(Problem(leaf.path, message))
+
+
+def _find_stages(structure: Structure, tables: Tables, found: dict[int, list[Problem]]) -> None:
+    """Stages that a recurrence cannot have, where it comes back after a number of tiles that numbers tell."""
+    schedule, tree, cascade = structure.mapping.schedule, structure.tree, structure.cascade
+    if schedule.kind != "pipelined":
+        return
+    edges = stage_edges(schedule, tree, cascade)
+    carried = dict.fromkeys(edge.inside for edge in edges if edge.inside is not None)
+    unknown = [inside for inside in carried if one_tile(inside) is None]
+    if not unknown:
+        return
+    loops = tree.step_loops(frozenset(stage.einsum for stage in schedule.stages))
+    least = np.array([least for least, _ in iter_trips(tables, loops)])
+    counts = np.stack([least[len(loops) - len(inside) :].prod(axis=0) for inside in unknown], axis=1)
+    kinds, kind_of = np.unique(counts, axis=0, return_inverse=True)
+    for number, kind in enumerate(kinds.tolist()):
+        tiles = dict(zip(unknown, kind, strict=True)) | {(): 1}
+        problems = [Problem(*finding) for finding in iter_stage_findings(schedule, tree, cascade, tiles.get)]
+        for d in np.flatnonzero(kind_of.ravel() == number) if problems else ():
+            found.setdefault(int(d), []).extend(problems)
 
 
 def size_text(size_bytes: float) -> str:

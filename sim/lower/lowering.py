@@ -19,6 +19,7 @@ from sim.engine.tables import MachineColumns, Shape, Tables
 from sim.lower.chains import Chains
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
+from sim.lower.latency import latency_of, leaves_array
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace, rank_space
 from sim.lower.room import RoomBuilder
@@ -67,7 +68,8 @@ def lower_structure(structure: Structure) -> Lowered:
     chains = Chains(cascade, tree, machine, space, spilling)
     rows = RowTable(space, tree)
     flows = FlowBuilder(chains, rows).build()
-    phase_of, drains = number_phases(mapping, tree)
+    phase_of, drained = number_phases(mapping, tree)
+    drains = np.array([drain_row(chains, rows, mapping, name) for name in drained], np.int64)
     leaves = [
         (
             points_row(rows, leaf),
@@ -97,7 +99,7 @@ def lower_structure(structure: Structure) -> Lowered:
         spans=room.spans,
         stays=room.stays,
         leaves=np.array(leaves, np.int64),
-        drains=np.array([-1 if name is None else leaf_index(tree, name) for name in drains], np.int64),
+        drains=drains,
         parents=np.array(parents, np.int64),
         spills=np.array([m in spilling for m in machine.memories]),
         per_phase=mapping.schedule.transfers == "per-phase",
@@ -109,10 +111,19 @@ def lower_structure(structure: Structure) -> Lowered:
     return Lowered(structure, space, chains, shape, left_over)
 
 
-def leaf_index(tree: ResolvedTree, einsum: str) -> int:
-    leaf = tree.leaf_of(einsum)
+def drain_row(chains: Chains, rows: RowTable, mapping: Mapping, einsum: str | None) -> tuple[int, ...]:
+    """The `DrainColumn`s of a phase in which the result of an Einsum leaves, if any, after each run."""
+    if einsum is None:
+        return (-1, -1, 0, 0, 0, 0)
+    leaf = chains.tree.leaf_of(einsum)
     assert leaf is not None, "checked"
-    return leaf.index
+    around = chains.tree.phase_loops([lane.einsums for phase in mapping.schedule.phases for lane in phase.lanes])
+    runs = rows.row(chains.tree.run_loops(leaf, around), frozenset(range(len(chains.space.parts))), NOTHING)
+    return (
+        chains.machine.array(leaf.array),
+        runs,
+        *latency_of(chains, leaf, leaves_array(chains, leaf, around)),
+    )
 
 
 def number_phases(mapping: Mapping, tree: ResolvedTree) -> tuple[list[int], list[str | None]]:

@@ -153,9 +153,9 @@ class Machines:
         """Of one instance; inf where unbounded."""
         return self.number(memory, "size") / 8
 
-    def bandwidth_bytes_per_s(self, memory: str) -> np.ndarray:
-        """Inf where it is not a limit."""
-        return self.number(memory, "bandwidth") / 8
+    def bandwidth_bytes_per_s(self, memory: str, direction: str = "") -> np.ndarray:
+        """Of both directions together, or of `read` or `write`; inf where it is not a limit."""
+        return self.number(memory, f"{direction}_bandwidth" if direction else "bandwidth") / 8
 
     def area_um2(self, component: str) -> np.ndarray:
         """Of all of it."""
@@ -191,7 +191,9 @@ class Machines:
         leakage_w = [*(self.number(name, "leakage") for name in parts), self.own("leakage")]
         return MachineColumns(
             capacity_bytes=np.stack([self.capacity_bytes(name) for name in self.shape.memories], axis=1),
-            bandwidth_bytes_per_s=np.stack([self.bandwidth_bytes_per_s(name) for name in self.shape.memories], axis=1),
+            bandwidth_bytes_per_s=self._of_memories("bandwidth") / 8,
+            read_bytes_per_s=self._of_memories("read_bandwidth") / 8,
+            write_bytes_per_s=self._of_memories("write_bandwidth") / 8,
             read_pj_per_byte=read_pj_per_byte,
             write_pj_per_byte=self._of_memories("write_energy") / row_bytes,
             drain_pj_per_byte=read_pj_per_byte * self._of_memories("drains_charged"),
@@ -202,7 +204,8 @@ class Machines:
             rows=self._of_arrays("rows"),
             columns=self._of_arrays("columns"),
             elements=self._of_arrays("pes"),
-            drain_cycles=self._of_arrays("drain_cycles"),
+            along_rows=self._of_arrays("along_rows"),
+            along_columns=self._of_arrays("along_columns"),
             cycles_per_point=np.stack([cost[:, 0] for cost in costs], axis=1),
             pj_per_point=np.stack([cost[:, 1] for cost in costs], axis=1),
             area_um2=np.stack([self.area_um2(name) for name in parts], axis=1),

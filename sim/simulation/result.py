@@ -146,11 +146,18 @@ def _make_result(
         utilization_by_einsum=_by_array(labels, row.utilization),
         busy_cycles_by_einsum=dict(zip(labels.einsums, row.busy_cycles, strict=True)),
         memory_cycles_by_einsum=_memory_cycles(labels, parts.memory_cycles),
-        cycles_by_resource=dict(zip(labels.resources, row.resource_cycles, strict=True)),
+        cycles_by_resource=_by_resource(experiment, labels, row.resource_cycles),
         footprint_bytes=dict(zip(labels.memories, row.footprint_bytes, strict=True)),
         warnings=tuple(_iter_warnings(experiment, labels, row.spilled)),
         leakage_by_component_pj=leakage,
     )
+
+
+def _by_resource(experiment: Experiment, labels: Labels, cycles: list[float]) -> dict[str, float]:
+    """Directions of a memory are there where its file has them apart."""
+    one = {f"{m.name} reads" for m in experiment.architecture.memories if m.read_bandwidth_bits_per_s is None}
+    one |= {f"{m.name} writes" for m in experiment.architecture.memories if m.write_bandwidth_bits_per_s is None}
+    return {name: value for name, value in zip(labels.resources, cycles, strict=True) if name not in one}
 
 
 def _by_array(labels: Labels, values: list[float]) -> dict[str, dict[str, float]]:

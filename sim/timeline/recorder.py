@@ -7,6 +7,7 @@ run of 10^12 cycles is reached as quickly as its beginning.
 from typing import NamedTuple
 
 from mappings.check import Problem
+from sim.cycle.amounts import is_link
 from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.choice import CycleDesign
 from sim.design.experiment import Experiment
@@ -61,7 +62,7 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
         spans=spans,
         arrays=tuple(array.name for array in experiment.architecture.arrays),
         memories=machine.memories,
-        ports=tuple((memory, design.machine.ports(memory)) for memory in design.machine.ported),
+        ports=tuple((memory, design.machine.ports(memory)) for memory in design.machine.ported if not is_link(memory)),
         lanes=_lanes(experiment, timing),
         unplaced_cycles=timing.cycles - sequence.total.cycles,
     )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from sim.cycle.amounts import is_link
 from sim.cycle.choice import CycleDesign
 from sim.engine.cycle import columns as col
 from sim.timeline.runs import Piece
@@ -195,7 +196,8 @@ class LogReading:
         tables, variant = self.piece.run.named.program.tables, self._variant(row)
         counts = tables["ROW_ACCESSES"][variant, row.what, col.POINT_STAGE].tolist()
         cycles = int(tables["AMOUNTS"][variant, row.what, col.CYCLES])
-        return tuple((m, n, cycles) for m, n in zip(self.design.machine.ported, counts, strict=True) if n)
+        pairs = zip(self.design.machine.ported, counts, strict=True)
+        return tuple((m, n, cycles) for m, n in pairs if n and not is_link(m))
 
 
 def _gaps(start: int, end: int, stalls: list[LogRow]) -> Iterator[tuple[int, int]]:

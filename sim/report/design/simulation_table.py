@@ -123,7 +123,7 @@ def traffic_table(result: SimulationResult) -> TextTable:
             einsum,
             _bytes(moved["read"]),
             _bytes(moved["write"]),
-            f"{cycles:,.0f}" if memory.bandwidth_bits_per_s is not None else "-",
+            f"{cycles:,.0f}" if memory.is_limited else "-",
         )
         for memory in result.experiment.architecture.memories
         for einsum, cycles in result.memory_cycles_by_einsum[memory.name].items()
