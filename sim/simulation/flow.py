@@ -3,6 +3,7 @@
 Experiments of one structure are evaluated in one call, so that a sweep of many sizes costs one pass through the engine.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import Evaluation, evaluate, lasting
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
-from sim.load.problems import InputProblem, Refused
+from sim.load.problems import InputError, InputProblem, Refused
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Structure, lower
 from sim.simulation.result import SimulationResult, make_results
@@ -104,7 +105,14 @@ class Counted(NamedTuple):
     evaluation: Evaluation
 
     def results(self) -> list[SimulationResult]:
-        return make_results(self.experiments, self.tables, self.evaluation)
+        """InputError for one that is not finite, which the bounds of all inputs should make impossible."""
+        results = make_results(self.experiments, self.tables, self.evaluation)
+        for result in results:
+            for name in ("latency_s", "energy_pj"):
+                if not math.isfinite(getattr(result, name)):
+                    message = f"'{name}' is not finite: a number of the machine or of the workload is too large"
+                    raise InputError([InputProblem(result.experiment.name, None, "", message)])
+        return results
 
 
 def count(experiment: Experiment) -> Counted:
