@@ -155,11 +155,11 @@ def test_runs_beyond_the_engines() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"queries": "1000000000"}, "about 250,000,000 tiles, at most 1,048,576 can be planned"),
+        ({"queries": "1000000000"}, "about 250,000,000 tiles, at most 262,144 can be planned"),
         ({"queries": "9" * 5000}, f"expected a whole number of at most 1099511627776, got '{'9' * 60}...'"),
         (
             {"operator": "attention_decode", "batch": "1000000000"},
-            "expected a batch of at most 1048576, got 1000000000",
+            "expected a batch of at most 262144, got 1000000000",
         ),
         ({"value": "inf"}, "expected a positive number, got 'inf'"),
     ],

@@ -7,7 +7,7 @@ from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmPr
 from kernels.plans.problems import LinearAttentionProblem, Problem, RowProblem
 
 LARGEST = 2**40  # of any size; products stay far from the limits of numbers
-MOST_TILES = 2**20  # of one launch; planning so many takes some seconds
+MOST_TILES = 2**18  # of one launch; planning so many takes a few seconds
 MOST_GROUPS = 2**24  # of launches whose tiles are alike and counted
 # Fields of problems that are sizes; others have numbers that mean something else, such as -1 for no limit.
 _SIZES = frozenset((
