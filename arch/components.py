@@ -13,12 +13,16 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_valid
 from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
 from arch.holding import Holdings
-from arch.numbers import MachineNumber, Numbered, symbols_of, whole
+from arch.numbers import MachineNumber, Numbered, Quiet, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
 from einsums.names import nearest
 
 _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
+
+
+Side = Literal["rows", "columns", "lanes"]
+SIDES: tuple[Side, ...] = ("rows", "columns", "lanes")
 
 
 class Drain(BaseModel):
@@ -31,7 +35,11 @@ class Drain(BaseModel):
 
 
 class Array(Numbered):
-    """A grid of identical processing elements, with the register file and the operations of each."""
+    """A grid of identical processing elements, with the register file and the operations of each.
+
+    `lanes` is a third side: elements that stand together at every place of the grid. `reduces`: sides along which the
+    array adds up what its elements make; every side unless it says so.
+    """
 
     model_config = FROZEN
     derived_numbers = (
@@ -47,6 +55,8 @@ class Array(Numbered):
     parent: Identifier
     rows: Annotated[Count, MachineNumber(symbols=(("rows", 1),), enters="time, area")]
     columns: Annotated[Count, MachineNumber(symbols=(("columns", 1),), enters="time, area")]
+    lanes: Annotated[Count, MachineNumber(symbols=(("lanes", 1),), is_quiet=True, enters="time, area")] = 1
+    reduces: Annotated[tuple[Side, ...], Quiet()] = SIDES
     registers: Identifier
     operations: Annotated[tuple[Operation, ...], _OperationsByName]
     drain: Drain | None = None
@@ -74,7 +84,11 @@ class Array(Numbered):
     @property
     def pes(self) -> int:
         """Processing elements."""
-        return self.rows * self.columns
+        return self.rows * self.columns * self.lanes
+
+    def length(self, side: Side) -> int:
+        """Elements along a side."""
+        return int(getattr(self, side))
 
     @property
     def symbols(self) -> tuple[tuple[str, float], ...]:
@@ -151,13 +165,13 @@ class Array(Numbered):
 
 
 class Memory(Numbered):
-    """A memory that reads and writes whole rows; with `per_pe_of`, one instance per element of an array.
+    """A memory that reads and writes whole rows; with `per_pe_of`, one instance per element of an array, or for all
+    elements along the sides that share it.
 
     A file gives the size, or depth and width (entries x bits), or neither, in which case the memory is unbounded.
     """
 
     model_config = FROZEN
-    quiet_fields = ("holds",)
 
     kind: Literal["memory"] = "memory"
     name: Identifier
@@ -217,7 +231,8 @@ class Memory(Numbered):
         MachineNumber("area_um2", 0.0, "copies", enters="area, of each instance", dimension="area"),
     ] = None
     per_pe_of: Identifier | None = None
-    holds: Holdings = ()  # without a phrase: anything
+    shared_along: Annotated[tuple[Side, ...], Quiet()] = ()  # sides of that array along which one serves all elements
+    holds: Annotated[Holdings, Quiet()] = ()  # without a phrase: anything
     energy_instances: Annotated[
         Literal["all"] | Count, MachineNumber("charged_instances", math.inf, is_varied=False, enters="energy of rows")
     ] = "all"
@@ -240,6 +255,17 @@ class Memory(Numbered):
         if self.size_bits is not None and self.size_bits < self.row_bits:
             raise ValueError(f"memory '{self.name}' is smaller than one of its rows")
         return self
+
+    @model_validator(mode="after")
+    def _is_shared_beside_an_array(self) -> Self:
+        if self.shared_along and self.per_pe_of is None:
+            raise ValueError(f"memory '{self.name}' is shared along sides of an array: per_pe_of must name it")
+        return self
+
+    @property
+    def own_sides(self) -> tuple[Side, ...]:
+        """Sides of its array along which every element has one of its own."""
+        return tuple(side for side in SIDES if side not in self.shared_along) if self.per_pe_of else ()
 
     @model_validator(mode="after")
     def _moves_words_in_one_way(self) -> Self:

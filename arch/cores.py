@@ -4,9 +4,16 @@ Everything at or below one memory exists once per core; everything above it is s
 numbers that no data sheet gives. They belong to a machine, not to a kernel, and record what they were fitted to.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, PlainValidator
+from pydantic import (
+    BaseModel,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from arch.fields import Count, Identifier, is_number
 from arch.operation import FROZEN
@@ -43,18 +50,36 @@ class Pipes(BaseModel):
 class Cores(BaseModel):
     """A number of identical cores; `memory` and everything below it exist once in each.
 
-    A group is the unit scheduled onto a core as a whole (a CTA); `group_memory` is the most of the core's memory that
-    it may take. `generation` is the instruction set that kernels are compiled for.
+    `reduces`: whether what cores make of one result is added up on its way to the memory that they share. Machines that
+    run kernels also have `pipes`, the `generation` of the instruction set that kernels are compiled for, and
+    `group_memory`, the most of the core's memory that a group may take: the unit scheduled onto a core as a whole (a
+    CTA).
     """
 
     model_config = FROZEN
 
     count: Count
     memory: Identifier
-    generation: Literal["sm80", "sm90"]
-    pipes: Pipes
-    group_memory_bits: SizeBits = Field(alias="group_memory")
+    reduces: bool = False
+    generation: Literal["sm80", "sm90"] | None = None
+    pipes: Pipes | None = None
+    group_memory_bits: SizeBits | None = Field(None, alias="group_memory")
     source: str
+
+    @model_validator(mode="after")
+    def _kernels_need_all(self) -> Self:
+        given = {"generation": self.generation, "pipes": self.pipes, "group_memory": self.group_memory_bits}
+        missing = [key for key, value in given.items() if value is None]
+        if 0 < len(missing) < len(given):
+            raise ValueError(
+                f"{' and '.join(missing)} missing: kernels need generation, pipes and group_memory together"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_quiet_default(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = dump(self)
+        return {key: value for key, value in dumped.items() if key != "reduces" or value}
 
 
 class Calibration(BaseModel):

@@ -52,11 +52,15 @@ class MachineNumber:
         return ((name, value / unit) for name, unit in self.symbols)
 
 
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Marks a field that is no number and is left out of dumps at its default, like a quiet number."""
+
+
 class Numbered(BaseModel):
     """A noun with a table of numbers."""
 
     derived_numbers: ClassVar[tuple[MachineNumber, ...]] = ()  # properties that follow from the fields
-    quiet_fields: ClassVar[tuple[str, ...]] = ()  # no numbers, and left out of dumps where they are empty
 
     @model_serializer(mode="wrap")
     def _without_quiet_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -65,7 +69,10 @@ class Numbered(BaseModel):
             if number.is_quiet and getattr(self, number.field) == number.default:
                 dumped.pop(number.key, None)
                 dumped.pop(number.field, None)
-        return {key: value for key, value in dumped.items() if value or key not in self.quiet_fields}
+        for name, field in type(self).model_fields.items():
+            if any(isinstance(mark, Quiet) for mark in field.metadata) and getattr(self, name) == field.default:
+                dumped.pop(name, None)
+        return dumped
 
 
 @lru_cache(maxsize=16)

@@ -5,6 +5,7 @@ else is arithmetic on its own fields, in file order.
 """
 
 from collections.abc import Iterator
+from math import prod
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
@@ -116,6 +117,9 @@ class Architecture(Numbered):
                 expected = f"expected a memory with per_pe_of: {array.name}"
                 location = ("components", array.name, "registers")
                 yield location, f"{expected}, got '{registers.name}' with {found}"
+            elif registers.shared_along:
+                reason = f"the registers of '{array.name}', of which every element has its own"
+                yield ("components", registers.name, "shared_along"), f"'{registers.name}' are {reason}"
         for memory in self.memories:
             charged, most = memory.energy_instances, self.instances(memory)
             if charged != "all" and charged > most:
@@ -132,7 +136,7 @@ class Architecture(Numbered):
             return
         if name == self.root.name:
             yield ("cores", "memory"), f"expected a memory below the root, got the root '{name}'"
-        for pipe, array in self.cores.pipes:
+        for pipe, array in self.cores.pipes or ():
             if array not in arrays:
                 yield ("cores", "pipes", pipe), f"unknown array '{array}'{nearest(array, arrays)}"
             elif self.cores_of(array) == 1 != self.cores.count:
@@ -190,8 +194,8 @@ class Architecture(Numbered):
         return len(self.path(name)) - 1
 
     def instances(self, memory: Memory) -> int:
-        """The instances of that memory in a core: one per element of its array, or one."""
-        return 1 if memory.per_pe_of is None else self.array(memory.per_pe_of).pes
+        """The instances of that memory in a core: one per element of its array that does not share it, or one."""
+        return 1 if memory.per_pe_of is None else prod(map(self.array(memory.per_pe_of).length, memory.own_sides))
 
     def cores_of(self, name: str) -> int:
         """The number of copies of that component: one per core, or 1 if the cores share it."""

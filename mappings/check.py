@@ -20,6 +20,7 @@ from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.holding import iter_holding_findings
 from mappings.lifetime import iter_lifetime_findings
 from mappings.schedules import iter_schedule_findings
+from mappings.sides import iter_network_findings, iter_side_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.turns import iter_turn_findings
 from mappings.types import Mapping, Node
@@ -200,13 +201,13 @@ def iter_coverage_problems(c: Combination) -> Iterator[Problem]:
     """Every rank of an Einsum is walked, by its loops or a side of its array, and no other loop is around it."""
     for leaf in c.tree.leaves:
         own = c.cascade.variables_of(leaf.einsum)
-        sides = [loop.variable for loop in leaf.spatial]
         for side in leaf.spatial:
             if side.variable not in own:
                 yield Problem(f"{leaf.path}.spatial", f"Einsum '{leaf.einsum}' has no rank variable '{side.variable}'")
-        names = [side.side for side in leaf.spatial]
-        if len(set(names)) < len(names) or len(set(sides)) < len(sides):
-            yield Problem(f"{leaf.path}.spatial", "each side of an array carries one rank, each rank one side")
+        yield from (Problem(*found) for found in iter_side_findings(leaf))
+        if c.architecture is not None:
+            array = c.architecture.array(leaf.array)
+            yield from (Problem(*found) for found in iter_network_findings(c.cascade, leaf, array))
         for variable in own:
             if not _is_covered(c, leaf, variable):
                 missing = f"no loop and no side of the array covers rank variable '{variable}'"

@@ -6,9 +6,11 @@ loops and keeps are numbered once, a leaf refers to the loops it runs in (shared
 outside it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from arch.components import SIDES, Side
 from einsums.types import Cascade
 from mappings.types import (
     Leaf,
@@ -71,8 +73,21 @@ class PlacedLeaf:
 
     @property
     def sides(self) -> tuple[str, ...]:
-        """The variables that the sides of the array carry, rows before columns."""
-        return tuple(loop.variable for side in ("rows", "columns") for loop in self.spatial if loop.side == side)
+        """The variables that the sides of the array carry, rows before columns before lanes, neighbours first."""
+        found = (loop.variable for side in SIDES for loop in reversed(self.spatial) if loop.side == side)
+        return tuple(dict.fromkeys(found))
+
+    def along(self, sides: Collection[Side]) -> frozenset[str]:
+        """The variables on these sides of the array."""
+        return frozenset(loop.variable for loop in self.spatial if loop.side in sides)
+
+
+class CountedSide(NamedTuple):
+    """A rank on a side of an Einsum's array; `text`: the expression of how many of its coordinates lie there."""
+
+    leaf: PlacedLeaf
+    side: SpatialLoop
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +101,12 @@ class ResolvedTree:
 
     def leaf_of(self, einsum: str) -> PlacedLeaf | None:
         return next((leaf for leaf in self.leaves if leaf.einsum == einsum), None)
+
+    @property
+    def counted_sides(self) -> tuple[CountedSide, ...]:
+        """Ranks on sides of arrays with a stated count."""
+        found = ((leaf, side, side.count) for leaf in self.leaves for side in leaf.spatial)
+        return tuple(CountedSide(leaf, side, count) for leaf, side, count in found if count is not None)
 
     def keeps_above(self, leaf: PlacedLeaf, tensor: str) -> tuple[PlacedKeep, ...]:
         """The keeps of the tensor on the path from the root to a leaf, outermost first."""

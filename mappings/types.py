@@ -9,11 +9,21 @@ in `check.py`, not here.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from arch.components import Side
 from arch.expression import parse_expression
 
-Side = Literal["rows", "columns"]
 CapacityPolicy = Literal["strict", "spill"]
 
 
@@ -75,10 +85,24 @@ class Select(_Noun):
 
 
 class SpatialLoop(_Noun):
-    """A side of the array that carries the part of a rank that the loops leave."""
+    """A side of the array that carries the part of a rank that the loops leave, or `count` neighbours of it.
+
+    A side with several ranks has them in order: the last one changes from element to element.
+    """
 
     side: Side
     variable: str
+    count: str | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_absent_count(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = dump(self)
+        return {key: value for key, value in dumped.items() if key != "count" or value is not None}
+
+    @field_validator("count", mode="before")
+    @classmethod
+    def _check_count(cls, value: Any) -> Any:
+        return value if value is None else _expression_text(value)
 
 
 class SpatialCase(_Noun):
@@ -106,9 +130,23 @@ class SpatialSelect(_Noun):
 
 
 def _sides(value: Any) -> Any:
-    if isinstance(value, dict):
-        return [{"side": side, "variable": variable} for side, variable in value.items()]
-    return value
+    if not isinstance(value, dict):
+        return value
+    return [
+        _on_side(side, rank)
+        for side, ranks in value.items()
+        for rank in (ranks if isinstance(ranks, list) else [ranks])
+    ]
+
+
+def _on_side(side: Any, rank: Any) -> dict[str, Any]:
+    """One rank of a side, written `m`, or `{m: 4}` with the number of its coordinates there."""
+    if isinstance(rank, dict):
+        if len(rank) != 1:
+            raise ValueError(f"expected ranks such as 'm' or '{{m: 4}}' on the {side}, one each, got {rank!r}")
+        ((variable, count),) = rank.items()
+        return {"side": side, "variable": variable, "count": count}
+    return {"side": side, "variable": rank}
 
 
 def _select_tag(value: Any) -> str:

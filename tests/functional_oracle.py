@@ -30,6 +30,7 @@ class ScalarRun:
     tree: ResolvedTree
     sizes: dict[str, int]
     tiles: tuple[int, ...]
+    side_counts: dict[str, int]  # what the mapping states of ranks on sides, by its text
     scalar: Any  # np.float32 or np.float64
     word: Any
     values: dict[str, dict[tuple[int, ...], Any]] = field(default_factory=dict)
@@ -111,15 +112,26 @@ class ScalarRun:
                     arguments = [np.float64(argument) for argument in arguments]
                 return self.scalar(operator.meaning(*arguments))
 
+    def place_in_chain(self, leaf: PlacedLeaf, point: Point, box: dict[str, tuple[int, int]]) -> list[int]:
+        """Slowest first: what is on no side, then the lane, the column and the row, each from its outermost rank inward."""
+        left = {v: point[v] - box[v][0] for v in point}
+        places = []
+        for side in reversed(leaf.spatial):  # the last entry of a rank is the innermost
+            here = self.side_counts[side.count] if side.count else left[side.variable] + 1
+            places.insert(0, (side.side, left[side.variable] % here))
+            left[side.variable] //= here
+        return [
+            *left.values(),
+            *(at for wanted in ("lanes", "columns", "rows") for side, at in places if side == wanted),
+        ]
+
     def step(self, leaf: PlacedLeaf, box: dict[str, tuple[int, int]]) -> None:
         """All points of the sides: results side by side, reduced points as a chain that is then added."""
         einsum = self.cascade.einsum(leaf.einsum)
         own = self.cascade.variables_of(leaf.einsum)
-        sides = [s.variable for side in ("columns", "rows") for s in leaf.spatial if s.side == side]  # rows run fastest
-        order = [*(v for v in own if v not in sides), *sides]
         chains: dict[tuple[int, ...], Any] = {}
-        for coordinates in product(*(range(*box[v]) for v in order)):
-            point = dict(zip(order, coordinates, strict=True))
+        points = [dict(zip(own, at, strict=True)) for at in product(*(range(*box[v]) for v in own))]
+        for point in sorted(points, key=lambda point: self.place_in_chain(leaf, point, box)):
             if not self.exists(point):
                 continue
             target = self.place(einsum.output, point)

@@ -13,6 +13,8 @@ and every operand in an array's registers is a set of such tuples. Words are cou
 - Registers hold the spatial tile of a step, whether a mapping says so or not. Elements that add up different terms of one
   result have a sum each; all of them are read when it leaves, and one goes on when it comes back. If it is read where it is,
   it becomes one sum first: the others are read, and every further element that needs it is written.
+- Dealt iterations go to the cores in turn; each has memories and registers of its own for its iterations. What leaves several
+  cores in one round of them for a memory that they share arrives as one word, and comes back to one of them.
 - What bypasses the registers comes from the place outside in every step, and goes back in every step.
 - A running value has one element for each step, and its initial value is there in any tile of its Einsum that is not inside
   the loop over the steps.
@@ -31,6 +33,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, product
 from typing import NamedTuple
 
+from arch.components import SIDES
 from arch.types import Architecture
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
@@ -38,10 +41,11 @@ from mappings.types import Mapping
 from tests.oracle_space import Element, Extents, Space, View
 
 NONE: frozenset[Element] = frozenset()
-Pe = tuple[int, int]
-ANY: Pe = (-1, -1)  # of a shared memory, or of a word that another array has put beside the elements
+Pe = tuple[tuple[int, ...], ...]  # along rows, columns and lanes: the place of each rank on that side, outermost first
+ANY: Pe = ()  # of a shared memory, or of a word that another array has put beside the elements
 Wanted = dict[Element, frozenset[Pe]]  # which elements of the array need which words
 Pair = tuple[Pe, Element]
+Key = tuple[int, int]  # a kept tile, and the core that has it
 
 
 class WrongOrderError(Exception):
@@ -58,6 +62,9 @@ class Case(NamedTuple):
     sizes: dict[str, int]  # of whole ranks and of inner parts
     tiles: tuple[int, ...]  # of the tree's loops, coordinates of their variable
     reserved_words: dict[str, float]
+    side_counts: dict[str, int]  # what the mapping states of ranks on sides, by its text
+    cores: int = 1
+    dealt: int = 0  # outermost loops whose iterations go to the cores in turn
 
 
 @dataclass
@@ -71,6 +78,8 @@ class Buffer:
     outer: "Buffer | None"  # None: the root, or nothing
     is_home: bool
     beside: str | None  # the array of whose elements each has one
+    shared: frozenset[str]  # sides of that array along which one serves all elements
+    core: int  # that has it; -1: shared
     spans: frozenset[Element] = NONE
     visit: int = 0  # how often another tile has come
     made: set[Pair] = field(default_factory=set)  # where a sum lies
@@ -80,6 +89,16 @@ class Buffer:
     @property
     def memory(self) -> str:
         return self.keep.memory
+
+    @property
+    def key(self) -> Key:
+        return self.keep.index, self.core
+
+    def at(self, pe: Pe, array: str) -> Pe:
+        """Which of these memories an element of an array uses."""
+        if self.beside != array:
+            return ANY
+        return tuple(() if side in self.shared else place for side, place in zip(SIDES, pe, strict=True))
 
 
 @dataclass
@@ -92,6 +111,7 @@ class Counts:
     points: Counter[str] = field(default_factory=Counter)
     tile_words: dict[int, int] = field(default_factory=dict)  # largest tile of each keep
     leaves: list[int] = field(default_factory=list)  # which leaf ran, step by step
+    dealt: int = 0  # iterations that went to cores
     lives: dict[int, list[list[int]]] = field(
         default_factory=dict
     )  # of each keep: from which step to which it took room
@@ -101,8 +121,8 @@ class Known(NamedTuple):
     """What a first execution has found out: `looked_back`: see `held_words`; who reads a word of a tile, and who has it."""
 
     looked_back: frozenset[str]
-    needs: dict[tuple[int, int, str, Element], set[Pe]]
-    has: dict[tuple[int, int, Element], set[Pe]]
+    needs: dict[tuple[Key, int, str, Element], set[Pe]]
+    has: dict[tuple[Key, int, Element], set[Pe]]
 
 
 class Run:
@@ -112,21 +132,25 @@ class Run:
         self.case, self.spilled = case, spilled
         self.known_look_backs = known.looked_back if known else frozenset()
         self.is_first = known is None
-        self.needs: dict[tuple[int, int, str, Element], set[Pe]] = known.needs if known else {}
-        self.has: dict[tuple[int, int, Element], set[Pe]] = known.has if known else {}
+        self.needs: dict[tuple[Key, int, str, Element], set[Pe]] = known.needs if known else {}
+        self.has: dict[tuple[Key, int, Element], set[Pe]] = known.has if known else {}
         self.space = Space(case.cascade, case.sizes)
         self.counts = Counts()
-        self.registers: dict[tuple[int, Access], frozenset[Pair]] = {}
+        self.registers: dict[tuple[int, int, Access], frozenset[Pair]] = {}
+        self.core = 0 if case.cores > 1 else -1
+        self.round = 0
+        self.written_since: dict[tuple[str, Element], int] = {}  # the round in which a result began
+        self.written_by: set[tuple[str, Element, int]] = set()  # with the core
+        # Of a tensor, direction, element and round: how often each core has exchanged it.
+        self.left_cores: dict[tuple[str, str, Element, int], Counter[int]] = {}
         self.written: dict[str, set[Element]] = {tensor.name: set() for tensor in case.cascade.tensors}
         self.seen: dict[str, set[Element]] = {tensor.name: set() for tensor in case.cascade.tensors}
         self.views: dict[tuple[Access, bool], View] = {}
         self.newest: dict[tuple[str, Element], int] = {}  # the latest step of a running value that anything touched
         self.looked_back: set[str] = set()  # running values of which an earlier step was touched after a later one
         self.made_inside = {einsum.name for einsum in case.cascade.einsums}
-        self.buffers: dict[int, Buffer] = {}
+        self.buffers: dict[Key, Buffer] = {}
         self.made_at: dict[tuple[int, Element], int] = {}  # step in which a tile's element was made
-        for keep in case.tree.keeps:
-            self.buffers[keep.index] = self.make_buffer(keep)
 
     def view(self, access: Access, shifted: bool = True) -> View:
         key = (access, shifted)
@@ -143,6 +167,13 @@ class Run:
             found += [(leaf, einsum.output, True)] if einsum.output.tensor == tensor else []
         return found
 
+    def buffer(self, keep: PlacedKeep) -> Buffer:
+        """Where the running core keeps a tile."""
+        key = keep.index, self.core if self.case.architecture.is_in_core(keep.memory) else -1
+        if key not in self.buffers:
+            self.buffers[key] = self.make_buffer(keep)
+        return self.buffers[key]
+
     def make_buffer(self, keep: PlacedKeep) -> Buffer:
         cascade, tree = self.case.cascade, self.case.tree
         touches = self.touches(keep.tensor)
@@ -152,7 +183,7 @@ class Run:
         in_step = any(tree.loops[loop].variable == iterative for loop in keep.loops)
         carried = in_step and any(not writes and self.view(a).version == "old" for _, a, writes in touches)
         above = [
-            self.buffers[other.index]
+            self.buffer(other)
             for other in tree.keeps[: keep.index]
             if other.tensor == keep.tensor and other.first_leaf <= keep.first_leaf and keep.last_leaf <= other.last_leaf
         ]
@@ -164,11 +195,13 @@ class Run:
             outer=above[-1] if above else None,
             is_home=not above and not external and not outside,
             beside=self.case.architecture.memory(keep.memory).per_pe_of,
+            shared=frozenset(self.case.architecture.memory(keep.memory).shared_along),
+            core=self.core if self.case.architecture.is_in_core(keep.memory) else -1,
         )
 
     def places(self, leaf: PlacedLeaf, tensor: str) -> list[Buffer]:
         """Buffers on the way to a leaf, outermost first."""
-        return [self.buffers[k.index] for k in self.case.tree.keeps if k.tensor == tensor and k.covers(leaf.index)]
+        return [self.buffer(k) for k in self.case.tree.keeps if k.tensor == tensor and k.covers(leaf.index)]
 
     # --- words ----------------------------------------------------------------------------------------------
     def count(self, tensor: str, memory: str, direction: str, words: float) -> None:
@@ -192,37 +225,67 @@ class Run:
     def held(self, buffer: Buffer, version: str) -> set[Pair]:
         return buffer.made | buffer.copied | buffer.fetched.setdefault(version, set())
 
-    def fetch(self, buffer: Buffer | None, view: View, wanted: Wanted, leaf: PlacedLeaf) -> None:
-        """See to it that words are where the elements of the leaf's array, or a shared memory, need them."""
+    def fetch(self, buffer: Buffer | None, view: View, wanted: Wanted, array: str) -> None:
+        """See to it that words are where the elements of an array, or a shared memory, need them. What another array
+        brings beside elements goes to all of these that need it.
+        """
         if buffer is None or buffer.is_home:
             return
-        local = buffer.beside == leaf.array
         held = self.held(buffer, view.version)
         there = {element for _, element in held}
         missing: Wanted = {}
         for element, pes in wanted.items():
             if element not in there:
-                missing[element] = (
-                    frozenset(self.needs.get((buffer.keep.index, buffer.visit, view.version, element), ())) | pes
-                )
+                key = (buffer.key, buffer.visit, view.version, element)
+                needs = frozenset(self.needs.get(key, ()))
+                missing[element] = needs | pes if buffer.beside in (array, None) else needs or pes
         if buffer.makes and not buffer.in_step and view.version == "old":
             missing = {e: pes for e, pes in missing.items() if view.step_of(e) > 0}
         if not missing:
             return
-        self.fetch(buffer.outer, view, missing, leaf)
+        if buffer.beside is not None and any(
+            self.needs.get((buffer.key, buffer.visit, view.version, e)) for e in missing
+        ):
+            array = buffer.beside
+        self.fetch(buffer.outer, view, missing, array)
         self.access(
-            buffer.keep.tensor, buffer.outer, "read", self.moved(buffer.outer, missing, leaf) * self.resident(buffer)
+            buffer.keep.tensor, buffer.outer, "read", self.moved(buffer.outer, missing, array) * self.resident(buffer)
         )
-        self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf))
+        self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, array))
         kept = buffer.fetched[view.version]
         for element, pes in missing.items():
-            kept.update((pe, element) for pe in (pes if local else (ANY,)))
+            kept.update((buffer.at(pe, array), element) for pe in pes)
 
-    def moved(self, buffer: Buffer | None, wanted: Wanted, leaf: PlacedLeaf) -> int:
-        """Words that a place handles: one for each element of the array that it lies beside, else each once."""
-        if buffer is not None and buffer.beside == leaf.array:
-            return sum(map(len, wanted.values()))
-        return len(wanted)
+    def moved(self, buffer: Buffer | None, wanted: Wanted, array: str) -> int:
+        """Words that a place handles: one in each memory that lies beside elements of the array, else each once."""
+        if buffer is None:
+            return len(wanted)
+        return sum(len({buffer.at(pe, array) for pe in pes}) for pes in wanted.values())
+
+    def first_of_round(self, buffer: Buffer | None, key: tuple[str, str], wanted: Wanted) -> Wanted:
+        """Of a tensor's sums (and a direction) that cores exchange with a memory that they share, those that no other
+        core exchanges at the same time: what each does for the nth time in a round goes together.
+        """
+        if self.core < 0 or (buffer is not None and buffer.core >= 0):
+            return wanted
+        new: Wanted = {}
+        for element, pes in wanted.items():
+            times = self.left_cores.setdefault((*key, element, self.round), Counter())
+            most = max(times.values(), default=0)
+            times[self.core] += 1
+            if times[self.core] > most:
+                new[element] = pes
+        return new
+
+    def one_each(self, buffer: Buffer | None, wanted: Wanted, leaf: PlacedLeaf) -> Wanted:
+        """Of the elements that share a memory, the one in which a sum from there goes on."""
+        found: Wanted = {}
+        for element, pes in wanted.items():
+            first: dict[Pe, Pe] = {}
+            for pe in sorted(pes):
+                first.setdefault(ANY if buffer is None else buffer.at(pe, leaf.array), pe)
+            found[element] = frozenset(first.values())
+        return found
 
     def bring_back(self, buffer: Buffer | None, view: View, wanted: Wanted, leaf: PlacedLeaf) -> Wanted:
         """Unfinished sums of a result that return into a place; from a shared memory each goes on in one element."""
@@ -231,32 +294,39 @@ class Run:
         there = {element for _, element in buffer.made}
         missing = {e: pes for e, pes in wanted.items() if e not in there}
         if missing:
-            apart = buffer.outer is not None and buffer.outer.beside == leaf.array
-            if not apart:
-                missing = {e: frozenset([min(pes)]) for e, pes in missing.items()}
-            self.bring_back(buffer.outer, view, missing, leaf)
-            outer = self.moved(buffer.outer, missing, leaf) * self.resident(buffer)
+            missing = self.bring_back(buffer.outer, view, self.one_each(buffer.outer, missing, leaf), leaf)
+            missing = (
+                self.first_of_round(buffer.outer, (buffer.keep.tensor, "read"), missing)
+                if buffer.core >= 0
+                else missing
+            )
+            outer = self.moved(buffer.outer, missing, leaf.array) * self.resident(buffer)
             self.access(buffer.keep.tensor, buffer.outer, "read", outer)
-            self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf))
-            local = buffer.beside == leaf.array
-            buffer.made.update((pe if local else ANY, e) for e, pes in missing.items() for pe in pes)
-        return {e: frozenset(pe for pe in pes if (pe, e) in buffer.made) or pes for e, pes in wanted.items()}
+            self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf.array))
+            buffer.made.update((buffer.at(pe, leaf.array), e) for e, pes in missing.items() for pe in pes)
+        return {
+            e: frozenset(pe for pe in pes if (buffer.at(pe, leaf.array), e) in buffer.made) or pes
+            for e, pes in wanted.items()
+            if e in there or e in missing
+        }
 
     def combine(self, buffer: Buffer, view: View, wanted: Wanted, leaf: PlacedLeaf) -> None:
         """Sums that lie apart beside an array become one result, which goes to every element that needs it.
 
         An initial value is there in one element, without a write.
         """
-        for element, pes in wanted.items():
+        for element, users in wanted.items():
+            pes = {buffer.at(pe, leaf.array) for pe in users}
             holders = sorted(pe for pe, e in buffer.made if e == element)
-            if view.version == "old" and view.step_of(element) == 0 and not holders:
+            if view.version == "old" and view.step_of(element) == 0 and not holders and not buffer.in_step:
                 holders = [min(pes)]
             if not holders:
                 continue
             self.count(buffer.keep.tensor, buffer.memory, "read", len(holders) - 1)
             buffer.made -= {(pe, element) for pe in holders[1:]}
             if buffer.beside == leaf.array:
-                needing = pes | self.needs.get((buffer.keep.index, buffer.visit, view.version, element), set())
+                known = self.needs.get((buffer.key, buffer.visit, view.version, element), set())
+                needing = pes | {buffer.at(pe, leaf.array) for pe in known}
                 new = {(pe, element) for pe in needing if pe != holders[0]} - buffer.copied
                 there = holders[0] in needing or any(e == element for _, e in buffer.copied)
                 self.count(buffer.keep.tensor, buffer.memory, "write", max(0, len(new) - (0 if there else 1)))
@@ -264,13 +334,19 @@ class Run:
 
     def drain(self, buffer: Buffer) -> None:
         if buffer.leaves and not buffer.is_home and buffer.made:
-            unique = len({element for _, element in buffer.made})
+            leaving: Collection[Element] = {element for _, element in buffer.made}
+            if buffer.core >= 0:
+                self.core = buffer.core
+                leaving = self.first_of_round(
+                    buffer.outer, (buffer.keep.tensor, "write"), dict.fromkeys(leaving, frozenset([ANY]))
+                )
             self.count(buffer.keep.tensor, buffer.memory, "read", len(buffer.made))
             self.counts.drained_words[buffer.memory] += len(buffer.made)
-            together = (
-                buffer.outer is not None and buffer.outer.beside is not None and buffer.outer.beside == buffer.beside
-            )
-            out = len(buffer.made) if together else unique
+            out = len(leaving)
+            if buffer.outer is not None and buffer.outer.beside is not None and buffer.outer.beside == buffer.beside:
+                writer = self.case.tree.leaf_of(buffer.keep.tensor)
+                assert writer is not None
+                out = len({(buffer.outer.at(pe, writer.array), e) for pe, e in buffer.made})
             self.access(buffer.keep.tensor, buffer.outer, "write", out * self.resident(buffer))
         buffer.made, buffer.copied, buffer.fetched = set(), set(), {}
 
@@ -307,9 +383,10 @@ class Run:
         if buffer.beside is not None:
             by_pe: dict[Pe, set[Element]] = {}
             for (index, visit, element), pes in self.has.items():
-                if (index, visit) == (buffer.keep.index, buffer.visit):
+                if (index, visit) == (buffer.key, buffer.visit):
                     for pe in pes:
-                        by_pe.setdefault(pe, set()).add(element)
+                        here = tuple(() if side in buffer.shared else p for side, p in zip(SIDES, pe, strict=True))
+                        by_pe.setdefault(here, set()).add(element)
             return max((self.words_of(buffer, frozenset(elements)) for elements in by_pe.values()), default=0)
         return self.words_of(buffer, spans)
 
@@ -329,6 +406,9 @@ class Run:
 
     def walk(self, leaves: list[PlacedLeaf], stack: list[Extents]) -> None:
         depth = len(stack) - 1
+        if depth == self.case.dealt > 0 and self.case.cores > 1:
+            self.round, self.core = divmod(self.counts.dealt, self.case.cores)
+            self.counts.dealt += 1
         while leaves:
             first = leaves[0]
             if len(first.loops) == depth:
@@ -376,7 +456,7 @@ class Run:
     def wanted(self, leaf: PlacedLeaf, view: View, extents: Extents) -> Wanted:
         """Which elements of the array need which words in a step: an element has one coordinate of each side's rank."""
         cascade = self.case.cascade
-        sides = [(side.side, cascade.rank_of_variable(side.variable)) for side in leaf.spatial]
+        sides = [(v, cascade.rank_of_variable(v)) for v in dict.fromkeys(side.variable for side in leaf.spatial)]
         lists = [self.space.coordinates(cascade.root_of(rank), (rank,), extents) for _, rank in sides]
         roots = {
             cascade.root_of(rank): tuple(r for _, r in sides if cascade.root_of(r) == cascade.root_of(rank))
@@ -388,12 +468,26 @@ class Run:
             fixed = {rank: lists[n][place][0] for n, ((_, rank), place) in enumerate(zip(sides, places, strict=True))}
             if any(tuple(fixed[rank] for rank in ranks) not in exist[root] for root, ranks in roots.items()):
                 continue
-            at = {side: place for (side, _), place in zip(sides, places, strict=True)}
-            pe = (at.get("rows", 0), at.get("columns", 0))
+            pe = self.element_of(leaf, {variable: place for (variable, _), place in zip(sides, places, strict=True)})
             for element in view.elements(extents):
                 if view.matches(element, fixed):
                     found.setdefault(element, set()).add(pe)
         return {element: frozenset(pes) for element, pes in found.items()}
+
+    def element_of(self, leaf: PlacedLeaf, places: dict[str, int]) -> Pe:
+        """The element that has these coordinates, counted from the first of the step: the last rank of a side changes
+        fastest, and of a rank on several sides the last of those; zeros in front of a place change nothing.
+        """
+        left = dict(places)
+        along: dict[str, list[int]] = {side: [] for side in SIDES}
+        for side in reversed(leaf.spatial):
+            count = self.case.side_counts[side.count] if side.count else left[side.variable] + 1
+            along[side.side].insert(0, left[side.variable] % count)
+            left[side.variable] //= count
+        for place in along.values():
+            while place and place[0] == 0:
+                place.pop(0)
+        return tuple(tuple(along[side]) for side in SIDES)
 
     def read(self, leaf: PlacedLeaf, load: Access, stack: list[Extents]) -> None:
         view = self.view(load)
@@ -407,15 +501,16 @@ class Run:
         self.note(leaf, load, stack[-1], wanted)
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
-        held = self.registers.get((leaf.index, load), frozenset())
-        self.fetch(place, view, wanted, leaf)
-        if place is not None and place.makes and place.beside is not None:
-            self.combine(place, view, wanted, leaf)
+        held = self.registers.get((leaf.index, self.core, load), frozenset())
+        self.fetch(place, view, wanted, leaf.array)
+        for buffer in self.places(leaf, load.tensor):
+            if buffer.makes and buffer.beside is not None:
+                self.combine(buffer, view, wanted, leaf)
         if load.tensor in leaf.bypass:
-            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf))
+            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
         elif self.memory_of(place) != registers and not pairs <= held:
-            self.registers[leaf.index, load] = pairs
-            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf))
+            self.registers[leaf.index, self.core, load] = pairs
+            self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
             self.count(load.tensor, registers, "write", len(pairs))
 
     def note(self, leaf: PlacedLeaf, access: Access, extents: Extents, reading: Wanted) -> None:
@@ -425,7 +520,7 @@ class Run:
             return
         having = self.wanted(leaf, self.view(access, shifted=False), extents)
         for buffer in local:
-            key, version = (buffer.keep.index, buffer.visit), self.view(access).version
+            key, version = (buffer.key, buffer.visit), self.view(access).version
             for element, pes in reading.items():
                 self.needs.setdefault((*key, version, element), set()).update(pes)
             for element, pes in having.items():
@@ -449,11 +544,11 @@ class Run:
         place = self.enter(leaf, output, stack)
         self.note(leaf, output, stack[-1], {})
         registers = self.case.architecture.array(leaf.array).registers
-        old = {e: pes for e, pes in wanted.items() if e in self.written[tensor]}
+        old = {e: pes for e, pes in wanted.items() if e in self.written[tensor] and self.is_elsewhere(tensor, e)}
         if tensor in leaf.bypass:
             self.bring_back(place, view, old, leaf)
-            self.access(tensor, place, "write", self.moved(place, wanted, leaf))
-            self.access(tensor, place, "read", self.moved(place, old, leaf))
+            self.access(tensor, place, "write", self.moved(place, wanted, leaf.array))
+            self.access(tensor, place, "read", self.moved(place, old, leaf.array))
         elif self.memory_of(place) == registers:
             self.bring_back(place, view, old, leaf)
             assert place is not None
@@ -461,10 +556,17 @@ class Run:
         else:
             self.write_through(leaf, output, wanted, old, place)
         self.written[tensor] |= needed
+        for element in needed:
+            self.written_since.setdefault((tensor, element), self.round)
+            self.written_by.add((tensor, element, self.core))
         for buffer in self.places(leaf, tensor):
-            local = buffer.beside == leaf.array
             self.made_at.update(((buffer.keep.index, element), self.now) for element in wanted)
-            buffer.made |= {(pe if local else ANY, e) for e, pes in wanted.items() for pe in pes}
+            buffer.made |= {(buffer.at(pe, leaf.array), e) for e, pes in wanted.items() for pe in pes}
+
+    def is_elsewhere(self, tensor: str, element: Element) -> bool:
+        """Whether a sum can come back: of one that other cores began in the same round there is nothing yet."""
+        earlier = self.written_since.setdefault((tensor, element), self.round) < self.round
+        return earlier or self.core < 0 or (tensor, element, self.core) in self.written_by
 
     def add_up(self, leaf: PlacedLeaf, tensor: str, wanted: Wanted, held: Collection[Pair]) -> None:
         """A term is added to the sum that its element has; an element without one begins with its term."""
@@ -479,17 +581,17 @@ class Run:
         """Results that no tile of the registers keeps stay there as long as steps go on with them."""
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
-        held = self.registers.get((leaf.index, output), frozenset())
+        held = self.registers.get((leaf.index, self.core, output), frozenset())
         if not pairs <= held:
-            apart = place is not None and place.beside == leaf.array
-            back = old if apart else {e: frozenset([min(pes)]) for e, pes in old.items()}
-            self.bring_back(place, self.view(output), back, leaf)
-            self.registers[leaf.index, output] = pairs
+            back = self.bring_back(place, self.view(output), self.one_each(place, old, leaf), leaf)
+            back = self.first_of_round(place, (output.tensor, "read"), self.one_each(place, back, leaf))
+            self.registers[leaf.index, self.core, output] = pairs
             held = frozenset((pe, e) for e, pes in back.items() for pe in pes)
             self.count(output.tensor, registers, "read", len(pairs))
             self.counts.drained_words[registers] += len(pairs)
-            self.access(output.tensor, place, "write", self.moved(place, wanted, leaf))
-            self.access(output.tensor, place, "read", self.moved(place, back, leaf))
+            new = self.first_of_round(place, (output.tensor, "write"), wanted)
+            self.access(output.tensor, place, "write", self.moved(place, new, leaf.array))
+            self.access(output.tensor, place, "read", self.moved(place, back, leaf.array))
             self.count(output.tensor, registers, "write", len(held))
         self.add_up(leaf, output.tensor, wanted, held)
 

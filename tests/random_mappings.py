@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from arch.components import SIDES, Array
 from arch.types import Architecture
 from einsums.graph import consumers_of
 from einsums.operators import OPERATORS, REDUCERS
@@ -106,13 +107,16 @@ def machine(random: Random) -> Architecture:
         name: {"cycles": 1 + n % 3, "energy": "1 pJ", "source": "made up"} for n, name in enumerate(operators)
     }
     for number in range(random.randint(1, 2)):
-        registers = {"kind": "memory", "parent": "GLB", "row": "16 bit", "per_pe_of": f"PE{number}", **price}
+        beside = {"kind": "memory", "row": "16 bit", "per_pe_of": f"PE{number}", **price}
         components[f"PE{number}"] = {
             "kind": "array", "parent": "GLB", "rows": random.randint(1, 4), "columns": random.randint(1, 4),
-            "registers": f"RF{number}", "operations": operations, "source": "made up",
+            "lanes": random.choice([1, 1, 2, 3]), "registers": f"RF{number}", "operations": operations, "source": "made up",
         }  # fmt: skip
-        components[f"RF{number}"] = registers
-    data = {
+        if has_local := random.random() < 0.4:
+            shared = random.sample(SIDES, random.choice([0, 1, 1, 2, 3]))
+            components[f"LB{number}"] = beside | {"parent": "GLB", "shared_along": shared}
+        components[f"RF{number}"] = beside | {"parent": f"LB{number}" if has_local else "GLB"}
+    data: dict[str, Any] = {
         "name": "small",
         "clock": "1 GHz",
         "word": "16 bit",
@@ -120,6 +124,9 @@ def machine(random: Random) -> Architecture:
         "source": "made up",
         "components": components,
     }
+    if random.random() < 0.3 and "size" not in components["GLB"]:
+        reduces = random.random() < 0.6
+        data["cores"] = {"count": random.randint(2, 4), "memory": "GLB", "reduces": reduces, "source": "made up"}
     return Architecture.model_validate(data)
 
 
@@ -135,6 +142,20 @@ class Builder:
 
     def tree(self) -> dict[str, Any]:
         return self.node(list(self.cascade.einsums), {}, {})
+
+    def dealt(self, tree: dict[str, Any]) -> list[str]:
+        """Of the loops around everything, those that cores may share, up to one that is reduced."""
+        found: list[str] = []
+        for variable in (next(iter(loop)) for loop in tree["loops"]):
+            reduced = [e for e in self.cascade.einsums if variable in e.reduced_variables]
+            if self.is_running(variable) or (
+                reduced and not (self.architecture.cores and self.architecture.cores.reduces)
+            ):
+                break
+            found.append(variable)
+            if reduced or self.random.random() < 0.2:
+                break
+        return found
 
     def node(self, einsums: list[Einsum], left: dict[str, int], kept: dict[str, int]) -> dict[str, Any]:
         """`left`: coordinates that the loops so far leave of a variable; `kept`: depth of a tensor's innermost place."""
@@ -229,14 +250,38 @@ class Builder:
         left = dict(left)
         array = self.random.choice(self.architecture.arrays)
         open_ = [v for v in self.variables(einsum) if left.get(v) != 1]
-        spatial: dict[str, str] = {}
-        for side, length in (("rows", array.rows), ("columns", array.columns)):
-            choices = [v for v in open_ if v not in spatial.values() and self.may_be_spatial(v, einsum)]
-            if length > 1 and choices and self.random.random() < 0.7:
-                spatial[side] = self.random.choice(choices)
-        loops = self.own_loops(einsum, left, spatial, {"rows": array.rows, "columns": array.columns})
+        spatial, limits = self.sides(array, [v for v in open_ if self.may_be_spatial(v, einsum)])
+        loops = self.own_loops(einsum, left, limits)
+        bypass = [t for t in self.touched(einsum) if self.random.random() < 0.05]
         forwarded = [] if not before or "einsum" not in before[-1] else self.streams(einsum, before)
-        return {"einsum": einsum.name, "array": array.name, "loops": loops, "spatial": spatial, "forwarded": forwarded}
+        return {
+            "einsum": einsum.name,
+            "array": array.name,
+            "loops": loops,
+            "spatial": spatial,
+            "forwarded": forwarded,
+        } | ({"bypass": bypass} if bypass else {})
+
+    def touched(self, einsum: Einsum) -> list[str]:
+        return list(dict.fromkeys(access.tensor for access in (*einsum.loads, einsum.output)))
+
+    def sides(self, array: Array, open_: list[str]) -> tuple[dict[str, list[Any]], dict[str, int]]:
+        """What the sides carry, and how many coordinates of each variable: one or two ranks a side, some on two sides."""
+        spatial: dict[str, list[Any]] = {}
+        limits: dict[str, int] = {}
+        for side in SIDES:
+            room = array.length(side)
+            for _ in range(self.random.choice([0, 1, 1, 1, 2])):
+                again = [v for v in limits if v not in str(spatial.get(side))]
+                choices = [v for v in open_ if v not in limits] or (again if self.random.random() < 0.3 else [])
+                if room < 2 or not choices:
+                    break
+                variable, here = self.random.choice(choices), self.random.choice([room, self.random.randint(1, room)])
+                is_counted = variable in limits or self.random.random() < 0.1
+                spatial.setdefault(side, []).append({variable: here} if is_counted else variable)
+                limits[variable] = limits.get(variable, 1) * here
+                room //= here
+        return spatial, limits
 
     def may_be_spatial(self, variable: str, einsum: Einsum) -> bool:
         """An outer part goes to a side only where the Einsum has no inner ones, steps only where they may run at once."""
@@ -257,11 +302,8 @@ class Builder:
             if t in at_hand and self.random.random() < 0.15
         ]
 
-    def own_loops(
-        self, einsum: Einsum, left: dict[str, int], spatial: dict[str, str], sides: dict[str, int]
-    ) -> list[dict[str, str]]:
+    def own_loops(self, einsum: Einsum, left: dict[str, int], limit: dict[str, int]) -> list[dict[str, str]]:
         loops: list[dict[str, str]] = []
-        limit = {variable: sides[side] for side, variable in spatial.items()}
         pending = [v for v in self.variables(einsum) if left.get(v) != 1]
         while pending:
             choices = [v for v in pending if not self.outer_part_open(v, left, self.variables(einsum))]
@@ -326,6 +368,8 @@ def random_experiment(seed: int) -> Experiment:
         "name": f"random-{seed}", "cascade": cascade.name, "tiles": inner, "tree": tree, "schedule": schedule,
         "capacity": {"GLB": "spill"} if bounded else {},
     }  # fmt: skip
+    if architecture.cores is not None:
+        data["cores"] = builder.dealt(tree)
     experiment = Experiment(
         f"random-{seed}", cascade, architecture, Mapping.model_validate(data), tuple(sizes.items()), ()
     )

@@ -92,6 +92,7 @@ def test_symbols_name_what_is_defined() -> None:
         "GLB.depth": 128,
         "PE.rows": 4,
         "PE.columns": 8,
+        "PE.lanes": 1,
         "PE.pes": 32,
         "RF.size_bytes": 24,
         "RF.size_bits": 192,

@@ -118,7 +118,7 @@ def test_every_rounding_is_that_of_the_loops(seed: int, precision: str) -> None:
     inputs = {name: chosen.word(v.astype(np.float32)) for name, v in inputs_of(program, seed).items()}
     case = case_of(experiment)
     twin = ScalarRun(
-        experiment.cascade, experiment.tree, dict(program.workload.size_by_rank), case.tiles, np.float32,
+        experiment.cascade, experiment.tree, dict(program.workload.size_by_rank), case.tiles, case.side_counts, np.float32,
         lambda value: chosen.word(np.array([value], np.float32))[0],
     )  # fmt: skip
     with np.errstate(all="ignore"):

@@ -61,7 +61,7 @@ CASES: list[Case] = [
     ("unknown rank variable of a side", {MAPPING: [("T, array: ROW, loops: [{m: 8}], spatial: {columns: m", "T, array: ROW, loops: [{m: 8}], spatial: {columns: n")]}, DESIGN, 1,
      "mapping.yaml:26: $.tree.body[1].body[0].spatial.columns: unknown rank variable 'n' (there are: b, k, m, p)"),
     ("unknown side", {MAPPING: [("T, array: ROW, loops: [{m: 8}], spatial: {columns", "T, array: ROW, loops: [{m: 8}], spatial: {column")]}, DESIGN, 2,
-     "mapping.yaml:26: $.tree.body[1].body[0].spatial.column: expected 'rows' or 'columns', got 'column' (did you mean 'columns'?)"),
+     "mapping.yaml:26: $.tree.body[1].body[0].spatial.column: expected 'rows', 'columns' or 'lanes', got 'column' (did you mean 'columns'?)"),
     ("unknown memory in capacity", {MAPPING: [("schedule", "capacity: {GLBB: spill}\nschedule")]}, DESIGN, 1,
      "mapping.yaml:28: $.capacity.GLBB: unknown memory 'GLBB' (did you mean 'GLB'?)"),
     ("unknown policy", {MAPPING: [("schedule", "capacity: {GLB: spil}\nschedule")]}, DESIGN, 2,

@@ -16,7 +16,7 @@ from tests.by_hand import PRODUCT, experiment_of
 from tests.oracle import Case, Counts, WrongOrderError, phase_of_leaf, run_loops
 from tests.random_mappings import is_fused, random_experiment
 
-SEEDS = range(330)
+SEEDS = range(430)
 TINY = {
     "seq_len": 6, "batch": 2, "model.heads": 1, "model.head_size": 3, "model.hidden": 3, "model.ffn_size": 5,
     "architecture.components.PE2D.rows": 2, "architecture.components.PE2D.columns": 2,
@@ -46,7 +46,12 @@ def case_of(experiment: Experiment) -> Case:
         reserved[room.memory] = reserved.get(room.memory, 0.0) + number(experiment, room.words)
     tiles = tuple(number(experiment, loop.tile) for loop in tree.loops)
     sizes = dict(experiment.sizes) | inner
-    return Case(cascade, experiment.architecture, experiment.mapping, tree, sizes, tiles, reserved)
+    counts = {side.text: number(experiment, side.text) for side in tree.counted_sides}
+    cores = experiment.architecture.cores.count if experiment.architecture.cores else 1
+    dealt = len(experiment.mapping.cores)
+    return Case(
+        cascade, experiment.architecture, experiment.mapping, tree, sizes, tiles, reserved, counts, cores, dealt
+    )
 
 
 @cache
@@ -67,7 +72,7 @@ def described(experiment: Experiment) -> str:
     lines = [f"{experiment.name}: {dict(experiment.sizes)}", *(einsum.text for einsum in experiment.cascade.einsums)]
     lines += [f"loop {loop.index}: {loop.variable} in {loop.tile}" for loop in tree.loops]
     lines += [f"{k.memory} keeps {k.tensor} in {k.loops} for leaves {k.first_leaf}-{k.last_leaf}" for k in tree.keeps]
-    sides = {leaf.einsum: {side.side: side.variable for side in leaf.spatial} for leaf in tree.leaves}
+    sides = {leaf.einsum: [(s.side, s.variable, s.count) for s in leaf.spatial] for leaf in tree.leaves}
     lines += [f"{x.einsum} on {x.array} in {x.loops}, {sides[x.einsum]}, forwarded {x.forwarded}" for x in tree.leaves]
     return "\n".join(lines)
 
@@ -88,6 +93,8 @@ def differences(experiment: Experiment, result: SimulationResult) -> list[str]:
     for key in sorted({*engine, *counts.words}):
         pairs[" ".join(key)] = (counts.words[key], engine.get(key, 0.0) / word_bytes)
     for memory, words in footprint.items():
+        if case.cores > 1 and case.architecture.is_in_core(memory):
+            continue  # cores work at once, not in turn as here
         pairs[f"footprint {memory}"] = (words, result.footprint_bytes[memory] / word_bytes)
     busy = {}
     for leaf in experiment.tree.leaves:
@@ -95,13 +102,19 @@ def differences(experiment: Experiment, result: SimulationResult) -> list[str]:
         per_point = array.cycles_per_point(operators(experiment.cascade, leaf.einsum))
         busy[leaf.einsum] = counts.steps[leaf.einsum] * per_point
         pairs[f"busy {leaf.einsum}"] = (busy[leaf.einsum], result.busy_cycles_by_einsum[leaf.einsum])
-        active = result.utilization_by_einsum[leaf.array][leaf.einsum] * array.pes * result.cycles
+        active = (
+            result.utilization_by_einsum[leaf.array][leaf.einsum]
+            * array.pes
+            * case.architecture.cores_of(array.name)
+            * result.cycles
+        )
         if per_point:  # an Einsum that only copies has no operator, and takes no cycle
             pairs[f"points {leaf.einsum}"] = (counts.points[leaf.einsum], active / per_point)
     for name, energy in energies(case, counts).items():
         pairs[f"energy {name}"] = (energy, result.energy_by_component_pj[name])
     if all(memory.bandwidth_bits_per_s is None for memory in case.architecture.memories):
-        pairs["cycles"] = (compute_cycles(case, counts, busy), result.cycles)
+        share = -(-counts.dealt // case.cores) / counts.dealt if case.cores > 1 else 1.0
+        pairs["cycles"] = (compute_cycles(case, counts, busy) * share, result.cycles)
     wrong = {name: pair for name, pair in pairs.items() if abs(pair[0] - pair[1]) > 1e-9 * max(1.0, abs(pair[0]))}
     return [f"{name}: executed {executed:g}, engine {found:g}" for name, (executed, found) in wrong.items()]
 
@@ -160,6 +173,13 @@ def test_random_mappings_are_worth_testing() -> None:
     assert sum(any(leaf.forwarded for leaf in experiment.tree.leaves) for experiment in legal) >= 10
     memories = [{keep.memory for keep in experiment.tree.keeps} for experiment in legal]
     assert sum(len(names) >= 2 for names in memories) >= 100
+    sides = [[leaf.spatial for leaf in experiment.tree.leaves] for experiment in legal]
+    assert sum(any(len({loop.side for loop in one}) < len(one) for one in found) for found in sides) >= 30
+    assert sum(any(len({loop.variable for loop in one}) < len(one) for one in found) for found in sides) >= 60
+    assert sum(any(loop.side == "lanes" for one in found for loop in one) for found in sides) >= 60
+    assert sum(any(name.startswith("LB") for name in names) for names in memories) >= 60
+    assert sum(any(leaf.bypass for leaf in experiment.tree.leaves) for experiment in legal) >= 60
+    assert sum(bool(experiment.mapping.cores) for experiment in legal) >= 30
 
 
 def is_ragged(experiment: Experiment) -> bool:

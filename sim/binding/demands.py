@@ -16,9 +16,10 @@ from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.binding.nest import Pipeline, UnscheduledDesign
 from sim.binding.types import COMPUTE, LOAD, UNLOAD, Resource, Task, Use
-from sim.cycle.amounts import Way, tensors_of, ways_of
+from sim.cycle.amounts import Way, differs_everywhere, tensors_of, ways_of
 from sim.engine.columns import FlowColumn
 from sim.lower.chains import Touch
+from sim.lower.latency import LINKED
 
 COLUMN_LINKS, ROW_LINKS = "links down the columns", "links along the rows"
 
@@ -84,10 +85,10 @@ class TaskDemands:
         for side in self._reduced_sides(leaf):
             links[COLUMN_LINKS if side == "rows" else ROW_LINKS] += 1
         for way in ways_of(self.design.chains, leaf, {}):
-            fetches, words = self.design.walk.fetched(extents, inner, way.parts, way.parts)
+            fetches, words = self.design.walk.fetched(extents, inner, way.brought_by, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
             sides = self._sides(leaf, way)
-            if sides == {"rows", "columns"} and array.rows > 1 and array.columns > 1:
+            if differs_everywhere(self.design.chains.space, leaf, way.parts, array):
                 trains.append((way, fetches, words))
                 continue
             if not (way.touch.writes and self._reduced_sides(leaf)):
@@ -102,13 +103,11 @@ class TaskDemands:
 
     def _reduced_sides(self, leaf: PlacedLeaf) -> tuple[str, ...]:
         reduced = self.cascade.einsum(leaf.einsum).reduced_variables
-        return tuple(side.side for side in leaf.spatial if side.variable in reduced)
+        return tuple(side for side in LINKED if leaf.along([side]) & set(reduced))
 
-    def _rows_used(self, leaf: PlacedLeaf) -> int:
-        """Rows of the array that a tile takes: so many slots shift its words through the columns' ends."""
-        variable = next(side.variable for side in leaf.spatial if side.side == "rows")
-        part = self.design.chains.space.part_of_variable(variable)
-        return self.design.walk.words(self.design.inside(leaf.loops), frozenset({part}))
+    def _rows_used(self, leaf: PlacedLeaf, way: Way) -> int:
+        """Rows of the array whose words differ in a tile: so many slots shift them through the columns' ends."""
+        return self.design.walk.places_along(self.design.inside(leaf.loops), leaf, "rows", way.parts)
 
     def _sides(self, leaf: PlacedLeaf, way: Way) -> set[str]:
         space = self.design.chains.space
@@ -151,7 +150,7 @@ class TaskDemands:
     def _add_train(self, leaf: PlacedLeaf, way: Way, fetches: int, words: int) -> None:
         """Words of every element, shifted down the columns: in before they are used, or out when they are made."""
         array, tensor = self.array(leaf), way.touch.access.tensor
-        slots = fetches * self._rows_used(leaf)
+        slots = fetches * self._rows_used(leaf, way)
         held = [(f"{leaf.array} {COLUMN_LINKS}", 1, 1)]
         accesses = self._accesses(way, fetches, words)
         if accesses:
@@ -181,10 +180,10 @@ class TaskDemands:
             extents = self.design.inside(path)
             for touch in (t for t in touches if t.leaf == leaf):
                 way = Way(touch, chain[-2].memory if len(chain) > 1 else "", chains.parts_of(touch), Fraction(0))
-                is_whole = self._sides(leaf, way) == {"rows", "columns"} and self.array(leaf).rows > 1
+                is_whole = differs_everywhere(chains.space, leaf, way.parts, self.array(leaf))
                 if not is_whole or not self._moves(keep, touch):
                     continue
-                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.parts, way.parts)
+                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.brought_by, way.parts)
                 beside = [(t.leaf.index, tensor) for t in touches if keep.covers(t.leaf.index)]
                 earlier = [pair for pair in beside if pair in self.loads]
                 if touch.writes or not earlier:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
+from arch.components import SIDES
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.cycle.amounts import MachineRates, ported_memories
@@ -19,6 +20,7 @@ from sim.engine.columns import KeepColumn
 from sim.engine.room import count_rows
 from sim.engine.tables import Tables
 from sim.lower.chains import Chains
+from sim.lower.elements import Spread
 from sim.lower.walk import Extents, Walk
 from sim.simulation.flow import IllegalMapping, count
 
@@ -70,7 +72,7 @@ class UnscheduledDesign:
 
     def register_words(self, leaf: PlacedLeaf, path: tuple[int, ...], parts: frozenset[int]) -> int:
         """Words over these parts that an element of the leaf's array holds of one iteration of the loops of `path`."""
-        return self.walk.held_words(self.inside(path), leaf, leaf.loops[len(path) :], parts)
+        return self.walk.held_words(self.inside(path), Spread(leaf, SIDES), leaf.loops[len(path) :], parts)
 
     def inside(self, loops: tuple[int, ...]) -> Extents:
         """Extents of a full tile inside these loops."""

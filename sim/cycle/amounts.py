@@ -29,7 +29,8 @@ from sim.cycle.nest import Slot
 from sim.engine.latency import Passing
 from sim.engine.tables import MachineColumns
 from sim.lower.chains import Chains, Touch
-from sim.lower.latency import latency_of
+from sim.lower.latency import LINKED, latency_of
+from sim.lower.ranks import RankSpace
 from sim.lower.walk import Extents, Walk
 
 LINK_UNITS = 1 << 20  # parts of a cycle that a link has, so that slots can share it
@@ -60,6 +61,12 @@ class Way:
     memory: str
     parts: frozenset[int]
     spilled: Fraction  # fraction that goes to the memory's parent instead
+    passing: frozenset[int] = frozenset()  # of words that bypass the registers: all parts, since every step moves them
+
+    @property
+    def brought_by(self) -> frozenset[int]:
+        """Parts whose loops bring other words."""
+        return self.passing or self.parts
 
 
 @dataclass(frozen=True)
@@ -166,7 +173,8 @@ def ways_of(chains: Chains, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> l
             place = chains.place_beyond_registers(touch)
             if place is not None:
                 share = spilled.get(place.memory, Fraction(0))
-                found.append(Way(touch, place.memory, chains.parts_of(touch), share))
+                every = frozenset(range(len(chains.space.parts))) if name in leaf.bypass else frozenset[int]()
+                found.append(Way(touch, place.memory, chains.parts_of(touch), share, every))
     return found
 
 
@@ -175,6 +183,14 @@ def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
     einsum = cascade.einsum(leaf.einsum)
     accesses: tuple[Access, ...] = (*einsum.loads, einsum.output)
     return tuple(dict.fromkeys(access.tensor for access in accesses))
+
+
+def differs_everywhere(space: RankSpace, leaf: PlacedLeaf, parts: frozenset[int], array: Array) -> bool:
+    """Whether elements along both the rows and the columns of an array have different words over these parts."""
+    return all(
+        array.length(side) > 1 and any(space.part_of_variable(v) in parts for v in leaf.along([side]))
+        for side in LINKED
+    )
 
 
 @dataclass(frozen=True)
@@ -206,7 +222,7 @@ class Sizer:
         returns = False
         streams = {False: Fraction(0), True: Fraction(0)}
         for way, loops in self.ways:
-            fetches, words = self.walk.fetched(extents, loops, way.parts, way.parts)
+            fetches, words = self.walk.fetched(extents, loops, way.brought_by, way.parts)
             again = self._again(way, extents, words) if way.touch.writes else Fraction(0)
             passing = Fraction(1) if way.memory == self.root else way.spilled
             streams[way.touch.writes] += words * passing
@@ -257,7 +273,7 @@ class Sizer:
     def _chains(self, extents: Extents) -> int:
         """Slots for reductions over the PEs: one per run of slots in which every PE folds its own words."""
         part, tile = self.walk.space.part_of_variable, self.walk.full_tile(extents, self.slot.loops)
-        sides = [side.variable for side in self.slot.leaf.spatial if side.variable in self.reduced]
+        sides = self.slot.leaf.along(LINKED) & self.reduced
         if not any(self.walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
             return 0
         reduced, inner = {part(variable) for variable in self.reduced}, len(self.slot.loops)
@@ -277,10 +293,9 @@ class Sizer:
 
     def _shift_rows(self, way: Way, extents: Extents) -> int:
         """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the slots."""
-        sides = {side.side: self.walk.space.part_of_variable(side.variable) for side in self.slot.leaf.spatial}
-        if self.array.rows == 1 or self.array.columns == 1 or len(sides) < 2 or not set(sides.values()) <= way.parts:
+        if not differs_everywhere(self.walk.space, self.slot.leaf, way.parts, self.array):
             return 0
-        return self.walk.words(self.walk.full_tile(extents, self.slot.loops), frozenset([sides["rows"]]))
+        return self.walk.places_along(self.walk.full_tile(extents, self.slot.loops), self.slot.leaf, "rows", way.parts)
 
     def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
         """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""

@@ -20,6 +20,7 @@ from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.variants import Variants
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
+from sim.lower.elements import Spread
 from sim.lower.walk import Extents, Walk
 
 ALL = 2**40  # steps of lag that may cover a latency: as many as it takes
@@ -212,9 +213,11 @@ def inner_room(design: CycleDesign, nest: Nest, order: Order, extents: Extents) 
 def held_words(design: CycleDesign, keep: PlacedKeep, extents: Extents, parts: frozenset[int]) -> int:
     """Words of a tile of these extents in its memory; beside the elements of an array, in one of them."""
     local = design.chains.local_touches(keep)
-    leaf = local[0].leaf if local else None
-    inside = leaf.loops[len(keep.loops) :] if leaf else ()
-    return design.walk.held_words(extents, leaf, inside, parts)
+    if not local:
+        return design.walk.held_words(extents, None, (), parts)
+    leaf = local[0].leaf
+    spread = Spread(leaf, design.chains.machine.sides_of(keep.memory))
+    return design.walk.held_words(extents, spread, leaf.loops[len(keep.loops) :], parts)
 
 
 def running(design: CycleDesign, keep: NestKeep) -> frozenset[int]:

@@ -152,6 +152,7 @@ def expression_problems(
     problems += _iter_stuck(pending, set(known))
     readable = [*known, *(rule.symbol for rule in pending)]
     expressions = [(loop.path, loop.tile) for loop in tree.loops]
+    expressions += [(f"{leaf.path}.spatial", count) for leaf, _, count in tree.counted_sides]
     expressions += [(f"reserve[{mapping.reserve.index(r)}].words", r.words) for r in tree.reservations]
     expressions += iter_conditions(mapping)
     problems += [Problem(path, message) for path, text in expressions if (message := _name_problem(text, readable))]
@@ -197,6 +198,9 @@ def number_problems(
     ]
     for loop in tree.loops:
         found.append(Problem(loop.path, _checked(loop.tile, f"the tile of the loop over '{loop.variable}'", symbols)))
+    for leaf, side, count in tree.counted_sides:
+        what = f"the count of '{side.variable}' on the {side.side}"
+        found.append(Problem(f"{leaf.path}.spatial", _checked(count, what, symbols)))
     for reservation in tree.reservations:
         path = f"reserve[{mapping.reserve.index(reservation)}].words"
         found.append(Problem(path, _reserved(reservation.words, reservation.label, symbols)))

@@ -10,7 +10,7 @@ in a loop, the sum over a nest of k loops visits at most 2^k cases, and one if e
 
 import numpy as np
 
-from sim.engine.extents import coordinates, cut, is_cut, tile_extent
+from sim.engine.extents import coordinates, cut, is_cut, tile_extent, trips
 from sim.engine.jit import compiled
 
 MAX_DEPTH = 32  # loops above one edge; a tree deeper than this is refused when tables are made
@@ -19,10 +19,17 @@ MAX_DEPTH = 32  # loops above one edge; a tree deeper than this is refused when 
 # it in place with only the first iteration of interest, or passes over a piece of a tile that is there as a whole: its
 # pieces add up, but nothing is fetched again for them.
 STAYS, ADVANCES, FIRST_ONLY, WALKS = 0, 1, 2, 3
+# The same of outermost loops whose iterations are dealt to cores, seen from a memory that each core has; and of one
+# whose sums, made by a round of all cores, come to a memory that they share as one.
+DEALT_STAYS, DEALT_ADVANCES, DEALT_FIRST_ONLY, ROUNDS = 4, 5, 6, 7
+CORES = 2  # the column of `sizes` with the number of cores
 
 # Fields of a trail of loops, and the states in which the walk meets a loop again.
-RANK, TILE, RELEVANT, STATE, SAVED, RAGGED, FIELDS = 0, 1, 2, 3, 4, 5, 6
+RANK, TILE, RELEVANT, STATE, SAVED, RAGGED, TRIPS, DIGIT, FIELDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 ENTER, FULL, LAST = 0, 1, 2
+# Rows of weights at a position: how often its tile is fetched; how often the ragged successor; and of dealt iterations,
+# by the carry that the loops inside must give, those whose core has the tile already.
+FETCHED, SUCCEEDED, THERE, WEIGHTS = 0, 1, 2, 4
 
 
 @compiled
@@ -51,56 +58,116 @@ def passes_several(trail, first, depth, extent, scratch):
 
 
 @compiled
+def is_dealt(mode):
+    """Whether a loop's iterations go to cores."""
+    return DEALT_STAYS <= mode <= DEALT_FIRST_ONLY
+
+
+@compiled
+def deal(trail, depth, cores, extent, scratch):
+    """(the number of outermost loops that are dealt to cores, whether of any only first iterations are of interest);
+    fills their iterations and, in the mixed radix of these, the digits of the number of cores, by which the iterations
+    of a core are apart.
+    """
+    dealt = 0
+    first_only = False
+    for r in range(extent.shape[0]):
+        scratch[r] = extent[r]
+    while dealt < depth and is_dealt(trail[RELEVANT, dealt]):
+        rank, tile = trail[RANK, dealt], trail[TILE, dealt]
+        trail[TRIPS, dealt] = trips(scratch[rank], tile)
+        scratch[rank] = tile_extent(scratch[rank], tile, 0)
+        first_only = first_only or trail[RELEVANT, dealt] == DEALT_FIRST_ONLY
+        dealt += 1
+    rest = cores
+    for level in range(dealt - 1, -1, -1):
+        trail[DIGIT, level] = rest % trail[TRIPS, level] if level > 0 else rest
+        rest = rest // trail[TRIPS, level]
+    return dealt, first_only
+
+
+@compiled
+def carry_on(trail, weight, level, first, end):
+    """Of iterations whose core has the tile already, those that iterations `first` to `end` of a dealt loop leave so.
+
+    A core goes on C iterations further: to each digit of an iteration's number the digit of C is added, and the carry
+    of the loops inside. A loop that brings other tiles must come back to the same digit.
+    """
+    for carry in range(2):
+        step = trail[DIGIT, level] + carry
+        if trail[RELEVANT, level] == DEALT_ADVANCES:
+            plain, wrapped = (end - first) * (step == 0), (end - first) * (step == trail[TRIPS, level])
+        else:
+            plain, wrapped = max(0, end - max(first, step)), max(0, min(end, step) - first)
+        there = weight[THERE, level] * plain + weight[THERE + 1, level] * wrapped
+        weight[THERE + carry, level + 1] = there
+
+
+@compiled
+def weigh_first(trail, depth, level, cores, extent, scratch, weight):
+    """Weights of the first tile of a loop, and of the shorter one after them, as the loop's mode says.
+
+    Returns whether there is a full tile; `extent` is then cut to it.
+    """
+    rank, tile, mode = trail[RANK, level], trail[TILE, level], trail[RELEVANT, level]
+    full, ragged = cut(extent[rank], tile)
+    trail[SAVED, level], trail[RAGGED, level] = extent[rank], ragged
+    weight[SUCCEEDED, level] = 1.0 if ragged > 0 else 0.0
+    if full == 0:
+        return False
+    extent[rank] = tile
+    times = full
+    if is_dealt(mode):
+        carry_on(trail, weight, level, 0, full)
+    elif mode not in (ADVANCES, WALKS) and (full > 1 or ragged > 0):
+        # A tensor that the inner loops leave in place is fetched by the first iteration only.
+        if mode == FIRST_ONLY or not passes_several(trail, level + 1, depth, extent, scratch):
+            times, weight[SUCCEEDED, level] = 1, 0.0
+        elif mode == ROUNDS:
+            times, weight[SUCCEEDED, level] = trips(trail[SAVED, level], tile * cores), 0.0
+    weight[FETCHED, level + 1] = weight[FETCHED, level] * times
+    return True
+
+
+@compiled
 def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
     """Words fetched into one edge over the whole run.
 
-    trail: i8[field, position], outermost loop first, RANK to RAGGED are its fields; runs: i8[run, 3]; sizes:
-    i8[column]; extent: i8[rank], elements, returned as it came; scratch: i8[rank]; weight: f8[2, position], how often
-    the tile at a position is fetched, and how often its ragged successor.
+    trail: i8[field, position], outermost loop first, RANK to DIGIT are its fields; runs: i8[run, 3]; sizes:
+    i8[column]; extent: i8[rank], elements, returned as it came; scratch: i8[rank]; weight: f8[WEIGHTS, position].
     """
     total = 0.0
-    weight[0, 0] = 1.0
+    weight[FETCHED, 0] = 1.0
     trail[STATE, 0] = ENTER
     level = 0
+    dealt, first_only = 0, False
+    if depth > 0 and is_dealt(trail[RELEVANT, 0]):
+        dealt, first_only = deal(trail, depth, sizes[CORES], extent, scratch)
+        weight[THERE, 0], weight[THERE + 1, 0] = 1.0, 0.0
     while level >= 0:
         if level == depth:
-            total += weight[0, level] * tile_words(runs, sizes, extent)
+            total += weight[FETCHED, level] * tile_words(runs, sizes, extent)
             level -= 1
             continue
         rank = trail[RANK, level]
-        state = trail[STATE, level]
         descend = False
-        if state == ENTER:
-            tile = trail[TILE, level]
-            full, ragged = cut(extent[rank], tile)
-            trail[SAVED, level] = extent[rank]
-            trail[RAGGED, level] = ragged
-            weight[1, level] = 1.0 if ragged > 0 else 0.0
+        if trail[STATE, level] == ENTER:
+            descend = weigh_first(trail, depth, level, sizes[CORES], extent, scratch, weight)
+            trail[STATE, level] = FULL if descend else LAST
+        elif trail[STATE, level] == FULL:
             trail[STATE, level] = LAST
-            if full > 0:
-                trail[STATE, level] = FULL
-                extent[rank] = tile
-                weight[0, level + 1] = weight[0, level] * full
-                stays = trail[RELEVANT, level] == STAYS or trail[RELEVANT, level] == FIRST_ONLY
-                if stays and (full > 1 or ragged > 0):
-                    # A tensor that the inner loops leave in place is fetched by the first iteration only.
-                    first_only = trail[RELEVANT, level] == FIRST_ONLY
-                    if first_only or not passes_several(trail, level + 1, depth, extent, scratch):
-                        weight[0, level + 1] = weight[0, level]
-                        weight[1, level] = 0.0
-                descend = True
-            state = trail[STATE, level]
-        elif state == FULL:
-            trail[STATE, level] = LAST
-            state = LAST
-        if not descend and state == LAST and weight[1, level] > 0.0:
+        if not descend and weight[SUCCEEDED, level] > 0.0:
             extent[rank] = trail[RAGGED, level]
-            weight[0, level + 1] = weight[0, level]
-            weight[1, level] = 0.0
+            weight[FETCHED, level + 1] = weight[FETCHED, level]
+            weight[SUCCEEDED, level] = 0.0
+            if level < dealt:
+                carry_on(trail, weight, level, trail[TRIPS, level] - 1, trail[TRIPS, level])
             descend = True
         if descend:
             level += 1
             trail[STATE, level] = ENTER
+            if level == dealt and (first_only or not passes_several(trail, level, depth, extent, scratch)):
+                weight[FETCHED, level] -= weight[THERE, level]
         else:
             extent[rank] = trail[SAVED, level]
             level -= 1
@@ -113,11 +180,11 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
 
     extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans
     and units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position],
-    ADVANCES where the tensor has the loop's rank, else STAYS, FIRST_ONLY or WALKS; runs: i8[row, run, 3]; loop_rank:
+    what the loop does to the tile, such as ADVANCES where the tensor has its rank; runs: i8[row, run, 3]; loop_rank:
     i8[loop].
     """
     trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
-    weight = np.zeros((2, MAX_DEPTH + 1))
+    weight = np.zeros((WEIGHTS, MAX_DEPTH + 1))
     extent = np.empty(extents.shape[1], np.int64)
     scratch = np.empty(extents.shape[1], np.int64)
     for d in range(extents.shape[0]):

@@ -24,6 +24,7 @@ class MachineColumns(NamedTuple):
     row_accesses: np.ndarray  # at once
     rows: np.ndarray
     columns: np.ndarray
+    lanes: np.ndarray
     elements: np.ndarray  # of an array, in all cores
     along_rows: np.ndarray  # cycles in which a reduction along a side leaves the array
     along_columns: np.ndarray
@@ -76,5 +77,6 @@ class Tables(NamedTuple):
     extents: np.ndarray  # i8[design, root rank], elements
     loop_tiles: np.ndarray  # i8[design, loop], elements
     sizes: np.ndarray  # i8[design, column], elements
+    side_counts: np.ndarray  # i8[design, count], what mappings state of ranks on sides of arrays
     reserved_bytes: np.ndarray  # f8[design, memory]
     machine: MachineColumns

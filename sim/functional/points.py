@@ -9,13 +9,14 @@ has length 1. A *group* of reduced points is added inside the array, as a chain 
 another in time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from arch.components import SIDES
 from einsums.types import Access, Cascade, Index
 from einsums.workload import Workload
 from mappings.tree import PlacedLeaf
@@ -41,14 +42,11 @@ class ReducedOrder:
 def reduced_order(program: Program, leaf: PlacedLeaf, box: Box, walked: int) -> ReducedOrder:
     """Temporal loops of the leaf from the `walked`th on divide the box; the rest is a chain along the sides.
 
-    The chain goes down the rows of a column before it goes on to the next column.
+    The chain goes down the rows of a column before it goes on to the next column, then to the next lane.
     """
     variables = program.cascade.einsum(leaf.einsum).reduced_variables
     loops = [program.loops[i] for i in leaf.loops[walked:]]
     own = [loop for loop in loops if loop.variable in variables]
-    inner_first = [v for v in leaf.sides if v in variables]
-    rest = [v for v in variables if v not in inner_first]
-    chain = [*rest, *reversed(inner_first)]  # slowest first
     points: list[NDArray[np.int64]] = []
     groups: list[int] = []
 
@@ -57,15 +55,34 @@ def reduced_order(program: Program, leaf: PlacedLeaf, box: Box, walked: int) -> 
             for inside in iter_tiles(ranges, own[depth]):
                 walk(depth + 1, inside)
             return
-        axes = np.meshgrid(*(np.arange(*ranges[v]) for v in chain), indexing="ij")
-        by_variable = dict(zip(chain, (axis.ravel() for axis in axes), strict=True))
-        points.append(np.stack([by_variable[v] for v in variables], axis=1))
-        groups.append(len(points[-1]))
+        axes = np.meshgrid(*(np.arange(*ranges[v]) for v in variables), indexing="ij")
+        coordinates = dict(zip(variables, (axis.ravel() for axis in axes), strict=True))
+        within: dict[str, NDArray[np.int64]] = {v: coordinates[v] - ranges[v][0] for v in variables}
+        chain = np.lexsort(tuple(reversed(places_in_chain(leaf, within, program.side_counts))))
+        points.append(np.stack([coordinates[v] for v in variables], axis=1)[chain])
+        groups.append(len(chain))
 
     if not variables:
         return ReducedOrder((), np.zeros((1, 0), np.int64), (1,))
     walk(0, {v: box[v] for v in variables})
     return ReducedOrder(variables, np.concatenate(points), tuple(groups))
+
+
+def places_in_chain(
+    leaf: PlacedLeaf, inside: dict[str, NDArray[np.int64]], counts: Mapping[str, int]
+) -> list[NDArray[np.int64]]:
+    """Where points lie, i8[point] each, slowest first: in ranks on no side, then along lanes, columns and rows.
+
+    `inside`: coordinates of the points from where the array's tile begins, by variable.
+    """
+    rest = dict(inside)
+    along: dict[str, list[NDArray[np.int64]]] = {side: [] for side in SIDES}
+    for loop in reversed(leaf.spatial):
+        if loop.variable in rest:
+            count = counts[loop.count] if loop.count else rest[loop.variable].max() + 1
+            along[loop.side].insert(0, rest[loop.variable] % count)
+            rest[loop.variable] = rest[loop.variable] // count
+    return [*rest.values(), *(places for side in reversed(SIDES) for places in along[side])]
 
 
 class BoxPoints:

@@ -4,7 +4,8 @@ A program comes from a mapped experiment, whose fusion tree it follows, or from 
 then run one after the other, those of an iteration together.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from einsums.graph import iteration_groups
 from einsums.types import Cascade
@@ -24,6 +25,7 @@ class Program:
     loops: tuple[BoxLoop, ...]
     leaves: tuple[PlacedLeaf, ...]
     homes: tuple[PlacedKeep, ...] = ()  # where tensors live that do not live in the root memory
+    side_counts: Mapping[str, int] = field(default_factory=dict)  # stated of ranks on sides, by its text
 
     @property
     def cascade(self) -> Cascade:
@@ -42,7 +44,8 @@ def program_of_experiment(experiment: Experiment) -> Program:
     inner = {rank: walk.part_size(rank) for partition in cascade.partitions for rank in partition.inner}
     loops = tuple(BoxLoop(loop.variable, loop.step) for loop in walk.loops)
     homes = tuple(keep for keep in tree.keeps if chains.home_of(keep.tensor) == keep)
-    return Program(workload_of(cascade, dict(experiment.sizes) | inner), loops, tree.leaves, homes)
+    workload = workload_of(cascade, dict(experiment.sizes) | inner)
+    return Program(workload, loops, tree.leaves, homes, walk.side_counts)
 
 
 def program_of_cascade(cascade: Cascade, sizes: dict[str, int]) -> Program:

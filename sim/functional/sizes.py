@@ -7,6 +7,7 @@ points; batches and heads are 1 or 2, other ranks at most 96.
 
 from collections.abc import Container
 from dataclasses import replace
+from math import prod
 
 from einsums.types import Cascade
 from einsums.workload import Workload, points
@@ -48,9 +49,9 @@ def tile_of_rank(experiment: Experiment) -> dict[str, int]:
     found: dict[str, int] = {}
     for leaf in experiment.tree.leaves:
         array = machine.array(leaf.array)
-        for loop in leaf.spatial:
-            rank = cascade.rank_of_variable(loop.variable)
-            length = array.rows if loop.side == "rows" else array.columns
+        for variable in leaf.sides:
+            rank = cascade.rank_of_variable(variable)
+            length = prod(array.length(loop.side) for loop in leaf.spatial if loop.variable == variable)
             root = cascade.root_of(rank)
             found[root] = max(found.get(root, 0), length * workload.stride(rank))
     return found | {partition.rank: workload.stride(partition.parts[0]) for partition in cascade.partitions}

@@ -61,6 +61,11 @@ def device_of(machine: Architecture) -> GpuDevice:
         raise ValueError(
             f"architecture '{machine.name}' has no {missing}: kernels are timed on machines that have both"
         )
+    if cores.pipes is None or cores.generation is None or cores.group_memory_bits is None:
+        raise ValueError(
+            f"the cores of architecture '{machine.name}' have no generation, pipes and group_memory: kernels are timed "
+            "on machines that have them"
+        )
     core_memory = machine.memory(cores.memory)
     cache = core_memory.parent or machine.root.name
     pipes = {role: machine.array(name) for role, name in cores.pipes}

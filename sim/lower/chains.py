@@ -56,13 +56,16 @@ class Crossing(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Chains:
-    """The chains of all tensors of a mapped cascade. `spilling`: memories whose policy lets tiles go further out."""
+    """The chains of all tensors of a mapped cascade. `spilling`: memories whose policy lets tiles go further out;
+    `dealt`: loops whose iterations go to the cores of the machine.
+    """
 
     cascade: Cascade
     tree: ResolvedTree
     machine: MachineShape
     space: RankSpace
     spilling: frozenset[str]
+    dealt: tuple[int, ...]
 
     @cached_property
     def _touches(self) -> dict[str, tuple[Touch, ...]]:

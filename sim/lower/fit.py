@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from arch.components import SIDES
 from mappings.check import Problem
+from mappings.sides import SideNeed, side_needs
 from mappings.stages import iter_stage_findings, one_tile, stage_edges
-from mappings.tree import PlacedKeep
+from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.engine.analytical import Evaluation, first_tiles
 from sim.engine.room import Room, iter_trips, room_of
 from sim.engine.tables import Tables
@@ -23,8 +25,9 @@ def size_problems(structure: Structure, tables: Tables, evaluation: Evaluation) 
     """Problems of each design (row of the batch) that has any, designs in order."""
     found: dict[int, list[Problem]] = {}
     left = first_tiles(tables, tables.shape.left)
-    for over in structure.lowered.left:
-        _find_coverage(structure, tables, over, left[:, over.row], found)
+    for leaf in structure.tree.leaves:
+        _find_coverage(structure, tables, _LeftOfLeaf(leaf, structure.lowered.left, left), found)
+    _find_rounds(structure, tables, found)
     _find_stages(structure, tables, found)
     capacity, needed = tables.machine.capacity_bytes, evaluation.footprint_bytes
     too_small = (needed > capacity) & ~tables.shape.spills
@@ -93,24 +96,65 @@ class _Item(NamedTuple):
     size_bytes: float
 
 
-def _find_coverage(
-    structure: Structure, tables: Tables, over: LeftOver, left: np.ndarray, found: dict[int, list[Problem]]
-) -> None:
-    """Coordinates that the loops of a leaf leave to the sides of its array, f8[design], against what those can
-    carry.
-    """
-    leaf, variable = over.leaf, over.variable
+class _LeftOfLeaf(NamedTuple):
+    """What the loops of a leaf leave of its variables: `words: f8[design, row]`."""
+
+    leaf: PlacedLeaf
+    rows: tuple[LeftOver, ...]
+    words: np.ndarray
+
+    def of_variables(self) -> dict[str, np.ndarray]:
+        """f8[design], coordinates."""
+        return {over.variable: self.words[:, over.row] for over in self.rows if over.leaf == self.leaf}
+
+
+def _find_coverage(structure: Structure, tables: Tables, of_leaf: _LeftOfLeaf, found: dict[int, list[Problem]]) -> None:
+    """Coordinates that the loops of a leaf leave, against what the sides of its array can carry."""
+    leaf, left = of_leaf.leaf, of_leaf.of_variables()
+    number = structure.lowered.side_counts.index
+    needs = side_needs(leaf, left.__getitem__, lambda text: tables.side_counts[:, number(text)], np.minimum)
+    uncovered = {variable: here for variable, here in left.items() if variable not in leaf.sides}
+    for variable, here in uncovered.items():
+        for d in np.flatnonzero(here > 1):
+            message = f"Einsum '{leaf.einsum}': its loops leave {here[d]:.0f} coordinates of '{variable}' uncovered"
+            found.setdefault(int(d), []).append(Problem(leaf.path, message))
+    for need in {need.loop.variable: need for need in needs}.values():
+        for d in np.flatnonzero(need.missing > 1):
+            found.setdefault(int(d), []).append(_beyond_counts(leaf, need.loop.variable, left, needs, int(d)))
     array = structure.machine.array(leaf.array)
-    side = next((loop.side for loop in leaf.spatial if loop.variable == variable), None)
-    sides_of_arrays = tables.machine.rows if side == "rows" else tables.machine.columns
-    room = np.ones(left.size) if side is None else sides_of_arrays[:, array]
-    for d in np.flatnonzero(left > room):
-        if side is None:
-            message = f"Einsum '{leaf.einsum}': its loops leave {left[d]:.0f} coordinates of '{variable}' uncovered"
-        else:
-            what = f"{left[d]:.0f} coordinates of '{variable}' on {room[d]:g} {side} of '{leaf.array}'"
-            message = f"Einsum '{leaf.einsum}' does not fit: {what}"
-        found.setdefault(int(d), []).append(Problem(leaf.path, message))
+    for side in SIDES:
+        own = [need for need in needs if need.loop.side == side]
+        length = getattr(tables.machine, side)[:, array]
+        places = np.prod([need.places for need in own], axis=0)
+        for d in np.flatnonzero(places > length) if own else ():
+            what = " x ".join(f"{need.places[d]:.0f} coordinates of '{need.loop.variable}'" for need in own)
+            message = f"Einsum '{leaf.einsum}' does not fit: {what} on {length[d]:g} {side} of '{leaf.array}'"
+            found.setdefault(int(d), []).append(Problem(leaf.path, message))
+
+
+def _find_rounds(structure: Structure, tables: Tables, found: dict[int, list[Problem]]) -> None:
+    """Sums over cores that would be split between two rounds of them."""
+    loop, space = structure.lowered.combined, structure.lowered.space
+    if loop is None or not any(structure.machine.in_core):
+        return
+    variable = structure.tree.loops[loop].variable
+    root = space.parts[space.part_of_variable(variable)].root
+    iterations, cores = -(-tables.extents[:, root] // tables.loop_tiles[:, loop]), tables.machine.cores
+    for d in np.flatnonzero((iterations % cores > 0) & (cores % iterations > 0)):
+        message = (
+            f"the {iterations[d]} iterations of '{variable}' are added up over {cores[d]:g} cores, and neither number "
+            "divides the other: a sum would be split between two rounds"
+        )
+        found.setdefault(int(d), []).append(Problem("cores", message))
+
+
+def _beyond_counts(
+    leaf: PlacedLeaf, variable: str, left: dict[str, np.ndarray], needs: tuple[SideNeed, ...], design: int
+) -> Problem:
+    """A rank of which the loops leave more than the counts on sides take."""
+    taken = " x ".join(f"{need.places[design]:.0f}" for need in needs if need.loop.variable == variable)
+    what = f"its loops leave {left[variable][design]:.0f} coordinates of '{variable}', its sides take {taken}"
+    return Problem(f"{leaf.path}.spatial", f"Einsum '{leaf.einsum}' does not fit: {what}")
 
 
 def _find_stages(structure: Structure, tables: Tables, found: dict[int, list[Problem]]) -> None:

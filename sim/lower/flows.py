@@ -17,12 +17,15 @@ from typing import NamedTuple
 
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from sim.engine.counting import FIRST_ONLY
+from sim.engine.counting import ADVANCES, DEALT_ADVANCES, DEALT_FIRST_ONLY, DEALT_STAYS, FIRST_ONLY, ROUNDS, STAYS
 from sim.lower.chains import ChainPlace, Chains, Touch
-from sim.lower.elements import copies_row, sided_parts
+from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
 from sim.lower.rows import NOTHING, Path, RowTable
+
+IN_CORES = {STAYS: DEALT_STAYS, FIRST_ONLY: DEALT_FIRST_ONLY, ADVANCES: DEALT_ADVANCES}
+AS_ONE = {DEALT_STAYS: ROUNDS, DEALT_ADVANCES: ADVANCES, DEALT_FIRST_ONLY: FIRST_ONLY}
 
 
 class WordFlow(NamedTuple):
@@ -96,15 +99,15 @@ class FlowBuilder:
         # Of the steps that a tile lasts only the first needs a value from before it.
         made = self.chains.iterative_parts(keep.tensor) if writer is not None else NOTHING
         if writer is not None:
-            self.add_combining(keep, writer, inside)
+            self.add_combining(keep, writer)
         for touch, outer in crossings:
             parts = self.parts_of(touch)
             if touch.writes:
-                tiles = MovedTiles(self.rows.path(keep.loops, parts | self.again(touch.leaf)), parts)
+                tiles = MovedTiles(self.path(keep.memory, keep.loops, parts | self.again(touch.leaf)), parts)
                 self.add_drain(outer, keep, tiles, touch)
             else:
                 readers = [t for t in inside if not t.writes and t.version == touch.version and not t.streams]
-                tiles = MovedTiles(self.rows.path(keep.loops, parts), parts - made)
+                tiles = MovedTiles(self.path(keep.memory, keep.loops, parts), parts - made)
                 self.add_fill(outer, keep, tiles, self.widest(keep, readers))
 
     def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:
@@ -112,26 +115,31 @@ class FlowBuilder:
         them (checked: it needs it wherever the others do); the first one of a shared memory's.
         """
         local = [t for t in touches if t.leaf.array == self.machine.array_of(keep.memory)]
-        return max(local, key=self.spread) if local else touches[0]
+        return max(local, key=lambda touch: self.times_copied(keep, touch)) if local else touches[0]
 
-    def spread(self, touch: Touch) -> int:
-        """Over how many sides of its array a tile is copied."""
-        return len(sided_parts(self.rows, touch.leaf) - self.parts_of(touch))
+    def times_copied(self, keep: PlacedKeep, touch: Touch) -> int:
+        """Over how many ranks on sides of its array a tile is copied; none of another array's elements."""
+        if touch.leaf.array != self.machine.array_of(keep.memory):
+            return 0
+        return len(self.spread(touch.leaf, keep.memory).parts(self.rows.space) - self.parts_of(touch))
 
-    def add_combining(self, keep: PlacedKeep, writer: Touch, inside: list[Touch]) -> None:
+    def spread(self, leaf: PlacedLeaf, memory: str) -> Spread:
+        """A memory that lies beside elements of the leaf's array."""
+        return Spread(leaf, self.machine.sides_of(memory))
+
+    def add_combining(self, keep: PlacedKeep, writer: Touch) -> None:
         """Sums that elements of an array have each for themselves become the result that is read where it is, by as
         many elements as need it.
         """
-        readers = [touch for touch in inside if not touch.writes and not touch.streams]
-        array = self.machine.array_of(keep.memory)
+        readers, array = self.readers_in_place(keep), self.machine.array_of(keep.memory)
         if array is None or not readers:
             return
         if writer.leaf.array == array:
-            sums, once = self.copied_once(writer)
+            sums, once = self.copied_once(keep, writer)
             if sums != once:
                 self.add(CountedWords(sums, once), keep.memory, 0, writer)
         for reader, steps in self.spreading(keep, readers):
-            copies, once = self.copied_once(reader, steps)
+            copies, once = self.copied_once(keep, reader, steps)
             if reader.leaf.array == array and copies != once:
                 self.add(CountedWords(copies, once), keep.memory, 1, writer)
 
@@ -142,16 +150,16 @@ class FlowBuilder:
         """
         versions = ([t for t in readers if t.version == "old"], [t for t in readers if t.version != "old"])
         widest = [self.widest(keep, touches) for touches in versions if touches]
-        widest.sort(key=self.spread, reverse=True)
+        widest.sort(key=lambda touch: self.times_copied(keep, touch), reverse=True)
         steps = self.chains.iterative_parts(keep.tensor)
         return [(touch, steps if n else NOTHING) for n, touch in enumerate(widest)]
 
-    def copied_once(self, touch: Touch, without: frozenset[int] = NOTHING) -> tuple[int, int]:
-        """The row of all words that an Einsum touches, each for every element of its array, and that of each once."""
+    def copied_once(self, keep: PlacedKeep, touch: Touch, without: frozenset[int] = NOTHING) -> tuple[int, int]:
+        """The row of all words that an Einsum touches, each wherever it lies beside its array, and of each once."""
         parts = self.parts_of(touch) - without
         loops = tuple(loop for loop in touch.leaf.loops if self.rows.part(loop) not in without)
-        path = self.rows.path(loops, parts | self.again(touch.leaf), FIRST_ONLY)
-        return copies_row(self.rows, touch.leaf, path, parts), self.rows.along(path, parts)
+        path = self.path(keep.memory, loops, parts | self.again(touch.leaf), FIRST_ONLY)
+        return copies_row(self.rows, self.spread(touch.leaf, keep.memory), path, parts), self.rows.along(path, parts)
 
     def add_fill(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, reader: Touch) -> None:
         read = self.words_at(outer.memory, tiles, reader.leaf)
@@ -160,27 +168,71 @@ class FlowBuilder:
 
     def add_drain(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, writer: Touch) -> None:
         resident = self.resident(keep)
-        once, total = self.rows.along(*tiles), self.made_words(writer.leaf, keep.loops, self.parts_of(writer))
+        once = self.rows.along(*tiles)
         leaving = once if self.is_combined(keep, writer) else self.words_at(keep.memory, tiles, writer.leaf)
         self.add(CountedWords(leaving), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        outside = self.words_at(outer.memory, tiles, writer.leaf)
+        together = self.together(outer.memory, tiles)
+        outside = self.words_at(outer.memory, together, writer.leaf)
         self.add_inward(CountedWords(outside, resident=resident), outer, 1, writer)
-        if once != total:
-            self.add_inward(CountedWords(once, total, resident), outer, 0, writer)
-            self.add(CountedWords(once, total), keep.memory, 1, writer)
+        for back in self.returning(writer, outer, together, keep.loops):
+            self.add_inward(back._replace(resident=resident), outer, 0, writer)
+            self.add(back, keep.memory, 1, writer)
 
     def is_combined(self, keep: PlacedKeep, writer: Touch) -> bool:
         """Whether the sums of a tile's elements have become one before it leaves."""
-        readers = (t for t in self.chains.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
-        return any(not t.streams for t in readers) and self.machine.array_of(keep.memory) == writer.leaf.array
+        return bool(self.readers_in_place(keep)) and self.machine.array_of(keep.memory) == writer.leaf.array
+
+    def readers_in_place(self, keep: PlacedKeep) -> list[Touch]:
+        """What reads a result where it was made; the value of a step before comes from outside if the tile does."""
+        inside = (t for t in self.chains.touches_of(keep.tensor) if not t.writes and keep.covers(t.leaf.index))
+        is_stepping = self.chains.is_inside_recurrence(keep)
+        return [t for t in inside if not t.streams and not (is_stepping and t.version == "old")]
+
+    def returning(
+        self, writer: Touch, place: ChainPlace, tiles: MovedTiles, loops: tuple[int, ...]
+    ) -> tuple[CountedWords, ...]:
+        """Unfinished sums that come back from a place: all that it is given but those that begin.
+
+        Where elements or cores have a place each, their sums begin whenever a tile comes to it, but for those that come
+        back to it themselves: one that lies outside for several of them goes on in one.
+        """
+        memory, parts = place.memory, self.parts_of(writer)
+        moved = self.words_at(memory, tiles, writer.leaf)
+        if self.machine.array_of(memory) != writer.leaf.array and not self.is_dealt(memory):
+            begun = self.made_words(writer.leaf, loops, parts)
+            return () if moved == begun else (CountedWords(moved, begun),)
+        arriving = MovedTiles(self.path(memory, place.loops, parts | self.again(writer.leaf)), parts)
+        begun = self.words_at(memory, arriving, writer.leaf)
+        own = () if moved == begun else (CountedWords(moved, begun),)
+        chain = self.chains.chain(writer.leaf, writer.access.tensor)
+        depth = chain.index(place)
+        if depth == 0:
+            return own
+        outer = chain[depth - 1]
+        return own + self.returning(writer, outer, self.together(outer.memory, arriving), place.loops)
+
+    def is_dealt(self, memory: str) -> bool:
+        """Whether cores that share out iterations have such a memory each."""
+        return bool(self.chains.dealt) and self.machine.is_in_core(memory)
+
+    def path(self, memory: str, loops: tuple[int, ...], relevant: frozenset[int], otherwise: int = STAYS) -> Path:
+        """As `RowTable.path`, for tiles in a memory: where every core has one, each has what its iterations need."""
+        path = self.rows.path(loops, relevant, otherwise)
+        return _replaced(path, self.chains.dealt, IN_CORES) if self.is_dealt(memory) else path
+
+    def together(self, memory: str, tiles: MovedTiles) -> MovedTiles:
+        """Sums that leave cores for a memory: to one that they share they come as one for all cores of a round."""
+        if self.machine.is_in_core(memory):
+            return tiles
+        return tiles._replace(path=_replaced(tiles.path, self.chains.dealt, AS_ONE))
 
     def words_at(self, memory: str, tiles: MovedTiles, leaf: PlacedLeaf) -> int:
         """The row of tiles' words as that memory handles them: beside the elements of the leaf's array a word counts
         for each element that needs it, elsewhere once.
         """
         if self.machine.array_of(memory) == leaf.array:
-            return copies_row(self.rows, leaf, *tiles)
+            return copies_row(self.rows, self.spread(leaf, memory), *tiles)
         return self.rows.along(*tiles)
 
     def resident(self, keep: PlacedKeep) -> int:
@@ -197,20 +249,20 @@ class FlowBuilder:
             return
         registers, parts = self.machine.registers_of(touch.leaf.array), self.parts_of(touch)
         again = self.again(touch.leaf) if touch.writes else NOTHING
-        tiles = MovedTiles(self.rows.path(touch.leaf.loops, parts | again), parts)
-        copies = copies_row(self.rows, touch.leaf, *tiles)
-        outside = self.words_at(place.memory, tiles, touch.leaf)
+        tiles = MovedTiles(self.path(registers, touch.leaf.loops, parts | again), parts)
+        copies = copies_row(self.rows, self.spread(touch.leaf, registers), *tiles)
+        together = self.together(place.memory, tiles) if touch.writes else tiles
+        outside = self.words_at(place.memory, together, touch.leaf)
         if not touch.writes:
             self.add_inward(CountedWords(outside), place, 0, touch)
             self.add(CountedWords(copies), registers, 1, touch)
             return
-        once, total = self.rows.along(*tiles), self.made_words(touch.leaf, touch.leaf.loops, parts)
         self.add(CountedWords(copies), registers, 0, touch)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
         self.add_inward(CountedWords(outside), place, 1, touch)
-        if once != total:
-            self.add_inward(CountedWords(once, total), place, 0, touch)
-            self.add(CountedWords(once, total), registers, 1, touch)
+        for back in self.returning(touch, place, together, touch.leaf.loops):
+            self.add_inward(back, place, 0, touch)
+            self.add(back, registers, 1, touch)
 
     def add_bypassing(self, touch: Touch, place: ChainPlace) -> None:
         """An operand straight from a memory to the operators, a result straight back: in every step anew."""
@@ -218,8 +270,8 @@ class FlowBuilder:
         tiles = MovedTiles(self.rows.path(touch.leaf.loops, frozenset(range(len(self.rows.space.parts)))), parts)
         self.add_inward(CountedWords(self.words_at(place.memory, tiles, touch.leaf)), place, int(touch.writes), touch)
         if touch.writes:
-            total = self.made_words(touch.leaf, touch.leaf.loops, parts)
-            self.add_inward(CountedWords(self.rows.along(*tiles), total), place, 0, touch)
+            for back in self.returning(touch, place, tiles, touch.leaf.loops):
+                self.add_inward(back, place, 0, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
         """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back,
@@ -239,11 +291,13 @@ class FlowBuilder:
             return
         parts, innermost = self.parts_of(written), self.chains.chain(leaf, leaf.einsum)[-1]
         loops = innermost.loops if innermost.memory == registers else leaf.loops
-        path = self.rows.path(loops, parts | self.again(leaf))
-        self.add(CountedWords(points, copies_row(self.rows, leaf, path, parts)), registers, 0, written)
-        once, total = self.rows.along(path, parts), self.made_words(leaf, loops, parts)
-        if once != total:  # a sum that comes back goes on in one element
-            self.add(CountedWords(once, total), registers, 0, written)
+        path = self.path(registers, loops, parts | self.again(leaf))
+        begun = copies_row(self.rows, self.spread(leaf, registers), path, parts)
+        self.add(CountedWords(points, begun), registers, 0, written)
+        chain = self.chains.chain(leaf, leaf.einsum)
+        outer = next((place for place in reversed(chain) if place.memory != registers), chain[0])
+        for back in self.returning(written, outer, self.together(outer.memory, MovedTiles(path, parts)), loops):
+            self.add(back, registers, 0, written)
 
     def again(self, leaf: PlacedLeaf) -> frozenset[int]:
         return recomputed_parts(self.chains.space, self.chains.tree, leaf)
@@ -267,6 +321,11 @@ class FlowBuilder:
 
     def tensor_index(self, name: str) -> int:
         return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)
+
+
+def _replaced(path: Path, dealt: tuple[int, ...], modes: dict[int, int]) -> Path:
+    """A path in which the loops that are dealt to cores do something else to the tile."""
+    return tuple((loop, modes.get(mode, mode) if loop in dealt else mode) for loop, mode in path)
 
 
 def recomputed_parts(space: RankSpace, tree: ResolvedTree, leaf: PlacedLeaf) -> frozenset[int]:

@@ -1,8 +1,11 @@
 """What the result of an Einsum has to pass before others can use it."""
 
+from arch.components import Side
 from mappings.tree import PlacedLeaf
 from sim.engine.latency import Latency
 from sim.lower.chains import Chains
+
+LINKED: tuple[Side, ...] = ("rows", "columns")  # sides along which neighbours are linked; lanes stand in one place
 
 
 def latency_of(chains: Chains, leaf: PlacedLeaf, leaves: bool) -> Latency:
@@ -12,7 +15,7 @@ def latency_of(chains: Chains, leaf: PlacedLeaf, leaves: bool) -> Latency:
     pace. A result that no side reduces, and that another array reads, is complete when the skew of the array is over.
     """
     reduced = set(chains.cascade.einsum(leaf.einsum).reduced_variables)
-    sides = [side.side for side in leaf.spatial if side.variable in reduced]
+    sides = [side for side in LINKED if leaf.along([side]) & reduced]
     lanes = {side.variable for side in leaf.spatial if side.side not in sides}
     readers = [touch.leaf for touch in chains.touches_of(leaf.einsum) if not touch.writes]
     waits = not readers or any(reader.array != leaf.array for reader in readers)

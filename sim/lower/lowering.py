@@ -12,9 +12,10 @@ import numpy as np
 
 from arch.expression import Expression, evaluate, parse_expression
 from einsums.types import Cascade
-from mappings.cores import dealt_loops
+from mappings.cores import combined_loop, dealt_loops
 from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
+from sim.engine.counting import CORES
 from sim.engine.tables import MachineColumns, Shape, Tables
 from sim.lower.chains import Chains
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
@@ -58,6 +59,8 @@ class Lowered:
     chains: Chains
     shape: Shape
     left: tuple[LeftOver, ...]
+    side_counts: tuple[str, ...]  # what the mapping states of ranks on sides of arrays
+    combined: int | None  # the loop over cores whose results are added up
 
 
 def lower_structure(structure: Structure) -> Lowered:
@@ -65,7 +68,7 @@ def lower_structure(structure: Structure) -> Lowered:
     cascade, mapping, tree, machine = structure.cascade, structure.mapping, structure.tree, structure.machine
     space = rank_space(cascade)
     spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
-    chains = Chains(cascade, tree, machine, space, spilling)
+    chains = Chains(cascade, tree, machine, space, spilling, dealt_loops(mapping, tree))
     rows = RowTable(space, tree)
     flows = FlowBuilder(chains, rows).build()
     phase_of, drained = number_phases(mapping, tree)
@@ -108,7 +111,8 @@ def lower_structure(structure: Structure) -> Lowered:
         dealt_row=dealt_row,
         in_core=np.array(machine.in_core),
     )
-    return Lowered(structure, space, chains, shape, left_over)
+    counts = tuple(dict.fromkeys(side.text for side in tree.counted_sides))
+    return Lowered(structure, space, chains, shape, left_over, counts, combined_loop(mapping, tree, cascade))
 
 
 def drain_row(chains: Chains, rows: RowTable, mapping: Mapping, einsum: str | None) -> tuple[int, ...]:
@@ -169,6 +173,7 @@ def lower(structure: Structure, columns: Columns) -> Tables:
     space = lowered.space
     extents = np.stack([whole(root, symbols[root], designs) for root in space.roots], axis=1)
     sizes = space.size_columns({name: whole(name, symbols[name], designs) for name in inner_parts(space)}, designs)
+    sizes[:, CORES] = columns.machine.cores
     loops = structure.tree.loops
     loop_tiles = np.empty((designs, len(loops)), np.int64)
     for loop in loops:
@@ -178,7 +183,10 @@ def lower(structure: Structure, columns: Columns) -> Tables:
     for reservation in structure.tree.reservations:
         words = column(reservation.words, symbols, designs)
         reserved[:, structure.machine.memory(reservation.memory)] += words * columns.machine.word_bytes
-    return Tables(lowered.shape, extents, loop_tiles, sizes, reserved, columns.machine)
+    side_counts = np.ones((designs, len(lowered.side_counts)), np.int64)
+    for n, count in enumerate(lowered.side_counts):
+        side_counts[:, n] = whole(count, column(count, symbols, designs), designs)
+    return Tables(lowered.shape, extents, loop_tiles, sizes, side_counts, reserved, columns.machine)
 
 
 def tiles_in_order(structure: Structure) -> list[TileRule]:

@@ -15,6 +15,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from arch.components import Side
 from arch.numbers import number_values, numbers_of, whole
 from arch.types import Architecture, Array, Memory
 from einsums.types import Cascade
@@ -41,6 +42,7 @@ class MachineShape:
     in_core: tuple[bool, ...]  # of each memory: whether every core has one of its own
     arrays_in_core: tuple[bool, ...]
     owners: tuple[str | None, ...]  # of each memory: the array that has one beside each of its elements
+    own_sides: tuple[tuple[Side, ...], ...]  # of each memory: along which of that array's sides
     components: tuple[str, ...]  # in file order
     leaks: bool  # whether the machine has a leakage beside that of its components
 
@@ -54,6 +56,7 @@ class MachineShape:
             tuple(architecture.is_in_core(m.name) for m in architecture.memories),
             tuple(architecture.is_in_core(a.name) for a in architecture.arrays),
             tuple(m.per_pe_of for m in architecture.memories),
+            tuple(m.own_sides for m in architecture.memories),
             tuple(c.name for c in architecture.components),
             architecture.leakage_w is not None,
         )
@@ -74,6 +77,10 @@ class MachineShape:
     def array_of(self, memory: str) -> str | None:
         """The array of which every element has such a memory; None for one that is shared."""
         return self.owners[self.memory(memory)]
+
+    def sides_of(self, memory: str) -> tuple[Side, ...]:
+        """The sides of its array along which every element has such a memory of its own."""
+        return self.own_sides[self.memory(memory)]
 
     def registers_of(self, array: str) -> str:
         return self.registers[self.array(array)]
@@ -113,9 +120,13 @@ class Machines:
 
     # --- how many of a component there are --------------------------------------------------------------------
     def instances(self, component: str) -> np.ndarray:
-        """How many of it a core has: one for each element of its array, or one."""
+        """How many of it a core has: one for each element of its array that does not share it, or one."""
         owner = self.shape.owner_of(component)
-        return self._once("one") if owner is None else self.parts(owner).number("pes")
+        found = self._once("one")
+        if owner is not None:
+            for side in self.shape.sides_of(component):
+                found = found * self.parts(owner).number(side)
+        return found
 
     def cores_of(self, component: str) -> np.ndarray:
         """How many cores have it: all of them, or 1 for what they share."""
@@ -203,6 +214,7 @@ class Machines:
             row_accesses=np.minimum(self._of_memories("ports"), self._of_memories("banks")),
             rows=self._of_arrays("rows"),
             columns=self._of_arrays("columns"),
+            lanes=self._of_arrays("lanes"),
             elements=self._of_arrays("pes"),
             along_rows=self._of_arrays("along_rows"),
             along_columns=self._of_arrays("along_columns"),

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from einsums.types import Access, Cascade
+from sim.engine.counting import CORES
 
-ONE, UNBOUNDED = 0, 1  # the first two columns of the sizes table
+ONE, UNBOUNDED = 0, 1  # the first columns of the sizes table, before that of `CORES`
+FIRST_PRODUCT = CORES + 1
 _NO_END = 2**62
 
 
@@ -76,11 +78,11 @@ class RankSpace:
 
     def size_columns(self, sizes: dict[str, np.ndarray], designs: int) -> np.ndarray:
         """sizes: i8[design, column], elements."""
-        columns = np.ones((designs, 2 + len(self.products)), np.int64)
+        columns = np.ones((designs, FIRST_PRODUCT + len(self.products)), np.int64)
         columns[:, UNBOUNDED] = _NO_END
         for i, ranks in enumerate(self.products):
             for rank in ranks:
-                columns[:, 2 + i] *= sizes[rank].astype(np.int64)
+                columns[:, FIRST_PRODUCT + i] *= sizes[rank].astype(np.int64)
         return columns
 
 
@@ -99,7 +101,7 @@ def rank_space(cascade: Cascade) -> RankSpace:
         unit = ONE
         for level, name in enumerate(reversed(names)):
             outermost = level == len(names) - 1
-            span = UNBOUNDED if outermost else 2 + len(products)
+            span = UNBOUNDED if outermost else FIRST_PRODUCT + len(products)
             if not outermost:
                 products.append(tuple(names[len(names) - 1 - level :]))
             parts.append(RankPart(name, len(roots) - 1, level, unit, span))

@@ -20,7 +20,7 @@ from mappings.types import Schedule
 from sim.engine.columns import SpanColumn
 from sim.engine.counting import ADVANCES
 from sim.lower.chains import Chains, Touch
-from sim.lower.elements import room_row
+from sim.lower.elements import Spread, room_row
 from sim.lower.rows import NOTHING, RowTable
 
 ALWAYS = -1
@@ -84,7 +84,7 @@ class RoomBuilder:
         holder = next(iter(self.chains.local_touches(keep)), None)
         if holder is None:
             return self.tiles.first_visits(loops, NOTHING, dims)
-        return room_row(self.tiles, holder.leaf, loops, dims)
+        return room_row(self.tiles, Spread(holder.leaf, self.chains.machine.sides_of(keep.memory)), loops, dims)
 
     def running_parts(self, keep: PlacedKeep) -> frozenset[int]:
         """Iterative ranks along which only the running value lives: all Einsums that walk them share the loop, step by

@@ -4,7 +4,7 @@ Extents are in elements of root ranks. How a loop cuts one is in `sim.engine.ext
 `sim.engine.counting`: this puts a design's own loops and sizes to them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
@@ -12,10 +12,13 @@ from typing import Self
 
 import numpy as np
 
+from arch.components import Side
+from mappings.sides import side_needs
 from mappings.tree import PlacedLeaf
-from sim.engine.counting import ADVANCES, FIELDS, RANK, RELEVANT, STAYS, TILE, fetched_words, passes_several
+from sim.engine.counting import ADVANCES, FIELDS, RANK, RELEVANT, STAYS, TILE, WEIGHTS, fetched_words, passes_several
 from sim.engine.extents import coordinates, cut, tile_extent, trips
 from sim.engine.tables import Tables
+from sim.lower.elements import Spread
 from sim.lower.lowering import Lowered
 from sim.lower.ranks import RankSpace
 
@@ -48,6 +51,7 @@ class Walk:
     loops: tuple[LoopTile, ...]
     sizes: tuple[int, ...]
     whole: Extents  # outside all loops
+    side_counts: Mapping[str, int] = field(default_factory=dict)  # stated of ranks on sides, by its text
     _run_lists: dict[frozenset[int], list[tuple[int, int, int]]] = field(default_factory=dict, init=False, repr=False)
     _run_tables: dict[frozenset[int], np.ndarray] = field(default_factory=dict, init=False, repr=False)
     _trails: dict[tuple[tuple[int, ...], frozenset[int]], np.ndarray] = field(
@@ -63,7 +67,8 @@ class Walk:
             number = space.part_of_variable(loop.variable)
             part = space.parts[number]
             loops.append(LoopTile(loop.variable, number, part.root, tile, sizes[part.unit]))
-        return cls(space, tuple(loops), sizes, tuple(tables.extents[design].tolist()))
+        counts = dict(zip(lowered.side_counts, tables.side_counts[design].tolist(), strict=True))
+        return cls(space, tuple(loops), sizes, tuple(tables.extents[design].tolist()), counts)
 
     def part_size(self, rank: str) -> int:
         """Coordinates of an inner part of a partitioned rank, where no last tile cuts it."""
@@ -71,14 +76,14 @@ class Walk:
         return self.sizes[part.span] // self.sizes[part.unit]
 
     def held_words(
-        self, extents: Extents, leaf: PlacedLeaf | None, inside: tuple[int, ...], parts: frozenset[int]
+        self, extents: Extents, spread: Spread | None, inside: tuple[int, ...], parts: frozenset[int]
     ) -> int:
-        """Words over `parts` of a tile that one memory holds; with a leaf, that the element of its array with most of
+        """Words over `parts` of a tile that one memory holds; where it lies beside an array, that the one with most of
         them does. `inside`: the leaf's loops within the tile.
         """
-        if leaf is None:
+        if spread is None:
             return self.words(extents, parts)
-        dealt = frozenset(self.space.part_of_variable(side.variable) for side in leaf.spatial) & parts
+        dealt = spread.parts(self.space) & parts
         passes, reached = 1, extents
         for loop in inside:
             if self.loops[loop].part in dealt:
@@ -154,6 +159,16 @@ class Walk:
         sizes, runs = self.sizes, self._runs(parts)
         return prod(coordinates(extents[root], sizes[span], sizes[unit]) for root, span, unit in runs)
 
+    def places_along(self, extents: Extents, leaf: PlacedLeaf, side: Side, parts: frozenset[int]) -> int:
+        """Elements along a side that have different words over these parts of a tile inside all of the leaf's loops."""
+        needs = side_needs(
+            leaf,
+            lambda name: self.words(extents, frozenset([self.space.part_of_variable(name)])),
+            self.side_counts.__getitem__,
+        )
+        own = (need for need in needs if need.loop.side == side)
+        return prod(need.places for need in own if self.space.part_of_variable(need.loop.variable) in parts)
+
     def several(self, extents: Extents, loops: tuple[int, ...], parts: frozenset[int]) -> bool:
         """Whether these loops visit more than one tile of a tensor."""
         extent = np.array(extents, np.int64)
@@ -164,7 +179,7 @@ class Walk:
     ) -> tuple[int, int]:
         """(fetches, words fetched) of a tensor inside these loops; exact up to 2^53."""
         trail, extent = self._trail(loops, parts), np.array(extents, np.int64)
-        scratch, weight = np.empty_like(extent), np.zeros((2, len(loops) + 1))
+        scratch, weight = np.empty_like(extent), np.zeros((WEIGHTS, len(loops) + 1))
         fetches, words = (
             int(fetched_words(trail, len(loops), self._run_table(over), self._columns, extent, scratch, weight))
             for over in (frozenset[int](), dims)
