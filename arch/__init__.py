@@ -11,7 +11,7 @@ from arch.expression import Expression, check_names, evaluate, parse_expression
 from arch.functions import SCALAR_FUNCTIONS
 from arch.operation import Operation, Part
 from arch.quantity import exact_quantity, format_quantity, parse_quantity
-from arch.types import Architecture, Array, Component, Drain, Memory
+from arch.types import Architecture, Array, Component, Drain, Links, Memory
 
 __all__ = [
     "SCALAR_FUNCTIONS",
@@ -23,6 +23,7 @@ __all__ = [
     "Cores",
     "Drain",
     "Expression",
+    "Links",
     "Memory",
     "Operation",
     "Part",

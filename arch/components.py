@@ -34,6 +34,22 @@ class Drain(BaseModel):
     cycles: Formula
 
 
+class Links(BaseModel):
+    """The links between neighbouring elements of an array, and how its folds follow each other.
+
+    A fold is what an array does with the tile that stays in its elements: load, product and way out.
+    """
+
+    model_config = FROZEN
+
+    down: Count = 1  # words a cycle down each column
+    along: Count = 1  # words a cycle along each row
+    shadow: Annotated[bool, Field(strict=True)] = (
+        False  # whether an element has a second register for the word that stays, to shift behind its use
+    )
+    overlap: Annotated[bool, Field(strict=True)] = True  # whether a fold enters while the one before it is leaving
+
+
 class Array(Numbered):
     """A grid of identical processing elements, with the register file and the operations of each.
 
@@ -46,6 +62,10 @@ class Array(Numbered):
         MachineNumber(key="pes", times="copies", symbols=(("pes", 1),)),
         MachineNumber(key="along_rows"),
         MachineNumber(key="along_columns"),
+        MachineNumber(key="links_down"),
+        MachineNumber(key="links_along"),
+        MachineNumber(key="has_shadow"),
+        MachineNumber(key="folds_overlap"),
         MachineNumber(key="pe_area_um2"),
         MachineNumber(key="area", of="area_um2", times="copies"),
     )
@@ -60,6 +80,8 @@ class Array(Numbered):
     registers: Identifier
     operations: Annotated[tuple[Operation, ...], _OperationsByName]
     drain: Drain | None = None
+    # None: nothing is known, and no engine but those with links of their own charges any.
+    links: Annotated[Links | None, Quiet()] = None
     interconnect_area_um2: Annotated[AreaUm2, MachineNumber(enters="area, for each column")] = Field(
         0.0, alias="interconnect_area"
     )
@@ -119,6 +141,27 @@ class Array(Numbered):
     def along_columns(self) -> float:
         """The same along the columns."""
         return self.drain_cycles if self.drain and self.drain.along == "columns" else self.columns - 1
+
+    @property
+    def wiring(self) -> Links:
+        """Its links, or those that an array has of which nothing is stated."""
+        return self.links or Links()
+
+    @property
+    def links_down(self) -> int:
+        return self.wiring.down
+
+    @property
+    def links_along(self) -> int:
+        return self.wiring.along
+
+    @property
+    def has_shadow(self) -> bool:
+        return self.wiring.shadow
+
+    @property
+    def folds_overlap(self) -> bool:
+        return self.wiring.overlap
 
     def operation(self, name: str) -> Operation:
         """The operation of that name; otherwise a ValueError suggests the nearest one."""

@@ -92,6 +92,18 @@ _READABLE: dict[Dimension, tuple[str, ...]] = {
 LEAST, MOST = Fraction(1, 10**30), Fraction(10**30)
 _LONGEST = 60  # characters that a message quotes
 
+# The one unit of a column of a table.
+TABLE_UNITS: dict[Dimension, str] = {
+    "size": "MiB",
+    "bandwidth": "GiB/s",
+    "frequency": "MHz",
+    "energy": "pJ",
+    "power": "W",
+    "area": "um2",
+    "time": "ns",
+    "length": "nm",
+}
+
 # An exponent of at most three digits keeps the exact arithmetic small.
 _QUANTITY = re.compile(r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?|[-+]?(?:nan|inf)\b)\s*(\S.*?)?\s*")
 
@@ -189,6 +201,13 @@ def exact_quantity(value: float, dimension: Dimension) -> str:
     """Text that parses back to exactly `value`, in the stored unit: '134217728 bit'."""
     number = int(value) if float(value).is_integer() and abs(value) < 2**63 else value
     return f"{number!r} {_WORDING[dimension][2]}"
+
+
+def split_quantity(text: str) -> tuple[str, str]:
+    """The number of a text that parses as a quantity, and its unit, both as written."""
+    match = _QUANTITY.fullmatch(text)
+    assert match is not None and match.group(2), f"'{text}' is no quantity"
+    return match.group(1), match.group(2)
 
 
 def format_quantity(value: float, dimension: Dimension) -> str:

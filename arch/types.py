@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from arch.components import Array, Drain, Memory
+from arch.components import Array, Drain, Links, Memory
 from arch.cores import Calibration, Cores
 from arch.fields import LocatedProblem, refuse_at, validated_by_name
 from arch.numbers import MachineNumber, Numbered, symbols_of
@@ -18,7 +18,7 @@ from arch.operation import FROZEN
 from arch.quantity import FrequencyHz, LengthNm, PowerW, SizeBits
 from einsums.names import nearest
 
-__all__ = ["Architecture", "Array", "Component", "Drain", "Memory"]
+__all__ = ["Architecture", "Array", "Component", "Drain", "Links", "Memory"]
 
 Component = Memory | Array
 CHIP = "chip"  # the name of the machine's own leakage in results

@@ -6,8 +6,8 @@ Run it after a change of the model or of its constants and paste its output over
 from collections.abc import Iterator
 from dataclasses import replace
 
-from sim.commands.compare import PUBLISHED, GpuComparison, compare_source
 from sim.gpu.compare import ComparedCase
+from sim.gpu.comparison import PUBLISHED, GpuComparison, compare_source
 from sim.gpu.fit import FITTED, scaled
 from sim.gpu.predict import predict, total_s
 

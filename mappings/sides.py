@@ -39,7 +39,16 @@ def iter_side_findings(leaf: PlacedLeaf) -> Iterator[tuple[str, str]]:
 
 
 def iter_network_findings(cascade: Cascade, leaf: PlacedLeaf, array: Array) -> Iterator[tuple[str, str]]:
-    """Reduced ranks on sides along which the array has no network that adds up."""
+    """Reduced ranks on sides along which the array has no network that adds up, and ranks whose way over stated links
+    is not known.
+    """
+    if array.links is not None:
+        for variable in sorted(leaf.along(["rows"]) & leaf.along(["columns"])):
+            where = f"is on the rows and the columns of '{array.name}', which states its links"
+            yield (
+                f"{leaf.path}.spatial",
+                f"'{variable}' {where}: what passes over them is known for ranks on one of both",
+            )
     reduced = cascade.einsum(leaf.einsum).reduced_variables
     for loop in leaf.spatial:
         if loop.variable in reduced and loop.side not in array.reduces:

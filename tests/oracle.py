@@ -35,7 +35,8 @@ from typing import NamedTuple
 
 from arch.components import SIDES
 from arch.types import Architecture
-from einsums.types import Access, Cascade
+from einsums.nodes import Load
+from einsums.types import Access, Cascade, Einsum
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.types import Mapping
 from tests.oracle_space import Element, Extents, Space, View
@@ -109,6 +110,8 @@ class Counts:
     drained_words: Counter[str] = field(default_factory=Counter)  # of the reads: of finished tiles, by memory
     steps: Counter[str] = field(default_factory=Counter)
     points: Counter[str] = field(default_factory=Counter)
+    runs: Counter[str] = field(default_factory=Counter)  # of steps in which elements add to sums of their own
+    chained: set[str] = field(default_factory=set)  # Einsums of which several linked elements have such sums
     tile_words: dict[int, int] = field(default_factory=dict)  # largest tile of each keep
     leaves: list[int] = field(default_factory=list)  # which leaf ran, step by step
     dealt: int = 0  # iterations that went to cores
@@ -136,6 +139,7 @@ class Run:
         self.has: dict[tuple[Key, int, Element], set[Pe]] = known.has if known else {}
         self.space = Space(case.cascade, case.sizes)
         self.counts = Counts()
+        self.running: dict[int, Extents] = {}  # of each leaf: the tile over which its elements are adding up
         self.registers: dict[tuple[int, int, Access], frozenset[Pair]] = {}
         self.core = 0 if case.cores > 1 else -1
         self.round = 0
@@ -432,6 +436,7 @@ class Run:
         self.counts.steps[leaf.einsum] += 1
         self.counts.leaves.append(leaf.index)
         self.counts.points[leaf.einsum] += points
+        self.note_run(leaf, einsum, stack)
         registers = self.case.architecture.array(leaf.array).registers
         for load in einsum.loads:
             if load.tensor not in leaf.bypass:
@@ -442,6 +447,22 @@ class Run:
         self.write(leaf, einsum.output, stack)
         for access in (*einsum.loads, einsum.output):
             self.note_step(access, own, stack[-1])
+
+    def note_run(self, leaf: PlacedLeaf, einsum: Einsum, stack: list[Extents]) -> None:
+        """Sums of elements along rows or columns are added up over the elements once its own loops have gone over them,
+        in a slot more. Where the first term is only moved to its place, the next run begins in that slot.
+        """
+        depth = len(leaf.loops)
+        while depth > leaf.shared and self.case.tree.loops[leaf.loops[depth - 1]].variable in einsum.reduced_variables:
+            depth -= 1
+        if depth == len(leaf.loops) or isinstance(einsum.expr, Load):
+            return
+        if self.running.get(leaf.index) is not stack[depth]:
+            self.running[leaf.index] = stack[depth]
+            self.counts.runs[einsum.name] += 1
+        linked = {side.variable for side in leaf.spatial if side.side != "lanes"} & set(einsum.reduced_variables)
+        if self.space.count(tuple(map(self.case.cascade.rank_of_variable, linked)), stack[-1]) > 1:
+            self.counts.chained.add(einsum.name)
 
     def note_step(self, access: Access, own: tuple[str, ...], extents: Extents) -> None:
         view = self.view(access, shifted=False)

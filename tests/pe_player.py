@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from einsums.nodes import Access, Call, Einsum, Load
-from sim.cycle.amounts import Sizer, latency_of_ways
+from sim.cycle.amounts import Sizer
 from sim.cycle.choice import CycleDesign, sizer_of
+from sim.cycle.latency import latency_of_ways
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.program import NamedProgram
 from sim.cycle.state import NestTiming
@@ -413,7 +414,7 @@ class Player:
         """Cycle in which, by the tile-level engine, the last result has left its array."""
         last = 0
         for op in self.ops:
-            latency = latency_of_ways(self.design.chains, op.sizer)
+            latency = latency_of_ways(self.design.chains, op.sizer, op.sizer.array.columns)
             ends = [row[col.END] for row in done.log.tolist() if row[0] == col.OP_ROW and row[2] == op.index]
             last = max(last, max(ends) + latency)
         return last - 1 + self.offset

@@ -141,6 +141,7 @@ def test_elements_share_a_memory_along_a_side() -> None:
     assert words(shared, "A", "RF") == (60, 60)
     assert words(shared, "B", "LB")[1] == words(apart, "B", "LB")[1] == 12
     assert shared.footprint_bytes["LB"] == (2 * 5 + 2 * 3) * WORD_BYTES
+    assert shared.cycles == 5 * (2 + 1)  # 2 words of k each, then a slot in which the rows add up
 
 
 def test_sums_of_elements_that_share_a_memory_arrive_there_as_one() -> None:

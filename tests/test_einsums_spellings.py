@@ -28,6 +28,8 @@ SPELLINGS: dict[str, tuple[dict[str, list[str]], int, tuple[str, ...]]] = {
             MOST + "SC[p] = AM[p] / 448; Q[d,p] = X[d,p] / SC[p]; O[s,p] = Q[d,p] * W[s,d]",
             MOST + "SC[p] = 448 / AM[p]; O[s,p] = X[d,p] * SC[p] * W[s,d]",
             MOST + "O[s,p] = X[d,p] * W[s,d] * 448 / AM[p]",
+            MOST + "Q[d,p] = X[d,p] * 448 * AM[p]^-1; O[s,p] = W[s,d] * Q[d,p]",
+            MOST + "IV[p] = 1 / AM[p]; Q[d,p] = X[d,p] * 448 * IV[p]; O[s,p] = Q[d,p] * W[s,d]",
         ),
     ),
     "third central moment": (
@@ -38,6 +40,35 @@ SPELLINGS: dict[str, tuple[dict[str, list[str]], int, tuple[str, ...]]] = {
             MEAN + "C[d,p] = X[d,p] - MU[p]; O[p] = C[d,p]^3 :: mean(d)",
             MEAN + "O[p] = (X[d,p] - MU[p])^3 :: mean(d)",
             MEAN + "C[d,p] = X[d,p] - MU[p]; Q[d,p] = C[d,p]^2; T[d,p] = Q[d,p] * C[d,p]; O[p] = T[d,p] :: mean(d)",
+            MEAN + "O[p] = -((MU[p] - X[d,p])^3) :: mean(d)",
+        ),
+    ),
+    "fourth central moment": (
+        X,
+        1,
+        (
+            MEAN + "C[d,p] = X[d,p] - MU[p]; O[p] = C[d,p]^4 :: mean(d)",
+            MEAN + "C[d,p] = X[d,p] - MU[p]; S[d,p] = C[d,p]^2; O[p] = S[d,p]^2 :: mean(d)",
+            MEAN + "C[d,p] = MU[p] - X[d,p]; O[p] = C[d,p]^4 :: mean(d)",
+            MEAN + "C[d,p] = abs(X[d,p] - MU[p]); O[p] = C[d,p]^4 :: mean(d)",
+        ),
+    ),
+    "sum of cubes of what lies below the mean": (
+        X,
+        1,
+        (
+            MEAN + "C[d,p] = MU[p] - X[d,p]; O[p] = C[d,p]^3",
+            MEAN + "C[d,p] = X[d,p] - MU[p]; O[p] = -(C[d,p]^3)",
+            MEAN + "O[p] = (MU[p] - X[d,p]) * (X[d,p] - MU[p])^2",
+        ),
+    ),
+    "variance": (
+        X,
+        1,
+        (
+            MEAN + "O[p] = (X[d,p] - MU[p])^2 :: mean(d)",
+            MEAN + "C[d,p] = abs(X[d,p] - MU[p]); O[p] = C[d,p] * C[d,p] :: mean(d)",
+            MEAN + "C[d,p] = abs(MU[p] - X[d,p]); O[p] = C[d,p]^2 :: mean(d)",
         ),
     ),
     "entropy of a softmax": (
@@ -47,6 +78,7 @@ SPELLINGS: dict[str, tuple[dict[str, list[str]], int, tuple[str, ...]]] = {
             GATES + "O[p] = -A[d,p] * (X[d,p] - GM[p] - log(SD[p]))",
             GATES + "L[d,p] = log(A[d,p]); E[p] = A[d,p] * L[d,p]; O[p] = -E[p]",
             SOFTMAX + "C[d,p] = X[d,p] - GM[p]; E[p] = SN[d,p] * C[d,p]; O[p] = log(SD[p]) - E[p] / SD[p]",
+            GATES + "O[p] = A[d,p] * (log(SD[p]) + GM[p] - X[d,p])",
         ),
     ),
     "softmax through its logarithm": (
@@ -73,6 +105,8 @@ SPELLINGS: dict[str, tuple[dict[str, list[str]], int, tuple[str, ...]]] = {
         (
             GATES + "O[p] = A[d,p] :: max(d)",
             SOFTMAX + "XM[p] = SN[d,p] :: max(d); O[p] = XM[p] / SD[p]",
+            SOFTMAX + "O[p] = 1 / SD[p]",
+            SOFTMAX + "A[d,p] = exp(X[d,p] - GM[p] - log(SD[p])); O[p] = A[d,p] :: max(d)",
             GATES + "L[d,p] = log(A[d,p]); ML[p] = L[d,p] :: max(d); O[p] = exp(ML[p])",
         ),
     ),
@@ -103,6 +137,15 @@ SPELLINGS: dict[str, tuple[dict[str, list[str]], int, tuple[str, ...]]] = {
             "N[f,p] = SN[d,p] * V[f,d]; O[f,p] = N[f,p] / SD[p]",
         ),
     ),
+    "largest over the sum of exponentials": (
+        X,
+        1,
+        (
+            "G[p] = exp(X[d,p]); Y[d,p] = X[d,p] / G[p]; O[p] = Y[d,p] :: max(d)",
+            "G[p] = exp(X[d,p]); M[p] = X[d,p] :: max(d); O[p] = M[p] / G[p]",
+            "G[p] = exp(X[d,p]); R[p] = 1 / G[p]; Y[d,p] = X[d,p] * R[p]; O[p] = Y[d,p] :: max(d)",
+        ),
+    ),
     "magnitudes over their sum": (
         XW,
         1,
@@ -131,6 +174,14 @@ SPELLINGS: dict[str, tuple[dict[str, list[str]], int, tuple[str, ...]]] = {
         X,
         2,
         (MEAN + "O[p] = abs(X[d,p] - MU[p])", MEAN + "C[d,p] = X[d,p] - MU[p]; O[p] = abs(C[d,p])"),
+    ),
+    "third absolute moment": (
+        X,
+        2,
+        (
+            MEAN + "C[d,p] = abs(X[d,p] - MU[p]); O[p] = C[d,p]^3 :: mean(d)",
+            MEAN + "C[d,p] = X[d,p] - MU[p]; O[p] = abs(C[d,p]) * C[d,p] * C[d,p] :: mean(d)",
+        ),
     ),
 }
 FINITE = ("scale by the largest magnitude", "rounded before the sum")  # where the original keeps 0 * inf = 0

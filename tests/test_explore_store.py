@@ -101,6 +101,9 @@ def test_small_numbers_survive_yaml(tmp_path: Path) -> None:
     assert simulate(load_experiment(str(tmp_path / "point.yaml"))).latency_s == point.value("latency_s")
 
 
+HEADERS = {"buffer": "buffer (MiB)", "bandwidth": "bandwidth (GiB/s)"}
+
+
 def test_csv_holds_what_the_store_holds(finished: Path) -> None:
     points = read_points(finished / "out")
     with (finished / "out" / "points.csv").open(newline="", encoding="utf-8") as file:
@@ -109,7 +112,9 @@ def test_csv_holds_what_the_store_holds(finished: Path) -> None:
     for row, point in zip(rows, points, strict=True):
         assert row["hash"] == point.hash
         assert (row["reason_kind"], row["reason"]) == (point.reason_kind, point.reason)
-        assert {name: row[name] for name, _ in point.axes} == {name: str(value) for name, value in point.axes}
+        axes = {name: row[HEADERS.get(name, name)] for name, _ in point.axes}
+        axes["buffer"] = {"0.0625": "64 KiB", "1": "1 MiB", "16": "16 MiB"}[axes["buffer"]]
+        assert axes == {name: str(value) for name, value in point.axes}
         assert all(float(row[name]) == value for name, value in point.values)
         assert point.is_legal or row["latency_s"] == ""
 
@@ -157,7 +162,7 @@ def test_every_front_has_its_hypervolume(finished: Path) -> None:
 
 def test_parquet_holds_the_same(finished: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="the parquet extra is not installed")
-    export_parquet(finished / "out" / FILE, tmp_path / "points.parquet")
+    export_parquet(finished / "out" / FILE, tmp_path / "points.parquet", ())
     table = parquet.read_table(tmp_path / "points.parquet").to_pydict()
     points = read_points(finished / "out")
     assert table["hash"] == [point.hash for point in points]
@@ -445,7 +450,7 @@ def test_an_export_is_whole_or_not_there(copied: Path, monkeypatch: pytest.Monke
     target = copied / "again.csv"
     monkeypatch.setattr("csv.writer", lambda *_, **__: None)
     with pytest.raises(AttributeError):
-        export_csv(copied / "out" / FILE, target)
+        export_csv(copied / "out" / FILE, target, ())
     assert not target.exists()
 
 
@@ -453,8 +458,8 @@ def test_names_of_sweep_columns_are_whole(finished: Path) -> None:
     with (finished / "out" / "points.csv").open(encoding="utf-8") as file:
         header = file.readline().strip().split(",")
     assert header == [
-        *("point", "hash", "version", "reason_kind", "reason", "bound_by", "extrapolated"),
-        *SWEEP["axes"],
+        *("point", "hash", "version", "legal", "front", "reason_kind", "reason", "bound_by", "extrapolated"),
+        *(HEADERS.get(name, name) for name in SWEEP["axes"]),
         *SWEEP["derive"],
         *("latency_s", "energy_pj", "area_um2", "traffic_bytes.DRAM", "utilization.PE2D", "utilization.PE1D"),
     ]

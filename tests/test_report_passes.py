@@ -12,8 +12,8 @@ from einsums import analyse_passes, count_passes, edges_of
 from sim.__main__ import app
 from sim.load.nouns import load_cascade
 from sim.load.taxonomy import load_taxonomy
+from sim.report.design.cascade_places import place_nodes
 from sim.report.design.passes_text import passes_text
-from sim.report.design.plots_cascade import place_nodes
 
 DOCS = Path(__file__).parents[1] / "docs" / "passes.md"
 

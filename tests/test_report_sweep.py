@@ -413,7 +413,7 @@ def test_page_sorts_filters_and_opens_a_point_in_a_browser(folder: Path, study: 
     page = tmp_path / "page.html"
     script = (
         "byId('filter').value='rows=128 buffer>=16';byId('only-legal').checked=true;byId('filter').oninput();"
-        "byId('table').tHead.rows[0].cells[5].click();"
+        "byId('table').tHead.rows[0].cells[5].firstChild.click();"
         "byId('table').tBodies[0].rows[0].dispatchEvent(new Event('mouseenter'));"
     )
     text = (folder / "index.html").read_text("utf-8")
@@ -424,13 +424,15 @@ def test_page_sorts_filters_and_opens_a_point_in_a_browser(folder: Path, study: 
     )
     command = [str(CHROMIUM), *flags.split(), f"{page.as_uri()}#point=40"]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    shown = [int(n) for n in re.findall(r'<tr class="[^"]*"><td class="number">(\d+)</td>', dom)]
+    shown = [
+        int(n) for n in re.findall(r'<tr class="[^"]*"><td class="number"><a href="#point=\d+">(\d+)</a></td>', dom)
+    ]
     wanted = [p for p in study.points if p.is_legal and p.axis("rows") == 128 and p.axis("buffer") >= 16]
     wanted.sort(key=lambda p: (p.values[0][1], p.point))
     assert shown == [point.point for point in wanted]
     assert re.search(r'<pre id="yaml">(.*?)</pre>', dom, re.DOTALL).group(1) == study.points.at(40).to_yaml()
     hovered = re.search(r'<div id="hover">(.*?)</table></div></div>', dom, re.DOTALL).group(1)
-    cells = re.findall(r"<td>(.*?)</td><td>([^<]*)", hovered)
+    cells = re.findall(r'<th scope="row">(.*?)</th><td>([^<]*)', hovered)
     told = dict(cells)
     best = study.points.at(wanted[0].point)
     assert (told["Point"], told["Bound by"]) == (str(best.point), best.bound_by)

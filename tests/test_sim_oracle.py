@@ -143,6 +143,12 @@ def energies(case: Case, counts: Counts) -> dict[str, float]:
     return energy
 
 
+def over_elements(counts: Counts, einsum: str) -> int:
+    """Slots in which sums that elements have made over several steps each are added up over the elements."""
+    runs = counts.runs[einsum] if einsum in counts.chained else 0
+    return runs if counts.steps[einsum] > runs else 0
+
+
 def compute_cycles(case: Case, counts: Counts, busy: dict[str, float]) -> float:
     """Latency where no memory is a limit: phase by phase the busiest array."""
     phases = phase_of_leaf(case)
@@ -151,7 +157,7 @@ def compute_cycles(case: Case, counts: Counts, busy: dict[str, float]) -> float:
         lanes: dict[str, float] = {}
         for leaf in case.tree.leaves:
             if phases[leaf.index] == phase:
-                lanes[leaf.array] = lanes.get(leaf.array, 0.0) + busy[leaf.einsum]
+                lanes[leaf.array] = lanes.get(leaf.array, 0.0) + busy[leaf.einsum] + over_elements(counts, leaf.einsum)
         latency += max(lanes.values())
     return latency
 

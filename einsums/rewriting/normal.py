@@ -42,6 +42,7 @@ def normalise(draft: Draft, rank: str) -> None:
         flow = Flow(draft, rank)
         if name in flow.late and flow.walks(draft.einsums[name].expr):
             _replace(draft, name, Identities(draft, flow).applied(draft.einsums[name].expr))
+            _replace(draft, name, plain_product(draft, flow, draft.einsums[name].expr))
     for target in Flow(draft, rank).late_reductions():
         _take_apart(draft, rank, target)
     _hoist(draft, rank)
@@ -105,6 +106,51 @@ def _factors(expr: Expr) -> list[Expr]:
         case Call(operator="pow", arguments=(base, Const(value=n))) if is_whole_power(n) and n > 0:
             return [base] * int(n)
     return [expr]
+
+
+def plain_product(draft: Draft, flow: Flow, expr: Expr) -> Expr:
+    """A product in which a late value is subtracted from one along the rank, not the other way round, and of magnitudes
+    that occur twice: (g - x)^3 = -(x - g)^3 and |u| |u| = u u. Any other expression stays as it is."""
+    if not (isinstance(expr, Call) and expr.operator in ("mul", "div", "pow", "neg")):
+        return expr
+    changed: list[Expr] = []
+
+    def turned(part: Expr) -> Expr | None:
+        match part:
+            case Call(operator="sub", arguments=(left, right)) if (
+                flow.is_late(left) and not flow.walks(left) and flow.walks(right)
+            ):
+                changed.append(part)
+                return Call(operator="sub", arguments=(right, left))
+        return None
+
+    def look_into(part: Expr) -> Expr | None:
+        found = draft.definition(part.access) if isinstance(part, Load) and flow.is_late(part) else None
+        defined = found.expr if found is not None else part
+        if isinstance(defined, Call) and defined.operator == "abs":
+            return defined
+        other = turned(defined)
+        # Not `neg`, whose sum would be split into terms.
+        return None if other is None else Call(operator="mul", arguments=(Const(value=-1.0), other))
+
+    products = sum_of_products(expr, look_into)
+    if len(products) != 1:
+        return expr
+    factors = list(products[0].factors)
+    for factor, count in Counter(factors).items():
+        match factor.expr:
+            case Call(operator="abs", arguments=(inside,)) if count > 1:
+                inside = turned(inside) or inside
+                changed.append(inside)
+                for _ in range(count // 2 * 2):
+                    factors[factors.index(factor)] = Factor(inside, factor.divides)
+    if not changed:
+        return expr
+    whole = Product(products[0].coefficient, tuple(factors))
+    # A sign in front of the whole product leaves parts of it that stand elsewhere too as they are.
+    is_negative = whole.coefficient == -1.0
+    positive = expression([whole.scaled(-1.0 if is_negative else 1.0)])
+    return Call(operator="neg", arguments=(positive,)) if is_negative else positive
 
 
 # --- sums inside products -------------------------------------------------------------------------------------------

@@ -12,16 +12,20 @@ from math import ceil, isfinite, prod
 from typing import NamedTuple
 
 from arch.types import Array
+from einsums.nodes import Load
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.binding.nest import Pipeline, UnscheduledDesign
-from sim.binding.types import COMPUTE, LOAD, UNLOAD, Resource, Task, Use
-from sim.cycle.amounts import Way, differs_everywhere, tensors_of, ways_of
+from sim.binding.types import COMPUTE, LOAD, UNLOAD, WAIT, Resource, Task, Use
+from sim.cycle.ways import Way, chain_slots, tensors_of, ways_of, words_per_element
 from sim.engine.columns import FlowColumn
+from sim.engine.folds import has_free_link
 from sim.lower.chains import Touch
 from sim.lower.latency import LINKED
+from sim.lower.register_tiles import SidedParts, rides_of
+from sim.lower.walk import Extents
 
-COLUMN_LINKS, ROW_LINKS = "links down the columns", "links along the rows"
+COLUMN_LINKS, ROW_LINKS, SHADOW = "links down the columns", "links along the rows", "shadow registers"
 
 
 @dataclass
@@ -42,9 +46,11 @@ class TaskDemands:
         self.resources += [Resource(array.name, 1) for array in machine.arrays]
         for array in machine.arrays:
             if array.rows > 1:
-                self.resources.append(Resource(f"{array.name} {COLUMN_LINKS}", 1))
+                self.resources.append(Resource(f"{array.name} {COLUMN_LINKS}", array.wiring.down))
             if array.columns > 1:
-                self.resources.append(Resource(f"{array.name} {ROW_LINKS}", 1))
+                self.resources.append(Resource(f"{array.name} {ROW_LINKS}", array.wiring.along))
+            if array.wiring.shadow:
+                self.resources.append(Resource(f"{array.name} {SHADOW}", 1))
         for name in self.design.machine.ported:
             self.resources.append(Resource(f"{name} ports", self.design.machine.ports(name)))
         streamed: dict[str, float] = {}
@@ -84,30 +90,79 @@ class TaskDemands:
         trains = []
         for side in self._reduced_sides(leaf):
             links[COLUMN_LINKS if side == "rows" else ROW_LINKS] += 1
-        for way in ways_of(self.design.chains, leaf, {}):
-            fetches, words = self.design.walk.fetched(extents, inner, way.brought_by, way.parts)
+        for way in ways_of(self.design.chains, self.design.walk, leaf, {}):
+            passes = way.touch.writes and self._reduced_sides(leaf)  # sums that leave, and come back
+            if way.by_itself or (not passes and self._stays(leaf, way)):
+                continue
+            around = tuple(loop for loop in way.loops if loop in inner)
+            fetches, words = self.design.walk.fetched(extents, around, way.brought_by, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
             sides = self._sides(leaf, way)
-            if differs_everywhere(self.design.chains.space, leaf, way.parts, array):
+            if array.rows > 1 and array.columns > 1 and self._sided(leaf).differ_everywhere(way.parts):
                 trains.append((way, fetches, words))
                 continue
-            if not (way.touch.writes and self._reduced_sides(leaf)):
+            if not passes:
                 links[COLUMN_LINKS if "columns" in sides else ROW_LINKS] += ceil(fetches / slots)
             accesses = self._accesses(way, fetches, words)
             if accesses:
                 rows[way.memory] = rows.get(way.memory, 0) + ceil(accesses / slots)
         self._add_compute(leaf, slots, links, rows)
+        self._add_chains(leaf, extents, inner)
         for way, fetches, words in trains:
             self._add_train(leaf, way, fetches, words)
         self._add_register_trains(leaf)
+        folds = [self.pieces[n] for n, task in enumerate(self.tasks) if task.einsum == leaf.einsum and n in self.pieces]
+        if folds and not array.wiring.overlap:
+            # The next fold waits until the last one has left: nothing else is issued meanwhile.
+            skew = array.rows + self._used(leaf, self._sided(leaf).columns) - 2
+            self._add_waiting(leaf, f"{leaf.einsum} leaving", max(folds) * skew)
 
     def _reduced_sides(self, leaf: PlacedLeaf) -> tuple[str, ...]:
         reduced = self.cascade.einsum(leaf.einsum).reduced_variables
         return tuple(side for side in LINKED if leaf.along([side]) & set(reduced))
 
-    def _rows_used(self, leaf: PlacedLeaf, way: Way) -> int:
-        """Rows of the array whose words differ in a tile: so many slots shift them through the columns' ends."""
-        return self.design.walk.places_along(self.design.inside(leaf.loops), leaf, "rows", way.parts)
+    def _stays(self, leaf: PlacedLeaf, way: Way) -> bool:
+        """Whether an iteration mostly finds a tile of the registers in place: the innermost loop of the nest that has
+        several iterations, and all inside it, leave it there.
+        """
+        walk, loops = self.design.walk, leaf.loops
+        tiles = walk.full_chain(walk.whole, loops)
+        several = [n for n, loop in enumerate(loops) if walk.trips(tiles[n], loop) > 1]
+        bring = [n for n in several if loops[n] in way.loops and walk.loops[loops[n]].part in way.parts]
+        innermost = max((n for n in several if n < len(self.path(leaf))), default=-1)
+        return max(bring, default=-1) < innermost
+
+    def _used(self, leaf: PlacedLeaf, parts: frozenset[int]) -> int:
+        """Rows, or columns, of the array that a tile takes: what it has of the parts on that side."""
+        return self.design.walk.words(self.design.inside(leaf.loops), parts)
+
+    def _add_chains(self, leaf: PlacedLeaf, extents: Extents, inner: tuple[int, ...]) -> None:
+        """Slots in which words that every element has folded for itself are reduced over the elements."""
+        einsum, walk = self.cascade.einsum(leaf.einsum), self.design.walk
+        chains = chain_slots(walk, leaf, frozenset(einsum.reduced_variables), inner, extents)
+        if chains and not isinstance(einsum.expr, Load):
+            self._add_waiting(leaf, f"{leaf.einsum} over the elements", chains)
+
+    def _add_waiting(self, leaf: PlacedLeaf, name: str, slots: int) -> None:
+        """Cycles of an array in which it issues nothing else."""
+        if slots:
+            self.tasks.append(
+                Task(name, leaf.einsum, leaf.array, WAIT, slots, 1, 0, (Use(self._known(leaf.array), 1, 1),))
+            )
+
+    def _trains_run_beside(self, leaf: PlacedLeaf) -> bool:
+        """Whether trains of an Einsum run beside its slots; with nothing known of an array's links, they do."""
+        array = self.array(leaf)
+        if array.links is None:
+            return True
+        space, sides = self.design.chains.space, self._sided(leaf)
+        ways = ways_of(self.design.chains, self.design.walk, leaf, {})
+        along = [(w.parts, w.touch.writes) for w in ways if not (w.by_itself or sides.differ_everywhere(w.parts))]
+        reduced = frozenset(map(space.part_of_variable, self.cascade.einsum(leaf.einsum).reduced_variables))
+        return has_free_link(array.links.down, rides_of(along, sides, reduced).down, array.links.shadow)
+
+    def _sided(self, leaf: PlacedLeaf) -> SidedParts:
+        return SidedParts.of(self.design.chains.space, leaf)
 
     def _sides(self, leaf: PlacedLeaf, way: Way) -> set[str]:
         space = self.design.chains.space
@@ -123,7 +178,7 @@ class TaskDemands:
         array = self.array(leaf)
         index = next(i for i, placed in enumerate(self.design.chains.tree.leaves) if placed == leaf)
         cycles = ceil(float(self.design.tables.machine.cycles_per_point[0, index]))
-        held = [(f"{leaf.array} {side}", 1, words) for side, words in links.items() if words]
+        held = [self._link_use(f"{leaf.array} {side}", words) for side, words in links.items() if words]
         held += [self._port_use(memory, accesses) for memory, accesses in rows.items()]
         uses = self._uses(held)
         cycles = max([cycles, *(use.cycles for use in uses)])
@@ -143,6 +198,12 @@ class TaskDemands:
         ports = self.resources[self._known(f"{memory} ports")].capacity
         return f"{memory} ports", min(accesses, ports), ceil(accesses / ports)
 
+    def _link_use(self, name: str, words: int) -> tuple[str, int, int]:
+        """Words of a slot on all links of one direction at once, or over so many cycles where the links are fewer."""
+        number = self.resource(name)
+        links = 1 if number is None else self.resources[number].capacity
+        return name, min(words, links), ceil(words / links)
+
     def _uses(self, held: list[tuple[str, int, int]]) -> tuple[Use, ...]:
         found = [(self.resource(name), amount, cycles) for name, amount, cycles in held]
         return tuple(Use(index, amount, cycles) for index, amount, cycles in found if index is not None)
@@ -150,8 +211,13 @@ class TaskDemands:
     def _add_train(self, leaf: PlacedLeaf, way: Way, fetches: int, words: int) -> None:
         """Words of every element, shifted down the columns: in before they are used, or out when they are made."""
         array, tensor = self.array(leaf), way.touch.access.tensor
-        slots = fetches * self._rows_used(leaf, way)
+        rows = self._used(leaf, self._sided(leaf).rows & way.parts)
+        slots = fetches * rows * words_per_element(self.design.walk, leaf, way.loops, way.parts)
         held = [(f"{leaf.array} {COLUMN_LINKS}", 1, 1)]
+        if not self._trains_run_beside(leaf):
+            held.append((leaf.array, 1, 1))
+        elif array.links is not None:
+            held.append((f"{leaf.array} {SHADOW}", 1, 1))
         accesses = self._accesses(way, fetches, words)
         if accesses:
             held.append(self._port_use(way.memory, ceil(accesses / slots)))
@@ -177,10 +243,13 @@ class TaskDemands:
             in_registers = chain[-1].memory == chains.machine.registers_of(leaf.array)
             if keep is None or not in_registers or len(keep.loops) < len(path) or tensor in leaf.forwarded:
                 continue
+            if keep.index in self.design.held_anyway:
+                continue
             extents = self.design.inside(path)
             for touch in (t for t in touches if t.leaf == leaf):
-                way = Way(touch, chain[-2].memory if len(chain) > 1 else "", chains.parts_of(touch), Fraction(0))
-                is_whole = differs_everywhere(chains.space, leaf, way.parts, self.array(leaf))
+                memory = chain[-2].memory if len(chain) > 1 else ""
+                way = Way(touch, memory, chains.parts_of(touch), Fraction(0), keep.loops)
+                is_whole = self._sided(leaf).differ_everywhere(way.parts) and self.array(leaf).rows > 1
                 if not is_whole or not self._moves(keep, touch):
                     continue
                 fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.brought_by, way.parts)

@@ -100,8 +100,9 @@ class GraphBuilder:
     def _kept_in_registers(self, leaf: PlacedLeaf) -> PlacedKeep | None:
         """The keep, inside the iteration, by which an Einsum's result stays in the registers of its array."""
         keeps = self.design.chains.tree.keeps_above(leaf, leaf.einsum)
-        stays = [k for k in keeps if k.memory == self._registers(leaf) and len(k.loops) >= len(self.demands.path(leaf))]
-        return stays[-1] if stays else None
+        path, anyway = self.demands.path(leaf), self.design.held_anyway
+        stays = [k for k in keeps if k.memory == self._registers(leaf) and len(k.loops) >= len(path)]
+        return next((keep for keep in reversed(stays) if keep.index not in anyway), None)
 
     def _forwarded_readers(self, producer: PlacedLeaf) -> list[Reader]:
         """Einsums of the same array that take a result as it is made, before it leaves."""
@@ -269,7 +270,7 @@ class GraphBuilder:
         for keep in self.design.chains.tree.keeps_above(leaf, tensor):
             inside = [touch for touch in readers if keep.covers(touch.leaf.index)]
             drained = leaf.index in self.demands.unloads and keep == self._kept_in_registers(leaf)
-            if len(keep.loops) < len(path) or not (inside or drained):
+            if len(keep.loops) < len(path) or not (inside or drained) or keep.index in self.design.held_anyway:
                 continue
             self.held.add(keep.index)
             in_place = keep.memory == self.design.chains.machine.registers_of(leaf.array)
@@ -314,7 +315,7 @@ class GraphBuilder:
             others: dict[object, int] = {}
             for keep in self.design.chains.tree.keeps:
                 serves = any(keep.covers(leaf.index) for leaf in self.group.leaves)
-                if keep.memory == memory and keep.index not in self.held and serves:
+                if keep.memory == memory and keep.index not in self.held | self.design.held_anyway and serves:
                     place = keep.share_group if keep.share_group >= 0 else ("alone", keep.index)
                     size = keep.copies * self.design.keep_words[keep.index]
                     others[place] = max(others.get(place, 0), size)

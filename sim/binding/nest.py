@@ -14,6 +14,7 @@ from arch.components import SIDES
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.cycle.amounts import MachineRates, ported_memories
+from sim.cycle.ways import held_anyway
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.columns import KeepColumn
@@ -63,6 +64,10 @@ class UnscheduledDesign:
         """Its numbers, as the tile-level engine reads them."""
         architecture = self.experiment.architecture
         return MachineRates(architecture, self.tables.machine, ported_memories(architecture), {}, {})
+
+    @cached_property
+    def held_anyway(self) -> frozenset[int]:
+        return held_anyway(self.chains, self.walk)
 
     @cached_property
     def keep_words(self) -> tuple[int, ...]:

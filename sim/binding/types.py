@@ -8,7 +8,7 @@ coordinates of an array: element (i, j) does in cycle t + i + j what the task is
 from dataclasses import dataclass
 from functools import cached_property
 
-COMPUTE, LOAD, UNLOAD = "compute", "load", "unload"
+COMPUTE, LOAD, UNLOAD, WAIT = "compute", "load", "unload", "wait"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
@@ -78,6 +79,19 @@ def said(sentences: str, status: int) -> int:
 
 def tell(progress: str) -> None:
     print(progress, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def at_work(on: str) -> Iterator[None]:
+    """What a command is doing, on stderr while it lasts, if that is a terminal."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(on):
+            yield
+    else:
+        yield
 
 
 def draw(title: str, tables: Any) -> None:

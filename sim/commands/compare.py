@@ -1,70 +1,38 @@
 """`einfuse compare`: predict measured cases, report the errors, draw the comparison, or fit constants."""
 
 import json
-from dataclasses import replace
+import os
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
 from sim.commands.answering import answers, draw, tell
 from sim.commands.options import JsonForTables, refused, write_output
-from sim.gpu.cases import GpuCase, load_published, load_table
-from sim.gpu.compare import ComparedCase, FamilyAgreement, by_family, compare
-from sim.gpu.device import GpuDevice, device_of
+from sim.gpu.comparison import PUBLISHED, GpuComparison, cases_to_fit, compare_source
 from sim.gpu.fit import Fit, fit
-from sim.gpu.measurement import load_measurement
 from sim.gpu.statistics import Agreement
-from sim.load.nouns import load_architecture
+from sim.load.nouns import CATALOGS
 from sim.report.design.simulation_table import TextTable
 
-PUBLISHED = "published"
-DEFAULT_MACHINE = "h100-sxm"
-TABLE_SUFFIX = ".csv"
 SCHEMA = "einfuse-compare-1"
 
 
-class GpuComparison(NamedTuple):
-    """The full result of a comparison."""
-
-    source: str
-    devices: tuple[GpuDevice, ...]
-    compared: tuple[ComparedCase, ...]
-    families: tuple[FamilyAgreement, ...]
-
-
-def compare_source(source: str, machine: str | None) -> GpuComparison:
-    """`published`, a table of cases in the same format, or a measurement file. A named machine replaces the default."""
-    if source == PUBLISHED or source.endswith(TABLE_SUFFIX):
-        cases = load_published() if source == PUBLISHED else load_table(Path(source))
-        cases = tuple(_on(case, machine) for case in cases) if machine else cases
-    else:
-        cases = load_measurement(Path(source), machine or DEFAULT_MACHINE)
-    devices = {name: load_device(name) for name in dict.fromkeys(case.machine for case in cases)}
-    compared = compare(cases, devices)
-    return GpuComparison(source, tuple(devices.values()), compared, by_family(compared))
-
-
-def _on(case: GpuCase, machine: str) -> GpuCase:
-    return replace(case, machine=machine) if case.machine == DEFAULT_MACHINE else case
-
-
-def load_device(name: str) -> GpuDevice:
-    """A machine that kernels can be timed on; InputError for any other."""
-    machine = load_architecture(name)
-    try:
-        return device_of(machine)
-    except ValueError as error:
-        raise refused("--machine", str(error)) from None
-
-
 def comparison_tables(comparison: GpuComparison) -> tuple[TextTable, ...]:
-    return (family_table(comparison), row_table(comparison))
+    """By family where anything was measured on the machine that it is predicted for, and by case."""
+    rows = row_table(comparison)
+    return (family_table(comparison), rows) if comparison.families else (rows,)
 
 
 def heading(comparison: GpuComparison) -> str:
     machines = ", ".join(device.name for device in comparison.devices)
-    return f"{len(comparison.compared)} cases ({comparison.source}) on {machines}; errors are of time"
+    cases = f"{len(comparison.compared)} cases ({comparison.source})"
+    elsewhere = [one for one in comparison.compared if not one.is_measured_on]
+    if not elsewhere:
+        return f"{cases} on {machines}; errors are of time"
+    others = ", ".join(dict.fromkeys(one.case.machine for one in elsewhere))
+    count = len(elsewhere) if comparison.measured else "all"
+    return f"{cases} predicted for {machines}; {count} of them measured on {others}, so without an error"
 
 
 def family_table(comparison: GpuComparison) -> TextTable:
@@ -87,17 +55,28 @@ def family_table(comparison: GpuComparison) -> TextTable:
 
 
 def row_table(comparison: GpuComparison) -> TextTable:
+    """Every case. Which machine was measured stands beside it where some were measured on another than predicted."""
+    is_mixed, has_errors = len(comparison.measured) < len(comparison.compared), bool(comparison.measured)
     rows = tuple(
         (
             one.case.name + (" *" if one.case.role == "calibration" else ""),
+            *((one.case.machine,) if is_mixed else ()),
             f"{one.case.measured_s * 1e6:,.1f}",
             f"{one.predicted_s * 1e6:,.1f}",
-            f"{one.error:+.1%}",
+            *(("" if one.error is None else f"{one.error:+.1%}",) if has_errors else ()),
             one.bound_by,
         )
         for one in comparison.compared
     )
-    return TextTable("Cases (* calibration)", ("case", "measured us", "predicted us", "error", "bound by"), rows)
+    header = (
+        "case",
+        *(("measured on",) if is_mixed else ()),
+        "measured us",
+        "predicted us",
+        *(("error",) if has_errors else ()),
+        "bound by",
+    )
+    return TextTable("Cases (* calibration)", header, rows)
 
 
 def _percent(share: float) -> str:
@@ -131,6 +110,7 @@ def comparison_json(comparison: GpuComparison) -> dict[str, Any]:
                 "family": one.case.family,
                 "role": one.case.role,
                 "machine": one.case.machine,
+                "predicted_for": one.device.name,
                 "implementation": one.case.implementation,
                 "measured_s": one.case.measured_s,
                 "predicted_s": one.predicted_s,
@@ -149,33 +129,46 @@ def _agreement_json(found: Agreement) -> dict[str, Any]:
 
 
 def write_plot(comparison: GpuComparison, path: Path) -> str:
-    """Draw the comparison; InputError for an unsupported file type or a file that cannot be written."""
+    """Draw the cases that were measured on the machine predicted for; InputError for another file type, or no such
+    case."""
     if path.suffix.lower() not in (".svg", ".png"):
         raise refused("--plot", f"a drawing is a .svg or .png file, got '{path.name}'")
+    if not comparison.measured:
+        machines = ", ".join(device.name for device in comparison.devices)
+        raise refused("--plot", f"nothing was measured on {machines}, so there is nothing to draw predictions against")
     from sim.report.design.plots_compare import render_comparison  # loads matplotlib
 
-    write_output("--plot", path, render_comparison(comparison.compared, path.suffix.lower().removeprefix(".")))
-    return f"drawn: {len(comparison.compared)} cases in {path}"
+    write_output("--plot", path, render_comparison(comparison.measured, path.suffix.lower().removeprefix(".")))
+    return f"drawn: {len(comparison.measured)} cases in {path}"
 
 
-def write_fit(machine: str, path: Path) -> str:
-    """Fit the constants of a machine to its published calibration cases and write a machine that has them."""
-    device = load_device(machine)
+def write_fit(source: str, machine: str | None, path: Path) -> str:
+    """Fit the constants of a machine to the cases of a source and write a machine that has them."""
+    chosen = cases_to_fit(source, machine)
     try:
-        found = fit(load_published(), device)
+        found = fit(chosen.cases, chosen.device)
     except ValueError as error:
         raise refused("--fit", str(error)) from None
-    write_output("--fit", path, fit_text(machine, path.stem, found).encode())
-    return f"written: {path}, root mean square of log(predicted / measured) {found.error:.4f}"
+    write_output("--fit", path, fit_text(_base(chosen.machine, path), path.stem, source, found).encode())
+    of = f"{len(chosen.cases)} cases"
+    return f"written: {path}, root mean square of log(predicted / measured) {found.error:.4f} over {of}"
 
 
-def fit_text(base: str, name: str, found: Fit) -> str:
+def _base(machine: str, path: Path) -> str:
+    """A shipped name as it is; a path as one from the folder of the file that is written."""
+    if machine in CATALOGS["architecture"].names():
+        return machine
+    return Path(os.path.relpath(Path(machine).expanduser(), path.parent)).as_posix()
+
+
+def fit_text(base: str, name: str, source: str, found: Fit) -> str:
     """A machine file: its base with the fitted constants, to four digits."""
     constants = found.calibration
+    cases = "the cases of role calibration in kernels/published" if source == PUBLISHED else Path(source).name
     return (
-        f"name: {name}\n"
-        f"base: {base}\n"
-        "source: Constants fitted by `einfuse compare --fit` to the cases of role calibration in kernels/published\n"
+        f"name: {json.dumps(name)}\n"
+        f"base: {json.dumps(base)}\n"
+        f"source: {json.dumps(f'Constants fitted by `einfuse compare --fit` to {cases}')}\n"
         "set:\n"
         f"  calibration.tensor_rate: {constants.tensor_rate:.4g}\n"
         f"  calibration.synchronous_rate: {constants.synchronous_rate:.4g}\n"
@@ -190,14 +183,14 @@ def compare_command(
     source: Annotated[
         str, typer.Argument(metavar="FILE", help="A measurement (.json), cases (.csv), or 'published'.")
     ] = "published",
-    machine: Annotated[str | None, typer.Option(help="Predict for this machine in place of h100-sxm.")] = None,
+    machine: Annotated[str | None, typer.Option(help="Predict for this machine, not the measured one.")] = None,
     as_json: JsonForTables = False,
     plot: Annotated[Path | None, typer.Option(help="Draw predicted against measured into an .svg or .png.")] = None,
-    fit: Annotated[Path | None, typer.Option(help="Fit the machine's constants; write them as a machine here.")] = None,
+    fit: Annotated[Path | None, typer.Option(help="Fit the machine's constants to FILE; write a machine.")] = None,
 ) -> None:
     """Predicted against measured time of GPU kernels, beside simpler models."""
     if fit is not None:
-        tell(write_fit(machine or DEFAULT_MACHINE, fit))
+        tell(write_fit(source, machine, fit))
         return
     comparison = compare_source(source, machine)
     if plot is not None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sim.commands.answering import answers, tell
+from sim.commands.answering import answers, at_work, tell
 from sim.explore.closely import results_of, start_of
 from sim.explore.comparable import comparable_designs
 from sim.explore.database import FILE
@@ -36,22 +36,24 @@ def plot_folder(folder: Path) -> Path:
 def look_closely(study: Study) -> Closely:
     """The results of the designs that the charts of a sweep show in full."""
     wanted = wanted_of(study)
-    starts = {workload: start_of(study.points, settings) for workload, settings in wanted.starts.items()}
-    start = start_of(study.points, wanted.start)
-    return Closely(
-        results_of(study.points, wanted.rows),
-        {workload: result for workload, result in starts.items() if result is not None},
-        start,
-        {} if start is None else comparable_designs(start.experiment, wanted.workload),
-    )
+    with at_work(f"simulating {len(wanted.rows):,} of {len(study.points):,} points in full"):
+        starts = {workload: start_of(study.points, settings) for workload, settings in wanted.starts.items()}
+        start = start_of(study.points, wanted.start)
+        return Closely(
+            results_of(study.points, wanted.rows),
+            {workload: result for workload, result in starts.items() if result is not None},
+            start,
+            {} if start is None else comparable_designs(start.experiment, wanted.workload),
+        )
 
 
 def simulated_of(results: Results) -> dict[reproduction_charts.DesignAt, SimulationResult]:
     """The results of the designs that the charts of a reproduction show in full."""
-    found = {
-        place: result_or_none(place.experiment, {"model": place.workload[0], "seq_len": place.workload[1]})
-        for place in reproduction_charts.wanted_of(results)
-    }
+    with at_work("simulating the designs that charts show in full"):
+        found = {
+            place: result_or_none(place.experiment, {"model": place.workload[0], "seq_len": place.workload[1]})
+            for place in reproduction_charts.wanted_of(results)
+        }
     return {place: result for place, result in found.items() if result is not None}
 
 

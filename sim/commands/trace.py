@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from sim.commands.answering import answers
+from sim.commands.answering import answers, at_work
 from sim.commands.options import Changes, ExperimentName, expecting, parse_changes, refused, write_output
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
@@ -46,7 +46,8 @@ def write_trace(experiment: Experiment, wishes: TraceOptions) -> str:
     if wishes.plot is not None and wishes.plot.suffix.lower() not in (".svg", ".png"):
         raise refused("--plot", f"a drawing is a .svg or .png file, got '{wishes.plot.name}'")
     try:
-        timeline = record_timeline(experiment, parse_window(wishes.window), wishes.most_events)
+        with at_work("running the cycle engine"):
+            timeline = record_timeline(experiment, parse_window(wishes.window), wishes.most_events)
     except TooFewSpans as error:
         raise refused("--max-events", str(error)) from None
     except ValueError as error:
@@ -58,8 +59,10 @@ def write_trace(experiment: Experiment, wishes: TraceOptions) -> str:
         from sim.report.design.waterfall import waterfall_of
 
         labels = ", ".join(str(value) for _, value in experiment.labels)
-        waterfall = waterfall_of(timeline, f"{experiment.name} ({labels})")
-        write_output("--plot", wishes.plot, render_waterfall(waterfall, wishes.plot.suffix.lower().removeprefix(".")))
+        with at_work(f"drawing {len(timeline.spans):,} events"):
+            waterfall = waterfall_of(timeline, f"{experiment.name} ({labels})")
+            picture = render_waterfall(waterfall, wishes.plot.suffix.lower().removeprefix("."))
+        write_output("--plot", wishes.plot, picture)
         said.append(f"drawn: {waterfall.said} in {wishes.plot}")
     return "\n".join(said)
 

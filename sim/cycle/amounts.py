@@ -21,16 +21,15 @@ from math import ceil, isfinite, prod
 
 import numpy as np
 
+from arch.components import SIDES
 from arch.types import Architecture, Array
-from einsums.types import Access, Cascade
-from mappings.tree import PlacedLeaf
 from sim.cycle.dram import seconds_per_byte
 from sim.cycle.nest import Slot
-from sim.engine.latency import Passing
+from sim.cycle.ways import Way, chain_slots
+from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
 from sim.engine.tables import MachineColumns
-from sim.lower.chains import Chains, Touch
-from sim.lower.latency import LINKED, latency_of
-from sim.lower.ranks import RankSpace
+from sim.lower.elements import Spread
+from sim.lower.register_tiles import Rides, SidedParts, rides_of
 from sim.lower.walk import Extents, Walk
 
 LINK_UNITS = 1 << 20  # parts of a cycle that a link has, so that slots can share it
@@ -51,22 +50,7 @@ class Amount:
     rows: tuple[tuple[int, ...], ...]  # [in, points, out][ported memory]
     stretch: int  # cycles of the repetition lost to its own accesses
     chain: int = 0  # 1: a reduction over the PEs takes one more slot, which the next repetition shares
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One path of words between a memory and the registers of an array, for one Einsum."""
-
-    touch: Touch
-    memory: str
-    parts: frozenset[int]
-    spilled: Fraction  # fraction that goes to the memory's parent instead
-    passing: frozenset[int] = frozenset()  # of words that bypass the registers: all parts, since every step moves them
-
-    @property
-    def brought_by(self) -> frozenset[int]:
-        """Parts whose loops bring other words."""
-        return self.passing or self.parts
+    train: tuple[int, int] = (0, 0)  # cycles of a fold in which words come in, or leave, that do not ride along
 
 
 @dataclass(frozen=True)
@@ -165,34 +149,6 @@ def ported_memories(architecture: Architecture) -> tuple[str, ...]:
     )
 
 
-def ways_of(chains: Chains, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
-    """How the operands of an Einsum arrive and its result leaves, other than through registers that keep them."""
-    found = []
-    for name in tensors_of(chains.cascade, leaf):
-        for touch in (t for t in chains.touches_of(name) if t.leaf == leaf):
-            place = chains.place_beyond_registers(touch)
-            if place is not None:
-                share = spilled.get(place.memory, Fraction(0))
-                every = frozenset(range(len(chains.space.parts))) if name in leaf.bypass else frozenset[int]()
-                found.append(Way(touch, place.memory, chains.parts_of(touch), share, every))
-    return found
-
-
-def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
-    """Tensors that an Einsum reads or writes, each once."""
-    einsum = cascade.einsum(leaf.einsum)
-    accesses: tuple[Access, ...] = (*einsum.loads, einsum.output)
-    return tuple(dict.fromkeys(access.tensor for access in accesses))
-
-
-def differs_everywhere(space: RankSpace, leaf: PlacedLeaf, parts: frozenset[int], array: Array) -> bool:
-    """Whether elements along both the rows and the columns of an array have different words over these parts."""
-    return all(
-        array.length(side) > 1 and any(space.part_of_variable(v) in parts for v in leaf.along([side]))
-        for side in LINKED
-    )
-
-
 @dataclass(frozen=True)
 class Sizer:
     """Computes amounts for one slot of a nest."""
@@ -205,13 +161,18 @@ class Sizer:
     around: tuple[tuple[int, int], ...] = ()  # (part, iterations) of the nest's loops around it
     reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
+    stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
+    tracked: frozenset[int] = frozenset()  # ways of sums of which it is known in which repetitions they come back
+    fold_slots: int = 0  # of a full fold, where several repetitions make one
 
     @property
     def array(self) -> Array:
         return self.machine.architecture.array(self.slot.leaf.array)
 
-    def amount(self, extents: Extents) -> Amount:
-        """The cost of one repetition on a tile of these extents (below the nest's loops)."""
+    def amount(self, extents: Extents, staying: frozenset[int] = frozenset()) -> Amount:
+        """The cost of one repetition on a tile of these extents (below the nest's loops), where the tiles of some ways
+        are in place already, or stay there; ~way: its sums begin here and do not come back.
+        """
         repeats = self.walk.iterations(extents, self.slot.group_loops)
         extents = self.walk.full_tile(extents, self.slot.group_loops)
         folds, points = self._folds(extents)
@@ -221,40 +182,51 @@ class Sizer:
         link_in = link_out = 0
         returns = False
         streams = {False: Fraction(0), True: Fraction(0)}
-        for way, loops in self.ways:
+        for number, (way, loops) in enumerate(self.ways):
+            if number in staying:
+                continue
             fetches, words = self.walk.fetched(extents, loops, way.brought_by, way.parts)
-            again = self._again(way, extents, words) if way.touch.writes else Fraction(0)
+            comes_back = way.touch.writes and ~number not in staying
+            again = self._again(number, extents, words) if comes_back else Fraction(0)
+            shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
+            if way.touch.writes:
+                link_out += shift
+                link_in += ceil(shift * again / words)
+            else:
+                link_in += shift
+            if way.by_itself:
+                continue
+            returns = returns or again > 0
             passing = Fraction(1) if way.memory == self.root else way.spilled
             streams[way.touch.writes] += words * passing
             streams[False] += again * passing
-            returns = returns or again > 0
-            shift = ceil(Fraction(fetches * self._shift_rows(way, extents), folds)) if loops == self.slot.loops else 0
             on_links = self.machine.link_cycles(way.memory, words + again, way.touch.writes)
             if shift and on_links:
-                shift = max(shift, ceil(max(on_links.values()) / folds))
-            if way.touch.writes:
-                link_out += shift
-            else:
-                link_in += shift
+                wider = max(0, ceil(max(on_links.values()) / folds) - shift)
+                link_in, link_out = (link_in, link_out + wider) if way.touch.writes else (link_in + wider, link_out)
+                shift += wider
             if way.memory in self.machine.ported:
-                stage = 1 if not shift else (2 if way.touch.writes else 0)
-                slots = folds * (shift or points)
+                by_itself = shift and not self.runs_trains_beside
+                stage = 1 if not by_itself else (2 if way.touch.writes else 0)
+                slots = folds * (shift if by_itself else points)
                 accesses = self._accesses(way, fetches, words + again)
                 rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
             for link, spent in on_links.items():
-                stage, slots = (1, folds * points) if not shift else (2 if way.touch.writes else 0, folds * shift)
                 rows[stage][self.machine.ported.index(link)] += ceil(spent * LINK_UNITS / slots)
-        if link_in and returns and folds == 1:
+        if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
             link_in = max(link_in, self.array.rows - points * cycles)
-        chains, chain = self._chains(extents), 0
+        chains = chain_slots(self.walk, self.slot.leaf, self.reduced, self.slot.loops, extents)
+        chain, train = 0, (link_in, link_out)
         if link_in or link_out:
             link_out += ceil(Fraction(chains, folds))
         else:
             folds, points = 1, folds * points
             chain = int(chains > 0 and self.moves_first and not streams[True])
             link_out = chains * (1 - chain)
+        if self.array.links is not None:
+            link_in, link_out = self._on_stated_links(points, link_out - train[1], train, extents)
         cycles, stretch = self._stretched(cycles, rows, folds * points)
         return Amount(
             repeats,
@@ -268,39 +240,102 @@ class Sizer:
             tuple(map(tuple, rows)),
             stretch,
             chain,
+            train,
         )
 
-    def _chains(self, extents: Extents) -> int:
-        """Slots for reductions over the PEs: one per run of slots in which every PE folds its own words."""
-        part, tile = self.walk.space.part_of_variable, self.walk.full_tile(extents, self.slot.loops)
-        sides = self.slot.leaf.along(LINKED) & self.reduced
-        if not any(self.walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
-            return 0
-        reduced, inner = {part(variable) for variable in self.reduced}, len(self.slot.loops)
-        while inner and self.walk.loops[self.slot.loops[inner - 1]].part in reduced:
-            inner -= 1
-        around = self.walk.iterations(extents, self.slot.loops[:inner])
-        return around if self.walk.iterations(extents, self.slot.loops) > around else 0
+    @cached_property
+    def rides(self) -> Rides:
+        """Words that ride along with every slot."""
+        ways = (way for way, _ in self.ways if way.on_links and not way.by_itself and not self.is_train(way))
+        tiles = [(way.parts, way.touch.writes) for way in ways]
+        reduced = frozenset(self.walk.space.part_of_variable(variable) for variable in self.reduced)
+        return rides_of(tiles, self.sides, reduced)
+
+    @cached_property
+    def runs_trains_beside(self) -> bool:
+        """Whether words that differ in every element are shifted beside the slots, not between them."""
+        wiring = self.array.wiring
+        return has_free_link(wiring.down, self.rides.down, wiring.shadow)
+
+    def columns_used(self, extents: Extents) -> int:
+        """Columns of the array that a tile takes; all of them where no side is given."""
+        if not self.sides.columns:
+            return self.array.columns
+        tile = self.walk.full_tile(extents, self.slot.group_loops + self.slot.loops)
+        return min(self.array.columns, self.walk.words(tile, self.sides.columns))
+
+    def skew(self, extents: Extents) -> int:
+        """Cycles after the first element's until the last one has a slot done, and its word has left."""
+        return self.array.rows + self.columns_used(extents) - 2
+
+    def _on_stated_links(self, points: int, chains: int, train: tuple[int, int], extents: Extents) -> tuple[int, int]:
+        """Cycles of a fold on the links before and after its slots, with links as the machine file states them."""
+        wiring, cycles = self.array.wiring, self.machine.cycles_per_point[self.slot.leaf.einsum]
+        slot = max(
+            slot_cycles(cycles, self.rides.down, wiring.down), slot_cycles(cycles, self.rides.along, wiring.along)
+        )
+        slots, busy = points * slot + chains, points * cycles
+        if not any(train):
+            return 0, slots - busy
+        skew, whole = self.skew(extents), max(slots, self.fold_slots * slot)
+        taken = fold_cycles(whole, sum(train), skew, self.runs_trains_beside, wiring.overlap) - whole + slots - busy
+        before = 0 if self.runs_trains_beside else train[0]
+        return before, taken - before
 
     def _folds(self, extents: Extents) -> tuple[int, int]:
-        """(folds, slots of each): the innermost loop gives the slots; a ragged one counts as slots altogether."""
+        """(folds, slots of each); folds of different slots count as one of all of them.
+
+        The loops outside a tile that passes over the links by itself give the folds, without one all but the innermost.
+        """
         total = self.walk.iterations(extents, self.slot.loops)
-        if not self.slot.loops:
-            return 1, 1
-        extents = self.walk.full_tile(extents, self.slot.loops[:-1])
-        points = self.walk.trips(extents, self.slot.loops[-1])
-        return (total // points, points) if total % points == 0 else (1, total)
+        folds = self.walk.iterations(extents, self.loops_of_folds(extents))
+        return (folds, total // folds) if total % folds == 0 else (1, total)
 
-    def _shift_rows(self, way: Way, extents: Extents) -> int:
-        """Cycles for one tile of an operand or result to pass the columns' ends, beyond riding along with the slots."""
-        if not differs_everywhere(self.walk.space, self.slot.leaf, way.parts, self.array):
+    def loops_of_folds(self, extents: Extents) -> tuple[int, ...]:
+        """The slot's outer loops, down to the last that brings another tile which takes the links for itself."""
+        last = 0
+        for way, loops in self.ways:
+            if not self.is_train(way):
+                continue
+            chain = self.walk.full_chain(extents, loops)
+            bring = [n + 1 for n, loop in enumerate(loops) if self.brings(way, chain[n], loop)]
+            last = max([last, *bring])
+        return self.slot.loops[:last]
+
+    def brings(self, way: Way, extents: Extents, loop: int) -> bool:
+        return self.walk.loops[loop].part in way.parts and self.walk.trips(extents, loop) > 1
+
+    @cached_property
+    def sides(self) -> SidedParts:
+        return SidedParts.of(self.walk.space, self.slot.leaf)
+
+    def is_train(self, way: Way) -> bool:
+        """Whether its words differ in every element, so that they do not ride along with the slots."""
+        has_links = self.array.rows > 1 and self.array.columns > 1
+        return way.on_links and has_links and self.sides.differ_everywhere(way.parts)
+
+    def _train_cycles(self, way: Way, loops: tuple[int, ...], extents: Extents) -> int:
+        """Cycles for one tile of an operand or result to pass the columns' ends: a word for each row of elements, as
+        often as an element holds words.
+        """
+        if not self.is_train(way):
             return 0
-        return self.walk.places_along(self.walk.full_tile(extents, self.slot.loops), self.slot.leaf, "rows", way.parts)
+        rows = self.walk.words(self.walk.full_tile(extents, self.slot.loops), self.sides.rows & way.parts)
+        inside = tuple(loop for loop in self.slot.loops if loop not in loops)
+        tile, spread = self.walk.full_tile(extents, loops), Spread(self.slot.leaf, SIDES)
+        held = self.walk.held_words(tile, spread, inside, way.parts)
+        return rows * held
 
-    def _again(self, way: Way, extents: Extents, words: int) -> Fraction:
+    def _again(self, number: int, extents: Extents, words: int) -> Fraction:
         """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
+        way, loops = self.ways[number][0], self.around
         once = self.walk.words(extents, way.parts)
-        visits = prod(trips for part, trips in self.around if part not in way.parts)
+        if number in self.tracked:
+            return Fraction(words)
+        if number in self.stay:  # it is complete when it leaves, but for loops outside the last that brings another
+            last = max((n for n, (part, trips) in enumerate(loops) if part in way.parts and trips > 1), default=-1)
+            loops = loops[: last + 1]
+        visits = prod(trips for part, trips in loops if part not in way.parts)
         return words - once + once * Fraction(visits - 1, visits)
 
     def _accesses(self, way: Way, fetches: int, words: Fraction) -> int:
@@ -316,11 +351,3 @@ class Sizer:
             for stage in range(3):
                 rows[stage][number] = min(rows[stage][number], ports)
         return longest, (longest - cycles) * slots
-
-
-def latency_of_ways(chains: Chains, sizer: Sizer) -> int:
-    """Cycles after an op's last issue slot until others may use its result."""
-    array = sizer.array
-    leaves = any(way.touch.writes for way, _ in sizer.ways)
-    passing = Passing(array.rows, array.columns, int(array.along_rows), int(array.along_columns))
-    return int(latency_of(chains, sizer.slot.leaf, leaves).cycles(passing))

@@ -111,7 +111,7 @@ def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
 
 def _resident_cycles(design: CycleDesign, nest: Nest, start: Extents) -> int:
     """Cycles between runs of nests in which tiles that stay for whole runs are filled and drained."""
-    _, outer = keeps_of(design.chains, nest)
+    _, outer = keeps_of(design.chains, nest, design.held_anyway)
     root = design.machine.architecture.root.name
     cycles = 0
     for keep in outer:

@@ -13,11 +13,14 @@ from math import prod
 
 from einsums.nodes import Load
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import MachineRates, Sizer, latency_of_ways, ways_of
+from sim.cycle.amounts import Amount, MachineRates, Sizer
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
+from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, nests_of
 from sim.cycle.order import LagPlan, Need, Order
+from sim.cycle.staying import fold_slots, staying_ways, tracked_ways
 from sim.cycle.variants import Variants
+from sim.cycle.ways import held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
 from sim.lower.elements import Spread
@@ -51,18 +54,25 @@ class CycleDesign:
         """The nests in the order in which they run. ValueError for a schedule that no nest can follow."""
         return nests_of(self.experiment.mapping, self.experiment.tree, self.experiment.cascade)
 
+    @cached_property
+    def held_anyway(self) -> frozenset[int]:
+        return held_anyway(self.chains, self.walk)
+
 
 @dataclass(frozen=True)
 class Chosen:
     order: Order
     keeps: list[NestKeep]
     warnings: tuple[str, ...]
+    amounts: list[Amount]  # of full tiles that change all words
+    latencies: list[int]
 
 
 def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     slot = nest.slots[n]
-    ways = [(way, slot.loops) for way in ways_of(design.chains, slot.leaf, design.machine.spilled)]
-    ways += inner_ways(design.chains, nest, slot, design.machine.spilled)
+    found = ways_of(design.chains, design.walk, slot.leaf, design.machine.spilled)
+    ways = [(way, tuple(loop for loop in way.loops if loop in slot.loops)) for way in found]
+    ways += inner_ways(design.chains, nest, slot, design.machine.spilled, design.held_anyway)
     root = design.chains.machine.root
     guarded = {nest.loops[position] for position in slot.guard}
     loops = (nest.outer + nest.loops)[: len(nest.outer) + slot.depth]
@@ -74,7 +84,23 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     )
     einsum = design.chains.cascade.einsum(slot.leaf.einsum)
     reduced = frozenset(einsum.reduced_variables)
-    return Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load))
+    stay = staying_ways(design.walk, nest, slot, ways, reduced)
+    sizer = Sizer(design.walk, design.machine, slot, ways, root, around, reduced, isinstance(einsum.expr, Load), stay)
+    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer))
+    return replace(sizer, tracked=tracked_ways(design.walk, nest, sizer))
+
+
+def with_folds_apart(design: CycleDesign, nest: Nest, start: Extents) -> Nest:
+    """A nest of one Einsum with a record for each of its folds, so that ragged ones cost what they take; as it is where
+    the machine file states no links.
+    """
+    slot = nest.slots[0]
+    if len(nest.slots) > 1 or slot.group_loops or slot.guard or sizer_of(design, nest, 0).array.links is None:
+        return nest
+    inside = design.walk.full_chain(start, nest.loops)[-1]
+    around = sizer_of(design, nest, 0).loops_of_folds(inside)
+    moved = replace(slot, depth=slot.depth + len(around), loops=slot.loops[len(around) :])
+    return replace(nest, loops=nest.loops + around, slots=(moved,))
 
 
 def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], list[Need]]) -> Chosen:
@@ -83,10 +109,11 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     """
     variants, sizers, needs = parts
     chain = design.walk.full_chain(variants.extents[0], nest.loops)
-    amounts = [sizer.amount(chain[slot.depth]) for sizer, slot in zip(sizers, nest.slots, strict=True)]
-    latencies = [latency_of_ways(design.chains, sizer) for sizer in sizers]
+    begins = [frozenset(~number for number in sizer.tracked) for sizer in sizers]
+    amounts = [s.amount(chain[slot.depth], b) for s, slot, b in zip(sizers, nest.slots, begins, strict=True)]
+    latencies = [latency_of(design.chains, s, a, s.array.columns, a) for s, a in zip(sizers, amounts, strict=True)]
     least = [min(int(t) for t in variants.trips[:, n] if t) for n in range(len(nest.loops))]
-    keeps, _ = keeps_of(design.chains, nest)
+    keeps, _ = keeps_of(design.chains, nest, design.held_anyway)
     plan = LagPlan(nest, needs, amounts, latencies, least, shareable(nest, sizers, variants, keeps))
     word_bytes = design.machine.word_bytes
     dims = [design.chains.space.parts_of_tensor(k.keep.tensor) - running(design, k) for k in keeps]
@@ -98,7 +125,7 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
         keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, in_flight, strict=True)]
         order = plan.order(ALL, True)
         granted, _ = with_copies(keeps, in_flight, design.room_bytes, tile_bytes)
-        return Chosen(order, granted, tuple(inner_room(design, nest, order, chain[-1])))
+        return Chosen(order, granted, tuple(inner_room(design, nest, order, chain[-1])), amounts, latencies)
     room_bytes, warnings = nest_room(design, nest)
     found: Chosen | None = None
 
@@ -106,7 +133,8 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
         order = plan.order(hides, concurrent)
         needed = [copies_needed(keeps, k, order, n) for k, n in zip(keeps, records, strict=True)]
         granted, lacking = with_copies(keeps, needed, room_bytes, tile_bytes)
-        return Chosen(order, granted, (*warnings, *inner_room(design, nest, order, chain[-1]))), lacking
+        said = (*warnings, *inner_room(design, nest, order, chain[-1]))
+        return Chosen(order, granted, said, amounts, latencies), lacking
 
     for hides, concurrent in ((ALL, True), (0, True), (0, False)):
         found, lacking = tried(hides, concurrent)
@@ -124,7 +152,7 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[Variants, list[Sizer], 
     # No order fits: the last one runs as if the tiles were there, and says so.
     needed = [copies_needed(keeps, k, found.order, n) for k, n in zip(keeps, records, strict=True)]
     keeps = [replace(k, copies=max(k.copies, n)) for k, n in zip(keeps, needed, strict=True)]
-    return Chosen(found.order, keeps, (*found.warnings, warnings[-1]))
+    return replace(found, keeps=keeps, warnings=(*found.warnings, warnings[-1]))
 
 
 def most_hidden(tried: Callable[[int], tuple[Chosen, list[int]]], without: Chosen) -> Chosen:
@@ -155,7 +183,8 @@ def nest_room(design: CycleDesign, nest: Nest) -> tuple[dict[str, float], list[s
     for memory, own in design.own_bytes.items():
         places: dict[tuple[int, int], float] = {}
         for keep in design.chains.tree.keeps:
-            if keep.memory == memory and any(keep.covers(leaf) for leaf in leaves):
+            is_here = keep.memory == memory and any(keep.covers(leaf) for leaf in leaves)
+            if is_here and keep.index not in design.held_anyway:
                 place = (keep.index if keep.share_group < 0 else -1, keep.share_group)
                 places[place] = max(places.get(place, 0.0), design.kept_bytes[keep.index])
         needed = sum(places.values())

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from mappings.tree import PlacedKeep
-from sim.cycle.amounts import Way
 from sim.cycle.nest import Nest, Slot
+from sim.cycle.ways import Way
 from sim.lower.chains import Chains, Touch
 
 
@@ -60,15 +60,17 @@ def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[TileTraffic, ...]:
     return tuple(found)
 
 
-def keeps_of(chains: Chains, nest: Nest) -> tuple[list[NestKeep], list[PlacedKeep]]:
-    """(tiles that change with the nest's records, tiles that stay for a whole run of the nest)."""
+def keeps_of(chains: Chains, nest: Nest, anyway: frozenset[int]) -> tuple[list[NestKeep], list[PlacedKeep]]:
+    """(tiles that change with the nest's records, tiles that stay for a whole run of the nest), without those that
+    registers hold `anyway`.
+    """
     around = nest.outer + nest.loops
     index = {slot.leaf.index: n for n, slot in enumerate(nest.slots)}
     found, outer = [], []
     for keep in chains.tree.keeps:
         touching = [t for t in chains.touches_of(keep.tensor) if keep.covers(t.leaf.index)]
         users = tuple(dict.fromkeys(index[t.leaf.index] for t in touching if t.leaf.index in index))
-        if not users or keep.loops != around[: len(keep.loops)]:
+        if not users or keep.loops != around[: len(keep.loops)] or keep.index in anyway:
             continue
         depth = len(keep.loops) - len(nest.outer)
         if nest.outer and depth <= 0:
@@ -80,18 +82,20 @@ def keeps_of(chains: Chains, nest: Nest) -> tuple[list[NestKeep], list[PlacedKee
 
 
 def inner_ways(
-    chains: Chains, nest: Nest, slot: Slot, spilled: dict[str, Fraction]
+    chains: Chains, nest: Nest, slot: Slot, spilled: dict[str, Fraction], anyway: frozenset[int]
 ) -> list[tuple[Way, tuple[int, ...]]]:
     """Words that cross the borders of tiles inside a repetition of an op, with the loops around those tiles."""
     around = nest.outer + nest.loops
     found = []
     for keep in chains.tree.keeps:
-        if not keep.covers(slot.leaf.index) or keep.loops == around[: len(keep.loops)]:
+        is_outside = keep.loops == around[: len(keep.loops)]
+        if is_outside or not keep.covers(slot.leaf.index) or keep.index in anyway:
             continue
         for traffic in traffic_of(chains, keep):
             if traffic.touch.leaf == slot.leaf and not traffic.only_again:
                 touch = replace(traffic.touch, writes=traffic.writes)
-                way = Way(touch, traffic.memory, traffic.parts, spilled.get(traffic.memory, Fraction(0)))
+                share = spilled.get(traffic.memory, Fraction(0))
+                way = Way(touch, traffic.memory, traffic.parts, share, keep.loops, on_links=False)
                 found.append((way, tuple(loop for loop in keep.loops if loop in slot.loops)))
     return found
 

@@ -87,7 +87,9 @@ def is_in_place(chains: Chains, producer: PlacedLeaf, reader: PlacedLeaf) -> boo
     reduced = set(chains.cascade.einsum(producer.einsum).reduced_variables)
     if producer.array != reader.array or any(side.variable in reduced for side in producer.spatial):
         return False
-    return chains.chain(producer, producer.einsum)[-1].memory != chains.machine.root
+    places = chains.chain(producer, producer.einsum)
+    found = [place for place in places if place.keep is None or place.keep.covers(reader.index)]
+    return found[-1].memory != chains.machine.root
 
 
 def _carrying_loop(cascade: Cascade, tree: ResolvedTree, nest: Nest, load: Access) -> int | None:

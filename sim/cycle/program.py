@@ -10,12 +10,14 @@ from math import ceil
 
 import numpy as np
 
-from sim.cycle.amounts import Amount, Sizer, latency_of_ways
-from sim.cycle.choice import Chosen, CycleDesign, choose, sizer_of
+from sim.cycle.amounts import Amount, Sizer
+from sim.cycle.choice import Chosen, CycleDesign, choose, sizer_of, with_folds_apart
 from sim.cycle.keeps import NestKeep, TileTraffic
+from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.order import Need, Order, needs_of, with_equal_repetitions
 from sim.cycle.state import EngineProgram
+from sim.cycle.staying import StayingTile, combinations_of, fixed_loops, staying_tiles
 from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Extents
@@ -43,6 +45,8 @@ def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> NamedProgram:
         return all(design.walk.is_even(extents, slot.group_loops) for extents in variants.extents)
 
     nest = with_equal_repetitions(design.chains, nest, even)
+    if (apart := with_folds_apart(design, nest, start)) is not nest:
+        nest, variants = apart, number_variants(design.walk, start, apart.loops)
     sizers = [sizer_of(design, nest, n) for n in range(len(nest.slots))]
     needs = needs_of(design.chains, nest)
     chosen = choose(design, nest, (variants, sizers, needs))
@@ -53,6 +57,8 @@ def lower_nest(design: CycleDesign, nest: Nest, start: Extents) -> NamedProgram:
 
 class _Rows:
     """Fills the tables of one nest."""
+
+    staying: list[tuple[StayingTile, ...]]  # of each slot
 
     def __init__(self, design: CycleDesign, nest: Nest, variants: Variants, needs: list[Need], chosen: Chosen) -> None:
         self.design, self.nest, self.variants, self.needs, self.chosen = design, nest, variants, needs, chosen
@@ -74,11 +80,12 @@ class _Rows:
         ]
 
     def program(self, sizers: list[Sizer]) -> EngineProgram:
+        self.staying = [staying_tiles(self.design.walk, self.nest, sizer, self.variants) for sizer in sizers]
         amounts = {(n, e): sizers[n].amount(e) for n in range(len(sizers)) for e in self.variants.extents}
         users = sum(len(k.users) for k in self.chosen.keeps)
         lanes, groups = self._lanes()
         ops, deps, uses = self._ops(amounts)
-        table = self._amounts(amounts)
+        table = self._amounts(sizers)
         depth, max_lag = len(self.nest.loops), max(self.chosen.order.lags)
         sizes = {
             col.ARRAYS: lanes.shape[0],
@@ -93,6 +100,7 @@ class _Rows:
             col.WINDOW: max_lag + 2 * SKEW_STEPS + 4,
             col.SKEW: SKEW_STEPS,
             col.PORTED: len(self.ported),
+            col.VARIANTS: len(self.variants.extents),
         }
         tables = {
             "TRIPS": self.variants.trips,
@@ -101,6 +109,7 @@ class _Rows:
             "OP_TABLE": ops,
             "AMOUNTS": table[0],
             "ROW_ACCESSES": table[1],
+            "STAYING": np.array([[tile.how] for tiles in self.staying for tile in tiles], np.int64).reshape(-1, 1),
             "GUARD": self._guards(),
             "DEPS": deps,
             "USES": uses,
@@ -142,6 +151,7 @@ class _Rows:
         users = self._users()
         for op, (_, n, waits) in enumerate(self.place):
             slot, first = self.nest.slots[n], (len(deps), len(uses))
+            stay = sum(len(tiles) for tiles in self.staying[:n])
             own = [amounts[n, e] for e in self.variants.extents]
             if waits:
                 deps.append((self.op_of_slot[n], col.SAME, -1, 0))
@@ -157,7 +167,7 @@ class _Rows:
                 col.INNER_LAG: 0 if waits else self.chosen.order.inner_lags[n],
                 col.DEPTH_OF: slot.depth,
                 col.KIND: col.WAIT if waits else col.RUN,
-                col.LATENCY: self._latency(n),
+                col.LATENCY: self.chosen.latencies[n],
                 col.SHARES: 0 if waits else self._shares(n),
                 col.READ_SERVER: root if not waits and any(a.read_words for a in own) else -1,
                 col.WRITE_SERVER: root if not waits and any(a.write_words for a in own) else -1,
@@ -165,6 +175,8 @@ class _Rows:
                 col.DEP_LAST: len(deps),
                 col.USE_FIRST: first[1],
                 col.USE_LAST: len(uses),
+                col.STAY_FIRST: stay,
+                col.STAY_LAST: stay + (0 if waits else len(self.staying[n])),
             }
             for place, value in values.items():
                 ops[op, place] = value
@@ -183,9 +195,6 @@ class _Rows:
             return col.ALONE
         return col.IN_RECORD if self.nest.slots[n].group_loops else col.NEXT_RECORD
 
-    def _latency(self, n: int) -> int:
-        return latency_of_ways(self.design.chains, sizer_of(self.design, self.nest, n))
-
     def _users(self) -> list[list[tuple[int, ...]]]:
         """For every slot its (keep, needs it filled, needs room for it, number of the user)."""
         found: list[list[tuple[int, ...]]] = [[] for _ in self.nest.slots]
@@ -197,34 +206,37 @@ class _Rows:
                 number += 1
         return found
 
-    def _amounts(self, amounts: dict[tuple[int, Extents], Amount]) -> tuple[np.ndarray, np.ndarray]:
-        extents = self.variants.extents
-        table = np.zeros((len(extents), len(self.place), col.AMOUNT_COLUMNS), np.int64)
-        rows = np.zeros((len(extents), len(self.place), 4, len(self.ported)), np.int64)
-        for v, inside in enumerate(extents):
-            for op, (_, n, waits) in enumerate(self.place):
-                a = amounts[n, inside]
-                if waits:
-                    table[v, op, [col.REPEATS, col.FOLDS, col.POINTS, col.CYCLES]] = 1
-                    continue
-                machine, root = self.design.machine, self.machine.root
-                streams = [
-                    machine.transfer_cycles(root, a.read_words, False),
-                    machine.transfer_cycles(root, a.write_words, True),
-                ]
-                table[v, op] = (
-                    a.repeats,
-                    a.folds,
-                    a.points,
-                    a.cycles,
-                    a.link_in,
-                    a.link_out,
-                    *streams,
-                    a.stretch,
-                    a.chain,
-                )
-                rows[v, op, :3] = np.array(a.rows, np.int64).reshape(3, len(self.ported))
+    def _amounts(self, sizers: list[Sizer]) -> tuple[np.ndarray, np.ndarray]:
+        extents, most = self.variants.extents, max(len(tiles) for tiles in self.staying)
+        shape = ((1 << most) * len(extents), len(self.place))
+        table = np.zeros((*shape, col.AMOUNT_COLUMNS), np.int64)
+        rows = np.zeros((*shape, 4, len(self.ported)), np.int64)
+        for op, (_, n, waits) in enumerate(self.place):
+            if waits:
+                table[:, op, [col.REPEATS, col.FOLDS, col.POINTS, col.CYCLES]] = 1
+                continue
+            for number, staying in enumerate(combinations_of(self.staying[n])):
+                for v, inside in enumerate(extents):
+                    at = number * len(extents) + v
+                    table[at, op], rows[at, op, :3] = self._amount(sizers[n], n, inside, staying)
         return table, rows
+
+    def _amount(
+        self, sizer: Sizer, n: int, inside: Extents, staying: frozenset[int]
+    ) -> tuple[tuple[int, ...], np.ndarray]:
+        machine, root = self.design.machine, self.machine.root
+        a = sizer.amount(inside, staying)
+        early = 0
+        if sizer.array.links is not None:
+            columns = sizer.columns_used(inside)
+            late = latency_of(self.design.chains, sizer, a, columns, self.chosen.amounts[n])
+            early = self.chosen.latencies[n] - late
+        streams = (
+            machine.transfer_cycles(root, a.read_words, False),
+            machine.transfer_cycles(root, a.write_words, True),
+        )
+        numbers = (a.repeats, a.folds, a.points, a.cycles, a.link_in, a.link_out, *streams, a.stretch, a.chain, early)
+        return numbers, np.array(a.rows, np.int64).reshape(3, len(self.ported))
 
     def _guards(self) -> np.ndarray:
         guard = np.zeros((len(self.place), max(len(self.nest.loops), 1)), np.int64)
@@ -293,19 +305,13 @@ class _Rows:
         return self.op_of_slot[makers[0]] if keep.fills and makers else -1
 
     def _fixed(self) -> np.ndarray:
-        """Loops that leave a tile in place; a loop without the tile's ranks does not if a loop inside it has several
-        tiles.
-        """
-        extents, loops, walk = self.variants.extents, self.nest.loops, self.design.walk
-        fixed = np.ones((len(extents), len(self.chosen.keeps), max(len(loops), 1)), np.int64)
-        for k, keep in enumerate(self.chosen.keeps):
-            parts = self.design.chains.space.parts_of_tensor(keep.keep.tensor)
-            for v, outside in enumerate(extents):
-                for n, loop in enumerate(loops[: keep.depth]):
-                    inside = walk.inside(outside, loop, False)
-                    changes = walk.loops[loop].part in parts
-                    fixed[v, k, n] = not (changes or walk.several(inside, loops[n + 1 : keep.depth], parts))
-        return fixed
+        """Loops that leave a tile in place: a kept one, or one that may stay in registers."""
+        walk, loops, variants, space = self.design.walk, self.nest.loops, self.variants, self.design.chains.space
+        parts = [(keep.depth, space.parts_of_tensor(keep.keep.tensor)) for keep in self.chosen.keeps]
+        found = [fixed_loops(walk, loops, depth, of_tensor, variants) for depth, of_tensor in parts]
+        found += [tile.fixed for tiles in self.staying for tile in tiles]
+        shape = (len(variants.extents), 0, max(len(loops), 1))
+        return np.stack(found, axis=1) if found else np.ones(shape, np.int64)
 
     def _moves(self) -> np.ndarray:
         moves = np.zeros((len(self.variants.extents), len(self.chosen.keeps), 2), np.int64)

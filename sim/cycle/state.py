@@ -141,7 +141,7 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "SITE_REPEAT": (keeps + ops,),
         "PENDING": (ops, PENDING_SLOTS, 2),
         "QUEUE": (ops, 2),
-        "WRITES": (ops, col.WRITE_SLOTS, 3),
+        "WRITES": (ops, col.WRITE_SLOTS, 4),
         "ASKED": (keeps, col.ASKED_SLOTS, 3),
         "PARTIAL": (keeps + ops, 4),
         "DEMAND": (ported,),

@@ -22,6 +22,7 @@ import numpy as np
 from sim.engine.columns import DrainColumn, FlowColumn, LeafColumn
 from sim.engine.counting import first_tile_words
 from sim.engine.latency import Latency, Passing
+from sim.engine.links import fold_times
 from sim.engine.moving import add_by_group, move_bytes
 from sim.engine.room import count_rows, room_of
 from sim.engine.tables import RowTables, Tables
@@ -142,11 +143,25 @@ def times(
     shape = tables.shape
     arrays, phases = tables.machine.rows.shape[1], shape.drains.shape[0]
     compute = np.zeros((busy_cycles.shape[0], phases, arrays))
+    links = shape.links
+    folds = None if links is None else fold_times(tables)
+    if links is not None and folds is not None:  # an array takes what its links make of the slots
+        busy_cycles = busy_cycles.copy()
+        busy_cycles[:, links.leaves] = folds[:, :, 0]
     for leaf, row in enumerate(shape.leaves):
         compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]
+        if row[LeafColumn.CHAINS] >= 0:
+            compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += chain_cycles(counts, row)
     if shape.stages:
         trips = counts[:, shape.trips_row]
         compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
+    if links is not None and folds is not None:
+        tails = np.zeros_like(compute)  # of Einsums of one phase on one array the longest is not hidden
+        for n, leaf in enumerate(links.leaves.tolist()):
+            row, begins = shape.leaves[leaf], counts[:, links.starts[n]] if links.starts[n] >= 0 else 1.0
+            tail = tails[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]]
+            np.maximum(tail, folds[:, n, 1] * begins, out=tail)
+        compute += tails
     drains = drain_times(tables, counts) * busiest[:, None]
     compute *= busiest[:, None, None]
     if shape.per_phase:
@@ -160,6 +175,12 @@ def times(
     on_chip[waits] = 0.0
     on_chip[waits, arrays + slowest[waits]] = limit[waits]
     return on_chip
+
+
+def chain_cycles(counts: np.ndarray, leaf: np.ndarray) -> np.ndarray:
+    """f8[design]: slots for reductions over elements that have each folded several words of their own."""
+    chains, steps, reduced = (counts[:, leaf[c]] for c in (LeafColumn.CHAINS, LeafColumn.STEPS, LeafColumn.REDUCED))
+    return np.where((steps > chains) & (reduced > steps), chains, 0.0)
 
 
 def drain_times(tables: Tables, counts: np.ndarray) -> np.ndarray:

@@ -49,6 +49,8 @@ class LeafColumn(IntEnum):
     STEPS = 1  # row that counts temporal steps
     ARRAY = 2
     PHASE = 3
+    CHAINS = 4  # row that counts reductions over the elements after each of them has folded words of its own; -1: none
+    REDUCED = 5  # row that counts what the reduced sides carry, step by step
 
 
 class DrainColumn(IntEnum):

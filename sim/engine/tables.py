@@ -28,6 +28,10 @@ class MachineColumns(NamedTuple):
     elements: np.ndarray  # of an array, in all cores
     along_rows: np.ndarray  # cycles in which a reduction along a side leaves the array
     along_columns: np.ndarray
+    links_down: np.ndarray  # of arrays whose machine file states links; no columns if none of a machine's does
+    links_along: np.ndarray
+    has_shadow: np.ndarray  # 1: elements have a second register for what is shifted in or out
+    folds_overlap: np.ndarray  # 1: a fold enters while the one before is leaving
     cycles_per_point: np.ndarray
     pj_per_point: np.ndarray
     area_um2: np.ndarray  # f8[design, memory, then array], of all cores
@@ -49,6 +53,20 @@ class RowTables(NamedTuple):
     loop_rank: np.ndarray
 
 
+class LinkTables(NamedTuple):
+    """The Einsums on arrays whose links are stated, and their trains: tiles that take links for themselves."""
+
+    leaves: np.ndarray  # i8[einsum], its leaf
+    paths: np.ndarray  # i8[einsum, position, (loop, its rank)], outermost first, -1 ends
+    rides: np.ndarray  # i8[einsum, (down, along)], words that ride along with each slot
+    columns: np.ndarray  # i8[einsum, run, (rank, span, unit)], what its columns carry, -1 ends
+    ways_out: np.ndarray  # i8[einsum, the marks of `Latency`], what its result passes
+    trains: np.ndarray  # i8[train, (einsum, 1: it leaves, 1: and comes back while its sums are not complete)]
+    marks: np.ndarray  # i8[train, position, (1: brings another tile, 1: passes the columns inside of one)]
+    words: np.ndarray  # i8[train, run, (rank, span, unit)], its words in one column, -1 ends
+    starts: np.ndarray  # i8[einsum], row that counts how often it begins anew and others wait for it; -1: once
+
+
 class Shape(NamedTuple):
     """The tables that all designs of a batch share."""
 
@@ -68,6 +86,7 @@ class Shape(NamedTuple):
     trips_row: int  # row that counts the iterations of the pipelined loops
     dealt_row: int  # row that counts the iterations that are dealt to cores
     in_core: np.ndarray  # bool[memory], whether every core has its own
+    links: LinkTables | None = None  # None: no array states any
 
 
 class Tables(NamedTuple):

@@ -6,18 +6,43 @@ give equal bytes.
 
 import csv
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sim.explore.database import said
 from sim.explore.seconds import Second
-from sim.explore.store import OWN, quoted, read_only
+from sim.explore.store import Contents, read_only
+from sim.explore.table import Kind, TableColumn, axis_column, metric_column, settled_column, whole_if_it_is
 from sim.load.cells import plain_cells
 from sim.load.problems import InputError, InputProblem
 
-FIRST = ("point", "hash", "version", "reason_kind", "reason", "bound_by", "extrapolated")
+OWN_COLUMNS = (
+    TableColumn("point", "count", "points.point"),
+    TableColumn("hash", "text", "points.hash"),
+    TableColumn("version", "text", "versions.text"),
+    TableColumn("legal", "boolean", "points.reason = 0"),
+    TableColumn("front", "boolean", "fronts.point IS NOT NULL"),
+    TableColumn("reason_kind", "text", "reasons.kind"),
+    TableColumn("reason", "text", "reasons.text"),
+    TableColumn("bound_by", "text", "nullif(points.bound_by, '')"),
+    TableColumn("extrapolated", "text", "nullif(points.extrapolated, '')"),
+)
+AS_WORDS = "CASE {} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END"
+
+
+class PointRows(NamedTuple):
+    """Rows of the points being read from a sweep's file."""
+
+    connection: sqlite3.Connection
+    columns: tuple[TableColumn, ...]
+    rows: sqlite3.Cursor
+
+    def close(self) -> None:
+        # A statement under way would keep the file locked after its connection has closed.
+        self.rows.close()
+        self.connection.close()
 
 
 @contextmanager
@@ -34,17 +59,16 @@ def _whole(target: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def export_csv(store: Path, target: Path, points: Sequence[int] | None = None) -> None:
-    """The points of a sweep's file (all, or these), as CSV."""
+def export_csv(store: Path, target: Path, front: Sequence[int], is_front_only: bool = False) -> None:
+    """The points of a sweep's file as CSV, or those alone that are on a front; missing values are empty."""
     with _whole(target) as part, said(store), part.open("w", newline="", encoding="utf-8") as file:
-        connection, header, rows = _select(store, points)
+        selected = _select(store, front, is_front_only=is_front_only, has_words=True)
         try:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(plain_cells(header))
-            writer.writerows(map(plain_cells, rows))
+            writer.writerow(plain_cells([column.header for column in selected.columns]))
+            writer.writerows(map(plain_cells, selected.rows))
         finally:
-            rows.close()  # a statement under way would keep the file locked after its connection has closed
-            connection.close()
+            selected.close()
 
 
 def export_fronts(target: Path, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -63,8 +87,10 @@ def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
         writer.writerow(("point", "engine", "refused", *names))
         for one in seconds:
             values = dict(one.values)
-            row = (one.point, one.engine, one.refused, *(values.get(name) for name in names))
-            writer.writerow(plain_cells(row))
+            told = [values.get(name) for name in names]
+            if not one.refused:
+                told[1] = whole_if_it_is(values["cycles"])
+            writer.writerow(plain_cells((one.point, one.engine, one.refused or None, *told)))
 
 
 def check_parquet() -> None:
@@ -76,38 +102,55 @@ def check_parquet() -> None:
         raise InputError([InputProblem("--parquet", None, "", message)]) from None
 
 
-def export_parquet(store: Path, target: Path) -> None:
+def export_parquet(store: Path, target: Path, front: Sequence[int]) -> None:
     """As `export_csv`, in Parquet; pyarrow must be installed (`check_parquet`)."""
     import pyarrow
     from pyarrow import parquet
 
     with said(store):
-        connection, header, rows = _select(store, None)
+        selected = _select(store, front)
         try:
-            columns = list(zip(*rows, strict=True)) or [()] * len(header)
+            found = list(zip(*selected.rows, strict=True)) or [()] * len(selected.columns)
         finally:
-            rows.close()
-            connection.close()
-    arrays = [pyarrow.array(_of_one_kind(column)) for column in columns]
+            selected.close()
+    types = {"text": pyarrow.string(), "boolean": pyarrow.bool_(), "number": pyarrow.float64()}
+    arrays = []
+    for column, values in zip(selected.columns, found, strict=True):
+        is_whole = column.kind == "count" and not any(isinstance(value, float) for value in values)
+        kind = pyarrow.int64() if is_whole else types.get(column.kind, pyarrow.float64())
+        arrays.append(pyarrow.array([None if value is None else CASTS[column.kind](value) for value in values], kind))
     with _whole(target) as part:
-        parquet.write_table(pyarrow.table(arrays, names=list(header)), part)
+        parquet.write_table(pyarrow.table(arrays, names=[column.header for column in selected.columns]), part)
 
 
-def _of_one_kind(column: Sequence[Any]) -> list[Any]:
-    """Numbers, or texts if any value is a text."""
-    if any(isinstance(value, str) for value in column):
-        return [None if value is None else str(value) for value in column]
-    return list(column)
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
-def _select(store: Path, points: Sequence[int] | None) -> tuple[sqlite3.Connection, tuple[str, ...], sqlite3.Cursor]:
-    connection, contents = read_only(store)
-    others = contents.columns[len(OWN) :]
-    columns = ["point", "hash", "versions.text", "coalesce(kind, '')", "coalesce(reasons.text, '')"]
-    columns += ["bound_by", "extrapolated", *(f"points.{quoted(name)}" for name in others)]
-    only = "" if points is None else f" WHERE point IN ({', '.join(map(str, points))})"
-    query = (
-        f"SELECT {', '.join(columns)} FROM points JOIN versions ON version = versions.id"
-        f" LEFT JOIN reasons ON reason = reasons.id{only} ORDER BY point"
+CASTS: dict[Kind, Callable[[Any], Any]] = {"text": str, "boolean": bool, "count": _as_it_is, "number": float}
+
+
+def table_columns(contents: Contents) -> tuple[TableColumn, ...]:
+    """The columns of a sweep's tables."""
+    meta = contents.meta
+    return (
+        *OWN_COLUMNS,
+        *(axis_column(axis) for axis in meta["axes"]),
+        *(settled_column(one["path"], one["dimension"]) for one in meta["settled"]),
+        *(metric_column(name) for name in contents.values),
     )
-    return connection, (*FIRST, *others), connection.execute(query)
+
+
+def _select(store: Path, front: Sequence[int], *, is_front_only: bool = False, has_words: bool = False) -> PointRows:
+    """Rows in the order of points; SQLite has numbers for booleans, `has_words` makes them true and false."""
+    connection, contents = read_only(store)
+    columns = table_columns(contents)
+    told = [AS_WORDS.format(c.sql) if has_words and c.kind == "boolean" else c.sql for c in columns]
+    connection.execute("CREATE TEMP TABLE fronts (point INTEGER PRIMARY KEY)")
+    connection.executemany("INSERT INTO fronts VALUES (?)", [(point,) for point in front])
+    join = "JOIN" if is_front_only else "LEFT JOIN"
+    query = (
+        f"SELECT {', '.join(told)} FROM points JOIN versions ON version = versions.id"
+        f" LEFT JOIN reasons ON reason = reasons.id {join} fronts ON fronts.point = points.point ORDER BY points.point"
+    )
+    return PointRows(connection, columns, connection.execute(query))

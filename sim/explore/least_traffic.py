@@ -12,6 +12,7 @@ computed twice.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 
 import numpy as np
@@ -36,14 +37,17 @@ class TrafficDemands:
 
 def least_traffic(experiment: Experiment, on_chip_bytes: np.ndarray) -> np.ndarray:
     """f8[size]: bytes to and from the outermost memory that no schedule of the cascade can avoid."""
-    found = [_least(_demands(experiment, analysis), on_chip_bytes) for analysis in _analyses(experiment.cascade)]
+    analyses = _analyses(Same(experiment.cascade))
+    found = [_least(_demands(experiment, analysis), on_chip_bytes) for analysis in analyses]
     return np.max(found, axis=0)
 
 
-def _analyses(cascade: Cascade) -> list[PassAnalysis]:
+@lru_cache(maxsize=64)
+def _analyses(same: Same[Cascade]) -> tuple[PassAnalysis, ...]:
+    cascade = same.noun
     kept = {rank for name in cascade.outputs for rank in cascade.ranks_of(name)}
     ranks = [rank.name for rank in cascade.ranks if rank.name not in cascade.batch and rank.name not in kept]
-    return [analyse_passes(cascade, rank) for rank in ranks] or [analyse_passes(cascade, cascade.ranks[0].name)]
+    return tuple(analyse_passes(cascade, rank) for rank in ranks or [cascade.ranks[0].name])
 
 
 def _least(needed: TrafficDemands, on_chip_bytes: np.ndarray) -> np.ndarray:

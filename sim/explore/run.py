@@ -29,6 +29,7 @@ from sim.explore.search import check_sampler, search
 from sim.explore.second_stage import Progress, look_again
 from sim.explore.seconds import Second
 from sim.explore.store import Store
+from sim.explore.table import axis_column, shown_value
 from sim.explore.watch import Silent, Watcher
 from sim.load.files import stamp_of
 from sim.load.problems import InputError, InputProblem
@@ -141,8 +142,18 @@ def sweep(
     _export(folder, options, on_front, seconds)
     typed = _fronts(plan, points, values, found)
     labels = [objective.label for objective in plan.sweep.objectives]
-    rows = [(*(v for _, v in front.of), len(front.points), front.hypervolume, *front.reference) for front in typed]
-    names = (*plan.sweep.front_axes, "points", "hypervolume", *(f"reference {label}" for label in labels))
+    described = {axis["name"]: axis for axis in found.contents.meta["axes"]}
+    rows = [
+        (
+            *(shown_value(described[name], value) for name, value in front.of),
+            len(front.points),
+            front.hypervolume,
+            *front.reference,
+        )
+        for front in typed
+    ]
+    shared = (axis_column(described[name]).header for name in plan.sweep.front_axes)
+    names = (*shared, "points", "hypervolume", *(f"reference {label}" for label in labels))
     export_fronts(folder / "fronts.csv", names, rows)
     return SweepResult(folder, plan, tuple(counts.items()), examples, typed, runner.evaluated, seconds)
 
@@ -287,12 +298,12 @@ class _Runner:
 
 
 def _export(folder: Path, options: SweepOptions, front: np.ndarray, seconds: tuple[Second, ...]) -> None:
-    export_csv(folder / FILE, folder / "points.csv")
-    export_csv(folder / FILE, folder / "front.csv", front.tolist())
+    export_csv(folder / FILE, folder / "points.csv", front.tolist())
+    export_csv(folder / FILE, folder / "front.csv", front.tolist(), is_front_only=True)
     if seconds:
         export_second_stage(seconds, folder / "second_stage.csv")
     if options.parquet:
-        export_parquet(folder / FILE, folder / "points.parquet")
+        export_parquet(folder / FILE, folder / "points.parquet", front.tolist())
 
 
 def _fronts(plan: Plan, points: np.ndarray, values: np.ndarray, found: Points) -> tuple[Front, ...]:

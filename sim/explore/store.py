@@ -19,6 +19,7 @@ from sim.explore.bulk import LEGAL, Chunk, Reason, value_names
 from sim.explore.database import FILE, closed_on_error, connect, no_file, remove_unused, said
 from sim.explore.plan import Plan, digest_of
 from sim.explore.soundness import CHECKSUM, checksum_of, iter_faults, meta_fault, sign_chunk, sign_meta
+from sim.explore.table import numbers_of, quoted
 from sim.explore.versions import code_version
 from sim.load.problems import InputError, InputProblem
 
@@ -64,6 +65,7 @@ def contents_of(plan: Plan) -> Contents:
             "label": column.axis.label,
             "unit": column.axis.unit,
             "values": list(column.written),
+            "numbers": numbers_of(column, plan),
             "holds_area": column.axis.absorb is not None,
             "settings": {path: list(column.written) for path in column.axis.path}
             if column.is_structural
@@ -90,6 +92,7 @@ def contents_of(plan: Plan) -> Contents:
             "settled": [{"path": path, "dimension": dimension_of[path]} for path in plan.settled],
             "values": list(value_names(plan)),
             "objectives": objectives,
+            "labels": dict(next(iter(plan.groups.values())).experiment.labels),
             "per": list(sweep.front_axes),
             "sweep_hash": digest_of(told),
             "inputs_hash": plan.inputs_hash,
@@ -315,11 +318,6 @@ def difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
     if found["code"] != expected["code"]:
         return f"was made by einfuse {found['code']}, this is {expected['code']}"
     return ""
-
-
-def quoted(name: str) -> str:
-    """A column's name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _declared(contents: Contents) -> list[str]:

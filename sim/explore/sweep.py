@@ -214,7 +214,7 @@ class Sweep(BaseModel):
     derive: Settings = ()  # paths and formulas
     constraints: Annotated[tuple[Constraint, ...], BeforeValidator(_constraints)] = ()
     objectives: tuple[Objective, ...]
-    per: tuple[str, ...] | None = None  # axes with a front for each value; those of the workload by default
+    per: tuple[str, ...] | None = None  # axes with a front for each value; see `front_axes`
     record: tuple[str, ...] = ()  # metrics kept in addition to the objectives; "all" for every one
     search: Search = Search()
 
@@ -244,11 +244,11 @@ class Sweep(BaseModel):
 
     @property
     def front_axes(self) -> tuple[str, ...]:
-        """Axes whose values must agree for points to be compared; by default those of the workload."""
+        """Axes whose values must agree for points to be compared; by default of the workload, and of held areas."""
         if self.per is not None:
             return self.per
         heads = {axis.name: {path.removeprefix("$.").partition(".")[0] for path in axis.path} for axis in self.axes}
-        return tuple(name for name, own in heads.items() if own & set(WORKLOAD))
+        return tuple(a.name for a in self.axes if heads[a.name] & set(WORKLOAD) or a.absorb is not None)
 
     def _iter_problems(self) -> Iterator[tuple[Location, str]]:
         for key in ("axes", "objectives"):

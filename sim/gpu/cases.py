@@ -13,7 +13,7 @@ from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmPr
 from kernels.plans.problems import UNLIMITED, Problem
 from kernels.plans.types import ITEM_BYTES, Dtype
 from sim.gpu.bounds import LARGEST, MOST_TILES, check_size
-from sim.load.nouns import read_table
+from sim.load.nouns import CATALOGS, read_table
 from sim.load.problems import InputError, InputProblem
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "kernels" / "published"
@@ -26,7 +26,11 @@ SPLITS_OF_PUBLISHED_DECODE = 22  # flash-attention pull request 1236
 
 @dataclass(frozen=True, slots=True)
 class GpuCase:
-    """`family` groups cases that are judged together; `configuration` overrides the implementation's tiling."""
+    """A problem on the machine that it was measured on.
+
+    `family` groups cases that are judged together, `series` names the kernel in a drawing; `configuration` overrides
+    the implementation's tiling.
+    """
 
     name: str
     family: str
@@ -39,6 +43,7 @@ class GpuCase:
     useful_flops: float
     compulsory_bytes: float
     source: str
+    series: str = ""
     configuration: Configuration | None = None
 
 
@@ -77,6 +82,7 @@ def load_table(path: Path, roles: dict[str, str] | None = None) -> tuple[GpuCase
 def _case_of(row: dict[str, str], roles: dict[str, str]) -> GpuCase:
     if roles.get(row["case"]) not in get_args(Role):
         raise ValueError(f"'{row['case']}' is neither calibration nor held-out in split.csv")
+    CATALOGS["architecture"].find(row["machine"])  # a ValueError that names this row
     role: Role = "calibration" if roles[row["case"]] == "calibration" else "held-out"
     problem, flops, moved = _problem_of(row)
     check_size(problem)
@@ -91,10 +97,9 @@ def _case_of(row: dict[str, str], roles: dict[str, str]) -> GpuCase:
             measured_s = value / 1e3
         case other:
             raise ValueError(f"unknown metric '{other}'{near_or_all(other, METRICS)}")
-    # By the convention of published rates, a causal triangle is exactly half, and keys are counted once.
     return GpuCase(
         row["case"], _family_of(row), role, row["machine"], row["implementation"], problem, is_backward, measured_s,
-        flops, moved, row["source"],
+        flops, moved, row["source"], row["implementation"],
     )  # fmt: skip
 
 
@@ -117,7 +122,7 @@ def _problem_of(row: dict[str, str]) -> tuple[Problem, float, float]:
             attention = AttentionProblem(
                 batch, heads, kv_heads, queries, keys, size, size, dtype, right=MASKS[row["mask"]]
             )
-            flops = 4.0 * batch * heads * queries * keys * size / (2 if row["mask"] == "causal" else 1)
+            flops = 4.0 * batch * heads * size * _visible_pairs(row["mask"], queries, keys)
             moved = 2.0 * batch * (heads * queries + kv_heads * keys) * size * item
             if row["operator"] == "attention_bwd":
                 return attention, BACKWARD_FLOPS * flops, 2 * moved
@@ -137,6 +142,15 @@ def _problem_of(row: dict[str, str]) -> tuple[Problem, float, float]:
         case other:
             known = ("attention_fwd", "attention_bwd", "attention_decode", "gemm", "stream_copy")
             raise ValueError(f"unknown operator '{other}'{near_or_all(other, known)}")
+
+
+def _visible_pairs(mask: str, queries: int, keys: int) -> float:
+    """By the convention of published rates: a triangle is half a square, without its diagonal. The last query sees the
+    last key, so queries see all the keys that come before their own; queries before the first key see none."""
+    if mask == "full":
+        return float(queries) * keys
+    square = min(queries, keys)
+    return square * (keys - square) + square * square / 2
 
 
 def _dtype(text: str) -> Dtype:

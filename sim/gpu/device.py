@@ -1,6 +1,6 @@
 """A many-core machine as the time model sees it: rates of one core's pipes, shared bandwidths, constants."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from arch.cores import Calibration
@@ -29,6 +29,7 @@ class GpuDevice:
     cache_bytes_per_s: float  # of the memory above the cores
     cache_bytes: float
     memory_bytes_per_s: float  # of the outermost memory, by its data sheet
+    memory_bytes: float
 
     @property
     def peak_flops_per_s(self) -> float:
@@ -43,6 +44,11 @@ class GpuDevice:
     @property
     def sustained_memory_bytes_per_s(self) -> float:
         return self.memory_bytes_per_s * self.calibration.memory_rate
+
+    def is_same_hardware(self, other: "GpuDevice") -> bool:
+        """Whether both describe one machine; names and constants, which are a model's, may differ."""
+        named = replace(other.target, name=self.target.name)
+        return self == replace(other, name=self.name, target=named, calibration=self.calibration)
 
     def tensor_speed(self, dtype: str) -> float:
         """Speed of products of that type relative to 16-bit ones; fp32 has no tensor arrays, only vector lanes."""
@@ -90,6 +96,7 @@ def device_of(machine: Architecture) -> GpuDevice:
         cache_bytes_per_s=_bytes_per_s(numbers, cache),
         cache_bytes=_size_bytes(numbers, cache),
         memory_bytes_per_s=_bytes_per_s(numbers, machine.root.name),
+        memory_bytes=_size_bytes(numbers, machine.root.name),
     )
 
 

@@ -41,16 +41,13 @@ def scaled(calibration: Calibration, factors: Sequence[float]) -> Calibration:
 
 
 def fit(cases: Sequence[GpuCase], device: GpuDevice) -> Fit:
-    """Constants of that machine from its own calibration cases; ValueError if there are too few."""
-    usable = [case for case in cases if case.role == "calibration" and case.machine == device.name]
-    if len(usable) < len(FITTED):
-        raise ValueError(
-            f"{len(FITTED)} constants need as many cases of role calibration on {device.name}, there are {len(usable)}"
-        )
+    """Constants of a machine from cases that were measured on it; ValueError if there are too few."""
+    if len(cases) < len(FITTED):
+        raise ValueError(f"{len(FITTED)} constants need as many cases on {device.name}, there are {len(cases)}")
 
     def error(logarithms: tuple[float, ...]) -> float:
         factors = [math.exp(x) for x in logarithms]
-        return calibration_error(usable, replace(device, calibration=scaled(device.calibration, factors)))
+        return calibration_error(cases, replace(device, calibration=scaled(device.calibration, factors)))
 
     best = minimise(error, (0.0,) * len(FITTED), FIRST_STEP, TOLERANCE)
     return Fit(scaled(device.calibration, [math.exp(x) for x in best]), error(best))

@@ -1,12 +1,14 @@
 """A measurement file of our own benchmark as cases: one per implementation that was timed and can be planned."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 from kernels.bench import schema
 from kernels.bench.structure import DocumentError
 from kernels.plans import Configuration
 from kernels.plans.problems import AttentionProblem
 from sim.gpu.bounds import check_configuration, check_size
+from sim.gpu.cards import Card
 from sim.gpu.cases import GpuCase
 from sim.load.files import LARGEST_TABLE, read_text
 from sim.load.problems import InputError, InputProblem
@@ -24,12 +26,24 @@ IMPLEMENTATIONS = {
 CUT_FAMILIES = ("attention_fwd", "gemm")
 
 
-def load_measurement(path: Path, machine: str) -> tuple[GpuCase, ...]:
-    """The cases of a file, timed on that machine; InputError if it is not a measurement or has no case we can plan."""
+class MeasuredCases(NamedTuple):
+    """The cases of a file; their machine is the name that the driver gave it, which no machine file need have."""
+
+    card: Card
+    cases: tuple[GpuCase, ...]
+
+
+def load_measurement(path: Path) -> MeasuredCases:
+    """A measurement file of a GPU; InputError if it is not one, or has no case we can plan."""
     try:
         measurement = schema.parse_measurement(read_text(path, "a measurement (JSON)", LARGEST_TABLE), str(path))
     except DocumentError as error:
         raise InputError(InputProblem(c.file, None, c.path, c.message) for c in error.complaints) from None
+    if measurement.machine.kind != "gpu":
+        sentence = (
+            f"expected times of a GPU, got '{measurement.machine.kind}': a trial, whose times say nothing of a GPU"
+        )
+        raise _refused(path, "$.machine.kind", sentence)
     for i, one in enumerate(measurement.cases):
         try:
             check_size(one.problem)
@@ -43,10 +57,11 @@ def load_measurement(path: Path, machine: str) -> tuple[GpuCase, ...]:
             except ValueError as error:
                 place = f"$.cases[{i}].results[{j}].launches[0].configuration"
                 raise _refused(path, place, str(error)) from None
-    cases = tuple(case for one in measurement.cases for case in _cases_of(one, machine, path.name))
+    card = Card.of(measurement.machine)
+    cases = tuple(case for one in measurement.cases for case in _cases_of(one, card.name, path.name))
     if not cases:
         raise _refused(path, "$.cases", "holds no case of an implementation that can be planned")
-    return cases
+    return MeasuredCases(card, cases)
 
 
 def _refused(path: Path, place: str, sentence: str) -> InputError:
@@ -73,6 +88,7 @@ def _cases_of(one: schema.Case, machine: str, source: str) -> list[GpuCase]:
                 float(one.flops),
                 float(one.bytes),
                 source,
+                name,
                 _cut_of(one, result),
             )
         )

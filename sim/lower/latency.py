@@ -4,6 +4,7 @@ from arch.components import Side
 from mappings.tree import PlacedLeaf
 from sim.engine.latency import Latency
 from sim.lower.chains import Chains
+from sim.lower.register_tiles import register_tiles
 
 LINKED: tuple[Side, ...] = ("rows", "columns")  # sides along which neighbours are linked; lanes stand in one place
 
@@ -27,8 +28,7 @@ def latency_of(chains: Chains, leaf: PlacedLeaf, leaves: bool) -> Latency:
 
 def leaves_array(chains: Chains, leaf: PlacedLeaf, around: tuple[int, ...]) -> bool:
     """Whether a result goes to a memory as it is made, or with a tile that lies inside the loops `around`."""
-    writes = (touch for touch in chains.touches_of(leaf.einsum) if touch.leaf == leaf and touch.writes)
-    if any(chains.place_beyond_registers(touch) is not None for touch in writes):
+    if any(tile.touch.writes and not tile.is_shared for tile in register_tiles(chains, leaf)):
         return True
     inner = [keep for keep in chains.tree.keeps if keep.covers(leaf.index) and keep.loops != around[: len(keep.loops)]]
     crossings = [crossing.touch for keep in inner for crossing in chains.crossings_of(keep)]

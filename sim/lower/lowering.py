@@ -21,6 +21,7 @@ from sim.lower.chains import Chains
 from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
 from sim.lower.functions import VECTOR_FUNCTIONS
 from sim.lower.latency import latency_of, leaves_array
+from sim.lower.links import chain_rows, link_tables
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace, rank_space
 from sim.lower.room import RoomBuilder
@@ -79,10 +80,12 @@ def lower_structure(structure: Structure) -> Lowered:
             rows.row(leaf.loops, space.parts_of_einsum(leaf.einsum) | recomputed_parts(space, tree, leaf), NOTHING),
             machine.array(leaf.array),
             phase_of[leaf.index],
+            *chain_rows(chains, rows, leaf),
         )
         for leaf in tree.leaves
     ]
     dealt_row = rows.row(dealt_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
+    links = link_tables(chains, rows, mapping.schedule)
     trips_row = rows.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     tiles = RowTable(space, tree)
     room = RoomBuilder(chains, mapping.schedule, tiles, phase_of).build()
@@ -110,6 +113,7 @@ def lower_structure(structure: Structure) -> Lowered:
         trips_row=trips_row,
         dealt_row=dealt_row,
         in_core=np.array(machine.in_core),
+        links=links,
     )
     counts = tuple(dict.fromkeys(side.text for side in tree.counted_sides))
     return Lowered(structure, space, chains, shape, left_over, counts, combined_loop(mapping, tree, cascade))

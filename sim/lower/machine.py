@@ -45,6 +45,7 @@ class MachineShape:
     own_sides: tuple[tuple[Side, ...], ...]  # of each memory: along which of that array's sides
     components: tuple[str, ...]  # in file order
     leaks: bool  # whether the machine has a leakage beside that of its components
+    linked: tuple[bool, ...] = ()  # of each array: whether the file states its links
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
@@ -59,6 +60,7 @@ class MachineShape:
             tuple(m.own_sides for m in architecture.memories),
             tuple(c.name for c in architecture.components),
             architecture.leakage_w is not None,
+            tuple(a.links is not None for a in architecture.arrays),
         )
 
     @property
@@ -218,6 +220,7 @@ class Machines:
             elements=self._of_arrays("pes"),
             along_rows=self._of_arrays("along_rows"),
             along_columns=self._of_arrays("along_columns"),
+            **{key: self._of_links(key) for key in ("links_down", "links_along", "has_shadow", "folds_overlap")},
             cycles_per_point=np.stack([cost[:, 0] for cost in costs], axis=1),
             pj_per_point=np.stack([cost[:, 1] for cost in costs], axis=1),
             area_um2=np.stack([self.area_um2(name) for name in parts], axis=1),
@@ -232,6 +235,9 @@ class Machines:
 
     def _of_arrays(self, key: str) -> np.ndarray:
         return np.stack([self.number(array, key) for array in self.shape.arrays], axis=1)
+
+    def _of_links(self, key: str) -> np.ndarray:
+        return self._of_arrays(key) if any(self.shape.linked) else np.empty((self.own(CORES).size, 0))
 
 
 class _Numbers(NamedTuple):

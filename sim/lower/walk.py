@@ -12,9 +12,6 @@ from typing import Self
 
 import numpy as np
 
-from arch.components import Side
-from mappings.sides import side_needs
-from mappings.tree import PlacedLeaf
 from sim.engine.counting import ADVANCES, FIELDS, RANK, RELEVANT, STAYS, TILE, WEIGHTS, fetched_words, passes_several
 from sim.engine.extents import coordinates, cut, tile_extent, trips
 from sim.engine.tables import Tables
@@ -158,16 +155,6 @@ class Walk:
         """Words of a tensor over these parts in a tile."""
         sizes, runs = self.sizes, self._runs(parts)
         return prod(coordinates(extents[root], sizes[span], sizes[unit]) for root, span, unit in runs)
-
-    def places_along(self, extents: Extents, leaf: PlacedLeaf, side: Side, parts: frozenset[int]) -> int:
-        """Elements along a side that have different words over these parts of a tile inside all of the leaf's loops."""
-        needs = side_needs(
-            leaf,
-            lambda name: self.words(extents, frozenset([self.space.part_of_variable(name)])),
-            self.side_counts.__getitem__,
-        )
-        own = (need for need in needs if need.loop.side == side)
-        return prod(need.places for need in own if self.space.part_of_variable(need.loop.variable) in parts)
 
     def several(self, extents: Extents, loops: tuple[int, ...], parts: frozenset[int]) -> bool:
         """Whether these loops visit more than one tile of a tensor."""

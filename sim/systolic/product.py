@@ -14,7 +14,8 @@ One fold alone takes r + R + c + T - 2 cycles in every dataflow: 2R + C + T - 2 
 
 Folds follow each other without overlap, or as soon as column links and registers allow. With one link down a column,
 the trains and the streams take turns and a fold starts every T + r cycles; with two links and two registers, every
-max(T, r).
+max(T, r). Without overlap two links and two registers may still take the trains beside the products: a fold then starts
+every max(T + R + c - 2, r).
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,21 @@ class ProductShape(NamedTuple):
     M: int
     K: int
     N: int
+
+
+class Folding(NamedTuple):
+    """How a product is cut into folds: whether they overlap, whether trains run beside products (with two links and two
+    registers; None: where folds overlap), and whether the rows' rank is the outer one.
+    """
+
+    dataflow: Dataflow
+    overlap: bool = False
+    shadow: bool | None = None
+    rows_outside: bool = False
+
+    def is_double(self, array: SystolicArray) -> bool:
+        wanted = self.overlap if self.shadow is None else self.shadow
+        return wanted and array.links > 1 and array.registers > 1
 
 
 class Fold(NamedTuple):
@@ -62,6 +78,12 @@ def plan_folds(
     array: SystolicArray, shape: ProductShape, dataflow: Dataflow, overlap: bool = False
 ) -> tuple[Fold, ...]:
     """Folds with their start cycles, the reduced rank innermost."""
+    return folds_of(array, shape, Folding(dataflow, overlap))
+
+
+def folds_of(array: SystolicArray, shape: ProductShape, folding: Folding) -> tuple[Fold, ...]:
+    """Folds with their start cycles; ValueError for an unknown dataflow or sizes below 1."""
+    dataflow = folding.dataflow
     if dataflow not in DATAFLOWS:
         raise ValueError(f"no dataflow '{dataflow}'{near_or_all(dataflow, DATAFLOWS)}")
     if min(shape) < 1:
@@ -71,36 +93,42 @@ def plan_folds(
         "weight": (shape.K, shape.N, shape.M),
         "input": (shape.K, shape.M, shape.N),
     }[dataflow]
-    is_double = overlap and array.links > 1 and array.registers > 1
+    corners = [(row, col) for col in range(0, cols, array.cols) for row in range(0, rows, array.rows)]
     folds: list[Fold] = []
-    for col in range(0, cols, array.cols):
-        for row in range(0, rows, array.rows):
-            tile = ArrayTile(min(array.rows, rows - row), min(array.cols, cols - col), steps)
-            if not overlap:
-                start = folds[-1].start + alone_cycles(array, folds[-1].tile) if folds else 0
-                then = start + (tile.steps if dataflow == "output" else tile.rows)
-            elif dataflow == "output":
-                start, then = next_in_place(folds, tile, is_double)
-            else:
-                start, then = next_through(folds, tile, is_double)
-            folds.append(Fold(row, col, tile, start, then))
+    for row, col in sorted(corners) if folding.rows_outside else corners:
+        tile = ArrayTile(min(array.rows, rows - row), min(array.cols, cols - col), steps)
+        start, then = _next_start(array, folds, tile, folding)
+        folds.append(Fold(row, col, tile, start, then))
     return tuple(folds)
 
 
-def next_in_place(folds: list[Fold], tile: ArrayTile, is_double: bool) -> tuple[int, int]:
-    """Earliest start of an output-stationary fold after others, and of its drain."""
+def _next_start(array: SystolicArray, folds: list[Fold], tile: ArrayTile, folding: Folding) -> tuple[int, int]:
+    """Earliest starts of the two parts of a fold after others."""
+    in_place, is_double = folding.dataflow == "output", folding.is_double(array)
+    if not folding.overlap and not is_double:
+        start = folds[-1].start + alone_cycles(array, folds[-1].tile) if folds else 0
+        return start, start + (tile.steps if in_place else tile.rows)
+    waits = 0 if folding.overlap or not folds else array.rows + folds[-1].tile.cols - 2
+    return (next_in_place if in_place else next_through)(folds, tile, is_double, waits)
+
+
+def next_in_place(folds: list[Fold], tile: ArrayTile, is_double: bool, waits: int = 0) -> tuple[int, int]:
+    """Earliest start of an output-stationary fold after others, and of its drain.
+
+    waits: cycles from the last step of a fold until the next may begin.
+    """
     start = 0
     if folds:
-        rows, steps = folds[-1].tile.rows, folds[-1].tile.steps
+        rows, steps = folds[-1].tile.rows, folds[-1].tile.steps + waits
         start = folds[-1].start + (max(rows, steps) if is_double else rows + steps)
     return start, start + tile.steps
 
 
-def next_through(folds: list[Fold], tile: ArrayTile, is_double: bool) -> tuple[int, int]:
+def next_through(folds: list[Fold], tile: ArrayTile, is_double: bool, waits: int = 0) -> tuple[int, int]:
     """Earliest start of the load of a fold with a stationary operand, and of its sums.
 
     With one link, the load comes after the sums. With two, the load may pass in parallel with the sums, but not before
-    its register, held by the fold before the last, is free.
+    its register, held by the fold before the last, is free. waits: as above.
     """
     if not folds:
         return 0, tile.rows
@@ -111,7 +139,7 @@ def next_through(folds: list[Fold], tile: ArrayTile, is_double: bool) -> tuple[i
     start = last.start + last.tile.rows
     if len(folds) > 1:
         start = max(start, folds[-2].then + folds[-2].tile.steps)
-    return start, max(start + tile.rows, last.then + last.tile.steps)
+    return start, max(start + tile.rows, last.then + last.tile.steps + waits)
 
 
 def alone_cycles(array: SystolicArray, tile: ArrayTile) -> int:
@@ -121,8 +149,13 @@ def alone_cycles(array: SystolicArray, tile: ArrayTile) -> int:
 
 def product_cycles(array: SystolicArray, shape: ProductShape, dataflow: Dataflow, overlap: bool = False) -> int:
     """Cycles of a whole product in closed form: the last result of any fold to leave the array."""
-    folds = plan_folds(array, shape, dataflow, overlap)
-    train = {fold: fold.tile.rows if dataflow == "output" else fold.tile.steps for fold in folds}
+    return folded_cycles(array, shape, Folding(dataflow, overlap))
+
+
+def folded_cycles(array: SystolicArray, shape: ProductShape, folding: Folding) -> int:
+    """The same for any way of folding it."""
+    folds = folds_of(array, shape, folding)
+    train = {fold: fold.tile.rows if folding.dataflow == "output" else fold.tile.steps for fold in folds}
     return max(fold.then + train[fold] + array.rows + fold.tile.cols - 2 for fold in folds)
 
 
@@ -130,10 +163,15 @@ def multiply(
     array: SystolicArray, left: np.ndarray, right: np.ndarray, dataflow: Dataflow, overlap: bool = False
 ) -> FoldedProduct:
     """left[m, k] times right[k, n], cycle by cycle on the array."""
+    return multiply_folded(array, left, right, Folding(dataflow, overlap))
+
+
+def multiply_folded(array: SystolicArray, left: np.ndarray, right: np.ndarray, folding: Folding) -> FoldedProduct:
+    """The same for any way of folding it."""
     if left.ndim != 2 or right.ndim != 2 or left.shape[1] != right.shape[0]:
         raise ValueError(f"a product: expected left[m, k] and right[k, n], got {left.shape} and {right.shape}")
-    shape = ProductShape(left.shape[0], left.shape[1], right.shape[1])
-    folds = plan_folds(array, shape, dataflow, overlap)
+    shape, dataflow = ProductShape(left.shape[0], left.shape[1], right.shape[1]), folding.dataflow
+    folds = folds_of(array, shape, folding)
     # Each operand is in memory as [step, lane] of the side it enters at; the result as [step or row, column].
     if dataflow == "output":
         beside, above, result = left.T, right, np.zeros((shape.M, shape.N))
@@ -143,7 +181,7 @@ def multiply(
         beside, above, result = right.T, left.T, np.zeros((shape.N, shape.M))
     words = Words()
     places = words.hold(beside), words.hold(above)
-    is_double = overlap and array.links > 1 and array.registers > 1
+    is_double = folding.is_double(array)
     tasks: list[ArrayTask] = []
     outs: list[WordPlace] = []
     for number, fold in enumerate(folds):

@@ -73,7 +73,7 @@ class LogReading:
         """Cycles in which points are issued, and the result on its way out."""
         named = self.piece.run.named
         name, tables = named.ops[row.what], named.program.tables
-        amount = tables["AMOUNTS"][self._variant(row), row.what].tolist()
+        amount = tables["AMOUNTS"][self._amounts_row(row), row.what].tolist()
         span = self._span(row, "points", name, self._op_place(row, repeat))
         span = replace(span, age=int(tables["OP_TABLE"][row.what, col.LAG]))
         issued = amount[col.FOLDS] * amount[col.POINTS] * amount[col.CYCLES]
@@ -86,7 +86,7 @@ class LogReading:
                 rows=self._rows(row),
                 is_cut=(row.start < self.first == start) or (row.end > self.last == end),
             )
-        latency = int(tables["OP_TABLE"][row.what, col.LATENCY])
+        latency = int(tables["OP_TABLE"][row.what, col.LATENCY]) - amount[col.EARLY]
         if latency and self.first <= row.end < self.last:
             leaving = row._replace(start=row.end, end=row.end + latency)
             yield replace(self._span(leaving, "result", name, span.place), age=span.age)
@@ -143,6 +143,23 @@ class LogReading:
         depth = int(self.piece.run.named.program.tables["OP_TABLE"][row.what, col.DEPTH_OF])
         return self._iterations(row.record)[1][depth]
 
+    def _amounts_row(self, row: LogRow) -> int:
+        """The row of AMOUNTS of an op: that of its tile's extents, and of the words that stay where they are."""
+        tables, found = self.piece.run.named.program.tables, self._variant(row)
+        first, last = tables["OP_TABLE"][row.what, [col.STAY_FIRST, col.STAY_LAST]].tolist()
+        for bit, tile in enumerate(range(first, last)):
+            how = int(tables["STAYING"][tile, 0])
+            record = row.record + (how == col.LEAVES)  # a tile ends where the next one begins
+            moves = record == self.sizes[col.RECORDS] or self._begins(self.sizes[col.KEEPS] + tile, record)
+            if moves == (how == col.RETURNS):
+                found += self.sizes[col.VARIANTS] << bit
+        return found
+
+    def _begins(self, place: int, record: int) -> bool:
+        """Whether a tile changes at a record."""
+        fixed, (index, variants) = self.piece.run.named.program.tables["FIXED"], self._iterations(record)
+        return all(n == 0 or not fixed[variants[loop], place, loop] for loop, n in enumerate(index))
+
     def _op_place(self, row: LogRow, repeat: int | None) -> tuple[Coordinate, ...]:
         named = self.piece.run.named
         name = named.ops[row.what]
@@ -193,9 +210,9 @@ class LogReading:
 
     def _rows(self, row: LogRow) -> tuple[tuple[str, int, int], ...]:
         """Row accesses at the start of each slot of its points: (memory, accesses, cycles of a slot)."""
-        tables, variant = self.piece.run.named.program.tables, self._variant(row)
-        counts = tables["ROW_ACCESSES"][variant, row.what, col.POINT_STAGE].tolist()
-        cycles = int(tables["AMOUNTS"][variant, row.what, col.CYCLES])
+        tables, place = self.piece.run.named.program.tables, self._amounts_row(row)
+        counts = tables["ROW_ACCESSES"][place, row.what, col.POINT_STAGE].tolist()
+        cycles = int(tables["AMOUNTS"][place, row.what, col.CYCLES])
         pairs = zip(self.design.machine.ported, counts, strict=True)
         return tuple((m, n, cycles) for m, n in pairs if n and not is_link(m))
 

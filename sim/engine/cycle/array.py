@@ -20,6 +20,7 @@ from sim.engine.cycle.columns import (
     DRAIN_CYCLES,
     DRAINS,
     DRAINS_ASKED,
+    EARLY,
     ENDED,
     ENDED_AVAILABLE,
     FAILURE,
@@ -99,7 +100,7 @@ from sim.engine.cycle.columns import (
     WRITES_SENT,
 )
 from sim.engine.cycle.log import note
-from sim.engine.cycle.records import ends_tile, generate
+from sim.engine.cycle.records import amounts_row, ends_tile, generate
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -233,7 +234,8 @@ def locate(m, array):
         record = step - m[at(m, OP_TABLE, op, LAG)]
         if 0 <= record < m[RECORDS] and has_turn(m, array, op, record):
             a[OP], a[RECORD] = op, record
-            a[VARIANT] = m[at(m, RECORD_VARIANT, record % m[WINDOW], m[at(m, OP_TABLE, op, DEPTH_OF)])]
+            slot = record % m[WINDOW]
+            a[VARIANT] = amounts_row(m, op, row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot))
             return
         a[MEMBER] += 1
 
@@ -249,6 +251,7 @@ def begin(m, array):
         entry[0] = m[at3(m, AMOUNTS, a[VARIANT], op, WRITE_CYCLES)]
         entry[1] = a[RECORD]
         entry[2] = 1 if is_last_repeat(m, a) else 0
+        entry[3] = m[at3(m, AMOUNTS, a[VARIANT], op, EARLY)]
     m[at(m, PER_OP, op, STARTED)] += 1
     shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
     if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):
@@ -322,7 +325,8 @@ def finish(m, array):
     if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0:
         confirm_writes(m, op)
     elif not passes_chain_on(m, a):
-        hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)], is_last)
+        early = m[at3(m, AMOUNTS, a[VARIANT], op, EARLY)]
+        hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - early, is_last)
     a[MEMBER] += 1
     locate(m, array)
 
@@ -333,7 +337,7 @@ def confirm_writes(m, op):
     while m[at(m, PER_OP, op, WRITES_DONE)] < min(m[at(m, PER_OP, op, WRITES_SENT)], m[at(m, PER_OP, op, ENDED)]):
         entry = row3(m, WRITES, op, m[at(m, PER_OP, op, WRITES_DONE)] % WRITE_SLOTS)
         m[at(m, PER_OP, op, WRITES_DONE)] += 1
-        hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)], entry[2])
+        hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - entry[3], entry[2])
 
 
 @compiled

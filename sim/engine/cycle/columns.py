@@ -30,7 +30,8 @@ tables in the single array of a run (`tables`), the second their columns.
     FAILURE,
     GENERATED,  # records that are known
     SKIPPED_PERIODS,
-) = range(24)
+    VARIANTS,  # rows of AMOUNTS of one combination of staying tiles
+) = range(25)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -40,13 +41,14 @@ TABLES = (
     "CHILD",  # [variant, loop, (full, last)], variant of the tiles inside
     "RECORDS_BELOW",  # [variant, depth], records inside a tile at a depth
     "OP_TABLE",  # [op, column]
-    "AMOUNTS",  # [variant, op, column]
-    "ROW_ACCESSES",  # [variant, op, stage, ported memory], at the start of each slot
+    "AMOUNTS",  # [variant + VARIANTS x staying tiles as bits, op, column]
+    "ROW_ACCESSES",  # [as above, op, stage, ported memory], at the start of each slot
+    "STAYING",  # [staying tile, 0], how it moves
     "GUARD",  # [op, loop], 1: runs only in the last iteration
     "DEPS",  # [dep, column]
     "USES",  # [use, column]
     "KEEP_TABLE",  # [keep, column]
-    "FIXED",  # [variant, keep, loop], 1: the tile stays, or is absent, while this loop advances
+    "FIXED",  # [variant, keep, then staying tile, loop], 1: the tile stays, or is absent, while this loop advances
     "MOVES",  # [variant, keep, (fill, drain)], cycles
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
@@ -70,7 +72,7 @@ TABLES = (
     "SITE_REPEAT",  # [keep, then op]
     "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
     "QUEUE",  # [op, (head, count)], of these
-    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record)], by number of the repetition
+    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record, EARLY)], by number of the repetition
     "ASKED",  # [keep, slot, (cycles, record, time from which it may leave)], by number of the tile
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "DEMAND",  # [ported memory], scratch
@@ -78,7 +80,7 @@ TABLES = (
     "REMEMBERED",  # [loop, (states kept, next slot)]
     "LOG",  # [row, column]
 )
-DIRECTORY = 24  # its first number
+DIRECTORY = 25  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -88,6 +90,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     OP_TABLE,
     AMOUNTS,
     ROW_ACCESSES,
+    STAYING,
     GUARD,
     DEPS,
     USES,
@@ -148,17 +151,22 @@ CAUSES = ("operand", "port", "link", "dram", "dependency", "drain", "buffer", "i
     USE_FIRST,  # its rows of `uses`
     USE_LAST,
     SHARES,  # whose first slot is that of its chain
-) = range(16)
-OP_COLUMNS = 16
+    STAY_FIRST,  # its rows of `STAYING`
+    STAY_LAST,
+) = range(18)
+OP_COLUMNS = 18
 ALONE, IN_RECORD, NEXT_RECORD = range(3)  # of SHARES: none, the next repetition in its record, the next repetition
 RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an op of the same number of deps)
 
 # Columns of AMOUNTS: one repetition of an op on a tile of these extents.
 # STRETCH: cycles of the whole repetition for which a slot waits because its own accesses outnumber the ports.
 # CHAIN: 1: the PEs' folded words are reduced over them in one more slot, which may be shared (SHARES).
-REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH, CHAIN = range(10)
-AMOUNT_COLUMNS = 10
+# EARLY: cycles by which its result is there earlier than LATENCY says, because its tile is smaller.
+REPEATS, FOLDS, POINTS, CYCLES, LINK_IN, LINK_OUT, READ_CYCLES, WRITE_CYCLES, STRETCH, CHAIN, EARLY = range(11)
+AMOUNT_COLUMNS = 11
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
+
+COMES, LEAVES, RETURNS = range(3)  # of STAYING: where its tile begins, where it ends, or where it is not the first
 
 # Columns of DEPS.
 PRODUCER, DEP_KIND, LOOP, IN_PLACE = range(4)  # IN_PLACE: read where it was made, before it has left
@@ -205,7 +213,7 @@ FILL_CYCLES, DRAIN_CYCLES = range(2)  # of MOVES
 ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED = range(7)
 OP_COUNTERS, KEEP_COUNTERS = 12, 7
 
-# Columns of ARRAY_STATE: the state of an array other than counters.
+# Columns of ARRAY_STATE: the state of an array other than counters. VARIANT: its row of AMOUNTS.
 POSITION, REPEAT, MEMBER, OP, RECORD, STATE, STAGE, FOLD, LEFT, GRANTED, CAUSE, VARIANT, SINCE, LAST_ROW = range(14)
 ARRAY_COLUMNS = 14
 WAITING, RUNNING, FINISHED = range(3)

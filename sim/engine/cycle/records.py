@@ -9,16 +9,24 @@ loops that neither change the tile nor have a loop inside that does (the countin
 from sim.engine.cycle.columns import (
     CHILD,
     DEPTH,
+    DEPTH_OF,
     FIXED,
     GENERATED,
     KEEPS,
+    LEAVES,
     NEVER,
+    OP_TABLE,
     RECORD_INDEX,
     RECORD_ORDINAL,
     RECORD_VARIANT,
     RECORDS,
     RECORDS_BELOW,
+    RETURNS,
+    STAY_FIRST,
+    STAY_LAST,
+    STAYING,
     TRIPS,
+    VARIANTS,
     WINDOW,
 )
 from sim.engine.cycle.tables import at, at3, row
@@ -71,6 +79,20 @@ def ends_tile(m, keep, index, variant):
     for outer in range(loop):
         ends = ends and (index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] == 0)
     return ends
+
+
+@compiled
+def amounts_row(m, op, index, variant):
+    """The row of AMOUNTS of an op at a record: that of its tile's extents, and of the words that stay."""
+    found = variant[m[at(m, OP_TABLE, op, DEPTH_OF)]]
+    bit = m[VARIANTS]
+    for tile in range(m[at(m, OP_TABLE, op, STAY_FIRST)], m[at(m, OP_TABLE, op, STAY_LAST)]):
+        how, place = m[at(m, STAYING, tile, 0)], m[KEEPS] + tile
+        moves = ends_tile(m, place, index, variant) if how == LEAVES else begins_tile(m, place, index, variant)
+        if moves == (how == RETURNS):
+            found += bit
+        bit *= 2
+    return found
 
 
 @compiled

@@ -78,7 +78,7 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.log import note
 from sim.engine.cycle.ready import has_room
-from sim.engine.cycle.records import next_record, next_site, site_record
+from sim.engine.cycle.records import amounts_row, next_record, next_site, site_record
 from sim.engine.cycle.tables import at, at1, at3, row
 from sim.engine.jit import compiled
 
@@ -253,7 +253,8 @@ def begin_transfer(m, job, which):
         m[at(m, PER_KEEP, which, DRAINS_BEGUN)] += 1
         return m[at3(m, ASKED, which, (m[at(m, PER_KEEP, which, DRAINS_BEGUN)] - 1) % ASKED_SLOTS, 0)]
     if job == READ_JOB:
-        variant = m[at(m, SITE_VARIANT, m[KEEPS] + which, m[at(m, OP_TABLE, which, DEPTH_OF)])]
+        site = m[KEEPS] + which
+        variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site))
         advance_read(m, which)
         return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)]
     m[at(m, PER_OP, which, WRITES_BEGUN)] += 1

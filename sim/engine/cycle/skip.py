@@ -217,8 +217,9 @@ def describe_results(m, state, n):
             continue
         for i in range(m[at(m, PER_OP, op, WRITES_DONE)], m[at(m, PER_OP, op, STARTED)]):
             entry = row3(m, WRITES, op, i % WRITE_SLOTS)
-            state[n], state[n + 1], state[n + 2] = entry[0], entry[1] - m[FRONT], entry[2]
-            n += 3
+            state[n], state[n + 1] = entry[0], entry[1] - m[FRONT]
+            state[n + 2], state[n + 3] = entry[2], entry[3]
+            n += 4
     return n
 
 
@@ -367,10 +368,9 @@ def move_entries(m, before, records, time):
         old = block(m, WRITES, op).copy()
         first, new_first = before[at(m, PER_OP, op, WRITES_DONE) - HEADER], m[at(m, PER_OP, op, WRITES_DONE)]
         for i in range(WRITE_SLOTS):
-            entry, place = row3(m, WRITES, op, (new_first + i) % WRITE_SLOTS), 3 * ((first + i) % WRITE_SLOTS)
-            entry[0] = old[place]
-            entry[1] = old[place + 1] + records
-            entry[2] = old[place + 2]
+            entry, place = row3(m, WRITES, op, (new_first + i) % WRITE_SLOTS), 4 * ((first + i) % WRITE_SLOTS)
+            entry[:] = old[place : place + 4]
+            entry[1] += records
 
 
 @compiled

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from sim.binding.answer import Binding
-from sim.binding.types import COMPUTE, ModuloSchedule, Placement, Task
+from sim.binding.types import COMPUTE, WAIT, ModuloSchedule, Placement, Task
 from sim.report.design.simulation_table import TextTable
 
 CHART_COLUMNS = 138
@@ -55,7 +55,7 @@ def start_table(part: ModuloSchedule) -> TextTable:
     rows = tuple(
         (
             f"{letter} {task.name}",
-            task.array if task.kind == COMPUTE else f"{task.array} links",
+            task.array if task.kind in (COMPUTE, WAIT) else f"{task.array} links",
             f"{placement.stage(part.interval):,}",
             f"{placement.offset(part.interval):,}",
             f"{task.slots:,} x {task.cycles}",
@@ -100,7 +100,7 @@ def _lettered(part: ModuloSchedule) -> Iterator[tuple[str, Task, Placement]]:
 
 
 def _lane(task: Task) -> str:
-    return task.array if task.kind == COMPUTE else f"{task.array} links"
+    return task.array if task.kind in (COMPUTE, WAIT) else f"{task.array} links"
 
 
 def _cycles(task: Task, placement: Placement, interval: int) -> Iterator[int]:

@@ -1,14 +1,10 @@
 """A cascade as a graph: one layer for each step of the data flow, Einsums coloured by pass, barriers marked.
 
-Layers run from left to right: inputs, then the Einsums by pass, and inside a pass by the longest path from the inputs.
-Within a layer, nodes are ordered by the mean place of their sources, so that few edges cross, and an edge that crosses
-a layer has its own place in it (Sugiyama et al., 1981). A barrier, a value that a later pass waits for, has a double
+A barrier, a value that a later pass waits for, has a double
 outline; an edge that carries it is drawn heavy; one that closes an iteration is dotted.
 """
 
 import io
-from collections.abc import Mapping
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,26 +13,30 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.lines import Line2D
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.path import Path as Line
 
-from einsums import Cascade, PassAnalysis, analyse_passes, edges_of, topological_order
+from einsums import Cascade, PassAnalysis, analyse_passes, edges_of
+from sim.report.design.cascade_places import WAY, NodePlace, rows_of, sources_of
 
 # Okabe and Ito (2008): distinguishable with any colour vision. Light enough for black text, in this order.
 PASS_COLOURS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
 INPUT_COLOUR, EDGE_COLOUR, BARRIER_COLOUR = "#ffffff", "#777777", "#000000"
 STYLE: Any = {"font.family": ["DejaVu Sans"], "font.size": 7, "svg.fonttype": "path"}
-STEP_X, STEP_Y, STEP_THROUGH, HEIGHT, HALF = 1.05, 0.5, 0.26, 0.3, 0.37  # inches
+STEP_X, HEIGHT, HALF = 1.05, 0.3, 0.37  # inches
+LABEL, LEGEND, ROW_GAP = 0.33, 0.34, 0.12  # room above a row, below the last, between two; inches
 OUTLINE = 0.045  # from a node to the second outline of a barrier
-_WAY = " > "  # in the name of a point where an edge crosses a layer
 PNG_DPI = 300
 
 
-class NodePlace(NamedTuple):
-    """The position of a node: its layer from the left and its height, 0 in the middle."""
+class DrawnRow(NamedTuple):
+    """A row of the graph where it stands in the drawing: the height of its middle, and its reach from there."""
 
-    layer: int
-    y: float
+    einsums: tuple[str, ...]
+    places: dict[str, NodePlace]
+    middle: float
+    reach: float
+    continued: frozenset[int]  # passes that began in a row before
 
 
 def write_plot(cascade: Cascade, rank: str, path: Path) -> None:
@@ -54,108 +54,59 @@ def write_plot(cascade: Cascade, rank: str, path: Path) -> None:
 def draw_cascade(cascade: Cascade, rank: str) -> Canvas:
     """The drawing itself."""
     analysis = analyse_passes(cascade, rank)
-    places = place_nodes(cascade, analysis)
-    layers = 1 + max(place.layer for place in places.values())
-    middle = (max(place.y for place in places.values()) + min(place.y for place in places.values())) / 2
-    places = {name: NodePlace(place.layer, place.y - middle) for name, place in places.items()}
-    top = max(abs(place.y) for place in places.values()) + 0.9 * HEIGHT
-    width, height = layers * STEP_X + 0.1, 2 * top + 0.67
-    canvas = Canvas(figsize=(width, height))
+    graphs = rows_of(cascade, analysis)
+    rows: list[DrawnRow] = []
+    above = 0.0
+    for graph in graphs:
+        heights = [place.y for place in graph.places.values()]
+        reach = (max(heights) - min(heights)) / 2 + 0.9 * HEIGHT
+        middle = -(above + LABEL + reach)
+        shift = middle - (max(heights) + min(heights)) / 2
+        places = {name: NodePlace(place.layer, place.y + shift) for name, place in graph.places.items()}
+        seen = frozenset(analysis.pass_of(name) for row in rows for name in row.einsums)
+        rows.append(DrawnRow(graph.einsums, places, middle, reach, seen))
+        above += LABEL + 2 * reach + ROW_GAP
+    above -= ROW_GAP
+    layers = 1 + max(place.layer for row in rows for place in row.places.values())
+    canvas = Canvas(figsize=(layers * STEP_X + 0.1, above + LEGEND))
     axes = canvas.add_axes((0, 0, 1, 1))
     axes.set_xlim(-0.55 * STEP_X, (layers - 0.45) * STEP_X)
-    axes.set_ylim(-top - 0.34, top + 0.33)
+    axes.set_ylim(-(above + LEGEND), 0)
     axes.set_axis_off()
-    _draw_bands(axes, analysis, places, top)
-    _draw_edges(axes, cascade, analysis, places)
-    for name, place in ((name, place) for name, place in places.items() if _WAY not in name):
-        _draw_node(axes, cascade, analysis, (name, place))
-    _draw_legend(axes, cascade, analysis)
+    for row in rows:
+        _draw_bands(axes, analysis, row, LEGEND if len(rows) == 1 else 0.0)
+        _draw_edges(axes, cascade, analysis, row)
+        for name in row.places:
+            if WAY not in name:
+                _draw_node(axes, cascade, analysis, (name, row))
+    _draw_legend(axes, cascade, analysis, has_rows=len(rows) > 1)
     return canvas
 
 
-# --- node positions -----------------------------------------------------------------------------------------
-def place_nodes(cascade: Cascade, analysis: PassAnalysis) -> dict[str, NodePlace]:
-    """Layers by pass and depth, heights by each node's sources. Long edges have a place in every layer they cross."""
-    layer = _layers(cascade, analysis)
-    before: dict[str, list[str]] = {}
-    for way in _ways(cascade, layer):
-        for one, other in pairwise(way):
-            layer.setdefault(other, layer[one] + 1)
-            before.setdefault(other, []).append(one)
-    by_layer: dict[int, list[str]] = {}
-    for name in layer:
-        by_layer.setdefault(layer[name], []).append(name)
-    heights: dict[str, float] = {}
-    for number in sorted(by_layer):
-        names = by_layer[number]
-        wanted = {name: _mean([heights[s] for s in before.get(name, ()) if s in heights]) for name in names}
-        heights |= _stacked(sorted(names, key=lambda name: -wanted[name]), wanted)
-    return {name: NodePlace(layer[name], heights[name]) for name in heights}
-
-
-def _stacked(names: list[str], wanted: Mapping[str, float]) -> dict[str, float]:
-    """Heights of one layer from the top down, spaced apart, with the same mean as their sources."""
-    heights = {names[0]: 0.0}
-    for above, name in pairwise(names):
-        room = (STEP_Y if _WAY not in above else STEP_THROUGH) + (STEP_Y if _WAY not in name else STEP_THROUGH)
-        heights[name] = heights[above] - room / 2
-    shift = _mean(list(heights.values())) - 0.7 * _mean(list(wanted.values()))
-    return {name: height - shift for name, height in heights.items()}
-
-
-def _ways(cascade: Cascade, layer: Mapping[str, int]) -> list[tuple[str, ...]]:
-    """Every forward edge as the nodes it goes through: its ends, and a point in each layer between."""
-    ways = []
-    for reader, sources in _sources(cascade).items():
-        for source in sources:
-            between = range(layer[source] + 1, layer[reader])
-            if layer[source] < layer[reader]:
-                ways.append((source, *(f"{source}{_WAY}{reader}{_WAY}{number}" for number in between), reader))
-    return ways
-
-
-def _layers(cascade: Cascade, analysis: PassAnalysis) -> dict[str, int]:
-    """Inputs are placed just before their first reader; each pass begins to the right of the previous one."""
-    now = [edge for edge in edges_of(cascade) if not edge.is_carried]
-    layer: dict[str, int] = {}
-    start = 1
-    for number in range(1, max(1, analysis.passes) + 1):
-        for name in topological_order(cascade):
-            if analysis.pass_of(name) == number:
-                before = [layer[edge.source] for edge in now if edge.reader == name and edge.source in layer]
-                layer[name] = max([start, *(1 + place for place in before)])
-        start = 1 + max(layer.values(), default=0)
-    for tensor in cascade.inputs:
-        readers = [e.name for e in cascade.einsums if any(a.tensor == tensor.name for a in e.loads)]
-        layer[tensor.name] = min(layer[name] for name in readers) - 1
-    return layer
-
-
-def _sources(cascade: Cascade) -> dict[str, list[str]]:
-    return {e.name: list(dict.fromkeys(access.tensor for access in e.loads)) for e in cascade.einsums}
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
-
-
 # --- drawing ------------------------------------------------------------------------------------------------
-def _draw_bands(axes: Axes, analysis: PassAnalysis, places: Mapping[str, NodePlace], top: float) -> None:
+def _draw_bands(axes: Axes, analysis: PassAnalysis, row: DrawnRow, below: float) -> None:
     """A light background behind the layers of each pass, with its number above."""
     for number in range(1, analysis.passes + 1):
-        layers = [places[item.einsum].layer for item in analysis.pass_of_einsum if item.number == number]
+        members = [item.einsum for item in analysis.pass_of_einsum if item.number == number]
+        layers = [row.places[name].layer for name in members if name in row.einsums]
+        if not layers:
+            continue
         left, right = (min(layers) - 0.47) * STEP_X, (max(layers) + 0.47) * STEP_X
-        axes.axvspan(left, right, ymin=0.0, ymax=1.0, color=_colour(number), alpha=0.1, linewidth=0)
-        axes.text((left + right) / 2, top + 0.17, f"pass {number}", ha="center", va="center", fontsize=7.5)
+        bottom, top = row.middle - row.reach - below, row.middle + row.reach + LABEL
+        band: Any = {"color": _colour(number), "alpha": 0.1, "linewidth": 0}
+        axes.add_patch(Rectangle((left, bottom), right - left, top - bottom, **band))
+        label = f"pass {number}, continued" if number in row.continued else f"pass {number}"
+        axes.text((left + right) / 2, top - LABEL / 2, label, ha="center", va="center", fontsize=7.5)
 
 
-def _draw_edges(axes: Axes, cascade: Cascade, analysis: PassAnalysis, places: Mapping[str, NodePlace]) -> None:
+def _draw_edges(axes: Axes, cascade: Cascade, analysis: PassAnalysis, row: DrawnRow) -> None:
     carried = {(edge.source, edge.reader) for edge in edges_of(cascade) if edge.is_carried}
     barriers = _barriers(analysis)
-    for reader, sources in _sources(cascade).items():
-        for source in sources:
+    sources, places = sources_of(cascade), row.places
+    for reader in row.einsums:
+        for source in sources[reader]:
             a, b = places[source], places[reader]
-            between = [places[f"{source}{_WAY}{reader}{_WAY}{n}"] for n in range(a.layer + 1, b.layer)]
+            between = [places[f"{source}{WAY}{reader}{WAY}{n}"] for n in range(a.layer + 1, b.layer)]
             gap = HALF + (OUTLINE if reader in barriers else 0.0)
             path = _forward([a, *between, b], gap) if a.layer < b.layer else _backward(a, b)
             _draw_edge(axes, path, source in barriers, (source, reader) in carried)
@@ -203,20 +154,22 @@ def _draw_edge(axes: Axes, path: Line, is_barrier: bool, is_carried: bool) -> No
     )
 
 
-def _draw_node(axes: Axes, cascade: Cascade, analysis: PassAnalysis, node: tuple[str, NodePlace]) -> None:
-    name, (layer, y) = node
+def _draw_node(axes: Axes, cascade: Cascade, analysis: PassAnalysis, node: tuple[str, DrawnRow]) -> None:
+    name, row = node
+    layer, y = row.places[name]
     is_input = any(tensor.name == name for tensor in cascade.inputs)
+    is_repeated = not is_input and name not in row.einsums
     item = next((item for item in analysis.pass_of_einsum if item.einsum == name), None)
     face = INPUT_COLOUR if item is None else _colour(item.number)
-    is_quiet = item is not None and not item.visits
+    is_quiet = is_repeated or (item is not None and not item.visits)
     text = f"{name}[{','.join(cascade.tensor(name).ranks)}]"
-    if name in _barriers(analysis):
+    if name in _barriers(analysis) and not is_repeated:
         outer = (HALF + OUTLINE, HEIGHT / 2 + OUTLINE)
         _box(axes, (layer * STEP_X, y), outer, {"facecolor": "white", "linewidth": 1.2})
     _box(axes, (layer * STEP_X, y), (HALF, HEIGHT / 2), {"facecolor": "white", "linewidth": 0})
     style = {"facecolor": face, "alpha": 0.35 if is_quiet else 0.95, "linewidth": 0.0}
     _box(axes, (layer * STEP_X, y), (HALF, HEIGHT / 2), style)
-    outline = {"facecolor": "none", "linewidth": 0.8, "linestyle": "--" if is_input else "-"}
+    outline = {"facecolor": "none", "linewidth": 0.8, "linestyle": "--" if is_input else ":" if is_repeated else "-"}
     _box(axes, (layer * STEP_X, y), (HALF, HEIGHT / 2), outline)
     size = 7 if len(text) <= 11 else 7 * 11 / len(text)
     axes.text(layer * STEP_X, y, text, ha="center", va="center", fontsize=size, zorder=5)
@@ -228,8 +181,10 @@ def _box(axes: Axes, centre: tuple[float, float], half: tuple[float, float], sty
     axes.add_patch(FancyBboxPatch(corner, 2 * half[0], 2 * half[1], **(shape | style)))
 
 
-def _draw_legend(axes: Axes, cascade: Cascade, analysis: PassAnalysis) -> None:
+def _draw_legend(axes: Axes, cascade: Cascade, analysis: PassAnalysis, has_rows: bool) -> None:
     marks: list[Artist] = [_square("input", INPUT_COLOUR, 1.0, "--")]
+    if has_rows:
+        marks.append(_square("from another row", PASS_COLOURS[0], 0.35, ":"))
     if any(not item.visits for item in analysis.pass_of_einsum):
         marks.append(_square(f"does not traverse {analysis.rank}", PASS_COLOURS[0], 0.35, "-"))
     if analysis.passes > 1:

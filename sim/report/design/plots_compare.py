@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -16,20 +17,73 @@ BANDS = ((0.25, "#f0f0f0"), (0.10, "#dcdcdc"))  # widest first
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 MOST_CURVES = 6
+MOST_PANELS = 2
 
 
 def render_comparison(compared: Sequence[ComparedCase], suffix: str) -> bytes:
-    """An SVG or PNG of both."""
+    """An SVG or PNG: the cloud, and below it the two shapes of attention of which most lengths were measured."""
+    panels = panels_of(compared)
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": "compare"}):
-        canvas = Canvas(figsize=(7.2, 5.6), layout="constrained")
-        grid = canvas.add_gridspec(2, 2, height_ratios=(1.25, 1))
+        canvas = Canvas(figsize=(7.2, 5.6 if panels else 3.4), layout="constrained")
+        grid = canvas.add_gridspec(2 if panels else 1, max(len(panels), 1), height_ratios=(1.25, 1) if panels else (1,))
         draw_cloud(canvas.add_subplot(grid[0, :]), compared)
-        for column, mask in enumerate(("full", "causal")):
-            draw_rates(canvas.add_subplot(grid[1, column]), compared, mask)
+        for column, panel in enumerate(panels):
+            draw_rates(canvas.add_subplot(grid[1, column]), panel)
         drawn = io.BytesIO()
         date = {"Date": None} if suffix == "svg" else {}
         canvas.savefig(drawn, format=suffix, dpi=PNG_DPI, metadata={"Title": "Predicted and measured time", **date})
     return drawn.getvalue()
+
+
+class RatePanel(NamedTuple):
+    """One shape of attention: its cases by kernel."""
+
+    title: str
+    curves: dict[str, list[ComparedCase]]
+
+
+def panels_of(compared: Sequence[ComparedCase]) -> tuple[RatePanel, ...]:
+    """Shapes measured at several lengths, those with most cases, at most two; none if nothing was measured so."""
+    shapes: dict[tuple[str, int, bool], dict[tuple[str, str], list[ComparedCase]]] = {}
+    for one in compared:
+        problem = one.case.problem
+        if not isinstance(problem, AttentionProblem) or problem.lengths or problem.left >= 0:
+            continue
+        shape = (one.case.family, problem.head_size, problem.right >= 0)
+        groups = problem.heads // problem.kv_heads
+        kernel = one.case.series + (f", {groups}:1 heads" if groups > 1 else "")
+        shapes.setdefault(shape, {}).setdefault((one.case.source, kernel), []).append(one)
+    several = [(shape, curves) for shape, curves in shapes.items() if any(_lengths(c) > 1 for c in curves.values())]
+    most = sorted(several, key=lambda item: -sum(map(len, item[1].values())))[:MOST_PANELS]
+    return tuple(
+        RatePanel(_title(*shape), _longest(curves))
+        for shape, curves in sorted(most, key=lambda item: several.index(item))
+    )
+
+
+def _lengths(curve: list[ComparedCase]) -> int:
+    return len({_keys(one) for one in curve})
+
+
+def _keys(one: ComparedCase) -> int:
+    assert isinstance(one.case.problem, AttentionProblem)
+    return one.case.problem.keys
+
+
+def _title(family: str, head_size: int, is_causal: bool) -> str:
+    words = {"attention_fwd": "Attention forward", "attention_bwd": "Attention backward"}
+    name = words.get(family, family.replace("_", " ").capitalize())
+    return f"{name}, head size {head_size}, {'causal' if is_causal else 'full'} (line: predicted)"
+
+
+def _longest(curves: dict[tuple[str, str], list[ComparedCase]]) -> dict[str, list[ComparedCase]]:
+    """The kernels of most lengths; the source stands beside a name that several sources have."""
+    chosen = sorted(curves.items(), key=lambda item: -_lengths(item[1]))[:MOST_CURVES]
+    names = [kernel for (_, kernel), _ in chosen]
+    return {
+        kernel if names.count(kernel) == 1 else f"{kernel}, {members[0].case.name.split('/')[0]}": members
+        for (_, kernel), members in chosen
+    }
 
 
 def draw_cloud(axes: Axes, compared: Sequence[ComparedCase]) -> None:
@@ -60,34 +114,39 @@ def draw_cloud(axes: Axes, compared: Sequence[ComparedCase]) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter("{x:g}")
     axes.grid(axis="both")
-    axes.set_xlabel("measured, ms (hollow: calibration)")
+    has_calibration = any(one.case.role == "calibration" for one in compared)
+    axes.set_xlabel("measured, ms (hollow: calibration)" if has_calibration else "measured, ms")
     axes.set_ylabel("predicted, ms")
     axes.legend(loc="upper left", ncols=2)
 
 
-def draw_rates(axes: Axes, compared: Sequence[ComparedCase], mask: str) -> None:
-    """TFLOP/s over length of 16-bit attention forward at head size 128; dots measured, lines predicted."""
-    curves: dict[tuple[str, str], list[tuple[int, float, float]]] = {}
-    for one in compared:
-        problem, case = one.case.problem, one.case
-        if case.family != "attention_fwd" or not isinstance(problem, AttentionProblem) or problem.head_size != 128:
-            continue
-        if (problem.right >= 0) != (mask == "causal"):
-            continue
-        point = (problem.keys, case.useful_flops / case.measured_s / 1e12, case.useful_flops / one.predicted_s / 1e12)
-        curves.setdefault((case.name.split("/")[0], case.implementation), []).append(point)
-    longest = sorted((c for c in curves.items() if len(c[1]) > 1), key=lambda item: -len(item[1]))[:MOST_CURVES]
-    names = [implementation for (_, implementation), _ in longest]
-    for i, ((source, implementation), points) in enumerate(longest):
-        lengths, measured, predicted = zip(*sorted(points), strict=True)
-        label = f"{implementation}, {source}" if names.count(implementation) > 1 else implementation
-        axes.plot(lengths, predicted, color=COLOURS[i], linewidth=1, label=label)
+def draw_rates(axes: Axes, panel: RatePanel) -> None:
+    """TFLOP/s over length; dots measured, lines predicted."""
+    for i, (label, members) in enumerate(panel.curves.items()):
+        ordered = sorted(members, key=_keys)
+        rates = [
+            (one.case.useful_flops / one.case.measured_s, one.case.useful_flops / one.predicted_s) for one in ordered
+        ]
+        lengths = [_keys(one) for one in ordered]
+        measured, predicted = ([rate / 1e12 for rate in side] for side in zip(*rates, strict=True))
+        # The marker is drawn by the legend alone.
+        axes.plot(
+            lengths,
+            predicted,
+            color=COLOURS[i],
+            linewidth=1,
+            marker=MARKERS[i],
+            markersize=3,
+            markevery=[],
+            label=label,
+        )
         axes.plot(lengths, measured, color=COLOURS[i], linestyle="none", marker=MARKERS[i], markersize=3)
     axes.set_xscale("log", base=2)
-    ticks = sorted({point[0] for _, points in longest for point in points})
+    ticks = sorted({_keys(one) for members in panel.curves.values() for one in members})
     axes.set_xticks(ticks, [f"{n >> 10}K" if n % 1024 == 0 else str(n) for n in ticks])
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    axes.set_title(f"Attention forward, head size 128, {mask} (line: predicted)")
+    axes.set_title(panel.title)
     axes.set_xlabel("length")
     axes.set_ylabel("TFLOP/s")
     axes.legend(loc="lower right", ncols=2)

@@ -6,6 +6,7 @@ wait is hatched in the colour of its cause. The same run gives the same bytes.
 
 import io
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 import matplotlib
@@ -44,6 +45,8 @@ HATCH = {"result": "/////", "stall": "\\\\\\\\\\"}
 WIDTH, ROW_HEIGHT, GAP = 7.1, 0.23, 0.45  # inches; gap between arrays, in rows
 ISSUE, RESULTS = 0.46, 0.4  # heights of a bar of issue, and of all results below it, in rows
 LETTER = 0.055  # width of a letter, inches
+TITLE_LETTERS, NOTE_LETTERS = 80, 115  # that fit a line
+TITLE_LINE, NOTE_LINE = 0.15, 0.1  # inches
 LEFT, RIGHT, TOP, BOTTOM = 0.85, 0.22, 0.62, 0.68  # margins, inches
 
 
@@ -61,8 +64,9 @@ def draw_waterfall(waterfall: Waterfall) -> Canvas:
     """The figure itself."""
     tops, height = _places(waterfall.rows)
     tall = height * ROW_HEIGHT
-    canvas = Canvas(figsize=(WIDTH, tall + TOP + BOTTOM))
-    whole = tall + TOP + BOTTOM
+    title, note = _lines(waterfall.title, TITLE_LETTERS), _lines(waterfall.note, NOTE_LETTERS)
+    whole = tall + TOP + BOTTOM + (len(title) - 1) * TITLE_LINE + (len(note) - 1) * NOTE_LINE
+    canvas = Canvas(figsize=(WIDTH, whole))
     axes = canvas.add_axes((LEFT / WIDTH, BOTTOM / whole, (WIDTH - LEFT - RIGHT) / WIDTH, tall / whole))
     axes.set_xlim(waterfall.first, waterfall.last)
     axes.set_ylim(height, 0)
@@ -74,8 +78,28 @@ def draw_waterfall(waterfall: Waterfall) -> Canvas:
             _draw_bar(axes, bar, top, shades, (waterfall.last - waterfall.first) / (WIDTH - LEFT - RIGHT))
     _draw_axes(axes, waterfall, tops)
     _draw_groups(axes, waterfall.rows, tops)
+    _draw_title(canvas, title, note)
     _draw_legend(canvas, waterfall, shades)
     return canvas
+
+
+def _lines(text: str, letters: int) -> list[str]:
+    return wrap(text, letters, break_on_hyphens=False)
+
+
+def _draw_title(canvas: Canvas, title: list[str], note: list[str]) -> None:
+    """Title and note above, in as many lines as they need."""
+    inches = canvas.get_size_inches()[1]
+    left, top = LEFT / WIDTH, 0.12
+    style: Any = {"verticalalignment": "top"}
+    for line in title:
+        canvas.text(left, 1 - top / inches, line, fontweight="bold", fontsize=7.5, **style)
+        top += TITLE_LINE
+    for line in note:
+        canvas.text(left, 1 - top / inches, line, color="#555555", fontsize=6, **style)
+        top += NOTE_LINE
+    above: Any = {"horizontalalignment": "right", "fontsize": 6}
+    canvas.text(left - 0.04 / WIDTH, 1 - (top - NOTE_LINE + TOP - 0.33) / inches, "newest tile", **above)
 
 
 def _places(rows: tuple[WaterfallRow, ...]) -> tuple[list[float], float]:
@@ -113,8 +137,9 @@ def _draw_bar(axes: Axes, bar: Bar, top: float, shades: dict[int, str], cycles_p
     axes.add_patch(Rectangle((bar.start, low), bar.end - bar.start, tall, **place))
     if bar.look == "result" or inches < LETTER * (len(bar.text) + 1):
         return
-    box: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.6} if bar.look == "stall" else None
     is_full = bar.share > 0.8
+    is_on_hatching = bar.look == "stall" or not is_full
+    box: Any = {"facecolor": "white", "edgecolor": "none", "pad": 0.6} if is_on_hatching else None
     colour = _on(face) if bar.look == "points" and is_full else "black"
     middle = low + tall / 2 if is_full else low + tall + RESULTS / 2
     text = axes.text((bar.start + bar.end) / 2, middle, bar.text, color=colour, fontsize=5.5, bbox=box)
@@ -160,14 +185,7 @@ def _draw_groups(axes: Axes, rows: tuple[WaterfallRow, ...], tops: list[float]) 
 
 
 def _draw_legend(canvas: Canvas, waterfall: Waterfall, shades: dict[int, str]) -> None:
-    """Title and epochs above; ages, results and causes below."""
-    inches = canvas.get_size_inches()[1]
-    left = LEFT / WIDTH
-    top: Any = {"verticalalignment": "top"}
-    canvas.text(left, 1 - 0.12 / inches, waterfall.title, fontweight="bold", fontsize=7.5, **top)
-    canvas.text(left, 1 - 0.27 / inches, waterfall.note, color="#555555", fontsize=6, **top)
-    above: Any = {"horizontalalignment": "right", "fontsize": 6}
-    canvas.text(left - 0.04 / WIDTH, 1 - (TOP - 0.06) / inches, "newest tile", **above)
+    """Ages, results and causes below."""
     handles = [Patch(facecolor=shades[age], label="newest tile" if age == 0 else f"{age} behind") for age in shades]
     handles.append(Patch(facecolor="white", edgecolor="#444444", hatch=HATCH["result"], label="result leaves array"))
     for cause in waterfall.causes:

@@ -133,18 +133,14 @@ def traffic_table(result: SimulationResult) -> TextTable:
 
 
 def stall_table(result: SimulationResult) -> TextTable:
-    """Cycles of every array by activity: issuing points, or waiting, by cause. Causes without waits are left out."""
-    lost = result.stall_cycles
-    causes = list(dict.fromkeys(cause for row in lost.values() for cause, cycles in row.items() if cycles))
+    """Cycles of every array by activity, a line each: issuing points, or waiting, by cause. What takes none is left
+    out."""
     rows = []
-    for array, cycles in lost.items():
-        counts = [result.cycles - sum(cycles.values()), *(cycles.get(cause, 0) for cause in causes)]
-        rows.append((array, *(_part(count, result.cycles) for count in counts)))
-    return TextTable("Where the cycles went", ("array", "issues", *causes), tuple(rows))
-
-
-def _part(cycles: float, whole: float) -> str:
-    return f"{cycles:,.0f} ({cycles / whole:.1%})" if cycles else "-"
+    for array, lost in result.stall_cycles.items():
+        for activity, cycles in (("issues", result.cycles - sum(lost.values())), *lost.items()):
+            if cycles:
+                rows.append((array, activity, f"{cycles:,.0f}", f"{cycles / result.cycles:.1%}"))
+    return TextTable("Where the cycles went", ("array", "activity", "cycles", "share"), tuple(rows))
 
 
 def _bytes(value: float) -> str:

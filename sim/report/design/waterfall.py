@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from sim.timeline.types import Span, Timeline
 
 MOST_EPOCHS = 16
+MOST_LANES = 6  # results that are drawn one above the other
 # Bars of one tile are joined across gaps that are too small to see.
 POINTS_ACROSS = 1000
 WAITS, MEMORY = "waits for", "memory"
@@ -119,7 +120,7 @@ def _einsum_bars(spans: list[Span], einsum: str, last: int, gap: int) -> tuple[B
     for _, group in groupby(issued, key=lambda span: span.tile):
         bars += _joined(list(group), last, gap)
     leaving = [span for span in spans if span.kind == "result" and span.name == einsum]
-    return (*bars, *_stacked(leaving, last))
+    return (*bars, *_stacked(leaving, last, gap))
 
 
 def _joined(spans: list[Span], last: int, gap: int) -> list[Bar]:
@@ -143,15 +144,35 @@ def _issued(span: Span, last: int) -> float:
     return (min(span.end, last) - span.start) * (1 - span.port_cycles / span.cycles)
 
 
-def _stacked(spans: list[Span], last: int) -> list[Bar]:
-    """Results of several tiles may be in transit at once, one above the other."""
+def _stacked(spans: list[Span], last: int, gap: int) -> list[Bar]:
+    """Results of several tiles may be in transit at once, one above the other. Of too many to be told apart, those
+    of one tile that follow closely are one bar."""
+    bars = [Bar(s.start, min(s.end, last), "result", str(s.tile), s.age) for s in spans]
+    stacked = _in_lanes(bars)
+    return stacked if not stacked or stacked[0].lanes <= MOST_LANES else _in_lanes(_merged(bars, gap))
+
+
+def _merged(bars: list[Bar], gap: int) -> list[Bar]:
+    found: list[Bar] = []
+    latest: dict[str, int] = {}  # by tile
+    for bar in bars:
+        n = latest.get(bar.text)
+        if n is not None and bar.start - found[n].end <= gap:
+            found[n] = found[n]._replace(end=max(found[n].end, bar.end))
+            continue
+        latest[bar.text] = len(found)
+        found.append(bar)
+    return found
+
+
+def _in_lanes(bars: list[Bar]) -> list[Bar]:
     free: list[int] = []  # cycle from which each lane is free
-    placed: list[tuple[Span, int]] = []
-    for span in spans:
-        lane = next((n for n, until in enumerate(free) if until <= span.start), len(free))
-        free[lane : lane + 1] = [span.end]
-        placed.append((span, lane))
-    return [Bar(s.start, min(s.end, last), "result", str(s.tile), s.age, 1.0, lane, len(free)) for s, lane in placed]
+    lanes = []
+    for bar in bars:
+        lane = next((n for n, until in enumerate(free) if until <= bar.start), len(free))
+        free[lane : lane + 1] = [bar.end]
+        lanes.append(lane)
+    return [bar._replace(lane=lane, lanes=len(free)) for bar, lane in zip(bars, lanes, strict=True)]
 
 
 def _bars(spans: list[Span], last: int) -> tuple[Bar, ...]:

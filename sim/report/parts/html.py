@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from string import Template
+from typing import NamedTuple
 
 Cell = str | float | int
 
@@ -30,16 +31,18 @@ def text_of(cell: Cell) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[Cell]], texts: int, classes: Sequence[str] = ()) -> str:
     """A table whose first `texts` columns are words and whose others are numbers; `classes` are those of the rows.
 
-    A column called `Why` holds words at any position.
+    A column called `Why` holds words at any position. What does not fit the page scrolls, also by keyboard.
     """
     kinds = ["why" if name == "Why" else "" if i < texts else "number" for i, name in enumerate(header)]
-    head = "".join(f"<th{_class(k)}>{escape(name)}</th>" for name, k in zip(header, kinds, strict=True))
+    head = "".join(f'<th scope="col"{_class(k)}>{escape(name)}</th>' for name, k in zip(header, kinds, strict=True))
     body = []
     for i, row in enumerate(rows):
         cells = "".join(f"<td{_class(k)}>{text_of(cell)}</td>" for cell, k in zip(row, kinds, strict=True))
         body.append(f"<tr{_class(classes[i] if classes else '')}>{cells}</tr>")
     lines = "\n".join(body)
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table></div>'
+    label = escape(f"Table of {', '.join(name for name in header if name)}", quote=True)
+    scrolled = f'<div class="wide" role="group" tabindex="0" aria-label="{label}">'
+    return f"{scrolled}<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table></div>"
 
 
 def _class(name: str) -> str:
@@ -70,7 +73,21 @@ def asset(module_file: str, name: str) -> Template:
     return Template((Path(module_file).parent / "assets" / name).read_text("utf-8").removesuffix("\n"))
 
 
-def page(title: str, body: str) -> str:
-    """The whole document."""
-    style = asset(__file__, "page.css").template
-    return asset(__file__, "page.html").substitute(title=escape(title), style=style, body=body) + "\n"
+class Banner(NamedTuple):
+    """The top of a page: its heading, what stands below it in HTML, and links to its sections by their id."""
+
+    heading: str
+    below: str = ""
+    links: Sequence[tuple[str, str]] = ()
+
+    def html(self) -> str:
+        links = "".join(f'<a href="#{name}">{escape(title)}</a>' for name, title in self.links)
+        nav = f'\n<nav aria-label="Sections">{links}</nav>' if links else ""
+        return f"<h1>{escape(self.heading)}</h1>\n{self.below}{nav}"
+
+
+def page(title: str, banner: Banner, body: str, style: str = "") -> str:
+    """The whole document; `style` is added to that of every page."""
+    styles = "\n".join([asset(__file__, "page.css").template, *([style] if style else [])])
+    document = asset(__file__, "page.html")
+    return document.substitute(title=escape(title), style=styles, banner=banner.html(), body=body) + "\n"

@@ -5,7 +5,6 @@ that the folder names. A chart is a function in `CHARTS`.
 """
 
 from collections.abc import Callable, Mapping
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ from sim.explore.pareto import front_of
 from sim.load.problems import InputError, InputProblem
 from sim.report.parts.chart_files import ChartOf, chart_figures, write_pictures
 from sim.report.parts.files import write_file
-from sim.report.parts.html import page
+from sim.report.parts.html import Banner, page
 from sim.report.parts.plots_panels import Panel, draw_panels
 from sim.report.parts.plots_roofline import draw_roofline
 from sim.report.parts.workloads import Workload, length_label
@@ -63,8 +62,8 @@ def write_reproduction_charts(
         raise InputError([InputProblem(str(folder), None, "", message)])
     svg_by_chart = write_pictures(folder, charts, tell)
     title = str(results.names.get("title", folder.resolve().name))
-    parts = [f"<h1>{escape(title)}: charts</h1>", '<p class="quiet">From <code>results.csv</code>.</p>']
-    return write_file(folder / PAGE, page(title, "\n".join([*parts, *chart_figures(charts, svg_by_chart)])).encode())
+    banner = Banner(f"{title}: charts", '<p class="quiet">From <code>results.csv</code>.</p>')
+    return write_file(folder / PAGE, page(title, banner, "\n".join(chart_figures(charts, svg_by_chart))).encode())
 
 
 def _labels(results: Results) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ One self-contained file: drawings are embedded, and it works offline, in light a
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 
-from sim.report.parts.html import Cell, folded, inline_svg, page, percent, table
+from sim.report.parts.html import Banner, Cell, folded, inline_svg, page, percent, table
 from sim.report.parts.workloads import length_label
 from sim.report.reproduction.accountings import Growth, growths
 from sim.report.reproduction.comparison import ComparedPoint, compare
@@ -35,11 +35,11 @@ def reproduction_page(run: ReproductionRun, svg_by_figure: Mapping[str, str]) ->
         ("runs", "What was run", _runs(run)),
     ]
     present = [(name, title, content) for name, title, content in sections if content]
-    links = "".join(f'<a href="#{name}">{escape(title.partition(":")[0])}</a>' for name, title, _ in present)
-    body = [f"<h1>{escape(reproduction.title)}</h1>", f'<p class="quiet">{escape(reproduction.source)}</p>']
-    body += [f"<p>{escape(reproduction.description)}</p>", f"<nav>{links}</nav>"]
-    body += [f'<h2 id="{name}">{escape(title)}</h2>\n{content}' for name, title, content in present]
-    return page(f"Reproduction of {reproduction.name}", "\n".join(body))
+    below = f'<p class="quiet">{escape(reproduction.source)}</p>\n<p>{escape(reproduction.description)}</p>'
+    links = [(name, title.partition(":")[0]) for name, title, _ in present]
+    body = [f'<h2 id="{name}">{escape(title)}</h2>\n{content}' for name, title, content in present]
+    banner = Banner(reproduction.title, below, links)
+    return page(f"Reproduction of {reproduction.name}", banner, "\n".join(body))
 
 
 def _headline(run: ReproductionRun) -> str:
@@ -84,9 +84,9 @@ def _figure(run: ReproductionRun, figure: Figure, svg: str) -> str:
     narrow = ' class="narrow"' if isinstance(figure, Curve) else ""
     name = escape(figure.name)
     drawing = inline_svg(svg, figure.name, figure.title)
-    caption = f"<figcaption><b>Figure {name}.</b> {escape(figure.title)}.</figcaption>"
     numbers = folded("Numbers", _numbers(run, figure))
-    return f'<figure{narrow} id="figure-{name}">\n<div class="drawing">{drawing}</div>\n{caption}\n{numbers}\n</figure>'
+    caption = f"<figcaption><b>Figure {name}.</b> {escape(figure.title)}.\n{numbers}</figcaption>"
+    return f'<figure{narrow} id="figure-{name}">\n<div class="drawing">{drawing}</div>\n{caption}\n</figure>'
 
 
 def _numbers(run: ReproductionRun, figure: Figure) -> str:

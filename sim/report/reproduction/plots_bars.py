@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import MaxNLocator, MultipleLocator, PercentFormatter
 
+from sim.report.parts.collecting import collected
 from sim.report.parts.plots_bars import MODEL_GAP, Layout, lay_out
 from sim.report.parts.plots_style import BLACK, DESIGN_COLOURS, GREY, PART_COLOURS, WIDTH_INCHES
 from sim.report.parts.workloads import Workload, length_label
@@ -61,8 +62,12 @@ def draw_stacks(figure: Stacks, data: StackData, labels: Mapping[str, str]) -> C
     layout = lay_out(data.workloads)
     panels = canvas.subplots(count, 1, sharex=True, sharey=True, squeeze=False)[:, 0]
     rows = (*data.values, data.means)
+    named = [dict(zip(data.parts, parts, strict=True)) for row in rows for parts in row]
+    shown = collected(named)
+    names = list(dict.fromkeys(name for one in shown for name in one))
     for d, (design, axes) in enumerate(zip(data.designs, panels, strict=True)):
-        _draw_parts(axes, layout, [row[d] for row in rows], data.parts)
+        own = shown[d :: len(data.designs)]
+        _draw_parts(axes, layout, [[one.get(name, 0.0) for name in names] for one in own], names)
         _label_means(axes, layout, (sum(data.means[d]),), is_share=True)
         axes.set_title(labels[design], loc="left", fontweight="bold", pad=2)
         axes.tick_params(axis="x", length=0, labelbottom=d == count - 1)

@@ -86,7 +86,7 @@ def ratios_of(area: np.ndarray) -> tuple[float, float]:
 
 def workload_of(study: Study, point: Point) -> Workload:
     """Model and length; a batch that varies is part of the model's name."""
-    settings = dict(point.settings)
+    settings = study.labels | dict(point.settings)
     varies = [axis for axis in study.workload_axes if axis.paths == ("batch",)]
     model = str(settings.get("model", "")) + "".join(f", batch {point.axis(axis.name)}" for axis in varies)
     return model, int(settings.get("seq_len", 0))

@@ -97,7 +97,9 @@ def _inside(label: str) -> str:
 
 
 def _holding(study: Study, held: Held) -> str:
-    return f" Held: {study.said(held)}." if held else ""
+    """The workload that no axis varies, and the axes that a chart holds."""
+    of = f" Workload: {study.of_workload}." if study.of_workload else ""
+    return of + (f" Held: {study.said(held)}." if held else "")
 
 
 def _pareto(study: Study, closely: Closely) -> ChartOf | None:

@@ -112,6 +112,13 @@ class Study:
         return tuple(axis for axis in self.axes if axis.is_workload and len(axis.values) > 1)
 
     @cached_property
+    def labels(self) -> dict[str, Any]:
+        """Model, length and batch of the experiment that all points start from, where no axis varies them."""
+        labels = dict(self.meta.get("labels", {})) | dict(self.meta["fixed"])
+        varied = {path for axis in self.workload_axes for path in axis.paths}
+        return {name: labels[name] for name in WORKLOAD if name in labels and name not in varied}
+
+    @cached_property
     def per_axes(self) -> tuple[StudyAxis, ...]:
         """Axes that are neither workload nor compared over."""
         return tuple(a for a in self.axes if a.name in self.meta["per"] and not a.is_workload and len(a.values) > 1)
@@ -156,6 +163,14 @@ class Study:
         for name, value in held:
             chosen &= self.index(name) == self.axis(name).values.index(value)
         return chosen
+
+    @property
+    def of_workload(self) -> str:
+        """What all points compute, in words."""
+        labels = self.labels
+        length = f" at length {length_label(labels['seq_len'])}" if "seq_len" in labels else ""
+        batch = f", batch {labels['batch']}" if "batch" in labels else ""
+        return f"{labels['model']}{length}{batch}" if "model" in labels else f"{length}{batch}".strip(" ,")
 
     def said(self, held: Held) -> str:
         """The values that a chart holds fixed, in words."""

@@ -15,7 +15,7 @@ import numpy as np
 from sim.explore.points import Point, Points
 from sim.explore.seconds import seconds_of
 from sim.report.parts.chart_files import ChartOf, chart_figures
-from sim.report.parts.html import asset, folded, page
+from sim.report.parts.html import Banner, asset, folded, page
 from sim.report.sweep.breakdown import details_of
 from sim.report.sweep.data import Study, measure, settled_measure
 from sim.report.sweep.rows import MOST_DETAILED, detailed_rows, shown_rows
@@ -33,15 +33,13 @@ def sweep_page(
     legal, front = int(points.is_legal.sum()), len(points.front)
     kept = shown_rows(points)
     style, title = asset(__file__, "points.css").template, meta["title"] or meta["sweep"]
-    parts = [f"<style>{style}</style>", f"<h1>{escape(title)}</h1>"]
-    parts.append(
+    below = (
         f'<p class="quiet">{escape(meta["sweep"])}: {len(points):,} points, {legal:,} legal, {front:,} on fronts. '
         f"Starts from {escape(meta['experiment'])}; code {escape(meta['code'])}, "
         f"inputs {escape(meta['inputs_hash'][:16])}.</p>"
     )
-    parts.append('<nav><a href="#charts">Charts</a><a href="#points">Points</a></nav>')
-    if charts:
-        parts.append('<h2 id="charts">Charts</h2>')
+    links = [*([("charts", "Charts")] if charts else []), ("points", "Points")]
+    parts = ['<h2 id="charts">Charts</h2>'] if charts else []
     parts += chart_figures(charts, svg_by_chart)
     parts.append('<h2 id="points">Points</h2>')
     if len(kept) < len(points):
@@ -52,7 +50,7 @@ def sweep_page(
         most_detailed=MOST_DETAILED, data=data, script=asset(__file__, "points.js").template
     )
     parts += [_refusals(points), table]
-    return page(title, "\n".join(parts))
+    return page(title, Banner(title, below, links), "\n".join(parts), style)
 
 
 def _refusals(points: Points) -> str:

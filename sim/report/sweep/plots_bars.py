@@ -5,11 +5,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
+from sim.report.parts.collecting import OTHERS, collected
 from sim.report.parts.plots_panels import Panel, draw_panels
 from sim.report.parts.plots_style import PART_COLOURS, WIDTH_INCHES
 from sim.report.parts.units import fitted
 from sim.report.sweep.breakdown import CompareData, ShownDesign
 
+OTHERS_COLOUR = "#dddddd"
 HATCHES = ("", "///", "...", "xxx")
 
 
@@ -44,14 +46,15 @@ def draw_breakdown(designs: tuple[ShownDesign, ...]) -> Canvas:
 
 
 def _stack(axes: Axes, labels: list[str], rows: list[dict[str, float]]) -> None:
-    """Horizontal stacks, first row on top; parts beyond the colours differ by hatching."""
+    """Horizontal stacks, first row on top; parts beyond the colours differ by hatching, the smallest are together."""
+    rows = collected(rows)
     places = np.arange(len(labels))[::-1]
     lefts = np.zeros(len(labels))
     for p, part in enumerate(dict.fromkeys(name for row in rows for name in row)):
         widths = np.array([row.get(part, 0.0) for row in rows])
         axes.barh(
-            places, widths, 0.7, lefts, color=PART_COLOURS[p % len(PART_COLOURS)], label=part, linewidth=0,
-            hatch=HATCHES[p // len(PART_COLOURS) % len(HATCHES)], edgecolor="white",
+            places, widths, 0.7, lefts, color=OTHERS_COLOUR if part == OTHERS else PART_COLOURS[p % len(PART_COLOURS)],
+            label=part, linewidth=0, hatch=HATCHES[p // len(PART_COLOURS) % len(HATCHES)], edgecolor="white",
         )  # fmt: skip
         lefts += widths
     axes.set_yticks(places, labels, fontsize=6)

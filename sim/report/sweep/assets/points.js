@@ -47,21 +47,39 @@ function draw() {
   byId("where").textContent = order.length ? `${first + 1} to ${Math.min(first + PAGE, order.length)}` : "";
   byId("back").disabled = first === 0;
   byId("next").disabled = first + PAGE >= order.length;
-  for (const head of byId("table").tHead.rows[0].cells)
-    head.textContent = head.title + (sortedBy && sortedBy.label === head.title ? (isDown ? " ▼" : " ▲") : "");
+  for (const [k, head] of [...byId("table").tHead.rows[0].cells].entries()) {
+    const isSorted = sortedBy === shown[k];
+    head.setAttribute("aria-sort", isSorted ? (isDown ? "descending" : "ascending") : "none");
+    head.firstChild.textContent = shown[k].label + (isSorted ? (isDown ? " ▼" : " ▲") : "");
+  }
 }
 function row(i) {
   const line = document.createElement("tr");
   line.className = (data.front[i] ? "front " : "") + (isLegal(i) ? "" : "out");
   for (const c of shown) {
     const cell = line.insertCell(), v = value(c, i);
-    cell.textContent = text(v);
+    if (c.name === "point") cell.append(link(i)); else cell.textContent = text(v);
     if (typeof v === "number" || v === null) cell.className = "number";
   }
   line.onmouseenter = () => { byId("hover").replaceChildren(panel(i)); byId("hover").hidden = false; };
-  line.onmouseleave = () => { byId("hover").hidden = true; };
+  line.addEventListener("focusin", line.onmouseenter);
+  line.addEventListener("focusout", hide);
+  line.onmouseleave = hide;
   line.onclick = () => { location.hash = `point=${column("point").values[i]}`; };
   return line;
+}
+function hide() { byId("hover").hidden = true; }
+function link(i) {
+  const made = document.createElement("a");
+  made.href = `#point=${column("point").values[i]}`;
+  made.textContent = text(column("point").values[i]);
+  return made;
+}
+function named(line, label) {
+  const head = document.createElement("th");
+  head.scope = "row";
+  head.textContent = label;
+  line.append(head);
 }
 function panel(i) {
   const whole = document.createElement("div"), list = document.createElement("table");
@@ -70,7 +88,7 @@ function panel(i) {
     const v = value(c, i);
     if (v === null || v === "") continue;
     const line = list.insertRow();
-    line.insertCell().textContent = c.label;
+    named(line, c.label);
     const cell = line.insertCell();
     cell.textContent = text(v);
     if (c.name.startsWith("utilization.")) bar(cell, v);
@@ -86,7 +104,7 @@ function breakdown(details) {
     const number = details[k];
     if (number === null) continue;
     const line = list.insertRow();
-    line.insertCell().textContent = label;
+    named(line, label);
     const cell = line.insertCell();
     cell.textContent = text(number);
     if (label.endsWith("(share)")) bar(cell, number);
@@ -107,22 +125,28 @@ function open() {
   if (i < 0) return;
   const code = document.createElement("pre"), copy = document.createElement("button");
   code.id = "yaml";
+  code.tabIndex = 0;
   code.textContent = yaml(i);
+  copy.type = "button";
   copy.textContent = "Copy YAML";
   copy.onclick = () => navigator.clipboard && navigator.clipboard.writeText(yaml(i));
   kept.replaceChildren(panel(i), code, copy);
+  kept.focus();
 }
 const heads = byId("table").tHead.insertRow();
 for (const c of shown) {
-  const head = document.createElement("th");
-  head.title = c.label;
+  const head = document.createElement("th"), sort = document.createElement("button");
+  head.scope = "col";
+  sort.type = "button";
   if (!c.texts && typeof c.values.find(v => v !== null) === "number") head.className = "number";
-  head.onclick = () => { isDown = sortedBy === c && !isDown; sortedBy = c; refresh(); };
+  head.append(sort);
+  sort.onclick = () => { isDown = sortedBy === c && !isDown; sortedBy = c; refresh(); };
   heads.append(head);
 }
 byId("filter").oninput = byId("only-front").onchange = byId("only-legal").onchange = refresh;
 byId("back").onclick = () => { first -= PAGE; draw(); };
 byId("next").onclick = () => { first += PAGE; draw(); };
 window.onhashchange = open;
+document.addEventListener("keydown", event => { if (event.key === "Escape") hide(); });
 refresh();
 open();

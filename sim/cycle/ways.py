@@ -1,0 +1,93 @@
+"""How the operands of an Einsum reach the registers of its array and its result leaves them."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from arch.components import SIDES
+from einsums.types import Access, Cascade
+from mappings.tree import PlacedLeaf
+from sim.lower.chains import Chains, Touch
+from sim.lower.elements import Spread
+from sim.lower.latency import LINKED
+from sim.lower.links import folded_inside
+from sim.lower.register_tiles import RegisterTile, register_tiles
+from sim.lower.walk import Extents, Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One path of words between a memory and the registers of an array, for one Einsum."""
+
+    touch: Touch
+    memory: str
+    parts: frozenset[int]
+    spilled: Fraction  # fraction that goes to the memory's parent instead
+    loops: tuple[int, ...] = ()  # those that may bring another tile
+    on_links: bool = True  # into or out of the registers
+    by_itself: bool = False  # its words are moved as those of a kept tile; this is what the links have to do
+    is_shared: bool = False  # other Einsums, or other steps, use the tile in the registers
+    passing: frozenset[int] = frozenset()  # of words that bypass the registers: all parts, since every step moves them
+
+    @property
+    def brought_by(self) -> frozenset[int]:
+        """Parts whose loops bring other words."""
+        return self.passing or self.parts
+
+
+def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
+    """How the operands of an Einsum reach the registers and its result leaves them.
+
+    A tile that the registers hold whether the mapping names it or not is filled and drained word by word with the issue
+    slots; a larger named one as a whole, so that here only its way over the links counts.
+    """
+    return [
+        Way(
+            tile.touch,
+            tile.memory,
+            tile.parts,
+            spilled.get(tile.memory, Fraction(0)),
+            tile.loops,
+            by_itself=not is_held_anyway(walk, tile),
+            is_shared=tile.is_shared,
+            passing=frozenset(range(len(chains.space.parts))) if tile.bypasses else frozenset(),
+        )
+        for tile in register_tiles(chains, leaf)
+    ]
+
+
+def is_held_anyway(walk: Walk, tile: RegisterTile) -> bool:
+    """Whether a named tile is what the registers hold unnamed: one word in each element, for one Einsum."""
+    if tile.keep is None or tile.is_shared:
+        return tile.keep is None
+    return words_per_element(walk, tile.touch.leaf, tile.loops, tile.parts) == 1
+
+
+def held_anyway(chains: Chains, walk: Walk) -> frozenset[int]:
+    """Keeps that name what the registers of an array hold unnamed: nothing moves otherwise because of them."""
+    tiles = (tile for leaf in chains.tree.leaves for tile in register_tiles(chains, leaf))
+    return frozenset(tile.keep.index for tile in tiles if tile.keep is not None and is_held_anyway(walk, tile))
+
+
+def words_per_element(walk: Walk, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
+    """Words of a tile inside these loops of a leaf that the element with most of them holds."""
+    return walk.held_words(walk.full_tile(walk.whole, loops), Spread(leaf, SIDES), leaf.loops[len(loops) :], parts)
+
+
+def tensors_of(cascade: Cascade, leaf: PlacedLeaf) -> tuple[str, ...]:
+    """Tensors that an Einsum reads or writes, each once."""
+    einsum = cascade.einsum(leaf.einsum)
+    accesses: tuple[Access, ...] = (*einsum.loads, einsum.output)
+    return tuple(dict.fromkeys(access.tensor for access in accesses))
+
+
+def chain_slots(walk: Walk, leaf: PlacedLeaf, reduced: frozenset[str], loops: tuple[int, ...], extents: Extents) -> int:
+    """Slots for reductions over the PEs inside these loops of a leaf: one per run of slots in which every PE folds its
+    own words.
+    """
+    part, tile = walk.space.part_of_variable, walk.full_tile(extents, loops)
+    sides = leaf.along(LINKED) & reduced
+    if not any(walk.words(tile, frozenset([part(side)])) > 1 for side in sides):
+        return 0
+    own = [walk.loops[loop].variable for loop in loops]
+    around = walk.iterations(extents, loops[: len(loops) - folded_inside(own, leaf, reduced)])
+    return around if walk.iterations(extents, loops) > around else 0
