@@ -4,7 +4,6 @@ Everything at or below one memory exists once per core; everything above it is s
 numbers that no data sheet gives. They belong to a machine, not to a kernel, and record what they were fitted to.
 """
 
-import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -18,19 +17,20 @@ from pydantic import (
 
 from arch.fields import Count, Identifier, is_number
 from arch.operation import FROZEN
-from arch.quantity import SizeBits, TimeS
+from arch.quantity import MOST, SizeBits, TimeS, quoted
 
 
 def _share(value: Any) -> float:
     if is_number(value) and 0 < value <= 1:
         return float(value)
-    raise ValueError(f"expected a share above 0 and at most 1, got {value!r}")
+    raise ValueError(f"expected a share above 0 and at most 1, got {quoted(value)}")
 
 
 def _waiting(value: Any) -> float:
-    if is_number(value) and 0 <= value < math.inf:
+    if is_number(value) and 0 <= value <= MOST:
         return float(value)
-    raise ValueError(f"expected a number of cycles of at least 0, got {value!r}")
+    wanted = f"at most {float(MOST):g}" if is_number(value) and value > 0 else "at least 0"
+    raise ValueError(f"expected a number of cycles of {wanted}, got {quoted(value)}")
 
 
 Share = Annotated[float, PlainValidator(_share)]

@@ -11,6 +11,7 @@ numpy arrays when the caller passes vectorised functions. Both sides of `and`, `
 because arrays cannot be evaluated lazily.
 """
 
+import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from fractions import Fraction
 from typing import Any
 
 from arch.functions import ARITIES, SCALAR_FUNCTIONS
-from arch.quantity import dimension_of_unit, size_units_bytes
+from arch.quantity import clipped, dimension_of_unit, quoted, size_units_bytes
 from einsums.names import nearest
 from einsums.tokens import POWER, Cursor, Token, Tokenizer, UnknownCharacterError
 
@@ -37,7 +38,8 @@ __all__ = [
 # Bounds on formulas, far above any realistic one, that keep the recursion and the integers small.
 _LONGEST_TEXT = 1000
 _MOST_TOKENS = 250
-_LARGEST_POWER_BITS = 4096
+_LONGEST_NUMBER = 60
+_LARGEST_BITS = 1000  # of a whole number; every value is a finite float too
 
 _COMPARISONS = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _KEYWORDS = ("and", "or", "not")
@@ -101,12 +103,22 @@ def _iter_names(node: Node) -> Iterator[str]:
                 yield from _iter_names(argument)
 
 
+def _iter_constants(node: Node) -> Iterator[FormulaCall]:
+    """The largest parts of a formula that read no name, and so have one value wherever the formula is used."""
+    if isinstance(node, FormulaCall):
+        if next(_iter_names(node), None) is None:
+            yield node
+            return
+        for argument in node.arguments:
+            yield from _iter_constants(argument)
+
+
 def _tokens(text: str) -> list[Token]:
     try:
         tokens = _TOKENIZER.tokens(text)
     except UnknownCharacterError as error:
         found = "a text that is not closed" if error.character in "'\"" else f"'{error.character}'"
-        raise ValueError(f"unexpected {found} at column {error.column} of '{text}'") from None
+        raise ValueError(f"unexpected {found} at column {error.column} of '{clipped(text)}'") from None
     if len(tokens) > _MOST_TOKENS:
         raise ValueError(f"expected an expression of at most {_MOST_TOKENS} words, got {len(tokens)}")
     return tokens
@@ -126,7 +138,7 @@ class _Parser(Cursor):
         self.text = text
 
     def error(self, problem: str, token: Token | None = None) -> ValueError:
-        return ValueError(f"{problem} at column {(token or self.token).column} of '{self.text}'")
+        return ValueError(f"{problem} at column {(token or self.token).column} of '{clipped(self.text)}'")
 
     def unexpected(self, expected: str) -> ValueError:
         return self.error(f"expected {expected}, got {self.found}")
@@ -205,8 +217,14 @@ class _Parser(Cursor):
         token = self.advance()
         mantissa, _, exponent = token.text.lower().partition("e")
         if len(exponent) > 4:
-            raise self.error(f"number '{token.text}' is too large", token)
+            raise self.error(f"number {quoted(token.text)} is too large", token)
+        if len(mantissa) > _LONGEST_NUMBER:
+            raise self.error(
+                f"number {quoted(token.text)} has {len(mantissa)} digits, at most {_LONGEST_NUMBER} are read", token
+            )
         exact = Fraction(token.text)
+        if exact.numerator.bit_length() > _LARGEST_BITS and exact > 1:
+            raise self.error(f"number {quoted(token.text)} is too large", token)
         if self.token.kind == "name" and self.token.text not in _KEYWORDS:
             return FormulaNumber(_whole(exact * self.size_unit_bytes()))
         is_whole = exact.denominator == 1 and "." not in mantissa and len(str(exact.numerator)) <= 18
@@ -215,7 +233,7 @@ class _Parser(Cursor):
         try:
             return FormulaNumber(float(exact))
         except OverflowError as error:
-            raise self.error(f"number '{token.text}' is too large", token) from error
+            raise self.error(f"number {quoted(token.text)} is too large", token) from error
 
     def size_unit_bytes(self) -> Fraction:
         token = self.advance()
@@ -257,14 +275,19 @@ def parse_expression(source: Any) -> Expression:
     if isinstance(source, (int, float)) and not isinstance(source, bool):
         if source != source or source in (float("inf"), float("-inf")):
             raise ValueError(f"expected an expression or a finite number, got {source}")
+        if isinstance(source, int) and source.bit_length() > _LARGEST_BITS:
+            raise ValueError(f"expected an expression or a finite number, got {quoted(source)}")
         return Expression(repr(source), FormulaNumber(source))
     if not isinstance(source, str):
-        raise ValueError(f"expected an expression or a number, got {source!r}")
+        raise ValueError(f"expected an expression or a number, got {quoted(source)}")
     if not source.strip():
         raise ValueError("expected an expression or a number, got an empty text")
     if len(source) > _LONGEST_TEXT:
         raise ValueError(f"expected an expression of at most {_LONGEST_TEXT} characters, got {len(source)}")
-    return Expression(source, _Parser(source).parse())
+    expression = Expression(source, _Parser(source).parse())
+    for node in _iter_constants(expression.root):
+        evaluate(Expression(source, node), dict[str, Any]().__getitem__)
+    return expression
 
 
 def check_names(expression: Expression, known: Iterable[str]) -> None:
@@ -276,7 +299,7 @@ def check_names(expression: Expression, known: Iterable[str]) -> None:
 
 
 def _raise_to(base: Any, exponent: Any) -> Any:
-    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > _LARGEST_POWER_BITS:
+    if isinstance(base, int) and isinstance(exponent, int) and base.bit_length() * exponent > _LARGEST_BITS:
         raise OverflowError
     power = base**exponent
     if isinstance(power, complex):
@@ -301,7 +324,13 @@ def _calculate(function: str, values: list[Any]) -> Any:
     if any(isinstance(value, str) for value in values):
         symbol = "-" if function == "neg" else function
         raise ValueError(f"'{symbol}' needs numbers, got {' and '.join(repr(value) for value in values)}")
-    return _ARITHMETIC[function](*values)
+    found = _ARITHMETIC[function](*values)
+    # Arrays are judged by what comes of them; plain numbers here.
+    if type(found) is float and not math.isfinite(found):
+        raise OverflowError
+    if isinstance(found, int) and found.bit_length() > _LARGEST_BITS:
+        raise OverflowError
+    return found
 
 
 def _evaluate(node: Node, lookup: Callable[[str], Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
@@ -326,6 +355,6 @@ def evaluate(
     try:
         return _evaluate(expression.root, lookup, functions)
     except ZeroDivisionError as error:
-        raise ValueError(f"division by zero in '{expression}'") from error
+        raise ValueError(f"division by zero in '{clipped(expression.text)}'") from error
     except OverflowError as error:
-        raise ValueError(f"a number too large in '{expression}'") from error
+        raise ValueError(f"a number too large in '{clipped(expression.text)}'") from error

@@ -21,13 +21,13 @@ from pydantic import (
 from pydantic_core import InitErrorDetails
 
 from arch.expression import Expression, check_names, evaluate, parse_expression
-from arch.quantity import exact_quantity, is_quantity, parse_quantity
+from arch.quantity import LEAST, MOST, exact_quantity, is_quantity, parse_quantity, quoted
 
 _COMPONENT_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
 def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    return str(value).lower() if isinstance(value, bool) else quoted(value)
 
 
 def is_number(value: Any, kind: type = Real) -> bool:
@@ -46,9 +46,10 @@ def _count(value: Any) -> int:
 
 
 def _cycles(value: Any) -> float:
-    if is_number(value, Real) and 0 < value < math.inf:
+    if is_number(value, Real) and LEAST <= value <= MOST:
         return float(value)
-    raise ValueError(f"expected a number of cycles above 0, got {_shown(value)}")
+    wanted = f"at most {float(MOST):g}" if is_number(value, Real) and value > 1 else "above 0"
+    raise ValueError(f"expected a number of cycles {wanted}, got {_shown(value)}")
 
 
 def _identifier(value: Any) -> str:

@@ -25,13 +25,16 @@ ARITIES: dict[str, tuple[int, int | None]] = {
 }
 
 
+LARGEST_DIVIDED = 2**42  # a search for its divisors takes a fraction of a second
+
+
 def _numbers(name: str, arguments: tuple[Any, ...]) -> None:
     for argument in arguments:
         if isinstance(argument, str):
             raise ValueError(f"'{name}' needs numbers, got {argument!r}")
 
 
-def _of_numbers(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def of_numbers(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, wrapped to refuse texts with a sentence that names it."""
 
     def checked(*arguments: Any) -> Any:
@@ -55,11 +58,13 @@ def _sqrt(value: float) -> float:
 
 def largest_divisor(number: float, limit: float) -> int:
     """The largest d <= limit with number % d == 0; 1 when the limit is below 1."""
-    if number != int(number) or number < 1:
+    if number < 1 or number != int(number):
         raise ValueError(f"'largest_divisor' needs a whole number of at least 1, got {number}")
     whole = int(number)
     if limit >= whole:
         return whole
+    if whole > LARGEST_DIVIDED:
+        raise ValueError(f"'largest_divisor' searches numbers of at most {LARGEST_DIVIDED}, got {number}")
     best = 1
     for small in range(1, math.isqrt(whole) + 1):
         if whole % small == 0:
@@ -73,25 +78,25 @@ def _choose(condition: Any, when_true: Any, when_false: Any) -> Any:
 
 SCALAR_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
-        "min": _of_numbers("min", lambda *values: min(values)),
-        "max": _of_numbers("max", lambda *values: max(values)),
-        "ceil": _of_numbers("ceil", math.ceil),
-        "floor": _of_numbers("floor", math.floor),
-        "ceil_div": _of_numbers("ceil_div", lambda dividend, divisor: -(-dividend // divisor)),
-        "log2": _of_numbers("log2", _log2),
-        "sqrt": _of_numbers("sqrt", _sqrt),
-        "round": _of_numbers("round", round),
-        "abs": _of_numbers("abs", abs),
-        "largest_divisor": _of_numbers("largest_divisor", largest_divisor),
+        "min": of_numbers("min", lambda *values: min(values)),
+        "max": of_numbers("max", lambda *values: max(values)),
+        "ceil": of_numbers("ceil", math.ceil),
+        "floor": of_numbers("floor", math.floor),
+        "ceil_div": of_numbers("ceil_div", lambda dividend, divisor: -(-dividend // divisor)),
+        "log2": of_numbers("log2", _log2),
+        "sqrt": of_numbers("sqrt", _sqrt),
+        "round": of_numbers("round", round),
+        "abs": of_numbers("abs", abs),
+        "largest_divisor": of_numbers("largest_divisor", largest_divisor),
         "choose": _choose,
         "and": lambda left, right: bool(left) and bool(right),
         "or": lambda left, right: bool(left) or bool(right),
         "not": lambda value: not value,
         "eq": lambda left, right: left == right,
         "ne": lambda left, right: left != right,
-        "lt": _of_numbers("<", lambda left, right: left < right),
-        "le": _of_numbers("<=", lambda left, right: left <= right),
-        "gt": _of_numbers(">", lambda left, right: left > right),
-        "ge": _of_numbers(">=", lambda left, right: left >= right),
+        "lt": of_numbers("<", lambda left, right: left < right),
+        "le": of_numbers("<=", lambda left, right: left <= right),
+        "gt": of_numbers(">", lambda left, right: left > right),
+        "ge": of_numbers(">=", lambda left, right: left >= right),
     }
 )

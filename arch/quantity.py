@@ -88,6 +88,10 @@ _READABLE: dict[Dimension, tuple[str, ...]] = {
     "length": ("nm", "um", "mm"),
 }
 
+# Bounds of every quantity in its stored unit, far beyond anything physical: products of several stay finite.
+LEAST, MOST = Fraction(1, 10**30), Fraction(10**30)
+_LONGEST = 60  # characters that a message quotes
+
 # The one unit of a column of a table.
 TABLE_UNITS: dict[Dimension, str] = {
     "size": "MiB",
@@ -114,7 +118,20 @@ def _as_written(value: Any) -> str:
         return "a mapping"
     if isinstance(value, (list, tuple)):
         return "a list"
-    return repr(value)
+    return quoted(value)
+
+
+def quoted(value: Any) -> str:
+    """A value for a message, cut to a readable length."""
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 4 * _LONGEST:
+        return "a whole number of too many digits"
+    return repr(clipped(value, _LONGEST)) if isinstance(value, str) else clipped(repr(value), _LONGEST)
+
+
+def clipped(text: str, longest: int = 100) -> str:
+    """The first line of a text, at most so many characters of it."""
+    line, *more = text.strip("\n").splitlines() or [""]
+    return f"{line[:longest]}..." if more or len(line) > longest else line
 
 
 def _unit_reason(number: str, unit: str, dimension: Dimension) -> str:
@@ -122,6 +139,10 @@ def _unit_reason(number: str, unit: str, dimension: Dimension) -> str:
     for other, units in _UNITS.items():
         if unit in units:
             return f", which is {_WORDING[other][0]}"
+    # What is written otherwise elsewhere; the nearest spelling could mean eight times as much, or an eighth.
+    rewritten = re.sub(r"(?:ps|/sec)$", "/s", re.sub(r"b(?=ps$|/s(ec)?$)", "bit", unit))
+    if rewritten in _UNITS[dimension]:
+        return f" (did you mean '{number} {rewritten}'?)"
     suggestion = nearest(unit, [known for known in _UNITS[dimension] if known.isascii()])
     return suggestion.replace("mean '", f"mean '{number} ")
 
@@ -140,13 +161,16 @@ def _convert(value: Any, dimension: Dimension) -> tuple[float | None, str]:
         return None, _unit_reason(number, unit, dimension)
     if number.lstrip("+-") in ("nan", "inf"):
         return None, ", which is not finite"
+    if len(number) > _LONGEST:
+        return None, ", which has too many digits"
     exact = Fraction(number) * _UNITS[dimension][unit]
     if exact < 0:
         return None, ", which is negative"
-    try:
-        return float(exact), ""
-    except OverflowError:
+    if exact > MOST:
         return None, ", which is too large"
+    if 0 < exact < LEAST:
+        return None, ", which is too small"
+    return float(exact), ""
 
 
 def parse_quantity(value: Any, dimension: Dimension) -> float:

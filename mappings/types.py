@@ -40,6 +40,10 @@ def _expression_text(value: Any) -> str:
     return text
 
 
+def _condition_text(value: Any) -> Any:
+    return value if value is None else _expression_text(value)
+
+
 class Loop(_Noun):
     """A temporal loop over one rank variable in steps of `tile` coordinates of that variable's rank."""
 
@@ -174,10 +178,7 @@ class Kept(_Noun):
     def _from_yaml(cls, value: Any) -> Any:
         return {"tensor": value} if isinstance(value, str) else value
 
-    @field_validator("when", mode="before")
-    @classmethod
-    def _check_when(cls, value: Any) -> Any:
-        return value if value is None else _expression_text(value)
+    _check_when = field_validator("when", mode="before")(_condition_text)
 
     @model_serializer(mode="wrap")
     def _without_default_reload(self, handler: SerializerFunctionWrapHandler) -> Any:
@@ -295,6 +296,7 @@ class Reservation(_Noun):
     when: str | None = None
 
     _check = field_validator("words", mode="before")(_expression_text)
+    _check_when = field_validator("when", mode="before")(_condition_text)
 
 
 class Policy(_Noun):

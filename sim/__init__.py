@@ -6,10 +6,11 @@ many at once. Reports read only results.
 Names are imported on first use, so that using one does not load them all.
 """
 
+from sim import ending  # noqa: F401, I001 (first: it refuses strangers, and heeds signals from then on)
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sim import _own_rooms  # noqa: F401 (first: it refuses strangers)
 
 if TYPE_CHECKING:
     from sim.design.assemble import load_experiment

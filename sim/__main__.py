@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from sim._own_rooms import ROOT
-from sim.commands.answering import DONE
-from sim.commands.late import PLAIN, LateCommand
+from sim.commands.answering import DONE, own_fault
+from sim.commands.late import HELP, PLAIN, LateCommand
+from sim.ending import end_in_time, heed_signals, leave_if_heard
 
 # In the order in which they are listed; each is a module of sim.commands.
 COMMANDS = (
@@ -36,17 +37,25 @@ app = typer.Typer(
     name="einfuse",
     help="Cycles, energy, traffic, area and numerical correctness of attention and transformer accelerators.",
     no_args_is_help=True,
+    **HELP,
     **PLAIN,
 )
 
 
 def main() -> None:
     """The console script `einfuse`."""
+    heed_signals()
+    end_in_time()
     _spare_the_collector()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is not an error
-    app(prog_name="einfuse")
+    try:
+        app(prog_name="einfuse")
+    except Exception as error:  # where no command has begun, such as while it is loaded
+        sys.exit(own_fault(error))
+    finally:
+        leave_if_heard()
 
 
 def _spare_the_collector() -> None:

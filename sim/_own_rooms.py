@@ -18,7 +18,7 @@ def _refuse_strangers() -> None:
     if not found:
         return
     sentence = f"einfuse: expected the packages of {ROOT}, got {', '.join(found)}"
-    if not _is_command():
+    if not is_command():
         raise ImportError(sentence)
     sys.stderr.write(sentence + "\n")
     sys.exit(BAD_INPUT)
@@ -29,7 +29,7 @@ def _origin(room: str) -> Path:
     return Path(spec.origin).resolve() if spec is not None and spec.origin else Path("nowhere")
 
 
-def _is_command() -> bool:
+def is_command() -> bool:
     """`einfuse` or `python -m sim`: during the package look-up of -m, the program's name is -m."""
     program = next(iter(getattr(sys, "argv", [])), "")
     return program == "-m" or Path(program).stem == "einfuse"

@@ -204,8 +204,9 @@ def write_design(folder: Path, changes: Mapping[str, Sequence[tuple[str, str]]] 
 
 def shipped_names_hidden(text: str) -> str:
     """Text with every list of shipped names as `<experiments>`, `<models>`, ...: catalogues grow."""
-    for kind, catalog in CATALOGS.items():
-        text = text.replace(f"shipped: {', '.join(catalog.names())}", f"shipped: <{kind}s>")
+    lists = {kind: f"shipped: {', '.join(catalog.names())}" for kind, catalog in CATALOGS.items()}
+    for kind in sorted(lists, key=lambda kind: -len(lists[kind])):  # the longest first: one may begin like another
+        text = text.replace(lists[kind], f"shipped: <{kind}s>")
     return text
 
 

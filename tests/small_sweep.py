@@ -1,5 +1,7 @@
 """A sweep for tests: small, quick, with legal and illegal points of several kinds."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import yaml
 
 from sim.explore.load_sweep import load_plan
 from sim.explore.plan import Plan
+from sim.explore.soundness import sign_chunk
 
 MACHINE = "architecture.components"
 SWEEP: dict[str, Any] = {
@@ -37,3 +40,12 @@ def write_sweep(folder: Path, **changes: Any) -> Path:
 def plan_of(folder: Path, **changes: Any) -> Plan:
     """As `write_sweep`, planned."""
     return load_plan(str(write_sweep(folder, **changes)))
+
+
+def alter(path: Path, *statements: str) -> None:
+    """Change the points of a file of a sweep, and sign what is left as if it had been written so, in one chunk."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute("DELETE FROM chunks")
+        sign_chunk(connection, [point for (point,) in connection.execute("SELECT point FROM points ORDER BY point")])

@@ -353,7 +353,7 @@ def test_program_prints_json_and_nothing_else(measured, capsys):
     assert program.main(["--cases", "rows", "--json", "--commit", COMMIT, "--out", "x.json"]) == 0
     out, _ = capsys.readouterr()
     assert out.strip() == Path("x.json").read_text("utf-8").strip()
-    assert json.loads(out)["schema"] == "einfuse.measurement/1"
+    assert json.loads(out)["schema"] == "einfuse-measurement-1"
 
 
 def test_program_resumes(measured, capsys):

@@ -132,7 +132,7 @@ def test_all_problems_are_named_at_once():
 @pytest.mark.parametrize(("text", "message"), [
     ("{", "x.json:1: $: not JSON (Expecting property name enclosed in double quotes)"),
     ("[]", "x.json: $: expected an object, got []"),
-    ('{"schema": "einfuse.measurement/2"}', "x.json: $.schema: this version reads 'einfuse.measurement/1', got 'einfuse.measurement/2'"),
+    ('{"schema": "einfuse-measurement-2"}', "x.json: $.schema: this version reads 'einfuse-measurement-1', got 'einfuse-measurement-2'"),
 ])  # fmt: skip
 def test_other_documents_are_refused(text, message):
     with pytest.raises(DocumentError) as caught:

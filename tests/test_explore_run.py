@@ -4,14 +4,12 @@ import io
 import json
 import multiprocessing
 import os
-import random
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,64 +30,17 @@ from sim import (
 )
 from sim.explore import progress as shown
 from sim.explore.bulk import evaluate_points
+from sim.explore.database import FILE
 from sim.explore.pareto import front_of, hypervolume
 from sim.explore.points import read_points
+from sim.explore.run import CHUNK
 from sim.explore.search import random_points
-from sim.explore.store import FILE
 from sim.explore.watch import Silent
+from tests.endings import ENVIRONMENT, LONG, points_in, try_often, wait_until_gone
 from tests.small_design import heed_interrupts, run
-from tests.small_sweep import MACHINE, SWEEP, plan_of, write_sweep
+from tests.small_sweep import alter, plan_of, write_sweep
 
-ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 RESUME = SweepOptions(resume=True)
-# 96,000 points: seconds of work, in many chunks.
-LONG = SWEEP["axes"] | {
-    "seq_len": {"path": "seq_len", "values": [1024, 5000, 16384, 65536]},
-    "rows": {"path": f"{MACHINE}.PE2D.rows", "range": {"from": 16, "to": 320, "step": 16}},
-    "columns": {"path": f"{MACHINE}.PE2D.columns", "range": {"from": 16, "to": 320, "step": 16}},
-    "bandwidth": {"path": f"{MACHINE}.DRAM.bandwidth", "range": {"from": 50, "to": 500, "step": 50}, "unit": "GiB/s"},
-}
-
-
-def start(*arguments: str) -> subprocess.Popen[str]:
-    """The command line in a process of its own, and of its own group."""
-    command = [sys.executable, "-m", "sim", "sweep", *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, preexec_fn=heed_interrupts, **pipes)
-
-
-def points_in(folder: Path) -> int:
-    """Finished points."""
-    path = folder / FILE
-    if not path.exists():
-        return 0
-    with closing(sqlite3.connect(path)) as connection:
-        if connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            return 0
-        return int(connection.execute("SELECT count(*) FROM points").fetchone()[0])
-
-
-def wait_for_bytes(path: Path, size: int, process: subprocess.Popen[str]) -> None:
-    """Until a file has grown to that size, or the process has ended."""
-    end = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < end:
-        with suppress(FileNotFoundError):  # a journal comes and goes between any two questions
-            if path.stat().st_size >= size:
-                return
-        time.sleep(0.002)
-
-
-def wait_until_gone(group: int) -> bool:
-    """Whether every process of a group ends soon after its leader."""
-    end = time.monotonic() + 20
-    while time.monotonic() < end:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.fixture(scope="module")
@@ -103,42 +54,101 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, bytes]:
 # ------------------------------------------------------------------------------------------- ended before its time
 
 
-def test_killed_ten_times_it_loses_nothing(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
-    path, expected = undisturbed
-    folder, chance = tmp_path / "out", random.Random(5)
-    kept, killed = [0], 0
-    for i in range(10):
-        workers = "2" if i in (3, 6) else "1"
-        process = start(str(path), "--out", str(folder), "--resume", "--workers", workers)
-        # Before anything is written, or some time after the first new points.
-        wait_for_bytes(folder / f"{FILE}-wal", chance.choice((1, 100_000)), process)
-        time.sleep(chance.uniform(0.0, 0.05))
-        killed += process.poll() is None
-        process.kill()
-        process.communicate()
+# A sweep that sends itself signals when it writes its chunk number `when`: before it, in the middle of it, or after it.
+ENDED_AT = """
+import os, signal, sys, threading
+from sim.__main__ import main
+from sim.explore.store import Store
+
+name, place, when = sys.argv[1], sys.argv[2], int(sys.argv[3])
+real_add, real_rows = Store.add, Store._iter_rows
+written = []
+
+def end(at):
+    if at == place and len(written) == when:
+        number = getattr(signal, name)
+        if name != "SIGKILL":  # again while it is ending
+            threading.Timer(0.1, os.killpg, (os.getpgrp(), number)).start()
+        os.killpg(os.getpgrp(), number)
+
+def rows(self, plan, chunk, reasons):
+    for i, row in enumerate(real_rows(self, plan, chunk, reasons)):
+        if i == 1000:
+            end("inside")
+        yield row
+
+def add(self, plan, chunk):
+    written.append(chunk)
+    end("before")
+    real_add(self, plan, chunk)
+    end("after")
+
+Store.add, Store._iter_rows = add, rows
+sys.argv = ["einfuse", "sweep", *sys.argv[4:]]
+main()
+"""
+
+
+def end_at(moment: tuple[str, str, int], path: Path, folder: Path, workers: int) -> tuple[int, str]:
+    """Exit status and words of a run that goes on with a folder and is ended at that moment."""
+    command = [sys.executable, "-c", ENDED_AT, *map(str, moment), str(path), "--out", str(folder), "--resume"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    options = {"env": ENVIRONMENT, "start_new_session": True, "preexec_fn": heed_interrupts}
+    with subprocess.Popen([*command, "--workers", str(workers)], **options, **pipes) as process:
+        _, said = process.communicate(timeout=300)
         assert wait_until_gone(process.pid)
-        kept.append(points_in(folder))
-    assert killed >= 4
-    assert kept == sorted(kept)  # nothing that was finished is lost
-    assert max(kept) > 0
+    return process.returncode, said
+
+
+def test_killed_at_every_place_it_loses_nothing(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
+    path, expected = undisturbed
+    folder, kept = tmp_path / "out", 0
+    moments = (("before", 1, 0), ("inside", 1, 0), ("after", 2, 2), ("inside", 3, 2), ("before", 2, 1))
+    for place, when, finished in moments:
+        status, said = end_at(("SIGKILL", place, when), path, folder, workers=1)
+        assert status == -signal.SIGKILL, said
+        kept += finished * CHUNK
+        assert points_in(folder) == kept
     result = sweep(str(path), folder, RESUME)
-    assert result.evaluated == result.total - kept[-1]
+    assert result.evaluated == result.total - kept
     assert (folder / "points.csv").read_bytes() == expected
 
 
-def test_an_interrupt_keeps_what_is_done(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "place", "workers", "status", "words"),
+    [
+        ("SIGINT", "after", 2, 130, "interrupted"),
+        ("SIGINT", "inside", 1, 130, "interrupted"),
+        ("SIGTERM", "after", 2, 143, "ended by SIGTERM"),
+    ],
+)
+def test_an_interrupt_keeps_what_is_done(
+    undisturbed: tuple[Path, bytes], tmp_path: Path, name: str, place: str, workers: int, status: int, words: str
+) -> None:
+    """To all of its processes, as a terminal does, and once more while it is ending."""
     path, expected = undisturbed
     folder = tmp_path / "out"
-    process = start(str(path), "--out", str(folder), "--workers", "2")
-    wait_for_bytes(folder / f"{FILE}-wal", 100_000, process)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    out, err = process.communicate(timeout=60)
-    kept = points_in(folder)
-    assert (process.returncode, out) == (130, "")
-    assert err == f"einfuse: interrupted; {kept} finished points are kept, go on with --resume\n"
-    assert wait_until_gone(process.pid)
-    assert kept < 96_000
+    kept = CHUNK if place == "inside" else 2 * CHUNK
+    said = f"einfuse: {words}; {kept} finished points are kept, go on with --resume\n"
+    assert end_at((name, place, 2), path, folder, workers) == (status, said)
+    assert points_in(folder) == kept
     assert sweep(str(path), folder, RESUME).evaluated == 96_000 - kept
+    assert (folder / "points.csv").read_bytes() == expected
+
+
+@pytest.mark.parametrize(("kind", "workers"), [("Ctrl-C twice", 2), ("Ctrl-C five times", 1), ("kill -9", 2)])
+def test_ended_at_any_moment_it_goes_on(
+    undisturbed: tuple[Path, bytes], tmp_path: Path, kind: str, workers: int
+) -> None:
+    """`tests/endings.py` does this many times."""
+    path, expected = undisturbed
+    folder = tmp_path / "out"
+    status = {"SIGTERM": 143, "kill -9": -signal.SIGKILL}.get(kind, 130)
+    for ending in try_often(path, folder, kind, workers, 2):
+        # A run may be done before it is told to end.
+        assert ending.status in (status, 0), ending.said
+        assert not ending.leaves_processes
+    sweep(str(path), folder, RESUME)
     assert (folder / "points.csv").read_bytes() == expected
 
 
@@ -245,8 +255,7 @@ def test_a_search_that_goes_on_asks_for_the_same(tmp_path: Path, method: str) ->
     path = searched(tmp_path / "a", method, 128, batch=32)
     whole = sweep(str(path), tmp_path / "whole")
     sweep(str(path), tmp_path / "parts")
-    with closing(sqlite3.connect(tmp_path / "parts" / FILE)) as connection, connection:
-        connection.execute("DELETE FROM points WHERE point % 2 = 0")
+    alter(tmp_path / "parts" / FILE, "DELETE FROM points WHERE point % 2 = 0")
     parts = sweep(str(path), tmp_path / "parts", RESUME)
     assert 0 < parts.evaluated < whole.evaluated
     assert (tmp_path / "parts" / "points.csv").read_bytes() == (tmp_path / "whole" / "points.csv").read_bytes()

@@ -16,10 +16,12 @@ from sim import InputError, SweepOptions, load_experiment, simulate, sweep
 from sim.explore import store as stores
 from sim.explore import versions
 from sim.explore.bulk import evaluate_points
+from sim.explore.database import FILE
 from sim.explore.export import export_csv, export_parquet
 from sim.explore.points import read_points
-from sim.explore.store import FILE, Store
-from tests.small_sweep import MACHINE, SWEEP, plan_of, write_sweep
+from sim.explore.store import Store
+from tests.damaging import prepare, try_damage
+from tests.small_sweep import MACHINE, SWEEP, alter, plan_of, write_sweep
 
 RESUME, FRESH = SweepOptions(resume=True), SweepOptions(fresh=True)
 
@@ -180,10 +182,12 @@ def test_parquet_without_its_library(finished: Path, tmp_path: Path, monkeypatch
 
 def test_what_is_finished_is_not_found_again(copied: Path) -> None:
     before = (copied / "out" / "points.csv").read_bytes()
-    with closing(sqlite3.connect(copied / "out" / FILE)) as connection, connection:
-        connection.execute("DELETE FROM points WHERE point % 3 = 1")
-        # A mark that would be lost if the point were found again.
-        connection.execute("UPDATE points SET latency_s = 7 WHERE point = 3")
+    # The second is a mark that would be lost if the point were found again.
+    alter(
+        copied / "out" / FILE,
+        "DELETE FROM points WHERE point % 3 = 1",
+        "UPDATE points SET latency_s = 7 WHERE point = 3",
+    )
     result = sweep(str(copied / "sweep.yaml"), copied / "out", RESUME)
     assert (result.evaluated, result.total) == (96, 288)
     after = (copied / "out" / "points.csv").read_bytes()
@@ -267,7 +271,7 @@ def test_other_code_is_noticed(copied: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_another_form_of_the_file_is_noticed(copied: Path) -> None:
     with closing(sqlite3.connect(copied / "out" / FILE)) as connection, connection:
         connection.execute("UPDATE meta SET value = ? WHERE key = 'schema'", (json.dumps("einfuse-sweep-9"),))
-    said = "was written in the form 'einfuse-sweep-9', this version writes 'einfuse-sweep-1'"
+    said = "was written in the form 'einfuse-sweep-9', this version writes 'einfuse-sweep-2'"
     assert refusal(copied) == f"{copied / 'out' / FILE}: {said}{END}"
     with pytest.raises(InputError) as refused:
         read_points(copied / "out")
@@ -301,6 +305,53 @@ def test_a_second_sweep_waits_for_nobody(copied: Path) -> None:
     plan = plan_of(copied)
     with Store.resume(copied / "out", plan):
         assert refusal(copied) == f"{copied / 'out' / FILE}: is in use by another sweep"
+
+
+def test_starting_over_leaves_a_running_sweep_alone(copied: Path) -> None:
+    """It would delete the file under it."""
+    plan = plan_of(copied)
+    before = (copied / "out" / FILE).read_bytes()
+    with Store.resume(copied / "out", plan):
+        assert refusal(copied, FRESH) == f"{copied / 'out' / FILE}: is in use by another sweep"
+    assert (copied / "out" / FILE).exists()
+    assert sweep(str(copied / "sweep.yaml"), copied / "out", RESUME).evaluated == 0
+    assert len(before) == len((copied / "out" / FILE).read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("UPDATE points SET latency_s = latency_s * 2 WHERE point = 3", "1 of its 2 chunks of points are not what was written"),
+        ("UPDATE reasons SET text = 'another' WHERE id = 1", "2 of its 2 chunks of points are not what was written"),
+        ("DELETE FROM points WHERE point = 3", "1 of its 2 chunks of points are not what was written"),
+        ("DELETE FROM chunks WHERE points LIKE '[[256,%'", "point 256 belongs to no chunk"),
+        ("UPDATE chunks SET points = '[[0, 99999999999]]'", "its list of chunks cannot be read"),
+        ("DELETE FROM meta WHERE key = 'axes'", "its description has no 'axes'"),
+        ("UPDATE meta SET value = '[' WHERE key = 'axes'", "its description cannot be read"),
+        ("UPDATE meta SET value = '[]' WHERE key = 'per'", "its description is not the one that was written"),
+        ("DROP TABLE versions", "its tables are not those of a sweep"),
+        ("CREATE TABLE other (x)", "its tables are not those of a sweep"),
+        ("INSERT INTO second_stage VALUES (3, 'cycle', '{}', 'none')", "the second result of point 3 is not the one that was written"),
+    ],
+)  # fmt: skip
+def test_damage_is_refused(copied: Path, statement: str, fault: str) -> None:
+    path = copied / "out" / FILE
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(statement)
+    said = f"{path}: is no file of a sweep ({fault}): start over with --fresh"
+    assert refusal(copied) == said
+    with pytest.raises(InputError) as refused:
+        read_points(copied / "out")
+    assert str(refused.value) == said
+    assert sweep(str(copied / "sweep.yaml"), copied / "out", FRESH).evaluated == 288
+
+
+def test_damaged_files_are_recovered_whole_or_refused(tmp_path: Path) -> None:
+    """`tests/damaging.py` tries hundreds."""
+    expected = prepare(tmp_path)
+    found = {try_damage(tmp_path, expected, number) for number in range(40)}
+    assert "recovered" in found
+    assert len(found) > 5
 
 
 def test_a_full_disk_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

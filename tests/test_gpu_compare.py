@@ -149,7 +149,7 @@ def test_json_is_one_document(comparison, monkeypatch):
     result = run("--json")
     assert result.exit_code == 0
     document = json.loads(result.stdout)
-    assert document["schema"] == "einfuse.compare/1"
+    assert document["schema"] == "einfuse-compare-1"
     assert len(document["cases"]) == len(comparison.compared)
     first = document["cases"][0]
     assert first["error"] == pytest.approx(first["predicted_s"] / first["measured_s"] - 1)
@@ -234,7 +234,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, monkeypatch, text, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("absent.json",), "absent.json: cannot be read (No such file or directory)"),
+        (("absent.json",), "absent.json: no such file"),
         (
             ("published", "--machine", "fusemax-cloud"),
             "--machine: architecture 'fusemax-cloud' has no cores: kernels are timed on machines that have both",

@@ -28,7 +28,7 @@ def test_json_of_one_rank() -> None:
     found = json.loads(out)
     assert status == 0
     assert list(found) == [
-        "cascade", "rank", "passes", "pass_of_einsum", "forced_by", "revisited", "live_footprint",
+        "schema", "cascade", "rank", "passes", "pass_of_einsum", "forced_by", "revisited", "live_footprint",
     ]  # fmt: skip
     assert (found["cascade"], found["rank"], found["passes"]) == ("attention-3pass", "M", 3)
     assert found["pass_of_einsum"] == {"QK": 1, "GM": 1, "SN": 2, "SD": 2, "A": 3, "AV": 3}

@@ -40,6 +40,7 @@ MAY_IMPORT_LATE = {"sim": ("kernels",)}
 # and the entry stand on the roof.
 FLOORS = (
     ("_own_rooms",),
+    ("ending",),
     ("engine",),
     ("dram",),
     ("load",),
@@ -73,6 +74,7 @@ SEES = {
         "sim.functional.verification.VerifiedDesign",
         "sim.functional.verification.Verification",
         "sim.gpu.compare.ComparedCase",
+        "sim.load.cells",
         "sim.load.problems",
         "sim.reproduction.evaluation",
         "sim.reproduction.parts",
@@ -93,7 +95,7 @@ DOORS = {
     "numpy": ("einsums.operators", "einsums.interpreter*", "sim", "kernels.cascade_process", "kernels.elementwise"),
     "yaml": ("sim.load",),
     "numba": ("sim.engine",),
-    "sqlite3": ("sim.explore.store", "sim.explore.export"),
+    "sqlite3": ("sim.explore.database", "sim.explore.store", "sim.explore.soundness", "sim.explore.export"),
     "matplotlib": ("sim.report.*.plots*",),
     "typer": ("sim.__main__", "sim.commands"),
     "rich": ("sim.commands.answering", "sim.report.reproduction.tables", "sim.explore.progress"),

@@ -224,7 +224,7 @@ def test_check_of_files_that_are_not_there(design: Path) -> None:
 
 def test_check_of_something_else(design: Path) -> None:
     (design / "other.yaml").write_text("name: other\ncolour: red\n")
-    kinds = "cascade, architecture, mapping, model, technology, timing, experiment, reproduction, sweep"
+    kinds = "cascade, architecture, mapping, model, technology, timing, taxonomy, experiment, reproduction, sweep"
     assert run(["check", "other.yaml"])[:2] == (
         1,
         f"other.yaml: cannot tell what this describes: expected the keys of one of {kinds}, got colour\n",
@@ -285,7 +285,7 @@ def test_every_catalogue_can_be_checked() -> None:
 
 @pytest.mark.parametrize("kind", list(CATALOGS))
 def test_list_of_one_kind(kind: str) -> None:
-    plural = {"technology": "technologies"}.get(kind, f"{kind}s")
+    plural = {"technology": "technologies", "taxonomy": "taxonomies"}.get(kind, f"{kind}s")
     status, out, err = run(["list", plural])
     lines = [re.split(r"\s{2,}", line, maxsplit=1) for line in out.splitlines()]
     assert (status, err) == (0, "")
@@ -299,6 +299,7 @@ def test_list_of_all_kinds() -> None:
     headings = [line for line in out.splitlines() if not line.startswith(" ")]
     assert headings == [
         "cascades:",
+        "taxonomies:",
         "models:",
         "architectures:",
         "technologies:",
@@ -340,18 +341,45 @@ def test_interrupted(design: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(["simulate", "./experiment.yaml"]) == (130, "", "einfuse: interrupted\n")
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_interrupted_while_it_reads(tmp_path: Path) -> None:
-    """A pipe holds the program at a known place: opening its other end succeeds once it reads."""
-    os.mkfifo(tmp_path / "slow.yaml")
+INTERRUPTED_AT = """
+import sys, time
+from sim.commands import check
+from sim.__main__ import main
+
+def read_for_ever(path, machine=None):
+    print("reading", flush=True)
+    time.sleep(600)
+
+check.check_file = read_for_ever
+sys.argv = ["einfuse", "check", "slow.yaml"]
+main()
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_interrupted_while_it_reads(name: str, status: int) -> None:
+    """The program says when it is at a known place."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "sim", "check", str(tmp_path / "slow.yaml")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, env=env, preexec_fn=heed_interrupts, **pipes)
-    with process, (tmp_path / "slow.yaml").open("w"):
-        process.send_signal(signal.SIGINT)
+    with subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED_AT], env=env, preexec_fn=heed_interrupts, **pipes
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "reading\n"
+        process.send_signal(getattr(signal, name))
         out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "einfuse: interrupted\n")
+    said = {"SIGINT": "einfuse: interrupted\n", "SIGTERM": "einfuse: ended by SIGTERM\n"}[name]
+    assert (process.returncode, out, err) == (status, "", said)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("command", ["check", "simulate", "sweep", "compare"])
+def test_what_never_ends_is_refused_at_once(tmp_path: Path, command: str) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    options = ["--out", str(tmp_path / "out")] if command == "sweep" else []
+    expected = "a measurement (JSON)" if command == "compare" else "a YAML file"
+    for path, kind in ((tmp_path / "pipe.yaml", "a pipe"), (Path("/dev/zero"), "a device")):
+        status, out, err = run([command, str(path), *options])
+        assert (status, out + err) == (2, f"{path}: expected {expected}, got {kind}\n")
 
 
 def test_reader_that_leaves() -> None:

@@ -124,7 +124,9 @@ CASES: list[Case] = [
      "model.yaml:3: $.heads: heads must be an integer of at least 1, found 0"),
     ("huge array", {MACHINE: [("rows: 8", "rows: 100000000000000000000")]}, DESIGN, 2,
      "machine.yaml:18: $.components.SQUARE.rows: expected a whole number of at most 1099511627776, got 100000000000000000000"),
-    ("huge tile", {MAPPING: [("min(M, SQUARE.rows)", "10**400")]}, DESIGN, 1,
+    ("huge tile", {MAPPING: [("min(M, SQUARE.rows)", "10**400")]}, DESIGN, 2,
+     "mapping.yaml:11: $.tiles.block: a number too large in '10**400'"),
+    ("large tile", {MAPPING: [("min(M, SQUARE.rows)", "10**40")]}, DESIGN, 1,
      "mapping.yaml:22: $.tree.body[0].loops[0]: the tile of the loop over 'm' is 2^62 or more ('block'), expected a whole number below 2^62"),
     ("huge model", {MODEL: [("8", "1000000000000000000000000000000")]}, DESIGN, 2,
      "cascade.yaml:6: $.sizes.K: the size of rank 'K' is 1000000000000000000000000000000, expected a whole number from 1 to 1099511627776"),
@@ -196,7 +198,11 @@ CASES: list[Case] = [
     ("short row in a table", {CHOICES: [("offchip,4", "offchip")]}, DESIGN, 2,
      "choices.csv:2: the row has not as many values as the header"),
     ("wrong value in a table", {CHOICES: [("32,offchip", "64,offchp")]}, DESIGN, 2,
-     "mapping.yaml:7: $.table.file: parameter 'place' is 'offchp' (did you mean 'offchip'?), expected one of onchip, offchip"),
+     "choices.csv:2: 'place' is never 'offchp' (did you mean 'offchip'?)"),
+    ("wrong value in a row for another workload", {CHOICES: [("offchip", "offchp")]}, DESIGN, 2,
+     "choices.csv:2: 'place' is never 'offchp' (did you mean 'offchip'?)"),
+    ("misspelt column in a table", {CHOICES: [("rows_at_once", "rows_at_one")]}, DESIGN, 2,
+     "choices.csv:1: the column 'rows_at_one' is neither a key nor a parameter (did you mean 'rows_at_once'?)"),
 ]
 # fmt: on
 

@@ -16,7 +16,8 @@ from kernels.bench.structure import Complaint, DocumentError, from_document, par
 from kernels.plans.problems import Problem, UnfusedAttentionProblem
 from kernels.plans.types import Architecture, Configuration, Dtype, LaunchPlan, Target
 
-SCHEMA: Literal["einfuse.measurement/1"] = "einfuse.measurement/1"
+SCHEMA: Literal["einfuse-measurement-1"] = "einfuse-measurement-1"
+SCHEMA_BEFORE = "einfuse.measurement/1"  # the same form, as files were marked before all documents were named alike
 SUFFIX = ".json"
 WRONG = "wrong"  # start of the reason if one of our kernels failed the correctness gate
 LIST_OF_SCALARS = re.compile(r"\[\n([^][{}\"]*?)\n *\]")
@@ -224,7 +225,7 @@ class Case:
 class Measurement:
     """One file."""
 
-    schema: Literal["einfuse.measurement/1"]
+    schema: Literal["einfuse-measurement-1"]
     run: Run
     machine: Machine
     ceilings: Ceilings
@@ -241,7 +242,9 @@ def parse_measurement(text: str, file: str) -> Measurement:
     """
     document = parse_json(text, file)
     found = document.get("schema") if isinstance(document, dict) else None
-    if isinstance(found, str) and found != SCHEMA:
+    if found == SCHEMA_BEFORE:
+        document = document | {"schema": SCHEMA}
+    elif isinstance(found, str) and found != SCHEMA:
         message = f"this version reads '{SCHEMA}', got '{found}'"
         raise DocumentError((Complaint(file, "$.schema", message),))
     return from_document(Measurement, document, file)

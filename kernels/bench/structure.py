@@ -5,7 +5,6 @@ unions of dataclasses (distinguished by a `kind`), or one of these or None. Stan
 """
 
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from difflib import get_close_matches
@@ -14,6 +13,7 @@ from typing import Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origi
 
 T = TypeVar("T")
 
+LARGEST = 1e30  # of any number; products of several stay finite
 KIND = "kind"  # the name of the dataclass, where several are possible
 
 
@@ -65,9 +65,9 @@ class _Reader:
                 return value
             case "str" if isinstance(value, str):
                 return value
-            case "int" if is_number and isinstance(value, int):
+            case "int" if is_number and isinstance(value, int) and abs(value) <= LARGEST:
                 return value
-            case "float" if is_number and math.isfinite(value):
+            case "float" if is_number and abs(value) <= LARGEST:
                 return float(value)
         expected = {"bool": "true or false", "str": "a text", "int": "a whole number", "float": "a finite number"}
         self.complain(path, f"expected {expected[kind.__name__]}, got {shown(value)}")
@@ -142,6 +142,10 @@ def parse_json(text: str, file: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise DocumentError((Complaint(f"{file}:{error.lineno}", "$", f"not JSON ({error.msg})"),)) from None
+    except RecursionError:
+        raise DocumentError((Complaint(file, "$", "the values are nested too deeply"),)) from None
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        raise DocumentError((Complaint(file, "$", "a number has too many digits"),)) from None
 
 
 def to_document(record: Any, declared: Any = None) -> Any:

@@ -1,10 +1,13 @@
 """How a command ends: its exit status, a user's mistakes as sentences on stderr, tables drawn for a terminal.
 
-Exit status: 0 done; 1 ran and the answer is no; 2 bad input; 130 interrupted; 141 the reader of the output has gone.
+Exit status: 0 done; 1 ran and the answer is no; 2 bad input; 3 a fault of einfuse itself;
+130 interrupted; 141 the reader of the output has gone; 143 ended by SIGTERM.
 """
 
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
@@ -12,9 +15,10 @@ from typing import Any
 
 import typer
 
-from sim.load.problems import InputError, Refused
+from sim.ending import ClosingFirst, Ended
+from sim.load.problems import InputError, Refused, one_line
 
-DONE, NO, BAD_INPUT, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
+DONE, NO, BAD_INPUT, OWN_FAULT, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
 # Results that a program reads or a file keeps are not wrapped to a terminal's width.
 WIDTH_OF_A_FILE = 160
 
@@ -25,22 +29,47 @@ def answers(command: Callable[..., int | None]) -> Callable[..., None]:
     @wraps(command)
     def answered(*arguments: Any, **options: Any) -> None:
         try:
-            status = command(*arguments, **options) or DONE
-            sys.stdout.flush()
+            with ClosingFirst():
+                status = command(*arguments, **options) or DONE
+                sys.stdout.flush()
         except InputError as error:
             status = said(str(error), BAD_INPUT)
         except Refused as error:
             status = said(str(error), NO)
+        except Ended as error:
+            status = said(str(error), error.status)
         except KeyboardInterrupt:
             status = said("einfuse: interrupted", INTERRUPTED)
         except OSError as error:
             # Buffered output has nowhere to go and must not raise an error at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             is_reader_gone = isinstance(error, BrokenPipeError)
-            status = NO_READER if is_reader_gone else said(f"einfuse: cannot go on ({error})", BAD_INPUT)
+            status = NO_READER if is_reader_gone else said(one_line(f"einfuse: cannot go on ({error})"), BAD_INPUT)
+        except Exception as error:
+            status = own_fault(error)
         raise typer.Exit(status)
 
     return answered
+
+
+def own_fault(error: Exception) -> int:
+    """The last door: one sentence about an error that nobody foresaw, and a file for those who mend it."""
+    return said(f"einfuse: {_reported(error)}", OWN_FAULT)
+
+
+def _reported(error: Exception) -> str:
+    """One sentence about an error that nobody foresaw, with the file that holds the rest."""
+    from arch.quantity import clipped  # late: most runs end well
+
+    what = one_line(f"{type(error).__name__}: {clipped(str(error))}")
+    text = f"einfuse {' '.join(sys.argv[1:])}\nPython {sys.version}\n\n{''.join(traceback.format_exception(error))}"
+    try:
+        handle, path = tempfile.mkstemp(prefix="einfuse-report-", suffix=".txt")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return f"a fault of its own ({what})"
+    return f"a fault of its own ({what}); please report it with {path}"
 
 
 def said(sentences: str, status: int) -> int:

@@ -10,7 +10,7 @@ from sim.binding.answer import Binding, bind
 from sim.binding.search import SearchOptions
 from sim.binding.types import ModuloSchedule
 from sim.commands.answering import DONE, NO, answers, draw, said
-from sim.commands.options import Changes, ExperimentName, JsonForTables, parse_changes, refused
+from sim.commands.options import Changes, ExperimentName, JsonForTables, expecting, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.load.problems import InputError
@@ -62,7 +62,8 @@ def bind_command(
     as_json: JsonForTables = False,
 ) -> int:
     """Find when each Einsum runs: the shortest interval at which tiles can follow each other, with its proof."""
-    design = load_experiment(experiment, parse_changes(changes))
+    with expecting(experiment, "experiment"):
+        design = load_experiment(experiment, parse_changes(changes))
     try:
         binding = find_binding(design, interleave, effort, join)
     except InputError:

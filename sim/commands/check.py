@@ -22,9 +22,11 @@ from sim.commands.kinds import COMMON, NOUNS, kind_of
 from sim.design.assemble import assemble, lay_out
 from sim.design.diagnosis import Origin, expression_problems, placed, rules_of, solve, units_among
 from sim.design.experiment import Experiment
+from sim.design.parameters import read_choices
 from sim.explore.load_sweep import make_plan
 from sim.explore.sweep import Sweep
 from sim.load.document import Document
+from sim.load.files import is_file
 from sim.load.nouns import (
     CATALOGS,
     build,
@@ -35,6 +37,7 @@ from sim.load.nouns import (
     resolved,
 )
 from sim.load.problems import InputError, InputProblem
+from sim.load.taxonomy import build_taxonomy
 from sim.lower.lowering import parsed
 from sim.reproduction.run import run_reproduction
 from sim.simulation.flow import IllegalMapping, simulate
@@ -61,7 +64,7 @@ def check_file(path: Path, machine: Architecture | None = None) -> Checked:
     try:
         document = read_document_once(path)
     except InputError as error:
-        return Checked(file, "", "", error.problems, path.is_file())
+        return Checked(file, "", "", error.problems, is_file(path))
     kind = kind_of(document)
     if not kind:
         keys = ", ".join(sorted(set(document.data) - COMMON)) or "none of its own"
@@ -82,6 +85,8 @@ def _check(kind: str, document: Document, path: Path, machine: Architecture | No
             return mapping_problems(resolved(kind, document), machine)
         case "architecture":
             build_architecture(resolved(kind, document))
+        case "taxonomy":
+            build_taxonomy(resolved(kind, document))
         case "reproduction":
             return _located(lambda: run_reproduction(f"./{path}" if path.name == str(path) else str(path)))
         case "sweep":
@@ -115,6 +120,8 @@ def mapping_problems(document: Document, machine: Architecture | None) -> tuple[
         if any(problem.file == "einfuse" for problem in error.problems):
             raise InputError(origin.locate(Problem("cascade", p.message)) for p in error.problems) from None
         raise
+    if mapping.table is not None:
+        read_choices(mapping, origin)
     machines = [machine] if machine else _machines_for(mapping)
     tries = [_tried(partial(problems_on, mapping, cascade, one)) for one in machines]
     tries = tries or [_tried(partial(problems_alone, mapping, cascade))]

@@ -15,7 +15,7 @@ from sim.gpu.statistics import Agreement
 from sim.load.nouns import CATALOGS
 from sim.report.design.simulation_table import TextTable
 
-SCHEMA = "einfuse.compare/1"
+SCHEMA = "einfuse-compare-1"
 
 
 def comparison_tables(comparison: GpuComparison) -> tuple[TextTable, ...]:

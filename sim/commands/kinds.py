@@ -12,12 +12,15 @@ from arch.energy import Technology
 from arch.types import Architecture
 from einsums.model import Model
 from einsums.names import nearest_name
+from einsums.taxonomy import Taxonomy
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim.design.assemble import PARTS, Workpoint
 from sim.explore.sweep import Sweep
 from sim.load.document import Document
+from sim.load.files import is_file
 from sim.load.nouns import CATALOGS, read_document_once
+from sim.load.problems import InputError, InputProblem
 from sim.reproduction.evaluation import Reproduction
 
 NOUNS: dict[str, type[BaseModel]] = {
@@ -27,6 +30,7 @@ NOUNS: dict[str, type[BaseModel]] = {
     "model": Model,
     "technology": Technology,
     "timing": DramTiming,
+    "taxonomy": Taxonomy,
     "experiment": Workpoint,
     "reproduction": Reproduction,
     "sweep": Sweep,
@@ -47,6 +51,32 @@ def kind_of(document: Document) -> str:
     near = {kind: sum(bool(nearest_name(key, keys_of(kind))) for key in own) for kind in of_base}
     best = max(of_base or NOUNS, key=lambda kind: (scores[kind], near.get(kind, 0)))
     return best if scores[best] or of_base else ""
+
+
+def expect_kind(name: str, *wanted: str) -> None:
+    """InputError if a name or path denotes a document of another kind than those wanted.
+
+    Names that denote nothing, and files with problems of their own, are left to whoever loads them.
+    """
+    if any(name in CATALOGS[kind].names() for kind in wanted):
+        return
+    expected = " or ".join(map(_with_article, wanted))
+    others = [kind for kind in NOUNS if name in CATALOGS[kind].names()]
+    if others:
+        found = " and ".join(map(_with_article, others))
+        raise InputError([InputProblem("einfuse", None, "", f"'{name}' is {found}, expected {expected}")])
+    try:
+        path = CATALOGS[wanted[0]].find(name)
+        kind = kind_of(read_document_once(path)) if is_file(path) else ""
+    except ValueError:
+        return
+    if kind and kind not in wanted:
+        message = f"is {_with_article(kind)}, expected {expected}"
+        raise InputError([InputProblem(str(path), None, "", message)])
+
+
+def _with_article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def keys_of(kind: str) -> frozenset[str]:

@@ -15,6 +15,8 @@ from typer.core import TyperCommand
 
 PLAIN: Any = {"add_completion": False, "pretty_exceptions_enable": False, "rich_markup_mode": None}
 
+HELP: Any = {"context_settings": {"help_option_names": ["-h", "--help"]}}
+
 
 class LateCommand(TyperCommand):
     """Stands in for a command until it runs or shows its own help."""
@@ -33,7 +35,7 @@ def load_command(name: str) -> Any:
     """The actual command, made by typer from its function."""
     module = import_module(f"sim.commands.{name}")
     alone = typer.Typer(**PLAIN)
-    alone.command(name, **getattr(module, "SETTINGS", {}))(getattr(module, f"{name}_command"))
+    alone.command(name, **{**HELP, **getattr(module, "SETTINGS", {})})(getattr(module, f"{name}_command"))
     return typer.main.get_command(alone)
 
 

@@ -1,5 +1,7 @@
 """Options shared by several commands, and their parsing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +31,18 @@ def parse_changes(texts: list[str] | None) -> dict[str, Any]:
     if problems:
         raise InputError(problems)
     return changes
+
+
+@contextmanager
+def expecting(name: str, *kinds: str) -> Iterator[None]:
+    """Loading of a document by name or path: if it fails because the document is of another kind, the error says so."""
+    try:
+        yield
+    except InputError:
+        from sim.commands.kinds import expect_kind  # late: it loads all kinds
+
+        expect_kind(name, *kinds)
+        raise
 
 
 def refused(option: str, sentence: str) -> InputError:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import answers, tell
+from sim.commands.options import expecting
 from sim.load.nouns import load_cascade
 from sim.report.design.passes_text import passes_document, passes_text, plot_passes
 
@@ -19,7 +20,8 @@ def passes_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the cascade's graph by pass into an .svg or .png.")] = None,
 ) -> None:
     """How often a cascade must traverse a rank, whatever the mapping, and why."""
-    read_cascade = load_cascade(cascade)
+    with expecting(cascade, "cascade"):
+        read_cascade = load_cascade(cascade)
     document = passes_document(read_cascade, rank)
     if plot is not None:
         tell(f"drawn: passes over {plot_passes(read_cascade, rank, plot)} in {plot}")

@@ -8,7 +8,8 @@ import typer
 from sim.commands.answering import answers, at_work, tell
 from sim.explore.closely import results_of, start_of
 from sim.explore.comparable import comparable_designs
-from sim.explore.store import FILE
+from sim.explore.database import FILE
+from sim.load.files import is_file, is_folder, stamp_of
 from sim.load.problems import InputError, InputProblem
 from sim.report.reproduction import charts as reproduction_charts
 from sim.report.reproduction.results_read import RESULTS, Results, read_results
@@ -23,10 +24,10 @@ MOST_NAMED = 3
 
 def plot_folder(folder: Path) -> Path:
     """Charts of a sweep or of a reproduction, in their folder; the path of the page. InputError for another folder."""
-    if (folder / FILE).is_file():
+    if is_file(folder / FILE):
         study = sweep_charts.read_study(folder)
         return sweep_charts.write_charts(folder, study, look_closely(study), tell)
-    if (folder / RESULTS).is_file():
+    if is_file(folder / RESULTS):
         results = read_results(folder)
         return reproduction_charts.write_reproduction_charts(folder, results, simulated_of(results), tell)
     raise InputError([InputProblem(str(folder), None, "", _why_not(folder))])
@@ -57,10 +58,10 @@ def simulated_of(results: Results) -> dict[reproduction_charts.DesignAt, Simulat
 
 
 def _why_not(folder: Path) -> str:
-    if not folder.exists():
+    if stamp_of(folder) is None:
         return "no such folder"
     wanted = f"expected the folder of a sweep (with '{FILE}') or of a reproduction (with '{RESULTS}')"
-    if not folder.is_dir():
+    if not is_folder(folder):
         return f"{wanted}, got a file"
     inside = sorted(path.parent for name in (FILE, RESULTS) for path in folder.glob(f"*/{name}"))
     names = " or ".join(f"'{path}'" for path in inside[:MOST_NAMED])

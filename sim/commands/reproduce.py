@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import answers, tell
+from sim.commands.options import expecting
 from sim.report.parts.files import make_folder
 from sim.report.reproduction.writing import write_reproduction
 from sim.reproduction.run import run_reproduction
@@ -19,6 +20,8 @@ def reproduce_command(
     """Reproduce a published evaluation: results.csv, figures and index.html, and the headline table."""
     folder = out or Path("out") / Path(name).stem
     make_folder(folder)  # an unwritable folder is reported before the run, not after
-    written = write_reproduction(run_reproduction(name, tell), folder, tell)
+    with expecting(name, "reproduction"):
+        run = run_reproduction(name, tell)
+    written = write_reproduction(run, folder, tell)
     print(written.headline)
     tell(f"written: {written.index}")

@@ -15,7 +15,7 @@ from einsums.names import near_or_all
 from einsums.rewriting import OperatorChange, ReferenceSize, RewriteOptions, Rewriting, rewrite
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers
-from sim.commands.options import refused
+from sim.commands.options import expecting, refused
 from sim.load.nouns import load_cascade
 from sim.report.parts.files import unwritable
 
@@ -121,6 +121,7 @@ def _sizes(sizes: tuple[ReferenceSize, ...]) -> str:
 def rewriting_json(found: Rewriting) -> dict[str, Any]:
     """The same as one JSON document; `derived` is the cascade as a user writes it."""
     return {
+        "schema": "einfuse-rewrite-1",
         "cascade": found.original.name,
         "rank": found.rank,
         "wanted": found.wanted,
@@ -150,7 +151,8 @@ def rewrite_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> int:
     """Derive a cascade with fewer passes, with the identities used and a numerical check."""
-    found = rewrite_cascade(cascade, passes, rank, {"form": form, "conditional": conditional})
+    with expecting(cascade, "cascade"):
+        found = rewrite_cascade(cascade, passes, rank, {"form": form, "conditional": conditional})
     if output is not None:
         write_cascade(found.cascade, output)
     print(json.dumps(rewriting_json(found), indent=2, allow_nan=False) if as_json else rewriting_text(found))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sim.commands.answering import answers, draw, tell
-from sim.commands.options import Changes, ExperimentName, JsonForTables, parse_changes, refused
+from sim.commands.options import Changes, ExperimentName, JsonForTables, expecting, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.report.design.simulation_table import heading, simulation_tables
 from sim.simulation.flow import check_engine, simulate
@@ -24,7 +24,9 @@ def simulate_command(
         check_engine(engine)
     except ValueError as error:
         raise refused("--engine", str(error)) from None
-    result = simulate(load_experiment(experiment, parse_changes(changes)), engine)
+    with expecting(experiment, "experiment"):
+        design = load_experiment(experiment, parse_changes(changes))
+    result = simulate(design, engine)
     if as_json:
         print(json.dumps(result.to_json(), indent=2, allow_nan=False))
         return

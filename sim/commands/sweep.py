@@ -1,22 +1,29 @@
 """`einfuse sweep`: runs a sweep, reports its outcome, and ends cleanly when interrupted."""
 
 from pathlib import Path
+from traceback import clear_frames
 from typing import Annotated
 
 import typer
 
 from sim.commands.answering import DONE, INTERRUPTED, NO, answers, tell
+from sim.commands.options import expecting
+from sim.ending import Ended
+from sim.explore.database import FILE, count_finished
 from sim.explore.run import SweepOptions, SweepResult, sweep
-from sim.explore.store import FILE, count_finished
 
 
 def run_sweep(name: str, folder: Path, options: SweepOptions) -> tuple[int, str]:
     """Exit status and the summary for stdout; progress and reasons go to stderr."""
     try:
         result = sweep(name, folder, options)
-    except KeyboardInterrupt:
-        tell(f"einfuse: interrupted; {count_finished(folder / FILE)} finished points are kept, go on with --resume")
-        return INTERRUPTED, ""
+    except KeyboardInterrupt as error:
+        words, status = (
+            (str(error), error.status) if isinstance(error, Ended) else ("einfuse: interrupted", INTERRUPTED)
+        )
+        clear_frames(error.__traceback__)  # a query that it broke off would keep the file locked
+        tell(f"{words}; {count_finished(folder / FILE)} finished points are kept, go on with --resume")
+        return status, ""
     if not result.legal:
         tell(nothing_left(result))
         return NO, repr(result)
@@ -50,7 +57,8 @@ def sweep_command(
     Shipped sweeps: `einfuse list sweeps`.
     """
     options = SweepOptions(executor, scheduler, workers, resume, fresh, parquet)
-    status, summary = run_sweep(name, out, options)
+    with expecting(name, "sweep"):
+        status, summary = run_sweep(name, out, options)
     if summary:
         print(summary)
     return status

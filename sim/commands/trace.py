@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from sim.commands.answering import answers, at_work
-from sim.commands.options import Changes, ExperimentName, parse_changes, refused, write_output
+from sim.commands.options import Changes, ExperimentName, expecting, parse_changes, refused, write_output
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.timeline.recorder import TooFewSpans, record_timeline
@@ -122,5 +122,6 @@ def trace_command(
     plot: Annotated[Path | None, typer.Option(help="Draw the waterfall of the window into an .svg or .png.")] = None,
 ) -> None:
     """Write what every array and memory does, cycle by cycle, as a timeline to look at."""
-    read_experiment = load_experiment(experiment, parse_changes(changes))
+    with expecting(experiment, "experiment"):
+        read_experiment = load_experiment(experiment, parse_changes(changes))
     print(write_trace(read_experiment, TraceOptions(output, window, max_events, plot)))

@@ -7,12 +7,13 @@ import typer
 
 from einsums.names import near_or_all, nearest
 from einsums.types import Cascade
-from sim.commands.answering import DONE, NO, answers, draw
+from sim.commands.answering import DONE, NO, answers, draw, tell
 from sim.commands.kinds import kind_of
-from sim.commands.options import JsonForTables, parse_changes, refused
+from sim.commands.options import JsonForTables, expecting, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.functional.verification import Verification, VerifyOptions, verify
+from sim.load.files import is_file
 from sim.load.nouns import CATALOGS, load_cascade, read_document_once
 from sim.load.problems import InputError, InputProblem
 from sim.report.design.simulation_table import TextTable
@@ -43,7 +44,7 @@ def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOp
             against=wishes.against,
             sizes=sizes,
         )
-        return verify(subject, options)
+        return verify(subject, options, tell)
     except InputError:
         raise
     except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton failed
@@ -77,7 +78,7 @@ def is_cascade(name: str) -> bool:
         message = f"no experiment or cascade called '{name}'{nearest(name, known)}"
         shipped = f"; shipped: {', '.join(experiments)}; and the cascades {', '.join(cascades)}"
         raise refused("einfuse", message + shipped) from None
-    return name not in experiments and path.is_file() and kind_of(read_document_once(path)) == "cascade"
+    return name not in experiments and is_file(path) and kind_of(read_document_once(path)) == "cascade"
 
 
 def cascade_sizes(cascade: Cascade, changes: dict[str, Any]) -> tuple[tuple[str, int], ...]:
@@ -113,7 +114,8 @@ def verify_command(
 ) -> int:
     """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
     wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, seed, against)
-    found = run_verification(name, parse_changes(changes), wishes)
+    with expecting(name, "experiment", "cascade"):
+        found = run_verification(name, parse_changes(changes), wishes)
     if as_json:
         print(json.dumps(found.to_json(), indent=2, allow_nan=False))
     for title, tables in () if as_json else show_verification(found):

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate, parse_expression
+from arch.quantity import clipped
 from arch.types import Architecture
 from einsums.model import Model
 from einsums.names import near_or_all, nearest_name
@@ -26,7 +27,16 @@ from sim.design.diagnosis import Origin, placed
 from sim.design.experiment import Experiment
 from sim.design.parameters import Given, parameter_values
 from sim.load.document import Document, DocumentPlace, plain_document
-from sim.load.nouns import CATALOGS, build, build_architecture, read_document_once, resolved, with_timings
+from sim.load.files import is_file, stamp_of
+from sim.load.nouns import (
+    CATALOGS,
+    build,
+    build_architecture,
+    read_document_once,
+    resolved,
+    technology_stamps,
+    with_timings,
+)
 from sim.load.overrides import override_from
 from sim.load.problems import InputError, InputProblem
 from sim.load.wording import show_value
@@ -72,6 +82,9 @@ def load_experiment(name_or_path: str, overrides: MappingOf[str, Any] | None = N
 
     `load_experiment(name, model="XLM", seq_len=65536)`; deeper paths through `overrides`.
     """
+    if not isinstance(overrides or {}, MappingOf) or not all(isinstance(path, str) for path in overrides or {}):
+        message = f"expected paths and values such as {{'seq_len': 4096}}, got {clipped(repr(overrides), 60)}"
+        raise InputError([InputProblem(FROM_OUTSIDE, None, "", message)])
     changes = {**(overrides or {}), **more}
     return assemble(changed(read_experiment(name_or_path), plain_document(changes, FROM_OUTSIDE)))
 
@@ -117,7 +130,7 @@ def _read_for(document: Document, key: str, path: Path) -> Document:
     try:
         return read_document_once(path)
     except InputError as error:
-        if path.exists():
+        if stamp_of(path) is not None:
             raise
         messages = (f"'{document.data[key]}': {problem.message}" for problem in error.problems)
         raise InputError(document.problem((key,), message) for message in messages) from None
@@ -186,7 +199,7 @@ def _named_by_mapping(document: Document) -> Document:
 
 
 def _folder(file: str) -> Path | None:
-    return Path(file).parent if Path(file).is_file() else None
+    return Path(file).parent if is_file(Path(file)) else None
 
 
 def assemble(document: Document) -> Experiment:
@@ -256,7 +269,9 @@ def _noun(document: Document, part: str, noun: type[BaseModel]) -> Any:
         message = f"expected the name of a {part}, or its keys and values, got {show_value(inner.data)}"
         raise InputError([document.problem((part,), message)])
     try:
-        return _build_kept(json.dumps(inner.data, sort_keys=False, default=str), noun, _Uncompared(inner))
+        text = json.dumps(inner.data, sort_keys=False, default=str)
+        stamps = technology_stamps() if noun is Architecture else ()
+        return _build_kept((text, stamps), noun, _Uncompared(inner))
     except InputError as error:
         outer = own_files(document)
         raise InputError(
@@ -282,7 +297,7 @@ class _Uncompared:
 
 
 @lru_cache(maxsize=512)
-def _build_kept(_text: str, noun: type[BaseModel], carried: _Uncompared) -> Any:
+def _build_kept(_content: tuple[Any, ...], noun: type[BaseModel], carried: _Uncompared) -> Any:
     return build_architecture(carried.document) if noun is Architecture else build(carried.document, noun)
 
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate
+from arch.words import iter_word_problems
 from einsums.types import Cascade
 from mappings.check import Problem
+from mappings.expressions import iter_conditions, iter_formulas
 from mappings.tree import ResolvedTree
-from mappings.types import Mapping, Node
+from mappings.types import Mapping
 from sim.load.document import Document
 from sim.load.problems import InputProblem
 from sim.lower.lowering import parsed
@@ -46,24 +48,6 @@ def placed(error: ValueError) -> Problem:
     """The problem in an error's text, which may begin with its path (`$.tiles.P1: ...`)."""
     found = _PLACED.fullmatch(str(error))
     return Problem(found[1], found[2]) if found else Problem("", str(error))
-
-
-def iter_conditions(mapping: Mapping) -> Iterator[tuple[str, str]]:
-    """Every condition (`when`) of a mapping with its path."""
-    for i, reservation in enumerate(mapping.reserve):
-        if reservation.when is not None:
-            yield f"reserve[{i}].when", reservation.when
-    yield from _conditions_of_node(mapping.tree, "tree")
-
-
-def _conditions_of_node(node: Node, path: str) -> Iterator[tuple[str, str]]:
-    for keep in node.keep:
-        for i, kept in enumerate(keep.tensors):
-            if kept.when is not None:
-                yield f"{path}.keep.{keep.memory}[{i}].when", kept.when
-    for i, item in enumerate(node.body):
-        if isinstance(item, Node):
-            yield from _conditions_of_node(item, f"{path}.body[{i}]")
 
 
 class Rule(NamedTuple):
@@ -170,7 +154,11 @@ def expression_problems(
     expressions = [(loop.path, loop.tile) for loop in tree.loops]
     expressions += [(f"{leaf.path}.spatial", count) for leaf, _, count in tree.counted_sides]
     expressions += [(f"reserve[{mapping.reserve.index(r)}].words", r.words) for r in tree.reservations]
+    expressions += iter_conditions(mapping)
     problems += [Problem(path, message) for path, text in expressions if (message := _name_problem(text, readable))]
+    numbers: dict[str, tuple[str, ...]] = dict.fromkeys(given, ())
+    for path, text in iter_formulas(mapping):
+        problems += [Problem(path, message) for message in iter_word_problems(parsed(text), numbers)]
     return tuple(problems)
 
 

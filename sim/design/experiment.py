@@ -14,12 +14,12 @@ from arch.types import Architecture
 from einsums.names import near_or_all
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
+from mappings.expressions import iter_conditions
 from mappings.tree import ResolvedTree, resolve_tree, undecided_tiles
 from mappings.types import Mapping
 from sim.design.diagnosis import (
     Origin,
     expression_problems,
-    iter_conditions,
     number_problems,
     rules_of,
     solve,

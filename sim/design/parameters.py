@@ -11,14 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from arch.expression import check_names
+from arch.words import iter_word_problems
 from einsums.names import near_or_all, nearest
 from mappings.check import Problem
 from mappings.types import Mapping, Parameter
 from sim.design.diagnosis import Origin
 from sim.load.document import Document
+from sim.load.files import stamp_of
 from sim.load.nouns import read_table
 from sim.load.problems import InputError, InputProblem
 from sim.lower.lowering import parsed
+
+LABELS = ("model", "seq_len", "batch")  # of a workload: what a table may be looked up by
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Given:
     origin: Origin  # where the mapping was written
     mapping: Mapping
     parameters: MappingOf[str, str]  # as the experiment gives them
-    labels: MappingOf[str, Any]  # of the workload: model, seq_len, batch
+    labels: MappingOf[str, Any]  # of the workload: a value for each of LABELS
     readable: frozenset[str]  # ranks and numbers of the machine
 
 
@@ -73,50 +77,75 @@ def _iter_unfit(given: Given, parameter: Parameter, value: str) -> Iterator[str]
             near = nearest(value, parameter.values)
             yield f"parameter '{parameter.name}' is '{value}'{near}, expected one of {', '.join(parameter.values)}"
         return
-    tiles = (rule.symbol for rule in given.mapping.tiles)
+    words: dict[str, tuple[str, ...]] = dict.fromkeys(
+        (*given.readable, *(rule.symbol for rule in given.mapping.tiles)), ()
+    )
+    words |= {other.name: other.values for other in given.mapping.parameters}
     try:
-        check_names(parsed(value), [*given.readable, *(p.name for p in given.mapping.parameters), *tiles])
+        check_names(parsed(value), words)
+        problems = [*iter_word_problems(parsed(value), words)]
     except ValueError as error:
-        yield f"parameter '{parameter.name}': {error}"
+        problems = [str(error)]
+    yield from (f"parameter '{parameter.name}': {problem}" for problem in problems)
 
 
 def stored_choices(given: Given) -> dict[str, str]:
     """The row of the mapping's table for this workload, empty if it has none."""
     table = given.mapping.table
-    if table is None:
-        return {}
-    path = Path(given.origin.document.place(("table", "file")).file).parent / table.file
-    rows = _read_table_once(path, _stamp(given, table.file, path))
-    columns = list(rows[0]) if rows else list(table.key)
-    problems = [*_iter_key_problems(given, columns)]
-    if problems:
-        raise InputError(problems)
-    for row in rows:
-        if all(row[key] == str(given.labels[key]) for key in table.key):
+    for row in read_choices(given.mapping, given.origin) if table else ():
+        if table and all(row[key] == str(given.labels[key]) for key in table.key):
             return row
     return {}
 
 
-def _iter_key_problems(given: Given, columns: list[str]) -> Iterator[InputProblem]:
-    assert given.mapping.table is not None
-    for i, key in enumerate(given.mapping.table.key):
-        if key not in given.labels:
-            message = f"expected a label of the workload, got '{key}'{near_or_all(key, given.labels)}"
-            yield given.origin.locate(Problem(f"table.key[{i}]", message))
+def read_choices(mapping: Mapping, origin: Origin) -> list[dict[str, str]]:
+    """The table of a mapping that has one; InputError for names in it, or in its key, that stand for nothing."""
+    assert mapping.table is not None
+    path = Path(origin.document.place(("table", "file")).file).parent / mapping.table.file
+    rows = _read_table_once(path, _stamp(origin, mapping.table.file, path))
+    columns = list(rows[0]) if rows else list(mapping.table.key)
+    problems = [*_iter_key_problems(mapping, origin, columns), *_iter_table_problems(mapping, path, rows)]
+    if problems:
+        raise InputError(problems)
+    return rows
+
+
+def _iter_table_problems(mapping: Mapping, path: Path, rows: list[dict[str, str]]) -> Iterator[InputProblem]:
+    """Words of a table that no parameter has, and columns that look like misspelt parameters (others are remarks)."""
+    parameters = {parameter.name: parameter for parameter in mapping.parameters}
+    keys = () if mapping.table is None else mapping.table.key
+    columns = list(rows[0]) if rows else []
+    absent = [name for name in parameters if name not in columns]
+    for column in columns:
+        near = "" if column in keys or column in parameters else nearest(column, absent)
+        if near:
+            yield InputProblem(str(path), 1, "", f"the column '{column}' is neither a key nor a parameter{near}")
+    for line, row in enumerate(rows, start=2):
+        for column in columns:
+            values = parameters[column].values if column in parameters else ()
+            if values and row[column] not in values:
+                near = near_or_all(row[column], values)
+                yield InputProblem(str(path), line, "", f"'{column}' is never '{row[column]}'{near}")
+
+
+def _iter_key_problems(mapping: Mapping, origin: Origin, columns: list[str]) -> Iterator[InputProblem]:
+    assert mapping.table is not None
+    for i, key in enumerate(mapping.table.key):
+        if key not in LABELS:
+            message = f"expected a label of the workload, got '{key}'{near_or_all(key, LABELS)}"
+            yield origin.locate(Problem(f"table.key[{i}]", message))
         elif key not in columns:
-            message = f"'{given.mapping.table.file}' has no column '{key}'{near_or_all(key, columns)}"
-            yield given.origin.locate(Problem(f"table.key[{i}]", message))
+            message = f"'{mapping.table.file}' has no column '{key}'{near_or_all(key, columns)}"
+            yield origin.locate(Problem(f"table.key[{i}]", message))
 
 
-def _stamp(given: Given, name: str, path: Path) -> tuple[int, ...]:
+def _stamp(origin: Origin, name: str, path: Path) -> tuple[int, ...]:
     """Identifies the state of the table's file; InputError if there is no such file."""
-    try:
-        found = path.stat()
-    except OSError:
+    found = stamp_of(path)
+    if found is None:
         names = [file.name for file in path.parent.glob("*.csv")]
-        message = f"no such file '{name}'{nearest(name, names)}"
-        raise InputError([given.origin.locate(Problem("table.file", message))]) from None
-    return found.st_mtime_ns, found.st_size, found.st_dev, found.st_ino
+        raise InputError([origin.locate(Problem("table.file", f"no such file '{name}'{nearest(name, names)}"))])
+    return found
 
 
 @lru_cache(maxsize=32)

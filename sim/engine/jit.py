@@ -22,14 +22,15 @@ Loop = TypeVar("Loop", bound=Callable[..., Any])
 def compiled(loop: Loop) -> Loop:
     """`loop` compiled on its first call; division follows numpy (inf, nan), arithmetic order is as written.
 
-    Under NUMBA_DISABLE_JIT=1 the loop stays the plain Python function.
+    Other threads run beside it, among them the one that ends an interrupted program. Under NUMBA_DISABLE_JIT=1 the
+    loop stays the plain Python function.
     """
     folder = cache_folder(environ.get("NUMBA_CACHE_DIR"), environ.get("XDG_CACHE_HOME"))
     config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = str(folder or "")
     try:
-        decorate: Any = numba.njit(cache=folder is not None, error_model="numpy", fastmath=False)
+        decorate: Any = numba.njit(cache=folder is not None, error_model="numpy", fastmath=False, nogil=True)
         return cast(Loop, decorate(loop))
     finally:
         config.CACHE_DIR = before

@@ -221,9 +221,18 @@ class _Evaluation:
     def _keep(self, designs: Designs, bound_by: list[str], members: np.ndarray, alive: np.ndarray) -> None:
         """The values of the legal points."""
         formulas = {objective.label: objective.formula for objective in self.plan.sweep.objectives}
-        for i, name in enumerate(value_names(self.plan)):
-            value = designs.names.evaluate(formulas[name]) if name in formulas else designs.names[name]
-            self.values[members[alive], i] = _spread(value, alive.size)[alive]
+        values = {
+            name: _spread(
+                designs.names.evaluate(formulas[name]) if name in formulas else designs.names[name], alive.size
+            )
+            for name in value_names(self.plan)
+        }
+        for name in formulas:
+            failing = alive & np.isinf(values[name])
+            self._refuse(members[failing], f"objective {name}", [f"'{name}' is infinite"] * int(failing.sum()))
+            alive = alive & ~failing
+        for i, value in enumerate(values.values()):
+            self.values[members[alive], i] = value[alive]
         architecture = designs.experiment.architecture
         extrapolated = designs.extrapolated
         memories = [memory.name for memory in architecture.memories]

@@ -9,6 +9,7 @@ import numpy as np
 
 from arch.components import Memory
 from arch.expression import Expression, check_names
+from arch.words import iter_word_problems
 from einsums.names import near_or_all
 from sim.design.experiment import Experiment
 from sim.explore.absorb import depends_on_size
@@ -115,6 +116,14 @@ def _iter_names(plan: Plan) -> Iterator[tuple[Location, str]]:
             check_names(formula, sorted(known))
         except ValueError as error:
             yield place, str(error)
+            continue
+        words = dict.fromkeys(known, ()) | _words_of_axes(plan)
+        yield from ((place, message) for message in iter_word_problems(formula, words))
+
+
+def _words_of_axes(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """The values of every axis that formulas read as words."""
+    return {column.name: tuple(map(str, column.written)) for column in plan.columns if column.values is None}
 
 
 def _iter_held(plan: Plan) -> Iterator[tuple[Location, str]]:

@@ -71,11 +71,18 @@ class LocalProcesses(ProcessPoolExecutor):
 def local_processes(workers: int) -> Iterator[Executor]:
     """A number of local processes; they end with this one, however it ends."""
     context = multiprocessing.get_context("spawn")  # numba's threads do not survive a fork
+    others = multiprocessing.active_children()
     pool = LocalProcesses(workers, mp_context=context, initializer=_settle_worker)
     try:
         yield pool
+    except BaseException:
+        # What they are at is lost in any case, and nobody waits for it.
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.kill()
+        raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _settle_worker() -> None:

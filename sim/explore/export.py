@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sim.explore.database import said
 from sim.explore.seconds import Second
-from sim.explore.store import Contents, read_only, said
+from sim.explore.store import Contents, read_only
 from sim.explore.table import Kind, TableColumn, axis_column, metric_column, settled_column, whole_if_it_is
+from sim.load.cells import plain_cells
 from sim.load.problems import InputError, InputProblem
 
 OWN_COLUMNS = (
@@ -63,8 +65,8 @@ def export_csv(store: Path, target: Path, front: Sequence[int], is_front_only: b
         selected = _select(store, front, is_front_only=is_front_only, has_words=True)
         try:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow([column.header for column in selected.columns])
-            writer.writerows(selected.rows)
+            writer.writerow(plain_cells([column.header for column in selected.columns]))
+            writer.writerows(map(plain_cells, selected.rows))
         finally:
             selected.close()
 
@@ -73,8 +75,8 @@ def export_fronts(target: Path, names: Sequence[str], rows: Sequence[Sequence[An
     """A row per front: the values its points share, the number of points, the volume they dominate."""
     with _whole(target) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(rows)
+        writer.writerow(plain_cells(names))
+        writer.writerows(map(plain_cells, rows))
 
 
 def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
@@ -88,7 +90,7 @@ def export_second_stage(seconds: Sequence[Second], target: Path) -> None:
             told = [values.get(name) for name in names]
             if not one.refused:
                 told[1] = whole_if_it_is(values["cycles"])
-            writer.writerow((one.point, one.engine, one.refused or None, *told))
+            writer.writerow(plain_cells((one.point, one.engine, one.refused or None, *told)))
 
 
 def check_parquet() -> None:

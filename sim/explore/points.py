@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from arch.quantity import Dimension, exact_quantity
+from sim.explore.database import FILE, said
 from sim.explore.pareto import fronts_of
-from sim.explore.store import FILE, OWN, SCHEMA, Contents, read_only, said, second_stage_of
+from sim.explore.store import OWN, SCHEMA, Contents, check_sound, read_only, second_stage_of
+from sim.load.files import is_file
 from sim.load.problems import InputError, InputProblem
 
 
@@ -169,7 +171,7 @@ def _number(value: float | None) -> float:
 def read_points(folder: Path, only: str = "") -> Points:
     """The points of the sweep in a folder; `only`: a condition of SQL on their columns, such as 'reason = 0'."""
     path = folder / FILE
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(
             [InputProblem(str(folder), None, "", f"expected the folder of a sweep, found no '{FILE}' in it")]
         )
@@ -179,6 +181,8 @@ def read_points(folder: Path, only: str = "") -> Points:
             if contents.meta.get("schema") != SCHEMA:
                 message = f"was written in the form '{contents.meta.get('schema')}', this version reads '{SCHEMA}'"
                 raise InputError([InputProblem(str(path), None, "", message)])
+            if not only:
+                check_sound(connection, path, contents)
             where = f" WHERE {only}" if only else ""
             rows = tuple(connection.execute(f"SELECT * FROM points{where} ORDER BY point").fetchall())
             reasons = {number: (kind, text) for number, kind, text in connection.execute("SELECT * FROM reasons")}

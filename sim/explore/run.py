@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sim.explore.bulk import Chunk, evaluate_points
+from sim.explore.database import FILE, is_blank
 from sim.explore.executors import RETRIES, dask_cluster, evaluate_packed, in_process, local_processes
 from sim.explore.export import check_parquet, export_csv, export_fronts, export_parquet, export_second_stage
 from sim.explore.load_sweep import load_plan
@@ -27,9 +28,10 @@ from sim.explore.points import Point, Points, read_points
 from sim.explore.search import check_sampler, search
 from sim.explore.second_stage import Progress, look_again
 from sim.explore.seconds import Second
-from sim.explore.store import FILE, Store, is_blank
+from sim.explore.store import Store
 from sim.explore.table import axis_column, shown_value
 from sim.explore.watch import Silent, Watcher
+from sim.load.files import stamp_of
 from sim.load.problems import InputError, InputProblem
 from sim.simulation.flow import check_engine
 
@@ -184,7 +186,7 @@ def _check(plan: Plan, options: SweepOptions) -> None:
 def open_store(folder: Path, plan: Plan, options: SweepOptions) -> Store:
     """The store to write to; InputError if a different one already exists."""
     path = folder / FILE
-    if not path.exists() or options.fresh or is_blank(path):
+    if stamp_of(path) is None or options.fresh or is_blank(path):
         return Store.create(folder, plan)
     if not options.resume:
         message = "there is a sweep already: go on with --resume, or start over with --fresh"

@@ -9,7 +9,6 @@ with other inputs or other code.
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -17,19 +16,21 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from sim.explore.bulk import LEGAL, Chunk, Reason, value_names
+from sim.explore.database import FILE, closed_on_error, connect, no_file, remove_unused, said
 from sim.explore.plan import Plan, digest_of
+from sim.explore.soundness import CHECKSUM, checksum_of, iter_faults, meta_fault, sign_chunk, sign_meta
 from sim.explore.table import numbers_of, quoted
 from sim.explore.versions import code_version
 from sim.load.problems import InputError, InputProblem
 
-SCHEMA = "einfuse-sweep-1"
-FILE = "sweep.sqlite"
+SCHEMA = "einfuse-sweep-2"
 OWN = ("point", "hash", "version", "reason", "bound_by", "extrapolated")
 TABLES = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE versions (id INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE reasons (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, text TEXT NOT NULL);
-CREATE TABLE second_stage (point INTEGER PRIMARY KEY, engine TEXT NOT NULL, result TEXT NOT NULL);
+CREATE TABLE second_stage (point INTEGER PRIMARY KEY, engine TEXT NOT NULL, result TEXT NOT NULL, checksum TEXT);
+CREATE TABLE chunks (id INTEGER PRIMARY KEY, points TEXT NOT NULL, checksum TEXT NOT NULL);
 """
 
 
@@ -100,24 +101,6 @@ def contents_of(plan: Plan) -> Contents:
     )
 
 
-@contextmanager
-def said(path: Path) -> Iterator[None]:
-    """Turns a database error into one sentence about its file."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        reason = str(error)
-        if "locked" in reason:
-            message = "is in use by another sweep"
-        elif "full" in reason:
-            message = f"cannot grow ({reason}): finished points are kept, make room and go on with --resume"
-        elif "not a database" in reason or "malformed" in reason:
-            message = f"is no file of a sweep ({reason}): start over with --fresh"
-        else:
-            message = f"cannot be used ({reason})"
-        raise InputError([InputProblem(str(path), None, "", message)]) from None
-
-
 class Store:
     """Points being written. Only one process at a time holds the file."""
 
@@ -134,20 +117,19 @@ class Store:
         path = folder / FILE
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", f"{FILE}-journal"):
-                (folder / name).unlink(missing_ok=True)
+            if path.exists():
+                remove_unused(path)
         except OSError as error:
             message = f"cannot be written ({error.strerror or error})"
             raise InputError([InputProblem(str(folder), None, "", message)]) from None
         contents = contents_of(plan)
-        with said(path), closed_on_error(connect(path)) as connection:
-            columns = ", ".join(_declared(contents))
-            with connection:
-                connection.execute("BEGIN IMMEDIATE")
-                for statement in (*TABLES.strip().split("\n"), f"CREATE TABLE points ({columns})"):
-                    connection.execute(statement)
-                told = [(key, json.dumps(value)) for key, value in contents.meta.items()]
-                connection.executemany("INSERT INTO meta VALUES (?, ?)", told)
+        with said(path), closed_on_error(connect(path)) as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in statements_of(contents):
+                connection.execute(statement)
+            told = [(key, json.dumps(value)) for key, value in contents.meta.items()]
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", told)
+            sign_meta(connection)
         return cls(connection, path, contents)
 
     @classmethod
@@ -160,9 +142,13 @@ class Store:
             if reason:
                 message = f"{reason}: start over with --fresh, or use another --out"
                 raise InputError([InputProblem(str(path), None, "", message)])
+            check_sound(connection, path, expected)
             # The same file may have moved.
             told = json.dumps(expected.meta["experiment"])
-            connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (told,))
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("UPDATE meta SET value = ? WHERE key = 'experiment'", (told,))
+                sign_meta(connection)
             return cls(connection, path, expected)
 
     def __enter__(self) -> Self:
@@ -190,6 +176,7 @@ class Store:
             reasons = self._reason_ids(chunk.reasons)
             marks = ", ".join("?" * len(self.contents.columns))
             self.connection.executemany(f"INSERT INTO points VALUES ({marks})", self._iter_rows(plan, chunk, reasons))
+            sign_chunk(self.connection, sorted(chunk.points.tolist()))
 
     def _reason_ids(self, reasons: Sequence[Reason]) -> np.ndarray:
         """The number of each reason in the file, LEGAL first."""
@@ -263,7 +250,8 @@ class Store:
     def add_second_stage(self, point: int, engine: str, result: str) -> None:
         """Store another engine's result for a point, as JSON."""
         with said(self.path), self.connection:
-            self.connection.execute("INSERT INTO second_stage VALUES (?, ?, ?)", (point, engine, result))
+            row = (point, engine, result)
+            self.connection.execute("INSERT INTO second_stage VALUES (?, ?, ?, ?)", (*row, checksum_of(row)))
 
     def second_stage(self) -> dict[int, tuple[str, str]]:
         """Engine and JSON by point."""
@@ -277,51 +265,44 @@ def second_stage_of(connection: sqlite3.Connection) -> dict[int, tuple[str, str]
     return {point: (engine, result) for point, engine, result in rows}
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection that owns the file, journalled so that a killed process leaves whole transactions."""
-    with closed_on_error(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as connection:
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("BEGIN EXCLUSIVE")
-        connection.execute("COMMIT")
-    return connection
-
-
-@contextmanager
-def closed_on_error(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """A connection that releases its file if that turns out to be unusable."""
-    try:
-        yield connection
-    except BaseException:
-        connection.close()
-        raise
-
-
-def is_blank(path: Path) -> bool:
-    """Whether a file is still empty because its writer ended before it had begun."""
-    with said(path):
-        connection = sqlite3.connect(path, timeout=0.5)
-        try:
-            return connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
-        finally:
-            connection.close()
-
-
 def read_only(path: Path) -> tuple[sqlite3.Connection, Contents]:
     """A read-only connection, and the file's description."""
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", timeout=0.5, uri=True)
-    return connection, Contents(read_meta(connection, path))
+    with closed_on_error(connection):
+        return connection, Contents(read_meta(connection, path))
 
 
 def read_meta(connection: sqlite3.Connection, path: Path) -> dict[str, Any]:
-    """The file's description; InputError if it is not a sweep's file."""
+    """The file's description; InputError if it is not a sweep's file, or was written in another form."""
     try:
         rows = connection.execute("SELECT key, value FROM meta").fetchall()
     except sqlite3.OperationalError as error:
-        message = f"is no file of a sweep ({error}): start over with --fresh"
-        raise InputError([InputProblem(str(path), None, "", message)]) from None
-    return {key: json.loads(value) for key, value in rows}
+        if "locked" in str(error):
+            raise
+        raise InputError([InputProblem(str(path), None, "", no_file(str(error)))]) from None
+    fault = meta_fault(rows)
+    if fault and (earlier := earlier_form(dict(rows))):
+        return {"schema": earlier}
+    if fault:
+        raise InputError([InputProblem(str(path), None, "", no_file(fault))])
+    return {key: json.loads(value) for key, value in rows if key != CHECKSUM}
+
+
+def earlier_form(rows: dict[Any, Any]) -> str:
+    """The form of a file of another version of this program; empty for one of this form, or for none."""
+    found = str(rows.get("schema")).strip('"')
+    return found if found.startswith("einfuse-sweep-") and found != SCHEMA else ""
+
+
+def check_sound(connection: sqlite3.Connection, path: Path, contents: Contents) -> None:
+    """InputError unless all that was written is there, unchanged."""
+    for fault in iter_faults(connection, statements_of(contents)):
+        raise InputError([InputProblem(str(path), None, "", no_file(fault))])
+
+
+def statements_of(contents: Contents) -> tuple[str, ...]:
+    """The statements that make the tables of a file."""
+    return (*TABLES.strip().replace(";", "").split("\n"), f"CREATE TABLE points ({', '.join(_declared(contents))})")
 
 
 def difference(found: dict[str, Any], expected: dict[str, Any]) -> str:
@@ -348,9 +329,9 @@ def _declared(contents: Contents) -> list[str]:
 
 
 def _column(values: np.ndarray) -> list[float | None]:
-    """Plain numbers; SQLite has no nan."""
+    """Plain numbers; what is not finite is missing."""
     found: list[float | None] = values.tolist()
-    missing = np.flatnonzero(np.isnan(values))
+    missing = np.flatnonzero(~np.isfinite(values))
     for i in missing.tolist():
         found[i] = None
     return found
@@ -362,15 +343,3 @@ def _row_id(connection: sqlite3.Connection, version: str) -> int:
         cursor = connection.execute("INSERT INTO versions (text) VALUES (?)", (version,))
         return int(cursor.lastrowid or 0)
     return int(row[0])
-
-
-def count_finished(path: Path) -> int:
-    """The number of points in a file; 0 if there is no file."""
-    if not path.is_file():
-        return 0
-    with said(path):
-        connection = sqlite3.connect(path, timeout=0.5)
-        try:
-            return int(connection.execute("SELECT count(*) FROM points").fetchone()[0])
-        finally:
-            connection.close()

@@ -10,15 +10,19 @@ Constraints and objectives are formulas over axes, ranks, numbers of the machine
 
 import math
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
 
 from arch.fields import Count, Formula, Identifier, refuse_at, validated_by_name
+from arch.quantity import quoted
 from einsums.names import near_or_all
 from sim.design.settings import Settings, Text
 
-FROZEN = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+FROZEN = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+MOST_VALUES = 100_000  # of one axis
+LARGEST = 1e30  # of a value; as for quantities (arch/quantity.py)
 LARGEST_GRID = 2**62  # points are numbered by signed 64-bit integers
 BASE = "base"  # the area of the unchanged experiment
 WORKLOAD = ("model", "seq_len", "batch", "ranks")
@@ -31,14 +35,25 @@ class Range(BaseModel):
 
     model_config = FROZEN
 
-    first: float = Field(alias="from", allow_inf_nan=False)
-    last: float = Field(alias="to", allow_inf_nan=False)
-    step: float = Field(gt=0, allow_inf_nan=False)
+    first: float = Field(alias="from", ge=-LARGEST, le=LARGEST)
+    last: float = Field(alias="to", ge=-LARGEST, le=LARGEST)
+    step: float = Field(ge=1 / LARGEST, le=LARGEST)
+
+    @property
+    def count(self) -> int:
+        """Values; 0 if `to` lies before `from`."""
+        return max(0, math.floor((self.last - self.first) / self.step + 1e-9) + 1)
+
+    @model_validator(mode="after")
+    def _is_countable(self) -> Self:
+        if self.count > MOST_VALUES:
+            shown = f"{self.count:,}" if self.count < LARGEST else "endlessly many"
+            raise ValueError(f"the range has {shown} values, at most {MOST_VALUES:,} are possible")
+        return self
 
     def values(self) -> tuple[float, ...]:
         """Empty if `to` lies before `from`."""
-        count = math.floor((self.last - self.first) / self.step + 1e-9) + 1
-        return tuple(_plain(self.first + i * self.step) for i in range(max(0, count)))
+        return tuple(_plain(self.first + i * self.step) for i in range(self.count))
 
 
 class LogRange(BaseModel):
@@ -46,9 +61,9 @@ class LogRange(BaseModel):
 
     model_config = FROZEN
 
-    first: float = Field(alias="from", gt=0, allow_inf_nan=False)
-    last: float = Field(alias="to", gt=0, allow_inf_nan=False)
-    points: int = Field(ge=1)
+    first: float = Field(alias="from", ge=1 / LARGEST, le=LARGEST)
+    last: float = Field(alias="to", ge=1 / LARGEST, le=LARGEST)
+    points: int = Field(ge=1, le=MOST_VALUES)
     whole: bool = False
 
     def values(self) -> tuple[float, ...]:
@@ -90,10 +105,14 @@ class Axis(BaseModel):
         if len(given) != 1:
             found = " and ".join(f"'{key}'" for key in given) or "none"
             raise ValueError(f"axis '{self.name}': expected one of 'values', 'range' and 'log_range', got {found}")
-        if not self.points():
+        points = self.points()
+        if not points:
             raise ValueError(f"axis '{self.name}' is empty: expected at least one value")
-        if len(set(self.points())) < len(self.points()):
-            twice = next(value for value in self.points() if self.points().count(value) > 1)
+        numbers = [value for value in points if isinstance(value, (int, float))]
+        if wrong := [value for value in numbers if not abs(value) <= LARGEST]:
+            raise ValueError(f"axis '{self.name}': expected numbers of at most {LARGEST:g}, got {quoted(wrong[0])}")
+        if len(set(points)) < len(points):
+            twice = next(value for value in points if points.count(value) > 1)
             raise ValueError(f"axis '{self.name}' has the value {twice} twice")
         if self.absorb is not None and self.path:
             raise ValueError(f"axis '{self.name}' holds the area with 'absorb': expected no 'path'")
@@ -103,6 +122,10 @@ class Axis(BaseModel):
 
     def points(self) -> tuple[Value, ...]:
         """The values as written, in order."""
+        return self._points
+
+    @cached_property
+    def _points(self) -> tuple[Value, ...]:
         if self.values is not None:
             return self.values
         chosen = self.range or self.log_range

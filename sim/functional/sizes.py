@@ -16,7 +16,7 @@ from sim.functional.inputs import long_rank, weighed_inputs
 from sim.functional.program import program_of_experiment
 
 MOST_POINTS = 35_000_000  # over all Einsums, for shortened sizes
-MOST_POINTS_AT_ALL = 20_000_000_000  # for requested sizes: minutes
+MOST_POINTS_AT_ALL = 2_000_000_000  # for requested sizes: minutes, and gigabytes
 # Heads, whole tiles of the long rank, and the longest untiled rank, as far as the number of points allows.
 LIMITS = ((2, 2, 96), (1, 2, 96), (1, 1, 96), (1, 1, 32), (1, 1, 8))
 # For an unmapped cascade: ranks that some Einsum reduces, whole or in parts, other ranks, and inner parts.

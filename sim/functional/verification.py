@@ -5,7 +5,7 @@ every tensor is compared with the interpreter in fp64 against its error bound. O
 of the catalog and, on request, with torch and with Triton kernels. A bare cascade is run Einsum by Einsum.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -32,7 +32,7 @@ from sim.functional.references import (
     operator_names,
     run_operators,
 )
-from sim.functional.sizes import check_points, reduced_experiment, sizes_of_cascade
+from sim.functional.sizes import MOST_POINTS, check_points, reduced_experiment, sizes_of_cascade, total_points
 from sim.load.nouns import CATALOGS, load_cascade
 from sim.simulation.flow import simulate
 
@@ -127,7 +127,7 @@ class Verification:
     def to_json(self) -> dict[str, Any]:
         """One document; keys are only ever added."""
         return {
-            "schema": "einfuse.verify/1",
+            "schema": "einfuse-verify-1",
             "design": self.design.name,
             "cascade": self.design.cascade.name,
             "sizes": self.design.sizes,
@@ -142,9 +142,15 @@ class Verification:
         }
 
 
-def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) -> Verification:
-    """Run a design or a cascade on numbers and compare. IllegalMapping for a mapping that cannot run; ValueError for
-    options that do not fit what is run."""
+def verify(
+    subject: Experiment | Cascade,
+    options: VerifyOptions | None = None,
+    tell: Callable[[str], None] = lambda progress: None,
+) -> Verification:
+    """Run a design or a cascade on numbers and compare; `tell` hears of the progress of a long run. IllegalMapping for
+    a mapping that cannot run; ValueError for options that do not fit what is run."""
+    if not isinstance(subject, Experiment | Cascade):
+        raise TypeError(f"expected an Experiment or a Cascade, got {type(subject).__name__}")
     options = options or VerifyOptions()
     design = design_of(subject, options)
     defining = defining_cascade(design.cascade, options.against)
@@ -153,10 +159,14 @@ def verify(subject: Experiment | Cascade, options: VerifyOptions | None = None) 
     )
     comparisons = []
     backend = None
+    count = total_points(design.program.workload)
     for name in design.precisions:
         rows: list[TensorComparison] = []
         kept: list[_Execution] = []
-        for given in input_sets(design.program.workload, options.seed):
+        sets = tuple(input_sets(design.program.workload, options.seed))
+        for number, given in enumerate(sets, start=1):
+            if count > MOST_POINTS:
+                tell(f"{name}: {count:,} points on inputs {number} of {len(sets)}")
             run = _run(design, PRECISIONS[name], given, is_first=not rows)
             rows += [*_own_rows(design, run), *_equal_rows(design, defining, run)]
             kept += [run] if options.backend != "numpy" else []

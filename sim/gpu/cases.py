@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from arch.quantity import LEAST, MOST, quoted
 from einsums.names import near_or_all
 from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmProblem, StreamProblem
 from kernels.plans.problems import UNLIMITED, Problem
 from kernels.plans.types import ITEM_BYTES, Dtype
+from sim.gpu.bounds import LARGEST, MOST_TILES, check_size
 from sim.load.nouns import CATALOGS, read_table
 from sim.load.problems import InputError, InputProblem
 
@@ -83,6 +85,7 @@ def _case_of(row: dict[str, str], roles: dict[str, str]) -> GpuCase:
     CATALOGS["architecture"].find(row["machine"])  # a ValueError that names this row
     role: Role = "calibration" if roles[row["case"]] == "calibration" else "held-out"
     problem, flops, moved = _problem_of(row)
+    check_size(problem)
     is_backward = row["operator"].endswith("_bwd")
     value = _number(row["value"])
     match row["metric"]:
@@ -125,6 +128,8 @@ def _problem_of(row: dict[str, str]) -> tuple[Problem, float, float]:
                 return attention, BACKWARD_FLOPS * flops, 2 * moved
             return attention, flops, moved
         case "attention_decode":
+            if batch > MOST_TILES:
+                raise ValueError(f"expected a batch of at most {MOST_TILES}, got {batch}")
             decode = DecodeProblem(
                 (keys,) * batch, heads, kv_heads, queries, size, size, dtype, splits=SPLITS_OF_PUBLISHED_DECODE
             )
@@ -157,9 +162,11 @@ def _dtype(text: str) -> Dtype:
 
 
 def _count(text: str) -> int:
-    if text.isdecimal() and int(text) > 0:
+    is_short = text.isdecimal() and len(text) <= len(str(LARGEST))
+    if is_short and 1 <= int(text) <= LARGEST:
         return int(text)
-    raise ValueError(f"expected a whole number of at least 1, got '{text}'")
+    wanted = f"at most {LARGEST}" if text.isdecimal() and text.strip("0") else "at least 1"
+    raise ValueError(f"expected a whole number of {wanted}, got {quoted(text)}")
 
 
 def _number(text: str) -> float:
@@ -167,6 +174,6 @@ def _number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < float("inf"):
-        raise ValueError(f"expected a positive number, got '{text}'")
+    if not LEAST <= value <= MOST:
+        raise ValueError(f"expected a positive number, got {quoted(text)}")
     return value

@@ -7,8 +7,10 @@ from kernels.bench import schema
 from kernels.bench.structure import DocumentError
 from kernels.plans import Configuration
 from kernels.plans.problems import AttentionProblem
+from sim.gpu.bounds import check_configuration, check_size
 from sim.gpu.cards import Card
 from sim.gpu.cases import GpuCase
+from sim.load.files import LARGEST_TABLE, read_text
 from sim.load.problems import InputError, InputProblem
 
 # Family: names of implementations in measurement files, and in the table of implementations. Others have no plan.
@@ -34,9 +36,7 @@ class MeasuredCases(NamedTuple):
 def load_measurement(path: Path) -> MeasuredCases:
     """A measurement file of a GPU; InputError if it is not one, or has no case we can plan."""
     try:
-        measurement = schema.read_measurement(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise _refused(path, "", f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        measurement = schema.parse_measurement(read_text(path, "a measurement (JSON)", LARGEST_TABLE), str(path))
     except DocumentError as error:
         raise InputError(InputProblem(c.file, None, c.path, c.message) for c in error.complaints) from None
     if measurement.machine.kind != "gpu":
@@ -44,6 +44,19 @@ def load_measurement(path: Path) -> MeasuredCases:
             f"expected times of a GPU, got '{measurement.machine.kind}': a trial, whose times say nothing of a GPU"
         )
         raise _refused(path, "$.machine.kind", sentence)
+    for i, one in enumerate(measurement.cases):
+        try:
+            check_size(one.problem)
+        except ValueError as error:
+            raise _refused(path, f"$.cases[{i}].problem", str(error)) from None
+        for j, result in enumerate(one.results):
+            cut = _cut_of(one, result)
+            try:
+                if cut is not None:
+                    check_configuration(cut)
+            except ValueError as error:
+                place = f"$.cases[{i}].results[{j}].launches[0].configuration"
+                raise _refused(path, place, str(error)) from None
     card = Card.of(measurement.machine)
     cases = tuple(case for one in measurement.cases for case in _cases_of(one, card.name, path.name))
     if not cases:

@@ -6,6 +6,7 @@ keys). This module is independent of nouns: `sim.load.structure` turns data into
 """
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +14,16 @@ from typing import Any
 
 import yaml
 
+from sim.load.files import LARGEST_DOCUMENT, decoded, is_folder, read_bytes
+from sim.load.foreign import foreign_kind
 from sim.load.problems import InputError, InputProblem, format_path
-from sim.load.scalars import MERGE_TAG, PLAIN_TAGS, short_tag, trap_in_key, trap_in_value
+from sim.load.scalars import MERGE_TAG, NUMBER_TAGS, PLAIN_TAGS, as_in_json, short_tag, trap_in_key, trap_in_value
 
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # More than any sensible input has, but less than nested aliases can expand to.
 _MOST_VALUES = 200_000
 _DEEPEST = 1_000
+_LONGEST_NUMBER = 60
 TOO_DEEP = "the values are nested too deeply"
 
 
@@ -63,8 +67,10 @@ def plain_document(data: Any, file: str) -> Document:
 
 def read_document(path: Path) -> Document:
     """The YAML file at `path`; InputError with every problem of its text."""
-    file = str(path)
-    document = parse_document(_read_text(path), file)
+    file, text = str(path), _read_text(path)
+    if program := foreign_kind(text):
+        raise InputError([InputProblem(file, None, "", f"is {program}, expected a file of einfuse")])
+    document = parse_document(text, file)
     if document.data is None:
         raise InputError([InputProblem(file, None, "", "the file is empty")])
     if not isinstance(document.data, dict):
@@ -82,7 +88,7 @@ def parse_document(text: str, file: str) -> Document:
         root = yaml.compose(text, Loader=_Loader)
         if root is None:
             raise InputError([InputProblem(file, None, "", "the file is empty")])
-        walk = _Walk(file)
+        walk = _Walk(file, _is_json(text))
         data, place = walk.visit(root, (), root.start_mark.line + 1)
     except yaml.YAMLError as error:
         if "maximum nesting depth" in str(error):  # PyYAML's own limit, from 6.0.4 on
@@ -125,25 +131,14 @@ def parse_set(text: str) -> tuple[str, Any]:
 
 def _read_text(path: Path) -> str:
     """The text of a file; a failure to read it is reported in one sentence."""
-    file = str(path)
     try:
-        raw = path.read_bytes()
-        return raw.decode("utf-8-sig")
+        return decoded(path, read_bytes(path, "a YAML file", LARGEST_DOCUMENT))
     except FileNotFoundError:
-        message = f"no such file{_near_file(path)}"
-    except IsADirectoryError:
-        message = "expected a YAML file, got a folder"
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        message = f"expected UTF-8 text, got the byte 0x{raw[error.start]:02x}"
-        raise InputError([InputProblem(file, line, "", message)]) from None
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        message = f"cannot be read ({getattr(error, 'strerror', None) or error})"
-    raise InputError([InputProblem(file, None, "", message)])
+        raise InputError([InputProblem(str(path), None, "", f"no such file{_near_file(path)}")]) from None
 
 
 def _near_file(path: Path) -> str:
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         return f" (there is no folder '{path.parent}')"
     try:
         names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
@@ -175,11 +170,29 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> InputProblem
     return InputProblem(file, min(mark.line + 1, len(lines)), "", f"{message} (column {mark.column + 1})")
 
 
+def _is_json(text: str) -> bool:
+    """Whether a text is JSON, whose numbers are written in ways that YAML 1.1 reads as text."""
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _number_problem(node: yaml.ScalarNode) -> str | None:
+    """Why a number is refused whatever reads it; None for one of a sensible length."""
+    if node.tag in NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
+        return f"expected a number of at most {_LONGEST_NUMBER} characters, got {len(node.value)}"
+    return None
+
+
 class _Walk:
     """One pass over YAML nodes: returns data and places, and collects problems."""
 
-    def __init__(self, file: str) -> None:
-        self.file = file
+    def __init__(self, file: str, is_json: bool) -> None:
+        self.file, self.is_json = file, is_json
         self.problems: list[InputProblem] = []
         self.values = 0
         self.open: set[int] = set()
@@ -189,7 +202,7 @@ class _Walk:
         """The value of a node whose key stands on `line`."""
         self.values += 1
         if self.values > _MOST_VALUES:
-            message = f"the aliases expand to more than {_MOST_VALUES} values"
+            message = f"there are more than {_MOST_VALUES} values, those of aliases included"
             raise InputError([InputProblem(self.file, line, "", message)])
         if id(node) in self.open:
             self._report(path, line, "an alias contains itself")
@@ -205,13 +218,18 @@ class _Walk:
         return None, DocumentPlace(self.file, line)
 
     def _scalar(self, node: yaml.ScalarNode, path: tuple[str | int, ...], line: int) -> tuple[Any, DocumentPlace]:
+        if self.is_json:
+            node = as_in_json(node)
         if (trap := trap_in_value(node)) is not None:
             self._report(path, node.start_mark.line + 1, trap)
+            return None, DocumentPlace(self.file, line)
+        if (message := _number_problem(node)) is not None:
+            self._report(path, line, message)
             return None, DocumentPlace(self.file, line)
         try:
             value = self.constructor.construct_object(node)
         except (ValueError, KeyError, IndexError):  # an explicit tag that the text does not fit
-            self._report(path, line, f"expected {short_tag(node.tag)}, got '{node.value}'")
+            self._report(path, line, f"expected {short_tag(node.tag)}, got '{node.value[:_LONGEST_NUMBER]}'")
             return None, DocumentPlace(self.file, line)
         block = node.style in ("|", ">")
         return value, DocumentPlace(self.file, line, node.start_mark.line + 2 if block else None)

@@ -6,6 +6,7 @@ same.
 """
 
 import csv
+import io
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -20,7 +21,9 @@ from einsums.model import Model
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim.load.catalogs import Catalog
+from sim.load.closed import iter_unresolved
 from sim.load.document import Document, read_document
+from sim.load.files import LARGEST_TABLE, read_text, stamp_of
 from sim.load.overrides import lay_in, resolve_base
 from sim.load.problems import InputError, InputProblem
 from sim.load.structure import structure
@@ -28,6 +31,7 @@ from sim.load.structure import structure
 _ROOT = Path(__file__).resolve().parents[2]
 CATALOGS = {
     "cascade": Catalog(_ROOT / "einsums" / "catalog", "cascade"),
+    "taxonomy": Catalog(_ROOT / "einsums" / "catalog" / "taxonomy", "taxonomy"),
     "model": Catalog(_ROOT / "einsums" / "catalog" / "models", "model"),
     "architecture": Catalog(_ROOT / "arch" / "catalog", "architecture"),
     "technology": Catalog(_ROOT / "arch" / "catalog" / "technologies", "technology"),
@@ -80,11 +84,8 @@ def resolved(kind: str, document: Document) -> Document:
 
 def read_document_once(path: Path) -> Document:
     """As `read_document`, cached while the file stays the same."""
-    try:
-        stamp = path.stat()
-    except OSError:
-        return read_document(path)
-    return _read_stamped(path, (stamp.st_mtime_ns, stamp.st_size, stamp.st_dev, stamp.st_ino))
+    stamp = stamp_of(path)
+    return read_document(path) if stamp is None else _read_stamped(path, stamp)
 
 
 @lru_cache(maxsize=256)
@@ -93,13 +94,17 @@ def _read_stamped(path: Path, _stamp: tuple[int, ...]) -> Document:
 
 
 def build(document: Document, noun: type[Noun]) -> Noun:
-    """The noun of a document; InputError with all of its problems."""
-    return structure(document, noun)
+    """The noun of a document, every name in it resolved; InputError with all of its problems."""
+    built = structure(document, noun)
+    problems = [document.problem(path, message) for path, message in iter_unresolved(built)]
+    if problems:
+        raise InputError(problems)
+    return built
 
 
 def build_architecture(document: Document) -> Architecture:
     """A machine with every memory priced."""
-    machine = structure(document, Architecture)
+    machine = build(document, Architecture)
     try:
         return resolve_technology(machine, _technologies(machine))
     except InputError:
@@ -119,10 +124,24 @@ def _technologies(machine: Architecture) -> list[Technology]:
     ]
 
 
-@lru_cache(maxsize=64)
 def load_technology(name_or_path: str) -> Technology:
     """A table of memory energies and areas."""
+    try:
+        stamp = stamp_of(CATALOGS["technology"].find(name_or_path))
+    except ValueError:  # reported by whoever reads it
+        stamp = None
+    return _technology_once(name_or_path, stamp)
+
+
+@lru_cache(maxsize=64)
+def _technology_once(name_or_path: str, _stamp: tuple[int, ...] | None) -> Technology:
     return build(read("technology", name_or_path), Technology)
+
+
+def technology_stamps() -> tuple[tuple[int, ...] | None, ...]:
+    """What changes whenever one of the shipped tables does, so that machines priced by them are made again."""
+    catalog = CATALOGS["technology"]
+    return tuple(stamp_of(catalog.find(name)) for name in catalog.names())
 
 
 def load_dram(name_or_path: str, beside: Path | None = None) -> DramTiming:
@@ -152,13 +171,18 @@ def load_mapping(name_or_path: str) -> Mapping:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file; InputError when it cannot be read or a row is short."""
+    text = read_text(path, "a table (CSV)", LARGEST_TABLE)
+    rows: list[dict[str, str]] = []
+    reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError([InputProblem(str(path), None, "", f"cannot be read as a table ({reason})")]) from None
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise InputError([InputProblem(str(path), number, "", "the row has not as many values as the header")])
+        for row in reader:
+            if None in row or None in row.values():
+                message = "the row has not as many values as the header"
+                raise InputError([InputProblem(str(path), reader.line_num, "", message)])
+            rows.append(row)
+    except csv.Error as error:
+        raise InputError([InputProblem(str(path), None, "", f"cannot be read as a table ({error})")]) from None
+    columns = list(reader.fieldnames or ())
+    if twice := [name for name in columns if columns.count(name) > 1]:
+        raise InputError([InputProblem(str(path), 1, "", f"two columns are called '{twice[0]}'")])
     return rows

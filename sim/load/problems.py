@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+LONGEST_WORD = 160  # characters without a space that a message shows
+LONGEST_PATH = 4096  # the same for the path of a file: the longest that systems have
+
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
 
 
@@ -17,8 +20,10 @@ class InputProblem:
     message: str
 
     def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        file = one_line(self.file, LONGEST_PATH)
+        place = file if self.line is None else f"{file}:{self.line}"
+        said = f"{self.path}: {self.message}" if self.path else self.message
+        return f"{place}: {one_line(said)}"
 
 
 class InputError(ValueError):
@@ -35,6 +40,12 @@ class InputError(ValueError):
 
 class Refused(Exception):  # noqa: N818 (the answer is no; nothing went wrong)
     """The request cannot be fulfilled; the text states why, one line per reason."""
+
+
+def one_line(text: str, longest_word: int = LONGEST_WORD) -> str:
+    """Text without line breaks and control characters, its overlong words cut: what was found may be anything."""
+    shown = "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    return re.sub(rf"\S{{{longest_word},}}", lambda found: f"{found[0][:longest_word]}...", shown)
 
 
 def format_path(parts: Sequence[str | int]) -> str:

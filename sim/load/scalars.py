@@ -10,6 +10,7 @@ import yaml
 
 _PREFIX = "tag:yaml.org,2002:"
 PLAIN_TAGS = tuple(_PREFIX + kind for kind in ("str", "int", "float", "bool", "null", "map", "seq"))
+NUMBER_TAGS = PLAIN_TAGS[1:3]
 MERGE_TAG = _PREFIX + "merge"
 
 _EXPONENT = re.compile(r"([-+]?)(\d+)(\.\d*)?[eE]([-+]?)(\d+)")
@@ -42,6 +43,14 @@ def trap_in_value(node: yaml.Node) -> str | None:
     if kind == "timestamp":
         return f"YAML reads {text} as a date: write '{text}' in quotes for the text"
     return None
+
+
+def as_in_json(node: yaml.ScalarNode) -> yaml.ScalarNode:
+    """A plain scalar of a JSON text as JSON reads it: 1e-05 is a number."""
+    exponent = None if node.style else _EXPONENT.fullmatch(str(node.value))
+    if exponent is None:
+        return node
+    return yaml.ScalarNode(NUMBER_TAGS[1], _spell_exponent(exponent), node.start_mark, node.end_mark)
 
 
 def short_tag(tag: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+from arch.quantity import clipped, quoted
 from einsums.names import nearest
 
 _EXPECTED = {
@@ -72,8 +73,10 @@ def show_value(value: Any) -> str:
             return "keys and values" if value else "an empty mapping"
         case list() | tuple():
             return "a list" if value else "an empty list"
+        case int():
+            return quoted(value)
         case _:
-            return str(value)
+            return clipped(str(value))
 
 
 def _near(value: Any, expected: str) -> str:

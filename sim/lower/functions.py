@@ -11,16 +11,23 @@ from typing import Any
 
 import numpy as np
 
+from arch.functions import LARGEST_DIVIDED, of_numbers
 from sim.engine.counting import largest_divisors
 
 
 def _largest_divisor(number: Any, limit: Any) -> Any:
+    """As the scalar function; nan for what it refuses. Equal pairs, of which a batch has many, are searched once."""
     numbers, limits = np.broadcast_arrays(np.asarray(number, float), np.asarray(limit, float))
-    whole = np.where(np.isfinite(numbers), np.maximum(np.floor(numbers), 1), 1).astype(np.int64)
-    bound = np.clip(np.nan_to_num(np.floor(limits), posinf=2.0**62), 1, 2.0**62).astype(np.int64)
+    pairs, which = np.unique(np.stack([numbers.ravel(), limits.ravel()]), axis=1, return_inverse=True)
+    is_whole = np.isfinite(pairs[0]) & (pairs[0] >= 1)
+    is_trivial = is_whole & (pairs[1] >= np.floor(pairs[0]))
+    usable = is_whole & (is_trivial | (pairs[0] <= LARGEST_DIVIDED)) & (pairs[0] < 2.0**62)
+    whole = np.where(usable & ~is_trivial, np.floor(pairs[0]), 1).astype(np.int64)
+    bound = np.clip(np.nan_to_num(np.floor(pairs[1]), posinf=2.0**62), 1, 2.0**62).astype(np.int64)
     divisor = np.empty(whole.shape, np.int64)
-    largest_divisors(whole.ravel(), bound.ravel(), divisor.ravel())
-    return divisor.astype(float)
+    largest_divisors(whole, bound, divisor)
+    found = np.where(is_trivial, np.floor(pairs[0]), divisor.astype(float))
+    return np.where(usable, found, np.nan)[which.reshape(numbers.shape)]
 
 
 VECTOR_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
@@ -35,10 +42,10 @@ VECTOR_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "round": np.round,
         "abs": np.abs,
         "largest_divisor": _largest_divisor,
-        "choose": np.where,
-        "and": np.logical_and,
-        "or": np.logical_or,
-        "not": np.logical_not,
+        "choose": of_numbers("choose", np.where),
+        "and": of_numbers("and", np.logical_and),
+        "or": of_numbers("or", np.logical_or),
+        "not": of_numbers("not", np.logical_not),
         "eq": lambda left, right: np.equal(left, right),
         "ne": lambda left, right: np.not_equal(left, right),
         "lt": np.less,

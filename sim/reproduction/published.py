@@ -1,5 +1,6 @@
 """Published values of a reproduction: rows of its CSV files, each value under our names."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,9 +85,12 @@ def _check_point(reproduction: Reproduction, table: PublishedTable, point: tuple
 
 def _number(text: str, column: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise ValueError(f"expected a number in column '{column}', got '{text}'") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"expected a number in column '{column}', got '{text}'")
+    return value
 
 
 def _by_einsum(text: str, column: str) -> list[tuple[str, float]]:

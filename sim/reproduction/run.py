@@ -9,14 +9,16 @@ from typing import Any
 
 from arch.area import with_registers
 from arch.expression import check_names, evaluate
+from arch.types import CHIP, Architecture, Memory
 from einsums.names import near_or_all
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.design.settings import Setting
 from sim.load.document import Document
 from sim.load.nouns import build, read
-from sim.load.problems import InputError
+from sim.load.problems import InputError, InputProblem
 from sim.lower.machine import Machines, point_operators
+from sim.lower.same import Same
 from sim.reproduction.evaluation import Reproduction
 from sim.reproduction.parts import Accounting, Metric, ReproductionSweep
 from sim.reproduction.points import EvaluatedPoint, ReproductionRun
@@ -67,7 +69,26 @@ class _Planner:
                 message = f"no experiment runs on '{name}'{near_or_all(name, used)}"
                 path = ("accountings", self.accounting.name, "architectures", name)
                 raise InputError([self.document.problem(path, message)])
+        machines = dict.fromkeys(Same(experiment.architecture) for _, experiment in planned)
+        for one in machines:
+            problems = list(self._iter_metric_problems(one.noun))
+            if problems:
+                raise InputError(problems)
         return planned
+
+    def _iter_metric_problems(self, machine: Architecture) -> Iterator[InputProblem]:
+        """Metrics of components or operations that a machine does not have."""
+        for metric in self.reproduction.metrics:
+            if metric.component is None:
+                continue
+            key = "component"
+            try:
+                check_component(metric, machine)
+                key = "operation"
+                if metric.operation is not None:
+                    machine.array(metric.component).operation(metric.operation)
+            except ValueError as error:
+                yield self.document.problem(("metrics", metric.name, key), str(error))
 
     def _iter_kernels(self) -> Iterator[tuple[EvaluatedPoint, Experiment]]:
         for kernel in self.reproduction.kernels:
@@ -143,6 +164,24 @@ def _measured(reproduction: Reproduction, point: EvaluatedPoint, result: Simulat
     )
     place = (point.accounting, point.kernel, point.design, point.model, point.seq_len, point.sweep, point.axis_value)
     return EvaluatedPoint(*place, point.experiment, result.experiment.hash, values, by_einsum, result.warnings)
+
+
+def check_component(metric: Metric, machine: Architecture) -> None:
+    """ValueError if a machine has no component of that kind for the metric."""
+    name = str(metric.component)
+    match metric.quantity:
+        case "traffic":
+            machine.memory(name)
+        case "utilization":
+            machine.array(name)
+        case "energy" if metric.operation is not None:
+            machine.array(name)
+        case "energy" if name == CHIP and machine.leakage_w is not None:
+            return
+        case "area" if isinstance(found := machine.component(name), Memory) and found.per_pe_of is not None:
+            raise ValueError(f"the area of '{name}' counts with that of its array, '{found.per_pe_of}'")
+        case _:
+            machine.component(name)
 
 
 def metric_value(metric: Metric, result: SimulationResult) -> float:

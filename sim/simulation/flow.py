@@ -3,6 +3,7 @@
 Experiments of one structure are evaluated in one call, so that a sweep of many sizes costs one pass through the engine.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,12 +16,13 @@ from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import Evaluation, evaluate, lasting
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
-from sim.load.problems import InputProblem, Refused
+from sim.load.problems import InputError, InputProblem, Refused
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Structure, lower
 from sim.simulation.result import SimulationResult, make_results
 
 ENGINES = ("analytical", "cycle")
+MOST_CYCLES = 2.0**53  # of the cycle engine; results count exactly up to here
 
 
 class IllegalMapping(Refused):
@@ -39,6 +41,7 @@ class IllegalMapping(Refused):
 def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationResult:
     """One design point. IllegalMapping if the mapping cannot run; ValueError for an unknown engine."""
     check_engine(engine)
+    _check_kind(experiment)
     if engine == "cycle":
         return simulate_cycles(experiment)
     return simulate_all([experiment])[0]
@@ -47,8 +50,13 @@ def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationRe
 def check_engine(name: str) -> None:
     """ValueError for an engine that does not exist."""
     if name not in ENGINES:
-        near, known = nearest(name, ENGINES), ", ".join(ENGINES)
+        near, known = nearest(str(name), ENGINES), ", ".join(ENGINES)
         raise ValueError(f"no engine is called '{name}'{near}; there is: {known}")
+
+
+def _check_kind(experiment: object) -> None:
+    if not isinstance(experiment, Experiment):
+        raise TypeError(f"expected an Experiment, as load_experiment gives it, got {type(experiment).__name__}")
 
 
 def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResult:
@@ -61,6 +69,7 @@ def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResu
 
     counted = count(experiment)
     try:
+        _check_countable(counted.results()[0])
         timing = time_design(design_of(experiment, counted.tables, counted.evaluation), fast)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
@@ -68,10 +77,17 @@ def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResu
     return timed_result(counted.results()[0], counted._replace(evaluation=retimed).results()[0], timing)
 
 
+def _check_countable(counted: SimulationResult) -> None:
+    """ValueError for a run whose cycles, by the analytical engine, are too many to be counted one by one."""
+    if counted.cycles > MOST_CYCLES:
+        raise ValueError(f"a run of about {counted.cycles:.3g} cycles: the cycle engine counts to {MOST_CYCLES:.3g}")
+
+
 def simulate_all(experiments: Sequence[Experiment]) -> list[SimulationResult]:
     """Many design points, in order; those that share a structure go through the engine together."""
     batches: dict[Structure, list[int]] = {}
     for i, experiment in enumerate(experiments):
+        _check_kind(experiment)
         _refuse_illegal(experiment)
         batches.setdefault(experiment.structure, []).append(i)
     results: dict[int, SimulationResult] = {}
@@ -89,7 +105,14 @@ class Counted(NamedTuple):
     evaluation: Evaluation
 
     def results(self) -> list[SimulationResult]:
-        return make_results(self.experiments, self.tables, self.evaluation)
+        """InputError for one that is not finite, which the bounds of all inputs should make impossible."""
+        results = make_results(self.experiments, self.tables, self.evaluation)
+        for result in results:
+            for name in ("latency_s", "energy_pj"):
+                if not math.isfinite(getattr(result, name)):
+                    message = f"'{name}' is not finite: a number of the machine or of the workload is too large"
+                    raise InputError([InputProblem(result.experiment.name, None, "", message)])
+        return results
 
 
 def count(experiment: Experiment) -> Counted:

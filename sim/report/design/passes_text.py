@@ -16,10 +16,13 @@ def analyses_of(cascade: Cascade, rank: str | None) -> tuple[PassAnalysis, ...]:
         raise InputError([InputProblem("--rank", None, "", str(error))]) from None
 
 
+SCHEMA = "einfuse-passes-1"
+
+
 def passes_document(cascade: Cascade, rank: str | None) -> dict[str, Any]:
     """The output of `--json`: the analysis of one rank, or `ranks` with one for each."""
     documents = [_document(analysis) for analysis in analyses_of(cascade, rank)]
-    return documents[0] if rank is not None else {"cascade": cascade.name, "ranks": documents}
+    return {"schema": SCHEMA} | (documents[0] if rank is not None else {"cascade": cascade.name, "ranks": documents})
 
 
 def _document(analysis: PassAnalysis) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import io
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from sim.load.cells import plain_cells
 from sim.reproduction.parts import Bars, Curve, Figure, Stacks
 from sim.reproduction.points import EvaluatedPoint, ReproductionRun
 
@@ -77,5 +78,5 @@ def results_csv(run: ReproductionRun) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(ResultRow._fields)
-    writer.writerows(row._replace(value=repr(float(row.value))) for row in iter_rows(run))  # type: ignore[arg-type]
+    writer.writerows(plain_cells(row._replace(value=float(row.value))) for row in iter_rows(run))
     return text.getvalue()
