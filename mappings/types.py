@@ -99,10 +99,7 @@ class SpatialLoop(_Noun):
         dumped: dict[str, Any] = dump(self)
         return {key: value for key, value in dumped.items() if key != "count" or value is not None}
 
-    @field_validator("count", mode="before")
-    @classmethod
-    def _check_count(cls, value: Any) -> Any:
-        return value if value is None else _expression_text(value)
+    _check_count = field_validator("count", mode="before")(_condition_text)
 
 
 class SpatialCase(_Noun):
@@ -164,13 +161,11 @@ Spatial = Annotated[
 
 
 class Kept(_Noun):
-    """A tensor whose tile a memory keeps, in `copies` places (2 = double buffered), if `when` holds. `reload`: it is
-    brought again in every iteration of the loops around it, also where it is the same.
-    """
+    """A tensor whose tile a memory keeps, in `copies` places (2 = double buffered), if `when` holds."""
 
     tensor: str
     copies: int = Field(default=1, ge=1)
-    reload: bool = False
+    reload: bool = False  # brought again in every iteration of the loops around it, also where it is the same
     when: str | None = None
 
     @model_validator(mode="before")
