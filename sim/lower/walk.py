@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from sim.engine.counting import ADVANCES, FIELDS, RANK, RELEVANT, STAYS, TILE, WEIGHTS, fetched_words, passes_several
+from sim.engine.counting import ADVANCES, FIELDS, RANK, RELEVANT, STAYS, TILE, fetched_words, passes_several
 from sim.engine.extents import coordinates, cut, tile_extent, trips
 from sim.engine.tables import Tables
 from sim.lower.elements import Spread
@@ -166,7 +166,7 @@ class Walk:
     ) -> tuple[int, int]:
         """(fetches, words fetched) of a tensor inside these loops; exact up to 2^53."""
         trail, extent = self._trail(loops, parts), np.array(extents, np.int64)
-        scratch, weight = np.empty_like(extent), np.zeros((WEIGHTS, len(loops) + 1))
+        scratch, weight = np.empty_like(extent), np.zeros((2, len(loops) + 1))
         fetches, words = (
             int(fetched_words(trail, len(loops), self._run_table(over), self._columns, extent, scratch, weight))
             for over in (frozenset[int](), dims)
