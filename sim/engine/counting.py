@@ -104,20 +104,19 @@ def carried_on(trail, level, first, end, there):
 
 
 @compiled
-def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
-    """Words fetched into one edge over the whole run.
+def fetched_words(trail, depth, runs, sizes, extent, scratch, weight, words):
+    """Add to `words: f8[item]` those that an edge is fetched over the whole run, of items that it is fetched alike.
 
-    trail: i8[field, position], outermost loop first, RANK to RAGGED are its fields; runs: i8[run, 3]; sizes:
+    trail: i8[field, position], outermost loop first, RANK to RAGGED are its fields; runs: i8[item, run, 3]; sizes:
     i8[column]; extent: i8[rank], elements, returned as it came; scratch: i8[rank]; weight: f8[2, position], how often
-    the tile at a position is fetched, and how often its ragged successor.
+    the tile at a position is fetched (given for the outermost), and how often its ragged successor.
     """
-    total = 0.0
-    weight[0, 0] = 1.0
     trail[STATE, 0] = ENTER
     level = 0
     while level >= 0:
         if level == depth:
-            total += weight[0, level] * tile_words(runs, sizes, extent)
+            for item in range(words.size):
+                words[item] += weight[0, level] * tile_words(runs[item], sizes, extent)
             level -= 1
             continue
         rank = trail[RANK, level]
@@ -160,17 +159,16 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
         else:
             extent[rank] = trail[SAVED, level]
             level -= 1
-    return total
 
 
 @compiled
-def fetched_by_cores(trail, depth, runs, sizes, extent, scratch, weight):
+def fetched_by_cores(trail, depth, runs, sizes, extent, scratch, weight, words):
     """As `fetched_words`, into an edge that every core has of its own: the outermost loops are dealt to cores.
 
     The ragged and the full tiles of dealt loops are cases of their own, at most 2^k for k of them.
     """
     dealt, first_only = deal(trail, depth, sizes[CORES], extent, scratch)
-    whole, total = extent.copy(), 0.0
+    whole = extent.copy()
     for case in range(1 << dealt):
         times, there = 1.0, (1.0, 0.0)
         for level in range(dealt):
@@ -184,20 +182,42 @@ def fetched_by_cores(trail, depth, runs, sizes, extent, scratch, weight):
         if times > 0.0:
             if first_only or not passes_several(trail, dealt, depth, extent, scratch):
                 times -= there[0]
-            total += times * fetched_words(trail[:, dealt:], depth - dealt, runs, sizes, extent, scratch, weight)
+            weight[0, 0] = times
+            fetched_words(trail[:, dealt:], depth - dealt, runs, sizes, extent, scratch, weight, words)
         extent[:] = whole
-    return total
+
+
+@compiled
+def alike(paths, relevant):
+    """(order, starts) of rows: i8[row], rows that walk alike next to each other; i8[group + 1], where each begins."""
+    rows = paths.shape[0]
+    order, starts = np.empty(rows, np.int64), np.zeros(rows + 1, np.int64)
+    taken = np.zeros(rows, np.bool_)
+    placed = groups = 0
+    for n in range(rows):
+        if taken[n]:
+            continue
+        for other in range(n, rows):
+            if not taken[other] and (paths[n] == paths[other]).all() and (relevant[n] == relevant[other]).all():
+                taken[other] = True
+                order[placed] = other
+                placed += 1
+        groups += 1
+        starts[groups] = placed
+    return order, starts[: groups + 1]
 
 
 @compiled
 def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
-    """Fill `out: f8[design, row], words` with the words fetched into every row's edge.
+    """Fill `out: f8[design, row], words` with the words fetched into every edge. Rows that walk alike share a walk.
 
     extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans
     and units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position],
     what the loop does to the tile, such as ADVANCES where the tensor has its rank; runs: i8[row, run, 3]; loop_rank:
     i8[loop].
     """
+    order, starts = alike(paths, relevant)
+    runs_in_order, words = runs[order], np.empty(order.size)
     trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
     weight = np.zeros((2, MAX_DEPTH + 1))
     extent = np.empty(extents.shape[1], np.int64)
@@ -205,7 +225,9 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
     for d in range(extents.shape[0]):
         for r in range(extents.shape[1]):
             extent[r] = extents[d, r]
-        for n in range(paths.shape[0]):
+        words[:] = 0.0
+        for group in range(starts.size - 1):
+            n, first, end = order[starts[group]], starts[group], starts[group + 1]
             depth = 0
             while depth < paths.shape[1] and paths[n, depth] >= 0:
                 loop = paths[n, depth]
@@ -213,10 +235,14 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
                 trail[TILE, depth] = tiles[d, loop]
                 trail[RELEVANT, depth] = relevant[n, depth]
                 depth += 1
+            weight[0, 0] = 1.0
+            items, found = runs_in_order[first:end], words[first:end]
             if depth > 0 and is_dealt(relevant[n, 0]):
-                out[d, n] = fetched_by_cores(trail, depth, runs[n], sizes[d], extent, scratch, weight)
+                fetched_by_cores(trail, depth, items, sizes[d], extent, scratch, weight, found)
             else:
-                out[d, n] = fetched_words(trail, depth, runs[n], sizes[d], extent, scratch, weight)
+                fetched_words(trail, depth, items, sizes[d], extent, scratch, weight, found)
+        for row in range(order.size):
+            out[d, order[row]] = words[row]
 
 
 @compiled
