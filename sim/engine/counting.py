@@ -27,9 +27,6 @@ CORES = 2  # the column of `sizes` with the number of cores
 # Fields of a trail of loops, and the states in which the walk meets a loop again.
 RANK, TILE, RELEVANT, STATE, SAVED, RAGGED, TRIPS, DIGIT, FIELDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
 ENTER, FULL, LAST = 0, 1, 2
-# Rows of weights at a position: how often its tile is fetched; how often the ragged successor; and of dealt iterations,
-# by the carry that the loops inside must give, those whose core has the tile already.
-FETCHED, SUCCEEDED, THERE, WEIGHTS = 0, 1, 2, 4
 
 
 @compiled
@@ -87,110 +84,150 @@ def deal(trail, depth, cores, extent, scratch):
 
 
 @compiled
-def carry_on(trail, weight, level, first, end):
+def carried_on(trail, level, first, end, there):
     """Of iterations whose core has the tile already, those that iterations `first` to `end` of a dealt loop leave so.
 
     A core goes on C iterations further: to each digit of an iteration's number the digit of C is added, and the carry
-    of the loops inside. A loop that brings other tiles must come back to the same digit.
+    of the loops inside. A loop that brings other tiles must come back to the same digit. there: how many there are if
+    the loop gives no carry, and if it gives one; likewise returned, for the next loop inward.
     """
+    found = (0.0, 0.0)
     for carry in range(2):
         step = trail[DIGIT, level] + carry
         if trail[RELEVANT, level] == DEALT_ADVANCES:
             plain, wrapped = (end - first) * (step == 0), (end - first) * (step == trail[TRIPS, level])
         else:
             plain, wrapped = max(0, end - max(first, step)), max(0, min(end, step) - first)
-        there = weight[THERE, level] * plain + weight[THERE + 1, level] * wrapped
-        weight[THERE + carry, level + 1] = there
+        ways = there[0] * plain + there[1] * wrapped
+        found = (ways, found[1]) if carry == 0 else (found[0], ways)
+    return found
 
 
 @compiled
-def weigh_first(trail, depth, level, cores, extent, scratch, weight):
-    """Weights of the first tile of a loop, and of the shorter one after them, as the loop's mode says.
+def fetched_words(trail, depth, runs, sizes, extent, scratch, weight, words):
+    """Add to `words: f8[item]` those that an edge is fetched over the whole run, of items that it is fetched alike.
 
-    Returns whether there is a full tile; `extent` is then cut to it.
+    trail: i8[field, position], outermost loop first, RANK to RAGGED are its fields; runs: i8[item, run, 3]; sizes:
+    i8[column]; extent: i8[rank], elements, returned as it came; scratch: i8[rank]; weight: f8[2, position], how often
+    the tile at a position is fetched (given for the outermost), and how often its ragged successor.
     """
-    rank, tile, mode = trail[RANK, level], trail[TILE, level], trail[RELEVANT, level]
-    full, ragged = cut(extent[rank], tile)
-    trail[SAVED, level], trail[RAGGED, level] = extent[rank], ragged
-    weight[SUCCEEDED, level] = 1.0 if ragged > 0 else 0.0
-    if full == 0:
-        return False
-    extent[rank] = tile
-    times = full
-    if is_dealt(mode):
-        carry_on(trail, weight, level, 0, full)
-    elif mode not in (ADVANCES, WALKS) and (full > 1 or ragged > 0):
-        # A tensor that the inner loops leave in place is fetched by the first iteration only.
-        if mode == FIRST_ONLY or not passes_several(trail, level + 1, depth, extent, scratch):
-            times, weight[SUCCEEDED, level] = 1, 0.0
-        elif mode == ROUNDS:
-            times, weight[SUCCEEDED, level] = trips(trail[SAVED, level], tile * cores), 0.0
-    weight[FETCHED, level + 1] = weight[FETCHED, level] * times
-    return True
-
-
-@compiled
-def fetched_words(trail, depth, runs, sizes, extent, scratch, weight):
-    """Words fetched into one edge over the whole run.
-
-    trail: i8[field, position], outermost loop first, RANK to DIGIT are its fields; runs: i8[run, 3]; sizes:
-    i8[column]; extent: i8[rank], elements, returned as it came; scratch: i8[rank]; weight: f8[WEIGHTS, position].
-    """
-    total = 0.0
-    weight[FETCHED, 0] = 1.0
     trail[STATE, 0] = ENTER
     level = 0
-    dealt, first_only = 0, False
-    if depth > 0 and is_dealt(trail[RELEVANT, 0]):
-        dealt, first_only = deal(trail, depth, sizes[CORES], extent, scratch)
-        weight[THERE, 0], weight[THERE + 1, 0] = 1.0, 0.0
     while level >= 0:
         if level == depth:
-            total += weight[FETCHED, level] * tile_words(runs, sizes, extent)
+            for item in range(words.size):
+                words[item] += weight[0, level] * tile_words(runs[item], sizes, extent)
             level -= 1
             continue
         rank = trail[RANK, level]
+        state = trail[STATE, level]
         descend = False
-        if trail[STATE, level] == ENTER:
-            descend = weigh_first(trail, depth, level, sizes[CORES], extent, scratch, weight)
-            trail[STATE, level] = FULL if descend else LAST
-        elif trail[STATE, level] == FULL:
+        if state == ENTER:
+            tile = trail[TILE, level]
+            full, ragged = cut(extent[rank], tile)
+            trail[SAVED, level] = extent[rank]
+            trail[RAGGED, level] = ragged
+            weight[1, level] = 1.0 if ragged > 0 else 0.0
             trail[STATE, level] = LAST
-        if not descend and weight[SUCCEEDED, level] > 0.0:
+            if full > 0:
+                trail[STATE, level] = FULL
+                extent[rank] = tile
+                weight[0, level + 1] = weight[0, level] * full
+                mode = trail[RELEVANT, level]
+                if mode != ADVANCES and mode != WALKS and (full > 1 or ragged > 0):
+                    # A tensor that the inner loops leave in place is fetched by the first iteration only.
+                    if mode == FIRST_ONLY or not passes_several(trail, level + 1, depth, extent, scratch):
+                        weight[0, level + 1] = weight[0, level]
+                        weight[1, level] = 0.0
+                    elif mode == ROUNDS:
+                        rounds = trips(trail[SAVED, level], tile * sizes[CORES])
+                        weight[0, level + 1] = weight[0, level] * rounds
+                        weight[1, level] = 0.0
+                descend = True
+            state = trail[STATE, level]
+        elif state == FULL:
+            trail[STATE, level] = LAST
+            state = LAST
+        if not descend and state == LAST and weight[1, level] > 0.0:
             extent[rank] = trail[RAGGED, level]
-            weight[FETCHED, level + 1] = weight[FETCHED, level]
-            weight[SUCCEEDED, level] = 0.0
-            if level < dealt:
-                carry_on(trail, weight, level, trail[TRIPS, level] - 1, trail[TRIPS, level])
+            weight[0, level + 1] = weight[0, level]
+            weight[1, level] = 0.0
             descend = True
         if descend:
             level += 1
             trail[STATE, level] = ENTER
-            if level == dealt and (first_only or not passes_several(trail, level, depth, extent, scratch)):
-                weight[FETCHED, level] -= weight[THERE, level]
         else:
             extent[rank] = trail[SAVED, level]
             level -= 1
-    return total
+
+
+@compiled
+def fetched_by_cores(trail, depth, runs, sizes, extent, scratch, weight, words):
+    """As `fetched_words`, into an edge that every core has of its own: the outermost loops are dealt to cores.
+
+    The ragged and the full tiles of dealt loops are cases of their own, at most 2^k for k of them.
+    """
+    dealt, first_only = deal(trail, depth, sizes[CORES], extent, scratch)
+    whole = extent.copy()
+    for case in range(1 << dealt):
+        times, there = 1.0, (1.0, 0.0)
+        for level in range(dealt):
+            rank, last = trail[RANK, level], trail[TRIPS, level]
+            full, ragged = cut(extent[rank], trail[TILE, level])
+            is_ragged = case >> level & 1
+            first, end = (last - (ragged > 0), last) if is_ragged else (0, full)
+            extent[rank] = ragged if is_ragged else trail[TILE, level]
+            times *= end - first
+            there = carried_on(trail, level, first, end, there)
+        if times > 0.0:
+            if first_only or not passes_several(trail, dealt, depth, extent, scratch):
+                times -= there[0]
+            weight[0, 0] = times
+            fetched_words(trail[:, dealt:], depth - dealt, runs, sizes, extent, scratch, weight, words)
+        extent[:] = whole
+
+
+@compiled
+def alike(paths, relevant):
+    """(order, starts) of rows: i8[row], rows that walk alike next to each other; i8[group + 1], where each begins."""
+    rows = paths.shape[0]
+    order, starts = np.empty(rows, np.int64), np.zeros(rows + 1, np.int64)
+    taken = np.zeros(rows, np.bool_)
+    placed = groups = 0
+    for n in range(rows):
+        if taken[n]:
+            continue
+        for other in range(n, rows):
+            if not taken[other] and (paths[n] == paths[other]).all() and (relevant[n] == relevant[other]).all():
+                taken[other] = True
+                order[placed] = other
+                placed += 1
+        groups += 1
+        starts[groups] = placed
+    return order, starts[: groups + 1]
 
 
 @compiled
 def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
-    """Fill `out: f8[design, row], words` with the words fetched into every row's edge.
+    """Fill `out: f8[design, row], words` with the words fetched into every edge. Rows that walk alike share a walk.
 
     extents: i8[design, rank], elements; tiles: i8[design, loop], elements; sizes: i8[design, column], elements (spans
     and units of ranks); paths: i8[row, position], loops outermost first, -1 ends; relevant: i8[row, position],
     what the loop does to the tile, such as ADVANCES where the tensor has its rank; runs: i8[row, run, 3]; loop_rank:
     i8[loop].
     """
+    order, starts = alike(paths, relevant)
+    runs_in_order, words = runs[order], np.empty(order.size)
     trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
-    weight = np.zeros((WEIGHTS, MAX_DEPTH + 1))
+    weight = np.zeros((2, MAX_DEPTH + 1))
     extent = np.empty(extents.shape[1], np.int64)
     scratch = np.empty(extents.shape[1], np.int64)
     for d in range(extents.shape[0]):
         for r in range(extents.shape[1]):
             extent[r] = extents[d, r]
-        for n in range(paths.shape[0]):
+        words[:] = 0.0
+        for group in range(starts.size - 1):
+            n, first, end = order[starts[group]], starts[group], starts[group + 1]
             depth = 0
             while depth < paths.shape[1] and paths[n, depth] >= 0:
                 loop = paths[n, depth]
@@ -198,7 +235,14 @@ def count_words(extents, tiles, sizes, paths, relevant, runs, loop_rank, out):
                 trail[TILE, depth] = tiles[d, loop]
                 trail[RELEVANT, depth] = relevant[n, depth]
                 depth += 1
-            out[d, n] = fetched_words(trail, depth, runs[n], sizes[d], extent, scratch, weight)
+            weight[0, 0] = 1.0
+            items, found = runs_in_order[first:end], words[first:end]
+            if depth > 0 and is_dealt(relevant[n, 0]):
+                fetched_by_cores(trail, depth, items, sizes[d], extent, scratch, weight, found)
+            else:
+                fetched_words(trail, depth, items, sizes[d], extent, scratch, weight, found)
+        for row in range(order.size):
+            out[d, order[row]] = words[row]
 
 
 @compiled

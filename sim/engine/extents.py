@@ -45,7 +45,7 @@ def coordinates(extent: int, span: int, unit: int) -> int:
     `span` that of the outermost, `unit` that of the innermost.
     """
     reach = min(extent, span)
-    return (reach + unit - 1) // unit
+    return reach if unit == 1 else (reach + unit - 1) // unit
 
 
 @shared

@@ -12,7 +12,7 @@ from typing import Self
 
 import numpy as np
 
-from sim.engine.counting import ADVANCES, FIELDS, RANK, RELEVANT, STAYS, TILE, WEIGHTS, fetched_words, passes_several
+from sim.engine.counting import ADVANCES, FIELDS, RANK, RELEVANT, STAYS, TILE, fetched_words, passes_several
 from sim.engine.extents import coordinates, cut, tile_extent, trips
 from sim.engine.tables import Tables
 from sim.lower.elements import Spread
@@ -166,12 +166,10 @@ class Walk:
     ) -> tuple[int, int]:
         """(fetches, words fetched) of a tensor inside these loops; exact up to 2^53."""
         trail, extent = self._trail(loops, parts), np.array(extents, np.int64)
-        scratch, weight = np.empty_like(extent), np.zeros((WEIGHTS, len(loops) + 1))
-        fetches, words = (
-            int(fetched_words(trail, len(loops), self._run_table(over), self._columns, extent, scratch, weight))
-            for over in (frozenset[int](), dims)
-        )
-        return fetches, words
+        scratch, weight, found = np.empty_like(extent), np.zeros((2, len(loops) + 1)), np.zeros(2)
+        weight[0, 0] = 1.0
+        fetched_words(trail, len(loops), self._run_table(dims), self._columns, extent, scratch, weight, found)
+        return int(found[0]), int(found[1])
 
     # The same questions as the compiled loops take them, each made once
 
@@ -185,9 +183,13 @@ class Walk:
         return self._run_lists[parts]
 
     def _run_table(self, parts: frozenset[int]) -> np.ndarray:
-        """i8[run, (rank, span, unit)], -1 ends."""
+        """i8[item, run, (rank, span, unit)], -1 ends: of a scalar, whose words are fetches, and over these parts."""
         if parts not in self._run_tables:
-            self._run_tables[parts] = np.array([*self._runs(parts), (-1, -1, -1)], np.int64)
+            runs = self._runs(parts)
+            table = np.full((2, len(runs) + 1, 3), -1, np.int64)
+            for place, run in enumerate(runs):
+                table[1, place] = run
+            self._run_tables[parts] = table
         return self._run_tables[parts]
 
     def _trail(self, loops: tuple[int, ...], parts: frozenset[int]) -> np.ndarray:
