@@ -8,8 +8,7 @@ import pytest
 
 from arch.dram import DramTiming
 from sim.cycle.answer import design_of
-from sim.cycle.dram import seconds_per_byte
-from sim.cycle.program import lower_nest
+from sim.cycle.program import NamedProgram, lower_nest
 from sim.cycle.state import Window, run
 from sim.design.assemble import load_experiment
 from sim.design.experiment import stack
@@ -23,6 +22,23 @@ class Transfer(NamedTuple):
     is_write: bool
     bursts: int
     start_s: float
+    is_query: bool  # a tile of Q
+
+
+def tile_bytes(named: NamedProgram, job: int, which: int, word_bytes: float) -> float:
+    """Bytes of a full tile of a keep, or of the stream of an op for one."""
+    tables = named.program.tables
+    is_tile = job in (col.FILL_JOB, col.DRAIN_JOB)
+    variant = 0
+    for level in range(named.tiles[which].level if is_tile else tables["OP_TABLE"][which, col.DEPTH_OF]):
+        variant = tables["CHILD"][variant, level, 0]
+    columns = {
+        col.FILL_JOB: col.FILL_WORDS,
+        col.DRAIN_JOB: col.DRAIN_WORDS,
+        col.READ_JOB: col.READ_WORDS,
+        col.WRITE_JOB: col.WRITE_WORDS,
+    }
+    return float(tables["MOVES" if is_tile else "AMOUNTS"][variant, which, columns[job]]) * word_bytes
 
 
 @cache
@@ -45,12 +61,22 @@ def transfers_of_a_run(dram: str, clock: str) -> tuple[DramTiming, float, tuple[
     rows = [row for row in done.log.tolist() if row[col.LOG_KIND] >= col.TRANSFER_ROW and row[col.TRACK] == root]
     # All of them; nothing else takes as long.
     assert len(rows) < 1 << 16 and done.served[root].sum() > 0.9 * done.cycles
-    found = []
-    for kind, _, _, _, start, end in sorted(rows, key=lambda row: row[col.START]):
-        is_write = kind - col.TRANSFER_ROW + 1 in (col.DRAIN_JOB, col.WRITE_JOB)
-        seconds = (end - start) / architecture.clock_hz
-        bursts = round(seconds / float(seconds_per_byte(timing, is_write)) / timing.burst_bytes)
-        found.append(Transfer(is_write, bursts, start / architecture.clock_hz))
+    word_bytes = float(tables.machine.word_bytes[0])
+    spent: dict[tuple[int, ...], int] = {}
+    for kind, _, what, record, start, end in rows:
+        spent[kind, what, record] = spent.get((kind, what, record), 0) + end - start
+    found, done_cycles = [], dict.fromkeys(spent, 0)
+    for kind, _, what, record, start, end in sorted(rows, key=lambda row: row[col.START]):
+        job, key = kind - col.TRANSFER_ROW + 1, (kind, what, record)
+        # What made way for an older transfer comes in several parts, each with its share of the tile's bursts.
+        bursts = tile_bytes(named, job, what, word_bytes) / timing.burst_bytes
+        first, last = (
+            round(bursts * cycles / spent[key]) for cycles in (done_cycles[key], done_cycles[key] + end - start)
+        )
+        done_cycles[key] += end - start
+        is_query = job == col.FILL_JOB and named.tiles[what].keep.keep.tensor == "Q"
+        is_write = job in (col.DRAIN_JOB, col.WRITE_JOB)
+        found.append(Transfer(is_write, last - first, start / architecture.clock_hz, is_query))
     return timing, done.cycles / architecture.clock_hz, tuple(found)
 
 
@@ -73,19 +99,19 @@ def test_a_run_bound_by_dram_takes_as_long_as_its_bursts(dram: str, clock: str) 
     for one in transfers:
         addresses.append(region + np.arange(one.bursts) * timing.burst_bytes)
         region += -(-one.bursts // timing.columns) * timing.columns * timing.burst_bytes
-    assert replayed_s(timing, transfers, addresses) == pytest.approx(tiles_s, rel=0.005)  # 0.14% and 0.22%
+    assert replayed_s(timing, transfers, addresses) == pytest.approx(tiles_s, rel=0.005)  # -0.01% and 0.16%
 
 
 def row_by_row(timing: DramTiming, transfers: tuple[Transfer, ...], seq_len: int) -> list[np.ndarray]:
     """Addresses where K and V of each head are 64 rows of `seq_len` words of 2 B, a tile being 256 words of each row.
 
-    Q (4096 bursts in one piece) and what is written lie in one piece each, in the other half of the memory.
+    Q and what is written lie in one piece each, in the other half of the memory.
     """
     burst, half = timing.burst_bytes, timing.capacity_bytes // 2
     tile = np.concatenate([row * seq_len * 2 + np.arange(0, 512, burst) for row in range(64)])
     addresses, region, read = [], half, 0
     for one in transfers:
-        if one.is_write or one.bursts == 4096:
+        if one.is_write or one.is_query:
             addresses.append(region + np.arange(one.bursts) * burst)
             region += -(-one.bursts // timing.columns) * timing.columns * burst
             continue
@@ -100,7 +126,7 @@ def row_by_row(timing: DramTiming, transfers: tuple[Transfer, ...], seq_len: int
 @pytest.mark.parametrize(
     ("dram", "clock", "times"),
     [
-        ("hbm2-2000", "10 GHz", {1024: 1.30, 65536: 4.91, 262144: 9.15}),
+        ("hbm2-2000", "10 GHz", {1024: 1.30, 65536: 4.96, 262144: 8.96}),
         ("lpddr4-3200", "940 MHz", {1024: 1.00, 16384: 1.49}),
     ],
 )
