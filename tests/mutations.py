@@ -107,7 +107,8 @@ def _mutate_value(value: Any, chance: random.Random) -> Any:
         case bool():
             return chance.choice(HOSTILE)
         case int() | float() if chance.random() < 0.5:
-            return chance.choice((-value, value * 10**9, value / 3, value + 1, value * 10**300, str(value)))
+            third = value / 3 if abs(value) < 10**300 else value // 3
+            return chance.choice((-value, value * 10**9, third, value + 1, value * 10**300, str(value)))
         case dict() | list() if chance.random() < 0.3:
             return [value]
     return chance.choice(HOSTILE)

@@ -23,7 +23,7 @@ from sim.engine.columns import DrainColumn, FlowColumn, LeafColumn
 from sim.engine.counting import first_tile_words
 from sim.engine.latency import Latency, Passing
 from sim.engine.links import fold_times
-from sim.engine.moving import add_by_group, move_bytes
+from sim.engine.moving import add_by_group, longest_of_phases, move_bytes, price_bytes
 from sim.engine.room import count_rows, room_of
 from sim.engine.tables import RowTables, Tables
 
@@ -68,7 +68,7 @@ def evaluate(tables: Tables) -> Evaluation:
     busiest = busiest_core(tables, counts)
     resource_cycles = times(tables, counts, busiest, busy_cycles, link_cycles_by_phase(tables, busiest, flow_bytes))
     latency_cycles = resource_cycles.sum(axis=1)
-    flow_pj = flow_bytes * flow_prices(tables)
+    flow_pj = flow_energies(tables, flow_bytes)
     return Evaluation(
         flow_bytes,
         flow_pj,
@@ -124,14 +124,12 @@ def spilled_fractions(tables: Tables, footprint_bytes: np.ndarray) -> np.ndarray
     return np.where(tables.shape.spills[None, :], missing, 0.0)
 
 
-def flow_prices(tables: Tables) -> np.ndarray:
-    """Energy of one byte of every flow: f8[design, flow], pJ."""
-    flows, machine = tables.shape.flows, tables.machine
-    memory = flows[:, FlowColumn.MEMORY]
-    read = np.where(
-        flows[:, FlowColumn.DRAINS] == 1, machine.drain_pj_per_byte[:, memory], machine.read_pj_per_byte[:, memory]
-    )
-    return np.where(flows[:, FlowColumn.WRITE] == 1, machine.write_pj_per_byte[:, memory], read)
+def flow_energies(tables: Tables, flow_bytes: np.ndarray) -> np.ndarray:
+    """Energy of every flow's words: f8[design, flow], pJ."""
+    machine, flow_pj = tables.machine, np.empty_like(flow_bytes)
+    prices = (machine.read_pj_per_byte, machine.write_pj_per_byte, machine.drain_pj_per_byte)
+    price_bytes(flow_bytes, tables.shape.flows, *prices, flow_pj)
+    return flow_pj
 
 
 def times(
@@ -240,9 +238,6 @@ def _link_cycles(
 
 def phase_times(candidates: np.ndarray) -> np.ndarray:
     """From f8[design, phase, resource] the longest of each phase, added up under the resource that set it."""
-    slowest = candidates.argmax(axis=2)
     resources = np.zeros((candidates.shape[0], candidates.shape[2]))
-    designs = np.arange(candidates.shape[0])
-    for phase in range(candidates.shape[1]):
-        resources[designs, slowest[:, phase]] += candidates[designs, phase, slowest[:, phase]]
+    longest_of_phases(candidates, resources)
     return resources

@@ -9,6 +9,7 @@ from sim.engine.jit import compiled
 # Plain integers, because compiled loops cannot use enumerations.
 ROW, LESS = int(FlowColumn.ROW), int(FlowColumn.LESS)
 RESIDENT, SPILLED = int(FlowColumn.RESIDENT), int(FlowColumn.SPILLED)
+MEMORY, WRITE, DRAINS = int(FlowColumn.MEMORY), int(FlowColumn.WRITE), int(FlowColumn.DRAINS)
 
 
 @compiled
@@ -28,6 +29,28 @@ def move_bytes(counts, spilled, word_bytes, flows, out):
             if flows[f, SPILLED] >= 0:
                 words *= spilled[d, flows[f, SPILLED]]
             out[d, f] = words * word_bytes[d]
+
+
+@compiled
+def price_bytes(moved, flows, read, write, drain, out):
+    """Fill `out: f8[design, flow], pJ` from `moved: f8[design, flow], bytes` and prices f8[design, memory], pJ/byte."""
+    for f in range(flows.shape[0]):
+        memory = flows[f, MEMORY]
+        price = write if flows[f, WRITE] == 1 else drain if flows[f, DRAINS] == 1 else read
+        for d in range(moved.shape[0]):
+            out[d, f] = moved[d, f] * price[d, memory]
+
+
+@compiled
+def longest_of_phases(cycles, out):
+    """Add the longest of `cycles: f8[design, phase, resource]` of every phase to `out: f8[design, resource]`."""
+    for d in range(cycles.shape[0]):
+        for phase in range(cycles.shape[1]):
+            slowest = 0
+            for resource in range(1, cycles.shape[2]):
+                if cycles[d, phase, resource] > cycles[d, phase, slowest]:
+                    slowest = resource
+            out[d, slowest] += cycles[d, phase, slowest]
 
 
 @compiled

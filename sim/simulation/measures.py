@@ -49,6 +49,7 @@ class Labels(NamedTuple):
     array_of_leaf: tuple[str, ...]
     moved: tuple[tuple[str, str, str], ...]  # tensor, memory, direction, by first flow
     einsum_moved: tuple[tuple[str, str, str], ...]  # Einsum, memory, direction, by first flow
+    timed: tuple[tuple[str, str], ...]  # memory, and an Einsum that moves words there, both in order
 
     @classmethod
     def of(cls, machine: MachineShape, cascade: Cascade, tree: ResolvedTree, flows: np.ndarray) -> Self:
@@ -69,6 +70,7 @@ class Labels(NamedTuple):
             tuple(leaf.array for leaf in tree.leaves),
             moved,
             einsum_moved,
+            tuple((machine.memories[memory], einsums[leaf]) for memory, leaf in _timed(flows)),
         )
 
     @property
@@ -86,6 +88,11 @@ def charged_names(machine: MachineShape) -> tuple[str, ...]:
 def _moves(flows: np.ndarray, column: FlowColumn) -> list[tuple[int, int, int]]:
     """Of each flow whose it is (the tensor or the Einsum), the memory, and whether it writes."""
     return [(flow[0], flow[1], flow[2]) for flow in flows[:, [column, FlowColumn.MEMORY, FlowColumn.WRITE]].tolist()]
+
+
+def _timed(flows: np.ndarray) -> list[tuple[int, int]]:
+    """Each memory and the Einsums that move words there."""
+    return sorted({(memory, einsum) for einsum, memory, _ in _moves(flows, FlowColumn.EINSUM)})
 
 
 def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
@@ -119,13 +126,14 @@ class MovedParts(NamedTuple, Generic[Column]):
 
     tensor_bytes: Column  # [design, moved], as `Labels.moved`
     einsum_bytes: Column  # [design, moved], as `Labels.einsum_moved`
-    memory_cycles: Column  # [design, leaf, memory]
+    memory_cycles: Column  # [design, timed], as `Labels.timed`
 
 
 def moved_parts(tables: Tables, found: Evaluation) -> MovedParts[np.ndarray]:
     """All columns of a batch."""
     by_tensor, by_einsum = (_moved_bytes(tables, found, c) for c in (FlowColumn.TENSOR, FlowColumn.EINSUM))
-    return MovedParts(by_tensor, by_einsum, memory_cycles_by_leaf(tables, found))
+    memories, leaves = np.array(_timed(tables.shape.flows), np.int64).T
+    return MovedParts(by_tensor, by_einsum, memory_cycles_by_leaf(tables, found)[:, leaves, memories])
 
 
 def _moved_bytes(tables: Tables, found: Evaluation, column: FlowColumn) -> np.ndarray:

@@ -177,15 +177,12 @@ def _traffic(
     return traffic
 
 
-def _memory_cycles(labels: Labels, leaf_memory_cycles: list[list[float]]) -> dict[str, dict[str, float]]:
+def _memory_cycles(labels: Labels, cycles: list[float]) -> dict[str, dict[str, float]]:
     """Of every memory the Einsums that move words there."""
-    cycles: dict[str, dict[str, float]] = {memory: {} for memory in labels.memories}
-    used = {(einsum, memory) for einsum, memory, _ in labels.einsum_moved}
-    for einsum, times in zip(labels.einsums, leaf_memory_cycles, strict=True):
-        for memory, spent in zip(labels.memories, times, strict=True):
-            if (einsum, memory) in used:
-                cycles[memory][einsum] = spent
-    return cycles
+    found: dict[str, dict[str, float]] = {memory: {} for memory in labels.memories}
+    for (memory, einsum), spent in zip(labels.timed, cycles, strict=True):
+        found[memory][einsum] = spent
+    return found
 
 
 def _iter_warnings(experiment: Experiment, labels: Labels, spilled: list[float]) -> Iterator[str]:
