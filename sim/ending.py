@@ -64,6 +64,11 @@ def leave_if_heard() -> None:
         os._exit(128 + _State.heard)
 
 
+def what_was_asked() -> Ended | None:
+    """The signal that asked this process to end; None if none has."""
+    return None if _State.heard is None else Ended(_State.heard)
+
+
 def _is_worker() -> bool:
     """Whether another process of ours has started this one."""
     processes = sys.modules.get("multiprocessing.process")  # loaded in every worker, and slow to load

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,7 +17,9 @@ from arch.expression import SCALAR_FUNCTIONS, evaluate, parse_expression
 from arch.functions import largest_divisor
 from einsums.names import nearest_name
 from sim import InputError
+from sim.commands import answering
 from sim.commands import simulate as simulate_module
+from sim.ending import Ended, what_was_asked
 from sim.gpu.cases import COLUMNS, load_table
 from sim.load.cells import plain_cells
 from sim.load.document import parse_document
@@ -219,6 +222,16 @@ def test_the_last_door(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said = f"einfuse: a fault of its own (ZeroDivisionError: of a kind...); please report it with {report}\n"
     assert (status, out, err) == (3, "", said)
     assert "that nobody foresaw" in report.read_text("utf-8")
+
+
+def test_an_interrupt_that_a_library_turns_into_an_error_is_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """numpy does so in the middle of a comparison: `Cannot compare structured arrays`."""
+    assert what_was_asked() is None
+    monkeypatch.setattr(answering, "what_was_asked", lambda: Ended(signal.SIGTERM))
+    assert answering.own_fault(TypeError("Cannot compare")) == 143
+    assert capsys.readouterr().err == "einfuse: ended by SIGTERM\n"
 
 
 # ------------------------------------------------------------------------------------------------- other kinds

@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from sim.ending import ClosingFirst, Ended
+from sim.ending import ClosingFirst, Ended, what_was_asked
 from sim.load.problems import InputError, Refused, one_line
 
 DONE, NO, BAD_INPUT, OWN_FAULT, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
@@ -53,7 +53,13 @@ def answers(command: Callable[..., int | None]) -> Callable[..., None]:
 
 
 def own_fault(error: Exception) -> int:
-    """The last door: one sentence about an error that nobody foresaw, and a file for those who mend it."""
+    """The last door: one sentence about an error that nobody foresaw, and a file for those who mend it.
+
+    A library that a signal interrupts may turn that into an error of its own: the program ends as it was asked to.
+    """
+    asked = what_was_asked()
+    if asked is not None:
+        return said(str(asked), asked.status)
     return said(f"einfuse: {_reported(error)}", OWN_FAULT)
 
 
