@@ -222,6 +222,10 @@ def test_what_cores_cannot_add_up_is_refused() -> None:
         "cores: the 4 iterations of 'k' are added up over 3 cores, and neither number divides the other: a sum would be "
         "split between two rounds"
     ]
+    again = {"loops": [{"m": 2}, "m"], "body": [leaf({}, "n", "k")]}
+    assert refusals(dealt(again, sizes | {"M": 3}, plain, ["m", "m"])) == [
+        "cores: several of the dealt loops run over rank 'M': deal one of them, and loop inside"
+    ]
     passing = {"loops": [{"k": 2}], "body": [leaf({}, "m", "n", "k") | {"bypass": ["Z"]}]}
     two = machine({"rows": 1, "columns": 1}, cores={"count": 2, "reduces": True})
     assert refusals(dealt(passing, sizes, two, ["k"])) == [
