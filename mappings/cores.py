@@ -58,9 +58,6 @@ def iter_core_findings(
         found, expected = ", ".join(mapping.cores), ", ".join(around)
         yield "cores", f"expected the first of the loops around every Einsum, [{expected}], got [{found}]"
         return
-    roots = [cascade.root_of(cascade.rank_of_variable(variable)) for variable in mapping.cores]
-    for rank in dict.fromkeys(root for root in roots if roots.count(root) > 1):
-        yield "cores", f"several of the dealt loops run over rank '{rank}': deal one of them, and loop inside"
     combined = combined_loop(mapping, tree, cascade)
     adds_up = combined is not None and (
         architecture is None or architecture.cores is None or architecture.cores.reduces

@@ -162,12 +162,67 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight, words):
 
 
 @compiled
+def is_regular(trail, dealt, extent, scratch):
+    """Whether dealt loops have the same iterations in every iteration of those outside, as mixed radix takes it."""
+    for r in range(extent.shape[0]):
+        scratch[r] = extent[r]
+    for level in range(dealt):
+        rank, tile = trail[RANK, level], trail[TILE, level]
+        full, ragged = cut(scratch[rank], tile)
+        for inner in range(level + 1, dealt):
+            if trail[RANK, inner] == rank and full > 0 and ragged > 0:
+                return False
+        scratch[rank] = tile_extent(scratch[rank], tile, 0)
+    return True
+
+
+@compiled
+def held_in_turn(trail, dealt, cores, extent):
+    """f8[case] for dealt loops that are not regular: how many iterations find the tile that their core had before.
+
+    Goes through all iterations; bit k of a case: the tile of loop k is ragged.
+    """
+    held = np.zeros(1 << dealt)
+    at, left = np.zeros(dealt + 1, np.int64), np.empty((dealt + 1, extent.shape[0]), np.int64)
+    last = np.full((cores, dealt), -1, np.int64)
+    left[0] = extent
+    iteration = level = 0
+    while level >= 0:
+        if level == dealt:
+            case, stays, core = 0, True, iteration % cores
+            for k in range(dealt):
+                rank, tile = trail[RANK, k], trail[TILE, k]
+                case |= int(left[k + 1, rank] < tile) << k
+                stays = stays and (trail[RELEVANT, k] != DEALT_ADVANCES or last[core, k] == at[k])
+            if stays and last[core, 0] >= 0:
+                held[case] += 1.0
+            last[core] = at[:dealt]
+            iteration += 1
+            level -= 1
+            at[level] += 1
+            continue
+        rank, tile = trail[RANK, level], trail[TILE, level]
+        if at[level] < trips(left[level, rank], tile):
+            left[level + 1] = left[level]
+            left[level + 1, rank] = tile_extent(left[level, rank], tile, at[level])
+            level += 1
+            at[level] = 0
+        else:
+            level -= 1
+            if level >= 0:
+                at[level] += 1
+    return held
+
+
+@compiled
 def fetched_by_cores(trail, depth, runs, sizes, extent, scratch, weight, words):
     """As `fetched_words`, into an edge that every core has of its own: the outermost loops are dealt to cores.
 
     The ragged and the full tiles of dealt loops are cases of their own, at most 2^k for k of them.
     """
     dealt, first_only = deal(trail, depth, sizes[CORES], extent, scratch)
+    regular = is_regular(trail, dealt, extent, scratch)
+    held = np.zeros(1) if regular else held_in_turn(trail, dealt, sizes[CORES], extent)
     whole = extent.copy()
     for case in range(1 << dealt):
         times, there = 1.0, (1.0, 0.0)
@@ -181,7 +236,7 @@ def fetched_by_cores(trail, depth, runs, sizes, extent, scratch, weight, words):
             there = carried_on(trail, level, first, end, there)
         if times > 0.0:
             if first_only or not passes_several(trail, dealt, depth, extent, scratch):
-                times -= there[0]
+                times -= there[0] if regular else held[case]
             weight[0, 0] = times
             fetched_words(trail[:, dealt:], depth - dealt, runs, sizes, extent, scratch, weight, words)
         extent[:] = whole
