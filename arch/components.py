@@ -13,9 +13,10 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_valid
 from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
 from arch.holding import Holdings
-from arch.numbers import MachineNumber, Numbered, Quiet, symbols_of, whole
+from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
+from arch.quiet import Quiet
 from einsums.names import nearest
 
 _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
@@ -44,9 +45,8 @@ class Links(BaseModel):
 
     down: Count = 1  # words a cycle down each column
     along: Count = 1  # words a cycle along each row
-    shadow: Annotated[bool, Field(strict=True)] = (
-        False  # whether an element has a second register for the word that stays, to shift behind its use
-    )
+    # Whether an element has a second register for the word that stays, so that the next is shifted in behind its use.
+    shadow: Annotated[bool, Field(strict=True)] = False
     overlap: Annotated[bool, Field(strict=True)] = True  # whether a fold enters while the one before it is leaving
 
 
@@ -80,7 +80,7 @@ class Array(Numbered):
     registers: Identifier
     operations: Annotated[tuple[Operation, ...], _OperationsByName]
     drain: Drain | None = None
-    # None: nothing is known, and no engine but those with links of their own charges any.
+    # None: nothing is stated, and only the engines that model links anyway charge any.
     links: Annotated[Links | None, Quiet()] = None
     interconnect_area_um2: Annotated[AreaUm2, MachineNumber(enters="area, for each column")] = Field(
         0.0, alias="interconnect_area"

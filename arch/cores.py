@@ -6,18 +6,12 @@ numbers that no data sheet gives. They belong to a machine, not to a kernel, and
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    Field,
-    PlainValidator,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, Field, PlainValidator, model_validator
 
 from arch.fields import Count, Identifier, is_number
 from arch.operation import FROZEN
 from arch.quantity import MOST, SizeBits, TimeS, quoted
+from arch.quiet import Quiet, QuietDefaults
 
 
 def _share(value: Any) -> float:
@@ -47,7 +41,7 @@ class Pipes(BaseModel):
     vector: Identifier
 
 
-class Cores(BaseModel):
+class Cores(QuietDefaults):
     """A number of identical cores; `memory` and everything below it exist once in each.
 
     `reduces`: whether what cores make of one result is added up on its way to the memory that they share. Machines that
@@ -60,7 +54,7 @@ class Cores(BaseModel):
 
     count: Count
     memory: Identifier
-    reduces: bool = False
+    reduces: Annotated[bool, Quiet()] = False
     generation: Literal["sm80", "sm90"] | None = None
     pipes: Pipes | None = None
     group_memory_bits: SizeBits | None = Field(None, alias="group_memory")
@@ -76,11 +70,6 @@ class Cores(BaseModel):
             )
         return self
 
-    @model_serializer(mode="wrap")
-    def _without_quiet_default(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = dump(self)
-        return {key: value for key, value in dumped.items() if key != "reduces" or value}
-
 
 class Calibration(BaseModel):
     """At most six numbers of a machine that are fitted to measurements.
@@ -88,8 +77,9 @@ class Calibration(BaseModel):
     tensor_rate: share of the tensor arrays' peak that a stream of products sustains (issue, clock under load)
     synchronous_rate: of that, the share reached by matrix instructions that hold their warp until they are done
     step_latency: cycles of dependences and barriers that a group waits in each inner step, unless others load for it
-    tile_latency: from the start of a tile to its first operands, and from its last result to its end launch_latency: of
-    a kernel memory_rate: share of the outermost memory's bandwidth that streams sustain
+    tile_latency: from the start of a tile to its first operands, and from its last result to its end
+    launch_latency: of a kernel
+    memory_rate: share of the outermost memory's bandwidth that streams sustain
     """
 
     model_config = FROZEN

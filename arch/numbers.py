@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, SerializerFunctionWrapHandler, model_serializer
-
 from arch.quantity import Dimension, Quantity
+from arch.quiet import QuietDefaults
 
 # What a number becomes for a whole machine. "one": it stays; "copies": times all instances, one beside each element of
 # each core's array; "charged": times the share of the instances whose energy is charged.
@@ -52,27 +51,10 @@ class MachineNumber:
         return ((name, value / unit) for name, unit in self.symbols)
 
 
-@dataclass(frozen=True, slots=True)
-class Quiet:
-    """Marks a field that is no number and is left out of dumps at its default, like a quiet number."""
-
-
-class Numbered(BaseModel):
+class Numbered(QuietDefaults):
     """A noun with a table of numbers."""
 
     derived_numbers: ClassVar[tuple[MachineNumber, ...]] = ()  # properties that follow from the fields
-
-    @model_serializer(mode="wrap")
-    def _without_quiet_defaults(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = dump(self)
-        for number in numbers_of(type(self)):
-            if number.is_quiet and getattr(self, number.field) == number.default:
-                dumped.pop(number.key, None)
-                dumped.pop(number.field, None)
-        for name, field in type(self).model_fields.items():
-            if any(isinstance(mark, Quiet) for mark in field.metadata) and getattr(self, name) == field.default:
-                dumped.pop(name, None)
-        return dumped
 
 
 @lru_cache(maxsize=16)

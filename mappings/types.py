@@ -10,24 +10,22 @@ in `check.py`, not here.
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     ConfigDict,
     Discriminator,
     Field,
-    SerializerFunctionWrapHandler,
     Tag,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
 from arch.components import Side
 from arch.expression import parse_expression
+from arch.quiet import Quiet, QuietDefaults
 
 CapacityPolicy = Literal["strict", "spill"]
 
 
-class _Noun(BaseModel):
+class _Noun(QuietDefaults):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
@@ -92,12 +90,7 @@ class SpatialLoop(_Noun):
 
     side: Side
     variable: str
-    count: str | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_absent_count(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = dump(self)
-        return {key: value for key, value in dumped.items() if key != "count" or value is not None}
+    count: Annotated[str | None, Quiet()] = None
 
     _check_count = field_validator("count", mode="before")(_condition_text)
 
@@ -165,7 +158,8 @@ class Kept(_Noun):
 
     tensor: str
     copies: int = Field(default=1, ge=1)
-    reload: bool = False  # brought again in every iteration of the loops around it, also where it is the same
+    # Whether it is brought again in every iteration of the loops around it, even if it is the same.
+    reload: Annotated[bool, Quiet()] = False
     when: str | None = None
 
     @model_validator(mode="before")
@@ -174,11 +168,6 @@ class Kept(_Noun):
         return {"tensor": value} if isinstance(value, str) else value
 
     _check_when = field_validator("when", mode="before")(_condition_text)
-
-    @model_serializer(mode="wrap")
-    def _without_default_reload(self, handler: SerializerFunctionWrapHandler) -> Any:
-        """Fields without a `reload` that is not asked for, so that the hash of other designs is unchanged."""
-        return {key: value for key, value in handler(self).items() if key != "reload" or value}
 
 
 class Keep(_Noun):
