@@ -5,11 +5,9 @@ from typing import Any
 import pytest
 
 from arch.types import Architecture
-from sim import Experiment, IllegalMapping, SimulationResult, simulate
+from sim import IllegalMapping, simulate
 from tests.by_hand import PRODUCT, experiment_of
-from tests.test_sim_oracle import differences
-
-WORD_BYTES = 2
+from tests.counted import WORD_BYTES, counted, words
 
 
 def machine(rows: int, columns: int, **of_registers: Any) -> Architecture:
@@ -27,19 +25,6 @@ def machine(rows: int, columns: int, **of_registers: Any) -> Architecture:
     }  # fmt: skip
     data = {"name": "grid", "clock": "1 GHz", "word": "16 bit", "node": "45 nm", "source": "made up"}
     return Architecture.model_validate(data | {"components": components})
-
-
-def words(result: SimulationResult, tensor: str, memory: str) -> tuple[float, float]:
-    """(read, written)."""
-    moved = result.traffic_by_tensor_bytes[tensor].get(memory, {"read": 0.0, "write": 0.0})
-    return moved["read"] / WORD_BYTES, moved["write"] / WORD_BYTES
-
-
-def counted(experiment: Experiment) -> SimulationResult:
-    """The result, which an execution confirms."""
-    result = simulate(experiment)
-    assert not differences(experiment, result)
-    return result
 
 
 def test_every_element_is_written_its_own_copy() -> None:

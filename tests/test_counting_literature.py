@@ -7,11 +7,10 @@ Every access costs 1 pJ a word and every operation 1 pJ, so that energy is a cou
 from typing import Any
 
 from arch.types import Architecture
-from sim import Experiment, SimulationResult, simulate
+from sim import SimulationResult
 from tests.by_hand import PRODUCT, experiment_of, small_machine
-from tests.test_sim_oracle import differences
+from tests.counted import WORD_BYTES, counted, words
 
-WORD_BYTES = 2
 CHAIN = {
     "name": "chain", "ranks": dict.fromkeys("KMNL", ""), "outputs": ["Z"],
     "inputs": {"A": ["K", "M"], "B": ["K", "N"], "C": ["N", "L"]},
@@ -25,19 +24,6 @@ ATTENTION = {
         "A[m,p] = SN[m,p] / SD[p]\nAV[f,p] = A[m,p] * V[f,m]"
     ),
 }  # fmt: skip
-
-
-def counted(experiment: Experiment) -> SimulationResult:
-    """The result, which an execution confirms."""
-    result = simulate(experiment)
-    assert not differences(experiment, result)
-    return result
-
-
-def words(result: SimulationResult, tensor: str, memory: str) -> tuple[float, float]:
-    """(read, written)."""
-    moved = result.traffic_by_tensor_bytes[tensor].get(memory, {"read": 0.0, "write": 0.0})
-    return moved["read"] / WORD_BYTES, moved["write"] / WORD_BYTES
 
 
 def room(result: SimulationResult, memory: str) -> float:

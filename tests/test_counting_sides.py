@@ -8,11 +8,10 @@ import pytest
 
 from arch.types import Architecture
 from mappings.types import Mapping
-from sim import Experiment, IllegalMapping, SimulationResult, simulate
+from sim import Experiment, IllegalMapping, simulate
 from tests.by_hand import PRODUCT, experiment_of
-from tests.test_sim_oracle import differences
+from tests.counted import WORD_BYTES, counted, words
 
-WORD_BYTES = 2
 PRICE: dict[str, Any] = {"read_energy": "1 pJ", "write_energy": "1 pJ", "row": "16 bit", "source": "made up"}
 
 
@@ -43,19 +42,6 @@ def dealt(tree: dict[str, Any], sizes: dict[str, int], on: Architecture, cores: 
     experiment = experiment_of(PRODUCT, tree, sizes, on)
     data = experiment.mapping.model_dump() | {"cores": cores}
     return Experiment("by-hand", experiment.cascade, on, Mapping.model_validate(data), tuple(sizes.items()), ())
-
-
-def counted(experiment: Experiment) -> SimulationResult:
-    """The result, which an execution confirms."""
-    result = simulate(experiment)
-    assert not differences(experiment, result)
-    return result
-
-
-def words(result: SimulationResult, tensor: str, memory: str) -> tuple[float, float]:
-    """(read, written)."""
-    moved = result.traffic_by_tensor_bytes[tensor].get(memory, {"read": 0.0, "write": 0.0})
-    return moved["read"] / WORD_BYTES, moved["write"] / WORD_BYTES
 
 
 def refusals(experiment: Experiment) -> list[str]:
