@@ -5,6 +5,7 @@ come as far as the reader finds it. Tiles of a nest are filled while earlier nes
 tiles of all nests together; else when the earlier ones are over. A tile above several nests stays for all of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -142,7 +143,9 @@ def _sizes(design: CycleDesign, nest: Nest, start: Extents, is_followed: bool) -
     return NestSizes(tuple(dict.fromkeys((first, *variants.extents))), least, is_followed)
 
 
-def _evenness(design: CycleDesign, sizes: NestSizes):  # type: ignore[no-untyped-def]
+def _evenness(design: CycleDesign, sizes: NestSizes) -> Callable[[Slot], bool]:
+    """Whether the loops of a slot's group cut every tile of its nest into equal ones."""
+
     def even(slot: Slot) -> bool:
         return all(design.walk.is_even(extents, slot.group_loops) for extents in sizes.extents)
 
