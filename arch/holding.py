@@ -19,7 +19,7 @@ KINDS = (*get_args(OfArray), *get_args(OfCascade))
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """One phrase; `array` is None for what is said of the cascade."""
+    """One phrase; `array` is None where the phrase is about the cascade."""
 
     kind: str
     array: str | None = None

@@ -129,7 +129,7 @@ def quoted(value: Any) -> str:
 
 
 def clipped(text: str, longest: int = 100) -> str:
-    """The first line of a text, at most so many characters of it."""
+    """The first line of a text, cut to a number of characters."""
     line, *more = text.strip("\n").splitlines() or [""]
     return f"{line[:longest]}..." if more or len(line) > longest else line
 

@@ -1,6 +1,6 @@
 """Quoted words in formulas: each must be compared with a name that can have it as its value.
 
-A comparison with a word that its name never has is false for ever, so a misspelt one would decide without a sound.
+A comparison with a word that its name never has is always false, so a misspelt one would decide silently.
 """
 
 from collections.abc import Collection, Iterator, Mapping

@@ -199,7 +199,7 @@ class TaskDemands:
         return f"{memory} ports", min(accesses, ports), ceil(accesses / ports)
 
     def _link_use(self, name: str, words: int) -> tuple[str, int, int]:
-        """Words of a slot on all links of one direction at once, or over so many cycles where the links are fewer."""
+        """Words of a slot on all links of one direction at once, or over several cycles where the links are fewer."""
         number = self.resource(name)
         links = 1 if number is None else self.resources[number].capacity
         return name, min(words, links), ceil(words / links)

@@ -8,7 +8,7 @@ from sim.lower.latency import latency_of as way_out
 
 
 def latency_of_ways(chains: Chains, sizer: Sizer, columns: int) -> int:
-    """Cycles after an op's last issue slot until others may use its result, which takes so many columns."""
+    """Cycles after an op's last issue slot until others may use its result, which takes this many columns."""
     array = sizer.array
     leaves = any(way.touch.writes and not way.is_shared for way, _ in sizer.ways)
     passing = Passing(array.rows, columns, int(array.along_rows), int(array.along_columns))
