@@ -70,9 +70,13 @@ def what_was_asked() -> Ended | None:
 
 
 def _is_worker() -> bool:
-    """Whether another process of ours has started this one."""
+    """Whether another process of ours has started this one. While a worker loads the command's main module, Python does
+    not know its parent yet, but has its own mark on the command line.
+    """
     processes = sys.modules.get("multiprocessing.process")  # loaded in every worker, and slow to load
-    return processes is not None and processes.parent_process() is not None
+    return "--multiprocessing-fork" in sys.orig_argv or (
+        processes is not None and processes.parent_process() is not None
+    )
 
 
 class ClosingFirst:

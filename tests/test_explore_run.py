@@ -136,6 +136,16 @@ def test_an_interrupt_keeps_what_is_done(
     assert (folder / "points.csv").read_bytes() == expected
 
 
+@pytest.mark.parametrize(("mark", "heeds"), [((), True), (("--multiprocessing-fork",), False)])
+def test_a_worker_that_is_loading_leaves_signals_to_the_command(mark: tuple[str, ...], heeds: bool) -> None:
+    """Until a worker has begun its work, only Python's mark on its command line tells it from the command."""
+    code = "import signal, sys; sys.argv = ['einfuse']; import sim.ending; print(signal.getsignal(signal.SIGTERM))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *mark], env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert ("_hear" in ran.stdout) == heeds, ran.stdout
+
+
 @pytest.mark.parametrize(("kind", "workers"), [("Ctrl-C twice", 2), ("Ctrl-C five times", 1), ("kill -9", 2)])
 def test_ended_at_any_moment_it_goes_on(
     undisturbed: tuple[Path, bytes], tmp_path: Path, kind: str, workers: int
