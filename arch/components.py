@@ -16,8 +16,8 @@ from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
-from arch.quiet import Quiet
 from einsums.names import nearest
+from einsums.quiet import Quiet
 
 _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
 

@@ -16,22 +16,8 @@ from einsums.graph import (
     topological_order,
 )
 from einsums.model import Model
-from einsums.nodes import (
-    Access,
-    Call,
-    Const,
-    Einsum,
-    Expr,
-    Index,
-    InitialValue,
-    Load,
-    Partition,
-    Rank,
-    Reduction,
-    SizeRule,
-    Tensor,
-    Term,
-)
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Position, Reduction, Term
+from einsums.nouns import Boundary, Density, Domain, InitialValue, Partition, Rank, SizeRule, Tensor
 from einsums.parser import parse, parse_einsum
 from einsums.problems import CascadeError, CascadeProblem, EinsumSyntaxError
 from einsums.types import Cascade
@@ -55,11 +41,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Access",
+    "Boundary",
     "Call",
     "Cascade",
     "CascadeError",
     "CascadeProblem",
     "Const",
+    "Density",
+    "Domain",
     "Einsum",
     "EinsumPass",
     "EinsumSyntaxError",
@@ -74,6 +63,7 @@ __all__ = [
     "OperationCount",
     "Partition",
     "PassAnalysis",
+    "Position",
     "Rank",
     "RankSize",
     "Reduction",

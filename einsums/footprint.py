@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from einsums.dependence import Dependence, Kind, leaves_of
 from einsums.graph import consumers_of, topological_order
-from einsums.nodes import Noun
+from einsums.nouns import Noun
 from einsums.types import Cascade
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
-from einsums.nodes import Access, Call, Einsum, Expr, Index, Load, Tensor, Term, iter_loads
+from einsums.nodes import Access, Call, Einsum, Expr, Index, Load, Term, iter_loads
+from einsums.nouns import Tensor
 from einsums.operators import OPERATOR_BY_NAME, Rounding
 from einsums.scope import recomposition
 from einsums.types import Cascade

@@ -17,7 +17,8 @@ from einsums.dependence import Dependence, Kind, Reach, leaves_of
 from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
 from einsums.names import near_or_all
-from einsums.nodes import Access, Einsum, Noun
+from einsums.nodes import Access, Einsum
+from einsums.nouns import Noun
 from einsums.types import Cascade
 
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationInfo, field_validator
 
 from einsums.names import near_or_all
-from einsums.nodes import Einsum, Index, Noun
+from einsums.nodes import Einsum, Index
+from einsums.nouns import Noun
 from einsums.problems import CascadeProblem, listed, raise_problems
 from einsums.types import Cascade
 
@@ -97,6 +98,9 @@ def _product(factors: Any) -> int:
 
 def _size_by_rank(cascade: Cascade, sizes: tuple[RankSize, ...]) -> dict[str, int]:
     by_rank = {item.rank: item.size for item in sizes}
+    aliases = cascade.scope.first_name  # all names of a rank have one size
+    by_rank = {aliases[rank]: size for rank, size in by_rank.items() if rank in aliases} | by_rank
+    by_rank |= {name: by_rank[first] for name, first in aliases.items()}
     for partition in cascade.partitions:
         tile = _product(by_rank[part] for part in partition.inner)
         by_rank[partition.parts[0]] = -(-by_rank[partition.rank] // tile)
@@ -116,7 +120,15 @@ def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Cascad
     for rank in given:
         if rank not in needed and rank not in outermost:
             problems.append(CascadeProblem(f"size of unknown rank '{rank}'{near_or_all(rank, needed)}"))
-    missing = [rank for rank in needed if rank not in given]
+    firsts = cascade.scope.first_name
+    sized = {name for rank in given for name in (rank, firsts.get(rank, rank))}
+    for name, first in firsts.items():
+        for other in (first, *(alias for alias in firsts if firsts[alias] == first)):
+            if name in given and given[name] != given.get(other, given[name]):
+                message = f"{name} is another name of {other}, but their sizes are {given[name]} and {given[other]}"
+                problems.append(CascadeProblem(message))
+                break
+    missing = [rank for rank in needed if firsts.get(rank, rank) not in sized]
     if missing:
         problems.append(CascadeProblem(f"{cascade.name} needs the size of {listed(missing)}"))
         return problems
@@ -132,12 +144,13 @@ def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Cascad
 
 
 def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[CascadeProblem]:
-    """Affine indices that leave the rank they index."""
+    """Affine indices that leave the rank they index, unless a boundary or a condition says what happens there."""
     problems = []
     for einsum in cascade.einsums:
-        for access in einsum.loads:
-            for index, rank in zip(access.indices, cascade.tensor(access.tensor).ranks, strict=True):
-                if index.last_of or cascade.scope.rank_of_index(index) == rank:
+        for access in einsum.loads if einsum.condition is None else ():
+            for rank, over, index in cascade.axes_of(access):
+                has_edge = access.tensor in cascade.scope.edge_by_tensor
+                if index.last_of or has_edge or (over is not None and cascade.scope.is_same(over, rank)):
                     continue
                 size = size_by_rank[rank] + (cascade.scope.iterative_rank.get(access.tensor) == rank)
                 low, high = _reach(cascade, index, size_by_rank)
@@ -148,7 +161,9 @@ def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[Casc
 
 
 def _reach(cascade: Cascade, index: Index, size_by_rank: dict[str, int]) -> tuple[int, int]:
-    low = high = index.offset
+    low = high = index.offset + sum(
+        term.scale * _product(size_by_rank[rank] for rank in term.scale_ranks) for term in index.sizes
+    )
     for term in index.terms:
         step = term.scale * _product(size_by_rank[rank] for rank in term.scale_ranks)
         end = step * (size_by_rank[cascade.rank_of_variable(term.variable)] - 1)

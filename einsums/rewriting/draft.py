@@ -8,7 +8,8 @@ traverses the rank again and reads one starts another pass.
 from collections.abc import Callable, Iterable
 
 from einsums.graph import topological_order
-from einsums.nodes import Access, Einsum, Expr, InitialValue, Load, Partition, Rank, iter_loads
+from einsums.nodes import Access, Einsum, Expr, Load, iter_loads
+from einsums.nouns import InitialValue, Partition, Rank
 from einsums.rewriting.algebra import replaced
 from einsums.scope import Scope
 from einsums.types import Cascade

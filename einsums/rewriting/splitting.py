@@ -4,7 +4,8 @@ Values made inside get both parts as ranks; inputs and outputs keep the whole ra
 A last tile may be ragged: points beyond the rank do not exist.
 """
 
-from einsums.nodes import Access, Einsum, Index, Load, Partition, Reduction
+from einsums.nodes import Access, Einsum, Index, Load, Reduction
+from einsums.nouns import Partition
 from einsums.rewriting.algebra import index, replaced
 from einsums.rewriting.draft import Draft
 from einsums.scope import recomposition

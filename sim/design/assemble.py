@@ -307,6 +307,7 @@ def rank_sizes(document: Document, cascade: Cascade, model: Model, point: Workpo
         name: value for name, value in model.model_dump().items() if isinstance(value, int)
     }
     rules = {rule.rank: rule.expression for rule in cascade.sizes}
+    aliases = cascade.scope.first_name
     roots = tuple(dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()))
     problems = [
         document.problem(("ranks", rank), f"'{cascade.name}' has no rank '{rank}'{near_or_all(rank, roots)}")
@@ -321,6 +322,8 @@ def rank_sizes(document: Document, cascade: Cascade, model: Model, point: Workpo
             except ValueError as error:
                 problems.append(document.problem(("ranks", rank), str(error)))
             continue
+        if rank in aliases and rank not in rules:
+            continue
         if rank not in rules:
             message = f"no size for rank '{rank}' of '{cascade.name}': give it under 'ranks'"
             problems.append(document.problem(("ranks",), message))
@@ -333,7 +336,7 @@ def rank_sizes(document: Document, cascade: Cascade, model: Model, point: Workpo
             problems.append(_cascade_problem(document, rank, str(error)))
     if problems:
         raise InputError(problems)
-    return tuple(sizes.items())
+    return tuple((sizes | {name: sizes[first] for name, first in aliases.items() if name not in sizes}).items())
 
 
 def _given_size(value: Any) -> int:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.graph import iteration_groups
-from einsums.nodes import Access, Call, Const, Expr, Load
+from einsums.nodes import Access, Call, Const, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, ErrorRule, Reducer, Rounding
 from mappings.tree import PlacedLeaf
 from sim.functional.boxes import Box, whole_box
@@ -247,6 +247,8 @@ class _Analysis:
                     if len(found.value) == 1:
                         return found
                     return Approximate(found.value[start:stop], found.error[start:stop])
+                case Position():
+                    raise ValueError(f"{expr} is not followed here")  # refused before a program is made
                 case Call():
                     return self.call(leaf, expr, [evaluate(argument) for argument in expr.arguments])
 

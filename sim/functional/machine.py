@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from einsums.graph import iteration_groups
 from einsums.interpreter import real_numbers
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Load
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, Rounding
 from einsums.types import Cascade
 from mappings.tree import PlacedLeaf
@@ -292,6 +292,8 @@ class _Executor:
                 case Load():
                     operand = operands[expr.access]
                     return operand[start:stop] if len(operand) > 1 else operand
+                case Position():
+                    raise ValueError(f"{expr} is not followed here")  # refused before a program is made
                 case Call():
                     arguments = [evaluate(argument, start, stop) for argument in expr.arguments]
                     if is_plain:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from einsums.nodes import Access, Const, Einsum, Expr, Load
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
 from mappings.tree import PlacedLeaf
 from sim.functional.boxes import Box, whole_box
@@ -83,7 +83,9 @@ def _data(expr: Expr, loads: tuple[Access, ...]) -> Any:
             return expr.value
         case Load():
             return {"operand": loads.index(expr.access)}
-        case _:
+        case Position():
+            raise ValueError(f"{expr} is not followed here")  # refused before a program is made
+        case Call():
             arguments = [_data(argument, loads) for argument in expr.arguments]
             return {"function": OPERATOR_BY_NAME[expr.operator].torch, "arguments": arguments}
 

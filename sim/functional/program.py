@@ -7,6 +7,7 @@ then run one after the other, those of an iteration together.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from einsums.extensions import beyond
 from einsums.graph import iteration_groups
 from einsums.types import Cascade
 from einsums.workload import Workload
@@ -49,7 +50,11 @@ def program_of_experiment(experiment: Experiment) -> Program:
 
 
 def program_of_cascade(cascade: Cascade, sizes: dict[str, int]) -> Program:
-    """Einsum after Einsum, each over its whole space; `sizes` are those of whole ranks and inner parts."""
+    """Einsum after Einsum, each over its whole space; `sizes` are those of whole ranks and inner parts.
+
+    ValueError for a cascade that says what the engine does not follow.
+    """
+    refuse_beyond(cascade)
     loops: list[BoxLoop] = []
     leaves: list[PlacedLeaf] = []
     for group in iteration_groups(cascade):
@@ -64,6 +69,15 @@ def program_of_cascade(cascade: Cascade, sizes: dict[str, int]) -> Program:
             around = (*shared, *range(first, len(loops)))
             leaves.append(PlacedLeaf(len(leaves), name, "", around, len(shared), (), (), ""))
     return Program(workload_of(cascade, sizes), tuple(loops), tuple(leaves))
+
+
+def refuse_beyond(cascade: Cascade) -> None:
+    """ValueError for a cascade that says what the engine does not follow."""
+    extension = beyond(cascade)
+    if extension:
+        raise ValueError(
+            f"'{cascade.name}' cannot be executed: {extension}, which the functional engine does not follow"
+        )
 
 
 def workload_of(cascade: Cascade, sizes: dict[str, int]) -> Workload:

@@ -22,7 +22,7 @@ from sim.functional.inputs import InputSet, input_sets
 from sim.functional.machine import Arithmetic, execute
 from sim.functional.one_by_one import run_one_by_one
 from sim.functional.precision import PRECISIONS, Precision
-from sim.functional.program import Program, program_of_cascade, program_of_experiment
+from sim.functional.program import Program, program_of_cascade, program_of_experiment, refuse_beyond
 from sim.functional.references import (
     Backend,
     ReferenceResult,
@@ -200,6 +200,7 @@ def defining_cascade(own: Cascade, against: str | None) -> Cascade | None:
 def design_of(subject: Experiment | Cascade, options: VerifyOptions) -> VerifiedDesign:
     """The subject to run, and its sizes."""
     if isinstance(subject, Cascade):
+        refuse_beyond(subject)
         sizes = sizes_of_cascade(subject, dict(options.sizes))
         if options.exponential == "polynomial":
             raise ValueError(f"'{subject.name}' is a cascade without a machine, whose exponential is exact")
