@@ -14,12 +14,16 @@ from functools import cached_property
 from typing import NamedTuple
 
 from einsums.dependence import Dependence, Kind, Reach, leaves_of
+from einsums.extensions import beyond
 from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
 from einsums.names import near_or_all
 from einsums.nodes import Access, Einsum
 from einsums.nouns import Noun
 from einsums.types import Cascade
+
+
+PASSED = ("parts", "whole numbers")  # extensions that the analysis follows
 
 
 class EinsumPass(Noun):
@@ -98,6 +102,9 @@ class _Passes:
     """The pass of every Einsum of a cascade over one rank (a whole rank, one part of it, or a batch rank)."""
 
     def __init__(self, cascade: Cascade, rank: str) -> None:
+        extension = beyond(cascade, PASSED)
+        if extension:
+            raise ValueError(f"'{cascade.name}': {extension}, which the analysis of passes does not follow yet")
         self.cascade, self.rank = cascade, rank
         self.leaves = leaves_of(cascade, rank)
         others = tuple(r for r in dict.fromkeys(r for _, r in cascade.iterative) if r not in self.leaves)

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationInfo, field_validator
 
+from einsums.conditions import EVERYWHERE
 from einsums.names import near_or_all
 from einsums.nodes import Einsum, Index
 from einsums.nouns import Noun
@@ -173,8 +174,10 @@ def _reach(cascade: Cascade, index: Index, size_by_rank: dict[str, int]) -> tupl
 
 # --- counts -------------------------------------------------------------------------------------------------
 def points(workload: Workload, einsum: str) -> int:
-    """Size of the iteration space of an Einsum, batch included."""
+    """Size of the iteration space of an Einsum, batch included. ValueError where not all of it exists."""
     cascade = workload.cascade
+    if cascade.existence.points[einsum] != EVERYWHERE:
+        raise ValueError(f"'{cascade.name}': not every point of {einsum} exists, and they are not counted yet")
     return count_coordinates(workload, tuple(cascade.rank_of_variable(name) for name in cascade.variables_of(einsum)))
 
 
