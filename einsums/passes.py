@@ -22,7 +22,6 @@ from einsums.nodes import Access, Einsum
 from einsums.nouns import Noun
 from einsums.types import Cascade
 
-
 PASSED = ("parts", "whole numbers")  # extensions that the analysis follows
 
 
