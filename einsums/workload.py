@@ -5,6 +5,7 @@ Sizes are given for whole ranks and for the inner parts of partitions; the outer
 over both has M points and not M1*M0. All counts are Python integers.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -81,6 +82,10 @@ class Workload(Noun):
         if rank not in self.size_by_rank:
             raise ValueError(f"no rank in {self.cascade.name} is called '{rank}'{near_or_all(rank, self.size_by_rank)}")
         return self.size_by_rank[rank]
+
+    def times(self, ranks: Iterable[str]) -> int:
+        """Coordinates of several ranks multiplied."""
+        return _product(self.size(rank) for rank in ranks)
 
     def stride(self, rank: str) -> int:
         """Coordinates of the whole rank that a step of a part covers: M0 for M1, 1 for M0 and whole ranks."""
@@ -177,7 +182,7 @@ def points(workload: Workload, einsum: str) -> int:
     """Size of the iteration space of an Einsum, batch included. ValueError where not all of it exists."""
     cascade = workload.cascade
     if cascade.existence.points[einsum] != EVERYWHERE:
-        raise ValueError(f"'{cascade.name}': not every point of {einsum} exists, and they are not counted yet")
+        raise ValueError(f"'{cascade.name}': not every point of {einsum} exists; count them by existing_points")
     return count_coordinates(workload, tuple(cascade.rank_of_variable(name) for name in cascade.variables_of(einsum)))
 
 
