@@ -23,21 +23,21 @@ from einsums.problems import CascadeError, CascadeProblem, EinsumSyntaxError
 from einsums.types import Cascade
 
 if TYPE_CHECKING:
-    from einsums.export import cascade_data
-    from einsums.footprint import LiveFootprint
-    from einsums.interpreter import interpret
-    from einsums.passes import EinsumPass, ForcedPass, PassAnalysis, analyse_passes, count_passes
-    from einsums.rewriting import Rewriting, rewrite
-    from einsums.workload import (
+    from einsums.counts import (
         OperationCount,
-        RankSize,
-        Workload,
         compulsory_traffic_words,
         intensity,
         operation_counts,
         points,
         tensor_words,
     )
+    from einsums.existing import PointCount, existing_elements, existing_points
+    from einsums.export import cascade_data
+    from einsums.footprint import LiveFootprint
+    from einsums.interpreter import Execution, execute, interpret
+    from einsums.passes import EinsumPass, ForcedPass, PassAnalysis, analyse_passes, count_passes
+    from einsums.rewriting import Rewriting, rewrite
+    from einsums.workload import RankSize, Workload
 
 __all__ = [
     "Access",
@@ -52,6 +52,7 @@ __all__ = [
     "Einsum",
     "EinsumPass",
     "EinsumSyntaxError",
+    "Execution",
     "Expr",
     "ForcedPass",
     "GraphEdge",
@@ -63,6 +64,7 @@ __all__ = [
     "OperationCount",
     "Partition",
     "PassAnalysis",
+    "PointCount",
     "Position",
     "Rank",
     "RankSize",
@@ -78,6 +80,9 @@ __all__ = [
     "consumers_of",
     "count_passes",
     "edges_of",
+    "execute",
+    "existing_elements",
+    "existing_points",
     "intensity",
     "interpret",
     "iteration_groups",
@@ -97,21 +102,26 @@ _PLACES = {
     "EinsumPass": "einsums.passes",
     "ForcedPass": "einsums.passes",
     "LiveFootprint": "einsums.footprint",
-    "OperationCount": "einsums.workload",
+    "OperationCount": "einsums.counts",
     "PassAnalysis": "einsums.passes",
     "RankSize": "einsums.workload",
     "Rewriting": "einsums.rewriting",
     "Workload": "einsums.workload",
     "analyse_passes": "einsums.passes",
     "cascade_data": "einsums.export",
-    "compulsory_traffic_words": "einsums.workload",
+    "existing_elements": "einsums.existing",
+    "existing_points": "einsums.existing",
+    "PointCount": "einsums.existing",
+    "execute": "einsums.interpreter",
+    "Execution": "einsums.interpreter",
+    "compulsory_traffic_words": "einsums.counts",
     "count_passes": "einsums.passes",
-    "intensity": "einsums.workload",
+    "intensity": "einsums.counts",
     "interpret": "einsums.interpreter",
-    "operation_counts": "einsums.workload",
-    "points": "einsums.workload",
+    "operation_counts": "einsums.counts",
+    "points": "einsums.counts",
     "rewrite": "einsums.rewriting",
-    "tensor_words": "einsums.workload",
+    "tensor_words": "einsums.counts",
 }
 
 

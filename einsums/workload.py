@@ -1,4 +1,4 @@
-"""A cascade with sizes, and what follows without a mapping: points, operations, compulsory traffic, intensity.
+"""A cascade with sizes.
 
 Sizes are given for whole ranks and for the inner parts of partitions; the outermost part follows, M1 = ceil(M
 / M0). A ragged last tile is counted exactly: parts (m1, m0) exist only where m1*M0 + m0 < M, so an Einsum
@@ -7,13 +7,12 @@ over both has M points and not M1*M0. All counts are Python integers.
 
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
-from einsums.conditions import EVERYWHERE
 from einsums.names import near_or_all
-from einsums.nodes import Einsum, Index
+from einsums.nodes import Index
 from einsums.nouns import Noun
 from einsums.problems import CascadeProblem, listed, raise_problems
 from einsums.types import Cascade
@@ -32,14 +31,6 @@ class RankSize(Noun):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"the size of {rank} must be an integer of at least 1, found {value!r}")
         return value
-
-
-class OperationCount(NamedTuple):
-    """Executions of one operator (map operator or reducer) in one Einsum."""
-
-    einsum: str
-    operator: str
-    count: int  # type: ignore[assignment]  # hides tuple.count, which is not needed here
 
 
 class Workload(Noun):
@@ -177,15 +168,7 @@ def _reach(cascade: Cascade, index: Index, size_by_rank: dict[str, int]) -> tupl
     return low, high
 
 
-# --- counts -------------------------------------------------------------------------------------------------
-def points(workload: Workload, einsum: str) -> int:
-    """Size of the iteration space of an Einsum, batch included. ValueError where not all of it exists."""
-    cascade = workload.cascade
-    if cascade.existence.points[einsum] != EVERYWHERE:
-        raise ValueError(f"'{cascade.name}': not every point of {einsum} exists; count them by existing_points")
-    return count_coordinates(workload, tuple(cascade.rank_of_variable(name) for name in cascade.variables_of(einsum)))
-
-
+# --- counts ------------------------------------------------------------------------------------------------
 def count_coordinates(workload: Workload, ranks: tuple[str, ...]) -> int:
     """How many coordinate tuples over distinct `ranks` exist; parts count only up to the end of their rank."""
     cascade, count = workload.cascade, 1
@@ -211,45 +194,3 @@ def _existing(workload: Workload, parts: tuple[str, ...], chosen: frozenset[str]
         elif digit:
             return count + free
     return count + 1
-
-
-def operation_counts(workload: Workload) -> tuple[OperationCount, ...]:
-    """Executions of each operator: one per point for every call in the expression, and one per point for a reduction.
-
-    A reduction over n elements counts n operations. A multiply-accumulate appears as its `mul` and its `add`.
-    """
-    counts = []
-    for einsum in workload.cascade.einsums:
-        size = points(workload, einsum.name)
-        operators = operators_per_point(einsum)
-        for operator in dict.fromkeys(operators):
-            counts.append(OperationCount(einsum.name, operator, size * operators.count(operator)))
-    return tuple(counts)
-
-
-def operators_per_point(einsum: Einsum) -> tuple[str, ...]:
-    """Map operators bottom-up, then the reducer if there is one."""
-    return (*einsum.map_operators, *((einsum.reduction.operator,) if einsum.reduction else ()))
-
-
-def tensor_words(workload: Workload, tensor: str) -> int:
-    """Values of a tensor, batch included; an iterative tensor counts its initial coordinate too, 0..I."""
-    cascade = workload.cascade
-    ranks = cascade.ranks_of(tensor)
-    iterative = cascade.scope.iterative_rank.get(tensor)
-    if iterative is None:
-        return count_coordinates(workload, ranks)
-    start = count_coordinates(workload, tuple(rank for rank in ranks if rank != iterative))
-    return count_coordinates(workload, ranks) + start
-
-
-def compulsory_traffic_words(workload: Workload) -> int:
-    """Words that any mapping must move: every input read once, every output written once."""
-    names = (*(tensor.name for tensor in workload.cascade.inputs), *workload.cascade.outputs)
-    return sum(tensor_words(workload, name) for name in names)
-
-
-def intensity(workload: Workload) -> float:
-    """Operations per byte of compulsory traffic."""
-    operations = sum(row.count for row in operation_counts(workload))
-    return operations * 8 / (compulsory_traffic_words(workload) * workload.bits)

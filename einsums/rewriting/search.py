@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from einsums.counts import operation_counts
 from einsums.interpreter_inputs import infinite_trials
 from einsums.interpreter_trials import TrialComparison, Trials
 from einsums.names import near_or_all
@@ -30,7 +31,7 @@ from einsums.rewriting.nouns import (
 )
 from einsums.rewriting.splitting import UnsplittableRankError, split
 from einsums.types import Cascade
-from einsums.workload import Workload, operation_counts
+from einsums.workload import Workload
 
 _REDUCED_SIZE, _TILE_SIZE, _OTHER_SIZE = 4096, 256, 64
 DEFERRAL = "deferral: a factor or term that does not change along the reduced rank moves out of the reduction"

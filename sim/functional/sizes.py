@@ -9,8 +9,9 @@ from collections.abc import Container
 from dataclasses import replace
 from math import prod
 
+from einsums.counts import points
 from einsums.types import Cascade
-from einsums.workload import Workload, points
+from einsums.workload import Workload
 from sim.design.experiment import Experiment
 from sim.functional.inputs import long_rank, weighed_inputs
 from sim.functional.program import program_of_experiment
