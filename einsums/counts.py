@@ -1,4 +1,4 @@
-"""What follows from sizes without a mapping: points, operations, compulsory traffic, intensity; exact Python integers."""
+"""What follows from sizes without a mapping: points, operations, compulsory traffic, intensity. All are exact."""
 
 from typing import NamedTuple
 

@@ -13,16 +13,15 @@ Einsum that visits nothing belongs to the last pass that it waits for.
 from functools import cached_property
 from typing import NamedTuple
 
-from einsums.dependence import Dependence, Kind, Reach, leaves_of
-from einsums.extensions import beyond
+from einsums.dependence import Dependence, leaves_of, with_wholes
 from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
 from einsums.names import near_or_all
+from einsums.narrowing import narrowed
 from einsums.nodes import Access, Einsum
 from einsums.nouns import Noun
+from einsums.reaches import Extent, Kind, Reach
 from einsums.types import Cascade
-
-PASSED = ("parts", "whole numbers")  # extensions that the analysis follows
 
 
 class EinsumPass(Noun):
@@ -101,14 +100,15 @@ class _Passes:
     """The pass of every Einsum of a cascade over one rank (a whole rank, one part of it, or a batch rank)."""
 
     def __init__(self, cascade: Cascade, rank: str) -> None:
-        extension = beyond(cascade, PASSED)
-        if extension:
-            raise ValueError(f"'{cascade.name}': {extension}, which the analysis of passes does not follow yet")
         self.cascade, self.rank = cascade, rank
-        self.leaves = leaves_of(cascade, rank)
-        others = tuple(r for r in dict.fromkeys(r for _, r in cascade.iterative) if r not in self.leaves)
+        names = cascade.scope.names_of(rank)
+        is_joint = len(names) > 1 and rank == names[0]
+        self.names = {name: leaves_of(cascade, name) for name in (names if is_joint else (rank,))}
+        self.leaves = (rank,) if is_joint else leaves_of(cascade, rank)
+        inside = {leaf for leaves in self.names.values() for leaf in leaves}
+        others = tuple(r for r in dict.fromkeys(r for _, r in cascade.iterative) if r not in inside)
         # a value of an earlier step of another iteration belongs to another fiber, so those ranks are axes too
-        self.dependence = Dependence(cascade, (*self.leaves, *others))
+        self.dependence = Dependence(cascade, (*self.leaves, *others), names[:1] if is_joint else ())
         self.visiting = frozenset(e.name for e in cascade.einsums if self.visited_by(e))
         self.number: dict[str, int] = {}
         for name in topological_order(cascade):
@@ -120,17 +120,36 @@ class _Passes:
         return max((self.number[name] for name in self.visiting), default=0)
 
     def _number_of(self, einsum: Einsum) -> int:
-        visits = einsum.name in self.visiting
         number = 1
         for name, reaches in self.dependence.at_point(einsum).items():
             if name in self.visiting and name in self.number and any(map(self.is_same_fiber, reaches)):
-                later = visits and any(map(self.is_all, reaches))
+                later = any(self.is_all(reach, einsum) for reach in reaches)
                 number = max(number, self.number[name] + later)
         return number
 
-    def is_all(self, reach: Reach) -> bool:
-        """Every element of the same fiber is needed."""
-        return self.is_same_fiber(reach) and all(extent.kind is Kind.ALL for extent in reach[: len(self.leaves)])
+    def is_all(self, reach: Reach, reader: Einsum | None = None) -> bool:
+        """Every element of the same fiber is needed: by each point of a reader that visits the rank, or outright."""
+        if not self.is_same_fiber(reach):
+            return False
+        extents = reach[: len(self.leaves)]
+        if all(extent.kind is Kind.ALL for extent in extents):
+            return reader is None or reader.name in self.visiting
+        if reader is None or len(self.names) == 1:
+            return False
+        return any(self._covers(extents[0], reader, name) for name in self.names_visited_by(reader))
+
+    def _covers(self, need: Extent, reader: Einsum, name: str) -> bool:
+        """Whether a need up to, or from, a coordinate is all that a reader visits in a fiber under another name.
+
+        So `SN[m,p] = exp(S[m,p] - GM[p])` where m <= p: it visits m up to p, and GM[p] needs just these.
+        """
+        if need.kind not in (Kind.UPTO, Kind.FROM):
+            return False
+        own = {leaf.lower() for leaf in self.names[name]} & set(reader.variables)
+        others = {tie.lower() for tie in need.ties} & set(reader.variables) - own
+        removed, kept = with_wholes(self.cascade, own), with_wholes(self.cascade, others)
+        visited = narrowed(self.cascade.existence.points[reader.name], removed, kept, self.cascade.scope)
+        return all(extent == need for extent in visited)
 
     def is_same_fiber(self, reach: Reach) -> bool:
         """The needed points do not all belong to earlier steps of another iteration."""
@@ -138,19 +157,25 @@ class _Passes:
 
     def visited_by(self, einsum: Einsum) -> tuple[str, ...]:
         """Tensors with all of the rank that an Einsum reads or writes along it."""
-        accesses = (*einsum.loads, einsum.output)
-        return tuple(dict.fromkeys(access.tensor for access in accesses if self._runs_along(access)))
+        accesses = (*self.cascade.reads_of(einsum), einsum.output)
+        return tuple(dict.fromkeys(access.tensor for access in accesses if self._names_along(access)))
 
-    def _runs_along(self, access: Access) -> bool:
+    def names_visited_by(self, einsum: Einsum) -> tuple[str, ...]:
+        """The names of the rank under which an Einsum visits it."""
+        accesses = (*self.cascade.reads_of(einsum), einsum.output)
+        return tuple(dict.fromkeys(name for access in accesses for name in self._names_along(access)))
+
+    def _names_along(self, access: Access) -> tuple[str, ...]:
+        """The names of the rank along which an access runs over all of it."""
         if self.rank in self.cascade.batch:
-            return not self.cascade.is_unbatched(access.tensor)
+            return () if self.cascade.is_unbatched(access.tensor) else (self.rank,)
         moving = {
             leaf
-            for index, rank in zip(access.indices, self.cascade.tensor(access.tensor).ranks, strict=True)
-            if index.terms
-            for leaf in leaves_of(self.cascade, rank)
+            for axis in self.cascade.axes_of(access)
+            if axis.at.terms
+            for leaf in leaves_of(self.cascade, axis.over or axis.rank)
         }
-        return moving >= set(self.leaves)
+        return tuple(name for name, leaves in self.names.items() if moving >= set(leaves))
 
     @cached_property
     def touched_in(self) -> dict[str, tuple[int, ...]]:
@@ -204,7 +229,9 @@ def _first_link(passes: _Passes, number: int) -> _Link:
             needed = passes.dependence.at_point(passes.cascade.einsum(name))
             for visit in topological_order(passes.cascade):
                 is_before = visit in passes.visiting and passes.number[visit] == number - 1
-                if is_before and any(map(passes.is_all, needed.get(visit, ()))):
+                if is_before and any(
+                    passes.is_all(reach, passes.cascade.einsum(name)) for reach in needed.get(visit, ())
+                ):
                     return _Link(visit, name)
     raise AssertionError(f"nothing forces pass {number} over {passes.rank} of {passes.cascade.name}")
 
@@ -212,16 +239,17 @@ def _first_link(passes: _Passes, number: int) -> _Link:
 def _tail(passes: _Passes, link: _Link) -> tuple[tuple[str, ...], str]:
     """Einsums after the barrier up to the reader, and the barrier; walks back while every point needs all elements."""
     tail: list[str] = []
+    reader = passes.cascade.einsum(link.reader)
     name = link.reader
     while name not in tail:
         tail.insert(0, name)
-        loads = passes.cascade.einsum(name).loads
-        through = (a for a in loads if any(map(passes.is_all, _reaches(passes, a, link.visit))))
+        loads = passes.cascade.reads_of(passes.cascade.einsum(name))
+        through = (a for a in loads if any(passes.is_all(reach, reader) for reach in _reaches(passes, a, link.visit)))
         access = next(through, None)
         if access is None:  # its own reduction makes it need everything
             return tuple(tail[1:]), name
         name = access.tensor
-        if not any(map(passes.is_all, passes.dependence.of_output[name].get(link.visit, ()))):
+        if not any(passes.is_all(reach, reader) for reach in passes.dependence.of_output[name].get(link.visit, ())):
             return tuple(tail), name  # an iteration, complete where its last step is read
     return tuple(tail[1:]), tail[0]
 
@@ -237,7 +265,7 @@ def _path(cascade: Cascade, start: str, end: str) -> tuple[str, ...]:
     for way in ways:  # grows while it is walked: breadth first, backwards
         if way[0] == start:
             return way
-        for access in cascade.einsum(way[0]).loads:
+        for access in cascade.reads_of(cascade.einsum(way[0])):
             if access.tensor in cascade.scope.iterative_rank or access.tensor not in seen:
                 written = any(einsum.name == access.tensor for einsum in cascade.einsums)
                 if written and access.tensor not in seen:

@@ -109,6 +109,15 @@ class Scope:
         start = self.start_of(einsum)
         return (*einsum.reads, *((start,) if start is not None and start not in einsum.reads else ()))
 
+    def names_of(self, rank: str) -> tuple[str, ...]:
+        """All names of a rank, the first one first."""
+        first = self.first_name.get(rank, rank)
+        return (first, *(name for name, other in self.first_name.items() if other == first))
+
+    def parts_of(self, rank: str) -> tuple[str, ...]:
+        """The parts of a partitioned rank; none of any other."""
+        return self.partition_by_rank[rank].parts if rank in self.partition_by_rank else ()
+
     def mates_of(self, rank: str) -> frozenset[str]:
         """The other parts of the partition that a part belongs to; none for a rank that is no part."""
         root = self.root_by_part.get(rank)

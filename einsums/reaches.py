@@ -1,0 +1,112 @@
+"""Reaches: which coordinates along an axis are needed, relative to a point, and how such needs compose.
+
+    LOCAL    those at the point's own coordinate (or at a bounded window around it)
+    EARLIER  those before it
+    UPTO     those before it and its own
+    FROM     its own and those after it
+    FIXED    those at a constant coordinate
+    ALL      every one
+
+All but FIXED and ALL hold relative to the ranks that an extent is *tied* to. A tie `~T` is to the coordinate counted
+from the end, as of a tensor that is read backward, at T-1-t.
+"""
+
+from collections.abc import Iterable
+from enum import IntEnum
+from itertools import combinations
+from typing import NamedTuple
+
+BACKWARD = "~"
+
+
+class Kind(IntEnum):
+    """How far a reach extends along one axis."""
+
+    FIXED = 0
+    LOCAL = 1
+    EARLIER = 2
+    UPTO = 3
+    FROM = 4
+    ALL = 5
+
+
+class Extent(NamedTuple):
+    """Reach along one axis, relative to the ranks `ties` of the point or tensor that it belongs to."""
+
+    kind: Kind
+    ties: frozenset[str] = frozenset()
+
+
+Reach = tuple[Extent, ...]
+
+EVERY = Extent(Kind.ALL)
+CONSTANT = Extent(Kind.FIXED)
+_GROWING = (Kind.LOCAL, Kind.EARLIER, Kind.UPTO)
+
+# What the kind of a need becomes where the coordinate that it is relative to runs itself over a kind of coordinates.
+_COMPOSED = {
+    Kind.LOCAL: {Kind.LOCAL: Kind.LOCAL, Kind.EARLIER: Kind.EARLIER, Kind.UPTO: Kind.UPTO, Kind.FROM: Kind.FROM},
+    Kind.EARLIER: {Kind.LOCAL: Kind.UPTO, Kind.EARLIER: Kind.EARLIER, Kind.UPTO: Kind.UPTO, Kind.FROM: Kind.ALL},
+    Kind.UPTO: {Kind.LOCAL: Kind.UPTO, Kind.EARLIER: Kind.EARLIER, Kind.UPTO: Kind.UPTO, Kind.FROM: Kind.ALL},
+    Kind.FROM: {Kind.LOCAL: Kind.FROM, Kind.EARLIER: Kind.ALL, Kind.UPTO: Kind.ALL, Kind.FROM: Kind.FROM},
+}
+
+
+def composed(need: Kind, over: Extent) -> Extent:
+    """A need relative to a coordinate that runs over `over`."""
+    if over.kind in (Kind.ALL, Kind.FIXED) or need in (Kind.ALL, Kind.FIXED):
+        is_fixed = over.kind is Kind.FIXED and need is not Kind.FROM and need is not Kind.ALL
+        return CONSTANT if is_fixed or need is Kind.FIXED else EVERY
+    kind = _COMPOSED[need][over.kind]
+    return EVERY if kind is Kind.ALL else Extent(kind, over.ties)
+
+
+def before(extent: Extent) -> Extent:
+    """The need of all steps before one that needs `extent`."""
+    if any(tie.startswith(BACKWARD) for tie in extent.ties):  # earlier steps reach coordinates nearer to the end
+        return Extent(Kind.FROM, extent.ties) if extent.kind in (Kind.LOCAL, Kind.FROM) else EVERY
+    return EVERY if extent.kind is Kind.FROM else Extent(Kind.EARLIER, extent.ties)
+
+
+def backward(tie: str) -> str:
+    """A tie seen from the other end."""
+    return tie.removeprefix(BACKWARD) if tie.startswith(BACKWARD) else BACKWARD + tie
+
+
+def simplified(reaches: Iterable[Reach]) -> frozenset[Reach]:
+    """Merged where the union of two is one reach (this step and earlier ones); a reach inside another is dropped."""
+    found = set(reaches)
+    joined = True
+    while joined:
+        joined = False
+        for one, other in combinations(sorted(found, key=_place), 2):
+            axis = _joinable(one, other)
+            if axis is not None:
+                found -= {one, other}
+                found.add((*one[:axis], Extent(Kind.UPTO, one[axis].ties), *one[axis + 1 :]))
+                joined = True
+                break
+    return frozenset(r for r in found if not any(r != other and _inside(r, other) for other in found))
+
+
+def _place(reach: Reach) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    return tuple((extent.kind, tuple(sorted(extent.ties))) for extent in reach)
+
+
+def _joinable(one: Reach, other: Reach) -> int | None:
+    """The only axis on which two reaches differ, one LOCAL and one EARLIER, both tied to the same ranks."""
+    differ = [axis for axis, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+    if len(differ) != 1:
+        return None
+    a, b = one[differ[0]], other[differ[0]]
+    return differ[0] if a.ties == b.ties and a.ties and {a.kind, b.kind} <= set(_GROWING) else None
+
+
+def _inside(one: Reach, other: Reach) -> bool:
+    return all(a == b or b.kind is Kind.ALL or _is_part(a, b) for a, b in zip(one, other, strict=True))
+
+
+def _is_part(a: Extent, b: Extent) -> bool:
+    if a.ties != b.ties:
+        return False
+    return (b.kind is Kind.UPTO and a.kind in _GROWING) or (b.kind is Kind.FROM and a.kind is Kind.LOCAL)
