@@ -6,21 +6,20 @@ YAML keys are short (`size`, `clock`) and carry units in their values; Python na
 """
 
 import math
+from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from arch.dram import DramTiming
-from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
+from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked
 from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
+from arch.operator_table import OperationsByName, OperatorTable
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
 from arch.quiet import Quiet
 from einsums.names import nearest
-
-_OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
-
 
 Side = Literal["rows", "columns", "lanes"]
 SIDES: tuple[Side, ...] = ("rows", "columns", "lanes")
@@ -78,7 +77,8 @@ class Array(Numbered):
     lanes: Annotated[Count, MachineNumber(symbols=(("lanes", 1),), is_quiet=True, enters="time, area")] = 1
     reduces: Annotated[tuple[Side, ...], Quiet()] = SIDES
     registers: Identifier
-    operations: Annotated[tuple[Operation, ...], _OperationsByName]
+    own_operations: OperationsByName = Field(alias="operations")
+    table: Annotated[OperatorTable | None, Quiet()] = Field(None, alias="operators")
     drain: Drain | None = None
     # None: nothing is stated, and only the engines that model links anyway charge any.
     links: Annotated[Links | None, Quiet()] = None
@@ -92,16 +92,32 @@ class Array(Numbered):
 
     @model_validator(mode="after")
     def _parts_exist(self) -> Self:
-        if not self.operations:
+        if not self.own_operations:
             raise ValueError(f"array '{self.name}' has no operations")
         for operation in self.operations:
-            for part in operation.made_of:
-                if self.operation(part.operation).made_of:
-                    reason = "which is itself made of others"
-                    raise ValueError(f"operation '{operation.name}' is made of '{part.operation}', {reason}")
+            self._refuse_circles(operation, ())
         if self.drain is not None:
             names_checked(self.drain.cycles, self.symbols)
         return self
+
+    def _refuse_circles(self, operation: Operation, above: tuple[str, ...]) -> None:
+        """ValueError for an operation that is made of itself, or of what the array lacks."""
+        chain = (*above, operation.name)
+        if operation.name in above:
+            raise ValueError(f"an operation cannot be made of itself, got {' -> '.join(chain)}")
+        names = tuple(known.name for known in self.operations)
+        for part in operation.made_of:
+            if part.operation not in names:
+                lacks = f"which array '{self.name}' does not have{nearest(part.operation, names)}"
+                raise ValueError(f"operation '{operation.name}' is made of '{part.operation}', {lacks}")
+            self._refuse_circles(self.operation(part.operation), chain)
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """Its own operations, then those of its table that it does not have itself."""
+        own = {operation.name for operation in self.own_operations}
+        shared = self.table.operations if self.table is not None else ()
+        return (*self.own_operations, *(operation for operation in shared if operation.name not in own))
 
     @property
     def pes(self) -> int:

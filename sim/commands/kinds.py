@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from arch.dram import DramTiming
 from arch.energy import Technology
+from arch.operator_table import OperatorTable
 from arch.types import Architecture
 from einsums.model import Model
 from einsums.names import nearest_name
@@ -30,6 +31,7 @@ NOUNS: dict[str, type[BaseModel]] = {
     "model": Model,
     "technology": Technology,
     "timing": DramTiming,
+    "operator table": OperatorTable,
     "taxonomy": Taxonomy,
     "experiment": Workpoint,
     "reproduction": Reproduction,

@@ -30,12 +30,13 @@ from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.files import is_file, stamp_of
 from sim.load.nouns import (
     CATALOGS,
+    NAMED_BY_COMPONENTS,
     build,
     build_architecture,
     read_document_once,
     resolved,
     technology_stamps,
-    with_timings,
+    with_tables,
 )
 from sim.load.overrides import override_from
 from sim.load.problems import InputError, InputProblem
@@ -47,7 +48,7 @@ FROM_OUTSIDE = "--set"  # the source of values that are not in a file
 # Keeps products of two sizes far below 2^63 and a search for the largest divisor under a second.
 LARGEST_SIZE = 2**40
 # Values inside parts that may be names of documents, into which later values reach.
-NAMING = ("mapping.cascade", ".timing")
+NAMING = ("mapping.cascade", *(f".{key}" for key in NAMED_BY_COMPONENTS))
 # Mappings that a document may leave out, at the top and in its parts.
 OPTIONAL = (
     (None, "ranks"),
@@ -184,7 +185,7 @@ def expanded(document: Document) -> Document:
             data[part] = inner.data
             children[part] = replace(inner.places, file=inner.file)
     full = replace(document, data=data, places=replace(document.places, children=children))
-    full = with_timings(full, ("architecture",))
+    full = with_tables(full, ("architecture",))
     return full if _named_by_mapping(full) is full else expanded(full)
 
 
