@@ -119,14 +119,14 @@ class _Default:
     # --- cores
     @cached_property
     def _dealt_variables(self) -> tuple[str, ...]:
-        """Rank variables whose iterations go to the cores: as many as there is work for."""
+        """Rank variables whose iterations go to the cores: as many as keep them busy."""
         cores = self.architecture.cores
         if cores is None or cores.count == 1:
             return ()
         einsums = self.cascade.einsums
         shared = [name for name in self._ordered(einsums[0].name) if self._is_free_everywhere(name)]
         for count in range(1, len(shared)):
-            if prod(_size(self.cascade, name, self.sizes) for name in shared[:count]) >= cores.count:
+            if prod(self.sizes.get(self.cascade.rank_of_variable(name), 1) for name in shared[:count]) >= cores.count:
                 return tuple(shared[:count])
         return tuple(shared)
 
@@ -212,8 +212,11 @@ class _Default:
             and (name in _stepwise(self.cascade) or name not in self.cascade.einsum(einsum).variables)
         ]
         growing = [name for name in loops if name not in single]
-        least = {name: f"min({self._whole(name)}, {on_side[name]})" if name in on_side else "1" for name in growing}
-        rules: dict[str, str] = {}
+        steps = {name: f"min({self._whole(name)}, {on_side[name]})" for name in growing if name in on_side}
+        least = {
+            name: f"{einsum}_{name}_{on_side[name].rpartition('.')[2]}" if name in steps else "1" for name in growing
+        }
+        rules = {least[name]: text for name, text in steps.items()}
         node = self._leaf(
             einsum, array, sides, [{name: on_side[name]} if name in on_side else name for name in growing]
         )

@@ -29,13 +29,16 @@ def grown(growths: tuple[GrowingRank, ...], operands: tuple[KeptTile, ...], word
     """(symbol, formula) of every tile, in an order in which each reads only earlier ones."""
     now = {growth.variable: growth.least for growth in growths}
     for place, growth in enumerate(growths, start=1):
-        share = words if place == len(growths) else f"{place}*{words}/{len(growths)}"
+        share = words if place == len(growths) else f"{words}*{place}/{len(growths)}"
         beside = [_words(operand, now, "") for operand in operands if growth.variable not in operand.variables]
         across = [_words(operand, now, growth.variable) for operand in operands if growth.variable in operand.variables]
         if across:
-            left = f"({' - '.join([share, *beside])})"
-            count = f"floor({left}/({growth.least}*({' + '.join(across)})))"
-            yield growth.symbol, f"min({growth.most}, {growth.least}*max(1, {count}))"
+            left, each = " - ".join([share, *beside]), " + ".join(across)
+            if growth.least == "1":
+                yield growth.symbol, f"min({growth.most}, max(1, floor(({left})/({each}))))"
+            else:
+                steps = f"floor(({left})/({growth.least}*({each})))"
+                yield growth.symbol, f"min({growth.most}, {growth.least}*max(1, {steps}))"
         else:
             yield growth.symbol, growth.most
         now[growth.variable] = growth.symbol
