@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from einsums.conditions import EVERYWHERE, Atom, Block, Comparison, HalfSpace, Piece, Region, Residue, Some
-from einsums.interpreter_space import Array, Mask, Space
+from einsums.interpreter_space import Array, Mask, Points, form_value
 from einsums.nodes import Access, Expr
 
-Load = Callable[[Access, Space], Array]
-Value = Callable[[Expr, Space], Array]
+Load = Callable[[Access, Points], Array]
+Value = Callable[[Expr, Points], Array]
 
 
 class RegionEvaluator:
@@ -19,7 +19,7 @@ class RegionEvaluator:
         self.load = load
         self.value = value
 
-    def of(self, region: Region, space: Space) -> Mask | None:
+    def of(self, region: Region, space: Points) -> Mask | None:
         """Whether each point of a space lies in a region, batch axes first; None if all do."""
         if region == EVERYWHERE:
             return None
@@ -28,24 +28,26 @@ class RegionEvaluator:
             found = found | self._all(piece, space)
         return found
 
-    def _all(self, piece: Piece, space: Space) -> Mask:
+    def _all(self, piece: Piece, space: Points) -> Mask:
         found: Mask = np.ones((1,) * len(space.variables), dtype=bool)
         for atom in piece:
             found = found & self._holds(atom, space)
         return found
 
-    def _holds(self, atom: Atom, space: Space) -> Mask:
+    def _holds(self, atom: Atom, space: Points) -> Mask:
         match atom:
             case HalfSpace():
-                total = space.value(atom.form).astype(np.float64)
+                total = form_value(space, atom.form).astype(np.float64)
                 for length in atom.lengths:
                     total = total + length.scale * self._whole(length.access, space)
                 return np.asarray(total >= 0)
             case Residue():
-                return np.asarray(space.value(atom.form) % space.value(atom.modulus) == 0)
+                return np.asarray(form_value(space, atom.form) % form_value(space, atom.modulus) == 0)
             case Block():
-                by = space.value(atom.divisor)
-                return np.asarray((space.value(atom.left) // by == space.value(atom.right) // by) == atom.equal)
+                by = form_value(space, atom.divisor)
+                return np.asarray(
+                    (form_value(space, atom.left) // by == form_value(space, atom.right) // by) == atom.equal
+                )
             case Comparison():
                 return np.asarray((self.value(atom.expr, space) != 0) == atom.holds)
             case Some():
@@ -53,7 +55,7 @@ class RegionEvaluator:
                 axes = tuple(range(-len(atom.variables), 0))
                 return np.asarray((self._all(atom.atoms, more) & more.inside).any(axis=axes))
 
-    def _whole(self, access: Access, space: Space) -> Array:
+    def _whole(self, access: Access, space: Points) -> Array:
         """Values that are compared with coordinates."""
         values = self.load(access, space)
         wrong = values[(values != np.floor(values)) & ~np.isnan(values)]  # NaN: no element, so no point either

@@ -7,7 +7,7 @@ import numpy as np
 
 from einsums.graph import Iteration, Step, names_in
 from einsums.interpreter_existence import RegionEvaluator
-from einsums.interpreter_space import Array, Coordinates, Mask, Space, gather, space_of
+from einsums.interpreter_space import Array, Coordinates, Mask, Points, Space, form_value, gather, space_of
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
 from einsums.workload import Workload
@@ -111,7 +111,7 @@ class Evaluator:
 
     def place(self, einsum: Einsum, target: Space, value: Array, kept: Mask) -> None:
         """Write the elements that exist."""
-        axes = [target.value(index) for index in einsum.output.indices]
+        axes = [form_value(target, index) for index in einsum.output.indices]
         places: list[Any] = [np.broadcast_to(axis, target.shape)[target.inside] for axis in axes]
         count = len(target.shape)
         value = np.broadcast_to(value, value.shape[: value.ndim - count] + target.shape)
@@ -184,7 +184,7 @@ class Evaluator:
         total = np.asarray(np.einsum(*operands, out, optimize=True))
         return total if np.isfinite(total).all() else None
 
-    def value(self, expr: Expr, space: Space) -> Array:
+    def value(self, expr: Expr, space: Points) -> Array:
         """The expression at every point; axes it does not depend on have length 1."""
         match expr:
             case Const():
@@ -197,19 +197,19 @@ class Evaluator:
                 arguments = [self.value(argument, space) for argument in expr.arguments]
                 return np.asarray(OPERATOR_BY_NAME[expr.operator].meaning(*arguments), dtype=np.float64)
 
-    def load(self, access: Access, space: Space) -> Array:
+    def load(self, access: Access, space: Points) -> Array:
         """A tensor gathered over the space: batch axes, then one axis for each variable."""
         found = gather(self.tensors[access.tensor], access, space)
         edge = self.cascade.scope.edge_by_tensor.get(access.tensor)
         return found.value if edge is None else np.where(found.inside, found.value, edge)
 
 
-def position(expr: Position, space: Space) -> Coordinates:
+def position(expr: Position, space: Points) -> Coordinates:
     """An integer of coordinates at every point."""
-    form = space.value(expr.form)
+    form = form_value(space, expr.form)
     if expr.divisor is None:
         return form
-    by = space.value(expr.divisor)
+    by = form_value(space, expr.divisor)
     return form // by if expr.operator == "//" else form % by
 
 

@@ -1,7 +1,7 @@
 """The points at which the interpreter evaluates an Einsum, and the integers that indices are there."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,28 @@ from einsums.workload import Workload
 Array = NDArray[np.float64]
 Coordinates = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+
+
+class Points(Protocol):
+    """Points with an axis for each of `variables`, on which operands and regions are evaluated."""
+
+    @property
+    def workload(self) -> Workload:
+        """The sizes of all ranks."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """A name for each axis."""
+
+    @property
+    def inside(self) -> Mask:
+        """Which points lie inside the ranks."""
+
+    def coordinate(self, variable: str) -> Coordinates:
+        """A variable at every point; that of a whole partitioned rank is put together from its parts."""
+
+    def with_more(self, variables: tuple[str, ...]) -> "Points":
+        """The points with more variables, whose axes come last."""
 
 
 class Space(NamedTuple):
@@ -55,16 +77,17 @@ class Space(NamedTuple):
             total = total + self.coordinates[self.variables.index(part.lower())] * self.workload.stride(part)
         return total
 
-    def value(self, form: Index, last: int = 0) -> Coordinates:
-        """An affine form at every point; `last` is the value of an index that reads the last step."""
-        start = last if form.last_of else form.offset
-        total = np.full((1,) * len(self.variables), start, dtype=np.int64)
-        for term in (*form.terms, *form.sizes):
-            values = self.coordinate(term.variable) if term.variable else np.ones_like(total)
-            for rank in term.scale_ranks:
-                values = values * self.workload.size(rank)
-            total = total + term.scale * values
-        return total
+
+def form_value(points: Points, form: Index, last: int = 0) -> Coordinates:
+    """An affine form at every point; `last` is the value of an index that reads the last step."""
+    start = last if form.last_of else form.offset
+    total = np.full((1,) * len(points.variables), start, dtype=np.int64)
+    for term in (*form.terms, *form.sizes):
+        values = points.coordinate(term.variable) if term.variable else np.ones_like(total)
+        for rank in term.scale_ranks:
+            values = values * points.workload.size(rank)
+        total = total + term.scale * values
+    return total
 
 
 def space_of(workload: Workload, variables: tuple[str, ...], fixed: Mapping[str, NDArray[np.int64]]) -> Space:
@@ -96,7 +119,7 @@ class Gather(NamedTuple):
     inside: Mask
 
 
-def gather(array: Array, access: Access, space: Space) -> Gather:
+def gather(array: Array, access: Access, space: Points) -> Gather:
     """An accessed tensor over a space; a place outside it gives its nearest element."""
     lead = array.shape[: array.ndim - len(access.indices)]
     if not access.indices:
@@ -105,7 +128,7 @@ def gather(array: Array, access: Access, space: Space) -> Gather:
     inside: Mask = np.ones((1,) * len(space.variables), dtype=bool)
     for axis, index in enumerate(access.indices):
         size = array.shape[len(lead) + axis]
-        place = space.value(index, size - 1)
+        place = form_value(space, index, size - 1)
         inside = inside & (place >= 0) & (place < size)
         places.append(np.clip(place, 0, size - 1))
     return Gather(array[(..., *places)], inside)
