@@ -1,6 +1,7 @@
 """`einfuse verify`: resolves the subject, runs it, shows the errors, and gives the verdict."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -12,6 +13,7 @@ from sim.commands.kinds import is_cascade
 from sim.commands.options import JsonForTables, expecting, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
+from sim.functional.given import read_inputs
 from sim.functional.verification import Verification, VerifyOptions, verify
 from sim.load.nouns import load_cascade
 from sim.load.problems import InputError, InputProblem
@@ -29,6 +31,7 @@ class VerifyCommandOptions(NamedTuple):
     backend: str
     seed: int
     against: str | None
+    inputs: Path | None
 
 
 def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOptions) -> Verification:
@@ -42,6 +45,7 @@ def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOp
             seed=wishes.seed,
             against=wishes.against,
             sizes=sizes,
+            inputs=None if wishes.inputs is None else read_inputs(wishes.inputs),
         )
         return verify(subject, options, tell)
     except InputError:
@@ -94,10 +98,11 @@ def verify_command(
     exponential: Annotated[str | None, typer.Option("--exp", help="exact or polynomial; else as the machine.")] = None,
     seed: Annotated[int, typer.Option(help="Of the random inputs.", min=0)] = 0,
     against: Annotated[str | None, typer.Option(help="A cascade that defines the same outputs.")] = None,
+    inputs: Annotated[Path | None, typer.Option(help="Arrays by input (npz) to run on, not drawn ones.")] = None,
     as_json: JsonForTables = False,
 ) -> int:
     """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
-    wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, seed, against)
+    wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, seed, against, inputs)
     with expecting(name, "experiment", "cascade"):
         found = run_verification(name, parse_changes(changes), wishes)
     if as_json:

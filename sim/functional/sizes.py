@@ -9,9 +9,8 @@ from collections.abc import Container
 from dataclasses import replace
 from math import prod
 
-from einsums.counts import points
 from einsums.types import Cascade
-from einsums.workload import Workload
+from einsums.workload import Workload, count_coordinates
 from sim.design.experiment import Experiment
 from sim.functional.inputs import long_rank, weighed_inputs
 from sim.functional.program import program_of_experiment
@@ -63,8 +62,10 @@ def _cut(size: int, tile: int, whole_tiles: int, longest: int) -> int:
 
 
 def total_points(workload: Workload) -> int:
-    """Points of all Einsums."""
-    return sum(points(workload, einsum.name) for einsum in workload.cascade.einsums)
+    """Points of all Einsums inside their ranks, whether conditions let them exist or not."""
+    cascade = workload.cascade
+    spaces = (cascade.variables_of(einsum.name) for einsum in cascade.einsums)
+    return sum(count_coordinates(workload, tuple(map(cascade.rank_of_variable, names))) for names in spaces)
 
 
 def sizes_of_cascade(cascade: Cascade, given: dict[str, int]) -> dict[str, int]:
