@@ -5,11 +5,11 @@ from collections.abc import Callable
 import numpy as np
 
 from einsums.conditions import EVERYWHERE, Atom, Block, Comparison, HalfSpace, Piece, Region, Residue, Some
-from einsums.interpreter_space import Array, Mask, Points, form_value
+from einsums.interpreter_space import Array, Mask, PointAxes, form_value
 from einsums.nodes import Access, Expr
 
-Load = Callable[[Access, Points], Array]
-Value = Callable[[Expr, Points], Array]
+Load = Callable[[Access, PointAxes], Array]
+Value = Callable[[Expr, PointAxes], Array]
 
 
 class RegionEvaluator:
@@ -19,7 +19,7 @@ class RegionEvaluator:
         self.load = load
         self.value = value
 
-    def of(self, region: Region, space: Points) -> Mask | None:
+    def of(self, region: Region, space: PointAxes) -> Mask | None:
         """Whether each point of a space lies in a region, batch axes first; None if all do."""
         if region == EVERYWHERE:
             return None
@@ -28,13 +28,13 @@ class RegionEvaluator:
             found = found | self._all(piece, space)
         return found
 
-    def _all(self, piece: Piece, space: Points) -> Mask:
+    def _all(self, piece: Piece, space: PointAxes) -> Mask:
         found: Mask = np.ones((1,) * len(space.variables), dtype=bool)
         for atom in piece:
             found = found & self._holds(atom, space)
         return found
 
-    def _holds(self, atom: Atom, space: Points) -> Mask:
+    def _holds(self, atom: Atom, space: PointAxes) -> Mask:
         match atom:
             case HalfSpace():
                 total = form_value(space, atom.form).astype(np.float64)
@@ -55,7 +55,7 @@ class RegionEvaluator:
                 axes = tuple(range(-len(atom.variables), 0))
                 return np.asarray((self._all(atom.atoms, more) & more.inside).any(axis=axes))
 
-    def _whole(self, access: Access, space: Points) -> Array:
+    def _whole(self, access: Access, space: PointAxes) -> Array:
         """Values that are compared with coordinates."""
         values = self.load(access, space)
         wrong = values[(values != np.floor(values)) & ~np.isnan(values)]  # NaN: no element, so no point either

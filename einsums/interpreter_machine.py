@@ -7,7 +7,7 @@ import numpy as np
 
 from einsums.graph import Iteration, Step, names_in
 from einsums.interpreter_existence import RegionEvaluator
-from einsums.interpreter_space import Array, Coordinates, Mask, Points, Space, form_value, gather, space_of
+from einsums.interpreter_space import Array, Coordinates, Mask, PointAxes, Space, form_value, gather, space_of
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
 from einsums.workload import Workload
@@ -184,7 +184,7 @@ class Evaluator:
         total = np.asarray(np.einsum(*operands, out, optimize=True))
         return total if np.isfinite(total).all() else None
 
-    def value(self, expr: Expr, space: Points) -> Array:
+    def value(self, expr: Expr, space: PointAxes) -> Array:
         """The expression at every point; axes it does not depend on have length 1."""
         match expr:
             case Const():
@@ -197,14 +197,14 @@ class Evaluator:
                 arguments = [self.value(argument, space) for argument in expr.arguments]
                 return np.asarray(OPERATOR_BY_NAME[expr.operator].meaning(*arguments), dtype=np.float64)
 
-    def load(self, access: Access, space: Points) -> Array:
+    def load(self, access: Access, space: PointAxes) -> Array:
         """A tensor gathered over the space: batch axes, then one axis for each variable."""
         found = gather(self.tensors[access.tensor], access, space)
         edge = self.cascade.scope.edge_by_tensor.get(access.tensor)
         return found.value if edge is None else np.where(found.inside, found.value, edge)
 
 
-def position(expr: Position, space: Points) -> Coordinates:
+def position(expr: Position, space: PointAxes) -> Coordinates:
     """An integer of coordinates at every point."""
     form = form_value(space, expr.form)
     if expr.divisor is None:

@@ -14,8 +14,8 @@ Coordinates = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 
-class Points(Protocol):
-    """Points with an axis for each of `variables`, on which operands and regions are evaluated."""
+class PointAxes(Protocol):
+    """PointAxes with an axis for each of `variables`, on which operands and regions are evaluated."""
 
     @property
     def workload(self) -> Workload:
@@ -32,7 +32,7 @@ class Points(Protocol):
     def coordinate(self, variable: str) -> Coordinates:
         """A variable at every point; that of a whole partitioned rank is put together from its parts."""
 
-    def with_more(self, variables: tuple[str, ...]) -> "Points":
+    def with_more(self, variables: tuple[str, ...]) -> "PointAxes":
         """The points with more variables, whose axes come last."""
 
 
@@ -78,7 +78,7 @@ class Space(NamedTuple):
         return total
 
 
-def form_value(points: Points, form: Index, last: int = 0) -> Coordinates:
+def form_value(points: PointAxes, form: Index, last: int = 0) -> Coordinates:
     """An affine form at every point; `last` is the value of an index that reads the last step."""
     start = last if form.last_of else form.offset
     total = np.full((1,) * len(points.variables), start, dtype=np.int64)
@@ -119,7 +119,7 @@ class Gather(NamedTuple):
     inside: Mask
 
 
-def gather(array: Array, access: Access, space: Points) -> Gather:
+def gather(array: Array, access: Access, space: PointAxes) -> Gather:
     """An accessed tensor over a space; a place outside it gives its nearest element."""
     lead = array.shape[: array.ndim - len(access.indices)]
     if not access.indices:

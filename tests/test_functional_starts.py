@@ -10,10 +10,10 @@ from einsums import Cascade, rewrite
 from sim import VerifyOptions, load_cascade, verify
 from sim.commands.rewrite import write_cascade
 from sim.functional.bounds import error_bounds
+from sim.functional.comparisons import started
 from sim.functional.machine import Arithmetic, execute
 from sim.functional.precision import PRECISIONS
 from sim.functional.program import program_of_cascade
-from sim.functional.verification import started
 
 
 def written(inputs: dict[str, list[str]], text: str, **more: Any) -> Cascade:

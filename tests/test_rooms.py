@@ -69,7 +69,7 @@ SEES = {
         "sim.functional.compare",
         "sim.functional.exponential.polynomial_error",
         "sim.functional.precision",
-        "sim.functional.verification.VerifiedDesign",
+        "sim.functional.comparisons.VerifiedDesign",
         "sim.functional.verification.Verification",
         "sim.gpu.compare.ComparedCase",
         "sim.load.cells",

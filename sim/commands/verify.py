@@ -29,9 +29,8 @@ class VerifyCommandOptions(NamedTuple):
     precisions: tuple[str, ...]
     exponential: str | None
     backend: str
-    seed: int
+    inputs: str
     against: str | None
-    inputs: Path | None
 
 
 def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOptions) -> Verification:
@@ -42,10 +41,10 @@ def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOp
             precisions=wishes.precisions,
             exponential=wishes.exponential,
             backend=wishes.backend,
-            seed=wishes.seed,
+            seed=int(wishes.inputs) if wishes.inputs.isdecimal() else 0,
             against=wishes.against,
             sizes=sizes,
-            inputs=None if wishes.inputs is None else read_inputs(wishes.inputs),
+            inputs=None if wishes.inputs.isdecimal() else read_inputs(Path(wishes.inputs)),
         )
         return verify(subject, options, tell)
     except InputError:
@@ -96,13 +95,14 @@ def verify_command(
     backend: Annotated[str, typer.Option(help="What it is also compared with: numpy, torch or triton.")] = "numpy",
     precision: Annotated[list[str] | None, typer.Option(help="Of words, such as fp32; may be repeated.")] = None,
     exponential: Annotated[str | None, typer.Option("--exp", help="exact or polynomial; else as the machine.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.", min=0)] = 0,
+    inputs: Annotated[
+        str, typer.Option("--inputs", "--seed", help="Arrays by input (npz) to run on, or the seed of those drawn.")
+    ] = "0",
     against: Annotated[str | None, typer.Option(help="A cascade that defines the same outputs.")] = None,
-    inputs: Annotated[Path | None, typer.Option(help="Arrays by input (npz) to run on, not drawn ones.")] = None,
     as_json: JsonForTables = False,
 ) -> int:
     """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
-    wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, seed, against, inputs)
+    wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, inputs, against)
     with expecting(name, "experiment", "cascade"):
         found = run_verification(name, parse_changes(changes), wishes)
     if as_json:

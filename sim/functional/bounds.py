@@ -118,7 +118,8 @@ class _Analysis:
         error = self.reduced(leaf, points, value)
         if einsum.name in self.rounded and self.precision.is_narrow:
             error = error + self.precision.unit * (np.abs(value) + error) + self.precision.smallest / 2
-        error = np.where(np.abs(value) + error > self.precision.largest, np.inf, error)
+        is_known = np.isinf(value) & (error == 0)  # the identity where there is no point
+        error = np.where((np.abs(value) + error > self.precision.largest) & ~is_known, np.inf, error)
         error = np.where(np.isinf(value) & np.isfinite(error), 0.0, np.where(np.isnan(error), np.inf, error))
         exists, errors = points.target_exists(), self.errors[einsum.name]
         if exists is not None:  # where no point exists, a running value is passed on

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from arch.components import SIDES
 from einsums.interpreter_existence import RegionEvaluator
 from einsums.interpreter_machine import position
-from einsums.interpreter_space import Points, form_value
+from einsums.interpreter_space import PointAxes, form_value
 from einsums.nodes import Call, Const, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME
 from einsums.types import Access, Cascade
@@ -93,7 +93,7 @@ def places_in_chain(
 
 @dataclass(frozen=True)
 class PlacedPoints:
-    """Points whose coordinates are given for each rank variable, all with the same axes."""
+    """PointAxes whose coordinates are given for each rank variable, all with the same axes."""
 
     workload: Workload
     variables: tuple[str, ...]  # a name for each axis
@@ -212,7 +212,7 @@ class BoxPoints:
         exists = np.ones((1,) * len(whole), bool) if self.exists is None else self.exists
         return np.broadcast_to(exists, whole).sum(axis=0)
 
-    def _tested(self, access: Access, points: Points) -> NDArray[np.float64]:
+    def _tested(self, access: Access, points: PointAxes) -> NDArray[np.float64]:
         """A tensor that a condition reads."""
         batch = () if self.cascade.is_unbatched(access.tensor) else self.cascade.batch
         array = self.held[access.tensor]
@@ -221,7 +221,7 @@ class BoxPoints:
             places.append(np.clip(form_value(points, index, array.shape[axis] - 1), 0, array.shape[axis] - 1))
         return np.asarray(array[tuple(places)], np.float64)
 
-    def _value(self, expr: Expr, points: Points) -> NDArray[np.float64]:
+    def _value(self, expr: Expr, points: PointAxes) -> NDArray[np.float64]:
         """An expression of a condition."""
         match expr:
             case Const():
