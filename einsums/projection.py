@@ -53,7 +53,7 @@ def changed(atom: Atom, change: Callable[[Index], Index]) -> Atom:
             left, right, by = change(atom.left), change(atom.right), change(atom.divisor)
             return Block(left=left, right=right, divisor=by, equal=atom.equal)
         case Comparison():
-            return Comparison(expr=_inside(atom.expr, change), holds=atom.holds)
+            return Comparison(expr=moved(atom.expr, change), holds=atom.holds)
         case Some():
             return Some(variables=atom.variables, atoms=tuple(changed(inner, change) for inner in atom.atoms))
 
@@ -63,7 +63,8 @@ def _moved(access: Access, change: Callable[[Index], Index]) -> Access:
     return Access(tensor=access.tensor, indices=indices)
 
 
-def _inside(expr: Expr, change: Callable[[Index], Index]) -> Expr:
+def moved(expr: Expr, change: Callable[[Index], Index]) -> Expr:
+    """The expression with every affine form in it replaced."""
     match expr:
         case Load():
             return Load(access=_moved(expr.access, change))
@@ -71,7 +72,7 @@ def _inside(expr: Expr, change: Callable[[Index], Index]) -> Expr:
             by = None if expr.divisor is None else change(expr.divisor)
             return Position(form=change(expr.form), operator=expr.operator, divisor=by)
         case Call():
-            return Call(operator=expr.operator, arguments=tuple(_inside(one, change) for one in expr.arguments))
+            return Call(operator=expr.operator, arguments=tuple(moved(one, change) for one in expr.arguments))
     return expr
 
 

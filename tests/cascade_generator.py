@@ -121,7 +121,7 @@ class _Draft:
 
 # --- names and conditions -----------------------------------------------------------------------------------
 _NAMED_INPUTS = {"A": ("P",), "B": ("P",), "C": ("L", "P")}
-_CONDITIONS = ("", "", "m <= p", "m <= p", "m < p", "p - W < m and m <= p", "p <= m")
+_CONDITIONS = ("", "m <= p", "m <= p", "m < p", "p - W < m and m <= p")
 
 
 def random_named_cascade(seed: int) -> Cascade:
@@ -185,7 +185,7 @@ class _NamedDraft:
         step = "m1" if rank == "M1" else rank.lower()
         if rank == "M" and self.parts:
             return
-        self.read |= {tensor, name} if False else {tensor}
+        self.read.add(tensor)
         old = ",".join(r.lower() for r in own)
         new = ",".join(f"{step}+1" if r == rank else r.lower() for r in own)
         self.lines.append(f"{name}[{new}] = {name}[{old}] + {tensor}[{old}]")
@@ -197,10 +197,12 @@ class _NamedDraft:
         accesses = [self._access(t) for t in self.random.sample(pool, min(len(pool), self.random.randint(1, 3)))]
         present = tuple(dict.fromkeys(v for _, variables in accesses for v in variables))
         kept = tuple(v for v in ("m1", "m0", "m", "p", "l") if v in present and self.random.random() < 0.7)
+        whole = set(self.names["M"]) <= set(present)
+        if self.condition and whole and "p" in present and "p" not in kept:  # keys of a query, not queries of a key
+            kept = tuple(v for v in ("m1", "m0", "m", "p", "l") if v in (*kept, "p"))
         reduced = [v for v in present if v not in kept]
         suffix = f" :: max({','.join(reduced)})" if reduced and self.random.random() < 0.5 else ""
         condition = ""
-        whole = set(self.names["M"]) <= set(present)
         if self.condition and whole and "p" in present and self.random.random() < 0.7:
             spelled = "m1*M0 + m0" if self.parts else "m"
             condition = " where " + " ".join(spelled if word == "m" else word for word in self.condition.split())
@@ -220,6 +222,8 @@ class _NamedDraft:
                 variables += [variable] if how != "last" else []
                 continue
             other = "M" if rank == "P" and self.random.random() < 0.5 else rank
+            if not {"M", "M1", "M0"}.isdisjoint(self.ranks[tensor]):
+                other = rank  # no diagonals
             if other == "M" and self.parts:
                 spelled.append("m1*M0+m0")
                 variables += ["m1", "m0"]
