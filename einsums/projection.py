@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from einsums.affine import ZERO, added, constant, multiplied
 from einsums.conditions import (
+    BOUND,
     Atom,
     Block,
     Comparison,
@@ -115,7 +116,7 @@ def without(piece: Piece, part: str, scope: Scope) -> Piece:
     if not touching:
         return rest
     if not all(isinstance(atom, HalfSpace) and abs(_coefficient(atom, name)) <= 1 for atom in touching):
-        return (*rest, Some(variables=(name,), atoms=touching))
+        return (*rest, _some(touching, partition, name))
     bands = [atom for atom in touching if isinstance(atom, HalfSpace)]
     made = [one for one in bands if not _coefficient(one, name)]
     starts = [one for one in bands if _coefficient(one, name) > 0]
@@ -124,6 +125,16 @@ def without(piece: Piece, part: str, scope: Scope) -> Piece:
     made += [_sum(start, end) for start in starts for end in (*ends, *last)]
     made += [_sum(first, end) for end in ends]
     return (*rest, *(changed(one, lambda form: collapsed(form, scope)) for one in made))
+
+
+def _some(atoms: Piece, partition: Partition, name: str) -> Some:
+    """That some coordinate of a part, inside its rank, fits."""
+    bound = name + BOUND
+    while any(bound in inner.variables for inner in atoms if isinstance(inner, Some)):
+        bound += BOUND
+    by = {name: Index(terms=(Term(variable=bound),))}
+    inside = (*atoms, _limits(partition, name)[-1])
+    return Some(variables=(bound,), atoms=tuple(changed(one, lambda form: substituted(form, by)) for one in inside))
 
 
 def _limits(partition: Partition, name: str) -> tuple[HalfSpace, ...]:

@@ -370,11 +370,7 @@ def test_the_one_pass_form_of_causal_attention_is_derived() -> None:
     found = rewrite(shipped("causal-attention-3pass"), 1, "M")
     assert (found.passes_before, found.passes) == (3, 1)
     assert all(step.comparison.is_equal for step in found.steps)
-    ours, published = (
-        {(e.output.tensor, str(e)) for e in cascade.einsums}
-        for cascade in (found.cascade, shipped("causal-attention-1pass"))
-    )
-    assert {str(line) for _, line in ours} == {str(line) for _, line in published}
+    assert set(found.cascade.einsums) == set(shipped("causal-attention-1pass").einsums)
 
 
 @pytest.mark.parametrize("window", [2, 5])
