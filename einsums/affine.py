@@ -1,8 +1,6 @@
 """Arithmetic of affine forms such as `p + M - P`: sums of rank variables, sizes of ranks and integers."""
 
-from collections.abc import Callable
-
-from einsums.nodes import Call, Const, Expr, Index, Position, Term
+from einsums.nodes import Call, Const, Expr, Index, Position, Term, variables_of
 
 ZERO = Index(terms=())
 
@@ -65,16 +63,14 @@ def affine(expr: Expr) -> Index | None:
     return None
 
 
-def renamed(form: Index, variable_of: Callable[[str], str], rank_of: Callable[[str], str]) -> Index:
-    """The form with other names of its variables and of its ranks."""
-
-    def change(term: Term) -> Term:
-        variable = variable_of(term.variable) if term.variable else ""
-        return Term(variable=variable, scale=term.scale, scale_ranks=tuple(map(rank_of, term.scale_ranks)))
-
-    return added(
-        ZERO, Index(terms=tuple(map(change, form.terms)), offset=form.offset, sizes=tuple(map(change, form.sizes)))
-    )
+def folded(expr: Expr) -> Expr:
+    """The expression with every affine part of positions as one position, so that equal conditions are equal nodes."""
+    if not isinstance(expr, Call):
+        return expr
+    form = affine(expr)
+    if form is not None and variables_of(expr):
+        return Position(form=form)
+    return Call(operator=expr.operator, arguments=tuple(map(folded, expr.arguments)))
 
 
 def _scaled(term: Term, scale: int, ranks: tuple[str, ...]) -> Term:

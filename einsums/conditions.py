@@ -57,8 +57,11 @@ class Comparison(Noun):
     holds: bool = True
 
 
+BOUND = "'"  # ends the name of a variable that Some binds, so that no other is meant
+
+
 class Some(Noun):
-    """There are coordinates of `variables` for which all atoms hold."""
+    """There are coordinates of `variables` for which all atoms hold; m0' runs over rank M0."""
 
     variables: tuple[str, ...]
     atoms: tuple["Atom", ...]

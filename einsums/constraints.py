@@ -7,7 +7,7 @@ its parts are variables of their own, and a further line keeps them from leaving
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from einsums.conditions import Atom, Block, Comparison, HalfSpace, Piece, Region, Residue, Some
+from einsums.conditions import BOUND, Atom, Block, Comparison, HalfSpace, Piece, Region, Residue, Some
 from einsums.conditions import variables_in as free_variables
 from einsums.integer_points import (
     Constraint,
@@ -79,18 +79,17 @@ class Constraints:
             case Comparison():
                 expr = atom.expr
                 variables = self.apart_variables(free_variables(atom))
-                return Opaque(variables, lambda at: bool(self.value(expr, at)) == atom.holds)
+                return Opaque(variables, lambda at: bool(self.value(expr, at)) == atom.holds, atom)
             case Some():
                 return self.some(atom, lengths)
 
     def some(self, atom: Some, lengths: ByAccess) -> Opaque:
         """That some coordinates fit, decided by counting those that do."""
         inner = self.of(atom.atoms, lengths)
-        sizes = {name: self.workload.size(self.cascade.rank_of_variable(name)) for name in atom.variables}
+        ranks = {name: self.cascade.rank_of_variable(name.rstrip(BOUND)) for name in atom.variables}
+        sizes = {name: self.workload.size(rank) for name, rank in ranks.items()}
         free = self.apart_variables(free_variables(atom))
-        roots = dict.fromkeys(self.cascade.root_of(name.upper()) for name in atom.variables)
-        rows = [self._ends(root, (*free, *atom.variables)) for root in roots if self.cascade.partition_of(root)]
-        return Opaque(free, lambda at: count_points((fixed(one, at) for one in (*inner, *rows)), sizes) > 0)
+        return Opaque(free, lambda at: count_points((fixed(one, at) for one in inner), sizes) > 0, (atom, inner))
 
     def apart_variables(self, names: Iterable[str]) -> tuple[str, ...]:
         """Variables, whole partitioned ranks that stand apart as their parts."""

@@ -10,7 +10,7 @@ An axis is a leaf rank; or a *joint* one, the first name of a rank that has seve
 under all names are one: what is read at m and at p is visited twice.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
@@ -27,10 +27,13 @@ Reaches = dict[str, frozenset[Reach]]  # by name of the earlier Einsum
 class Dependence:
     """Reaches of every Einsum of a cascade along `axes`, at its points and at its output."""
 
-    def __init__(self, cascade: Cascade, axes: tuple[str, ...], joint: Collection[str] = ()) -> None:
+    def __init__(
+        self, cascade: Cascade, axes: tuple[str, ...], joint: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        """`joint`: for each joint axis, the names under which its elements are visited."""
         self.cascade = cascade
         self.axes = axes
-        self.joint = frozenset(joint)
+        self.joint = joint or {}
         self.own_ties = tuple(self._ties_of(axis) for axis in axes)
         self.of_output: dict[str, Reaches] = {}
         order = [cascade.einsum(name) for name in topological_order(cascade)]
@@ -96,8 +99,7 @@ class Dependence:
         """Along an axis that the Einsum lacks, all of its executions are the same one."""
         present = {self.cascade.rank_of_variable(name) for name in einsum.variables}
         if axis in self.joint:
-            names = self.cascade.scope.names_of(axis)
-            found = [frozenset(leaves_of(self.cascade, name)) & present for name in names]
+            found = [frozenset(leaves_of(self.cascade, name)) & present for name in self.joint[axis]]
             extents = tuple(Extent(Kind.LOCAL, ties) for ties in found if ties)
             if extents:
                 return extents

@@ -16,7 +16,17 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from einsums.affine import added, constant
-from einsums.conditions import EVERYWHERE, Atom, Piece, Region, half_space, intersection, region_of, variables_in
+from einsums.conditions import (
+    EVERYWHERE,
+    Atom,
+    Piece,
+    Region,
+    half_space,
+    intersection,
+    region_of,
+    simplified,
+    variables_in,
+)
 from einsums.graph import topological_order
 from einsums.nodes import Access, Einsum, Index, Term, text_of
 from einsums.problems import CascadeProblem
@@ -89,11 +99,32 @@ class Existence:
             condition = text_of(einsum.condition, bare=True) if einsum.condition is not None else ""
             self.problems.append(CascadeProblem(f"{einsum.name}: the condition {condition} is never true", einsum.line))
         for access in einsum.reads:
-            found = intersection(found, self.at(access, self.elements[access.tensor]))
-            found = intersection(found, self._inside(access))
+            found = self._and(found, self.at(access, self.elements[access.tensor]))
+            found = self._and(found, self._inside(access))
         for access in self.changes(einsum):
-            found = intersection(found, self.at(access, self.points[access.tensor]))
+            found = self._and(found, self.at(access, self.points[access.tensor]))
         return within(found, self.scope)
+
+    def _and(self, region: Region, other: Region) -> Region:
+        """Where both hold; a piece that lies inside the other region stays as it is."""
+        if region == EVERYWHERE or other == EVERYWHERE:
+            return intersection(region, other)
+        found: list[Piece] = []
+        for piece in region:
+            said = self._said(piece)
+            inside = any(set(one) <= said for one in other)
+            found += [piece] if inside else intersection((piece,), other)
+        return simplified(tuple(found))
+
+    def _said(self, piece: Piece) -> set[Atom]:
+        """The atoms of a piece, and those of what it says about tiles of one part each."""
+        names = {name for atom in piece for name in variables_in(atom)}
+        said = set(piece)
+        for part, rank in self.scope.root_by_part.items():
+            if names & {part.lower(), rank.lower()}:
+                for tiles in within((without(piece, part, self.scope),), self.scope):
+                    said |= set(tiles)
+        return said
 
     def own(self, einsum: Einsum) -> Region:
         """The condition of an Einsum itself."""

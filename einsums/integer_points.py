@@ -6,7 +6,7 @@ variable between lines, an equality removes one. What is left with more variable
 the shortest of them, once for each *different* rest, so that tiles that are alike cost once.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -75,12 +75,15 @@ class Opaque:
 
     variables: tuple[str, ...]
     holds: Callable[[Point], bool] = field(compare=False)
+    meaning: Hashable  # equal where `holds` is the same function
     values: tuple[tuple[str, int], ...] = ()  # coordinates that are fixed
 
     def at(self, name: str, value: int) -> "Opaque":
         """With a variable fixed."""
         rest = tuple(other for other in self.variables if other != name)
-        return Opaque(rest, self.holds, (*self.values, (name, value))) if name in self.variables else self
+        if name not in self.variables:
+            return self
+        return Opaque(rest, self.holds, self.meaning, (*self.values, (name, value)))
 
 
 Constraint = Line | Multiple | Quotients | Opaque

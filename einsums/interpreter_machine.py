@@ -163,7 +163,10 @@ class Evaluator:
         factors = _factors(einsum.expr)
         if factors is None or einsum.reduction is None or einsum.reduction.operator != "add" or not space.inside.all():
             return None
-        if any(access.tensor in self.cascade.scope.edge_by_tensor for access in factors):
+        present = {name for access in factors for name in access.variables}
+        if any(access.tensor in self.cascade.scope.edge_by_tensor for access in factors) or present < {
+            *space.variables
+        }:
             return None
         number = {name: place for place, name in enumerate(space.variables)}
         operands: list[Any] = []

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
-from einsums.nodes import Access, Call, Einsum, Expr, Index, Load, Term, iter_loads
+from einsums.nodes import Access, Call, Einsum, Expr, Index, Load, Term, variables_of
 from einsums.nouns import Tensor
 from einsums.operators import OPERATOR_BY_NAME, Rounding
 from einsums.scope import recomposition
@@ -73,7 +73,7 @@ class _Scales:
         arguments = tuple(self.inside(argument, einsum) for argument in expr.arguments)
         if expr.operator not in _PASSING:
             arguments = tuple(
-                self.scaled(new, einsum, _variables_of(old)) if _is_rounded(old) else new
+                self.scaled(new, einsum, variables_of(old)) if _is_rounded(old) else new
                 for old, new in zip(expr.arguments, arguments, strict=True)
             )
         return Call(operator=expr.operator, arguments=arguments)
@@ -94,10 +94,6 @@ def _is_product_of_tensors(expr: Expr) -> bool:
     return not isinstance(expr, Call)
 
 
-def _variables_of(expr: Expr) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for access in iter_loads(expr) for name in access.variables))
-
-
 def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]:
     """The cascade with additional inputs that scale each element of each Einsum and of each operator inside one.
 
@@ -114,7 +110,7 @@ def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]
         if old.reduction is not None and not _is_product_of_tensors(old.expr):
             expr = scales.scaled(expr, old, old.variables)
         expr = scales.scaled(expr, old, old.output.variables)
-        einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+        einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction, condition=old.condition))
     data = {field: getattr(cascade, field) for field in Cascade.model_fields} | {
         "inputs": (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items())),
         "unbatched": (*cascade.unbatched, *scales.ranks),

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from einsums.conditions import BOUND
 from einsums.nodes import Access, Index
 from einsums.workload import Workload
 
@@ -94,13 +95,14 @@ def space_of(workload: Workload, variables: tuple[str, ...], fixed: Mapping[str,
     """All coordinates of the variables, or those that are given, and which of the points lie inside the ranks."""
     coordinates = []
     for axis, name in enumerate(variables):
-        values = fixed[name] if name in fixed else np.arange(workload.size(workload.cascade.rank_of_variable(name)))
+        rank = workload.cascade.rank_of_variable(name.rstrip(BOUND))
+        values = fixed[name] if name in fixed else np.arange(workload.size(rank))
         coordinates.append(values.reshape((1,) * axis + (-1,) + (1,) * (len(variables) - axis - 1)))
     inside = np.ones((1,) * len(variables), dtype=bool)
     for partition in workload.cascade.partitions:
         reached = np.zeros((1,) * len(variables), dtype=np.int64)
         for name, values in zip(variables, coordinates, strict=True):
-            rank = workload.cascade.rank_of_variable(name)
+            rank = "" if name.endswith(BOUND) else workload.cascade.rank_of_variable(name)
             if rank in partition.parts:
                 reached = reached + values * workload.stride(rank)
         inside = inside & (reached < workload.size(partition.rank))

@@ -58,7 +58,7 @@ def _of_piece(piece: Piece, removed: frozenset[str], kept: frozenset[str], scope
         fixed = fixed or _is_prefix(atom, removed, scope)
     for tie, signs in found.items():
         if signs == {-1, 1}:
-            return Extent(Kind.LOCAL, tie)
+            return Extent(Kind.WINDOW, tie)
     if fixed:
         return CONSTANT
     for tie, signs in found.items():

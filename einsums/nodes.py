@@ -259,8 +259,9 @@ class Einsum(QuietDefaults, Noun):
         if repeated:
             raise ValueError(f"{self.name}: rank variable '{repeated[0]}' appears twice on the left")
         right = variables_of(self.expr)
+        chosen = variables_of(self.condition) if self.condition is not None else ()
         for name in self.output.variables:
-            if name not in right:
+            if name not in right and name not in chosen:
                 raise ValueError(f"{self.name}: rank variable '{name}' is on the left but not on the right")
         absent = tuple(name for name in right if name not in self.output.variables)
         named = self.reduction.variables if self.reduction else ()
@@ -270,11 +271,11 @@ class Einsum(QuietDefaults, Noun):
             raise ValueError(f"{self.name}: {message}")
         if self.reduction:
             self._check_reduction(self.reduction)
-        for name in variables_of(self.condition) if self.condition is not None else ():
-            if name not in right:
-                has = f"has {', '.join(right) or 'no variables'}"
-                message = f"the condition is over '{name}', but the right side {has}"
-                raise ValueError(f"{self.name}: {message}; an Einsum chooses among points of its own")
+        for name in chosen:
+            if name not in self.variables:
+                has = f"the Einsum has {', '.join(self.variables) or 'no variables'}"
+                message = f"the condition is over '{name}', but {has}"
+                raise ValueError(f"{self.name}: {message}; it chooses among points of its own")
         return self
 
     def _times_written(self, variable: str) -> int:

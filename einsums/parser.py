@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
-from einsums.affine import affine, is_fixed
+from einsums.affine import affine, folded, is_fixed
 from einsums.names import near_or_all
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Position, Reduction, Term, variables_of
 from einsums.operators import (
@@ -112,7 +112,7 @@ class _Statement(Cursor):
         output = self.access("the tensor that the Einsum writes, such as QK[m,p]")
         self.need("=", f"after {output}")
         expr = self.expr()
-        condition = self.positions(self.expr) if self.take("where") else None
+        condition = folded(self.positions(self.expr)) if self.take("where") else None
         reduction = self.reduction(output, expr)
         if self.token.text == "where":
             self.fail("a condition stands before '::', as in QK[m,p] where m <= p :: max(m)")

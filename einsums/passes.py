@@ -13,6 +13,7 @@ Einsum that visits nothing belongs to the last pass that it waits for.
 from functools import cached_property
 from typing import NamedTuple
 
+from einsums.conditions import variables_in
 from einsums.dependence import Dependence, leaves_of, with_wholes
 from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
@@ -66,6 +67,15 @@ class PassAnalysis(Noun):
         return next(item.words for item in self.live_footprint if item.tensor == tensor)
 
 
+# By what is needed relative to a coordinate: kinds of what a reader may visit of the same, so that all of it is needed.
+_COVERED = {
+    Kind.WINDOW: (Kind.WINDOW,),
+    Kind.EARLIER: (Kind.EARLIER,),
+    Kind.UPTO: (Kind.WINDOW, Kind.EARLIER, Kind.UPTO),
+    Kind.FROM: (Kind.WINDOW, Kind.FROM),
+}
+
+
 def count_passes(cascade: Cascade, rank: str) -> int:
     """How many passes over a rank any mapping needs; 0 if no tensor has the rank. ValueError for an unknown rank."""
     return _Passes(cascade, _known(cascade, rank)).count
@@ -102,13 +112,14 @@ class _Passes:
     def __init__(self, cascade: Cascade, rank: str) -> None:
         self.cascade, self.rank = cascade, rank
         names = cascade.scope.names_of(rank)
-        is_joint = len(names) > 1 and rank == names[0]
-        self.names = {name: leaves_of(cascade, name) for name in (names if is_joint else (rank,))}
-        self.leaves = (rank,) if is_joint else leaves_of(cascade, rank)
-        inside = {leaf for leaves in self.names.values() for leaf in leaves}
+        is_joint = len(names) > 1 and cascade.root_of(rank) == rank
+        self.names = {name: leaves_of(cascade, name) for name in (names if rank == names[0] else (rank,))}
+        self.leaves = names[:1] if is_joint else leaves_of(cascade, rank)
+        inside = {leaf for name in names for leaf in leaves_of(cascade, name)}
         others = tuple(r for r in dict.fromkeys(r for _, r in cascade.iterative) if r not in inside)
         # a value of an earlier step of another iteration belongs to another fiber, so those ranks are axes too
-        self.dependence = Dependence(cascade, (*self.leaves, *others), names[:1] if is_joint else ())
+        joint = {names[0]: tuple(self.names)} if is_joint else {}
+        self.dependence = Dependence(cascade, (*self.leaves, *others), joint)
         self.visiting = frozenset(e.name for e in cascade.einsums if self.visited_by(e))
         self.number: dict[str, int] = {}
         for name in topological_order(cascade):
@@ -123,33 +134,37 @@ class _Passes:
         number = 1
         for name, reaches in self.dependence.at_point(einsum).items():
             if name in self.visiting and name in self.number and any(map(self.is_same_fiber, reaches)):
-                later = any(self.is_all(reach, einsum) for reach in reaches)
+                later = any(self.is_all(reach, _Link(name, einsum.name)) for reach in reaches)
                 number = max(number, self.number[name] + later)
         return number
 
-    def is_all(self, reach: Reach, reader: Einsum | None = None) -> bool:
+    def is_all(self, reach: Reach, link: "_Link | None" = None) -> bool:
         """Every element of the same fiber is needed: by each point of a reader that visits the rank, or outright."""
         if not self.is_same_fiber(reach):
             return False
         extents = reach[: len(self.leaves)]
         if all(extent.kind is Kind.ALL for extent in extents):
-            return reader is None or reader.name in self.visiting
-        if reader is None or len(self.names) == 1:
+            return link is None or link.reader in self.visiting
+        if link is None or not self.dependence.joint:
             return False
-        return any(self._covers(extents[0], reader, name) for name in self.names_visited_by(reader))
+        return any(self._covers(extents[0], link, name) for name in self.names_visited_by(link.reader))
 
-    def _covers(self, need: Extent, reader: Einsum, name: str) -> bool:
+    def _covers(self, need: Extent, link: "_Link", name: str) -> bool:
         """Whether a need up to, or from, a coordinate is all that a reader visits in a fiber under another name.
 
         So `SN[m,p] = exp(S[m,p] - GM[p])` where m <= p: it visits m up to p, and GM[p] needs just these.
         """
-        if need.kind not in (Kind.UPTO, Kind.FROM):
-            return False
+        reader, points = self.cascade.einsum(link.reader), self.cascade.existence.points
         own = {leaf.lower() for leaf in self.names[name]} & set(reader.variables)
         others = {tie.lower() for tie in need.ties} & set(reader.variables) - own
-        removed, kept = with_wholes(self.cascade, own), with_wholes(self.cascade, others)
-        visited = narrowed(self.cascade.existence.points[reader.name], removed, kept, self.cascade.scope)
-        return all(extent == need for extent in visited)
+        kept = with_wholes(self.cascade, others)
+        steps = {rank.lower() for _, rank in self.cascade.iterative}
+        chosen = {variable for piece in points[link.visit] for atom in piece for variable in variables_in(atom)}
+        if not others or (others & steps and kept & chosen):  # earlier steps, not all of which need exist
+            return False
+        visited = narrowed(points[reader.name], with_wholes(self.cascade, own), kept, self.cascade.scope)
+        covered = _COVERED.get(need.kind, ())
+        return all(extent.kind in covered and extent.ties == need.ties for extent in visited)
 
     def is_same_fiber(self, reach: Reach) -> bool:
         """The needed points do not all belong to earlier steps of another iteration."""
@@ -160,8 +175,9 @@ class _Passes:
         accesses = (*self.cascade.reads_of(einsum), einsum.output)
         return tuple(dict.fromkeys(access.tensor for access in accesses if self._names_along(access)))
 
-    def names_visited_by(self, einsum: Einsum) -> tuple[str, ...]:
+    def names_visited_by(self, name: str) -> tuple[str, ...]:
         """The names of the rank under which an Einsum visits it."""
+        einsum = self.cascade.einsum(name)
         accesses = (*self.cascade.reads_of(einsum), einsum.output)
         return tuple(dict.fromkeys(name for access in accesses for name in self._names_along(access)))
 
@@ -229,9 +245,7 @@ def _first_link(passes: _Passes, number: int) -> _Link:
             needed = passes.dependence.at_point(passes.cascade.einsum(name))
             for visit in topological_order(passes.cascade):
                 is_before = visit in passes.visiting and passes.number[visit] == number - 1
-                if is_before and any(
-                    passes.is_all(reach, passes.cascade.einsum(name)) for reach in needed.get(visit, ())
-                ):
+                if is_before and any(passes.is_all(reach, _Link(visit, name)) for reach in needed.get(visit, ())):
                     return _Link(visit, name)
     raise AssertionError(f"nothing forces pass {number} over {passes.rank} of {passes.cascade.name}")
 
@@ -239,17 +253,16 @@ def _first_link(passes: _Passes, number: int) -> _Link:
 def _tail(passes: _Passes, link: _Link) -> tuple[tuple[str, ...], str]:
     """Einsums after the barrier up to the reader, and the barrier; walks back while every point needs all elements."""
     tail: list[str] = []
-    reader = passes.cascade.einsum(link.reader)
     name = link.reader
     while name not in tail:
         tail.insert(0, name)
         loads = passes.cascade.reads_of(passes.cascade.einsum(name))
-        through = (a for a in loads if any(passes.is_all(reach, reader) for reach in _reaches(passes, a, link.visit)))
+        through = (a for a in loads if any(passes.is_all(reach, link) for reach in _reaches(passes, a, link.visit)))
         access = next(through, None)
         if access is None:  # its own reduction makes it need everything
             return tuple(tail[1:]), name
         name = access.tensor
-        if not any(passes.is_all(reach, reader) for reach in passes.dependence.of_output[name].get(link.visit, ())):
+        if not any(passes.is_all(reach, link) for reach in passes.dependence.of_output[name].get(link.visit, ())):
             return tuple(tail), name  # an iteration, complete where its last step is read
     return tuple(tail[1:]), tail[0]
 

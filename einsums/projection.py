@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from einsums.affine import ZERO, added, constant, multiplied
 from einsums.conditions import (
+    BOUND,
     Atom,
     Block,
     Comparison,
@@ -53,7 +54,7 @@ def changed(atom: Atom, change: Callable[[Index], Index]) -> Atom:
             left, right, by = change(atom.left), change(atom.right), change(atom.divisor)
             return Block(left=left, right=right, divisor=by, equal=atom.equal)
         case Comparison():
-            return Comparison(expr=_inside(atom.expr, change), holds=atom.holds)
+            return Comparison(expr=moved(atom.expr, change), holds=atom.holds)
         case Some():
             return Some(variables=atom.variables, atoms=tuple(changed(inner, change) for inner in atom.atoms))
 
@@ -63,7 +64,8 @@ def _moved(access: Access, change: Callable[[Index], Index]) -> Access:
     return Access(tensor=access.tensor, indices=indices)
 
 
-def _inside(expr: Expr, change: Callable[[Index], Index]) -> Expr:
+def moved(expr: Expr, change: Callable[[Index], Index]) -> Expr:
+    """The expression with every affine form in it replaced."""
     match expr:
         case Load():
             return Load(access=_moved(expr.access, change))
@@ -71,7 +73,7 @@ def _inside(expr: Expr, change: Callable[[Index], Index]) -> Expr:
             by = None if expr.divisor is None else change(expr.divisor)
             return Position(form=change(expr.form), operator=expr.operator, divisor=by)
         case Call():
-            return Call(operator=expr.operator, arguments=tuple(_inside(one, change) for one in expr.arguments))
+            return Call(operator=expr.operator, arguments=tuple(moved(one, change) for one in expr.arguments))
     return expr
 
 
@@ -114,7 +116,7 @@ def without(piece: Piece, part: str, scope: Scope) -> Piece:
     if not touching:
         return rest
     if not all(isinstance(atom, HalfSpace) and abs(_coefficient(atom, name)) <= 1 for atom in touching):
-        return (*rest, Some(variables=(name,), atoms=touching))
+        return (*rest, _some(touching, partition, name))
     bands = [atom for atom in touching if isinstance(atom, HalfSpace)]
     made = [one for one in bands if not _coefficient(one, name)]
     starts = [one for one in bands if _coefficient(one, name) > 0]
@@ -123,6 +125,16 @@ def without(piece: Piece, part: str, scope: Scope) -> Piece:
     made += [_sum(start, end) for start in starts for end in (*ends, *last)]
     made += [_sum(first, end) for end in ends]
     return (*rest, *(changed(one, lambda form: collapsed(form, scope)) for one in made))
+
+
+def _some(atoms: Piece, partition: Partition, name: str) -> Some:
+    """That some coordinate of a part, inside its rank, fits."""
+    bound = name + BOUND
+    while any(bound in inner.variables for inner in atoms if isinstance(inner, Some)):
+        bound += BOUND
+    by = {name: Index(terms=(Term(variable=bound),))}
+    inside = (*atoms, _limits(partition, name)[-1])
+    return Some(variables=(bound,), atoms=tuple(changed(one, lambda form: substituted(form, by)) for one in inside))
 
 
 def _limits(partition: Partition, name: str) -> tuple[HalfSpace, ...]:

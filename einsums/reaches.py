@@ -1,6 +1,7 @@
 """Reaches: which coordinates along an axis are needed, relative to a point, and how such needs compose.
 
-    LOCAL    those at the point's own coordinate (or at a bounded window around it)
+    LOCAL    those at the point's own coordinate, or a few beside it in an index such as h+r
+    WINDOW   those at most a bounded distance away, which a condition chooses
     EARLIER  those before it
     UPTO     those before it and its own
     FROM     its own and those after it
@@ -24,10 +25,11 @@ class Kind(IntEnum):
 
     FIXED = 0
     LOCAL = 1
-    EARLIER = 2
-    UPTO = 3
-    FROM = 4
-    ALL = 5
+    WINDOW = 2
+    EARLIER = 3
+    UPTO = 4
+    FROM = 5
+    ALL = 6
 
 
 class Extent(NamedTuple):
@@ -42,13 +44,21 @@ Reach = tuple[Extent, ...]
 EVERY = Extent(Kind.ALL)
 CONSTANT = Extent(Kind.FIXED)
 _GROWING = (Kind.LOCAL, Kind.EARLIER, Kind.UPTO)
+# What lies inside what; a window counts as no further than the coordinates on its side.
+_PARTS = {
+    Kind.WINDOW: (Kind.LOCAL,),
+    Kind.UPTO: (*_GROWING, Kind.WINDOW),
+    Kind.FROM: (Kind.LOCAL, Kind.WINDOW),
+}
 
 # What the kind of a need becomes where the coordinate that it is relative to runs itself over a kind of coordinates.
+_LOCAL, _WINDOW, _EARLIER, _UPTO, _FROM, _ALL = Kind.LOCAL, Kind.WINDOW, Kind.EARLIER, Kind.UPTO, Kind.FROM, Kind.ALL
 _COMPOSED = {
-    Kind.LOCAL: {Kind.LOCAL: Kind.LOCAL, Kind.EARLIER: Kind.EARLIER, Kind.UPTO: Kind.UPTO, Kind.FROM: Kind.FROM},
-    Kind.EARLIER: {Kind.LOCAL: Kind.UPTO, Kind.EARLIER: Kind.EARLIER, Kind.UPTO: Kind.UPTO, Kind.FROM: Kind.ALL},
-    Kind.UPTO: {Kind.LOCAL: Kind.UPTO, Kind.EARLIER: Kind.EARLIER, Kind.UPTO: Kind.UPTO, Kind.FROM: Kind.ALL},
-    Kind.FROM: {Kind.LOCAL: Kind.FROM, Kind.EARLIER: Kind.ALL, Kind.UPTO: Kind.ALL, Kind.FROM: Kind.FROM},
+    _LOCAL: {_LOCAL: _LOCAL, _WINDOW: _WINDOW, _EARLIER: _EARLIER, _UPTO: _UPTO, _FROM: _FROM},
+    _WINDOW: {_LOCAL: _WINDOW, _WINDOW: _WINDOW, _EARLIER: _UPTO, _UPTO: _UPTO, _FROM: _FROM},
+    _EARLIER: {_LOCAL: _EARLIER, _WINDOW: _UPTO, _EARLIER: _EARLIER, _UPTO: _UPTO, _FROM: _ALL},
+    _UPTO: {_LOCAL: _UPTO, _WINDOW: _UPTO, _EARLIER: _EARLIER, _UPTO: _UPTO, _FROM: _ALL},
+    _FROM: {_LOCAL: _FROM, _WINDOW: _FROM, _EARLIER: _ALL, _UPTO: _ALL, _FROM: _FROM},
 }
 
 
@@ -64,7 +74,7 @@ def composed(need: Kind, over: Extent) -> Extent:
 def before(extent: Extent) -> Extent:
     """The need of all steps before one that needs `extent`."""
     if any(tie.startswith(BACKWARD) for tie in extent.ties):  # earlier steps reach coordinates nearer to the end
-        return Extent(Kind.FROM, extent.ties) if extent.kind in (Kind.LOCAL, Kind.FROM) else EVERY
+        return Extent(Kind.FROM, extent.ties) if extent.kind in (Kind.LOCAL, Kind.WINDOW, Kind.FROM) else EVERY
     return EVERY if extent.kind is Kind.FROM else Extent(Kind.EARLIER, extent.ties)
 
 
@@ -109,4 +119,4 @@ def _inside(one: Reach, other: Reach) -> bool:
 def _is_part(a: Extent, b: Extent) -> bool:
     if a.ties != b.ties:
         return False
-    return (b.kind is Kind.UPTO and a.kind in _GROWING) or (b.kind is Kind.FROM and a.kind is Kind.LOCAL)
+    return a.kind in _PARTS.get(b.kind, ())

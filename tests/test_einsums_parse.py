@@ -221,7 +221,7 @@ def test_what_binds_how(text: str, same: str) -> None:
         ),
         (
             "Y[m] = A[m] where p <= 3",
-            "Y: the condition is over 'p', but the right side has m; an Einsum chooses among points of its own",
+            "Y: the condition is over 'p', but the Einsum has m; it chooses among points of its own",
         ),
         (
             "Y[] = A[m] :: max(m) where m <= 3",

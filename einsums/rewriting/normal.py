@@ -10,7 +10,7 @@ from itertools import product as every_choice
 
 from pydantic import ValidationError
 
-from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads, iter_operators
+from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads, iter_operators, variables_of
 from einsums.rewriting.algebra import (
     LONGEST_PRODUCT,
     Factor,
@@ -24,10 +24,9 @@ from einsums.rewriting.algebra import (
     multiplied,
     substituted,
     sum_of_products,
-    variables_of,
 )
 from einsums.rewriting.deferral import count_of
-from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.identities import Identities
 
 
@@ -69,10 +68,10 @@ def _replace(draft: Draft, name: str, expr: Expr) -> None:
     if expr == old.expr or set(variables_of(expr)) != set(variables_of(old.expr)):
         return
     try:
-        draft.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+        draft.put(with_expr(old, expr))
     except ValidationError:
         load = _as_tensor(draft, expr, old, f"C{name}")
-        draft.put(Einsum(output=old.output, expr=load, reduction=old.reduction))
+        draft.put(with_expr(old, load))
 
 
 # --- powers ---------------------------------------------------------------------------------------------------------
@@ -319,7 +318,7 @@ def _share(draft: Draft, part: Expr, near: Einsum) -> bool:
             continue
         new = substituted(found.expr, {part: load})
         if new != found.expr:
-            draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))
+            draft.put(with_expr(found, new))
             changed = True
     return changed
 
