@@ -1,16 +1,19 @@
 """How rounding may affect a cascade: how far its outputs move when everything it computes is scaled at random.
 
 Every element of the inputs and of every intermediate operator is scaled by 1 + d or 1 - d (Monte Carlo arithmetic,
-Parker 1997); the largest change of an output, divided by d, is its sensitivity.
+Parker 1997); the largest change of an output, divided by d, is its sensitivity. An exponential that underflows to 0 has
+lost all digits: an output that depends on them, such as the 0 / 0 of exp(x) / sum exp(x), is sensitive without bound.
 """
 
+import sys
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
-from einsums.nodes import Access, Call, Einsum, Expr, Index, Load, Tensor, Term, iter_loads
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Tensor, Term, iter_loads
 from einsums.operators import OPERATOR_BY_NAME, Rounding
 from einsums.scope import recomposition
 from einsums.types import Cascade
@@ -18,6 +21,8 @@ from einsums.types import Cascade
 Arrays = dict[str, NDArray[np.float64]]
 
 _STEP = 2.0**-40
+_SMALLEST = 2.0**-1074
+_NOTHING = 1e-300  # a change that does not matter, whatever the value
 _DRAWS = 3
 
 
@@ -27,6 +32,8 @@ class Sensitivity:
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
         self.loose, self.ranks = _with_scales(cascade)
+        floored = _with_floors(cascade)
+        self.floored = floored if floored != cascade else None
 
     def of(self, inputs: Arrays, sizes: Mapping[str, int], values: Mapping[str, NDArray[np.float64]]) -> Arrays:
         """Change of each output element per relative change of everything; infinite if the element ceases to exist.
@@ -43,7 +50,32 @@ class Sensitivity:
                 for name in largest:
                     change = np.abs(again[name] - values[name]) / _STEP
                     largest[name] = np.maximum(largest[name], np.where(np.isfinite(change), change, np.inf))
+            if self.floored is not None:
+                again = interpret(self.floored, inputs, sizes)
+                for name in largest:
+                    lost = ~(np.abs(again[name] - values[name]) <= _STEP * np.abs(values[name]) + _NOTHING)
+                    largest[name][lost] = np.inf
         return largest
+
+
+def _with_floors(cascade: Cascade) -> Cascade:
+    """The cascade in which the exponential of a finite number is never 0."""
+    einsums = tuple(
+        Einsum(output=old.output, expr=_floored(old.expr), reduction=old.reduction) for old in cascade.einsums
+    )
+    return cascade if einsums == cascade.einsums else _with(cascade, einsums=einsums)
+
+
+def _floored(expr: Expr) -> Expr:
+    if not isinstance(expr, Call):
+        return expr
+    new = Call(operator=expr.operator, arguments=tuple(map(_floored, expr.arguments)))
+    match expr:
+        case Call(operator="exp", arguments=(exponent,)) | Call(operator="pow", arguments=(Const(), exponent)):
+            is_finite = Call(operator="ge", arguments=(exponent, Const(value=-sys.float_info.max)))
+            least = Call(operator="mul", arguments=(Const(value=_SMALLEST), is_finite))
+            return Call(operator="max", arguments=(new, least))
+    return new
 
 
 def _scale(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
@@ -114,12 +146,13 @@ def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]
             expr = scales.scaled(expr, old, old.variables)
         expr = scales.scaled(expr, old, old.output.variables)
         einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction))
-    data = {field: getattr(cascade, field) for field in Cascade.model_fields} | {
-        "inputs": (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items())),
-        "unbatched": (*cascade.unbatched, *scales.ranks),
-        "einsums": tuple(einsums),
-    }
-    return Cascade(**data), scales.ranks
+    inputs = (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items()))
+    unbatched = (*cascade.unbatched, *scales.ranks)
+    return _with(cascade, inputs=inputs, unbatched=unbatched, einsums=tuple(einsums)), scales.ranks
+
+
+def _with(cascade: Cascade, **changed: Any) -> Cascade:
+    return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | changed)
 
 
 def _whole_indices(cascade: Cascade, variables: tuple[str, ...]) -> dict[str, Index]:

@@ -16,8 +16,18 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from einsums.nodes import Call, Const, Expr, Load
-from einsums.rewriting.algebra import Factor, Product, expression, is_whole_power, simplified, sum_of_products
+from einsums.nodes import Call, Const, Expr, Load, iter_operators
+from einsums.rewriting.algebra import (
+    Factor,
+    Product,
+    expression,
+    inverse,
+    is_whole_power,
+    iter_parts,
+    simplified,
+    sum_of_products,
+)
+from einsums.rewriting.canonical import DISCONTINUOUS
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.signs import Signs
 from einsums.rewriting.translation import Movements
@@ -36,6 +46,14 @@ class _Parted(NamedTuple):
     late: tuple[Factor, ...]
     rest: Product
 
+    @property
+    def inside(self) -> Product:
+        """The product without its late factors."""
+        if not self.exponents:
+            return self.rest
+        exponential = Call(operator="exp", arguments=(expression(self.exponents),))
+        return _one(exponential).times(self.rest)
+
 
 class Identities:
     """The identities applied to a draft in its current state, for tensors late with respect to a rank."""
@@ -47,7 +65,7 @@ class Identities:
 
     def applied(self, expr: Expr) -> Expr:
         """The expression after applying every identity that removes a late part, innermost first."""
-        if not isinstance(expr, Call):
+        if not isinstance(expr, Call) or expr.operator in DISCONTINUOUS:
             return expr
         new = Call(operator=expr.operator, arguments=tuple(map(self.applied, expr.arguments)))
         if not self.flow.is_late(new):
@@ -66,7 +84,9 @@ class Identities:
             case "max" | "min":
                 return self.extremum(expr)
             case "add" | "sub":
-                return factored(expr)
+                return self.scaled(expr)
+            case "mul" | "div":
+                return self.one_exponential(expr)
             case operator if operator in _HOMOGENEOUS:
                 return self.homogeneous(expr)
         return expr
@@ -118,7 +138,9 @@ class Identities:
         if terms and scale != 1:
             terms = [Product(scale, (Factor(expression(terms)),))]
         if has_rest:
-            terms.append(_one(Call(operator=expr.operator, arguments=(expression([parts.rest]),))))
+            below = bool(parts.rest.factors) and all(factor.divides for factor in parts.rest.factors)
+            rest = expression([inverse(parts.rest) if below else parts.rest])
+            terms.append(_one(Call(operator=expr.operator, arguments=(rest,))).scaled(-1.0 if below else 1.0))
         for divides, sign in ((False, 1.0), (True, -1.0)):
             same = [Factor(factor.expr) for factor in parts.late if factor.divides == divides]
             if same:
@@ -149,6 +171,43 @@ class Identities:
         if isinstance(found, Load):
             return self.opened_sum(found)
         return None if isinstance(expr, Load) else expr
+
+    def one_exponential(self, expr: Call) -> Expr:
+        """exp(u) * exp(v) = exp(u + v), unless what it saves is computed anyway."""
+        products = sum_of_products(expr, self.opened_exponential)
+        if len(products) != 1:
+            return expr
+        (whole,) = products
+        expr = _without_exact_divisor(expr)
+        found = [factor for factor in whole.factors if _is_exponential(factor.expr)]
+        saved = [factor for factor in found if self.occurrences(factor.expr) == 1]
+        if len(found) < 2 or not saved or not any(self.flow.is_late(factor.expr) for factor in found):
+            return expr
+        terms = list[Product]()
+        for factor in found:
+            assert isinstance(factor.expr, Call)
+            terms += _terms(factor.expr.arguments[0], -1.0 if factor.divides else 1.0)
+        joined = self.exponential(Call(operator="exp", arguments=(self.scaled(expression(terms)),)))
+        rest = tuple(factor for factor in whole.factors if factor not in found)
+        return expression([Product(whole.coefficient, (Factor(joined), *rest))])
+
+    def opened_exponential(self, expr: Expr) -> Expr | None:
+        """The definition of a value that is an exponential, or a product that may hold one."""
+        found = self.draft.definition(expr.access) if isinstance(expr, Load) else None
+        if found is None or not isinstance(found.expr, Call):
+            return None
+        holds = any(_is_exponential(part) for part in iter_parts(found.expr))
+        return found.expr if holds and found.expr.operator in ("exp", "mul", "div", "neg") else None
+
+    def occurrences(self, exponential: Expr) -> int:
+        """How often an exponential is used."""
+        written = {name: list(iter_parts(found.expr)) for name, found in self.draft.einsums.items()}
+        inline = sum(parts.count(exponential) for parts in written.values())
+        names = [name for name, found in self.draft.einsums.items() if found.expr == exponential]
+        read = sum(
+            isinstance(part, Load) and part.access.tensor in names for parts in written.values() for part in parts
+        )
+        return inline - len(names) + read
 
     # --- functions of a product ----------------------------------------------------------------------------------
     def homogeneous(self, expr: Call) -> Expr:
@@ -199,7 +258,7 @@ class Identities:
     def common_factors(self, expr: Call, branches: list[Expr], joined: Joined, needs_sign: bool = False) -> Expr:
         """Factor out the late factors common to all branches."""
         parts = [self.parted(branch) for branch in branches if not _is_zero(branch)]
-        found = [part for part in parts if part is not None and not part.exponents]
+        found = [part for part in parts if part is not None]
         if len(found) < len(parts) or not found:
             return expr
         shared = [
@@ -210,13 +269,25 @@ class Identities:
         if not shared:
             return expr
         remaining = iter(
-            expression([part.rest.times(Product(1.0, tuple(f for f in part.late if f not in shared)))])
-            for part in found
+            expression([part.inside.times(Product(1.0, tuple(f for f in part.late if f not in shared)))]) for part in found
         )
         inner = joined(*(branch if _is_zero(branch) else next(remaining) for branch in branches))
         return expression([Product(1.0, (Factor(inner), *shared))])
 
     # --- sums ----------------------------------------------------------------------------------------------------
+    def scaled(self, expr: Expr) -> Expr:
+        """x * c - g * c = (x - g) * c, whatever the products are called."""
+        opened = factored(expression(sum_of_products(expr, self.opened_product)))
+        is_sum = isinstance(opened, Call) and opened.operator in ("add", "sub")
+        is_longer = len(list(iter_operators(opened))) > len(list(iter_operators(expr)))
+        return factored(expr) if is_sum and is_longer else opened
+
+    def opened_product(self, expr: Expr) -> Expr | None:
+        """The definition of a value that is a product."""
+        found = self.draft.definition(expr.access) if isinstance(expr, Load) else None
+        is_product = found is not None and isinstance(found.expr, Call) and found.expr.operator in ("mul", "div", "neg")
+        return found.expr if found is not None and is_product else None
+
     def still_and_moving(self, expr: Expr) -> tuple[list[Product], list[Product]]:
         """The terms of a sum: late ones free of the rank that do not move with an input, and the others."""
         terms = sum_of_products(expr, self.opened_terms)
@@ -226,7 +297,7 @@ class Identities:
     def opened_terms(self, expr: Expr) -> Expr | None:
         """A late value whose definition is a sum."""
         if not isinstance(expr, Load):
-            return expr
+            return expr if self.flow.is_late(expr) else None
         found = self.opened(expr)
         return found if isinstance(found, Call) and found.operator in ("add", "sub", "neg") else None
 
@@ -281,6 +352,18 @@ def _without(factors: tuple[Factor, ...], gone: list[Factor]) -> tuple[Factor, .
 def _terms(expr: Expr, sign: float) -> list[Product]:
     """The terms of a sum, with nothing opened."""
     return [term.scaled(sign) for term in sum_of_products(expr, lambda part: None)]
+
+
+def _without_exact_divisor(expr: Call) -> Call:
+    """u / 8 as 0.125 u: a constant divides only where its inverse would round."""
+    match expr:
+        case Call(operator="div", arguments=(above, Const(value=value))) if abs(math.frexp(value)[0]) == 0.5:
+            return Call(operator="mul", arguments=(Const(value=1.0 / value), above))
+    return expr
+
+
+def _is_exponential(expr: Expr) -> bool:
+    return isinstance(expr, Call) and expr.operator == "exp"
 
 
 def _one(expr: Expr) -> Product:

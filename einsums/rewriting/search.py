@@ -99,11 +99,22 @@ class _Search:
         self.steps: list[Step] = []
         self.refusals: dict[str, Refusal] = {}
         self.comparison: TrialComparison | None = None
+        self.normal: Cascade | None = None
+        self.known: dict[Cascade, Trials] = {}
 
     @cached_property
     def trials(self) -> Trials:
         """The original on every trial."""
         return Trials(self.task.original, self.task.rank)
+
+    def trials_after(self, chain: list[Candidate]) -> Trials:
+        """The original and its last normal form: what follows from a normal form may lose no more than that does."""
+        normal = next((one.cascade for one in reversed(chain) if one.identity == NORMAL_FORM), self.normal)
+        if normal is None:
+            return self.trials
+        if normal not in self.known:
+            self.known[normal] = Trials(normal, self.task.rank, self.trials)
+        return self.known[normal]
 
     def run(self) -> Rewriting:
         """Steps until the wanted passes are reached or nothing is accepted."""
@@ -184,21 +195,26 @@ class _Search:
 
     def accept(self, chain: list[Candidate]) -> bool:
         """Accept the last of a chain if it computes the same as the original."""
-        found = [self.compared(candidate) for candidate in reversed(chain)]  # the last is the likeliest to fail
+        trials = self.trials_after(chain)
+        found = [
+            self.compared(candidate, self.trials if candidate.cascade == trials.original else trials)
+            for candidate in reversed(chain)  # the last is the likeliest to fail
+        ]
         if not all(comparison is not None for comparison in found):
             return False
         for candidate, comparison in zip(chain, reversed(found), strict=True):
             assert comparison is not None
             self.steps.append(self.step(candidate, comparison))
             self.reached, self.comparison = candidate.cascade, comparison
+            self.normal = candidate.cascade if candidate.identity == NORMAL_FORM else self.normal
         self.passes = count_passes(self.reached, self.task.rank)
         return True
 
-    def compared(self, candidate: Candidate) -> TrialComparison | None:
-        """The comparison with the original; None, and a refusal, where they differ."""
+    def compared(self, candidate: Candidate, trials: Trials) -> TrialComparison | None:
+        """The comparison with the original (and its normal form); None, and a refusal, where they differ."""
         divisors = candidate.divisors if self.task.options.conditional else ()
         try:
-            found = self.trials.compare(candidate.cascade, divisors)
+            found = trials.compare(candidate.cascade, divisors)
         except ValueError as error:  # a size the trials use does not fit an index of the cascade
             self.refuse(candidate.identity, f"it cannot be tried: {error}")
             return None

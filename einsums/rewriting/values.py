@@ -1,0 +1,139 @@
+"""Values after the sums: whatever is computed from reduced values alone takes one form, however it was spread over Einsums.
+
+Every such value is written in terms of reductions and inputs and brought into canonical form (`canonical`); what
+occurs twice becomes an Einsum again afterwards. Factors of a product that lack a variable of their Einsum are multiplied
+first, at fewer points: W[s,d] * X[d,p] * G[d] as W[s,d] * U[d,p].
+"""
+
+from itertools import combinations
+
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, iter_loads
+from einsums.rewriting.algebra import (
+    Factor,
+    Product,
+    access,
+    expression,
+    index,
+    inverse,
+    replaced,
+    sum_of_products,
+    variables_of,
+)
+from einsums.rewriting.canonical import canonical
+from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.signs import Signs
+
+
+def settle(draft: Draft, rank: str) -> None:
+    """Bring every late value that is free of the rank into canonical form, in terms of reductions and inputs."""
+    flow = Flow(draft, rank)
+    values = values_of(draft, flow)
+    signs = Signs(draft)
+    for name in flow.order:
+        found = draft.einsums[name]
+        if name not in values or name not in flow.late:
+            continue
+        opened = inlined(draft, found.expr, values)
+        new = canonical(opened, lambda part: signs.of(part).negative)
+        if new != found.expr and set(variables_of(new)) == set(found.output.variables):
+            draft.put(Einsum(output=found.output, expr=new))
+
+
+def values_of(draft: Draft, flow: Flow) -> set[str]:
+    """The pointwise values without the rank."""
+    return {name for name in flow.order if is_value(draft, flow, draft.einsums[name])}
+
+
+def is_value(draft: Draft, flow: Flow, found: Einsum) -> bool:
+    """True for a pointwise value without the rank, written at plain indices."""
+    plain = all(place == index(str(place.plain_variable)) for place in found.output.indices)
+    return plain and found.reduction is None and found.name not in draft.initial and not flow.walks(found.expr)
+
+
+def inlined(draft: Draft, expr: Expr, values: set[str]) -> Expr:
+    """The expression with values in place of their names."""
+
+    def opened(read: Access) -> Expr:
+        found = draft.definition(read) if read.tensor in values else None
+        return Load(access=read) if found is None else inlined(draft, found.expr, values)
+
+    return replaced(expr, opened)
+
+
+# --- factors at fewer points ----------------------------------------------------------------------------------------
+def gather(draft: Draft, rank: str) -> None:
+    """Multiply factors that lack a variable of their Einsum first, the smallest products before larger ones."""
+    flow = Flow(draft, rank)
+    for name in flow.order:
+        found = draft.einsums[name]
+        new = _gathered(draft, flow, found, found.expr)
+        if new != found.expr:
+            draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))
+
+
+def _gathered(draft: Draft, flow: Flow, near: Einsum, expr: Expr) -> Expr:
+    if not isinstance(expr, Call):
+        return expr
+    if expr.operator not in ("mul", "div", "neg"):
+        return Call(operator=expr.operator, arguments=tuple(_gathered(draft, flow, near, a) for a in expr.arguments))
+    (whole,) = sum_of_products(expr, lambda _: None)
+    sign = -1.0 if whole.coefficient < 0 else 1.0
+    scale = () if abs(whole.coefficient) == 1 else (Factor(Const(value=abs(whole.coefficient))),)
+    factors = [Factor(_gathered(draft, flow, near, f.expr), f.divides) for f in (*scale, *whole.factors)]
+    groups = _grouped(flow, near, factors)
+    if len(groups) == len(factors) and factors == [*scale, *whole.factors]:
+        return expr
+    return expression([Product(sign, tuple(_as_factor(draft, near, group) for group in groups))])
+
+
+def _grouped(flow: Flow, near: Einsum, factors: list[Factor]) -> list[tuple[Factor, ...]]:
+    """The factors in groups, each of which lacks a variable of the Einsum or is a single factor."""
+    groups = [(factor,) for factor in factors]
+    reduced = [set(found.output.variables) for found in flow.reductions()]
+    loops = set.intersection(*reduced) if reduced else set[str]()
+
+    def size(pair: tuple[tuple[Factor, ...], tuple[Factor, ...]]) -> tuple[int, int, list[str]]:
+        """Points, variables of all reduced values that are missing, which are outer loops otherwise, and names."""
+        names = _variables((*pair[0], *pair[1]))
+        points = 1
+        for name in names:
+            points *= _ALONG_THE_RANK if name in flow.variables else _ALONG_ANOTHER
+        return points, len(loops - names), sorted(str(factor.expr) for group in pair for factor in group)
+
+    def is_smaller(pair: tuple[tuple[Factor, ...], tuple[Factor, ...]]) -> bool:
+        names = _variables((*pair[0], *pair[1]))
+        fixed = all(_is_fixed(factor.expr) for group in pair for factor in group)
+        return fixed and bool(names) and names < set(near.variables)
+
+    while True:
+        pairs = [pair for pair in combinations(groups, 2) if is_smaller(pair)]
+        if not pairs:
+            return groups
+        one, other = min(pairs, key=size)
+        place = groups.index(one)
+        groups = [group for group in groups if group not in (one, other)]
+        groups.insert(place, (*one, *other))
+
+
+_ALONG_THE_RANK, _ALONG_ANOTHER = 4096, 64
+
+
+def _variables(group: tuple[Factor, ...]) -> set[str]:
+    return {name for factor in group for name in variables_of(factor.expr)}
+
+
+def _is_fixed(expr: Expr) -> bool:
+    """True for an expression that reads no step of an iteration."""
+    return not any(place.offset or place.last_of for load in iter_loads(expr) for place in load.indices)
+
+
+def _as_factor(draft: Draft, near: Einsum, group: tuple[Factor, ...]) -> Factor:
+    """A group as a factor: a tensor of its own if it has several parts."""
+    if len(group) == 1:
+        return group[0]
+    divides = all(factor.divides for factor in group)
+    whole = Product(1.0, group)
+    once = expression([inverse(whole) if divides else whole])
+    ranks = variables_of(once)
+    new = Einsum(output=access(draft.fresh(f"U{near.name}"), ranks), expr=once)
+    return Factor(Load(access=access(draft.reuse(new, near.name), ranks)), divides)
