@@ -54,7 +54,7 @@ class Sensitivity:
                 again = interpret(self.floored, inputs, sizes)
                 for name in largest:
                     lost = ~(np.abs(again[name] - values[name]) <= _STEP * np.abs(values[name]) + _NOTHING)
-                    largest[name][lost] = np.inf
+                    largest[name] = np.where(lost, np.inf, largest[name])
         return largest
 
 

@@ -70,7 +70,8 @@ def _weighted_sums(draft: Draft, flow: Flow, reader: Einsum, term: Product) -> l
         readers = [one for one in draft.einsums.values() if any(load.tensor == found.name for load in one.loads)]
         products = sum_of_products(found.expr, lambda _: None)
         is_sum = found.reduction.operator in ("add", "mean") and flow.outer in found.reduced_variables
-        if not is_sum or readers != [reader] or found.name in draft.source.outputs or len(products) != 1:
+        waits = flow.is_late(found.expr)  # an early sum would wait for the reference, in a pass of its own
+        if not (is_sum and waits) or readers != [reader] or found.name in draft.source.outputs or len(products) != 1:
             continue
         (whole,) = products
         for place, part in enumerate(whole.factors):

@@ -39,8 +39,7 @@ def normalise(draft: Draft, rank: str) -> None:
     """Bring a draft into normal form; it stays as it is where nothing waits for the rank."""
     if not Flow(draft, rank).late_reductions():
         return
-    for name in Flow(draft, rank).order:
-        _replace(draft, name, plain_powers(draft.einsums[name].expr))
+    _plain(draft, rank)
     free_extrema(draft, rank)
     free_sums(draft, rank)
     settle(draft, rank)
@@ -56,6 +55,17 @@ def normalise(draft: Draft, rank: str) -> None:
         _take_apart(draft, rank, target)
     _hoist(draft, rank)
     tidy(draft, rank)
+
+
+def simplify(draft: Draft, rank: str) -> None:
+    """The part of the normal form that concerns no pass: powers, and values after the sums."""
+    _plain(draft, rank)
+    tidy(draft, rank)
+
+
+def _plain(draft: Draft, rank: str) -> None:
+    for name in Flow(draft, rank).order:
+        _replace(draft, name, plain_powers(draft.einsums[name].expr))
 
 
 def tidy(draft: Draft, rank: str) -> None:

@@ -15,11 +15,12 @@ from pydantic import ValidationError
 from einsums.interpreter_inputs import infinite_trials
 from einsums.interpreter_trials import TrialComparison, Trials
 from einsums.names import near_or_all
+from einsums.operators import OPERATOR_BY_NAME
 from einsums.passes import analyse_passes, count_passes
 from einsums.rewriting.deferral import defer
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.iteration import iterate
-from einsums.rewriting.normal import normalise, tidy
+from einsums.rewriting.normal import normalise, simplify, tidy
 from einsums.rewriting.nouns import (
     OperatorChange,
     ReferenceSize,
@@ -118,6 +119,8 @@ class _Search:
 
     def run(self) -> Rewriting:
         """Steps until the wanted passes are reached or nothing is accepted."""
+        if self.passes <= self.task.wanted:
+            self.economise()
         while self.passes > self.task.wanted and self.advance():
             pass
         original, task = self.task.original, self.task
@@ -142,6 +145,17 @@ class _Search:
         name = f"{source.name}-rewritten-{self.passes}pass"
         note = f"derived from {source.name}" + (f" ({source.source})" if source.source else "")
         return Draft(self.reached).cascade(name, note)
+
+    def economise(self) -> None:
+        """Where no pass needs to be saved: the cascade with its values in canonical form, if that is cheaper."""
+        task, draft = self.task, Draft(self.reached)
+        simplify(draft, task.rank)
+        found = draft.cascade()
+        if found == self.reached or count_passes(found, task.rank) > self.passes:
+            return
+        if cost(found, task.rank, task.options) < cost(self.reached, task.rank, task.options):
+            touched = tuple(dict.fromkeys(name for name in draft.touched if name in draft.einsums))
+            self.accept([Candidate(found, NORMAL_FORM, _NORMAL_CAVEAT, touched)])
 
     def advance(self) -> bool:
         """Accept the first candidate that saves a pass, in the earliest pass that has one."""
@@ -349,6 +363,16 @@ def operation_changes(
     return tuple(
         OperatorChange(operator=name, before=old.get(name, 0), after=new.get(name, 0)) for name in sorted({*old, *new})
     )
+
+
+_CHEAP = frozenset(("add", "mul", "max", "cmp", "select"))
+
+
+def cost(cascade: Cascade, rank: str, options: RewriteOptions) -> tuple[int, int]:
+    """Operations in all at the reference sizes, and how many of them are divisions or functions such as exp."""
+    counts = _operations(cascade, rank, options)
+    dear = sum(n for name, n in counts.items() if name in OPERATOR_BY_NAME and OPERATOR_BY_NAME[name].cost_class not in _CHEAP)
+    return sum(counts.values()), dear
 
 
 def _operations(cascade: Cascade, rank: str, options: RewriteOptions) -> dict[str, int]:

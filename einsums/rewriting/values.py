@@ -103,7 +103,9 @@ def _grouped(flow: Flow, near: Einsum, factors: list[Factor]) -> list[tuple[Fact
     def is_smaller(pair: tuple[tuple[Factor, ...], tuple[Factor, ...]]) -> bool:
         names = _variables((*pair[0], *pair[1]))
         fixed = all(_is_fixed(factor.expr) for group in pair for factor in group)
-        return fixed and bool(names) and names < set(near.variables)
+        # a late factor is going to leave a sum of early ones
+        times = {flow.is_late(factor.expr) for group in pair for factor in group if variables_of(factor.expr)}
+        return fixed and len(times) == 1 and names < set(near.variables)
 
     while True:
         pairs = [pair for pair in combinations(groups, 2) if is_smaller(pair)]
