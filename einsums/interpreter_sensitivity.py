@@ -1,8 +1,8 @@
 """How rounding may affect a cascade: how far its outputs move when everything it computes is scaled at random.
 
 Every element of the inputs and of every intermediate operator is scaled by 1 + d or 1 - d (Monte Carlo arithmetic,
-Parker 1997); the largest change of an output, divided by d, is its sensitivity. An exponential that underflows to 0 has
-lost all digits: an output that depends on them, such as the 0 / 0 of exp(x) / sum exp(x), is sensitive without bound.
+Parker 1997); the largest change of an output, divided by d, is its sensitivity. What underflows has
+lost its digits: an output that depends on them, such as the 0 / 0 of exp(x) / sum exp(x), is sensitive without bound.
 """
 
 import sys
@@ -21,8 +21,8 @@ from einsums.types import Cascade
 Arrays = dict[str, NDArray[np.float64]]
 
 _STEP = 2.0**-40
-_SMALLEST = 2.0**-1074
-_NOTHING = 1e-300  # a change that does not matter, whatever the value
+_SMALLEST, _LARGEST = Const(value=sys.float_info.min), Const(value=sys.float_info.max)
+_NOTHING = 1e-290  # a change that does not matter, whatever the value
 _DRAWS = 3
 
 
@@ -59,7 +59,7 @@ class Sensitivity:
 
 
 def _with_floors(cascade: Cascade) -> Cascade:
-    """The cascade in which the exponential of a finite number is never 0."""
+    """The cascade in which no product of numbers other than 0 and no exponential of a finite number underflows."""
     einsums = tuple(
         Einsum(output=old.output, expr=_floored(old.expr), reduction=old.reduction) for old in cascade.einsums
     )
@@ -70,12 +70,26 @@ def _floored(expr: Expr) -> Expr:
     if not isinstance(expr, Call):
         return expr
     new = Call(operator=expr.operator, arguments=tuple(map(_floored, expr.arguments)))
-    match expr:
+    match new:
         case Call(operator="exp", arguments=(exponent,)) | Call(operator="pow", arguments=(Const(), exponent)):
-            is_finite = Call(operator="ge", arguments=(exponent, Const(value=-sys.float_info.max)))
-            least = Call(operator="mul", arguments=(Const(value=_SMALLEST), is_finite))
-            return Call(operator="max", arguments=(new, least))
+            return _at_least(new, Call(operator="ge", arguments=(exponent, Const(value=-sys.float_info.max))))
+        case Call(operator="mul", arguments=(one, other)):
+            return _at_least(new, Call(operator="mul", arguments=(_is_not_zero(one), _is_not_zero(other))))
+        case Call(operator="div", arguments=(one, other)):
+            bounded = Call(operator="le", arguments=(Call(operator="abs", arguments=(other,)), _LARGEST))
+            return _at_least(new, Call(operator="mul", arguments=(_is_not_zero(one), bounded)))
     return new
+
+
+def _is_not_zero(expr: Expr) -> Expr:
+    return Call(operator="ne", arguments=(expr, Const(value=0.0)))
+
+
+def _at_least(expr: Expr, where: Expr) -> Expr:
+    """The smallest normal number in place of a smaller one, where it is not 0 by right."""
+    small = Call(operator="lt", arguments=(Call(operator="abs", arguments=(expr,)), _SMALLEST))
+    lost = Call(operator="mul", arguments=(small, where))
+    return Call(operator="select", arguments=(lost, _SMALLEST, expr))
 
 
 def _scale(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:

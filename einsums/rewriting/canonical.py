@@ -92,6 +92,9 @@ class _Form:
     def scaled_terms(self, terms: list[Product], by: Product) -> list[Product]:
         if not by.factors:
             return [term.scaled(by.coefficient) for term in terms]
+        opposite = {Factor(factor.expr, not factor.divides) for factor in by.factors}
+        if len(terms) > 1 and any(opposite & set(term.factors) for term in terms):
+            return [self.joined(term.times(by)) for term in terms]
         return [self.joined(_as_product(terms).times(by))]
 
     def product(self, expr: Expr) -> Product:
@@ -124,9 +127,7 @@ class _Form:
         kept, factors = list[Product](), list[Factor]()
         for term in terms:
             match term:
-                case Product(factors=(Factor(expr=Call(operator="log", arguments=(base,)), divides=False),)) if (
-                    2 * term.coefficient
-                ).is_integer():
+                case Product(factors=(Factor(expr=Call(operator="log", arguments=(base,)), divides=False),)):
                     factors += self.power(Product(1.0, (Factor(base),)), term.coefficient).factors
                 case _:
                     kept.append(term)

@@ -149,8 +149,8 @@ class Identities:
         return expression(terms)
 
     def exponential(self, expr: Call) -> Expr:
-        """exp(u + n log s) = exp(u) * s^n, for n a multiple of 1/2."""
-        terms = sum_of_products(expr.arguments[0], lambda part: self.opened_sum(part))
+        """exp(u + n log s) = exp(u) * s^n, for a number n."""
+        terms = sum_of_products(expr.arguments[0], self.opened_sum)
         factors, kept = list[Factor](), list[Product]()
         for term in terms:
             power = _power_of_logarithm(term)
@@ -160,11 +160,14 @@ class Identities:
                 factors += power
         if not factors:
             return expr
-        first = [Factor(Call(operator="exp", arguments=(expression(kept),)))] if kept else []
+        first = [Factor(Call(operator="exp", arguments=(self.scaled(expression(kept)),)))] if kept else []
         return expression([Product(1.0, (*first, *factors))])
 
     def opened_sum(self, expr: Expr) -> Expr | None:
-        """A late value whose definition is a sum or a logarithm."""
+        """A value whose definition is a logarithm, or a late one that is a sum."""
+        early = self.draft.definition(expr.access) if isinstance(expr, Load) else None
+        if early is not None and isinstance(early.expr, Call) and early.expr.operator == "log":
+            return early.expr
         found = self.opened(expr)
         if isinstance(found, Call) and found.operator in ("add", "sub", "neg", "log"):
             return found
@@ -283,10 +286,11 @@ class Identities:
         return factored(expr) if is_sum and is_longer else opened
 
     def opened_product(self, expr: Expr) -> Expr | None:
-        """The definition of a value that is a product."""
+        """The definition of a value that is a product or a sum."""
         found = self.draft.definition(expr.access) if isinstance(expr, Load) else None
-        is_product = found is not None and isinstance(found.expr, Call) and found.expr.operator in ("mul", "div", "neg")
-        return found.expr if found is not None and is_product else None
+        plain = ("mul", "div", "neg", "add", "sub")
+        is_plain = found is not None and isinstance(found.expr, Call) and found.expr.operator in plain
+        return found.expr if found is not None and is_plain else None
 
     def still_and_moving(self, expr: Expr) -> tuple[list[Product], list[Product]]:
         """The terms of a sum: late ones free of the rank that do not move with an input, and the others."""
@@ -375,11 +379,11 @@ def _is_zero(expr: Expr) -> bool:
 
 
 def _power_of_logarithm(term: Product) -> list[Factor] | None:
-    """exp(n log s) as factors; None for any other term, or if n is not a multiple of 1/2."""
+    """exp(n log s) as factors; None for any other term."""
     match term.factors:
-        case (Factor(expr=Call(operator="log", arguments=(base,)), divides=False),) if (
-            2 * term.coefficient
-        ).is_integer():
+        case (Factor(expr=Call(operator="log", arguments=(base,)), divides=False),):
+            if not (2 * term.coefficient).is_integer():
+                return [Factor(Call(operator="pow", arguments=(base, Const(value=term.coefficient))))]
             half = term.coefficient % 1 != 0
             whole = int(abs(term.coefficient))
             factors = [Factor(base, term.coefficient < 0)] * whole

@@ -32,7 +32,7 @@ from einsums.rewriting.deferral import count_of
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.identities import Identities
 from einsums.rewriting.sums import free_extrema, free_sums, join_sums
-from einsums.rewriting.values import gather, inlined, settle, values_of
+from einsums.rewriting.values import gather, inlined, multiply_by_inverses, settle, share_products, values_of
 
 
 def normalise(draft: Draft, rank: str) -> None:
@@ -54,6 +54,7 @@ def normalise(draft: Draft, rank: str) -> None:
     for target in Flow(draft, rank).late_reductions():
         _take_apart(draft, rank, target)
     _hoist(draft, rank)
+    multiply_by_inverses(draft, rank)
     tidy(draft, rank)
 
 
@@ -77,6 +78,8 @@ def tidy(draft: Draft, rank: str) -> None:
     centre(draft, rank)
     draft.prune()
     _hoist_functions(draft)
+    share(draft)
+    share_products(draft)
     gather(draft, rank)
     share(draft)
     draft.prune()

@@ -2,7 +2,7 @@
 
     sum_m c * x[m] * g   = c * g * sum_m x[m]           c a constant, g without m
     sum_m u + c sum_m v  = sum_m (u + c v)              where nothing else reads either sum
-    max_m x[m] * c       = c * max_m x[m]               c >= 0; -min_m for c < 0; max_m e^x[m] = e^(max_m x[m])
+    max_m x[m] * c       = c * max_m x[m]               c >= 0, min_m for c < 0; also x + c, e^x, log x
 
 The last line lets a difference be scaled once: e^(c x - max c x) is e^(c (x - max x)), which neither overflows nor loses
 digits where c x does.
@@ -187,8 +187,16 @@ def _outside(draft: Draft, signs: Signs, target: Einsum, inside: tuple[Expr, str
         case Load():
             found = draft.definition(expr.access)
             return None if found is None else _outside(draft, signs, target, (found.expr, reducer))
-        case Call(operator="exp", arguments=(inner,)):
-            return Call(operator="exp", arguments=(_extremum(draft, signs, target, (inner, reducer)),))
+        case Call(operator="exp" | "log" as function, arguments=(inner,)):
+            return Call(operator=function, arguments=(_extremum(draft, signs, target, (inner, reducer)),))
+        case Call(operator="add" | "sub"):
+            terms = sum_of_products(expr, lambda _: None)
+            left = [term for term in terms if not reduced & set(variables_of(expression([term])))]
+            rest = expression([term for term in terms if term not in left])
+            if not left or not reduced <= set(variables_of(rest)):
+                return None
+            within = _extremum(draft, signs, target, (rest, reducer))
+            return expression([Product(1.0, (Factor(within),)), *left])
         case Call(operator="mul" | "div" | "neg"):
             products = sum_of_products(expr, lambda _: None)
             if len(products) != 1:

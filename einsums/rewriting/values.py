@@ -5,6 +5,7 @@ occurs twice becomes an Einsum again afterwards. Factors of a product that lack 
 first, at fewer points: W[s,d] * X[d,p] * G[d] as W[s,d] * U[d,p].
 """
 
+from collections.abc import Iterator
 from itertools import combinations
 
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, iter_loads
@@ -19,7 +20,7 @@ from einsums.rewriting.algebra import (
     sum_of_products,
     variables_of,
 )
-from einsums.rewriting.canonical import canonical
+from einsums.rewriting.canonical import DISCONTINUOUS, canonical
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.signs import Signs
 
@@ -139,3 +140,83 @@ def _as_factor(draft: Draft, near: Einsum, group: tuple[Factor, ...]) -> Factor:
     ranks = variables_of(once)
     new = Einsum(output=access(draft.fresh(f"U{near.name}"), ranks), expr=once)
     return Factor(Load(access=access(draft.reuse(new, near.name), ranks)), divides)
+
+
+def share_products(draft: Draft) -> None:
+    """Two factors that several products have in common become a tensor of their own."""
+    while True:
+        where: dict[tuple[Factor, ...], list[str]] = {}
+        for name, found in draft.einsums.items():
+            for factors in _iter_products(found.expr):
+                for pair in {tuple(sorted(two, key=str)) for two in combinations(dict.fromkeys(factors), 2)}:
+                    where.setdefault(pair, []).append(name)
+        repeated = [pair for pair, names in where.items() if len(set(names)) > 1 and all(map(_is_shared, pair))]
+        if not repeated:
+            return
+        pair = max(repeated, key=lambda two: len(where[two]))
+        near = draft.einsums[where[pair][0]]
+        factor = _as_factor(draft, near, pair)
+        assert isinstance(factor.expr, Load)
+        for name in dict.fromkeys(where[pair]):
+            old = draft.einsums[name]
+            if name != factor.expr.access.tensor:
+                draft.put(Einsum(output=old.output, expr=_with(old.expr, pair, factor), reduction=old.reduction))
+
+
+def _is_shared(factor: Factor) -> bool:
+    return bool(variables_of(factor.expr)) and _is_fixed(factor.expr)
+
+
+def _iter_products(expr: Expr) -> Iterator[tuple[Factor, ...]]:
+    """The factors of every product in an expression."""
+    if isinstance(expr, Call) and expr.operator in ("mul", "div", "neg"):
+        (whole,) = sum_of_products(expr, lambda _: None)
+        yield whole.factors
+        for factor in whole.factors:
+            yield from _iter_products(factor.expr)
+    elif isinstance(expr, Call):
+        for argument in expr.arguments:
+            yield from _iter_products(argument)
+
+
+def _with(expr: Expr, pair: tuple[Factor, ...], whole: Factor) -> Expr:
+    """The expression with one factor in place of two."""
+    if not isinstance(expr, Call):
+        return expr
+    if expr.operator not in ("mul", "div", "neg"):
+        return Call(operator=expr.operator, arguments=tuple(_with(a, pair, whole) for a in expr.arguments))
+    (product,) = sum_of_products(expr, lambda _: None)
+    factors = list(product.factors)
+    if all(factor in factors for factor in pair):
+        place = min(factors.index(factor) for factor in pair)
+        for factor in pair:
+            factors.remove(factor)
+        factors.insert(place, whole)
+    factors = [Factor(_with(factor.expr, pair, whole), factor.divides) for factor in factors]
+    return expression([Product(product.coefficient, tuple(factors))])
+
+
+def multiply_by_inverses(draft: Draft, rank: str) -> None:
+    """At every element of the rank, a division by an early value without the rank is a product with its inverse."""
+    for name in Flow(draft, rank).order:
+        flow = Flow(draft, rank)
+        found = draft.einsums[name]
+        if name in flow.late and flow.walks(found.expr):
+            new = _inverted(draft, flow, found, found.expr)
+            if new != found.expr:
+                draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))
+
+
+def _inverted(draft: Draft, flow: Flow, near: Einsum, expr: Expr) -> Expr:
+    if not isinstance(expr, Call) or expr.operator in DISCONTINUOUS:
+        return expr
+    arguments = tuple(_inverted(draft, flow, near, argument) for argument in expr.arguments)
+    match expr.operator, arguments:
+        case "div", (above, Const(value=value)) if 1e-300 < abs(value) < 1e300:
+            return Call(operator="mul", arguments=(above, Const(value=1.0 / value)))
+        case "div", (above, below) if not flow.is_late(below) and not flow.walks(below) and any(iter_loads(below)):
+            inverse_of = Call(operator="div", arguments=(Const(value=1.0), below))
+            new = Einsum(output=access(draft.fresh(f"I{near.name}"), variables_of(below)), expr=inverse_of)
+            load = Load(access=access(draft.reuse(new, near.name), new.output.variables))
+            return Call(operator="mul", arguments=(above, load))
+    return Call(operator=expr.operator, arguments=arguments)
