@@ -1,7 +1,7 @@
 """How rounding may affect a cascade: how far its outputs move when everything it computes is scaled at random.
 
-Every element of the inputs and of every intermediate operator is scaled by 1 + d or 1 - d (Monte Carlo arithmetic,
-Parker 1997); the largest change of an output, divided by d, is its sensitivity. What underflows has
+Every element of the inputs and of every intermediate operator is scaled by 1 + e, where |e| lies between d / 2 and d
+(Monte Carlo arithmetic, Parker 1997); the largest change of an output, divided by d, is its sensitivity. What underflows has
 lost its digits: an output that depends on them, such as the 0 / 0 of exp(x) / sum exp(x), is sensitive without bound.
 """
 
@@ -93,7 +93,8 @@ def _at_least(expr: Expr, where: Expr) -> Expr:
 
 
 def _scale(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return np.asarray(1 + _STEP * rng.choice((-1.0, 1.0), size=shape))
+    """Changes of either sign and of several sizes, so that two of them do not cancel in every draw."""
+    return np.asarray(1 + _STEP * rng.choice((-1.0, 1.0), size=shape) * rng.uniform(0.5, 1.0, size=shape))
 
 
 class _Scales:

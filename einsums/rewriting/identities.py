@@ -20,10 +20,14 @@ from einsums.nodes import Call, Const, Expr, Load, iter_operators
 from einsums.rewriting.algebra import (
     Factor,
     Product,
+    Splits,
     expression,
+    folded,
     inverse,
+
     is_whole_power,
     iter_parts,
+    merged,
     simplified,
     sum_of_products,
 )
@@ -190,7 +194,7 @@ class Identities:
         for factor in found:
             assert isinstance(factor.expr, Call)
             terms += _terms(factor.expr.arguments[0], -1.0 if factor.divides else 1.0)
-        joined = self.exponential(Call(operator="exp", arguments=(self.scaled(expression(terms)),)))
+        joined = self.exponential(Call(operator="exp", arguments=(self.together(terms),)))
         rest = tuple(factor for factor in whole.factors if factor not in found)
         return expression([Product(whole.coefficient, (Factor(joined), *rest))])
 
@@ -236,7 +240,7 @@ class Identities:
             square = _root_of_square(expr.operator, parts.rest)
             factors.insert(0, Factor(of(expression([parts.rest])) if square is None else square))
         if parts.exponents and power is not None:
-            exponent = factored(expression([term.scaled(power) for term in parts.exponents]))
+            exponent = self.together([term.scaled(power) for term in parts.exponents])
             factors.insert(0, Factor(Call(operator="exp", arguments=(exponent,))))
         return expression([Product(1.0, tuple(factors))])
 
@@ -279,11 +283,24 @@ class Identities:
 
     # --- sums ----------------------------------------------------------------------------------------------------
     def scaled(self, expr: Expr) -> Expr:
-        """x * c - g * c = (x - g) * c, whatever the products are called."""
-        opened = factored(expression(sum_of_products(expr, self.opened_product)))
-        is_sum = isinstance(opened, Call) and opened.operator in ("add", "sub")
-        is_longer = len(list(iter_operators(opened))) > len(list(iter_operators(expr)))
-        return factored(expr) if is_sum and is_longer else opened
+        """x * c - g * c = (x - g) * c, whatever the terms are called, and x - g together where they move alike."""
+        plain, opened = flat_terms(expr, lambda _: None), flat_terms(expr, self.opened_product)
+        whole = self.together(opened)
+        is_sum = isinstance(whole, Call) and whole.operator in ("add", "sub")
+        is_longer = len(list(iter_operators(whole))) > len(list(iter_operators(expr)))
+        return self.together(plain) if is_sum and is_longer else whole
+
+    def together(self, terms: list[Product]) -> Expr:
+        """A sum with its terms factored, and those that move alike next to each other: (x - g) + (y - h)."""
+        groups = self.components(merged(terms))
+        mixed = [group for group in groups if len(group) > 1]
+        scales = {abs(term.coefficient) for group in groups for term in group}
+        if len(groups) < 2 or len(mixed) < 2 or len(scales) > 1:
+            return factored(expression(terms))
+        scale = scales.pop() if scales else 1.0
+        return expression(
+            [Product(scale, (Factor(folded("add", [_unit(group, scale) for group in groups], Const(value=0.0))),))]
+        )
 
     def opened_product(self, expr: Expr) -> Expr | None:
         """The definition of a value that is a product or a sum."""
@@ -294,14 +311,12 @@ class Identities:
 
     def still_and_moving(self, expr: Expr) -> tuple[list[Product], list[Product]]:
         """The terms of a sum: late ones free of the rank that do not move with an input, and the others."""
-        terms = sum_of_products(expr, self.opened_terms)
+        terms = flat_terms(expr, self.opened_terms)
         still = [term for term in terms if self.is_still(term)]
         return still, [term for term in terms if term not in still]
 
     def opened_terms(self, expr: Expr) -> Expr | None:
         """A late value whose definition is a sum."""
-        if not isinstance(expr, Load):
-            return expr if self.flow.is_late(expr) else None
         found = self.opened(expr)
         return found if isinstance(found, Call) and found.operator in ("add", "sub", "neg") else None
 
@@ -328,6 +343,31 @@ class Identities:
             groups = [group for group in groups if group not in joined]
             groups.append((origins.union(*(g[0] for g in joined)), [*(t for g in joined for t in g[1]), term]))
         return [group for _, group in groups]
+
+
+def _unit(group: list[Product], scale: float) -> Expr:
+    return expression([term.scaled(1.0 / scale) for term in group])
+
+
+def flat_terms(expr: Expr, look_into: Splits) -> list[Product]:
+    """The terms of a sum, with names opened where `look_into` gives a definition, but sums in products whole."""
+    match expr:
+        case Call(operator="add" | "sub", arguments=(left, right)):
+            sign = -1.0 if expr.operator == "sub" else 1.0
+            return [
+                *flat_terms(left, look_into),
+                *(term.scaled(sign) for term in flat_terms(right, look_into)),
+            ]
+        case Call(operator="neg", arguments=(inner,)):
+            return [term.scaled(-1.0) for term in flat_terms(inner, look_into)]
+        case Load():
+            found = look_into(expr)
+            return [_one(expr)] if found is None or found == expr else flat_terms(found, look_into)
+    products = sum_of_products(expr, lambda _: None)
+    match products:
+        case (Product(factors=(Factor(expr=inside, divides=False),)),) if inside != expr:
+            return [term.scaled(products[0].coefficient) for term in flat_terms(inside, look_into)]
+    return list(products)
 
 
 def factored(expr: Expr) -> Expr:
