@@ -1,8 +1,9 @@
 """How rounding may affect a cascade: how far its outputs move when everything it computes is scaled at random.
 
 Every element of the inputs and of every intermediate operator is scaled by 1 + e, where |e| lies between d / 2 and d
-(Monte Carlo arithmetic, Parker 1997); the largest change of an output, divided by d, is its sensitivity. What underflows has
-lost its digits: an output that depends on them, such as the 0 / 0 of exp(x) / sum exp(x), is sensitive without bound.
+(Monte Carlo arithmetic, Parker 1997); the largest change of an output, divided by d, is its sensitivity. What
+underflows has lost its digits: an output that depends on them, such as the 0 / 0 of exp(x) / sum exp(x), is sensitive
+without bound.
 """
 
 import sys

@@ -121,7 +121,6 @@ class Trials:
                     )
         return TrialComparison(runs=runs, values=values, largest=largest, outside=outside)
 
-
     def difference(
         self, found: Arrays, run: tuple[TrialInputs, dict[str, int]], sizes: str
     ) -> tuple[int, float, Counterexample | None]:

@@ -199,7 +199,9 @@ def _roots_joined(factors: tuple[Factor, ...]) -> tuple[Factor, ...]:
         if base not in powers:
             kept.append(Factor(base))  # its place
         powers[base] = powers.get(base, 0.0) + power
-    return tuple(part for factor in kept for part in (_written(factor.expr, powers) if factor.expr in powers else (factor,)))
+    return tuple(
+        part for factor in kept for part in (_written(factor.expr, powers) if factor.expr in powers else (factor,))
+    )
 
 
 def _written(base: Expr, powers: dict[Expr, float]) -> tuple[Factor, ...]:

@@ -4,7 +4,7 @@
     sum_m w[m] x[m] / sum_m w[m] - g    = sum_m w[m] (x[m] - g) / sum_m w[m]
 
 for g that moves with x as its maximum and mean do (`translation`), and a sum of the weights that is there already. So
-log s + g - sum a x, the entropy of a softmax a, becomes log s - sum a (x - g), which loses no digit where x is far from 0.
+log s + g - sum a x, the entropy of a softmax a, becomes log s - sum a (x - g), which loses no digit far from 0.
 """
 
 from collections import Counter
@@ -65,7 +65,13 @@ def _weighted_sums(draft: Draft, flow: Flow, reader: Einsum, term: Product) -> l
     result = []
     for factor, count in Counter(term.factors).items():
         found = draft.einsums.get(factor.expr.access.tensor) if isinstance(factor.expr, Load) else None
-        if found is None or factor.divides or count > 1 or found.reduction is None or factor.expr != Load(access=found.output):
+        if (
+            found is None
+            or factor.divides
+            or count > 1
+            or found.reduction is None
+            or factor.expr != Load(access=found.output)
+        ):
             continue
         readers = [one for one in draft.einsums.values() if any(load.tensor == found.name for load in one.loads)]
         products = sum_of_products(found.expr, lambda _: None)

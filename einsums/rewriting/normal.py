@@ -27,12 +27,14 @@ from einsums.rewriting.algebra import (
     sum_of_products,
     variables_of,
 )
+from einsums.rewriting.canonical import DISCONTINUOUS
 from einsums.rewriting.centring import centre
 from einsums.rewriting.deferral import count_of
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.identities import Identities
+from einsums.rewriting.products import gather, multiply_by_inverses, share_products
 from einsums.rewriting.sums import free_extrema, free_sums, join_sums
-from einsums.rewriting.values import gather, inlined, multiply_by_inverses, settle, share_products, values_of
+from einsums.rewriting.values import inlined, settle, values_of
 
 
 def normalise(draft: Draft, rank: str) -> None:
@@ -99,13 +101,20 @@ def _replace(draft: Draft, name: str, expr: Expr) -> None:
 
 # --- powers ---------------------------------------------------------------------------------------------------------
 def plain_powers(expr: Expr) -> Expr:
-    """Whole powers as products, powers of 1/2 as roots; a long product of equal factors as a power."""
-    if not isinstance(expr, Call):
+    """Whole powers as products, powers of 1/2 as roots; a long product of equal factors as a power.
+
+    Likewise log2 as a multiple of log, max(u, -u) as |u|, and a constant divisor as a factor.
+    """
+    if not isinstance(expr, Call) or expr.operator in DISCONTINUOUS:
         return expr
     new = Call(operator=expr.operator, arguments=tuple(map(plain_powers, expr.arguments)))
     match new:
+        case Call(operator="div", arguments=(above, Const(value=value))) if 1e-300 < abs(value) < 1e300:
+            return Call(operator="mul", arguments=(above, Const(value=1.0 / value)))
         case Call(operator="log2", arguments=(argument,)):
-            return Call(operator="mul", arguments=(Const(value=math.log2(math.e)), Call(operator="log", arguments=(argument,))))
+            return Call(
+                operator="mul", arguments=(Const(value=math.log2(math.e)), Call(operator="log", arguments=(argument,)))
+            )
         case Call(operator="pow", arguments=(base, Const(value=1.0))):
             return base
         case Call(operator="pow", arguments=(base, Const(value=0.5))):

@@ -368,11 +368,13 @@ def operation_changes(
 _CHEAP = frozenset(("add", "mul", "max", "cmp", "select"))
 
 
-def cost(cascade: Cascade, rank: str, options: RewriteOptions) -> tuple[int, int]:
-    """Operations in all at the reference sizes, and how many of them are divisions or functions such as exp."""
+def cost(cascade: Cascade, rank: str, options: RewriteOptions) -> tuple[int, int, int]:
+    """Operations at the reference sizes: all of them, those that take more than an addition, and functions such as exp."""
     counts = _operations(cascade, rank, options)
-    dear = sum(n for name, n in counts.items() if name in OPERATOR_BY_NAME and OPERATOR_BY_NAME[name].cost_class not in _CHEAP)
-    return sum(counts.values()), dear
+    classes = {name: OPERATOR_BY_NAME[name].cost_class if name in OPERATOR_BY_NAME else "add" for name in counts}
+    dear = sum(count for name, count in counts.items() if classes[name] not in _CHEAP)
+    functions = sum(count for name, count in counts.items() if classes[name] not in _CHEAP | {"div"})
+    return sum(counts.values()), dear, functions
 
 
 def _operations(cascade: Cascade, rank: str, options: RewriteOptions) -> dict[str, int]:

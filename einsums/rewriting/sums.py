@@ -4,15 +4,15 @@
     sum_m u + c sum_m v  = sum_m (u + c v)              where nothing else reads either sum
     max_m x[m] * c       = c * max_m x[m]               c >= 0, min_m for c < 0; also x + c, e^x, log x
 
-The last line lets a difference be scaled once: e^(c x - max c x) is e^(c (x - max x)), which neither overflows nor loses
-digits where c x does.
+The last line lets a difference be scaled once: e^(c x - max c x) is e^(c (x - max x)), which neither overflows nor
+loses digits where c x does.
 """
 
 import math
 
 from pydantic import ValidationError
 
-from einsums.nodes import Call, Const, Einsum, Expr, Load
+from einsums.nodes import Call, Einsum, Expr, Load
 from einsums.rewriting.algebra import (
     Factor,
     Product,
