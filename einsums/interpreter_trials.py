@@ -4,10 +4,11 @@ A derived cascade is right if it matches the original wherever the original is f
 declared domains and are large, tiny, equal, far from zero, zero, ordered, with one huge element, or with -inf. The size
 is odd, and tiles divide it, do not divide it, hold one element, or exceed it. The difference allowed at each element is
 
-    2^-52 * 8 * (n + 8) * (|y| + sensitivity),    sensitivity = max |y' - y| / d   over random signs of d = 2^-40,
+    2^-52 * 8 * (n + 8) * (|y| + sensitivity),    sensitivity = max |y' - y| / d   over random draws, d = 2^-40,
 
 where n is the size of the rank and y' the original with every element of its inputs and of every intermediate operator
-scaled by 1 + d or 1 - d (Monte Carlo arithmetic, Parker 1997): what rounding may do to the original itself in n steps.
+scaled by 1 + e, d/2 <= |e| <= d (Monte Carlo arithmetic, Parker 1997): what rounding may do to the original itself in
+n steps.
 A derivation that loses more digits than the original fails; a good one does not fail on an ill-conditioned problem.
 """
 

@@ -1,7 +1,9 @@
 """Functions of machine learning and statistics, each in several spellings: equal passes, equal cost, equal numbers."""
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,7 +42,7 @@ class Function(NamedTuple):
 
     inputs: dict[str, list[str]]
     texts: tuple[str, ...]
-    domain: dict[str, str] = {}
+    domain: Mapping[str, str] = MappingProxyType({})
     passes: int = 1
 
 
@@ -247,7 +249,7 @@ FUNCTIONS = {
 def written(function: Function, text: str) -> Cascade:
     ranks = dict.fromkeys(dict.fromkeys(rank for tensor in function.inputs.values() for rank in tensor), "")
     data: dict[str, Any] = {"name": "written", "ranks": ranks, "inputs": function.inputs, "outputs": ["O"]}
-    return Cascade.model_validate(data | {"einsums": text, "domain": function.domain})
+    return Cascade.model_validate(data | {"einsums": text, "domain": dict(function.domain)})
 
 
 @cache
@@ -293,6 +295,42 @@ def test_derived_spellings_compute_what_the_first_one_says(what: str) -> None:
                 sizes = {"D0": tile} if tile else {}
                 result = interpret(found.cascade, inputs, sizes)["O"]
                 np.testing.assert_allclose(result, expected, rtol=1e-8, atol=1e-9 * float(np.abs(expected).max()))
+
+
+def test_what_is_rounded_keeps_its_last_digit() -> None:
+    """AM / 127 is not AM * (1/127): where X / SC lies half-way between two integers, rounding would tell them apart."""
+    text = MOST + "SC[p] = AM[p] / 127; Q[d,p] = round(X[d,p] / SC[p]); " + A + "O[f,p] = A[d,p] * V[f,d] * Q[d,p]"
+    ranks = dict.fromkeys("DPF", "")
+    data: dict[str, Any] = {"name": "written", "ranks": ranks, "inputs": XV, "outputs": ["O", "Q"], "einsums": text}
+    original = Cascade.model_validate(data | {"domain": FINITE})
+    found = rewrite(original, 1, "D")
+    assert found.passes < found.passes_before
+    rng = np.random.default_rng(7)
+    most = np.abs(rng.normal(size=400)) + 1
+    x = np.stack([most, most / 2, -most / 2, most * (0.5 / 127), most * (2.5 / 127)])  # 63.5, 0.5 and 2.5 steps
+    inputs = {"X": x, "V": rng.normal(size=(2, 5))}
+    sizes = {"D0": 2} if found.cascade.partitions else {}
+    np.testing.assert_array_equal(interpret(found.cascade, inputs, sizes)["Q"], interpret(original, inputs)["Q"])
+
+
+def test_what_is_reached_takes_fewer_operations_if_it_can() -> None:
+    """The same passes: no pass is to be saved, but an inverse and a product are one division."""
+    text = "S[p] = Y[d,p]; R[p] = 1 / S[p]; N[p] = X[d,p] * Y[d,p]; O[p] = R[p] * N[p]"
+    found = rewrite(written(Function(XY, (text,), {"Y": "positive"}), text), 1, "D")
+    assert (found.passes_before, found.passes) == (1, 1)
+    assert str(found.cascade.einsum("O")) == "O[p] = N[p] / S[p]"
+    assert rewrite(found.cascade, 1, "D").cascade is found.cascade
+
+
+def test_underflow_of_the_original_is_not_held_against_a_derivation() -> None:
+    """exp(x) / exp(g) is 0 / 0 = 0 for x = g = -1000, where the derived cascade gives 1; both are 1 for x = g = -10."""
+    found = derived("normalised to the largest")[0]
+    for x, expected in ((-10.0, 0.0), (-1000.0, 4.0)):
+        inputs = {"X": np.full((4, 1), x)}
+        first, last = (
+            interpret(one, inputs, sizes)["O"] for one, sizes in ((found.original, {}), (found.cascade, {"D0": 2}))
+        )
+        assert last == 4.0 and abs(first - last) == expected
 
 
 def drawn(function: Function, seed: int, scale: float) -> dict[str, np.ndarray]:

@@ -52,6 +52,9 @@ class _Form:
                 return factored(self.terms(expr))
         if expr.operator in DISCONTINUOUS:
             return expr
+        if expr.operator == "select":
+            chosen, *branches = expr.arguments
+            return Call(operator="select", arguments=(chosen, *map(self.of, branches)))
         return Call(operator=expr.operator, arguments=tuple(map(self.of, expr.arguments)))
 
     # --- sums and products ---------------------------------------------------------------------------------------

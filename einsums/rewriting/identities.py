@@ -39,7 +39,9 @@ class Identities(Terms):
         """The expression after applying every identity that removes a late part, innermost first."""
         if not isinstance(expr, Call) or expr.operator in DISCONTINUOUS:
             return expr
-        new = Call(operator=expr.operator, arguments=tuple(map(self.applied, expr.arguments)))
+        kept = expr.arguments[: expr.operator == "select"]  # a condition stays as it is spelled
+        arguments = (*kept, *map(self.applied, expr.arguments[len(kept) :]))
+        new = Call(operator=expr.operator, arguments=arguments)
         if not self.flow.is_late(new):
             return new
         return self.of_call(new)

@@ -31,6 +31,7 @@ from einsums.rewriting.canonical import DISCONTINUOUS
 from einsums.rewriting.centring import centre
 from einsums.rewriting.deferral import count_of
 from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.exactness import exact_tensors
 from einsums.rewriting.identities import Identities
 from einsums.rewriting.products import gather, multiply_by_inverses, share_products
 from einsums.rewriting.sums import free_extrema, free_sums, join_sums
@@ -90,7 +91,8 @@ def tidy(draft: Draft, rank: str) -> None:
 def _replace(draft: Draft, name: str, expr: Expr) -> None:
     """A new expression for an Einsum; a sum whose terms cannot be reduced directly becomes a tensor first."""
     old = draft.einsums[name]
-    if expr == old.expr or set(variables_of(expr)) != set(variables_of(old.expr)):
+    same_variables = set(variables_of(expr)) == set(variables_of(old.expr))
+    if expr == old.expr or not same_variables or name in exact_tensors(draft):
         return
     try:
         draft.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))

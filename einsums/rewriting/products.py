@@ -22,6 +22,7 @@ from einsums.rewriting.algebra import (
 )
 from einsums.rewriting.canonical import DISCONTINUOUS
 from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.exactness import exact_tensors
 
 _Group = tuple[Factor, ...]
 
@@ -29,7 +30,10 @@ _Group = tuple[Factor, ...]
 def gather(draft: Draft, rank: str) -> None:
     """Multiply factors that lack a variable of their Einsum first, the smallest products before larger ones."""
     flow = Flow(draft, rank)
+    exact = exact_tensors(draft)
     for name in flow.order:
+        if name in exact:
+            continue
         found = draft.einsums[name]
         new = _gathered(draft, flow, found, found.expr)
         if new != found.expr:
@@ -37,7 +41,7 @@ def gather(draft: Draft, rank: str) -> None:
 
 
 def _gathered(draft: Draft, flow: Flow, near: Einsum, expr: Expr) -> Expr:
-    if not isinstance(expr, Call):
+    if not isinstance(expr, Call) or expr.operator in DISCONTINUOUS:
         return expr
     if expr.operator not in ("mul", "div", "neg"):
         return Call(operator=expr.operator, arguments=tuple(_gathered(draft, flow, near, a) for a in expr.arguments))
@@ -110,7 +114,10 @@ def share_products(draft: Draft) -> None:
     """Two factors that several products have in common become a tensor of their own."""
     while True:
         where: dict[_Group, list[str]] = {}
+        exact = exact_tensors(draft)
         for name, found in draft.einsums.items():
+            if name in exact:
+                continue
             for factors in _iter_products(found.expr):
                 for pair in {tuple(sorted(two, key=str)) for two in combinations(dict.fromkeys(factors), 2)}:
                     where.setdefault(pair, []).append(name)
@@ -138,14 +145,14 @@ def _iter_products(expr: Expr) -> Iterator[_Group]:
         yield whole.factors
         for factor in whole.factors:
             yield from _iter_products(factor.expr)
-    elif isinstance(expr, Call):
+    elif isinstance(expr, Call) and expr.operator not in DISCONTINUOUS:
         for argument in expr.arguments:
             yield from _iter_products(argument)
 
 
 def _with(expr: Expr, pair: _Group, whole: Factor) -> Expr:
     """The expression with one factor in place of two."""
-    if not isinstance(expr, Call):
+    if not isinstance(expr, Call) or expr.operator in DISCONTINUOUS:
         return expr
     if expr.operator not in ("mul", "div", "neg"):
         return Call(operator=expr.operator, arguments=tuple(_with(a, pair, whole) for a in expr.arguments))
@@ -162,10 +169,11 @@ def _with(expr: Expr, pair: _Group, whole: Factor) -> Expr:
 
 def multiply_by_inverses(draft: Draft, rank: str) -> None:
     """At every element of the rank, a division by an early value without the rank is a product with its inverse."""
+    exact = exact_tensors(draft)
     for name in Flow(draft, rank).order:
         flow = Flow(draft, rank)
         found = draft.einsums[name]
-        if name in flow.late and flow.walks(found.expr):
+        if name not in exact and name in flow.late and flow.walks(found.expr):
             new = _inverted(draft, flow, found, found.expr)
             if new != found.expr:
                 draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))

@@ -153,7 +153,11 @@ class _Search:
         found = draft.cascade()
         if found == self.reached or count_passes(found, task.rank) > self.passes:
             return
-        if cost(found, task.rank, task.options) < cost(self.reached, task.rank, task.options):
+        try:
+            is_cheaper = cost(found, task.rank, task.options) < cost(self.reached, task.rank, task.options)
+        except ValidationError:  # the reference sizes do not fit the indices
+            return
+        if is_cheaper:
             touched = tuple(dict.fromkeys(name for name in draft.touched if name in draft.einsums))
             self.accept([Candidate(found, NORMAL_FORM, _NORMAL_CAVEAT, touched)])
 
@@ -369,7 +373,7 @@ _CHEAP = frozenset(("add", "mul", "max", "cmp", "select"))
 
 
 def cost(cascade: Cascade, rank: str, options: RewriteOptions) -> tuple[int, int, int]:
-    """Operations at the reference sizes: all of them, those that take more than an addition, and functions such as exp."""
+    """Operations at the reference sizes: all, those dearer than an addition, and of these functions such as exp."""
     counts = _operations(cascade, rank, options)
     classes = {name: OPERATOR_BY_NAME[name].cost_class if name in OPERATOR_BY_NAME else "add" for name in counts}
     dear = sum(count for name, count in counts.items() if classes[name] not in _CHEAP)

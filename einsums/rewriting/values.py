@@ -8,13 +8,14 @@ from einsums.nodes import Access, Einsum, Expr, Load
 from einsums.rewriting.algebra import index, replaced, variables_of
 from einsums.rewriting.canonical import canonical
 from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.exactness import exact_tensors
 from einsums.rewriting.signs import Signs
 
 
 def settle(draft: Draft, rank: str) -> None:
     """Bring every late value that is free of the rank into canonical form, in terms of reductions and inputs."""
     flow = Flow(draft, rank)
-    values = values_of(draft, flow)
+    values = values_of(draft, flow) - exact_tensors(draft)
     signs = Signs(draft)
     for name in flow.order:
         found = draft.einsums[name]
