@@ -1,7 +1,7 @@
 """What must keep its last digit: values that a rounding, a comparison or a choice depends on.
 
-Two spellings of x / (m / 127) differ by a last digit, which a rounding may turn into a whole step. Values that depend on
-a sum are left out, because the order of a sum, and with it the last digit, is free.
+Two spellings of x / (m / 127) differ by a last digit, which a rounding may turn into a whole step. What depends on
+a sum is left out, because the order of a sum, and with it the last digit, is free.
 """
 
 from collections.abc import Iterator
