@@ -343,12 +343,12 @@ def drawn(function: Function, seed: int, scale: float) -> dict[str, np.ndarray]:
         if function.domain.get(name) in ("positive", "non-negative") or not ranks:
             value = np.abs(value) + 0.1
         inputs[name] = value * (scale if name == "X" and "X" not in function.domain else 1.0)
-    if what_is_masked(function):
+    if is_masked(function):
         inputs["X"][:4] = -np.inf
     return inputs
 
 
-def what_is_masked(function: Function) -> bool:
+def is_masked(function: Function) -> bool:
     text = function.texts[0]
     is_softmax = text.startswith(EXP) and function.inputs == XV and "log" not in text
     return is_softmax and "X" not in function.domain
