@@ -62,6 +62,7 @@ from sim.engine.cycle.columns import (
     STREAM_STAGE,
     SUMS,
     TIME_LEFT,
+    TURNS,
     VARIANT,
     WAIT,
     WAITING,
@@ -87,10 +88,8 @@ def run_program(m, fast):
     prepare(m)
     while m[FAILURE] == NO_FAILURE:
         settle(m)
-        if m[BOUNDARY] == 1:
-            m[BOUNDARY] = 0
-            if fast:
-                fast_forward(m)
+        if fast and (m[BOUNDARY] == 1 or m[TURNS] == 1):
+            fast_forward(m)
         duration = until_next_event(m)
         if duration == NEVER:
             if not is_over(m):
