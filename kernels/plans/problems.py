@@ -191,6 +191,16 @@ class BlockSparseProblem:
         require(
             self.block_size in (16, 32, 64, 128), f"blocks of 16, 32, 64 or 128 are supported, got {self.block_size}"
         )
+        blocks = self.batch * self.heads * -(-self.queries // self.block_size)
+        require(
+            len(self.counts) == blocks,
+            f"{blocks} blocks of queries of all heads need as many counts, got {len(self.counts)}",
+        )
+        most = -(-self.keys // self.block_size)
+        require(
+            all(0 <= count <= most for count in self.counts),
+            f"a block of queries visits 0 to {most} blocks of keys, got a count beyond that",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import Any
 
@@ -55,16 +56,24 @@ def in_process() -> Iterator[Executor]:
     yield InProcess()
 
 
+@contextmanager
+def starting_deaf() -> Iterator[None]:
+    """Threads and processes that are started meanwhile never see an interrupt from the terminal, nor does what they
+    start: each inherits the blocked signals of its creator. This process hears it all the same, by another thread."""
+    resource_tracker.ensure_running()  # started later, with the first process, it would unblock the signal
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class LocalProcesses(ProcessPoolExecutor):
     """A pool whose processes never see an interrupt from the terminal, not even while they start."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        # A process inherits the blocked signals of its creator.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with starting_deaf():
             return super().submit(fn, *args, **kwargs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -114,8 +123,7 @@ def dask_cluster(workers: int, scheduler: str | None) -> Iterator[Executor]:
         with client:
             yield client.get_executor(pure=False, retries=RETRIES)
         return
-    with (
-        LocalCluster(workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50) as cluster,
-        Client(cluster) as client,
-    ):
+    with starting_deaf():  # the thread that starts workers, also anew, is one of the cluster's own
+        cluster = LocalCluster(workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50)
+    with cluster, Client(cluster) as client:
         yield client.get_executor(pure=False, retries=RETRIES)
