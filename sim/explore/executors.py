@@ -4,14 +4,15 @@ Each is a `concurrent.futures.Executor`. A chunk's result depends only on its po
 number of workers affects the results.
 """
 
+import logging
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
@@ -24,6 +25,7 @@ from sim.explore.plan import Plan
 from sim.load.problems import InputError, InputProblem
 
 RETRIES = 3  # of a chunk whose worker is lost
+KEPT = "finished points are kept, go on with --resume"
 
 
 def evaluate_packed(packed: bytes, points: np.ndarray) -> Chunk:
@@ -108,22 +110,42 @@ def _end_with(sentinel: int) -> None:
 
 @contextmanager
 def dask_cluster(workers: int, scheduler: str | None) -> Iterator[Executor]:
-    """A dask cluster at `scheduler`, or one with that many local processes; InputError if there is none."""
+    """A dask cluster at `scheduler`, or one with that many local processes; InputError if there is none, or if it goes
+    while it is used."""
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client, KilledWorker, LocalCluster
+        from distributed.utils import silence_logging_cmgr
     except ImportError:
-        message = "dask is not installed: in the checkout, pip install -e '.[dask]'"
-        raise InputError([InputProblem("--executor", None, "", message)]) from None
-    if scheduler is not None:
+        raise _refused("--executor", "dask is not installed: in the checkout, pip install -e '.[dask]'") from None
+    with ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # it logs tracebacks of what is said here
+        if scheduler is None:
+            with starting_deaf():  # the thread that starts workers, also anew, is one of the cluster's own
+                local = LocalCluster(
+                    workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+                )
+            client = Client(stack.enter_context(local))
+        else:
+            client = _client_of(scheduler, Client)
         try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError, TimeoutError) as error:
-            message = f"no dask scheduler answers at '{scheduler}' ({str(error).splitlines()[0]})"
-            raise InputError([InputProblem("--scheduler", None, "", message)]) from None
-        with client:
-            yield client.get_executor(pure=False, retries=RETRIES)
-        return
-    with starting_deaf():  # the thread that starts workers, also anew, is one of the cluster's own
-        cluster = LocalCluster(workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50)
-    with cluster, Client(cluster) as client:
-        yield client.get_executor(pure=False, retries=RETRIES)
+            yield stack.enter_context(client).get_executor(pure=False, retries=RETRIES)
+        except CancelledError:
+            place = "dask cluster" if scheduler is None else f"dask scheduler at '{scheduler}'"
+            raise _refused("--executor", f"the {place} is gone: {KEPT}") from None
+        except KilledWorker:
+            raise _refused("--executor", f"dask workers were lost again and again: {KEPT}") from None
+        except ImportError as error:
+            raise _refused("--executor", f"a dask worker cannot load einfuse ({error}): install it there too") from None
+
+
+def _client_of(scheduler: str, client: Callable[..., Any]) -> Any:
+    """The client of a scheduler that is there."""
+    try:
+        return client(scheduler, timeout=10)
+    except (OSError, ValueError, TimeoutError) as error:
+        message = f"no dask scheduler answers at '{scheduler}' ({str(error).splitlines()[0]})"
+        raise _refused("--scheduler", message) from None
+
+
+def _refused(option: str, sentence: str) -> InputError:
+    return InputError([InputProblem(option, None, "", sentence)])
