@@ -424,7 +424,6 @@ _WORDS = (
     "-h",
     "--seed",
     "--plot",
-    "--fit",
     "--exp",
     "--backend",
     "--against",

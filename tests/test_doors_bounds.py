@@ -247,6 +247,8 @@ def test_an_interrupt_that_a_library_turns_into_an_error_is_one(
             ["verify", "fusemax-cloud"],
             "einfuse: 'fusemax-cloud' is an architecture, expected an experiment or a cascade",
         ),
+        (["compare", "machine.yaml"], "machine.yaml: is an architecture, expected a measurement or a table of cases"),
+        (["compare", "h100-sxm"], "einfuse: 'h100-sxm' is an architecture, expected a measurement or a table of cases"),
         (["list", "machines"], "einfuse: nothing that ships is called 'machines' (did you mean 'architectures'?)"),
     ],
 )
@@ -288,6 +290,7 @@ def test_files_of_other_programs(
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(text)
     assert run(["simulate", name]) == (2, "", f"{name}: is {program}, expected a file of einfuse\n")
+    assert run(["compare", name]) == (2, "", f"{name}: is {program}, expected a measurement or a table of cases\n")
 
 
 def test_no_file_of_ours_is_taken_for_another() -> None:

@@ -122,7 +122,12 @@ def dask_cluster(workers: int, scheduler: str | None) -> Iterator[Executor]:
         if scheduler is None:
             with starting_deaf():  # the thread that starts workers, also anew, is one of the cluster's own
                 local = LocalCluster(
-                    workers, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+                    workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                    scheduler_kwargs={"dashboard_address": ":0"},  # any port, though nothing is shown at it
                 )
             client = Client(stack.enter_context(local))
         else:
