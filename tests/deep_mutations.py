@@ -319,13 +319,15 @@ def _reproduction(folder: Path, chance: random.Random) -> Any:
 
 
 # --- formulas ----------------------------------------------------------------------------------------------
+# Whole numbers of Python are exact beyond those of arrays.
+_PLAIN_NUMBERS = [text for text in NUMBERS[:30] if len(text) < 16 or not text.isdecimal()]
 _OPERATORS = ("+", "-", "*", "/", "//", "%", "**", "^", "==", "!=", "<", "<=", ">", ">=", "and", "or")
 _NAMES = ("M", "P1", "P0", "PE.rows", "size", "place")
 
 
 def _formula(chance: random.Random, depth: int = 0) -> str:
     if depth > 4 or chance.random() < 0.25:
-        return chance.choice((*_NAMES, *NUMBERS[:30], "'on'", "'off'", "16 KiB", "2", "3", "7", "0.5"))
+        return chance.choice((*_NAMES, *_PLAIN_NUMBERS, "'on'", "'off'", "16 KiB", "2", "3", "7", "0.5"))
     inner = partial(_formula, chance, depth + 1)
     match chance.choice(("binary", "binary", "call", "call", "not", "minus", "brackets")):
         case "binary":
@@ -351,7 +353,6 @@ def _two_ways(folder: Path, chance: random.Random) -> Any:
     unknown = [name for name in expression.names if name not in numbers]
     if unknown:
         raise ValueError(f"unknown name '{unknown[0]}'")
-    # Whole numbers of Python are exact beyond those of arrays.
     numbers = {name: one if isinstance(one, str) else float(one) for name, one in numbers.items()}
     value = evaluate(expression, numbers.__getitem__, SCALAR_FUNCTIONS)
     arrays = {name: one if isinstance(one, str) else np.array([one] * 2) for name, one in numbers.items()}

@@ -26,7 +26,7 @@ from sim.load.document import parse_document
 from sim.load.foreign import foreign_kind
 from sim.load.nouns import load_technology
 from sim.lower.functions import VECTOR_FUNCTIONS
-from tests.mutations import LONGEST_S, try_mutation, try_word
+from tests.mutations import LONGEST_S, try_mutation, try_word, warm_up
 from tests.small_design import run, shipped_names_hidden, write_design
 from tests.small_sweep import write_sweep
 
@@ -346,6 +346,7 @@ BATCHES, OF_EACH = 6, 500
 def test_mutated_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     """`tests/mutations.py` tries a hundred thousand."""
     monkeypatch.chdir(tmp_path)
+    warm_up(tmp_path)
     kinds: dict[str, int] = {}
     for number in range(batch * OF_EACH, (batch + 1) * OF_EACH):
         name, outcome = try_mutation(number, tmp_path)

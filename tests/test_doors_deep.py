@@ -1,5 +1,6 @@
 """What deep mutations have found (`tests/deep_mutations.py`), each kind by its small input, and some thousands of them."""
 
+import contextlib
 from functools import partial
 from pathlib import Path
 
@@ -90,7 +91,7 @@ BOUNDS: list[tuple[problems.Problem, bool, str]] = [
      "about 524,288 tiles, at most 262,144 can be planned"),
     (problems.DecodeProblem((64,) * 64, 64, 64, 1, 64, 64, "bf16", splits=128), False, "about 524,288 tiles, at most 262,144 can be planned"),
     (problems.GemmProblem(2**30, 2**10, 64, "bf16"), False, "about 268,435,456 tiles, at most 262,144 can be planned"),
-    (problems.StreamProblem("copy", 2**40, "bf16"), False, "about 1,073,741,824 tiles, at most 16,777,216 can be planned"),
+    (problems.StreamProblem("stream_copy", 2**40, "bf16"), False, "about 1,073,741,824 tiles, at most 16,777,216 can be planned"),
     (problems.RowProblem("layernorm_bwd", 2**20, 2**20, "bf16"), False, "about 268,435,456 tiles, at most 16,777,216 can be planned"),
     (problems.RationalProblem(64, 2**30, 2**30, "bf16"), False, "about 1,073,741,824 tiles, at most 16,777,216 can be planned"),
     (problems.LinearAttentionProblem(1, 1, 2**30, 64, 64, "bf16", True), False, "about 67,108,864 tiles, at most 262,144 can be planned"),
@@ -124,6 +125,20 @@ def test_counts_of_blocks(counts: tuple[int, ...], message: str) -> None:
     assert str(refused.value) == message
 
 
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (partial(problems.RowProblem, "sofmax", 4, 4, "bf16"),
+         "unknown operator 'sofmax' (known: softmax, masked_softmax, layernorm, rmsnorm, layernorm_bwd, rmsnorm_bwd)"),
+        (partial(problems.StreamProblem, "stream_cpoy", 4, "bf16"), "unknown operator 'stream_cpoy' (known: stream_copy, exp2_throughput)"),
+    ],
+)  # fmt: skip
+def test_operators_of_problems(problem: partial[problems.Problem], message: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        problem()
+    assert str(refused.value) == message
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_visible_pairs_are_those_of_the_rows(seed: int) -> None:
     """The closed form against its definition, row by row."""
@@ -139,13 +154,20 @@ def test_visible_pairs_are_those_of_the_rows(seed: int) -> None:
 
 
 # ----------------------------------------------------------------------------------------------------- mutations
-BATCHES, OF_EACH = 4, 400
+BATCHES, OF_EACH = 3, 250
 
 
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What commands call takes longer to compile than any mutation may."""
+    with contextlib.chdir(tmp_path_factory.mktemp("compiled")):
+        warm_up_commands(Path())
+
+
+@pytest.mark.usefixtures("compiled")
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_deeply_mutated_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.chdir(tmp_path)
-    warm_up_commands(tmp_path)
     kinds: dict[str, int] = {}
     for number in range(batch * OF_EACH, (batch + 1) * OF_EACH):
         name, outcome = try_mutation(number, tmp_path, DEEP_KINDS)

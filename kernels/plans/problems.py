@@ -7,9 +7,17 @@ from kernels.plans.types import ITEM_BYTES, Dtype
 UNLIMITED = -1  # a window side without limit
 
 
+STREAMS = ("stream_copy", "exp2_throughput")
+ROW_OPERATORS = ("softmax", "masked_softmax", "layernorm", "rmsnorm", "layernorm_bwd", "rmsnorm_bwd")
+
+
 def require(is_met: bool, message: str) -> None:
     if not is_met:
         raise ValueError(message)
+
+
+def require_operator(name: str, known: tuple[str, ...]) -> None:
+    require(name in known, f"unknown operator '{name[:60]}' (known: {', '.join(known)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +139,15 @@ class GemmProblem:
 
 @dataclass(frozen=True, slots=True)
 class StreamProblem:
-    """One pass over a vector: `copy`, or `exp2` repeated `repeats` times on each element."""
+    """One pass over a vector: `stream_copy`, or `exp2_throughput`: exp2 repeated `repeats` times on each element."""
 
     operator: str
     size: int
     dtype: Dtype
     repeats: int = 0
+
+    def __post_init__(self) -> None:
+        require_operator(self.operator, STREAMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,9 @@ class RowProblem:
     rows: int
     columns: int
     dtype: Dtype
+
+    def __post_init__(self) -> None:
+        require_operator(self.operator, ROW_OPERATORS)
 
 
 @dataclass(frozen=True, slots=True)

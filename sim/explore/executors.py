@@ -10,12 +10,13 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import numpy as np
@@ -87,13 +88,17 @@ def local_processes(workers: int) -> Iterator[Executor]:
     try:
         yield pool
     except BaseException:
-        # What they are at is lost in any case, and nobody waits for it.
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.kill()
+        _kill_all_but(others)
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _kill_all_but(others: Collection[BaseProcess]) -> None:
+    """End the processes that have been started since: what they are at is lost in any case, and nobody waits for it."""
+    for process in multiprocessing.active_children():
+        if process not in others:
+            process.kill()
 
 
 def _settle_worker() -> None:
@@ -119,21 +124,10 @@ def dask_cluster(workers: int, scheduler: str | None) -> Iterator[Executor]:
         raise _refused("--executor", "dask is not installed: in the checkout, pip install -e '.[dask]'") from None
     with ExitStack() as stack:
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # it logs tracebacks of what is said here
-        if scheduler is None:
-            with starting_deaf():  # the thread that starts workers, also anew, is one of the cluster's own
-                local = LocalCluster(
-                    workers,
-                    threads_per_worker=1,
-                    processes=True,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                    scheduler_kwargs={"dashboard_address": ":0"},  # any port, though nothing is shown at it
-                )
-            client = Client(stack.enter_context(local))
-        else:
-            client = _client_of(scheduler, Client)
+        address = scheduler or stack.enter_context(_local_cluster(workers, LocalCluster))
+        client = stack.enter_context(_client_of(address, Client))
         try:
-            yield stack.enter_context(client).get_executor(pure=False, retries=RETRIES)
+            yield client.get_executor(pure=False, retries=RETRIES)
         except CancelledError:
             place = "dask cluster" if scheduler is None else f"dask scheduler at '{scheduler}'"
             raise _refused("--executor", f"the {place} is gone: {KEPT}") from None
@@ -141,6 +135,33 @@ def dask_cluster(workers: int, scheduler: str | None) -> Iterator[Executor]:
             raise _refused("--executor", f"dask workers were lost again and again: {KEPT}") from None
         except ImportError as error:
             raise _refused("--executor", f"a dask worker cannot load einfuse ({error}): install it there too") from None
+
+
+@contextmanager
+def _local_cluster(workers: int, start: Callable[..., Any]) -> Iterator[Any]:
+    """A cluster of local processes, which end with this one."""
+    others = multiprocessing.active_children()
+    try:
+        with starting_deaf():  # the thread that starts workers, also anew, is one of the cluster's own
+            cluster = start(
+                workers,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+                scheduler_kwargs={"dashboard_address": ":0"},  # any port, though nothing is shown at it
+            )
+        with cluster:
+            try:
+                yield cluster
+            except BaseException:
+                for nanny in cluster.workers.values():
+                    nanny.auto_restart = False
+                _kill_all_but(others)
+                raise
+    except BaseException:
+        _kill_all_but(others)  # also where it was about to start
+        raise
 
 
 def _client_of(scheduler: str, client: Callable[..., Any]) -> Any:
