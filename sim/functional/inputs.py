@@ -40,7 +40,8 @@ def input_sets(workload: Workload, seed: int) -> tuple[InputSet, ...]:
     for name, make in RECIPES.items():
         arrays = make(drawn)
         if arrays is not None:
-            inside = {tensor: moved_inside(values, domain_of(tensor)) for tensor, values in arrays.items()}
+            numbers = {tensor: values for tensor, values in arrays.items() if tensor not in drawn.chosen}
+            inside = {tensor: moved_inside(values, domain_of(tensor)) for tensor, values in numbers.items()}
             found.append(InputSet(name, inside | drawn.whole_numbers(name)))
     return tuple(found)
 
@@ -73,18 +74,22 @@ class _DrawnInputs:
         return factors(self.ordinary[name].shape[axis]).reshape(shape)
 
     @property
+    def chosen(self) -> tuple[str, ...]:
+        """Inputs that are lengths, indices or masks."""
+        stated = ((tensor.name, self.cascade.domain_of(tensor.name)) for tensor in self.cascade.inputs)
+        return tuple(name for name, domain in stated if domain is not None and not is_of_numbers(domain))
+
+    @property
     def long_rank(self) -> str:
         return long_rank(self.cascade, self.weighed)
 
     def whole_numbers(self, name: str) -> dict[str, Array]:
-        """Inputs that are lengths, indices or masks, in the set of that name."""
+        """Those, in the set of that name."""
         found = {}
-        for tensor in self.cascade.inputs:
-            domain = self.cascade.domain_of(tensor.name)
-            if domain is not None and not is_of_numbers(domain):
-                whole = whole_numbers(domain)
-                largest = 1 if whole is None else whole.largest(self.workload.size(whole.rank))
-                found[tensor.name] = self._whole(name, largest, self.ordinary[tensor.name].shape)
+        for tensor in self.chosen:
+            whole = whole_numbers(self.cascade.domain_of(tensor))
+            largest = 1 if whole is None else whole.largest(self.workload.size(whole.rank))
+            found[tensor] = self._whole(name, largest, self.ordinary[tensor].shape)
         return found
 
     def _whole(self, name: str, largest: int, shape: tuple[int, ...]) -> Array:

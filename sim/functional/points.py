@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.components import SIDES
+from einsums.conditions import BOUND
 from einsums.interpreter_existence import RegionEvaluator
 from einsums.interpreter_machine import position
 from einsums.interpreter_space import PointAxes, form_value
@@ -113,7 +114,7 @@ class PlacedPoints:
         more = len(variables)
         found = {name: place.reshape(place.shape + (1,) * more) for name, place in self.coordinates.items()}
         for axis, name in enumerate(variables):
-            size = self.workload.size(self.workload.cascade.rank_of_variable(name))
+            size = self.workload.size(self.workload.cascade.rank_of_variable(name.rstrip(BOUND)))
             shape = [1] * (len(self.variables) + more)
             shape[len(self.variables) + axis] = -1
             found[name] = np.arange(size).reshape(shape)
