@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from arch.types import Architecture
+from einsums.counts import operators_per_point
 from einsums.extensions import beyond
 from einsums.graph import consumers_of, producer_of
 from einsums.names import nearest
@@ -167,10 +168,9 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
             )
     for leaf in c.tree.leaves:
         found = c.cascade.einsum(leaf.einsum)
-        operators = found.map_operators + ((found.reduction.operator,) if found.reduction else ())
         try:
             if c.architecture is not None:
-                c.architecture.array(leaf.array).resolve(operators)
+                c.architecture.array(leaf.array).resolve(operators_per_point(found))
         except ValueError as error:
             yield Problem(leaf.path, f"Einsum '{leaf.einsum}': {error}")
         loads = {load.tensor for load in found.loads}

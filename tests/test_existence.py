@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from einsums import Cascade, Workload, execute, existing_elements, existing_points, operation_counts, points
-from einsums.integer_points import Constraint, Line, Multiple, Opaque, Quotients, count_points, line, number
+from einsums.integer_points import Constraint, Linear, Multiple, Opaque, Quotients, count_points, line, number
 from einsums.lattice import floor_sum, lattice_points
 
 
@@ -44,7 +44,7 @@ def test_points_between_random_lines(block: int) -> None:
         assert lattice_points(rows, first, second) == expected, rows
 
 
-def random_line(draw: random.Random, names: str) -> Line:
+def random_line(draw: random.Random, names: str) -> Linear:
     return line({name: draw.choice((0, 0, 1, -1, 1, -1, 2, -3)) for name in names}, draw.randint(-6, 6))
 
 
@@ -69,7 +69,7 @@ def random_constraints(draw: random.Random, names: str) -> list[Constraint]:
 
 def holds(one: Constraint, point: dict[str, int]) -> bool:
     match one:
-        case Line():
+        case Linear():
             return one.value(point) >= 0
         case Multiple():
             return one.line.value(point) % one.modulus == 0
