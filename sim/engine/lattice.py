@@ -1,4 +1,8 @@
-"""Lattice points between lines for columns of designs: the closed form of `einsums.lattice`, compiled."""
+"""Lattice points between lines for columns of designs: the closed form of `einsums.lattice`, compiled.
+
+Compiled code is kept by a hash of the sources of this package (`jit`), which the closed form is not part of. Its digest
+stands here, so that a change of it changes this file; a test compares the two.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +20,8 @@ for _part in (
     lattice.lattice_points,
 ):
     shared(_part)
+
+SOURCE = "66b662dcc9d36ec8"  # sha256 of einsums/lattice.py, its first 16 digits
 
 Integers = NDArray[np.int64]
 
