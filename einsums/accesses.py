@@ -124,7 +124,7 @@ def _index_problems(scope: Scope) -> Iterator[CascadeProblem]:
                 continue
             for index, rank in zip(access.indices, ranks, strict=True):
                 is_free = einsum.condition is not None or access.tensor in scope.edge_by_tensor
-                place = _Place(rank, scope.iterative_rank.get(access.tensor) == rank, is_free)
+                place = _IndexPlace(rank, scope.iterative_rank.get(access.tensor) == rank, is_free)
                 problem = _index_problem(scope, access, index, place)
                 if problem:
                     yield CascadeProblem(f"{einsum.name}: {problem}", einsum.line)
@@ -136,7 +136,7 @@ def _wrong_count(einsum: Einsum, access: Access, ranks: tuple[str, ...]) -> str:
     return f"{einsum.name}: {access.tensor} has {has} but is used with {used}"
 
 
-class _Place(NamedTuple):
+class _IndexPlace(NamedTuple):
     """The tensor's rank at an index; `is_free`: a condition or a boundary says what lies outside the tensor."""
 
     rank: str
@@ -144,7 +144,7 @@ class _Place(NamedTuple):
     is_free: bool
 
 
-def _index_problem(scope: Scope, access: Access, index: Index, place: _Place) -> str | None:
+def _index_problem(scope: Scope, access: Access, index: Index, place: _IndexPlace) -> str | None:
     """What is wrong with one index."""
     rank, iterates, _ = place
     if index.last_of:
@@ -170,7 +170,7 @@ def _index_problem(scope: Scope, access: Access, index: Index, place: _Place) ->
     return None
 
 
-def _plain_problem(scope: Scope, access: Access, index: Index, place: _Place) -> str | None:
+def _plain_problem(scope: Scope, access: Access, index: Index, place: _IndexPlace) -> str | None:
     """Check an index that is a variable, optionally plus a constant, over a rank that may be iterative."""
     rank, iterates, is_free = place
     runs_over = scope.rank_by_variable[str(index.plain_variable)]

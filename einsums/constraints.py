@@ -11,7 +11,7 @@ from einsums.conditions import BOUND, Atom, Block, Comparison, HalfSpace, Piece,
 from einsums.conditions import variables_in as free_variables
 from einsums.integer_points import (
     Constraint,
-    Line,
+    Linear,
     Multiple,
     Opaque,
     Point,
@@ -55,7 +55,7 @@ class Constraints:
                 found.append(partition.rank)
         return tuple(found)
 
-    def _ends(self, rank: str, variables: Iterable[str]) -> Line:
+    def _ends(self, rank: str, variables: Iterable[str]) -> Linear:
         """That parts do not go beyond the end of their rank."""
         parts = [part for part in self.parts_of(rank) if part in variables]
         reached = {part: -self.workload.stride(part.upper()) for part in parts}
@@ -101,7 +101,7 @@ class Constraints:
         assert partition is not None
         return tuple(part.lower() for part in partition.parts)
 
-    def line(self, form: Index) -> Line:
+    def line(self, form: Index) -> Linear:
         """A form with numbers for sizes."""
         for rank in self.apart:
             if rank.lower() in form.variables:

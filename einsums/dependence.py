@@ -63,7 +63,7 @@ class Dependence:
         reaches = self.of_output.get(access.tensor, {})
         if not reaches:
             return {}
-        reader = _Reader(self.cascade, access)
+        reader = _AccessReadings(self.cascade, access)
         return {
             name: simplified(
                 every
@@ -73,7 +73,7 @@ class Dependence:
             for name, found in reaches.items()
         }
 
-    def _seen(self, axis: int, extent: Extent, reader: "_Reader") -> tuple[Extent, ...]:
+    def _seen(self, axis: int, extent: Extent, reader: "_AccessReadings") -> tuple[Extent, ...]:
         """An extent over a tensor's coordinates, seen from the point that reads it: one for each alternative."""
         if not extent.ties:
             return (extent,)
@@ -151,7 +151,7 @@ def with_wholes(cascade: Cascade, variables: Iterable[str]) -> frozenset[str]:
     return own | {cascade.root_of(name.upper()).lower() for name in own}
 
 
-class _Reader:
+class _AccessReadings:
     """How the leaf ranks of a tensor are read by one access."""
 
     def __init__(self, cascade: Cascade, access: Access) -> None:

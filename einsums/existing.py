@@ -54,7 +54,7 @@ def existing_elements(workload: Workload, tensor: str, lengths: Lengths | None =
     return _Counted(workload, written.output.variables, lengths or {}, tensor).count(cascade.existence.elements[tensor])
 
 
-class _Place(NamedTuple):
+class _Measured(NamedTuple):
     """Lengths, and the coordinates at which they are read."""
 
     coordinates: dict[str, int]
@@ -84,7 +84,7 @@ class _Counted:
         total *= self.workload.times(batch)
         return PointCount(total if known == region else round(total * share), known != region)
 
-    def union(self, constraints: Constraints, pieces: tuple[tuple[Constraint, ...], ...], place: _Place) -> int:
+    def union(self, constraints: Constraints, pieces: tuple[tuple[Constraint, ...], ...], place: _Measured) -> int:
         """Points in any of the pieces, by inclusion and exclusion."""
         pieces = tuple(dict.fromkeys(pieces))
         if len(pieces) > _MOST_PIECES:
@@ -117,12 +117,12 @@ class _Counted:
         return share
 
     # --- lengths ---------------------------------------------------------------------------------------------
-    def places(self, region: Region) -> Iterator[tuple[_Place, int]]:
+    def places(self, region: Region) -> Iterator[tuple[_Measured, int]]:
         """Values of lengths, and how often they occur together."""
         atoms = [atom for piece in region for atom in piece]
         accesses = tuple(dict.fromkeys(one.access for atom in atoms for one in _lengths_of(atom)))
         if not accesses:
-            yield _Place({}, {}), 1
+            yield _Measured({}, {}), 1
             return
         for access in accesses:
             if access.tensor not in self.lengths:
@@ -138,7 +138,7 @@ class _Counted:
         else:
             yield from self.joint(accesses, names, needed)
 
-    def occurring(self, access: Access, values: Mapping[int, int]) -> Iterator[tuple[_Place, int]]:
+    def occurring(self, access: Access, values: Mapping[int, int]) -> Iterator[tuple[_Measured, int]]:
         """Lengths of which is known how often each occurs."""
         here = [name for name in access.variables if name in self.variables]
         elements = self.workload.times(self.cascade.rank_of_variable(name) for name in access.variables)
@@ -146,9 +146,11 @@ class _Counted:
             message = f"{sum(values.values())} lengths {access.tensor} are given, but {access} has {elements} elements"
             raise ValueError(f"the points of {self.name}: {message}")
         for length, often in values.items():
-            yield _Place(dict.fromkeys(here, 0), {access: length}), often
+            yield _Measured(dict.fromkeys(here, 0), {access: length}), often
 
-    def joint(self, accesses: tuple[Access, ...], names: tuple[str, ...], needed: bool) -> Iterator[tuple[_Place, int]]:
+    def joint(
+        self, accesses: tuple[Access, ...], names: tuple[str, ...], needed: bool
+    ) -> Iterator[tuple[_Measured, int]]:
         """Each combination of lengths that occurs; with its coordinates if these matter otherwise."""
         found: Counter[tuple[tuple[int, ...], tuple[int, ...]]] = Counter()
         for place in product(*(range(self.workload.size(self.cascade.rank_of_variable(name))) for name in names)):
@@ -156,7 +158,7 @@ class _Counted:
             values = tuple(self.length(access, point) for access in accesses)
             found[(values, place if needed else (0,) * len(place))] += 1
         for (values, place), often in found.items():
-            yield _Place(dict(zip(names, place, strict=True)), dict(zip(accesses, values, strict=True))), often
+            yield _Measured(dict(zip(names, place, strict=True)), dict(zip(accesses, values, strict=True))), often
 
     def length(self, access: Access, point: Mapping[str, int]) -> int:
         """One length."""

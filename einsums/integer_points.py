@@ -17,25 +17,25 @@ MOST_STEPS = 1 << 22  # coordinates that are added up one by one before a count 
 Point = Mapping[str, int]
 
 
-class Line(NamedTuple):
+class Linear(NamedTuple):
     """sum of coefficient * variable + constant, at least 0 where it is a constraint. Variables stand in order."""
 
     terms: tuple[tuple[str, int], ...]
     constant: int
 
-    def plus(self, other: "Line", factor: int = 1) -> "Line":
+    def plus(self, other: "Linear", factor: int = 1) -> "Linear":
         """self + factor * other."""
         total = dict(self.terms)
         for name, scale in other.terms:
             total[name] = total.get(name, 0) + factor * scale
         return line(total, self.constant + factor * other.constant)
 
-    def at(self, name: str, value: "Line") -> "Line":
+    def at(self, name: str, value: "Linear") -> "Linear":
         """With a variable replaced."""
         scale = dict(self.terms).get(name, 0)
         if not scale:
             return self
-        rest = Line(tuple(term for term in self.terms if term[0] != name), self.constant)
+        rest = Linear(tuple(term for term in self.terms if term[0] != name), self.constant)
         return rest.plus(value, scale)
 
     def value(self, point: Point) -> int:
@@ -43,28 +43,28 @@ class Line(NamedTuple):
         return self.constant + sum(scale * point[name] for name, scale in self.terms)
 
 
-def line(coefficients: Mapping[str, int], constant: int) -> Line:
+def line(coefficients: Mapping[str, int], constant: int) -> Linear:
     """A line in normal form."""
-    return Line(tuple(sorted((name, scale) for name, scale in coefficients.items() if scale)), constant)
+    return Linear(tuple(sorted((name, scale) for name, scale in coefficients.items() if scale)), constant)
 
 
-def number(value: int) -> Line:
+def number(value: int) -> Linear:
     """A constant."""
-    return Line((), value)
+    return Linear((), value)
 
 
 class Multiple(NamedTuple):
     """A line is a multiple of the modulus."""
 
-    line: Line
+    line: Linear
     modulus: int
 
 
 class Quotients(NamedTuple):
     """Two lines have the same quotient by the divisor, or different ones."""
 
-    left: Line
-    right: Line
+    left: Linear
+    right: Linear
     divisor: int
     equal: bool
 
@@ -86,7 +86,7 @@ class Opaque:
         return Opaque(rest, self.holds, self.meaning, (*self.values, (name, value)))
 
 
-Constraint = Line | Multiple | Quotients | Opaque
+Constraint = Linear | Multiple | Quotients | Opaque
 Ranges = Mapping[str, tuple[int, int]]  # by variable: first and last coordinate
 
 
@@ -101,7 +101,7 @@ def count_points(constraints: Iterable[Constraint], sizes: Mapping[str, int]) ->
 def names_of(constraint: Constraint) -> tuple[str, ...]:
     """Variables of a constraint."""
     match constraint:
-        case Line():
+        case Linear():
             return tuple(name for name, _ in constraint.terms)
         case Multiple():
             return names_of(constraint.line)
@@ -145,7 +145,7 @@ class _Counter:
             for low, high in ranges.values():
                 total *= high - low + 1
             return total
-        moved = {name: Line(((name, 1),), low) for name, (low, _) in ranges.items()}
+        moved = {name: Linear(((name, 1),), low) for name, (low, _) in ranges.items()}
         shifted = tuple(_moved(one, moved) for one in constraints)
         sizes = tuple(sorted((name, high - low + 1) for name, (low, high) in ranges.items()))
         if any(isinstance(one, Opaque) for one in shifted):
@@ -156,8 +156,8 @@ class _Counter:
         return self.known[key]
 
     def joined(self, constraints: tuple[Constraint, ...], ranges: dict[str, tuple[int, int]]) -> int:
-        lines = tuple(one for one in constraints if isinstance(one, Line))
-        other = next((one for one in constraints if not isinstance(one, Line)), None)
+        lines = tuple(one for one in constraints if isinstance(one, Linear))
+        other = next((one for one in constraints if not isinstance(one, Linear)), None)
         if any(isinstance(one, Opaque) for one in constraints):  # they take numbers only
             return self.one_by_one(constraints, ranges)
         if other is None and len(ranges) <= 2:
@@ -191,7 +191,7 @@ class _Counter:
         """A variable v of coefficient 1 or -1 becomes rest + modulus * k."""
         rest = tuple(other for other in constraints if other != one)
         solved, scale = next(term for term in one.line.terms if abs(term[1]) == 1)
-        others = Line(tuple(term for term in one.line.terms if term[0] != solved), one.line.constant)
+        others = Linear(tuple(term for term in one.line.terms if term[0] != solved), one.line.constant)
         base = number(0).plus(others, -scale)
         self.fresh += 1
         name = f"{self.fresh} multiple"
@@ -201,7 +201,7 @@ class _Counter:
         own[name] = ((low - most) // one.modulus, (high - least) // one.modulus + 1)
         return self.replaced((*rest,), {**own, solved: (low, high)}, solved, base.plus(line({name: one.modulus}, 0)))
 
-    def replaced(self, constraints: tuple[Constraint, ...], ranges: Ranges, name: str, value: Line) -> int:
+    def replaced(self, constraints: tuple[Constraint, ...], ranges: Ranges, name: str, value: Linear) -> int:
         """With a variable replaced by a line, which must lie in its range."""
         low, high = ranges[name]
         made = tuple(_moved(one, {name: value}) for one in constraints)
@@ -211,7 +211,7 @@ class _Counter:
     def one_by_one(self, constraints: tuple[Constraint, ...], ranges: Ranges) -> int:
         """The sum over the coordinates of the shortest variable, of those that an undecided constraint needs."""
         undecided: tuple[Constraint, ...] = tuple(one for one in constraints if isinstance(one, Opaque))
-        undecided = undecided or tuple(one for one in constraints if not isinstance(one, Line))
+        undecided = undecided or tuple(one for one in constraints if not isinstance(one, Linear))
         needed = {name for one in undecided for name in names_of(one)}
         candidates = sorted(needed or ranges, key=lambda name: (ranges[name][1] - ranges[name][0], name))
         name = candidates[0]
@@ -226,20 +226,20 @@ class _Counter:
         )
 
 
-def _moved(one: Constraint, by: Mapping[str, Line]) -> Constraint:
+def _moved(one: Constraint, by: Mapping[str, Linear]) -> Constraint:
     """The constraint with variables replaced; an opaque one takes numbers only."""
     match one:
-        case Line():
+        case Linear():
             for name, value in by.items():
                 one = one.at(name, value)
             return one
         case Multiple():
             moved = _moved(one.line, by)
-            assert isinstance(moved, Line)
+            assert isinstance(moved, Linear)
             return Multiple(moved, one.modulus)
         case Quotients():
             left, right = _moved(one.left, by), _moved(one.right, by)
-            assert isinstance(left, Line) and isinstance(right, Line)
+            assert isinstance(left, Linear) and isinstance(right, Linear)
             return Quotients(left, right, one.divisor, one.equal)
         case Opaque():
             for name, value in by.items():
@@ -258,7 +258,7 @@ def _narrowed(constraints: Iterable[Constraint], ranges: Ranges) -> tuple[list[C
             decided = _decided(one, own)
             if decided is False:
                 return None
-            if decided is None and isinstance(one, Line) and len(one.terms) == 1:
+            if decided is None and isinstance(one, Linear) and len(one.terms) == 1:
                 (name, scale), *_ = one.terms
                 low, high = own[name]
                 end = -(one.constant // scale) if scale > 0 else one.constant // -scale
@@ -276,7 +276,7 @@ def _narrowed(constraints: Iterable[Constraint], ranges: Ranges) -> tuple[list[C
 def _decided(one: Constraint, ranges: Ranges) -> bool | None:
     """Whether a constraint holds at every point of the ranges, or at none; None if that cannot be told."""
     match one:
-        case Line():
+        case Linear():
             low, high = _extremes(one, ranges)
             return True if low >= 0 else False if high < 0 else None
         case Multiple() if not one.line.terms:
@@ -288,7 +288,7 @@ def _decided(one: Constraint, ranges: Ranges) -> bool | None:
     return None
 
 
-def _extremes(one: Line, ranges: Ranges) -> tuple[int, int]:
+def _extremes(one: Linear, ranges: Ranges) -> tuple[int, int]:
     low = high = one.constant
     for name, scale in one.terms:
         ends = (scale * ranges[name][0], scale * ranges[name][1])
@@ -305,7 +305,7 @@ def _groups(constraints: Iterable[Constraint], ranges: Ranges) -> list[tuple[str
     return list(dict.fromkeys(group.values()))
 
 
-def _between(lines: tuple[Line, ...], ranges: Ranges) -> int:
+def _between(lines: tuple[Linear, ...], ranges: Ranges) -> int:
     """Points of at most two variables, whose ranges begin at 0, between lines."""
     names = [*ranges, *([""] * (2 - len(ranges)))]
     rows = [[dict(one.terms).get(name, 0) for name in names] + [one.constant] for one in lines]
@@ -313,13 +313,13 @@ def _between(lines: tuple[Line, ...], ranges: Ranges) -> int:
     return lattice_points(rows, first, second)
 
 
-def _equality(lines: tuple[Line, ...]) -> tuple[str, Line] | None:
+def _equality(lines: tuple[Linear, ...]) -> tuple[str, Linear] | None:
     """A variable that two opposite lines fix, and its value."""
     for one in lines:
         if number(0).plus(one, -1) not in lines:
             continue
         for name, scale in one.terms:
             if abs(scale) == 1:
-                rest = Line(tuple(term for term in one.terms if term[0] != name), one.constant)
+                rest = Linear(tuple(term for term in one.terms if term[0] != name), one.constant)
                 return name, number(0).plus(rest, -scale)
     return None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from einsums.domains import is_of_numbers
 from einsums.interpreter import interpret
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Term, variables_of
 from einsums.nouns import Tensor
@@ -46,7 +47,10 @@ class Sensitivity:
         rng = np.random.default_rng(5)
         with np.errstate(all="ignore"):
             for _ in range(_DRAWS):
-                moved = {name: value * _scale(rng, value.shape) for name, value in inputs.items()}
+                moved = {
+                    name: value * _scale(rng, value.shape) if _is_number(self.cascade.domain_of(name)) else value
+                    for name, value in inputs.items()
+                }
                 factors = {n: _scale(rng, tuple(sizes[rank] for rank in ranks)) for n, ranks in self.ranks.items()}
                 again = interpret(self.loose, moved | factors, sizes)
                 for name in largest:
@@ -58,6 +62,11 @@ class Sensitivity:
                     lost = ~(np.abs(again[name] - values[name]) <= _STEP * np.abs(values[name]) + _NOTHING)
                     largest[name] = np.where(lost, np.inf, largest[name])
         return largest
+
+
+def _is_number(domain: str | None) -> bool:
+    """Lengths, indices and masks do not change a little."""
+    return domain is None or is_of_numbers(domain)
 
 
 def _with_floors(cascade: Cascade) -> Cascade:

@@ -70,7 +70,7 @@ class PassAnalysis(Noun):
 # By what is needed relative to a coordinate: kinds of what a reader may visit of the same, so that all of it is needed.
 _COVERED = {
     Kind.WINDOW: (Kind.WINDOW,),
-    Kind.EARLIER: (Kind.EARLIER,),
+    Kind.EARLIER: (Kind.WINDOW, Kind.EARLIER, Kind.UPTO),  # one coordinate more or less does not make a pass
     Kind.UPTO: (Kind.WINDOW, Kind.EARLIER, Kind.UPTO),
     Kind.FROM: (Kind.WINDOW, Kind.FROM),
 }

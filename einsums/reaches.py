@@ -90,10 +90,9 @@ def simplified(reaches: Iterable[Reach]) -> frozenset[Reach]:
     while joined:
         joined = False
         for one, other in combinations(sorted(found, key=_place), 2):
-            axis = _joinable(one, other)
-            if axis is not None:
-                found -= {one, other}
-                found.add((*one[:axis], Extent(Kind.UPTO, one[axis].ties), *one[axis + 1 :]))
+            union = _union(one, other)
+            if union is not None:
+                found = found - {one, other} | {union}
                 joined = True
                 break
     return frozenset(r for r in found if not any(r != other and _inside(r, other) for other in found))
@@ -103,13 +102,25 @@ def _place(reach: Reach) -> tuple[tuple[int, tuple[str, ...]], ...]:
     return tuple((extent.kind, tuple(sorted(extent.ties))) for extent in reach)
 
 
-def _joinable(one: Reach, other: Reach) -> int | None:
-    """The only axis on which two reaches differ, one LOCAL and one EARLIER, both tied to the same ranks."""
+def _union(one: Reach, other: Reach) -> Reach | None:
+    """Two reaches as one, if they differ on one axis only and both are tied to the same ranks there.
+
+    Steps up to a point and this step are *up to here*; with those from the point on, they are all.
+    """
     differ = [axis for axis, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
     if len(differ) != 1:
         return None
     a, b = one[differ[0]], other[differ[0]]
-    return differ[0] if a.ties == b.ties and a.ties and {a.kind, b.kind} <= set(_GROWING) else None
+    kinds = {a.kind, b.kind}
+    if a.ties != b.ties or not a.ties:
+        return None
+    if kinds <= set(_GROWING):
+        merged = Extent(Kind.UPTO, a.ties)
+    elif Kind.FROM in kinds and kinds & {Kind.EARLIER, Kind.UPTO}:
+        merged = EVERY
+    else:
+        return None
+    return (*one[: differ[0]], merged, *one[differ[0] + 1 :])
 
 
 def _inside(one: Reach, other: Reach) -> bool:

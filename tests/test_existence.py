@@ -1,15 +1,18 @@
 """Which points exist: the rule against brute force, and counts in closed form against visiting every point."""
 
+import hashlib
 import itertools
 import random
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from einsums import Cascade, Workload, execute, existing_elements, existing_points, operation_counts, points
-from einsums.integer_points import Constraint, Line, Multiple, Opaque, Quotients, count_points, line, number
+from einsums import Cascade, Workload, execute, existing_elements, existing_points, lattice, operation_counts, points
+from einsums.integer_points import Constraint, Linear, Multiple, Opaque, Quotients, count_points, line, number
 from einsums.lattice import floor_sum, lattice_points
+from sim.engine.lattice import SOURCE, lattice_columns
 
 
 def cascade(text: str, inputs: dict[str, list[str]], **more: object) -> Cascade:
@@ -44,7 +47,28 @@ def test_points_between_random_lines(block: int) -> None:
         assert lattice_points(rows, first, second) == expected, rows
 
 
-def random_line(draw: random.Random, names: str) -> Line:
+def test_columns_of_designs_are_counted_alike() -> None:
+    """The compiled form is the same source; a million causal squares around 2^20 are exact."""
+    rng = np.random.default_rng(0)
+    rows = rng.integers(-4, 5, (300, 3, 3))
+    firsts, seconds = rng.integers(0, 15, (2, 300))
+    found = np.zeros(300, np.int64)
+    lattice_columns(rows, firsts, seconds, found)
+    assert found.tolist() == [
+        lattice_points(r.tolist(), int(i), int(j)) for r, i, j in zip(rows, firsts, seconds, strict=True)
+    ]
+    sizes = (1 << 20) + np.arange(10_000)
+    causal = np.broadcast_to(np.array([[1, -1, 0]]), (10_000, 1, 3))
+    found = np.zeros(10_000, np.int64)
+    lattice_columns(causal, sizes, sizes, found)
+    assert (found == sizes * (sizes + 1) // 2).all()
+
+
+def test_compiled_code_is_kept_by_what_it_was_compiled_from() -> None:
+    assert hashlib.sha256(Path(lattice.__file__).read_bytes()).hexdigest()[:16] == SOURCE
+
+
+def random_line(draw: random.Random, names: str) -> Linear:
     return line({name: draw.choice((0, 0, 1, -1, 1, -1, 2, -3)) for name in names}, draw.randint(-6, 6))
 
 
@@ -69,7 +93,7 @@ def random_constraints(draw: random.Random, names: str) -> list[Constraint]:
 
 def holds(one: Constraint, point: dict[str, int]) -> bool:
     match one:
-        case Line():
+        case Linear():
             return one.value(point) >= 0
         case Multiple():
             return one.line.value(point) % one.modulus == 0

@@ -10,16 +10,8 @@ A late divisor stays one: it leaves the sum (`deferral`), and divides once for e
 from collections.abc import Iterator
 from itertools import combinations
 
-from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads
-from einsums.rewriting.algebra import (
-    Factor,
-    Product,
-    access,
-    expression,
-    inverse,
-    sum_of_products,
-    variables_of,
-)
+from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads, variables_of
+from einsums.rewriting.algebra import Factor, Product, access, expression, inverse, sum_of_products
 from einsums.rewriting.canonical import DISCONTINUOUS
 from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.exactness import exact_tensors

@@ -12,17 +12,8 @@ import math
 
 from pydantic import ValidationError
 
-from einsums.nodes import Call, Einsum, Expr, Load
-from einsums.rewriting.algebra import (
-    Factor,
-    Product,
-    access,
-    einsum,
-    expression,
-    index,
-    sum_of_products,
-    variables_of,
-)
+from einsums.nodes import Call, Einsum, Expr, Load, variables_of
+from einsums.rewriting.algebra import Factor, Product, access, einsum, expression, index, sum_of_products
 from einsums.rewriting.canonical import factored
 from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.signs import Sign, Signs

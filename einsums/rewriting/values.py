@@ -4,8 +4,8 @@ Every such value is written in terms of reductions and inputs and brought into c
 occurs twice becomes an Einsum again afterwards.
 """
 
-from einsums.nodes import Access, Einsum, Expr, Load
-from einsums.rewriting.algebra import index, replaced, variables_of
+from einsums.nodes import Access, Einsum, Expr, Load, variables_of
+from einsums.rewriting.algebra import index, replaced
 from einsums.rewriting.canonical import canonical
 from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.exactness import exact_tensors
