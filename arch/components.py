@@ -8,7 +8,7 @@ YAML keys are short (`size`, `clock`) and carry units in their values; Python na
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, field_serializer, model_validator
 
 from arch.dram import DramTiming
 from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
@@ -215,6 +215,7 @@ class Memory(Numbered):
     """
 
     model_config = FROZEN
+    derived_numbers = (MachineNumber(key="has_ports"),)
 
     kind: Literal["memory"] = "memory"
     name: Identifier
@@ -235,7 +236,9 @@ class Memory(Numbered):
         SizeBits | None, MachineNumber("row_bits", symbols=(("row_bits", 1),), enters="energy of a byte, row accesses")
     ] = Field(None, alias="row")
     banks: Annotated[Count, MachineNumber(symbols=(("banks", 1),), enters="row accesses at once")] = 1
-    ports: Annotated[Count, MachineNumber(symbols=(("ports", 1),), enters="row accesses at once")] = 1
+    ports: Annotated[
+        Count | None, MachineNumber("port_count", symbols=(("ports", 1),), enters="row accesses at once")
+    ] = None
     declared_bandwidth_bits_per_s: Annotated[
         BandwidthBitsPerS | None,
         MachineNumber("bandwidth_bits_per_s", math.inf, symbols=(("bandwidth_bits_per_s", 1),), enters="time"),
@@ -342,6 +345,21 @@ class Memory(Numbered):
         if self.area is not None and not isinstance(self.area, float):
             names_checked(self.area, self.symbols)
         return self
+
+    @field_serializer("ports", when_used="json")
+    def _as_counted(self, ports: int | None) -> int:
+        """In results and hashes the number that counts, given or not."""
+        return ports or 1
+
+    @property
+    def port_count(self) -> int:
+        """Ports, one where the file gives none."""
+        return self.ports or 1
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether the file says how many ports it has."""
+        return self.ports is not None
 
     @property
     def bandwidth_bits_per_s(self) -> float | None:

@@ -12,8 +12,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import yaml
-
 from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.types import Mapping
@@ -165,7 +163,6 @@ class Grower:
     def passes(self) -> tuple[str, Tree, dict[str, str]]:
         name = self.random.choice(["attention-2pass-deferred", "attention-3pass", "attention-3pass-deferred"])
         two = name == "attention-2pass-deferred"
-        key = "m0" if two else "m"
         over = "m1" if two else {"m": self.rows * self.keys}
         waiting, nodes = self.two_passes() if two else self.three_passes(name)
         body: list[Tree] = []

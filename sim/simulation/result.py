@@ -154,9 +154,10 @@ def _make_result(
 
 
 def _by_resource(experiment: Experiment, labels: Labels, cycles: list[float]) -> dict[str, float]:
-    """Directions of a memory are there where its file has them apart."""
+    """Directions of a memory are there where its file has them apart, its ports where they set the time."""
     one = {f"{m.name} reads" for m in experiment.architecture.memories if m.read_bandwidth_bits_per_s is None}
     one |= {f"{m.name} writes" for m in experiment.architecture.memories if m.write_bandwidth_bits_per_s is None}
+    one |= {name for name, value in zip(labels.resources, cycles, strict=True) if name.endswith(" ports") and not value}
     return {name: value for name, value in zip(labels.resources, cycles, strict=True) if name not in one}
 
 
