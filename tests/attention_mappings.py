@@ -24,7 +24,7 @@ from sim.simulation.flow import IllegalMapping, count
 from tests.random_mappings import shipped_cascade
 
 ROOT = Path(__file__).parents[1]
-SIZES = {"B": 1, "H": 2, "E": 64, "F": 64, "M": 1024, "P": 1024}
+SIZES = {"B": 4, "H": 12, "E": 64, "F": 64, "M": 1024, "P": 1024}  # BERT
 MOST_CYCLES = 700  # of an interval that `bind` searches
 Tree = dict[str, Any]
 

@@ -50,6 +50,7 @@ class GraphBuilder:
             name=", ".join(leaf.einsum for leaf in self.group.leaves),
             loops=self.design.name_loops(nests[0].path),
             iterations=self.demands.iterations(),
+            around=nests[0].path[0],
             tasks=tuple(self.demands.tasks),
             dependencies=tuple(dict.fromkeys(self.dependencies)),
             values=tuple(self.values),

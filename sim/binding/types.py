@@ -102,6 +102,7 @@ class TaskGraph:
     name: str
     loops: tuple[str, ...]  # the pipelined loops, outermost first
     iterations: int  # of the whole run
+    around: int  # the outermost of those loops, by number
     tasks: tuple[Task, ...]
     dependencies: tuple[Dependency, ...]
     values: tuple[Value, ...]
@@ -191,6 +192,11 @@ class ModuloSchedule:
     def total_cycles(self) -> int:
         """Of the whole run of this part, prologue and epilogue included."""
         return (self.graph.iterations - 1) * self.interval + self.span_cycles
+
+    def free_units(self) -> dict[str, float]:
+        """Units x cycles of every resource that an interval leaves, by name."""
+        pairs = zip(self.graph.resources, self.graph.total_uses, strict=True)
+        return {resource.name: resource.capacity * self.interval - used for resource, used in pairs}
 
     def utilization(self, resource: int) -> float:
         """Share of a resource's units that an interval uses."""

@@ -25,6 +25,7 @@ from sim.cycle.nest import Slot
 from sim.cycle.rates import LINK_UNITS, MachineRates
 from sim.cycle.ways import Way, chain_slots
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
+from sim.engine.ports import of_a_slot, row_accesses, served_cycles
 from sim.lower.elements import Spread
 from sim.lower.register_tiles import Rides, SidedParts, rides_of
 from sim.lower.walk import Extents, Walk
@@ -110,9 +111,9 @@ class Sizer:
             slots = folds * (shift if by_itself else points)
             if way.memory in self.machine.ported:
                 accesses = self._accesses(way, fetches, words + again)
-                rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
+                rows[stage][self.machine.ported.index(way.memory)] += of_a_slot(Fraction(accesses), slots)
             for link, spent in on_links.items():
-                rows[stage][self.machine.ported.index(link)] += ceil(spent * LINK_UNITS / slots)
+                rows[stage][self.machine.ported.index(link)] += of_a_slot(spent * LINK_UNITS, slots)
         if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
@@ -260,14 +261,14 @@ class Sizer:
 
     def _accesses(self, way: Way, fetches: int, words: Fraction) -> int:
         """Row accesses of one repetition: whole rows, at least one per fetched tile."""
-        return max(fetches, ceil(Fraction(words, self.machine.row_words(way.memory))))
+        return int(row_accesses(fetches, words, self.machine.row_words(way.memory)))
 
     def _stretched(self, cycles: int, rows: list[list[int]], slots: int) -> tuple[int, int]:
         """Slots whose own accesses outnumber the ports take as many cycles as the ports need."""
         longest = cycles
         for number, memory in enumerate(self.machine.ported):
             ports = self.machine.ports(memory)
-            longest = max(longest, -(-rows[1][number] // ports))
+            longest = served_cycles(longest, Fraction(rows[1][number]), ports)
             for stage in range(3):
                 rows[stage][number] = min(rows[stage][number], ports)
         return longest, (longest - cycles) * slots

@@ -24,7 +24,7 @@ from sim.engine.counting import first_tile_words
 from sim.engine.latency import Latency, Passing
 from sim.engine.links import fold_times
 from sim.engine.moving import add_by_group, longest_of_phases, move_bytes, price_bytes
-from sim.engine.pipelines import pipeline_cycles
+from sim.engine.pipelines import added_cycles, pipeline_cycles
 from sim.engine.room import count_rows, room_of
 from sim.engine.served import port_cycles, serve
 from sim.engine.tables import RowTables, Tables
@@ -159,8 +159,13 @@ def times(
     if shape.stages:
         trips = counts[:, shape.trips_row]
         busiest_array = compute[:, 0, :].argmax(axis=1)
-        filled = pipeline_cycles(staged / trips[:, None, None], trips)
-        compute[np.arange(trips.size), 0, busiest_array] = filled
+        staged /= trips[:, None, None]
+        compute[np.arange(trips.size), 0, busiest_array] = pipeline_cycles(staged, trips)
+        step = staged.sum(axis=1)
+        for row in shape.leaves[shape.leaves[:, LeafColumn.STAGE] < 0].tolist():
+            phase, array = row[LeafColumn.PHASE], row[LeafColumn.ARRAY]
+            runs = np.minimum(counts[:, row[LeafColumn.RUNS]], trips)
+            compute[:, phase, array] = added_cycles(step, array, compute[:, phase, array], runs)
     if links is not None and folds is not None:
         tails = np.zeros_like(compute)  # of Einsums of one phase on one array the longest is not hidden
         for n, leaf in enumerate(links.leaves.tolist()):

@@ -54,6 +54,7 @@ class LeafColumn(IntEnum):
     CHAINS = 4  # row that counts reductions over the elements after each of them has folded words of its own; -1: none
     REDUCED = 5  # row that counts what the reduced sides carry, step by step
     STAGE = 6  # of a pipeline; -1: none
+    RUNS = 7  # row that counts how often it runs: iterations of the loops that it shares
 
 
 class DrainColumn(IntEnum):

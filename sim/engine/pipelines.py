@@ -6,6 +6,9 @@ time = sum over steps of max over arrays of what the stages that have a tile tak
 
 In the middle all stages have one; at both ends only some have. Where one array runs all stages it is never idle, and
 the time is its work. With t tiles and S stages the steps at each end are min(t, S) - 1.
+
+What has no stage, such as a final division, runs in some of the steps, in what they leave of its array. What it takes
+more makes those steps longer. Its last run comes when the pipeline is over.
 """
 
 import numpy as np
@@ -47,3 +50,12 @@ def pipeline_cycles(work: np.ndarray, tiles: np.ndarray) -> np.ndarray:
     out = np.empty(work.shape[0])
     add_steps(work, tiles, out)
     return out
+
+
+def added_cycles(step: np.ndarray, array: int, busy: np.ndarray, runs: np.ndarray) -> np.ndarray:
+    """f8[design], cycles that an Einsum without a stage adds. step: f8[design, array], cycles that each array has to do
+    in a step, to which its own are added; busy: f8[design], its cycles; runs: f8[design], steps in which it runs.
+    """
+    own, longest = busy / runs, step.max(axis=1)
+    step[:, array] += own
+    return np.minimum(busy, runs * np.maximum(0.0, step[:, array] - longest) + own)

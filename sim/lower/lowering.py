@@ -83,6 +83,7 @@ def lower_structure(structure: Structure) -> Lowered:
             phase_of[leaf.index],
             *chain_rows(chains, rows, leaf),
             stage_of.get(leaf.einsum, -1),
+            rows.row(leaf.loops[: leaf.shared], frozenset(range(len(space.parts))), NOTHING),
         )
         for leaf in tree.leaves
     ]
