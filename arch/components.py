@@ -6,48 +6,33 @@ YAML keys are short (`size`, `clock`) and carry units in their values; Python na
 """
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, field_serializer, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializationInfo,
+    TypeAdapter,
+    field_serializer,
+    model_validator,
+)
 
 from arch.dram import DramTiming
-from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
+from arch.fields import AreaOrFormula, Count, Identifier, names_checked, validated_by_name
 from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
 from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
 from arch.quiet import Quiet
+from arch.wiring import Drain, Links
 from einsums.names import nearest
 
 _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
 
 
+RESOLVED = {"resolved": True}  # context of dumps that say what a result depends on
 Side = Literal["rows", "columns", "lanes"]
 SIDES: tuple[Side, ...] = ("rows", "columns", "lanes")
-
-
-class Drain(BaseModel):
-    """How a spatially reduced value leaves an array: along which side, and in how many cycles."""
-
-    model_config = FROZEN
-
-    along: Literal["rows", "columns"]
-    cycles: Formula
-
-
-class Links(BaseModel):
-    """The links between neighbouring elements of an array, and how its folds follow each other.
-
-    A fold is what an array does with the tile that stays in its elements: load, product and way out.
-    """
-
-    model_config = FROZEN
-
-    down: Count = 1  # words a cycle down each column
-    along: Count = 1  # words a cycle along each row
-    # Whether an element has a second register for the word that stays, so that the next is shifted in behind its use.
-    shadow: Annotated[bool, Field(strict=True)] = False
-    overlap: Annotated[bool, Field(strict=True)] = True  # whether a fold enters while the one before it is leaving
 
 
 class Array(Numbered):
@@ -346,10 +331,14 @@ class Memory(Numbered):
             names_checked(self.area, self.symbols)
         return self
 
-    @field_serializer("ports", when_used="json")
-    def _as_counted(self, ports: int | None) -> int:
-        """In results and hashes the number that counts, given or not."""
-        return ports or 1
+    @field_serializer("ports")
+    def _as_counted(self, ports: int | None, info: SerializationInfo) -> Any:
+        """In results and their hashes 1 where no file gives any, as where they were a number with that default; a given
+        1 differs from it.
+        """
+        if info.context != RESOLVED:
+            return ports
+        return {None: 1, 1: 1.0}.get(ports, ports)
 
     @property
     def port_count(self) -> int:
