@@ -25,7 +25,7 @@ from tests.random_mappings import shipped_cascade
 
 ROOT = Path(__file__).parents[1]
 SIZES = {"B": 4, "H": 12, "E": 64, "F": 64, "M": 1024, "P": 1024}  # BERT
-MOST_CYCLES = 700  # of an interval that `bind` searches
+MOST_CYCLES = 400  # of an interval that `bind` searches
 Tree = dict[str, Any]
 
 
