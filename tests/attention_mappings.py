@@ -6,7 +6,7 @@ often, which array runs the softmax, and the schedule. What is illegal is drawn 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -14,7 +14,7 @@ from typing import Any
 
 from arch.types import Architecture
 from einsums.types import Cascade
-from mappings.types import Mapping
+from mappings.types import Mapping, Schedule
 from sim.binding.answer import Binding, bind
 from sim.binding.graph import task_graphs
 from sim.binding.search import SearchOptions, bounds_of
@@ -277,8 +277,21 @@ class Grower:
         return {"kind": "phases", "transfers": "overlapped", "phases": phases}
 
 
+_bindings: dict[
+    str, Binding | None
+] = {}  # by the hash of the design without its schedule, at which `bind` does not look
+
+
 def found_binding(experiment: Experiment) -> Binding | None:
     """What `bind` finds; None where it finds nothing, or would have to place an interval of more cycles one by one."""
+    sequential = experiment.mapping.model_copy(update={"schedule": Schedule(kind="sequential")})
+    key = replace(experiment, mapping=sequential).hash
+    if key not in _bindings:
+        _bindings[key] = _searched(experiment)
+    return _bindings[key]
+
+
+def _searched(experiment: Experiment) -> Binding | None:
     try:
         if all(bounds_of(graph)[0].cycles <= MOST_CYCLES for graph in task_graphs(experiment)):
             return bind(experiment, SearchOptions(effort=20_000))

@@ -1,8 +1,8 @@
 """How much longer a run takes for a part that runs less often than the longest one, such as a final division.
 
 Its results do not matter to the longest part, so that it can go in the slots that a later tile of that one leaves free,
-one of its iterations to an interval: a place that it reads is written again no sooner. What it takes more of a resource
-than is free makes that interval longer. The last iteration comes when the longest part is over.
+one of its iterations to an interval, where the tiles that it reads have a second place or room for it. What it takes
+more of a resource than is free makes that interval longer. The last iteration comes when the longest part is over.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,9 @@ def total_cycles(main: ModuloSchedule, others: Iterable[ModuloSchedule]) -> int:
 
 
 def goes_beside(main: ModuloSchedule, part: ModuloSchedule) -> bool:
-    """Whether a part runs in the loops of the longest one, and no more often."""
-    return part.graph.around == main.graph.around and part.graph.iterations <= main.graph.iterations
+    """Whether a part runs in the loops of the longest one, no more often, on tiles that stay while others are made."""
+    is_inside = part.graph.around == main.graph.around and part.graph.iterations <= main.graph.iterations
+    return is_inside and part.graph.has_places
 
 
 def added_cycles(main: ModuloSchedule, part: ModuloSchedule, free: dict[str, float]) -> int:

@@ -102,7 +102,6 @@ class TaskGraph:
     name: str
     loops: tuple[str, ...]  # the pipelined loops, outermost first
     iterations: int  # of the whole run
-    around: int  # the outermost of those loops, by number
     tasks: tuple[Task, ...]
     dependencies: tuple[Dependency, ...]
     values: tuple[Value, ...]
@@ -110,6 +109,8 @@ class TaskGraph:
     room_words: tuple[tuple[str, int], ...]  # of memories that hold values, where bounded
     chunks: int = 1  # of equal passes that are worked on together
     chunk_of: tuple[int, ...] = ()  # pass of each task
+    around: int | None = None  # the outermost of those loops, by number
+    has_places: bool = False  # whether what it reads of other parts has a second place each, or room for one
 
     @cached_property
     def total_uses(self) -> tuple[float, ...]:
