@@ -14,7 +14,7 @@ from tests.ranking import OWN_STALLS, WAITS, Times, measured, ordered, pairs_apa
 from tests.two_key_tiles import with_key_tiles
 
 DOCS = Path(__file__).parents[1] / "docs"
-COUNT = 16
+COUNT = 12
 
 
 @pytest.fixture(scope="module", params=[FUSEMAX, PLAIN], ids=["fusemax", "plain"])
