@@ -85,14 +85,11 @@ def iter_unknown_names(c: Combination) -> Iterator[Problem]:
     for loop in c.tree.loops:
         if loop.variable not in variables:
             yield Problem(loop.path, _unknown("rank variable", loop.variable, variables))
-    for keep in c.tree.keeps:
-        if keep.tensor not in tensors:
-            yield Problem(keep.path, _unknown("tensor", keep.tensor, tensors))
-    for memory in c.mapping.layout:
-        for layout in memory.tensors:
-            if layout.tensor not in tensors:
-                path = f"layout.{memory.memory}.{layout.tensor}"
-                yield Problem(path, _unknown("tensor", layout.tensor, tensors))
+    placed = [(keep.path, keep.tensor) for keep in c.tree.keeps]
+    placed += [(f"layout.{m.memory}.{one.tensor}", one.tensor) for m in c.mapping.layout for one in m.tensors]
+    for path, tensor in placed:
+        if tensor not in tensors:
+            yield Problem(path, _unknown("tensor", tensor, tensors))
     for leaf in c.tree.leaves:
         if leaf.einsum not in einsums:
             yield Problem(f"{leaf.path}.einsum", _unknown("Einsum", leaf.einsum, einsums))

@@ -1,8 +1,8 @@
 """How tensors lie in a memory: their ranks from the outermost to the innermost, and why an order is none of a tensor.
 
 `layout: {DRAM: {K: [e, m]}}` stores K row by row: every m of one e, then the next e. A partitioned rank stands for
-itself or as all its parts, so that `[m1, e, m0]` stores blocks of M0 keys one after the other. Batch ranks that an order
-leaves out are outermost, in their own order.
+itself or as all its parts, so that `[m1, e, m0]` stores blocks of M0 keys one after the other. Batch ranks that an
+order leaves out are outermost, in their own order.
 """
 
 from collections.abc import Iterator

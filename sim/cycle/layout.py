@@ -5,7 +5,7 @@ from all parts of a program (`sampling`) are replayed (`replays`), and the times
 Words of a stream are taken in the order of addresses; what lies behind the end of a device begins again at its start.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -18,7 +18,7 @@ from sim.cycle.addresses import Runs, StoredTensor, bursts_of, stored_tensors
 from sim.cycle.choice import CycleDesign
 from sim.cycle.joint import Joint
 from sim.cycle.replays import Cost, Replays, Transfer
-from sim.cycle.sampling import Mover, Visit, Visits, some
+from sim.cycle.sampling import Kind, Mover, Visit, Visits, some
 from sim.cycle.state import EngineProgram
 from sim.cycle.tiles import server_of
 from sim.cycle.variants import Variants
@@ -27,7 +27,7 @@ from sim.lower.walk import Extents
 
 MOST_BURSTS = 1 << 12  # of one transfer that are replayed; the others go on alike
 STRETCH_BURSTS = 1 << 15
-MOST_VISITS = 1 << 12
+MOST_VISITS = 96
 # By job, the columns of cycles and words.
 COLUMNS = {
     col.FILL_JOB: ((col.FILL_CYCLES, col.FILL_WORDS), (col.AGAIN_CYCLES, col.AGAIN_WORDS)),
@@ -65,12 +65,16 @@ class Layouts:
         here = (way for way in ways if way.touch.writes == mover.writes and (way.memory == self.root or way.spilled))
         return list(dict.fromkeys(way.touch.access.tensor for way in here))
 
+    def places_of(self, mover: Mover) -> int:
+        """How many of its tiles may be under way together; streams run one repetition ahead."""
+        return self.joint.tiles[mover.which].keep.copies if mover.is_tile else 2
+
     def tile_of(self, visit: Visit) -> tuple[Extents, Extents]:
         """(first elements, extents) of what a transfer moves, by root rank."""
         walk, extents = self.design.walk, self.variants.extents[visit.variant]
-        start = [0] * len(extents)
+        start, inside = [0] * len(extents), tuple[int, ...]()
         if visit.mover.is_tile:
-            around, inside = self.joint.tiles[visit.mover.which].loops, ()
+            around = self.joint.tiles[visit.mover.which].loops
         else:
             slot = self.slot_of_op[visit.mover.which]
             around, inside = self.joint.loops_around(slot), self.joint.nest.slots[slot].group_loops
@@ -102,7 +106,8 @@ class Layouts:
             free += whole.size
             rest = whole[whole.size - rest_bits // burst_bits :] if laid else whole
             lying = np.concatenate([*(numbers for numbers, _ in laid), rest])
-            found.append(Transfer((visit.mover, visit.row), visit.mover.writes, bool(laid), lying, whole))
+            kind, places = (visit.mover, visit.row), self.places_of(visit.mover)
+            found.append(Transfer(kind, visit.mover.writes, bool(laid), places, lying, whole))
         return found
 
 
@@ -129,9 +134,9 @@ def laid_out(
     return replace(program, tables=tables), tuple(_notes(layouts, replays, runs))
 
 
-def _measured(layouts: Layouts, visits: Visits) -> tuple[Replays, dict[Hashable, list[Runs]]]:
+def _measured(layouts: Layouts, visits: Visits) -> tuple[Replays, dict[Kind, list[Runs]]]:
     """What the transfers of a program cost, and how the first tile of every kind lies."""
-    replays, runs = Replays(layouts.timing), dict[Hashable, list[Runs]]()
+    replays, runs = Replays(layouts.timing), dict[Kind, list[Runs]]()
     bursts = max(STRETCH_BURSTS, 8 * replays.in_flight)
     words = bursts * layouts.timing.burst_bytes * BYTE_BITS // layouts.word_bits
     for home, begin in visits.beginnings():
@@ -148,26 +153,32 @@ def _retime(layouts: Layouts, mover: Mover, replays: Replays, tables: dict[str, 
     """Put the cost of a mover's transfers in the tables; kinds that were not seen cost what the others do."""
     machine, memory = layouts.design.machine, layouts.root
     found = {row: cost for (which, row), cost in replays.costs.items() if which == mover}
-    if not any(cost.times > 1 for cost in found.values()):
+    if not any(replays.times(cost) > 1 for cost in found.values()):
         return
-    usual = Cost(sum(cost.lying for cost in found.values()), sum(cost.whole for cost in found.values())).times
+    usual = replays.times(sum(found.values(), Cost()))
     for row in range(len(tables["MOVES" if mover.is_tile else "AMOUNTS"])):
-        times = found[row].times if row in found else usual
+        times = replays.times(found[row]) if row in found else usual
         entry = tables["MOVES" if mover.is_tile else "AMOUNTS"][row, mover.which]
         for cycles, words in COLUMNS[mover.job]:
             took = machine.transfer_cycles(memory, times * int(entry[words]), mover.writes)
             entry[cycles] = max(int(entry[cycles]), took)
 
 
-def _notes(layouts: Layouts, replays: Replays, runs: dict[Hashable, list[Runs]]) -> Iterator[str]:
-    """A sentence for every tensor whose tiles rows and banks make slow, about the kind of tile that costs most."""
-    worst: dict[tuple[str, bool], tuple[Fraction, list[Runs]]] = {}
+def _notes(layouts: Layouts, replays: Replays, runs: dict[Kind, list[Runs]]) -> Iterator[str]:
+    """A sentence for every tensor whose tiles take longer than a stream, about the largest kind of tile that does."""
+    largest: dict[tuple[str, str], tuple[int, Fraction, list[Runs]]] = {}
     for (mover, row), cost in replays.costs.items():
-        names = [name for name in layouts.tensors_of(mover) if name in layouts.stored]
-        key = " and ".join(f"'{name}'" for name in names), mover.writes
-        if cost.times > worst.get(key, (Fraction(1), []))[0]:
-            worst[key] = cost.times, runs[mover, row]
-    for (names, writes), (times, lie) in worst.items():
-        pieces = " and ".join(f"{one.count} pieces of {one.run_bits / BYTE_BITS:g} B" for one in lie)
-        does = "written to" if writes else "read from"
-        yield f"{names}, {does} '{layouts.root}' in {pieces} a tile: rows and banks take {float(times):.1f} times a stream"
+        names = " and ".join(f"'{name}'" for name in layouts.tensors_of(mover) if name in layouts.stored)
+        key = names, "written to" if mover.writes else "read from"
+        bits = sum(one.count * one.run_bits for one in runs[mover, row])
+        if replays.times(cost) > 1 and bits > largest.get(key, (0,))[0]:
+            largest[key] = bits, replays.times(cost), runs[mover, row]
+    for (names, does), (_, times, lie) in largest.items():
+        pieces = " and ".join(_pieces(one) for one in lie)
+        takes = f"rows and banks take {float(times):.3g} times a stream"
+        yield f"{names}, {does} '{layouts.root}' in {pieces} a tile: {takes}"
+
+
+def _pieces(runs: Runs) -> str:
+    size = f"{runs.run_bits / BYTE_BITS:g} B"
+    return f"one piece of {size}" if runs.count == 1 else f"{runs.count} pieces of {size}"

@@ -18,6 +18,9 @@ from sim.engine.cycle import columns as col
 from sim.engine.cycle.fills import sums_return
 from sim.engine.cycle.records import amounts_row, descend, next_run, next_site, site_record, variant_inside
 
+FIRST, MIDDLE, LAST, NEAR_LAST = range(4)  # iterations of a loop
+NEAR = 8  # iterations from the end
+
 
 @dataclass(frozen=True, slots=True)
 class Mover:
@@ -33,6 +36,9 @@ class Mover:
     @property
     def writes(self) -> bool:
         return self.job in (col.DRAIN_JOB, col.WRITE_JOB)
+
+
+Kind = tuple[Mover, int]  # what moves, and its row of amounts or of moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +77,32 @@ class Visits:
         return found
 
     def beginnings(self) -> Iterator[tuple[tuple[tuple[int, int], ...], np.ndarray]]:
-        """Positions that have all kinds of tiles behind them, nest by nest: (items that lead there, i8[level])."""
+        """Positions that have all kinds of tiles behind them, nest by nest: (items that lead there, i8[level]).
+
+        The first, the middle, and from each loop its last iteration, alone and with all others, and some before it.
+        """
         for place in self.joint.places.values():
             levels, seen = [level for level, _ in place.loops], set[tuple[int, ...]]()
-            near_end = [np.iinfo(np.int64).max] * len(levels)
-            middle = [-1] * len(levels)
-            ends = [[near_end[0] if other == n else 0 for other in range(len(levels))] for n in range(len(levels))]
-            for wanted in ([0] * len(levels), middle, near_end, *reversed(ends)):
-                found = self._position(place.home, dict(zip(levels, wanted, strict=True)))
+            wanted = [[how] * len(levels) for how in (FIRST, MIDDLE, LAST, NEAR_LAST)]
+            wanted += [
+                [how if other == n else FIRST for other in range(len(levels))]
+                for n in reversed(range(len(levels)))
+                for how in (NEAR_LAST, LAST)
+            ]
+            for one in wanted:
+                found = self._position(place.home, dict(zip(levels, one, strict=True)))
                 if tuple(found) not in seen:
                     seen.add(tuple(found))
                     yield place.home, found
 
     def _position(self, home: tuple[tuple[int, int], ...], wanted: dict[int, int]) -> np.ndarray:
-        """Iterations of every level; wanted: 0 first, -1 in the middle, beyond the end: the last but one."""
         depth = self.program.sizes[col.DEPTH]
         index, variant = np.zeros(depth, np.int64), np.zeros(depth + 1, np.int64)
         items = dict(home)
         for level in range(depth):
             trips = int(self.tables["TRIPS"][variant[level], level])
-            some = wanted.get(level, 0)
-            index[level] = items.get(level, max(0, trips // 2 if some < 0 else min(some, trips - 2)))
+            places = {FIRST: 0, MIDDLE: trips // 2, LAST: trips - 1, NEAR_LAST: max(0, trips - NEAR)}
+            index[level] = items.get(level, places[wanted.get(level, FIRST)])
             variant[level + 1] = variant_inside(self.m, index, variant, level)
         return index
 
@@ -152,7 +163,10 @@ class Visits:
 
     def _streams(self, mover: Mover, index: np.ndarray, variant: np.ndarray) -> Iterator[Visit]:
         op = mover.which
-        row, tile = int(amounts_row(self.m, op, index, variant)), int(variant[self.tables["OP_TABLE"][op, col.DEPTH_OF]])
+        row, tile = (
+            int(amounts_row(self.m, op, index, variant)),
+            int(variant[self.tables["OP_TABLE"][op, col.DEPTH_OF]]),
+        )
         amount = self.tables["AMOUNTS"][row, op]
         words = int(amount[col.WRITE_WORDS if mover.writes else col.READ_WORDS])
         yield from (Visit(mover, 0, index, tile, row, words, n) for n in range(int(amount[col.REPEATS])))
