@@ -8,15 +8,16 @@ YAML keys are short (`size`, `clock`) and carry units in their values; Python na
 import math
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
 from arch.dram import DramTiming
-from arch.fields import AreaOrFormula, Count, Formula, Identifier, names_checked, validated_by_name
+from arch.fields import AreaOrFormula, Count, Identifier, names_checked, validated_by_name
 from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN, Operation, cover
-from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
+from arch.quantity import AreaUm2, BandwidthBitsPerS, EnergyPj, PowerW, SizeBits, TimeS
 from arch.quiet import Quiet
+from arch.wiring import Drain, Links
 from einsums.names import nearest
 
 _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Operation]), "operation"))
@@ -24,30 +25,6 @@ _OperationsByName = BeforeValidator(validated_by_name(TypeAdapter(dict[str, Oper
 
 Side = Literal["rows", "columns", "lanes"]
 SIDES: tuple[Side, ...] = ("rows", "columns", "lanes")
-
-
-class Drain(BaseModel):
-    """How a spatially reduced value leaves an array: along which side, and in how many cycles."""
-
-    model_config = FROZEN
-
-    along: Literal["rows", "columns"]
-    cycles: Formula
-
-
-class Links(BaseModel):
-    """The links between neighbouring elements of an array, and how its folds follow each other.
-
-    A fold is what an array does with the tile that stays in its elements: load, product and way out.
-    """
-
-    model_config = FROZEN
-
-    down: Count = 1  # words a cycle down each column
-    along: Count = 1  # words a cycle along each row
-    # Whether an element has a second register for the word that stays, so that the next is shifted in behind its use.
-    shadow: Annotated[bool, Field(strict=True)] = False
-    overlap: Annotated[bool, Field(strict=True)] = True  # whether a fold enters while the one before it is leaving
 
 
 class Array(Numbered):
@@ -259,6 +236,13 @@ class Memory(Numbered):
         ),
     ] = Field(None, alias="write_bandwidth")
     timing: DramTiming | None = None  # of a DRAM; its peak replaces the bandwidth
+    # From the request of a read to its first word, as a time or in cycles of the machine: the longer of both.
+    latency_s: Annotated[
+        TimeS, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine, of reads after a pause")
+    ] = Field(0.0, alias="latency")
+    latency_cycles: Annotated[
+        Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine, as the latency")
+    ] = None
     # Coordinates of a tile, along the rank that its reader walks first, that may be read before the others are here.
     piece: Annotated[Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine")] = (
         None

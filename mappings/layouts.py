@@ -108,12 +108,13 @@ def _iter_order_findings(layout: TensorLayout, cascade: Cascade) -> Iterator[str
             names = tuple(dict.fromkeys((*known, *pieces)))
             yield f"'{layout.tensor}' has no rank '{name}'{nearest(name, names)}; it has {', '.join(known)}"
             return
-    batch = {rank.lower() for rank in cascade.batch}
-    for name in pieces:
-        if covered.count(name) > 1:
-            yield f"the layout of '{layout.tensor}' has rank '{name}' twice"
-        elif name not in covered and name not in batch:
-            yield f"the layout of '{layout.tensor}' lacks rank '{name}'"
+    for rank, parts in own.items():
+        missing = [part for part in parts if part not in covered]
+        if missing == list(parts):
+            missing = [] if rank in cascade.batch else [rank.lower()]
+        yield from (f"the layout of '{layout.tensor}' lacks rank '{name}'" for name in missing)
+        twice = (part for part in parts if covered.count(part) > 1)
+        yield from (f"the layout of '{layout.tensor}' has rank '{name}' twice" for name in twice)
 
 
 def _parts(cascade: Cascade, rank: str) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Where tensors lie in memory: costs of tiles counted by hand on a small DRAM, laws, and orders that are refused."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,19 @@ import pytest
 
 from arch.types import Architecture
 from mappings.types import Mapping
+from sim import load_experiment, simulate
 from sim.cycle.addresses import Runs, StoredRank, StoredTensor, bursts_of
 from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.choice import CycleDesign
 from sim.cycle.program import NamedProgram
+from sim.cycle.sampling import Visits
+from sim.cycle.tiles import server_of
 from sim.design.experiment import Experiment, stack
 from sim.engine.analytical import evaluate
 from sim.engine.cycle import columns as col
 from sim.lower.lowering import lower
 from tests.by_hand import PRODUCT, experiment_of, small_machine
+from tests.small_design import run
 
 # Two banks with rows of four bursts of 16 B. Addresses go through a row, then the other bank, then the next row: 64 B, 128 B.
 CYCLES = {
@@ -149,3 +154,109 @@ def test_bursts_that_pieces_share_come_once() -> None:
     # Runs of 6 B, 10 B apart from byte 4 on: bytes 4-9, 14-19, 24-29, in bursts of 8 B.
     numbers, bits = bursts_of(Runs(8 * np.array([4, 14, 24]), 48, 3), 8, 100)
     assert (numbers.tolist(), bits) == ([0, 1, 2, 3], 3 * 48)
+
+
+def moved_and_sampled(
+    name: str, settings: dict[str, Any]
+) -> tuple[dict[tuple[int, int], int], dict[tuple[int, int], int]]:
+    """Words of every mover by (job, which): as the run counts them, and of all visits from the first position on."""
+    experiment = load_experiment(name, settings)
+    design = design_from(experiment)
+    (done,) = time_design(design).runs
+    root = design.chains.machine.root
+    servers = server_of(design, root, False), server_of(design, root, True)
+    visits = Visits(done.named.program, done.named.joint, servers)
+    found: dict[tuple[int, int], int] = {}
+    for home, begin in visits.beginnings():
+        if begin.any():
+            continue
+        records = -1
+        for visit in visits.following(home, begin):
+            assert visit.record >= records
+            records = visit.record
+            key = visit.mover.job, visit.mover.which
+            found[key] = found.get(key, 0) + visit.words
+    counted: dict[tuple[int, int], int] = {}
+    for job in (col.FILL_JOB, col.DRAIN_JOB, col.READ_JOB, col.WRITE_JOB):
+        counted[job, -1] = int(done.run.words[servers[job in (col.DRAIN_JOB, col.WRITE_JOB)], job - 1])
+    by_job: dict[tuple[int, int], int] = dict.fromkeys(counted, 0)
+    for (job, _), words in found.items():
+        by_job[job, -1] += words
+    return counted, by_job
+
+
+@pytest.mark.parametrize("name", ["fusemax-binding", "fusemax-cascade", "flat"])
+def test_all_transfers_of_a_program_are_found_in_order(name: str) -> None:
+    """Every word that the run moves to and from memory, and no other; odd sizes make ragged tiles everywhere."""
+    counted, sampled = moved_and_sampled(name, {"seq_len": 700, "batch": 1, "ranks.H": 2})
+    assert sampled == counted and sum(counted.values()) > 0
+
+
+@pytest.mark.parametrize(
+    ("layout", "message"),
+    [
+        ("{DRAM: {K: [e, mm]}}", "$.layout.DRAM.K: 'K' has no rank 'mm' (did you mean 'm'?); it has b, h, e, m"),
+        ("{DRAM: {K: [e, f, m]}}", "$.layout.DRAM.K: 'K' has no rank 'f'; it has b, h, e, m"),
+        ("{DRAM: {K: [e]}}", "$.layout.DRAM.K: the layout of 'K' lacks rank 'm'"),
+        ("{DRAM: {K: [m1, e]}}", "$.layout.DRAM.K: the layout of 'K' lacks rank 'm0'"),
+        ("{DRAM: {K: [m, e, m0]}}", "$.layout.DRAM.K: the layout of 'K' has rank 'm0' twice"),
+        ("{DRAM: {Q: [e, p, p]}}", "$.layout.DRAM.Q: the layout of 'Q' has rank 'p' twice"),
+        ("{DRAM: {KK: [e, m]}}", "$.layout.DRAM.KK: unknown tensor 'KK' (did you mean 'K'?)"),
+        ("{DRAN: {K: [e, m]}}", "$.layout.DRAN: unknown memory 'DRAN' (did you mean 'DRAM'?)"),
+        (
+            "{GLB: {K: [e, m]}}",
+            "$.layout.GLB: 'GLB' is filled from outside, tile by tile: only the root memory 'DRAM' has a layout",
+        ),
+        ("{DRAM: [K]}", "$.layout: expected tensors with their ranks such as '{DRAM: {K: [e, m]}}', got ['K']"),
+        ("{DRAM: {K: e}}", "$.layout.DRAM.K: expected a list, got 'e'"),
+        ("{DRAM: {K: {order: [e, m], pad: 3 bit}}}", "$.layout.DRAM.K: expected a pad of whole bytes, got 3 bit"),
+        ("{DRAM: {K: {order: [e, m], pad: 64}}}", "$.layout.DRAM.K.pad: expected a size such as '16 MiB', got 64, which has no unit"),
+        ("{DRAM: {K: {ordre: [e, m]}}}", "$.layout.DRAM.K.ordre: unknown key 'ordre' (did you mean 'order'?)"),
+        ("[K]", "$.layout[0]: expected keys and values, got 'K'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_layout_is_refused(layout: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = f"base: fusemax-binding\nset:\n  name: stored\n  layout: {layout}\n"
+    (tmp_path / "mapping.yaml").write_text(text, "utf-8")
+    status, out, err = run(["check", "mapping.yaml"])
+    assert (status, out, err) == (1, f"mapping.yaml:4: {message}\n", "")
+
+
+def test_a_layout_is_in_the_mapping_where_it_is_given() -> None:
+    plain = load_experiment("fusemax-binding")
+    stored = load_experiment("fusemax-binding", {"mapping.layout": {"DRAM": {"K": ["m1", "e", "m0"]}}})
+    assert "layout" not in plain.mapping.model_dump() and plain.hash != stored.hash
+    again = Mapping.model_validate(stored.mapping.model_dump(mode="json", by_alias=True))
+    assert again == stored.mapping and again.layout[0].tensors[0].order == ("m1", "e", "m0")
+
+
+def test_without_a_dram_timing_a_layout_changes_nothing_and_says_so() -> None:
+    settings = {"seq_len": 1024, "batch": 1}
+    plain = simulate(load_experiment("fusemax-binding", settings), "cycle")
+    stored = simulate(
+        load_experiment("fusemax-binding", settings | {"mapping.layout": {"DRAM": {"K": ["e", "m"]}}}), "cycle"
+    )
+    assert (stored.cycles, stored.stall_cycles) == (plain.cycles, plain.stall_cycles)
+    said = "'DRAM' has no DRAM timing: the layout of its tensors changes nothing"
+    assert stored.warnings == (*plain.warnings, said)
+
+
+def test_the_result_says_which_tensors_rows_and_banks_make_slow() -> None:
+    settings = {"seq_len": 65536, "batch": 1, "architecture.components.DRAM.timing": "hbm2-2000"}
+    layout = {"mapping.layout": {"DRAM": {"K": ["e", "m"], "V": ["f", "m"]}}}
+    counted, timed_run = (
+        simulate(load_experiment("fusemax-binding", settings | layout), e) for e in ("analytical", "cycle")
+    )
+    left_out = "the layout of tensors in 'DRAM' is not in this time: rows and banks are in that of the cycle engine"
+    assert counted.warnings[-1] == left_out and left_out not in timed_run.warnings
+    assert [warning for warning in timed_run.warnings if "banks" in warning] == [
+        "'K', read from 'DRAM' in 64 pieces of 512 B a tile: rows and banks take 6.45 times a stream",
+        "'V', read from 'DRAM' in 64 pieces of 512 B a tile: rows and banks take 12 times a stream",
+    ]
+    plain = simulate(load_experiment("fusemax-binding", settings))
+    assert (counted.cycles, counted.traffic_bytes, counted.warnings[:-1]) == (
+        plain.cycles,
+        plain.traffic_bytes,
+        plain.warnings,
+    )

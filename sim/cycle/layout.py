@@ -117,7 +117,7 @@ def laid_out(
     """The program with the time of transfers whose addresses the mapping gives, and what there is to say about them."""
     root, timing = design.chains.machine.root, design.experiment.architecture.root.timing
     layout = next((one for one in design.experiment.mapping.layout if one.memory == root), None)
-    if layout is None:
+    if layout is None or not layout.tensors:
         return program, ()
     if timing is None:
         return program, (f"'{root}' has no DRAM timing: the layout of its tensors changes nothing",)
@@ -166,17 +166,18 @@ def _retime(layouts: Layouts, mover: Mover, replays: Replays, tables: dict[str, 
 
 def _notes(layouts: Layouts, replays: Replays, runs: dict[Kind, list[Runs]]) -> Iterator[str]:
     """A sentence for every tensor whose tiles take longer than a stream, about the largest kind of tile that does."""
-    largest: dict[tuple[str, str], tuple[int, Fraction, list[Runs]]] = {}
+    largest: dict[tuple[tuple[str, ...], bool], tuple[int, Fraction, list[Runs]]] = {}
     for (mover, row), cost in replays.costs.items():
-        names = " and ".join(f"'{name}'" for name in layouts.tensors_of(mover) if name in layouts.stored)
-        key = names, "written to" if mover.writes else "read from"
+        key = tuple(name for name in layouts.tensors_of(mover) if name in layouts.stored), mover.writes
         bits = sum(one.count * one.run_bits for one in runs[mover, row])
         if replays.times(cost) > 1 and bits > largest.get(key, (0,))[0]:
             largest[key] = bits, replays.times(cost), runs[mover, row]
-    for (names, does), (_, times, lie) in largest.items():
-        pieces = " and ".join(_pieces(one) for one in lie)
-        takes = f"rows and banks take {float(times):.3g} times a stream"
-        yield f"{names}, {does} '{layouts.root}' in {pieces} a tile: {takes}"
+    order = list(layouts.stored)
+    for names, writes in sorted(largest, key=lambda key: (order.index(key[0][0]), key)):
+        _, times, lie = largest[names, writes]
+        what, pieces = " and ".join(f"'{name}'" for name in names), " and ".join(_pieces(one) for one in lie)
+        does = f"written to '{layouts.root}'" if writes else f"read from '{layouts.root}'"
+        yield f"{what}, {does} in {pieces} a tile: rows and banks take {float(times):.3g} times a stream"
 
 
 def _pieces(runs: Runs) -> str:

@@ -134,7 +134,7 @@ class _Rows:
             "MOVES": tiles.moves(),
             "LANES": lanes,
             "GROUPS": groups,
-            "FIRST_WORD": tiles.first_words(),
+            "FIRST_WORD": tiles.first_words(len(ops)),
             "PORTS": np.array([self.design.machine.ports(m) for m in self.ported], np.int64),
         }
         return EngineProgram(sizes, tables)
