@@ -10,13 +10,12 @@ from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, model_validator
 
-from arch.components import Array, Memory
+from arch.components import Array, Drain, Links, Memory
 from arch.cores import Calibration, Cores
 from arch.fields import LocatedProblem, refuse_at, validated_by_name
 from arch.numbers import MachineNumber, Numbered, symbols_of
 from arch.operation import FROZEN
 from arch.quantity import FrequencyHz, LengthNm, PowerW, SizeBits
-from arch.wiring import Drain, Links
 from einsums.names import nearest
 
 __all__ = ["Architecture", "Array", "Component", "Drain", "Links", "Memory"]

@@ -362,6 +362,8 @@ class Mapping(_Noun):
     reserve: tuple[Reservation, ...] = ()
     cores: tuple[str, ...] = ()  # outermost loops whose iterations are dealt to the cores of the machine
     layout: Annotated[MemoryLayouts, Quiet()] = ()  # how tensors lie in the root memory; unlisted: a tile in one piece
+    # Whether one core does everything and the others are idle, where no loop can be dealt.
+    one_core: Annotated[bool, Field(strict=True), Quiet()] = False
     tree: Node
     schedule: Schedule
 
