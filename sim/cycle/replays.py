@@ -1,14 +1,13 @@
 """How much longer transfers take where their bursts lie apart: stretches of them, replayed in the DRAM model.
 
 A stretch is replayed twice (`sim.dram.requests`): at the addresses that a layout gives, and with every tile in one
-piece behind the one before. How much longer the first takes is shared among the transfers that lie apart, in proportion
-to the time between their last beats; so many times the time of a stream is what one of that kind costs. Rows that are
-open from one transfer to the next, banks that tensors share and turns of the bus are in both replays as they come.
-Refresh lengthens scattered transfers as it does streams (docs/dram.md), so both are replayed without it.
+piece behind the one before. What the first takes more is shared among the transfers that have addresses, in proportion
+to what each of them took more between last beats, and comes on top of the time of a stream. Rows that are open from one
+transfer to the next, banks that tensors share and turns of the bus are in both replays as they come. Refresh lengthens
+scattered transfers as it does streams (docs/dram.md), so both are replayed without it.
 
-A transfer is asked for when there is a place for its tile: when that of the same kind so many before it is through.
-What lies in one piece is a stream whether that is so or not, and so are others where tiles are large; but the
-controller must not find rows in common between tiles of which there is only one at a time.
+A transfer is asked for when there is a place for its tile: when the one that had the place is through. The controller
+must not find rows in common between tiles of which there is only one at a time.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from sim.dram.requests import simulate_requests
 
 ROUNDS = 64  # in which the times at which transfers are asked for settle
 SETTLED = 1e-4  # of the cycles of a stretch
-NOTICED = 1.02  # times the time of a stream
+NOTICED = 0.02  # of the time of a stream
 STEPS = 1000  # in which a cost is told
 
 
@@ -39,15 +38,15 @@ class Transfer:
     whole: np.ndarray
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Cost:
-    """Cycles of all transfers of one kind, as they lie and in one piece."""
+    """Cycles of all transfers of one kind: of a stream, and what they take more because they lie apart."""
 
-    lying: float = 0.0
-    whole: float = 0.0
+    stream: float = 0.0
+    more: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.lying + other.lying, self.whole + other.whole)
+        return Cost(self.stream + other.stream, self.more + other.more)
 
 
 @dataclass
@@ -63,39 +62,31 @@ class Replays:
         return self.timing.interfaces * DramController().window
 
     def times(self, cost: Cost) -> Fraction:
-        """How often the time of a stream; 1 where the sample does not tell, by a row cycle or by NOTICED."""
-        more = cost.lying - cost.whole
-        if more <= max(self.timing.cycles_of("tRC"), (NOTICED - 1) * cost.whole):
+        """How often the time of a stream; 1 where the sample tells no more than a row cycle, or than NOTICED."""
+        if cost.more <= max(self.timing.cycles_of("tRC"), NOTICED * cost.stream):
             return Fraction(1)
-        return Fraction(round(cost.lying / cost.whole * STEPS), STEPS)
+        return 1 + Fraction(round(cost.more / cost.stream * STEPS), STEPS)
 
     def measure(self, stretch: list[Transfer]) -> None:
         """Replay a stretch and add its transfers to the costs of their kinds."""
         if not any(transfer.has_addresses for transfer in stretch):
             return
+        more = self._took(stretch, "lying") - self._took(stretch, "whole")
         inside = self._inside(stretch)
-        nothing = np.zeros(len(stretch), np.int64)
-        whole = np.diff(np.maximum.accumulate(self._ends(stretch, "whole", nothing)), prepend=0)
-        lying = self._apart(stretch)
-        found: dict[Kind, Cost] = {}
-        for n in inside:
-            cost = found.setdefault(stretch[n].kind, Cost())
-            cost.whole += whole[n]
-            cost.lying += lying[n]
-        apart = {stretch[n].kind for n in inside if stretch[n].has_addresses}
-        took = sum(cost.lying for cost in found.values())
-        while True:
-            # What is left of the time to those that lie apart, when the others have had that of a stream.
-            left = took - sum(cost.whole for kind, cost in found.items() if kind not in apart)
-            theirs = sum(found[kind].lying for kind in apart)
-            as_streams = {kind for kind in apart if found[kind].lying * left <= NOTICED * found[kind].whole * theirs}
-            if not as_streams:
-                break
-            apart -= as_streams
-        for kind, cost in found.items():
-            known = self.costs.setdefault(kind, Cost())
-            known.whole += cost.whole
-            known.lying += cost.lying * left / theirs if kind in apart else cost.whole
+        streams, own = dict[Kind, float](), dict[Kind, float]()
+        for transfer, cycles in ((stretch[n], more[n]) for n in inside if stretch[n].has_addresses):
+            kind = transfer.kind
+            streams[kind] = streams.get(kind, 0.0) + transfer.whole.size * self._burst_cycles(transfer.writes)
+            own[kind] = own.get(kind, 0.0) + cycles
+        noticed = {kind: cycles for kind, cycles in own.items() if cycles > NOTICED * streams[kind]}
+        all_more, theirs = max(0, int(more[inside].sum())), sum(noticed.values())
+        for kind, stream in streams.items():
+            shared = all_more * noticed[kind] / theirs if kind in noticed else 0.0
+            self.costs[kind] = self.costs.get(kind, Cost()) + Cost(stream, shared)
+
+    def _burst_cycles(self, writes: bool) -> float:
+        """Cycles of a burst in a stream without refresh."""
+        return self.timing.cycles_of("tCCD_S_WR" if writes else "tCCD_S") / self.timing.interfaces
 
     def _inside(self, stretch: list[Transfer]) -> range:
         """The transfers that have as much before and behind them as the controllers see, if there are any."""
@@ -106,16 +97,16 @@ class Replays:
         last = int(np.searchsorted(before + sizes, sizes.sum() - margin, side="right"))
         return range(first, last) if first < last else range(len(stretch))
 
-    def _apart(self, stretch: list[Transfer]) -> np.ndarray:
-        """i8[transfer], cycles as it lies, the way to the first word after a pause left out."""
+    def _took(self, stretch: list[Transfer], which: str) -> np.ndarray:
+        """i8[transfer], cycles between last beats, the way to the first word after a pause left out."""
         before = _places_before(stretch)
         asked = np.zeros(len(stretch), np.int64)
-        ends = self._ends(stretch, "lying", asked)
+        ends = self._ends(stretch, which, asked)
         for _ in range(ROUNDS):
             # Asked for in order: one behind another that has to wait for its place waits with it.
             freed = np.where(before >= 0, ends[before], 0)
             asked, was = np.maximum.accumulate(freed), ends
-            ends = self._ends(stretch, "lying", asked)
+            ends = self._ends(stretch, which, asked)
             if np.abs(ends - was).max() <= SETTLED * ends.max():
                 break
         through = np.maximum.accumulate(ends)
