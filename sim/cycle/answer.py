@@ -1,5 +1,6 @@
 """The tile-level engine's result for one design: the counts of the analytical engine with the actual time."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -13,6 +14,7 @@ from sim.cycle.rates import MachineRates, limited_links, ported_memories
 from sim.cycle.state import NestTiming, run
 from sim.cycle.tiles import servers_of
 from sim.design.experiment import Experiment
+from sim.ending import CutShort
 from sim.engine.analytical import Evaluation, link_cycles_by_phase
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP, OPERAND
 from sim.engine.room import room_of, tiles_in_flight
@@ -40,6 +42,7 @@ class DesignTiming:
     served: dict[str, int]  # memory -> cycles of transfers that it serves
     runs: tuple[NestRun, ...]
     warnings: tuple[str, ...]
+    share_done: float = 1.0  # of the cycles in which arrays compute; less where an interrupt ended the run
 
 
 def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> CycleDesign:
@@ -71,6 +74,7 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         kept_bytes=tuple(room_of(tables).kept_bytes[0].tolist()),
         in_flight=tuple(tiles_in_flight(tables)[0].tolist()),
         least_cycles=_least_cycles(tables, evaluation),
+        busy_cycles=float(evaluation.busy_cycles[0].sum()),
     )
 
 
@@ -88,21 +92,54 @@ def _whole(tables: Tables, leaf: int) -> int:
     return int(cycles)
 
 
-def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
-    """Run a design, nest by nest. ValueError if its schedule cannot run."""
-    start = design.walk.whole
+def time_design(
+    design: CycleDesign, fast: bool = True, tell: Callable[[float], None] = lambda share_done: None
+) -> DesignTiming:
+    """Run a design, nest by nest; `tell` hears now and then of the share that is done. ValueError if its schedule
+    cannot run; CutShort, with the timing so far, at an interrupt.
+    """
     runs: list[NestRun] = []
-    between = 0
-    for nests in design.runs:
-        outer = nests[0].outer if len(nests) == 1 else ()
-        for extents, times in design.walk.variants_below(start, outer).items():
-            named = lower_nests(design, nests, extents)
-            runs.append(NestRun(times, named, run(named.program, fast), tuple(servers_of(design))))
-    if len(design.runs) > 1:
-        between = _resident_cycles(design)
+    try:
+        for times, named in _programs(design):
+            timing = run(named.program, fast, tell=_share_teller(design, runs, times, tell))
+            runs.append(NestRun(times, named, timing, tuple(servers_of(design))))
+    except CutShort as cut:
+        assert isinstance(cut.known, NestTiming)
+        runs.append(NestRun(1, named, cut.known, tuple(servers_of(design))))
+        raise CutShort(_so_far(design, runs), cut.interrupt) from cut
+    except KeyboardInterrupt as interrupt:
+        raise CutShort(_so_far(design, runs), interrupt) from interrupt
+    between = _resident_cycles(design) if len(design.runs) > 1 else 0
     found = _summed(design.experiment, runs, between)
     late = design.least_cycles - found.cycles
     return found if late <= 0 else _waiting(found, late)
+
+
+def _programs(design: CycleDesign) -> Iterator[tuple[int, NamedProgram]]:
+    """How often each program runs, with its tables."""
+    for nests in design.runs:
+        outer = nests[0].outer if len(nests) == 1 else ()
+        for extents, times in design.walk.variants_below(design.walk.whole, outer).items():
+            yield times, lower_nests(design, nests, extents)
+
+
+def _share_teller(
+    design: CycleDesign, runs: list[NestRun], times: int, tell: Callable[[float], None]
+) -> Callable[[int], None]:
+    """Tells the share that is done, of a program whose arrays have computed for so many cycles."""
+    before = _computed(runs)
+    return lambda busy_cycles: tell(min(1.0, (before + times * busy_cycles) / max(1.0, design.busy_cycles)))
+
+
+def _computed(runs: list[NestRun]) -> int:
+    """Cycles in which arrays computed."""
+    return sum(item.times * int(item.run.busy.sum()) for item in runs)
+
+
+def _so_far(design: CycleDesign, runs: list[NestRun]) -> DesignTiming:
+    """What is known of a design of which some programs have run, and the last one in part."""
+    share = min(1.0, _computed(runs) / max(1.0, design.busy_cycles))
+    return replace(_summed(design.experiment, runs, 0), share_done=share)
 
 
 def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
