@@ -62,7 +62,7 @@ TABLES = (
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
-    "FIRST_WORD",  # [server, (in, out)], cycles to the first word of a transfer that finds the server idle
+    "FIRST_WORD",  # [keep, then op, (in, out)], cycles to the first word of a transfer that finds its server idle
     # state; the counters first
     "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to WORDS
     "STEPS",  # [array]
