@@ -151,6 +151,7 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
     arrays, ops, keeps, depth = sizes[col.ARRAYS], sizes[col.OPS], sizes[col.KEEPS], sizes[col.DEPTH]
     servers, ported, slots = sizes[col.SERVERS], sizes[col.PORTED], sizes[col.WINDOW]
     shapes: dict[str, tuple[int, ...]] = {name: table.shape for name, table in program.tables.items()}
+    levels = depth + 2 * arrays + 1
     remains = col.ARRAY_REMAINS * arrays + col.SITE_REMAINS * (keeps + ops)
     shapes |= {
         "STEPS": (arrays,),
@@ -180,9 +181,9 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "PARTIAL": (keeps + ops, 4),
         "PIECES": (keeps, 3),
         "DEMAND": (ported,),
-        "HISTORY": (depth + 2 * arrays, HISTORY_SLOTS, 2 * counted + remains + DESCRIPTION),
-        "REMEMBERED": (depth + 2 * arrays, col.REMEMBERED_COLUMNS),
-        "MARKS": (depth + 2 * arrays, HISTORY_SLOTS),
+        "HISTORY": (levels, HISTORY_SLOTS, 2 * counted + remains + DESCRIPTION),
+        "REMEMBERED": (levels, col.REMEMBERED_COLUMNS),
+        "MARKS": (levels, HISTORY_SLOTS),
         "LOG": (window.rows, col.LOG_COLUMNS),
     }
 

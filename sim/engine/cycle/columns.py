@@ -29,13 +29,14 @@ tables in the single array of a run (`tables`), the second their columns.
     BOUNDARY,  # 1: array 0 has begun a step
     TURNS,  # 1: an array has begun another repetition of its group, or another fold
     OVER,  # 1: nothing more happens
+    QUIET,  # moments since an array last went on, at which only ports and transfers changed
     FAILURE,
     GENERATED,  # records that are known
     SKIPPED_PERIODS,
     VARIANTS,  # rows of AMOUNTS of one combination of staying tiles
     NESTS,
     SUMS,  # tiles whose sums may come back
-) = range(29)
+) = range(30)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -61,7 +62,7 @@ TABLES = (
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
-    "FIRST_WORD",  # [server, (in, out)], cycles to the first word of a transfer that finds the server idle
+    "FIRST_WORD",  # [keep, then op, (in, out)], cycles to the first word of a transfer that finds its server idle
     # state; the counters first
     "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to WORDS
     "STEPS",  # [array]
@@ -87,12 +88,12 @@ TABLES = (
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
     "DEMAND",  # [ported memory], scratch
-    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, then the repetitions and the folds of an array
+    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments
     "REMEMBERED",  # [level, column], what is kept of them
     "MARKS",  # [level, slot], a number that equal states share
     "LOG",  # [row, column]
 )
-DIRECTORY = 29  # its first number
+DIRECTORY = 30  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -282,6 +283,7 @@ ARRAY_COLUMNS = 15
 WAITING, RUNNING, FINISHED = range(3)
 ANOTHER_REPEAT, ANOTHER_FOLD = range(1, 3)  # of TURNED, 0: neither
 MANY = 8  # repetitions or folds among which it is worth while to look for equal states
+LONG_QUIET = 16  # moments after which it is worth while to look at each of them
 
 # Columns of SERVER_STATE: the transfer under way.
 # SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one.
