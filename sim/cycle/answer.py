@@ -7,6 +7,8 @@ from math import ceil
 import numpy as np
 
 from sim.cycle.choice import CycleDesign
+from sim.cycle.common import room_of_cores
+from sim.cycle.core_runs import CoresTiming, run_cores
 from sim.cycle.keeps import keeps_of, traffic_of, words_of
 from sim.cycle.program import NamedProgram, lower_nests
 from sim.cycle.rates import MachineRates, limited_links, ported_memories
@@ -45,8 +47,6 @@ class DesignTiming:
 def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> CycleDesign:
     """The parts of one experiment (the first of its batch) that programs are made of."""
     structure = experiment.structure
-    if tables.machine.cores[0] > 1:
-        raise ValueError(f"the cycle engine runs one core, '{experiment.architecture.name}' has several")
     spilled = {
         memory: Fraction(float(part)).limit_denominator(2**32)
         for memory, part in zip(structure.machine.memories, evaluation.spilled[0], strict=True)
@@ -61,7 +61,7 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
     memories, lowered = structure.machine.memories, structure.lowered
     capacity = tables.machine.capacity_bytes[0]
     free = np.maximum(capacity - evaluation.footprint_bytes[0], 0.0)
-    return CycleDesign(
+    design = CycleDesign(
         experiment,
         lowered.chains,
         Walk.of(lowered, tables),
@@ -71,6 +71,23 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         kept_bytes=tuple(room_of(tables).kept_bytes[0].tolist()),
         in_flight=tuple(tiles_in_flight(tables)[0].tolist()),
         least_cycles=_least_cycles(tables, evaluation),
+    )
+    taken = (evaluation.footprint_bytes[0] - tables.reserved_bytes[0]).tolist()
+    return design if design.cores == 1 else _of_cores(design, dict(zip(memories, taken, strict=True)))
+
+
+def _of_cores(design: CycleDesign, taken_bytes: dict[str, float]) -> CycleDesign:
+    """The same with the room of memories that cores share divided among them."""
+    rooms = {
+        memory: room_of_cores(design.chains, design.walk, design.kept_bytes, memory, (own, taken_bytes[memory], design.cores))
+        for memory, own in design.own_bytes.items()
+        if not design.chains.machine.is_in_core(memory)
+    }
+    return replace(
+        design,
+        own_bytes=design.own_bytes | {memory: room.own_bytes for memory, room in rooms.items()},
+        room_bytes=design.room_bytes | {memory: room.free_bytes for memory, room in rooms.items()},
+        common_room_bytes={memory: room.common_bytes for memory, room in rooms.items()},
     )
 
 

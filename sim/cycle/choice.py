@@ -7,7 +7,7 @@ all runs as if it did.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -36,7 +36,8 @@ class CycleDesign:
 
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
     kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
-    least_cycles: what the bandwidths of memories on chip allow.
+    least_cycles: what the bandwidths of memories on chip allow; common_room_bytes: what memories that cores share have
+    for more places of tiles in common.
     """
 
     experiment: Experiment
@@ -48,6 +49,16 @@ class CycleDesign:
     kept_bytes: tuple[float, ...]
     in_flight: tuple[int, ...]
     least_cycles: int = 0
+    common_room_bytes: dict[str, float] = field(default_factory=dict)
+
+    @cached_property
+    def cores(self) -> int:
+        return int(self.machine.columns.cores[0])
+
+    @cached_property
+    def combined(self) -> int | None:
+        """The dealt loop over whose iterations cores add up."""
+        return self.experiment.structure.lowered.combined
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:

@@ -11,6 +11,7 @@ PENDING_SLOTS = 1024
 HISTORY_SLOTS = 24
 DESCRIPTION = 4096  # numbers that a remembered state may have in addition to twice the counters
 FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "WORDS"
+OF_CORES = {"ITERATIONS": 2, "DEPENDS": 2, "CHANGES": 2, "PLACING": 2, "COMMON_TILES": 3}  # axes of tables only cores have
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,20 @@ def run(program: EngineProgram, fast: bool = True, window: Window | None = None)
     window = window or Window()
     m, shapes = lay_out(program, window)
     run_program(m, fast)
+    check_outcome(m)
+    return outcome_of(m, shapes)
+
+
+def check_outcome(m: np.ndarray) -> None:
+    """ValueError for a run that could not go on."""
     failure = int(m[col.FAILURE])
     if failure == col.DEADLOCK:
         raise ValueError("the schedule cannot go on: every array waits for another")
     assert failure == col.NO_FAILURE, "a queue of the engine is too short"
+
+
+def outcome_of(m: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> NestTiming:
+    """What a run has left in its array."""
 
     def view(name: str) -> np.ndarray:
         first = int(m[getattr(col, name)])
@@ -76,9 +87,11 @@ def run(program: EngineProgram, fast: bool = True, window: Window | None = None)
     )
 
 
-def lay_out(program: EngineProgram, window: Window) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
-    """The array of a run, zero except for the program, and the shape of every table."""
-    shapes = shapes_of(program, window)
+def lay_out(
+    program: EngineProgram, window: Window, history: int = HISTORY_SLOTS
+) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
+    """The array of a run, zero except for the program, and the shape of every table. history: states remembered."""
+    shapes = shapes_of(program, window, history)
     places, at = {}, col.HEADER
     for name in (*_counter_names(), *(n for n in col.TABLES if n not in _counter_names())):
         places[name] = at
@@ -97,7 +110,7 @@ def lay_out(program: EngineProgram, window: Window) -> tuple[np.ndarray, dict[st
     marks = {
         col.COUNTED: counted,
         col.PENDING_SLOTS: PENDING_SLOTS,
-        col.HISTORY_SLOTS: HISTORY_SLOTS,
+        col.HISTORY_SLOTS: history,
         col.DESCRIPTION: shapes["HISTORY"][2],
         col.LOG_ROWS: window.rows,
         col.LOG_FROM: window.first,
@@ -115,12 +128,13 @@ def _counter_names() -> tuple[str, ...]:
     return col.TABLES[first : last + 1]
 
 
-def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ...]]:
+def shapes_of(program: EngineProgram, window: Window, history: int) -> dict[str, tuple[int, ...]]:
     """The shape of every table."""
     sizes = program.sizes
     arrays, ops, keeps, depth = sizes[col.ARRAYS], sizes[col.OPS], sizes[col.KEEPS], sizes[col.DEPTH]
     servers, ported, slots = sizes[col.SERVERS], sizes[col.PORTED], sizes[col.WINDOW]
-    shapes: dict[str, tuple[int, ...]] = {name: table.shape for name, table in program.tables.items()}
+    shapes: dict[str, tuple[int, ...]] = {name: (0,) * axes for name, axes in OF_CORES.items()}
+    shapes |= {name: table.shape for name, table in program.tables.items()}
     shapes |= {
         "STEPS": (arrays,),
         "PER_OP": (ops, col.OP_COUNTERS),
@@ -136,10 +150,10 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "BASE": (counted,),
         "ARRAY_STATE": (arrays, col.ARRAY_COLUMNS),
         "SERVER_STATE": (servers, col.SERVER_COLUMNS),
-        "RECORD_INDEX": (slots, depth),
+        "RECORD_INDEX": (slots, depth + col.INDEX_MORE),
         "RECORD_VARIANT": (slots, depth + 1),
         "RECORD_ORDINAL": (slots, keeps),
-        "SITE_INDEX": (keeps + ops, depth),
+        "SITE_INDEX": (keeps + ops, depth + col.INDEX_MORE),
         "SITE_VARIANT": (keeps + ops, depth + 1),
         "SITE_REPEAT": (keeps + ops,),
         "PENDING": (ops, PENDING_SLOTS, 2),
@@ -149,7 +163,7 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "PARTIAL": (keeps + ops, 4),
         "PIECES": (keeps, 3),
         "DEMAND": (ported,),
-        "HISTORY": (depth, HISTORY_SLOTS, 2 * counted + DESCRIPTION),
+        "HISTORY": (depth, history, 2 * counted + DESCRIPTION),
         "REMEMBERED": (depth, 2),
         "LOG": (window.rows, col.LOG_COLUMNS),
     }

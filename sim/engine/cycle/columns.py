@@ -33,7 +33,11 @@ tables in the single array of a run (`tables`), the second their columns.
     VARIANTS,  # rows of AMOUNTS of one combination of staying tiles
     NESTS,
     SUMS,  # tiles whose sums may come back
-) = range(27)
+    DEALT,  # outermost levels whose iterations are dealt to cores; 0 on one core
+    CORE,  # number of the core that runs this
+    CORES,
+    TURNS,  # dealt iterations of this core
+) = range(31)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -60,6 +64,11 @@ TABLES = (
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
     "FIRST_WORD",  # [server, (in, out)], cycles to the first word of a transfer that finds the server idle
+    "ITERATIONS",  # [variant, dealt level], iterations dealt inside a tile at that depth
+    "DEPENDS",  # [keep, then staying tile, dealt level], 1: each iteration of the level has another tile
+    "CHANGES",  # [variant, keep, then staying tile], 1: a dealt iteration on such a tile has several of them
+    "PLACING",  # [keep, then staying tile], whose tiles they are
+    "COMMON_TILES",  # [variant, dealt level, keep], common tiles that begin inside
     # state; the counters first
     "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to WORDS
     "STEPS",  # [array]
@@ -72,10 +81,10 @@ TABLES = (
     "BASE",  # [counter], the counter it is compared with when states are compared; -1: never compared
     "ARRAY_STATE",  # [array, column]
     "SERVER_STATE",  # [server, column]
-    "RECORD_INDEX",  # [slot, loop], of the records in the window
+    "RECORD_INDEX",  # [slot, loop; then the turn and its first record], of the records in the window
     "RECORD_VARIANT",  # [slot, depth]
     "RECORD_ORDINAL",  # [slot, keep]
-    "SITE_INDEX",  # [keep, then op, loop], where the next fill or streamed operand belongs
+    "SITE_INDEX",  # [keep, then op, as above], where the next fill or streamed operand belongs
     "SITE_VARIANT",  # [keep, then op, depth]
     "SITE_REPEAT",  # [keep, then op]
     "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
@@ -89,7 +98,7 @@ TABLES = (
     "REMEMBERED",  # [loop, (states kept, next slot)]
     "LOG",  # [row, column]
 )
-DIRECTORY = 27  # its first number
+DIRECTORY = 31  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -114,6 +123,11 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     GROUPS,
     PORTS,
     FIRST_WORD,
+    ITERATIONS,
+    DEPENDS,
+    CHANGES,
+    PLACING,
+    COMMON_TILES,
     COUNTERS,
     STEPS,
     PER_OP,
@@ -269,6 +283,12 @@ PIECES_BEGUN, PIECES_ARRIVED, PIECES_OF = range(3)  # of PIECES
 NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)
 
 NEVER = 1 << 60
+
+# Of PLACING. OWN: a core has another tile where its iterations need another; ANEW: in each of its iterations; COMMON: in
+# a memory that cores share, those of one iteration stay as they are and may serve the next.
+OWN, ANEW, COMMON = range(3)
+TURN, TURN_FIRST = range(2)  # of an index row, after its levels
+INDEX_MORE = 2
 
 # Slots of queues, numbered by what waits in them.
 ASKED_SLOTS = 64

@@ -10,6 +10,8 @@ from sim.engine.cycle.columns import (
     AGAIN_WORDS,
     ARRAYS,
     AVAILABLE,
+    CORES,
+    DEALT,
     DEPTH,
     DRAINED,
     DRAINS_ASKED,
@@ -34,6 +36,7 @@ from sim.engine.cycle.columns import (
     PIECES,
     PIECES_BEGUN,
     PIECES_OF,
+    RECORDS,
     RECORDS_BELOW,
     RETURNS,
     SITE_INDEX,
@@ -47,7 +50,7 @@ from sim.engine.cycle.columns import (
     WRITER,
 )
 from sim.engine.cycle.ready import has_room
-from sim.engine.cycle.records import descend, is_home, next_site, record_of, site_record
+from sim.engine.cycle.records import is_home, next_site, record_of, site_record, start
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -70,7 +73,7 @@ def may_fill(m, keep):
     if source >= 0 and m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)] >= 0:
         level = m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)]
         return has_made(m, source, keep, level, m[at(m, KEEP_TABLE, keep, SOURCE_FIRST)])
-    if loop >= 0 and m[at(m, SITE_INDEX, keep, loop)] == 0:
+    if loop >= 0 and is_first(m, keep, loop):
         return True
     records, tiles = 0, 0
     if loop >= 0:
@@ -82,6 +85,12 @@ def may_fill(m, keep):
     if source >= 0:
         return m[at(m, PER_OP, source, AVAILABLE)] > site - records
     return loop < 0 or m[at(m, PER_KEEP, keep, DRAINED)] > begun - tiles
+
+
+@compiled
+def is_first(m, keep, level):
+    """Whether the next tile of a keep belongs to the first iteration of a level; of a dealt one, to its core's first."""
+    return m[at(m, SITE_INDEX, keep, level)] < (m[CORES] if level < m[DEALT] else 1)
 
 
 @compiled
@@ -153,8 +162,8 @@ def first_fill(m, keep):
     index, variant = row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep)
     for level in range(m[DEPTH]):
         index[level] = max(0, m[at(m, HOME, keep, level)])
-    descend(m, index, variant, 0)
-    m[at(m, PER_KEEP, keep, FILL_SITE)] = site_record(m, index, variant)
+    start(m, index, variant)
+    m[at(m, PER_KEEP, keep, FILL_SITE)] = site_record(m, index, variant) if m[RECORDS] > 0 else NEVER
 
 
 @compiled
@@ -169,7 +178,7 @@ def sums_return(m, keep):
     """Whether the next tile was there before and was left incomplete."""
     times = 0
     for loop in range(m[DEPTH]):
-        times += m[at(m, RETURNS, keep, loop)] == 1 and m[at(m, SITE_INDEX, keep, loop)] > 0
+        times += m[at(m, RETURNS, keep, loop)] == 1 and not is_first(m, keep, loop)
     return times > 0
 
 

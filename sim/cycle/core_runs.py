@@ -1,0 +1,75 @@
+"""One run of a program on several cores, and the results left in their rows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sim.cycle.choice import CycleDesign
+from sim.cycle.cores import deal, places_of_common
+from sim.cycle.program import NamedProgram
+from sim.cycle.state import NestTiming, Window, check_outcome, lay_out, outcome_of
+from sim.engine.cycle import columns as col
+from sim.engine.cycle.board import NOBODY, NOTHING_KNOWN, Board
+from sim.engine.cycle.together import run_together
+from sim.engine.cycle.turns import count_records
+from sim.lower.walk import Extents
+
+
+@dataclass(frozen=True, slots=True)
+class CoresTiming:
+    """The outcome of a run on several cores: of each core, and of what they have in common."""
+
+    cores: tuple[NestTiming, ...]
+    hub: NestTiming
+
+    @property
+    def cycles(self) -> int:
+        return self.hub.cycles
+
+
+def run_cores(
+    design: CycleDesign, named: NamedProgram, start: Extents, fast: bool = True, window: Window | None = None
+) -> CoresTiming:
+    """Run a program on all cores of its machine; ValueError if its schedule deadlocks, or for what cores cannot share."""
+    dealt = deal(design, named, start)
+    window = window or Window()
+    laid = [lay_out(program, window, history=0) for program in dealt.programs]
+    every, shapes = np.stack([m for m, _ in laid]), laid[0][1]
+    for m in every[:-1]:
+        m[col.RECORDS] = count_records(m)
+        served = m[m[col.SERVER_STATE] :][: len(dealt.shared_servers) * col.SERVER_COLUMNS]
+        served.reshape(-1, col.SERVER_COLUMNS)[dealt.shared_servers, col.SERVES] = 0
+    hub = every[-1]
+    hub[col.ARRAYS] = 0
+    for keep, places in places_of_common(design, named.tiles, every[0]).items():
+        hub[hub[col.KEEP_TABLE] + keep * col.KEEP_COLUMNS + col.COPIES] = places
+    run_together(every, _board(every, shapes, dealt.shared_servers, dealt.ports, dealt.groups))
+    check_outcome(every[0])
+    found = [outcome_of(m, shapes) for m in every]
+    return CoresTiming(tuple(found[:-1]), found[-1])
+
+
+def _board(
+    every: np.ndarray,
+    shapes: dict[str, tuple[int, ...]],
+    shared_servers: np.ndarray,
+    ports: np.ndarray,
+    groups: np.ndarray,
+) -> Board:
+    rows, servers, keeps = len(every), len(shared_servers), len(groups)
+    depth = shapes["RECORD_INDEX"][1] - col.INDEX_MORE
+    return Board(
+        due=np.full(rows, NOTHING_KNOWN, np.int64),
+        stale=np.zeros(rows, np.int64),
+        owner=np.full(servers, NOBODY, np.int64),
+        free_since=np.full(servers, -1, np.int64),
+        is_shared=shared_servers.astype(np.int64),
+        offers=np.zeros((rows, servers, 4), np.int64),
+        demand=np.zeros((rows, len(ports)), np.int64),
+        taken=np.zeros(len(ports), np.int64),
+        ports=ports,
+        groups=groups,
+        leaving=np.zeros((keeps, depth + col.INDEX_MORE), np.int64),
+        leaving_variant=np.zeros((keeps, depth + 1), np.int64),
+        marks=np.zeros(1, np.int64),
+    )
