@@ -28,8 +28,9 @@ class NestRun:
 
     times: int
     named: NamedProgram
-    run: NestTiming
+    run: NestTiming  # of several cores: what all of them did, in the time of the last
     servers: tuple[str, ...]  # the memory of each
+    cores: CoresTiming | None = None
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,12 @@ def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
     for nests in design.runs:
         outer = nests[0].outer if len(nests) == 1 else ()
         for extents, times in design.walk.variants_below(start, outer).items():
-            named = lower_nests(design, nests, extents)
-            runs.append(NestRun(times, named, run(named.program, fast), tuple(servers_of(design))))
+            named, servers = lower_nests(design, nests, extents), tuple(servers_of(design))
+            if design.cores == 1:
+                runs.append(NestRun(times, named, run(named.program, fast), servers))
+                continue
+            of_cores = run_cores(design, named, extents, fast)
+            runs.append(NestRun(times, named, of_cores.together, servers, of_cores))
     if len(design.runs) > 1:
         between = _resident_cycles(design)
     found = _summed(design.experiment, runs, between)

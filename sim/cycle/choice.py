@@ -20,7 +20,7 @@ from sim.cycle.nest import Nest, Slot, nests_of
 from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.rates import MachineRates
 from sim.cycle.staying import fold_slots, staying_ways, tracked_ways
-from sim.cycle.ways import held_anyway, ways_of
+from sim.cycle.ways import Way, held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
 from sim.lower.elements import Spread
@@ -37,7 +37,7 @@ class CycleDesign:
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
     kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
     least_cycles: what the bandwidths of memories on chip allow; common_room_bytes: what memories that cores share have
-    for more places of tiles in common.
+    for more places of tiles in common; follows: this is one of the cores whose sums leave with those of another.
     """
 
     experiment: Experiment
@@ -50,6 +50,7 @@ class CycleDesign:
     in_flight: tuple[int, ...]
     least_cycles: int = 0
     common_room_bytes: dict[str, float] = field(default_factory=dict)
+    follows: bool = False
 
     @cached_property
     def cores(self) -> int:
@@ -59,6 +60,22 @@ class CycleDesign:
     def combined(self) -> int | None:
         """The dealt loop over whose iterations cores add up."""
         return self.experiment.structure.lowered.combined
+
+    def visits(self, loop: int, extents: Extents) -> int:
+        """Iterations of a loop over a tile of these extents in one core; of one over whose results cores add up, rounds."""
+        trips = self.walk.trips(extents, loop)
+        return -(-trips // self.cores) if loop == self.combined else trips
+
+    def elsewhere(self, slot: Slot, ways: list[tuple[Way, tuple[int, ...]]]) -> frozenset[int]:
+        """Ways of a slot's sums that leave this core with those of another one."""
+        if self.combined is None or not self.follows:
+            return frozenset()
+        part, machine = self.walk.loops[self.combined].part, self.chains.machine
+        return frozenset(
+            number
+            for number, (way, _) in enumerate(ways)
+            if way.touch.writes and part not in way.parts and not machine.is_in_core(way.memory)
+        )
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:
@@ -98,9 +115,7 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     loops = (nest.outer + nest.loops)[: len(nest.outer) + slot.depth]
     chain = design.walk.full_chain(design.walk.whole, loops)
     around = tuple(
-        (design.walk.loops[i].part, design.walk.trips(e, i))
-        for i, e in zip(loops, chain, strict=False)
-        if i not in guarded
+        (design.walk.loops[i].part, design.visits(i, e)) for i, e in zip(loops, chain, strict=False) if i not in guarded
     )
     einsum = design.chains.cascade.einsum(slot.leaf.einsum)
     tensors = {load.tensor for load in einsum.loads}
@@ -114,7 +129,7 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     whole, at = _from_the_top(nest, slot) if len(design.runs) == 1 else (nest, slot)
     stay = staying_ways(design.walk, whole, at, ways, reduced)
     sizer = Sizer(design.walk, design.machine, slot, ways, root, around, reduced, first, stages, stay)
-    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer))
+    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer), elsewhere=design.elsewhere(slot, ways))
     return replace(sizer, tracked=tracked_ways(design.walk, nest, sizer))
 
 

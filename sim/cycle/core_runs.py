@@ -23,8 +23,25 @@ class CoresTiming:
     hub: NestTiming
 
     @property
-    def cycles(self) -> int:
-        return self.hub.cycles
+    def together(self) -> NestTiming:
+        """What all of them did: stalls, busy cycles, transfers and words of all cores, in the time of the last one."""
+        every = (*self.cores, self.hub)
+        return NestTiming(
+            cycles=self.hub.cycles,
+            stalls=_sum([one.stalls for one in self.cores]),
+            busy=_sum([one.busy for one in self.cores]),
+            served=_sum([one.served for one in every]),
+            words=_sum([one.words for one in every]),
+            moved=_sum([one.moved for one in self.cores]),
+            runs=_sum([one.runs for one in self.cores]),
+            events=sum(one.events for one in every),
+            skipped=sum(one.skipped for one in every),
+            log=self.hub.log,
+        )
+
+
+def _sum(tables: list[np.ndarray]) -> np.ndarray:
+    return np.sum(tables, axis=0, dtype=np.int64)
 
 
 def run_cores(

@@ -8,14 +8,15 @@ with what comes back.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from sim.cycle.choice import CycleDesign
 from sim.cycle.common import crossed_parts, is_common
 from sim.cycle.joint import PlacedTile
-from sim.cycle.program import NamedProgram
+from sim.cycle.program import NamedProgram, lower_nests
 from sim.cycle.staying import Levels, staying_tiles
 from sim.cycle.state import EngineProgram
 from sim.cycle.tiles import servers_of
@@ -159,16 +160,25 @@ class _Dealing:
     def _groups(self) -> np.ndarray:
         """i8[keep]: cores of which the sums in a tile leave as one."""
         found = np.ones(len(self.tiles), np.int64)
-        combined = self.design.combined
-        if combined is None:
-            return found
+        for n, tile in enumerate(self.tiles):
+            found[n] = self.group if self._adds_up(tile) else 1
+        return found
+
+    @cached_property
+    def group(self) -> int:
+        """Cores that make sums of one result at the same time."""
+        if self.design.combined is None:
+            return 1
         variant = 0
         for level in range(self.depth - 1):
             variant = int(self.variants.child[variant, level, 0])
-        rounds = min(int(self.variants.trips[variant, self.depth - 1]), self.cores)
-        for n, tile in enumerate(self.tiles):
-            found[n] = rounds if self._adds_up(tile) else 1
-        return found
+        return min(int(self.variants.trips[variant, self.depth - 1]), self.cores)
+
+    @cached_property
+    def amounts_of_followers(self) -> dict[str, np.ndarray]:
+        """The amounts of cores whose sums leave with those of another one."""
+        follower = lower_nests(replace(self.design, follows=True), self.named.joint.nests, self.variants.extents[0])
+        return {name: follower.program.tables[name] for name in ("AMOUNTS", "ROW_ACCESSES")}
 
     def _adds_up(self, tile: PlacedTile) -> bool:
         """Whether the sums of a tile leave a core for a memory that cores share."""
@@ -193,6 +203,8 @@ class _Dealing:
                 if core % groups[n]:
                     keeps[n, col.DRAIN_SERVER] = -1
         tables = base.tables | {"KEEP_TABLE": keeps, "USES": uses, "RETURNS": returns}
+        if core % self.group:
+            tables |= self.amounts_of_followers
         everything = int(base.tables["ITERATIONS"][0, 0])
         turns = max(0, -(-(everything - core) // self.cores))
         return EngineProgram(base.sizes | {col.CORE: core, col.TURNS: turns}, tables)
