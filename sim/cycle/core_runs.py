@@ -78,6 +78,7 @@ def _board(
     return Board(
         due=np.full(rows, NOTHING_KNOWN, np.int64),
         stale=np.zeros(rows, np.int64),
+        active=np.zeros(rows, np.int64),
         owner=np.full(servers, NOBODY, np.int64),
         free_since=np.full(servers, -1, np.int64),
         is_shared=shared_servers.astype(np.int64),

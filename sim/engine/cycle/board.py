@@ -14,6 +14,7 @@ class Board(NamedTuple):
 
     due: np.ndarray  # i8[row], cycle of its next event, NOTHING_KNOWN
     stale: np.ndarray  # i8[row], 1: something has happened to it in this cycle
+    active: np.ndarray  # i8[row], 1: it is being settled
     owner: np.ndarray  # i8[server], the row whose transfer a shared memory serves, NOBODY
     free_since: np.ndarray  # i8[server]
     is_shared: np.ndarray  # i8[server], 1: cores share its memory

@@ -89,12 +89,9 @@ def begin_with(m, keep):
 
 
 @compiled
-def settle_hub(every, board):
-    """Common tiles that all cores are done with, results of them that may leave, and places that results take; whether
-    anything is there that was not.
-    """
+def note_releases(every, board):
+    """Common tiles that all cores are done with, and results among them that leave."""
     hub = every[every.shape[0] - 1]
-    changed = False
     for keep in range(hub[KEEPS]):
         if hub[at(hub, PLACING, keep, 0)] != COMMON:
             continue
@@ -102,6 +99,12 @@ def settle_hub(every, board):
             hub[at1(hub, RELEASED, user)] = least_released(every, user)
         if hub[at(hub, KEEP_TABLE, keep, DRAINS)] == 1:
             ask_to_leave(hub, board, keep)
+
+
+@compiled
+def begin_common(every):
+    """Common results have their places; whether any has that had none."""
+    hub, changed = every[every.shape[0] - 1], False
     for keep in range(hub[KEEPS]):
         while hub[at(hub, PLACING, keep, 0)] == COMMON and begin_sums(hub, keep):
             changed = True

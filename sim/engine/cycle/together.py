@@ -31,8 +31,17 @@ from sim.engine.cycle.columns import (
     TIME_LEFT,
     WHICH,
 )
-from sim.engine.cycle.hub import age_of, begin_hub, gather_sums, hand_out, hold, pass_sums, settle_hub
-from sim.engine.cycle.loop import is_over, pass_time, prepare, settle, until_next_event
+from sim.engine.cycle.hub import (
+    age_of,
+    begin_common,
+    begin_hub,
+    gather_sums,
+    hand_out,
+    hold,
+    note_releases,
+    pass_sums,
+)
+from sim.engine.cycle.loop import deliver_all, is_over, let_arrays_on, pass_time, prepare, serve, until_next_event
 from sim.engine.cycle.server import end_transfer, oldest, start_transfer, suspend
 from sim.engine.cycle.shared_ports import fit_together, grant_together, note_demands
 from sim.engine.cycle.tables import at
@@ -82,54 +91,64 @@ def advance(m, now):
 
 @compiled
 def settle_together(every, board, now):
-    """All that happens in this cycle."""
-    hub = every.shape[0] - 1
-    changed = True
-    while changed:
-        changed = False
-        for core in range(hub):
-            if board.stale[core] == 1 or board.due[core] == now:
-                advance(every[core], now)
-                settle(every[core])
-                gather_sums(every, board, core)
-                look_again(every, board, core)
-                board.stale[hub] = 1
-        if board.stale[hub] == 1 or board.due[hub] == now:
-            advance(every[hub], now)
-            if settle_hub(every, board):
-                hand_out(every, board)
-                changed = True
-            look_again(every, board, hub)
+    """All that happens in this cycle: as on one core, with memories that are shared served for all."""
+    rows = every.shape[0]
+    for place in range(rows):
+        if board.due[place] == now:
+            board.stale[place] = 1
+    while board.stale.max() == 1:
+        board.active[:] = board.stale
+        board.active[rows - 1] = 1  # it sees what any core does
+        board.stale[:] = 0
+        for place in range(rows):
+            if board.active[place] == 1:
+                board.due[place] = NOTHING_KNOWN
+                advance(every[place], now)
+        note_releases(every, board)
+        for core in range(rows - 1):
+            if board.active[core] == 1 and deliver_all(every[core]):
+                board.stale[core] = 1
         for server in range(every[0, SERVERS]):
-            if board.is_shared[server] == 1:
-                changed = serve(every, board, server, now) or changed
-        for core in range(hub):
-            changed = changed or board.stale[core] == 1
+            serve_all(every, board, server, now)
+        if begin_common(every):
+            hand_out(every, board)
+        for core in range(rows - 1):
+            if board.active[core] == 1 and let_arrays_on(every[core]):
+                board.stale[core] = 1
+                gather_sums(every, board, core)
 
 
 @compiled
-def look_again(every, board, place):
-    """What a row offers to the shared memories after something has happened to it."""
-    board.stale[place], board.due[place] = 0, NOTHING_KNOWN
-    m = every[place]
-    for server in range(m[SERVERS]):
-        if board.is_shared[server] == 1:
-            offer = board.offers[place, server]
-            offer[OFFER_JOB], offer[OFFER_WHICH], offer[OFFER_RECORD] = oldest(m, server)
-            offer[OFFER_AGE] = age_of(every, place, offer[OFFER_RECORD])
+def serve_all(every, board, server, now):
+    """Let a server of every core, or the one that they share, end its transfer and take up others."""
+    if board.is_shared[server] == 1:
+        for place in range(every.shape[0]):
+            if board.active[place] == 1:
+                offer_next(every, board, place, server)
+        serve_shared(every, board, server, now)
+        return
+    for core in range(every.shape[0] - 1):
+        if board.active[core] == 1 and serve(every[core], server):
+            board.stale[core] = 1
 
 
 @compiled
-def serve(every, board, server, now):
-    """Let a shared memory end its transfer and take up others; whether it did either."""
-    changed = False
+def offer_next(every, board, place, server):
+    """What a row would have a shared memory move next."""
+    offer = board.offers[place, server]
+    offer[OFFER_JOB], offer[OFFER_WHICH], offer[OFFER_RECORD] = oldest(every[place], server)
+    offer[OFFER_AGE] = age_of(every, place, offer[OFFER_RECORD])
+
+
+@compiled
+def serve_shared(every, board, server, now):
+    """Let a shared memory end its transfer and take up others."""
     while True:
         owner = board.owner[server]
         if owner != NOBODY and every[owner, at(every[owner], SERVER_STATE, server, TIME_LEFT)] == 0:
             end_shared(every, board, server, now)
         elif not take_up_shared(every, board, server, now):
-            return changed
-        changed = True
+            return
 
 
 @compiled
@@ -145,23 +164,23 @@ def end_shared(every, board, server, now):
         hand_out(every, board)
     elif job == DRAIN_JOB:
         pass_sums(every, board, owner, which)
-    look_again(every, board, owner)
-    board.stale[owner] = 1
+    touch(every, board, owner, server)
+
+
+@compiled
+def touch(every, board, place, server):
+    """Something has happened to a row while a shared memory was served."""
+    board.stale[place], board.due[place] = 1, NOTHING_KNOWN
+    offer_next(every, board, place, server)
 
 
 @compiled
 def take_up_shared(every, board, server, now):
     """Begin the transfer of the oldest record of all rows; one of a younger record yields. Whether one began."""
-    owner, rows = board.owner[server], every.shape[0]
-    oldest_age = NEVER
+    owner, oldest_age = board.owner[server], NEVER
     if owner != NOBODY:
         oldest_age = age_of(every, owner, every[owner, at(every[owner], SERVER_STATE, server, JOB_RECORD)])
-    chosen = NOBODY
-    for turn in range(rows):
-        place = (turn + rows - 1) % rows  # the hub brings what cores wait for
-        offer = board.offers[place, server]
-        if offer[OFFER_JOB] != NO_JOB and offer[OFFER_AGE] < oldest_age:
-            chosen, oldest_age = place, offer[OFFER_AGE]
+    chosen = oldest_offer(board, server, oldest_age)
     if chosen == NOBODY:
         return False
     offer = board.offers[chosen, server].copy()
@@ -170,15 +189,32 @@ def take_up_shared(every, board, server, now):
         advance(every[owner], now)
         suspend(every[owner], server)
         every[owner, at(every[owner], SERVER_STATE, server, JOB)] = NO_JOB
-        look_again(every, board, owner)
-        board.stale[owner] = 1
+        touch(every, board, owner, server)
     m = every[chosen]
     advance(m, now)
     start_transfer(m, server, offer[OFFER_JOB], offer[OFFER_WHICH], offer[OFFER_RECORD], was_idle)
     board.owner[server] = chosen
-    look_again(every, board, chosen)
-    board.stale[chosen] = 1
+    touch(every, board, chosen, server)
     return True
+
+
+@compiled
+def oldest_offer(board, server, before):
+    """The row with the oldest offer, if it is older than that: of equals the lowest core, and the hub where its tile
+    comes first in the tables.
+    """
+    chosen, hub = NOBODY, board.offers.shape[0] - 1
+    for place in range(hub + 1):
+        offer = board.offers[place, server]
+        if offer[OFFER_JOB] == NO_JOB:
+            continue
+        comes_first = offer[OFFER_AGE] < before
+        if place == hub and chosen != NOBODY and offer[OFFER_AGE] == before:
+            best = board.offers[chosen, server]
+            comes_first = best[OFFER_JOB] > DRAIN_JOB or offer[OFFER_WHICH] < best[OFFER_WHICH]
+        if comes_first:
+            chosen, before = place, offer[OFFER_AGE]
+    return chosen
 
 
 @compiled
