@@ -38,7 +38,7 @@ class DesignTiming:
     """Where the cycles of a design went."""
 
     cycles: int
-    stalls: dict[str, dict[str, int]]  # array -> cause
+    stalls: dict[str, dict[str, int]]  # array, in a core -> cause
     busy: dict[str, int]  # Einsum
     served: dict[str, int]  # memory -> cycles of transfers that it serves
     runs: tuple[NestRun, ...]
@@ -146,28 +146,36 @@ def _resident_cycles(design: CycleDesign) -> int:
 
 
 def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> DesignTiming:
-    arrays = [array.name for array in experiment.architecture.arrays]
-    memories = experiment.structure.machine.memories
-    stalls = {array: dict.fromkeys(CAUSES, 0) for array in arrays}
     busy = {leaf.einsum: 0 for leaf in experiment.tree.leaves}
-    served = dict.fromkeys(memories, 0)
+    served = dict.fromkeys(experiment.structure.machine.memories, 0)
     cycles, warnings = between, {}
     for item in runs:
         named, took = item.named, item.run
         cycles += item.times * took.cycles
-        here = list(dict.fromkeys(slot.leaf.array for slot in named.nest.slots))
-        for array in arrays:
-            if array in here:
-                for cause, lost in zip(CAUSES, took.stalls[here.index(array)].tolist(), strict=True):
-                    stalls[array][cause] += item.times * lost
-            else:
-                stalls[array]["idle"] += item.times * took.cycles
         for name, spent in zip(named.ops, took.busy.tolist(), strict=True):
             if name in busy:
                 busy[name] += item.times * spent
         for memory, spent in zip(item.servers, took.served.sum(axis=1).tolist(), strict=True):
             served[memory] += item.times * spent
         warnings.update(dict.fromkeys(named.warnings))
-    for array in arrays:
-        stalls[array][CAUSES[OFF_CHIP]] += between
+    stalls = _stalls(experiment, runs)
+    for lost in stalls.values():
+        lost[CAUSES[OFF_CHIP]] += between
     return DesignTiming(cycles, stalls, busy, served, tuple(runs), tuple(warnings))
+
+
+def _stalls(experiment: Experiment, runs: list[NestRun]) -> dict[str, dict[str, int]]:
+    """Cycles in which every array, in each core that has it, did not compute, by cause."""
+    found: dict[str, dict[str, int]] = {}
+    for array in experiment.architecture.arrays:
+        for core, name in enumerate(experiment.architecture.names_in_cores(array.name)):
+            found[name] = dict.fromkeys(CAUSES, 0)
+            for item in runs:
+                here = list(dict.fromkeys(slot.leaf.array for slot in item.named.nest.slots))
+                if array.name not in here:
+                    found[name]["idle"] += item.times * item.run.cycles
+                    continue
+                own = item.run if item.cores is None else item.cores.cores[core]
+                for cause, lost in zip(CAUSES, own.stalls[here.index(array.name)].tolist(), strict=True):
+                    found[name][cause] += item.times * lost
+    return found
