@@ -19,6 +19,7 @@ from sim.lower.walk import Extents
 class CoresTiming:
     """The outcome of a run on several cores: of each core, and of what they have in common."""
 
+    start: Extents  # outside its loops
     cores: tuple[NestTiming, ...]
     hub: NestTiming
 
@@ -63,7 +64,7 @@ def run_cores(
     run_together(every, _board(every, shapes, dealt.shared_servers, dealt.ports, dealt.groups))
     check_outcome(every[0])
     found = [outcome_of(m, shapes) for m in every]
-    return CoresTiming(tuple(found[:-1]), found[-1])
+    return CoresTiming(start, tuple(found[:-1]), found[-1])
 
 
 def _board(

@@ -160,3 +160,17 @@ def most_together(m, keep, iterations):
         last = min(first + iterations, everything) - 1
         most = max(most, common_tile(m, keep, last) - common_tile(m, keep, first) + 1)
     return most
+
+
+@compiled
+def first_records(m, own, alone):
+    """Fill `own` and `alone: i8[turn]` with the number of each turn's first record in its core, and on one core."""
+    record = 0
+    for turn in range(m[TURNS]):
+        variant, left, before = 0, iteration_of(m, turn), 0
+        for level in range(m[DEALT]):
+            full = m[at3(m, CHILD, variant, level, 0)]
+            digit, left, variant = digit_of(m, variant, level, left)
+            before += digit * m[at(m, RECORDS_BELOW, full, level + 1)]
+        own[turn], alone[turn] = record, before
+        record += m[at(m, RECORDS_BELOW, variant, m[DEALT])]
