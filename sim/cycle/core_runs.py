@@ -5,14 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from sim.cycle.choice import CycleDesign
-from sim.cycle.cores import deal, places_of_common
+from sim.cycle.cores import CorePrograms, deal, places_of_common
 from sim.cycle.program import NamedProgram
-from sim.cycle.state import NestTiming, Window, check_outcome, lay_out, outcome_of
+from sim.cycle.state import HISTORY_SLOTS, NestTiming, Window, check_outcome, lay_out, outcome_of
 from sim.engine.cycle import columns as col
 from sim.engine.cycle.board import NOBODY, NOTHING_KNOWN, Board
 from sim.engine.cycle.together import run_together
 from sim.engine.cycle.turns import count_records
 from sim.lower.walk import Extents
+
+
+HISTORY_NUMBERS = 1 << 25  # of all remembered states together
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +64,32 @@ def run_cores(
     hub[col.ARRAYS] = 0
     for keep, places in places_of_common(design, named.tiles, every[0]).items():
         hub[hub[col.KEEP_TABLE] + keep * col.KEEP_COLUMNS + col.COPIES] = places
-    run_together(every, _board(every, shapes, dealt.shared_servers, dealt.ports, dealt.groups))
+    run_together(every, _board(every, shapes, dealt), fast)
     check_outcome(every[0])
     found = [outcome_of(m, shapes) for m in every]
     return CoresTiming(start, tuple(found[:-1]), found[-1])
 
 
-def _board(
-    every: np.ndarray,
-    shapes: dict[str, tuple[int, ...]],
-    shared_servers: np.ndarray,
-    ports: np.ndarray,
-    groups: np.ndarray,
-) -> Board:
-    rows, servers, keeps = len(every), len(shared_servers), len(groups)
-    depth = shapes["RECORD_INDEX"][1] - col.INDEX_MORE
+def _board(every: np.ndarray, shapes: dict[str, tuple[int, ...]], dealt: CorePrograms) -> Board:
+    rows, servers, keeps = len(every), len(dealt.shared_servers), len(dealt.groups)
+    depth, _, numbers = shapes["HISTORY"]
+    slots = max(2, min(HISTORY_SLOTS, HISTORY_NUMBERS // (max(depth, 1) * rows * numbers)))
     return Board(
         due=np.full(rows, NOTHING_KNOWN, np.int64),
         stale=np.zeros(rows, np.int64),
         active=np.zeros(rows, np.int64),
         owner=np.full(servers, NOBODY, np.int64),
         free_since=np.full(servers, -1, np.int64),
-        is_shared=shared_servers.astype(np.int64),
+        is_shared=dealt.shared_servers.astype(np.int64),
         offers=np.zeros((rows, servers, 4), np.int64),
-        demand=np.zeros((rows, len(ports)), np.int64),
-        taken=np.zeros(len(ports), np.int64),
-        ports=ports,
-        groups=groups,
+        demand=np.zeros((rows, len(dealt.ports)), np.int64),
+        taken=np.zeros(len(dealt.ports), np.int64),
+        ports=dealt.ports,
+        groups=dealt.groups,
         leaving=np.zeros((keeps, depth + col.INDEX_MORE), np.int64),
         leaving_variant=np.zeros((keeps, depth + 1), np.int64),
         marks=np.zeros(1, np.int64),
+        history=np.zeros((depth, slots, rows, numbers), np.int64),
+        remembered=np.zeros((depth, 2), np.int64),
+        scratch=np.zeros(numbers, np.int64),
     )

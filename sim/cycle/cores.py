@@ -207,7 +207,7 @@ class _Dealing:
             tables |= self.amounts_of_followers
         everything = int(base.tables["ITERATIONS"][0, 0])
         turns = max(0, -(-(everything - core) // self.cores))
-        return EngineProgram(base.sizes | {col.CORE: core, col.TURNS: turns}, tables)
+        return EngineProgram(base.sizes | {col.CORE: core, col.CORE_TURNS: turns}, tables)
 
     def _hub(self, base: EngineProgram) -> EngineProgram:
         """What cores have in common, and what is not there for it."""
@@ -223,7 +223,7 @@ class _Dealing:
             inside = int(self.variants.child[inside, level, 0])
         records = int(self.variants.inside[inside, self.depth])
         return EngineProgram(
-            base.sizes | {col.DEALT: 0, col.TURNS: records}, base.tables | {"KEEP_TABLE": keeps, "OP_TABLE": ops}
+            base.sizes | {col.DEALT: 0, col.CORE_TURNS: records}, base.tables | {"KEEP_TABLE": keeps, "OP_TABLE": ops}
         )
 
 

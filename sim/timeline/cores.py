@@ -32,7 +32,7 @@ class CoreNumbers:
     def _firsts(self) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         found = []
         for m in self.laid_out:
-            own, alone = (np.zeros(int(m[col.TURNS]), np.int64) for _ in range(2))
+            own, alone = (np.zeros(int(m[col.CORE_TURNS]), np.int64) for _ in range(2))
             first_records(m, own, alone)
             found.append((own, alone))
         return tuple(found)

@@ -26,3 +26,6 @@ class Board(NamedTuple):
     leaving: np.ndarray  # i8[keep, as an index row], where the next common tile that leaves belongs
     leaving_variant: np.ndarray  # i8[keep, depth]
     marks: np.ndarray  # i8[mark]: CONTENDED
+    history: np.ndarray  # i8[level, slot, row, number], earlier states
+    remembered: np.ndarray  # i8[level, (states kept, next slot)]
+    scratch: np.ndarray  # i8[number], the state of one row

@@ -36,7 +36,7 @@ tables in the single array of a run (`tables`), the second their columns.
     DEALT,  # outermost levels whose iterations are dealt to cores; 0 on one core
     CORE,  # number of the core that runs this
     CORES,
-    TURNS,  # dealt iterations of this core
+    CORE_TURNS,  # dealt iterations of this core
 ) = range(31)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 

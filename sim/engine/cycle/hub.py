@@ -35,7 +35,7 @@ from sim.engine.cycle.columns import (
     PLACING,
     RELEASED,
     RELEASES,
-    TURNS,
+    CORE_TURNS,
     USE_FIRST,
     USE_LAST,
     USES,
@@ -62,7 +62,7 @@ def age_of(every, place, record):
     hub = every[every.shape[0] - 1]
     if place < every.shape[0] - 1 or record == NEVER:
         return record
-    cores, inside = hub[CORES], hub[TURNS]
+    cores, inside = hub[CORES], hub[CORE_TURNS]
     return (record - record // inside % cores * inside) // cores
 
 
@@ -83,7 +83,7 @@ def begin_hub(every, board):
 @compiled
 def begin_with(m, keep):
     """A core is done with the common tiles before its first one; one without turns with all."""
-    first = NEVER if m[TURNS] == 0 else common_tile(m, keep, iteration_of(m, 0))
+    first = NEVER if m[CORE_TURNS] == 0 else common_tile(m, keep, iteration_of(m, 0))
     for user in range(m[at(m, KEEP_TABLE, keep, FIRST_USER)], m[at(m, KEEP_TABLE, keep, LAST_USER)]):
         m[at1(m, RELEASED, user)] = first
 

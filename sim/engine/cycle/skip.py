@@ -323,8 +323,13 @@ def periods_to_skip(m, level, then):
 def skip(m, level, then):
     """Skip as many repetitions of the stretch since `then` as there is room for."""
     periods = periods_to_skip(m, level, then)
-    if periods == 0:
-        return
+    if periods > 0:
+        skip_periods(m, level, then, periods)
+
+
+@compiled
+def skip_periods(m, level, then, periods):
+    """Skip that many repetitions of the stretch since `then`."""
     front = m[FRONT]
     inside = m[at(m, RECORDS_BELOW, m[at(m, RECORD_VARIANT, front % m[WINDOW], level + 1)], level + 1)]
     records, time = periods * (front - then[FRONT - HEADER]), periods * (m[NOW] - then[NOW - HEADER])

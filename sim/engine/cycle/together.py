@@ -44,14 +44,17 @@ from sim.engine.cycle.hub import (
 from sim.engine.cycle.loop import deliver_all, is_over, let_arrays_on, pass_time, prepare, serve, until_next_event
 from sim.engine.cycle.server import end_transfer, oldest, start_transfer, suspend
 from sim.engine.cycle.shared_ports import fit_together, grant_together, note_demands
+from sim.engine.cycle.skip_together import fast_forward_together
 from sim.engine.cycle.tables import at
 from sim.engine.jit import compiled
 
 
 @compiled
-def run_together(every, board):
-    """Run all cores from the beginning to the end. every: i8[row, number], each as `run_program` takes it, the hub
-    last; the outcome is in their counters, and in the failure of the first row.
+def run_together(every, board, fast):
+    """Run all cores from the beginning to the end; with `fast`, repeating stretches are skipped exactly.
+
+    every: i8[row, number], each as `run_program` takes it, the hub last; the outcome is in their counters, and in the
+    failure of the first row.
     """
     cores = every.shape[0] - 1
     for core in range(cores):
@@ -61,6 +64,11 @@ def run_together(every, board):
     now = 0
     while failure_of(every) == NO_FAILURE:
         settle_together(every, board, now)
+        skipped_to = fast_forward_together(every, board, now) if fast else now
+        if skipped_to > now:
+            now = skipped_to
+            board.stale[:] = 1  # all offers have other numbers
+            settle_together(every, board, now)
         following = next_moment(every, board, now)
         if following >= NEVER:
             for core in range(cores):

@@ -24,7 +24,7 @@ from sim.engine.cycle.columns import (
     TRIPS,
     TURN,
     TURN_FIRST,
-    TURNS,
+    CORE_TURNS,
 )
 from sim.engine.cycle.tables import at, at3
 from sim.engine.jit import compiled
@@ -62,7 +62,7 @@ def enter_turn(m, turn, index, variant):
 def next_turn(m, index, variant):
     """Go to the next turn, if there is one: whether there is."""
     turn = index[m[DEPTH] + TURN] + 1
-    if m[DEALT] == 0 or turn >= m[TURNS]:
+    if m[DEALT] == 0 or turn >= m[CORE_TURNS]:
         return False
     index[m[DEPTH] + TURN_FIRST] += m[at(m, RECORDS_BELOW, variant[m[DEALT]], m[DEALT])]
     enter_turn(m, turn, index, variant)
@@ -86,7 +86,7 @@ def comes_with_turn(m, tile, index, variant):
 def ends_with_turn(m, tile, index, variant):
     """Whether the tile of a core is another one at the next turn, or there is none."""
     turn = index[m[DEPTH] + TURN]
-    if turn + 1 >= m[TURNS]:
+    if turn + 1 >= m[CORE_TURNS]:
         return True
     placing, following = m[at(m, PLACING, tile, 0)], iteration_of(m, turn + 1)
     if placing == ANEW or m[at(m, CHANGES, inside_of(m, following), tile)] == 1:
@@ -137,7 +137,7 @@ def tiles_until_next(m, keep, index):
     turn = index[m[DEPTH] + TURN]
     if m[at(m, PLACING, keep, 0)] != COMMON:
         return 1
-    if turn + 1 >= m[TURNS]:
+    if turn + 1 >= m[CORE_TURNS]:
         return NEVER
     now = iteration_of(m, turn)
     return common_tile(m, keep, now + m[CORES]) - common_tile(m, keep, now)
@@ -147,7 +147,7 @@ def tiles_until_next(m, keep, index):
 def count_records(m):
     """Records of all turns of a core."""
     records = 0
-    for turn in range(m[TURNS]):
+    for turn in range(m[CORE_TURNS]):
         records += m[at(m, RECORDS_BELOW, inside_of(m, iteration_of(m, turn)), m[DEALT])]
     return records
 
@@ -166,7 +166,7 @@ def most_together(m, keep, iterations):
 def first_records(m, own, alone):
     """Fill `own` and `alone: i8[turn]` with the number of each turn's first record in its core, and on one core."""
     record = 0
-    for turn in range(m[TURNS]):
+    for turn in range(m[CORE_TURNS]):
         variant, left, before = 0, iteration_of(m, turn), 0
         for level in range(m[DEALT]):
             full = m[at3(m, CHILD, variant, level, 0)]

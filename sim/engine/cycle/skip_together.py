@@ -1,0 +1,269 @@
+"""Exact fast-forward of several cores: a stretch that repeats in all of them is counted, not simulated.
+
+As on one core (`skip`), with the states of all cores and of what they share as one. The first core that is not finished
+says when an iteration of a loop begins; every other one that works has to be inside the same kind of loop, past its
+first iteration, and advances by as many records as the first one, since the difference of their records decides who is
+served first. Cores that are finished, and what all have in common, have to stand still. A transfer that waits for its
+turn without moving on must not be passed by another core's records.
+"""
+
+from sim.engine.cycle.columns import (
+    ARRAY_STATE,
+    ARRAYS,
+    BOUNDARY,
+    COUNTED,
+    DEALT,
+    DEPTH,
+    DRAINS_ASKED,
+    DRAINS_BEGUN,
+    FILL_SITE,
+    FINISHED,
+    FRONT,
+    HEADER,
+    JOB,
+    KEEPS,
+    MAX_LAG,
+    NEVER,
+    NO_JOB,
+    NOW,
+    OPS,
+    ORDINAL,
+    PER_KEEP,
+    PER_OP,
+    QUEUE,
+    READ_SITE,
+    RECORD_INDEX,
+    RECORD_ORDINAL,
+    RECORD_VARIANT,
+    RECORDS,
+    SERVED,
+    SERVER_STATE,
+    SERVERS,
+    STALLS,
+    STATE,
+    STEPS,
+    WINDOW,
+)
+from sim.engine.cycle.loop import pass_time
+from sim.engine.cycle.skip import describe, has_site, lies_inside, moved, periods_to_skip, skip_periods
+from sim.engine.cycle.tables import at, at1
+from sim.engine.jit import compiled
+
+NONE = -1
+
+
+@compiled
+def fast_forward_together(every, board, now):
+    """Where the first core that works begins an iteration: remember the state of all, or skip ahead if it occurred
+    before. Returns the cycle from which to go on.
+    """
+    leader = first_at_work(every)
+    if leader == NONE or every[leader, BOUNDARY] == 0:
+        return now
+    every[leader, BOUNDARY] = 0
+    level = loop_of(every[leader])
+    if level < every[leader, DEALT]:
+        board.remembered[:, :] = 0
+        return now
+    board.remembered[level + 1 :, :] = 0
+    if not may_repeat(every, board, level):
+        return now
+    for place in range(every.shape[0]):
+        if every[place, NOW] < now:
+            pass_time(every[place], now - every[place, NOW])
+    slots = board.history.shape[1]
+    slot = board.remembered[level, 1]
+    state = board.history[level, slot]
+    if not describe_together(every, board, leader, level, state):
+        return now
+    for age in range(1, board.remembered[level, 0] + 1):
+        then = board.history[level, (slot - age) % slots]
+        if equal_together(every[leader], state, then):
+            board.remembered[level, :] = 0
+            return skip_together(every, board, level, then, now)
+    board.remembered[level, 1] = (slot + 1) % slots
+    board.remembered[level, 0] = min(board.remembered[level, 0] + 1, slots - 1)
+    return now
+
+
+@compiled
+def is_at_work(m):
+    """Whether any array of a core has something left to do."""
+    for array in range(m[ARRAYS]):
+        if m[at(m, ARRAY_STATE, array, STATE)] != FINISHED:
+            return True
+    return False
+
+
+@compiled
+def first_at_work(every):
+    for core in range(every.shape[0] - 1):
+        if is_at_work(every[core]):
+            return core
+    return NONE
+
+
+@compiled
+def loop_of(m):
+    """The level of which a core has begun an iteration; one before the levels that are not dealt for a turn."""
+    if m[FRONT] >= m[RECORDS]:
+        return NONE
+    slot, level = m[FRONT] % m[WINDOW], m[DEPTH] - 1
+    while level >= m[DEALT] and m[at(m, RECORD_INDEX, slot, level)] == 0:
+        level -= 1
+    return level
+
+
+@compiled
+def may_repeat(every, board, level):
+    """Whether every core either works inside the loop or is through with everything, and nothing that all have in
+    common is under way.
+    """
+    hub = every.shape[0] - 1
+    for server in range(every[hub, SERVERS]):
+        if board.is_shared[server] == 1 and (board.owner[server] == hub or board.offers[hub, server, 0] != NO_JOB):
+            return False
+    for core in range(hub):
+        m = every[core]
+        if is_at_work(m):
+            if m[FRONT] >= m[RECORDS] or not lies_inside(m, level):
+                return False
+        elif not is_through(m):
+            return False
+    return True
+
+
+@compiled
+def is_through(m):
+    """Whether nothing of a finished core is under way."""
+    for op in range(m[OPS]):
+        if m[at(m, QUEUE, op, 1)] > 0:
+            return False
+    for keep in range(m[KEEPS]):
+        if m[at(m, PER_KEEP, keep, DRAINS_BEGUN)] < m[at(m, PER_KEEP, keep, DRAINS_ASKED)]:
+            return False
+    for server in range(m[SERVERS]):
+        if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB:
+            return False
+    return True
+
+
+@compiled
+def describe_together(every, board, leader, level, state):
+    """Write the states of all cores, relative to the first one at work: i8[row, number]; whether they had room. The
+    number of numbers comes first after the counters, then those of one core (`describe`), then its place.
+    """
+    counters, front = every[leader, COUNTED], every[leader, FRONT]
+    room = state.shape[1]
+    for core in range(every.shape[0]):
+        m, own = every[core], state[core]
+        if core == every.shape[0] - 1 or not is_at_work(m):
+            own[:counters] = m[HEADER : HEADER + counters]
+            own[counters] = 0
+            continue
+        slot = m[FRONT] % m[WINDOW]
+        for keep in range(m[KEEPS]):
+            m[at(m, PER_KEEP, keep, ORDINAL)] = m[at(m, RECORD_ORDINAL, slot, keep)]
+        numbers = describe(m, level, board.scratch)
+        if numbers < 0 or numbers + 2 * m[DEPTH] + m[SERVERS] + 8 > room:
+            return False
+        own[:counters] = board.scratch[:counters]
+        own[counters + 1 : numbers + 1] = board.scratch[counters:numbers]
+        own[numbers + 1] = m[FRONT] - front
+        n = numbers + 2
+        for loop in range(level + 1, m[DEPTH]):
+            own[n] = m[at(m, RECORD_INDEX, slot, loop)]
+            n += 1
+        for loop in range(m[DEPTH] + 1):
+            own[n] = m[at(m, RECORD_VARIANT, slot, loop)]
+            n += 1
+        for server in range(m[SERVERS]):
+            own[n] = board.owner[server] if board.is_shared[server] == 1 else 0
+            n += 1
+        own[counters] = n
+    return True
+
+
+@compiled
+def equal_together(m, state, then):
+    """Whether two states have the same future: cores at work are as they were, all else has not moved."""
+    counters = m[COUNTED]
+    for core in range(state.shape[0]):
+        own, its = state[core], then[core]
+        if own[counters] != its[counters]:
+            return False
+        for i in range(counters + 1, own[counters]):
+            if own[i] != its[i]:
+                return False
+        if own[counters] == 0 and not stood_still(m, own, its):
+            return False
+    return True
+
+
+@compiled
+def stood_still(m, own, its):
+    """Whether nothing but time has passed between two states of a core."""
+    first, last = m[STALLS] - HEADER, m[SERVED] - HEADER
+    for i in range(FRONT - HEADER, m[COUNTED]):
+        if (i < first or i >= last) and own[i] != its[i]:
+            return False
+    return True
+
+
+@compiled
+def skip_together(every, board, level, then, now):
+    """Skip as many repetitions of the stretch since `then` as there is room for in every core; the cycle after them."""
+    periods, hub = NEVER, every.shape[0] - 1
+    for core in range(hub):
+        if is_at_work(every[core]):
+            periods = min(periods, periods_to_skip(every[core], level, then[core]))
+    if periods == 0 or would_be_passed(every, then, periods):
+        return now
+    time = periods * (now - then[hub, NOW - HEADER])
+    for place in range(hub + 1):
+        m = every[place]
+        if place < hub and is_at_work(m):
+            skip_periods(m, level, then[place], periods)
+        else:
+            pass_time(m, time)
+    return now + time
+
+
+@compiled
+def would_be_passed(every, then, periods):
+    """Whether the records of a core would come to one for which another core's transfer has waited without moving on."""
+    hub = every.shape[0] - 1
+    for core in range(hub):
+        if not is_at_work(every[core]):
+            continue
+        lowest, highest = records_in_use(every[core], then[core], periods)
+        for other in range(hub):
+            if other == core:
+                continue
+            m = every[other]
+            for site in range(m[KEEPS] + m[OPS]):
+                if has_site(m, site) and moved(m, site, then[other]) == 0 and lowest <= site_of(m, site) <= highest:
+                    return True
+    return False
+
+
+@compiled
+def records_in_use(m, then, periods):
+    """The first and the last record that a core works on, or brings tiles for, from now on to the end of these
+    periods.
+    """
+    lowest, highest = m[FRONT], m[FRONT]
+    for array in range(m[ARRAYS]):
+        lowest, highest = min(lowest, m[at1(m, STEPS, array)]), max(highest, m[at1(m, STEPS, array)])
+    for site in range(m[KEEPS] + m[OPS]):
+        if has_site(m, site) and moved(m, site, then) != 0:
+            highest = max(highest, site_of(m, site))
+    return lowest - m[MAX_LAG], highest + periods * (m[FRONT] - then[FRONT - HEADER])
+
+
+@compiled
+def site_of(m, site):
+    """The record of the next tile or stream."""
+    if site < m[KEEPS]:
+        return m[at(m, PER_KEEP, site, FILL_SITE)]
+    return m[at(m, PER_OP, site - m[KEEPS], READ_SITE)]
