@@ -245,8 +245,9 @@ STAGE_FOLDS, STAGE_STEP, PIECE_STEP = range(3)
     WAITS_AT,  # level whose items before must be over when the tile is filled; -1: it is filled ahead
     PARTIAL_SUMS,  # 1: it comes back incomplete
     IN_TURN,  # 1: it is brought after tiles of other items that are needed before it
-) = range(20)
-KEEP_COLUMNS = 20
+    OUTER,  # the keep further out that brings what fills it; -1: none
+) = range(21)
+KEEP_COLUMNS = 21
 # Columns of MOVES. AGAIN: of sums that come back.
 FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS, FILL_PIECES = range(7)
 MOVE_COLUMNS = 7
@@ -266,8 +267,9 @@ MOVE_COLUMNS = 7
     WRITES_DONE,
     BUSY,  # cycles in which the array computes
 ) = range(12)
-ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED = range(7)
-OP_COUNTERS, KEEP_COUNTERS = 12, 7
+# OUTER_TILE: the tile further out from which the next one is filled.
+ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED, OUTER_TILE = range(8)
+OP_COUNTERS, KEEP_COUNTERS = 12, 8
 
 # Columns of ARRAY_STATE: the state of an array other than counters. VARIANT: its row of AMOUNTS.
 POSITION, REPEAT, MEMBER, OP, RECORD, STATE, STAGE, FOLD, LEFT, GRANTED, CAUSE, VARIANT, SINCE, LAST_ROW = range(14)

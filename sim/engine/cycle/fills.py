@@ -10,6 +10,7 @@ from sim.engine.cycle.columns import (
     AGAIN_WORDS,
     ARRAYS,
     AVAILABLE,
+    COMMON,
     CORES,
     DEALT,
     DEPTH,
@@ -31,11 +32,14 @@ from sim.engine.cycle.columns import (
     MOVES,
     NEVER,
     OLD_LOOP,
+    OUTER,
+    OUTER_TILE,
     PER_KEEP,
     PER_OP,
     PIECES,
     PIECES_BEGUN,
     PIECES_OF,
+    PLACING,
     RECORDS,
     RECORDS_BELOW,
     RETURNS,
@@ -46,12 +50,14 @@ from sim.engine.cycle.columns import (
     SOURCE_LEVEL,
     STEPS,
     TRIPS,
+    TURN,
     WAITS_AT,
     WRITER,
 )
 from sim.engine.cycle.ready import has_room
-from sim.engine.cycle.records import is_home, next_site, record_of, site_record, start
+from sim.engine.cycle.records import begins_tile, is_home, next_site, record_of, site_record, start
 from sim.engine.cycle.tables import at, at1, at3, row, row3
+from sim.engine.cycle.turns import common_tile, iteration_of
 from sim.engine.jit import compiled
 
 
@@ -59,7 +65,7 @@ from sim.engine.jit import compiled
 def may_fill(m, keep):
     """Whether the next tile of a keep may be brought: it has a place, and its words exist.
 
-    Words that an op of the nest makes exist once it has made them; old words, and words that return to their previous
+    What a memory further out has to bring first exists once it is there as a whole. Words that an op of the nest makes exist once it has made them; old words, and words that return to their previous
     place, once they have been made and drained in the previous iteration; those of another item once that is over.
     """
     site = m[at(m, PER_KEEP, keep, FILL_SITE)]
@@ -68,6 +74,9 @@ def may_fill(m, keep):
         if not has_room(m, keep, begun, 0):
             return False
     elif not has_room(m, keep, begun, is_ahead(m, keep)) or not is_in_turn(m, keep) or not items_are_over(m, keep):
+        return False
+    outer = m[at(m, KEEP_TABLE, keep, OUTER)]
+    if outer >= 0 and m[at(m, PER_KEEP, outer, FILLED)] <= m[at(m, PER_KEEP, keep, OUTER_TILE)]:
         return False
     source, loop = m[at(m, KEEP_TABLE, keep, SOURCE)], m[at(m, KEEP_TABLE, keep, OLD_LOOP)]
     if source >= 0 and m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)] >= 0:
@@ -164,13 +173,23 @@ def first_fill(m, keep):
         index[level] = max(0, m[at(m, HOME, keep, level)])
     start(m, index, variant)
     m[at(m, PER_KEEP, keep, FILL_SITE)] = site_record(m, index, variant) if m[RECORDS] > 0 else NEVER
+    outer = m[at(m, KEEP_TABLE, keep, OUTER)]
+    if outer >= 0 and m[DEALT] > 0 and m[at(m, PLACING, outer, 0)] == COMMON:
+        m[at(m, PER_KEEP, keep, OUTER_TILE)] = common_tile(m, outer, iteration_of(m, 0))
 
 
 @compiled
 def advance_fill(m, keep):
     """The next tile's place in the loops."""
     m[at(m, PER_KEEP, keep, FILLS_BEGUN)] += 1
-    m[at(m, PER_KEEP, keep, FILL_SITE)] = next_site(m, keep, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep))
+    index, variant, outer = row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep), m[at(m, KEEP_TABLE, keep, OUTER)]
+    m[at(m, PER_KEEP, keep, FILL_SITE)] = next_site(m, keep, index, variant)
+    if outer < 0:
+        return
+    if m[DEALT] > 0 and m[at(m, PLACING, outer, 0)] == COMMON:
+        m[at(m, PER_KEEP, keep, OUTER_TILE)] = common_tile(m, outer, iteration_of(m, index[m[DEPTH] + TURN]))
+    else:
+        m[at(m, PER_KEEP, keep, OUTER_TILE)] += 1 if begins_tile(m, outer, outer, index, variant) else 0
 
 
 @compiled
