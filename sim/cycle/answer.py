@@ -80,7 +80,9 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
 def _of_cores(design: CycleDesign, taken_bytes: dict[str, float]) -> CycleDesign:
     """The same with the room of memories that cores share divided among them."""
     rooms = {
-        memory: room_of_cores(design.chains, design.walk, design.kept_bytes, memory, (own, taken_bytes[memory], design.cores))
+        memory: room_of_cores(
+            design.chains, design.walk, design.kept_bytes, memory, (own, taken_bytes[memory], design.cores)
+        )
         for memory, own in design.own_bytes.items()
         if not design.chains.machine.is_in_core(memory)
     }

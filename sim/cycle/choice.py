@@ -62,7 +62,7 @@ class CycleDesign:
         return self.experiment.structure.lowered.combined
 
     def visits(self, loop: int, extents: Extents) -> int:
-        """Iterations of a loop over a tile of these extents in one core; of one over whose results cores add up, rounds."""
+        """Iterations of a loop over a tile of these extents; of one over whose results cores add up, rounds of them."""
         trips = self.walk.trips(extents, loop)
         return -(-trips // self.cores) if loop == self.combined else trips
 

@@ -1,8 +1,8 @@
 """Tiles that the cores of a machine have in common, in a memory that they share.
 
-Such a tile stays in place for at least a whole iteration of the dealt loops, so that several cores may use it at once:
-K of a head for all tiles of its queries. A tile that changes within an iteration, or that brings back what the iteration
-itself has made, belongs to one core.
+Such a tile stays in place for at least a whole iteration of the dealt loops, so that several cores may use it at once,
+as K of a head for all tiles of its queries. A tile that changes within an iteration, or that brings back what the
+iteration itself has made, belongs to one core.
 """
 
 from typing import NamedTuple

@@ -14,7 +14,6 @@ from sim.engine.cycle.together import run_together
 from sim.engine.cycle.turns import count_records
 from sim.lower.walk import Extents
 
-
 HISTORY_NUMBERS = 1 << 25  # of all remembered states together
 
 
@@ -51,7 +50,7 @@ def _sum(tables: list[np.ndarray]) -> np.ndarray:
 def run_cores(
     design: CycleDesign, named: NamedProgram, start: Extents, fast: bool = True, window: Window | None = None
 ) -> CoresTiming:
-    """Run a program on all cores of its machine; ValueError if its schedule deadlocks, or for what cores cannot share."""
+    """Run a program on all cores of its machine. ValueError if its schedule deadlocks, or cores cannot share a tile."""
     dealt = deal(design, named, start)
     window = window or Window()
     laid = [lay_out(program, window, history=0) for program in dealt.programs]

@@ -17,8 +17,8 @@ from sim.cycle.choice import CycleDesign
 from sim.cycle.common import crossed_parts, is_common
 from sim.cycle.joint import PlacedTile
 from sim.cycle.program import NamedProgram, lower_nests
-from sim.cycle.staying import Levels, staying_tiles
 from sim.cycle.state import EngineProgram
+from sim.cycle.staying import Levels, staying_tiles
 from sim.cycle.tiles import servers_of
 from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
@@ -74,7 +74,7 @@ class _Dealing:
         for slot in self.named.nest.slots:
             if not self.machine.is_in_core(slot.leaf.array):
                 raise ValueError(
-                    f"array '{slot.leaf.array}' is shared by the cores: the cycle engine runs arrays that every core has"
+                    f"array '{slot.leaf.array}' is shared by the cores: the cycle engine runs arrays of cores alone"
                 )
         dealt = self.design.chains.dealt
         if self.named.joint.frame.loops[: self.depth] != dealt:

@@ -11,7 +11,13 @@ PENDING_SLOTS = 1024
 HISTORY_SLOTS = 24
 DESCRIPTION = 4096  # numbers that a remembered state may have in addition to twice the counters
 FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "WORDS"
-OF_CORES = {"ITERATIONS": 2, "DEPENDS": 2, "CHANGES": 2, "PLACING": 2, "COMMON_TILES": 3}  # axes of tables only cores have
+OF_CORES = {
+    "ITERATIONS": 2,
+    "DEPENDS": 2,
+    "CHANGES": 2,
+    "PLACING": 2,
+    "COMMON_TILES": 3,
+}  # axes of tables only cores have
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class TileRows:
         return rows
 
     def _outer(self, tile: PlacedTile) -> int:
-        """The keep that brings what fills a tile: the innermost around it of those that are filled themselves; -1: none."""
+        """The keep that brings what fills a tile: the innermost around it that is filled itself; -1: none."""
         keep, found = tile.keep, -1
         for n, other in enumerate(self.tiles):
             around = other.keep.keep

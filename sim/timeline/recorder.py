@@ -77,7 +77,9 @@ def _lanes(experiment: Experiment, timing: DesignTiming) -> tuple[TimelineLane, 
             age.setdefault(slot.leaf.einsum, lag)
     names = experiment.architecture.names_in_cores
     return tuple(
-        TimelineLane(leaf.einsum, name, age[leaf.einsum]) for leaf in experiment.tree.leaves for name in names(leaf.array)
+        TimelineLane(leaf.einsum, name, age[leaf.einsum])
+        for leaf in experiment.tree.leaves
+        for name in names(leaf.array)
     )
 
 

@@ -286,8 +286,8 @@ NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)
 
 NEVER = 1 << 60
 
-# Of PLACING. OWN: a core has another tile where its iterations need another; ANEW: in each of its iterations; COMMON: in
-# a memory that cores share, those of one iteration stay as they are and may serve the next.
+# Of PLACING. OWN: a core has another tile where its iterations need another; ANEW: in each of its iterations; COMMON:
+# in a memory that cores share, where one stays for a whole iteration and may serve several.
 OWN, ANEW, COMMON = range(3)
 TURN, TURN_FIRST = range(2)  # of an index row, after its levels
 INDEX_MORE = 2

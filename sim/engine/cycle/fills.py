@@ -65,8 +65,9 @@ from sim.engine.jit import compiled
 def may_fill(m, keep):
     """Whether the next tile of a keep may be brought: it has a place, and its words exist.
 
-    What a memory further out has to bring first exists once it is there as a whole. Words that an op of the nest makes exist once it has made them; old words, and words that return to their previous
-    place, once they have been made and drained in the previous iteration; those of another item once that is over.
+    What a memory further out has to bring first exists once it is there as a whole. Words that an op of the nest makes
+    exist once it has made them; old words, and words that return to their previous place, once they have been made and
+    drained in the previous iteration; those of another item once that is over.
     """
     site = m[at(m, PER_KEEP, keep, FILL_SITE)]
     begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
@@ -98,7 +99,7 @@ def may_fill(m, keep):
 
 @compiled
 def is_first(m, keep, level):
-    """Whether the next tile of a keep belongs to the first iteration of a level; of a dealt one, to its core's first."""
+    """Whether the next tile of a keep is of the first iteration of a level, or of the first of its core."""
     return m[at(m, SITE_INDEX, keep, level)] < (m[CORES] if level < m[DEALT] else 1)
 
 

@@ -11,6 +11,7 @@ from sim.engine.cycle.columns import (
     ASKED_SLOTS,
     COMMON,
     COMMON_TILES,
+    CORE_TURNS,
     CORES,
     DRAIN_CYCLES,
     DRAIN_WORDS,
@@ -35,7 +36,6 @@ from sim.engine.cycle.columns import (
     PLACING,
     RELEASED,
     RELEASES,
-    CORE_TURNS,
     USE_FIRST,
     USE_LAST,
     USES,
@@ -145,7 +145,7 @@ def released_by(hub, op, keep):
 
 
 @compiled
-def hand_out(every, board):
+def hand_out(every):
     """Tell all cores which common tiles, and pieces of them, are there."""
     hub = every[every.shape[0] - 1]
     for core in range(every.shape[0] - 1):
@@ -154,7 +154,6 @@ def hand_out(every, board):
             if hub[at(hub, PLACING, keep, 0)] == COMMON:
                 m[at(m, PER_KEEP, keep, FILLED)] = hub[at(hub, PER_KEEP, keep, FILLED)]
                 row(m, PIECES, keep)[:] = row(hub, PIECES, keep)
-        board.stale[core] = 1
 
 
 @compiled

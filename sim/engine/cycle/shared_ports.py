@@ -8,7 +8,6 @@ from sim.engine.cycle.columns import (
     ARRAY_STATE,
     ARRAYS,
     DEMAND,
-    GRANTED,
     JOB,
     JOB_RECORD,
     KEEPS,

@@ -89,10 +89,10 @@ def fast_forward_together(every, board, now):
 @compiled
 def is_at_work(m):
     """Whether any array of a core has something left to do."""
+    left = 0
     for array in range(m[ARRAYS]):
-        if m[at(m, ARRAY_STATE, array, STATE)] != FINISHED:
-            return True
-    return False
+        left += m[at(m, ARRAY_STATE, array, STATE)] != FINISHED
+    return left > 0
 
 
 @compiled
@@ -136,16 +136,14 @@ def may_repeat(every, board, level):
 @compiled
 def is_through(m):
     """Whether nothing of a finished core is under way."""
+    left = 0
     for op in range(m[OPS]):
-        if m[at(m, QUEUE, op, 1)] > 0:
-            return False
+        left += m[at(m, QUEUE, op, 1)]
     for keep in range(m[KEEPS]):
-        if m[at(m, PER_KEEP, keep, DRAINS_BEGUN)] < m[at(m, PER_KEEP, keep, DRAINS_ASKED)]:
-            return False
+        left += m[at(m, PER_KEEP, keep, DRAINS_ASKED)] - m[at(m, PER_KEEP, keep, DRAINS_BEGUN)]
     for server in range(m[SERVERS]):
-        if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB:
-            return False
-    return True
+        left += m[at(m, SERVER_STATE, server, JOB)] != NO_JOB
+    return left == 0
 
 
 @compiled
@@ -204,10 +202,10 @@ def equal_together(m, state, then):
 def stood_still(m, own, its):
     """Whether nothing but time has passed between two states of a core."""
     first, last = m[STALLS] - HEADER, m[SERVED] - HEADER
+    moved_on = 0
     for i in range(FRONT - HEADER, m[COUNTED]):
-        if (i < first or i >= last) and own[i] != its[i]:
-            return False
-    return True
+        moved_on += (i < first or i >= last) and own[i] != its[i]
+    return moved_on == 0
 
 
 @compiled
@@ -231,7 +229,7 @@ def skip_together(every, board, level, then, now):
 
 @compiled
 def would_be_passed(every, then, periods):
-    """Whether the records of a core would come to one for which another core's transfer has waited without moving on."""
+    """Whether the records of a core would come to one for which a transfer of another core waits without moving on."""
     hub = every.shape[0] - 1
     for core in range(hub):
         if not is_at_work(every[core]):

@@ -119,11 +119,20 @@ def settle_together(every, board, now):
         for server in range(every[0, SERVERS]):
             serve_all(every, board, server, now)
         if begin_common(every):
-            hand_out(every, board)
+            announce(every, board, now)
         for core in range(rows - 1):
             if board.active[core] == 1 and let_arrays_on(every[core]):
                 board.stale[core] = 1
                 gather_sums(every, board, core)
+
+
+@compiled
+def announce(every, board, now):
+    """Every core goes on with the common tiles that are there."""
+    hand_out(every)
+    for core in range(every.shape[0] - 1):
+        advance(every[core], now)
+        board.stale[core], board.active[core], board.due[core] = 1, 1, NOTHING_KNOWN
 
 
 @compiled
@@ -169,7 +178,7 @@ def end_shared(every, board, server, now):
     end_transfer(m, server)
     board.owner[server], board.free_since[server] = NOBODY, now
     if owner == hub:
-        hand_out(every, board)
+        announce(every, board, now)
     elif job == DRAIN_JOB:
         pass_sums(every, board, owner, which)
     touch(every, board, owner, server)
@@ -178,7 +187,7 @@ def end_shared(every, board, server, now):
 @compiled
 def touch(every, board, place, server):
     """Something has happened to a row while a shared memory was served."""
-    board.stale[place], board.due[place] = 1, NOTHING_KNOWN
+    board.stale[place], board.active[place], board.due[place] = 1, 1, NOTHING_KNOWN
     offer_next(every, board, place, server)
 
 

@@ -12,6 +12,7 @@ from sim.engine.cycle.columns import (
     COMMON,
     COMMON_TILES,
     CORE,
+    CORE_TURNS,
     CORES,
     DEALT,
     DEPENDS,
@@ -24,7 +25,6 @@ from sim.engine.cycle.columns import (
     TRIPS,
     TURN,
     TURN_FIRST,
-    CORE_TURNS,
 )
 from sim.engine.cycle.tables import at, at3
 from sim.engine.jit import compiled
@@ -112,7 +112,7 @@ def inside_of(m, iteration):
     """The variant inside all dealt levels at an iteration."""
     variant, left = 0, iteration
     for level in range(m[DEALT]):
-        digit, left, variant = digit_of(m, variant, level, left)
+        _, left, variant = digit_of(m, variant, level, left)
     return variant
 
 
