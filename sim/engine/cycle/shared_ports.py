@@ -119,9 +119,9 @@ def until_something_is_due(m):
 def oldest_of_all(every):
     """(row, server) of the oldest transfer that has neither ports nor a refusal yet; NOBODY if there is none."""
     found, chosen, oldest_age = NOBODY, NOBODY, NEVER
-    for place in range(every.shape[0]):
-        m = every[place]
-        for server in range(m[SERVERS]):
+    for server in range(every[0, SERVERS]):
+        for place in range(every.shape[0]):
+            m = every[place]
             if m[at(m, SERVER_STATE, server, JOB)] == NO_JOB or m[at(m, SERVER_STATE, server, MOVING)] != -1:
                 continue
             age = age_of(every, place, m[at(m, SERVER_STATE, server, JOB_RECORD)])
