@@ -9,7 +9,7 @@ from sim.cycle.cores import CorePrograms, deal, places_of_common
 from sim.cycle.program import NamedProgram
 from sim.cycle.state import HISTORY_SLOTS, NestTiming, Window, check_outcome, lay_out, outcome_of
 from sim.engine.cycle import columns as col
-from sim.engine.cycle.board import NOBODY, NOTHING_KNOWN, Board
+from sim.engine.cycle.board import NOBODY, NOTHING_KNOWN, CoreBoard
 from sim.engine.cycle.together import run_together
 from sim.engine.cycle.turns import count_records
 from sim.lower.walk import Extents
@@ -69,11 +69,11 @@ def run_cores(
     return CoresTiming(start, tuple(found[:-1]), found[-1])
 
 
-def _board(every: np.ndarray, shapes: dict[str, tuple[int, ...]], dealt: CorePrograms) -> Board:
+def _board(every: np.ndarray, shapes: dict[str, tuple[int, ...]], dealt: CorePrograms) -> CoreBoard:
     rows, servers, keeps = len(every), len(dealt.shared_servers), len(dealt.groups)
     depth, _, numbers = shapes["HISTORY"]
     slots = max(2, min(HISTORY_SLOTS, HISTORY_NUMBERS // (max(depth, 1) * rows * numbers)))
-    return Board(
+    return CoreBoard(
         due=np.full(rows, NOTHING_KNOWN, np.int64),
         stale=np.zeros(rows, np.int64),
         active=np.zeros(rows, np.int64),

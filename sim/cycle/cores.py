@@ -240,7 +240,7 @@ def places_of_common(design: CycleDesign, tiles: tuple[PlacedTile, ...], m: np.n
                 continue
             has = found.setdefault(n, keep.copies)
             more = max(0, int(most_together(m, n, ahead * design.cores)) - has)
-            fits = more if keep.tile_bytes == 0 else min(more, left[keep.keep.memory] // keep.tile_bytes)
-            found[n] = has + int(fits)
-            left[keep.keep.memory] -= int(fits) * keep.tile_bytes
+            room = left.get(keep.keep.memory, 0.0)
+            fits = more if keep.tile_bytes == 0 else int(min(more, room // keep.tile_bytes))
+            found[n], left[keep.keep.memory] = has + fits, room - fits * keep.tile_bytes
     return found

@@ -9,7 +9,7 @@ OFFER_JOB, OFFER_WHICH, OFFER_RECORD, OFFER_AGE = range(4)
 (CONTENDED,) = range(1)
 
 
-class Board(NamedTuple):
+class CoreBoard(NamedTuple):
     """The rows of a run, and what they share."""
 
     due: np.ndarray  # i8[row], cycle of its next event, NOTHING_KNOWN

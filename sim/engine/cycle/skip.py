@@ -132,7 +132,7 @@ def fast_forward(m):
     for age in range(1, m[at(m, REMEMBERED, level, 0)] + 1):
         then = row3(m, HISTORY, level, (m[at(m, REMEMBERED, level, 1)] - age) % slots)
         if equal(state, then, counters, numbers):
-            skip(m, level, then)
+            skip(m, level, then, periods_to_skip(m, level, then))
             row(m, REMEMBERED, level)[:] = 0
             return
     row3(m, HISTORY, level, m[at(m, REMEMBERED, level, 1)])[:] = state
@@ -320,16 +320,10 @@ def periods_to_skip(m, level, then):
 
 
 @compiled
-def skip(m, level, then):
-    """Skip as many repetitions of the stretch since `then` as there is room for."""
-    periods = periods_to_skip(m, level, then)
-    if periods > 0:
-        skip_periods(m, level, then, periods)
-
-
-@compiled
-def skip_periods(m, level, then, periods):
+def skip(m, level, then, periods):
     """Skip that many repetitions of the stretch since `then`."""
+    if periods == 0:
+        return
     front = m[FRONT]
     inside = m[at(m, RECORDS_BELOW, m[at(m, RECORD_VARIANT, front % m[WINDOW], level + 1)], level + 1)]
     records, time = periods * (front - then[FRONT - HEADER]), periods * (m[NOW] - then[NOW - HEADER])

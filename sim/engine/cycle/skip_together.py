@@ -45,7 +45,7 @@ from sim.engine.cycle.columns import (
     WINDOW,
 )
 from sim.engine.cycle.loop import pass_time
-from sim.engine.cycle.skip import describe, has_site, lies_inside, moved, periods_to_skip, skip_periods
+from sim.engine.cycle.skip import describe, has_site, lies_inside, moved, periods_to_skip, skip
 from sim.engine.cycle.tables import at, at1
 from sim.engine.jit import compiled
 
@@ -221,7 +221,7 @@ def skip_together(every, board, level, then, now):
     for place in range(hub + 1):
         m = every[place]
         if place < hub and is_at_work(m):
-            skip_periods(m, level, then[place], periods)
+            skip(m, level, then[place], periods)
         else:
             pass_time(m, time)
     return now + time
