@@ -15,6 +15,7 @@ from arch.types import Architecture
 from einsums.graph import consumers_of, producer_of
 from einsums.names import nearest
 from einsums.types import Access, Cascade
+from einsums.workload import operators_per_point
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.holding import iter_holding_findings
@@ -163,10 +164,9 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
             )
     for leaf in c.tree.leaves:
         found = c.cascade.einsum(leaf.einsum)
-        operators = found.map_operators + ((found.reduction.operator,) if found.reduction else ())
         try:
             if c.architecture is not None:
-                c.architecture.array(leaf.array).resolve(operators)
+                c.architecture.array(leaf.array).resolve(operators_per_point(found))
         except ValueError as error:
             yield Problem(leaf.path, f"Einsum '{leaf.einsum}': {error}")
         loads = {load.tensor for load in found.loads}

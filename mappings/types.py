@@ -360,6 +360,8 @@ class Mapping(_Noun):
     capacity: tuple[Policy, ...] = ()
     reserve: tuple[Reservation, ...] = ()
     cores: tuple[str, ...] = ()  # outermost loops whose iterations are dealt to the cores of the machine
+    # Whether one core does everything and the others are idle, where no loop can be dealt.
+    one_core: Annotated[bool, Field(strict=True), Quiet()] = False
     tree: Node
     schedule: Schedule
 

@@ -9,12 +9,14 @@ from pydantic import BaseModel
 
 from arch.dram import DramTiming
 from arch.energy import Technology
+from arch.operator_table import OperatorTable
 from arch.types import Architecture
 from einsums.model import Model
-from einsums.names import nearest_name
+from einsums.names import nearest, nearest_name
 from einsums.taxonomy import Taxonomy
 from einsums.types import Cascade
 from mappings.types import Mapping
+from sim.commands.options import refused
 from sim.design.assemble import PARTS, Workpoint
 from sim.explore.sweep import Sweep
 from sim.load.document import Document
@@ -30,6 +32,7 @@ NOUNS: dict[str, type[BaseModel]] = {
     "model": Model,
     "technology": Technology,
     "timing": DramTiming,
+    "operator table": OperatorTable,
     "taxonomy": Taxonomy,
     "experiment": Workpoint,
     "reproduction": Reproduction,
@@ -100,3 +103,18 @@ def _kinds_of_base(document: Document) -> tuple[str, ...]:
         elif "base" not in base.data:
             found.append(kind_of(base) or kind)
     return tuple(kind for kind in dict.fromkeys(found) if kind in NOUNS)
+
+
+def is_cascade(name: str) -> bool:
+    """Whether a name denotes a cascade: a shipped one that is not an experiment, or a file with a cascade's keys."""
+    experiments, cascades = CATALOGS["experiment"].names(), CATALOGS["cascade"].names()
+    try:
+        path = CATALOGS["experiment"].find(name)
+    except ValueError:
+        if name in cascades:
+            return True
+        known = (*experiments, *cascades)
+        message = f"no experiment or cascade called '{name}'{nearest(name, known)}"
+        shipped = f"; shipped: {', '.join(experiments)}; and the cascades {', '.join(cascades)}"
+        raise refused("einfuse", message + shipped) from None
+    return name not in experiments and is_file(path) and kind_of(read_document_once(path)) == "cascade"
