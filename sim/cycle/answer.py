@@ -174,7 +174,7 @@ def _stalls(experiment: Experiment, runs: list[NestRun]) -> dict[str, dict[str, 
             found[name] = dict.fromkeys(CAUSES, 0)
             for item in runs:
                 here = list(dict.fromkeys(slot.leaf.array for slot in item.named.nest.slots))
-                if array.name not in here:
+                if array.name not in here or (item.cores is None and core > 0):
                     found[name]["idle"] += item.times * item.run.cycles
                     continue
                 own = item.run if item.cores is None else item.cores.cores[core]

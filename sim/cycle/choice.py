@@ -54,7 +54,8 @@ class CycleDesign:
 
     @cached_property
     def cores(self) -> int:
-        return int(self.machine.columns.cores[0])
+        """Cores that share out the dealt loops; 1 where a mapping leaves all others idle."""
+        return int(self.machine.columns.cores[0]) if self.chains.dealt else 1
 
     @cached_property
     def combined(self) -> int | None:

@@ -78,7 +78,9 @@ class _Dealing:
                 )
         dealt = self.design.chains.dealt
         if self.named.joint.frame.loops[: self.depth] != dealt:
-            raise ValueError("the loops dealt to cores are not the outermost ones that the schedule goes through")
+            raise ValueError(
+                "the cycle engine runs several cores only where 'transfers' of the schedule are 'overlapped'"
+            )
         for tile, is_one in zip(self.tiles, self.common, strict=True):
             keep = tile.keep.keep
             if is_one or not self._is_shared(keep.memory):

@@ -182,9 +182,12 @@ def _idle_arrays(run: _TimedRun, piece: Piece, start: int, end: int) -> list[Spa
     working = {slot.leaf.array for slot in piece.run.named.nest.slots}
     idle, tile = CAUSES[IDLE], piece.before.tiles
     architecture = run.design.machine.architecture
-    resting = [array.name for array in architecture.arrays if array.name not in working and end > start]
-    names = [name for array in resting for name in architecture.names_in_cores(array)]
-    return [Span(name, "stall", idle, start, end, tile) for name in names]
+    resting: list[str] = []
+    for array in architecture.arrays:
+        names = architecture.names_in_cores(array.name)
+        at_work = len(names) if piece.run.cores is not None else 1
+        resting += names[at_work:] if array.name in working else names
+    return [Span(name, "stall", idle, start, end, tile) for name in resting if end > start]
 
 
 def _unplaced(run: _TimedRun, first: int, last: int) -> list[Span]:
