@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mappings.tree import PlacedKeep
 from sim.cycle.choice import CycleDesign
 from sim.cycle.common import crossed_parts, is_common
 from sim.cycle.joint import PlacedTile
@@ -83,6 +84,8 @@ class _Dealing:
             )
         for tile, is_one in zip(self.tiles, self.common, strict=True):
             keep = tile.keep.keep
+            if not self._is_shared(keep.memory):
+                self._refuse_cut(keep)
             if is_one or not self._is_shared(keep.memory):
                 continue
             stays = [
@@ -96,6 +99,17 @@ class _Dealing:
                 raise ValueError(
                     f"'{keep.memory}' keeps '{keep.tensor}' for some iterations of the dealt loops together and for "
                     "others apart: the cycle engine cannot tell which cores share it"
+                )
+
+    def _refuse_cut(self, keep: PlacedKeep) -> None:
+        """A core fetches whole tiles."""
+        parts = self.design.chains.space.parts_of_tensor(keep.tensor)
+        for loop in self.design.chains.dealt[len(keep.loops) :]:
+            walked = self.design.walk.loops[loop]
+            if walked.part in parts:
+                raise ValueError(
+                    f"'{keep.memory}' keeps '{keep.tensor}' outside the loop over '{walked.variable}' that is dealt to the "
+                    "cores: each needs a part of the tile, the cycle engine brings whole ones"
                 )
 
     def _is_combined(self, moving: frozenset[int]) -> bool:
