@@ -44,7 +44,7 @@ class CoresTiming:
 
 
 def _sum(tables: list[np.ndarray]) -> np.ndarray:
-    return np.sum(tables, axis=0, dtype=np.int64)
+    return np.asarray(np.sum(tables, axis=0, dtype=np.int64))
 
 
 def run_cores(

@@ -108,8 +108,8 @@ class _Dealing:
             walked = self.design.walk.loops[loop]
             if walked.part in parts:
                 raise ValueError(
-                    f"'{keep.memory}' keeps '{keep.tensor}' outside the loop over '{walked.variable}' that is dealt to the "
-                    "cores: each needs a part of the tile, the cycle engine brings whole ones"
+                    f"'{keep.memory}' keeps '{keep.tensor}' outside the loop over '{walked.variable}' that is dealt to "
+                    "the cores: each needs a part of the tile, the cycle engine brings whole ones"
                 )
 
     def _is_combined(self, moving: frozenset[int]) -> bool:
