@@ -1,23 +1,23 @@
 """Exact fast-forward of several cores: a stretch that repeats in all of them is counted, not simulated.
 
-As on one core (`skip`), with the states of all cores and of what they share as one. The first core that is not finished
-says when an iteration of a loop begins; every other one that works has to be inside the same kind of loop, past its
-first iteration, and advances by as many records as the first one, since the difference of their records decides who is
-served first. Cores that are finished, and what all have in common, have to stand still. A transfer that waits for its
-turn without moving on must not be passed by another core's records.
+As on one core (`skip`), with the states of all cores and of what they share as one. The first core that moves says when
+an iteration of a loop begins; every other one that moves has to be inside the same kind of loop, past its first
+iteration, and advances by as many records as the first one, since the difference of their records decides who is served
+first. The others, and what all have in common, have to stand still: they are finished, or wait, with nothing of theirs
+under way. A transfer that waits for its turn without moving on must not be passed by another core's records.
 """
 
 from sim.engine.cycle.columns import (
     ARRAY_STATE,
     ARRAYS,
     BOUNDARY,
+    CAUSE,
     COUNTED,
     DEALT,
     DEPTH,
     DRAINS_ASKED,
     DRAINS_BEGUN,
     FILL_SITE,
-    FINISHED,
     FRONT,
     HEADER,
     JOB,
@@ -36,6 +36,7 @@ from sim.engine.cycle.columns import (
     RECORD_ORDINAL,
     RECORD_VARIANT,
     RECORDS,
+    RUNNING,
     SERVED,
     SERVER_STATE,
     SERVERS,
@@ -57,7 +58,7 @@ def fast_forward_together(every, board, now):
     """Where the first core that works begins an iteration: remember the state of all, or skip ahead if it occurred
     before. Returns the cycle from which to go on.
     """
-    leader = first_at_work(every)
+    leader = first_that_moves(every)
     if leader == NONE or every[leader, BOUNDARY] == 0:
         return now
     every[leader, BOUNDARY] = 0
@@ -87,20 +88,26 @@ def fast_forward_together(every, board, now):
 
 
 @compiled
-def is_at_work(m):
-    """Whether any array of a core has something left to do."""
-    left = 0
-    for array in range(m[ARRAYS]):
-        left += m[at(m, ARRAY_STATE, array, STATE)] != FINISHED
-    return left > 0
+def first_that_moves(every):
+    for core in range(every.shape[0] - 1):
+        if not stands_still(every[core]):
+            return core
+    return NONE
 
 
 @compiled
-def first_at_work(every):
-    for core in range(every.shape[0] - 1):
-        if is_at_work(every[core]):
-            return core
-    return NONE
+def stands_still(m):
+    """Whether a core is finished or waits, and nothing of it is under way."""
+    moving = 0
+    for array in range(m[ARRAYS]):
+        moving += m[at(m, ARRAY_STATE, array, STATE)] == RUNNING
+    for op in range(m[OPS]):
+        moving += m[at(m, QUEUE, op, 1)]
+    for keep in range(m[KEEPS]):
+        moving += m[at(m, PER_KEEP, keep, DRAINS_ASKED)] - m[at(m, PER_KEEP, keep, DRAINS_BEGUN)]
+    for server in range(m[SERVERS]):
+        moving += m[at(m, SERVER_STATE, server, JOB)] != NO_JOB
+    return moving == 0
 
 
 @compiled
@@ -116,48 +123,34 @@ def loop_of(m):
 
 @compiled
 def may_repeat(every, board, level):
-    """Whether every core either works inside the loop or is through with everything, and nothing that all have in
-    common is under way.
-    """
+    """Whether every core that moves is inside the loop, and nothing that all have in common is under way."""
     hub = every.shape[0] - 1
     for server in range(every[hub, SERVERS]):
         if board.is_shared[server] == 1 and (board.owner[server] == hub or board.offers[hub, server, 0] != NO_JOB):
             return False
     for core in range(hub):
         m = every[core]
-        if is_at_work(m):
-            if m[FRONT] >= m[RECORDS] or not lies_inside(m, level):
-                return False
-        elif not is_through(m):
+        if not stands_still(m) and (m[FRONT] >= m[RECORDS] or not lies_inside(m, level)):
             return False
     return True
 
 
 @compiled
-def is_through(m):
-    """Whether nothing of a finished core is under way."""
-    left = 0
-    for op in range(m[OPS]):
-        left += m[at(m, QUEUE, op, 1)]
-    for keep in range(m[KEEPS]):
-        left += m[at(m, PER_KEEP, keep, DRAINS_ASKED)] - m[at(m, PER_KEEP, keep, DRAINS_BEGUN)]
-    for server in range(m[SERVERS]):
-        left += m[at(m, SERVER_STATE, server, JOB)] != NO_JOB
-    return left == 0
-
-
-@compiled
 def describe_together(every, board, leader, level, state):
-    """Write the states of all cores, relative to the first one at work: i8[row, number]; whether they had room. The
-    number of numbers comes first after the counters, then those of one core (`describe`), then its place.
+    """Write the states of all rows, relative to the first core that moves: i8[row, number]; whether they had room.
+
+    After the counters come the end of what is compared, and whether the row moves; then what it waits for, or its state
+    (`describe`) and its place.
     """
     counters, front = every[leader, COUNTED], every[leader, FRONT]
     room = state.shape[1]
     for core in range(every.shape[0]):
         m, own = every[core], state[core]
-        if core == every.shape[0] - 1 or not is_at_work(m):
+        if core == every.shape[0] - 1 or stands_still(m):
             own[:counters] = m[HEADER : HEADER + counters]
-            own[counters] = 0
+            own[counters], own[counters + 1] = counters + 2 + m[ARRAYS], 0
+            for array in range(m[ARRAYS]):
+                own[counters + 2 + array] = m[at(m, ARRAY_STATE, array, CAUSE)]
             continue
         slot = m[FRONT] % m[WINDOW]
         for keep in range(m[KEEPS]):
@@ -166,9 +159,10 @@ def describe_together(every, board, leader, level, state):
         if numbers < 0 or numbers + 2 * m[DEPTH] + m[SERVERS] + 8 > room:
             return False
         own[:counters] = board.scratch[:counters]
-        own[counters + 1 : numbers + 1] = board.scratch[counters:numbers]
-        own[numbers + 1] = m[FRONT] - front
-        n = numbers + 2
+        own[counters + 1] = 1
+        own[counters + 2 : numbers + 2] = board.scratch[counters:numbers]
+        own[numbers + 2] = m[FRONT] - front
+        n = numbers + 3
         for loop in range(level + 1, m[DEPTH]):
             own[n] = m[at(m, RECORD_INDEX, slot, loop)]
             n += 1
@@ -184,7 +178,7 @@ def describe_together(every, board, leader, level, state):
 
 @compiled
 def equal_together(m, state, then):
-    """Whether two states have the same future: cores at work are as they were, all else has not moved."""
+    """Whether two states have the same future: rows that move are as they were, the others have not moved."""
     counters = m[COUNTED]
     for core in range(state.shape[0]):
         own, its = state[core], then[core]
@@ -193,7 +187,7 @@ def equal_together(m, state, then):
         for i in range(counters + 1, own[counters]):
             if own[i] != its[i]:
                 return False
-        if own[counters] == 0 and not stood_still(m, own, its):
+        if own[counters + 1] == 0 and not stood_still(m, own, its):
             return False
     return True
 
@@ -211,16 +205,16 @@ def stood_still(m, own, its):
 @compiled
 def skip_together(every, board, level, then, now):
     """Skip as many repetitions of the stretch since `then` as there is room for in every core; the cycle after them."""
-    periods, hub = NEVER, every.shape[0] - 1
+    periods, hub, marks = NEVER, every.shape[0] - 1, every[0, COUNTED] + 1
     for core in range(hub):
-        if is_at_work(every[core]):
+        if then[core, marks] == 1:
             periods = min(periods, periods_to_skip(every[core], level, then[core]))
     if periods == 0 or would_be_passed(every, then, periods):
         return now
     time = periods * (now - then[hub, NOW - HEADER])
     for place in range(hub + 1):
         m = every[place]
-        if place < hub and is_at_work(m):
+        if then[place, marks] == 1:
             skip(m, level, then[place], periods)
         else:
             pass_time(m, time)
@@ -230,9 +224,9 @@ def skip_together(every, board, level, then, now):
 @compiled
 def would_be_passed(every, then, periods):
     """Whether the records of a core would come to one for which a transfer of another core waits without moving on."""
-    hub = every.shape[0] - 1
+    hub, marks = every.shape[0] - 1, every[0, COUNTED] + 1
     for core in range(hub):
-        if not is_at_work(every[core]):
+        if then[core, marks] == 0:
             continue
         lowest, highest = records_in_use(every[core], then[core], periods)
         for other in range(hub):
