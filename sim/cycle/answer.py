@@ -1,5 +1,6 @@
 """The tile-level engine's result for one design: the counts of the analytical engine with the actual time."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -8,18 +9,19 @@ import numpy as np
 
 from sim.cycle.choice import CycleDesign
 from sim.cycle.common import room_of_cores
-from sim.cycle.core_runs import CoresTiming, run_cores
+from sim.cycle.core_runs import CoresTiming, RunWishes, run_cores
 from sim.cycle.keeps import keeps_of, traffic_of, words_of
 from sim.cycle.program import NamedProgram, lower_nests
 from sim.cycle.rates import MachineRates, limited_links, ported_memories
 from sim.cycle.state import NestTiming, run
 from sim.cycle.tiles import servers_of
 from sim.design.experiment import Experiment
+from sim.ending import CutShort
 from sim.engine.analytical import Evaluation, link_cycles_by_phase
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP, OPERAND
 from sim.engine.room import room_of, tiles_in_flight
 from sim.engine.tables import Tables
-from sim.lower.walk import Walk
+from sim.lower.walk import Extents, Walk
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class DesignTiming:
     served: dict[str, int]  # memory -> cycles of transfers that it serves
     runs: tuple[NestRun, ...]
     warnings: tuple[str, ...]
+    share_done: float = 1.0  # of the cycles in which arrays compute; less where an interrupt ended the run
 
 
 def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> CycleDesign:
@@ -72,6 +75,7 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         kept_bytes=tuple(room_of(tables).kept_bytes[0].tolist()),
         in_flight=tuple(tiles_in_flight(tables)[0].tolist()),
         least_cycles=_least_cycles(tables, evaluation),
+        busy_cycles=float(evaluation.busy_cycles[0].sum()),
     )
     taken = (evaluation.footprint_bytes[0] - tables.reserved_bytes[0]).tolist()
     return design if design.cores == 1 else _of_cores(design, dict(zip(memories, taken, strict=True)))
@@ -108,25 +112,60 @@ def _whole(tables: Tables, leaf: int) -> int:
     return int(cycles)
 
 
-def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
-    """Run a design, nest by nest. ValueError if its schedule cannot run."""
-    start = design.walk.whole
+def time_design(
+    design: CycleDesign, fast: bool = True, tell: Callable[[float], None] = lambda share_done: None
+) -> DesignTiming:
+    """Run a design, nest by nest; `tell` hears now and then of the share that is done. ValueError if its schedule
+    cannot run; CutShort, with the timing so far, at an interrupt.
+    """
     runs: list[NestRun] = []
-    between = 0
-    for nests in design.runs:
-        outer = nests[0].outer if len(nests) == 1 else ()
-        for extents, times in design.walk.variants_below(start, outer).items():
-            named, servers = lower_nests(design, nests, extents), tuple(servers_of(design))
+    try:
+        for times, named, extents in _programs(design):
+            heard, servers = _share_teller(design, runs, times, tell), tuple(servers_of(design))
             if design.cores == 1:
-                runs.append(NestRun(times, named, run(named.program, fast), servers))
+                runs.append(NestRun(times, named, run(named.program, fast, tell=heard), servers))
                 continue
-            of_cores = run_cores(design, named, extents, fast)
+            of_cores = run_cores(design, named, extents, RunWishes(fast, tell=heard))
             runs.append(NestRun(times, named, of_cores.together, servers, of_cores))
-    if len(design.runs) > 1:
-        between = _resident_cycles(design)
+    except CutShort as cut:
+        assert isinstance(cut.known, NestTiming | CoresTiming)
+        of_cores = cut.known if isinstance(cut.known, CoresTiming) else None
+        known = cut.known if isinstance(cut.known, NestTiming) else cut.known.together
+        runs.append(NestRun(1, named, known, tuple(servers_of(design)), of_cores))
+        raise CutShort(_so_far(design, runs), cut.interrupt) from cut
+    except KeyboardInterrupt as interrupt:
+        raise CutShort(_so_far(design, runs), interrupt) from interrupt
+    between = _resident_cycles(design) if len(design.runs) > 1 else 0
     found = _summed(design.experiment, runs, between)
     late = design.least_cycles - found.cycles
     return found if late <= 0 else _waiting(found, late)
+
+
+def _programs(design: CycleDesign) -> Iterator[tuple[int, NamedProgram, Extents]]:
+    """How often each program runs, with its tables and the extents outside its loops."""
+    for nests in design.runs:
+        outer = nests[0].outer if len(nests) == 1 else ()
+        for extents, times in design.walk.variants_below(design.walk.whole, outer).items():
+            yield times, lower_nests(design, nests, extents), extents
+
+
+def _share_teller(
+    design: CycleDesign, runs: list[NestRun], times: int, tell: Callable[[float], None]
+) -> Callable[[int], None]:
+    """Tells the share that is done, of a program whose arrays have computed for so many cycles."""
+    before = _computed(runs)
+    return lambda busy_cycles: tell(min(1.0, (before + times * busy_cycles) / max(1.0, design.busy_cycles)))
+
+
+def _computed(runs: list[NestRun]) -> int:
+    """Cycles in which arrays computed."""
+    return sum(item.times * int(item.run.busy.sum()) for item in runs)
+
+
+def _so_far(design: CycleDesign, runs: list[NestRun]) -> DesignTiming:
+    """What is known of a design of which some programs have run, and the last one in part."""
+    share = min(1.0, _computed(runs) / max(1.0, design.busy_cycles))
+    return replace(_summed(design.experiment, runs, 0), share_done=share)
 
 
 def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:

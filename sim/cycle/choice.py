@@ -36,8 +36,9 @@ class CycleDesign:
 
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
     kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
-    least_cycles: what the bandwidths of memories on chip allow; common_room_bytes: what memories that cores share have
-    for more places of tiles in common; follows: this is one of the cores whose sums leave with those of another.
+    least_cycles: what the bandwidths of memories on chip allow; busy_cycles: of all arrays together; common_room_bytes:
+    what memories that cores share have for more places of tiles in common; follows: this is one of the cores whose sums
+    leave with those of another.
     """
 
     experiment: Experiment
@@ -49,6 +50,7 @@ class CycleDesign:
     kept_bytes: tuple[float, ...]
     in_flight: tuple[int, ...]
     least_cycles: int = 0
+    busy_cycles: float = 0.0
     common_room_bytes: dict[str, float] = field(default_factory=dict)
     follows: bool = False
 

@@ -1,5 +1,7 @@
 """One run of a program on several cores, and the results left in their rows."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,10 +9,20 @@ import numpy as np
 from sim.cycle.choice import CycleDesign
 from sim.cycle.cores import CorePrograms, deal, places_of_common
 from sim.cycle.program import NamedProgram
-from sim.cycle.state import HISTORY_SLOTS, NestTiming, Window, check_outcome, lay_out, outcome_of
+from sim.cycle.state import (
+    BETWEEN_LOOKS_S,
+    FIRST_MOMENTS,
+    HISTORY_SLOTS,
+    NestTiming,
+    Window,
+    check_outcome,
+    lay_out,
+    outcome_of,
+)
+from sim.ending import CutShort
 from sim.engine.cycle import columns as col
-from sim.engine.cycle.board import NOBODY, NOTHING_KNOWN, CoreBoard
-from sim.engine.cycle.together import run_together
+from sim.engine.cycle.board import IS_OVER, NOBODY, NOTHING_KNOWN, CoreBoard
+from sim.engine.cycle.together import begin_together, run_together
 from sim.engine.cycle.turns import count_records
 from sim.lower.walk import Extents
 
@@ -47,13 +59,23 @@ def _sum(tables: list[np.ndarray]) -> np.ndarray:
     return np.asarray(np.sum(tables, axis=0, dtype=np.int64))
 
 
-def run_cores(
-    design: CycleDesign, named: NamedProgram, start: Extents, fast: bool = True, window: Window | None = None
-) -> CoresTiming:
-    """Run a program on all cores of its machine. ValueError if its schedule deadlocks, or cores cannot share a tile."""
-    dealt = deal(design, named, start)
-    window = window or Window()
-    laid = [lay_out(program, window, history=0) for program in dealt.programs]
+@dataclass(frozen=True, slots=True)
+class RunWishes:
+    """How to run: `fast` changes only the running time, never the outcome; `tell` hears now and then of the cycles in
+    which arrays have computed.
+    """
+
+    fast: bool = True
+    window: Window | None = None
+    tell: Callable[[int], None] = lambda busy_cycles: None
+
+
+def run_cores(design: CycleDesign, named: NamedProgram, start: Extents, wishes: RunWishes | None = None) -> CoresTiming:
+    """Run a program on all cores of its machine. ValueError if its schedule deadlocks, or cores cannot share a tile;
+    CutShort, with the outcome so far, at an interrupt.
+    """
+    dealt, wishes = deal(design, named, start), wishes or RunWishes()
+    laid = [lay_out(program, wishes.window or Window(), history=0) for program in dealt.programs]
     every, shapes = np.stack([m for m, _ in laid]), laid[0][1]
     for m in every[:-1]:
         m[col.RECORDS] = count_records(m)
@@ -63,15 +85,30 @@ def run_cores(
     hub[col.ARRAYS] = 0
     for keep, places in places_of_common(design, named.tiles, every[0]).items():
         hub[hub[col.KEEP_TABLE] + keep * col.KEEP_COLUMNS + col.COPIES] = places
-    run_together(every, _board(every, shapes, dealt), fast)
+    board = _board(every, shapes, dealt)
+
+    def outcome() -> CoresTiming:
+        found = [outcome_of(m, shapes) for m in every]
+        return CoresTiming(start, tuple(found[:-1]), found[-1])
+
+    try:
+        begin_together(every, board)
+        moments, last = FIRST_MOMENTS, time.monotonic()
+        while board.marks[IS_OVER] == 0:
+            run_together(every, board, wishes.fast, moments)
+            took, last = time.monotonic() - last, time.monotonic()
+            moments = 2 * moments if took < BETWEEN_LOOKS_S else max(1, moments // 2)
+            wishes.tell(sum(int(outcome_of(m, shapes).busy.sum()) for m in every[:-1]))
+    except KeyboardInterrupt as interrupt:
+        raise CutShort(outcome(), interrupt) from interrupt
     check_outcome(every[0])
-    found = [outcome_of(m, shapes) for m in every]
-    return CoresTiming(start, tuple(found[:-1]), found[-1])
+    return outcome()
 
 
 def _board(every: np.ndarray, shapes: dict[str, tuple[int, ...]], dealt: CorePrograms) -> CoreBoard:
     rows, servers, keeps = len(every), len(dealt.shared_servers), len(dealt.groups)
-    depth, _, numbers = shapes["HISTORY"]
+    _, _, numbers = shapes["HISTORY"]
+    depth = shapes["RECORD_INDEX"][1] - col.INDEX_MORE
     slots = max(2, min(HISTORY_SLOTS, HISTORY_NUMBERS // (max(depth, 1) * rows * numbers)))
     return CoreBoard(
         due=np.full(rows, NOTHING_KNOWN, np.int64),
@@ -87,7 +124,7 @@ def _board(every: np.ndarray, shapes: dict[str, tuple[int, ...]], dealt: CorePro
         groups=dealt.groups,
         leaving=np.zeros((keeps, depth + col.INDEX_MORE), np.int64),
         leaving_variant=np.zeros((keeps, depth + 1), np.int64),
-        marks=np.zeros(1, np.int64),
+        marks=np.zeros(3, np.int64),
         history=np.zeros((depth, slots, rows, numbers), np.int64),
         remembered=np.zeros((depth, 2), np.int64),
         scratch=np.zeros(numbers, np.int64),

@@ -11,7 +11,7 @@ def timed_result(result: SimulationResult, retimed: SimulationResult, timing: De
     """An analytical result restated for the latency of the cycle engine, with everything that follows from its time."""
     slower = result.cycles / timing.cycles if timing.cycles else 1.0
     shares = {
-        array: {einsum: share * slower for einsum, share in parts.items()}
+        array: {einsum: share * slower * _done(result, timing, einsum) for einsum, share in parts.items()}
         for array, parts in result.utilization_by_einsum.items()
     }
     return replace(
@@ -23,7 +23,14 @@ def timed_result(result: SimulationResult, retimed: SimulationResult, timing: De
         cycles_by_resource=resources(result, timing),
         warnings=(*result.warnings, *timing.warnings),
         stall_cycles=timing.stalls,
+        share_done=timing.share_done,
     )
+
+
+def _done(result: SimulationResult, timing: DesignTiming, einsum: str) -> float:
+    """The part of an Einsum's work that is done: all of it, unless the run was interrupted."""
+    whole = result.busy_cycles_by_einsum[einsum]
+    return timing.busy[einsum] / whole if timing.share_done < 1 and whole else 1.0
 
 
 def resources(result: SimulationResult, timing: DesignTiming) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sim.cycle.answer import NestRun
 from sim.cycle.choice import CycleDesign
-from sim.cycle.core_runs import run_cores
+from sim.cycle.core_runs import RunWishes, run_cores
 from sim.cycle.program import NamedProgram
 from sim.cycle.state import Window, run
 from sim.engine.cycle import columns as col
@@ -30,7 +30,7 @@ def recorded(design: CycleDesign, item: NestRun) -> Recorded:
         return lambda window: (run(item.named.program, True, window).log,)
 
     def again(window: Window) -> Logs:
-        found = run_cores(design, item.named, of_cores.start, True, window)
+        found = run_cores(design, item.named, of_cores.start, RunWishes(window=window))
         return (*(core.log for core in found.cores), found.hub.log)
 
     return again

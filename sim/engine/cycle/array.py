@@ -7,6 +7,8 @@ At step n an op works on record n - lag, so that Einsums of different lags work 
 from sim.engine.cycle.columns import (
     ALONE,
     AMOUNTS,
+    ANOTHER_FOLD,
+    ANOTHER_REPEAT,
     ARRAY_STATE,
     ASKED,
     ASKED_SLOTS,
@@ -48,6 +50,7 @@ from sim.engine.cycle.columns import (
     LEFT,
     LINK_IN,
     LINK_OUT,
+    MANY,
     MAX_LAG,
     MEMBER,
     MOVES,
@@ -88,6 +91,8 @@ from sim.engine.cycle.columns import (
     STREAM_STAGE,
     STRETCH,
     TRIPS,
+    TURNED,
+    TURNS,
     USE_FIRST,
     USE_LAST,
     USES,
@@ -215,6 +220,13 @@ def group_repeats(m, group, step):
 
 
 @compiled
+def note_turn(m, a, what, times):
+    """Remember what an array has begun, if there are many of it. a: its state."""
+    if times >= MANY:
+        m[TURNS], a[TURNED] = 1, what
+
+
+@compiled
 def locate(m, array):
     """Move an array to its next op with work to do, or to its end."""
     a = row(m, ARRAY_STATE, array)
@@ -237,9 +249,12 @@ def locate(m, array):
         if op >= m[at(m, GROUPS, group, 1)]:
             a[MEMBER] = 0
             a[REPEAT] += 1
-            if a[REPEAT] >= group_repeats(m, group, step):
+            repeats = group_repeats(m, group, step)
+            if a[REPEAT] >= repeats:
                 a[POSITION] += 1
                 a[REPEAT] = 0
+            else:
+                note_turn(m, a, ANOTHER_REPEAT, repeats)
             continue
         record = step - m[at(m, OP_TABLE, op, LAG)]
         if 0 <= record < m[RECORDS] and has_turn(m, array, op, record):
@@ -312,6 +327,7 @@ def proceed(m, array):
         elif a[FOLD] + 1 < amount[FOLDS]:
             a[FOLD] += 1
             a[STAGE] = IN_STAGE - 1
+            note_turn(m, a, ANOTHER_FOLD, amount[FOLDS])
         elif (
             m[at(m, OP_TABLE, op, READ_SERVER)] >= 0
             and m[at(m, PER_OP, op, READS_DONE)] < m[at(m, PER_OP, op, STARTED)]

@@ -6,7 +6,7 @@ import numpy as np
 
 NOBODY, NOTHING_KNOWN = -1, -1
 OFFER_JOB, OFFER_WHICH, OFFER_RECORD, OFFER_AGE = range(4)
-(CONTENDED,) = range(1)
+CONTENDED, MOMENT, IS_OVER = range(3)  # of the marks: the cycle that is next, and whether nothing more happens
 
 
 class CoreBoard(NamedTuple):
@@ -25,7 +25,7 @@ class CoreBoard(NamedTuple):
     groups: np.ndarray  # i8[keep], cores of which the sums in a tile leave as one; 1: each has its own
     leaving: np.ndarray  # i8[keep, as an index row], where the next common tile that leaves belongs
     leaving_variant: np.ndarray  # i8[keep, depth]
-    marks: np.ndarray  # i8[mark]: CONTENDED
+    marks: np.ndarray  # i8[mark]: CONTENDED, MOMENT, IS_OVER
     history: np.ndarray  # i8[level, slot, row, number], earlier states
     remembered: np.ndarray  # i8[level, (states kept, next slot)]
     scratch: np.ndarray  # i8[number], the state of one row

@@ -40,6 +40,7 @@ from sim.engine.cycle.columns import (
     OP,
     OP_TABLE,
     OPS,
+    OVER,
     PARTIAL_SUMS,
     PENDING,
     PER_KEEP,
@@ -62,6 +63,7 @@ from sim.engine.cycle.columns import (
     STREAM_STAGE,
     SUMS,
     TIME_LEFT,
+    TURNS,
     VARIANT,
     WAIT,
     WAITING,
@@ -79,22 +81,22 @@ NOBODY = -1
 
 
 @compiled
-def run_program(m, fast):
-    """Run a program from its beginning to its end; with `fast`, repeating stretches are skipped exactly.
+def run_slice(m, fast, moments):
+    """Go on with a program for so many moments at most at which something happens, or to its end, where `m[OVER]` is 1;
+    with `fast`, repeating stretches are skipped exactly.
 
-    m: i8[number], as made by `sim.cycle.state`; the outcome is in its counters and in `m[FAILURE]`.
+    m: i8[number], as made by `sim.cycle.state` and begun by `prepare`; the outcome is in its counters and in
+    `m[FAILURE]`.
     """
-    prepare(m)
-    while m[FAILURE] == NO_FAILURE:
+    for _ in range(moments):
         settle(m)
-        if m[BOUNDARY] == 1:
-            m[BOUNDARY] = 0
-            if fast:
-                fast_forward(m)
+        if fast and (m[BOUNDARY] == 1 or m[TURNS] == 1):
+            fast_forward(m)
         duration = until_next_event(m)
-        if duration == NEVER:
-            if not is_over(m):
-                m[FAILURE] = DEADLOCK
+        if duration == NEVER and not is_over(m) and m[FAILURE] == NO_FAILURE:
+            m[FAILURE] = DEADLOCK
+        if duration == NEVER or m[FAILURE] != NO_FAILURE:
+            m[OVER] = 1
             return
         pass_time(m, duration)
 

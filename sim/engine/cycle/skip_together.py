@@ -46,11 +46,15 @@ from sim.engine.cycle.columns import (
     WINDOW,
 )
 from sim.engine.cycle.loop import pass_time
-from sim.engine.cycle.skip import describe, has_site, lies_inside, moved, periods_to_skip, skip
+from sim.engine.cycle.move import skip
+from sim.engine.cycle.periods import moved, periods_to_skip
+from sim.engine.cycle.remember import describe, has_site
+from sim.engine.cycle.skip import lies_inside
 from sim.engine.cycle.tables import at, at1
 from sim.engine.jit import compiled
 
 NONE = -1
+MOVES_ON, NUMBERS = -2, -1  # the last numbers of a row of a remembered state
 
 
 @compiled
@@ -81,7 +85,7 @@ def fast_forward_together(every, board, now):
         then = board.history[level, (slot - age) % slots]
         if equal_together(every[leader], state, then):
             board.remembered[level, :] = 0
-            return skip_together(every, board, level, then, now)
+            return skip_together(every, level, then, state, now)
     board.remembered[level, 1] = (slot + 1) % slots
     board.remembered[level, 0] = min(board.remembered[level, 0] + 1, slots - 1)
     return now
@@ -139,8 +143,8 @@ def may_repeat(every, board, level):
 def describe_together(every, board, leader, level, state):
     """Write the states of all rows, relative to the first core that moves: i8[row, number]; whether they had room.
 
-    After the counters come the end of what is compared, and whether the row moves; then what it waits for, or its state
-    (`describe`) and its place.
+    A row that moves has its state (`describe`) and its place, any other one its counters and what it waits for. At the
+    end stand the number of numbers, and whether it moves.
     """
     counters, front = every[leader, COUNTED], every[leader, FRONT]
     room = state.shape[1]
@@ -148,9 +152,9 @@ def describe_together(every, board, leader, level, state):
         m, own = every[core], state[core]
         if core == every.shape[0] - 1 or stands_still(m):
             own[:counters] = m[HEADER : HEADER + counters]
-            own[counters], own[counters + 1] = counters + 2 + m[ARRAYS], 0
+            own[NUMBERS], own[MOVES_ON] = counters + m[ARRAYS], 0
             for array in range(m[ARRAYS]):
-                own[counters + 2 + array] = m[at(m, ARRAY_STATE, array, CAUSE)]
+                own[counters + array] = m[at(m, ARRAY_STATE, array, CAUSE)]
             continue
         slot = m[FRONT] % m[WINDOW]
         for keep in range(m[KEEPS]):
@@ -158,11 +162,9 @@ def describe_together(every, board, leader, level, state):
         numbers = describe(m, level, board.scratch)
         if numbers < 0 or numbers + 2 * m[DEPTH] + m[SERVERS] + 8 > room:
             return False
-        own[:counters] = board.scratch[:counters]
-        own[counters + 1] = 1
-        own[counters + 2 : numbers + 2] = board.scratch[counters:numbers]
-        own[numbers + 2] = m[FRONT] - front
-        n = numbers + 3
+        own[:numbers] = board.scratch[:numbers]
+        own[numbers] = m[FRONT] - front
+        n = numbers + 1
         for loop in range(level + 1, m[DEPTH]):
             own[n] = m[at(m, RECORD_INDEX, slot, loop)]
             n += 1
@@ -172,7 +174,7 @@ def describe_together(every, board, leader, level, state):
         for server in range(m[SERVERS]):
             own[n] = board.owner[server] if board.is_shared[server] == 1 else 0
             n += 1
-        own[counters] = n
+        own[NUMBERS], own[MOVES_ON] = n, 1
     return True
 
 
@@ -182,12 +184,12 @@ def equal_together(m, state, then):
     counters = m[COUNTED]
     for core in range(state.shape[0]):
         own, its = state[core], then[core]
-        if own[counters] != its[counters]:
+        if own[NUMBERS] != its[NUMBERS] or own[MOVES_ON] != its[MOVES_ON]:
             return False
-        for i in range(counters + 1, own[counters]):
+        for i in range(counters, own[NUMBERS]):
             if own[i] != its[i]:
                 return False
-        if own[counters + 1] == 0 and not stood_still(m, own, its):
+        if own[MOVES_ON] == 0 and not stood_still(m, own, its):
             return False
     return True
 
@@ -203,19 +205,19 @@ def stood_still(m, own, its):
 
 
 @compiled
-def skip_together(every, board, level, then, now):
+def skip_together(every, level, then, state, now):
     """Skip as many repetitions of the stretch since `then` as there is room for in every core; the cycle after them."""
-    periods, hub, marks = NEVER, every.shape[0] - 1, every[0, COUNTED] + 1
+    periods, hub = NEVER, every.shape[0] - 1
     for core in range(hub):
-        if then[core, marks] == 1:
-            periods = min(periods, periods_to_skip(every[core], level, then[core]))
-    if periods == 0 or would_be_passed(every, then, periods):
+        if then[core, MOVES_ON] == 1:
+            periods = min(periods, periods_to_skip(every[core], level, then[core], state[core]))
+    if periods <= 0 or would_be_passed(every, then, periods):
         return now
     time = periods * (now - then[hub, NOW - HEADER])
     for place in range(hub + 1):
         m = every[place]
-        if then[place, marks] == 1:
-            skip(m, level, then[place], periods)
+        if then[place, MOVES_ON] == 1:
+            skip(m, level, then[place], state[place], periods)
         else:
             pass_time(m, time)
     return now + time
@@ -224,9 +226,9 @@ def skip_together(every, board, level, then, now):
 @compiled
 def would_be_passed(every, then, periods):
     """Whether the records of a core would come to one for which a transfer of another core waits without moving on."""
-    hub, marks = every.shape[0] - 1, every[0, COUNTED] + 1
+    hub = every.shape[0] - 1
     for core in range(hub):
-        if then[core, marks] == 0:
+        if then[core, MOVES_ON] == 0:
             continue
         lowest, highest = records_in_use(every[core], then[core], periods)
         for other in range(hub):

@@ -9,6 +9,8 @@ cores, where not all that is under way fits (`shared_ports`). What several cores
 
 from sim.engine.cycle.board import (
     CONTENDED,
+    IS_OVER,
+    MOMENT,
     NOBODY,
     NOTHING_KNOWN,
     OFFER_AGE,
@@ -50,19 +52,22 @@ from sim.engine.jit import compiled
 
 
 @compiled
-def run_together(every, board, fast):
-    """Run all cores from the beginning to the end; with `fast`, repeating stretches are skipped exactly.
-
-    every: i8[row, number], each as `run_program` takes it, the hub last; the outcome is in their counters, and in the
-    failure of the first row.
-    """
-    cores = every.shape[0] - 1
-    for core in range(cores):
+def begin_together(every, board):
+    """Everything at its first iteration. every: i8[row, number], each as `run_slice` takes it, the hub last."""
+    for core in range(every.shape[0] - 1):
         prepare(every[core])
     begin_hub(every, board)
     board.stale[:] = 1
-    now = 0
-    while failure_of(every) == NO_FAILURE:
+
+
+@compiled
+def run_together(every, board, fast, moments):
+    """Go on with all cores for so many moments at most at which something happens, or to their end, where IS_OVER is
+    marked; with `fast`, repeating stretches are skipped exactly. The outcome is in their counters, and in the failure
+    of the first row.
+    """
+    cores, now = every.shape[0] - 1, board.marks[MOMENT]
+    for _ in range(moments):
         settle_together(every, board, now)
         skipped_to = fast_forward_together(every, board, now) if fast else now
         if skipped_to > now:
@@ -70,15 +75,18 @@ def run_together(every, board, fast):
             board.stale[:] = 1  # all offers have other numbers
             settle_together(every, board, now)
         following = next_moment(every, board, now)
-        if following >= NEVER:
-            for core in range(cores):
-                if not is_over(every[core]):
-                    every[0, FAILURE] = DEADLOCK
+        every[0, FAILURE] = failure_of(every)
+        for core in range(cores if following >= NEVER else 0):
+            if not is_over(every[core]) and every[0, FAILURE] == NO_FAILURE:
+                every[0, FAILURE] = DEADLOCK
+        if following >= NEVER or every[0, FAILURE] != NO_FAILURE:
+            board.marks[IS_OVER] = 1
             break
         now = following
-    every[0, FAILURE] = failure_of(every)
-    for place in range(cores + 1):
-        advance(every[place], now)
+    board.marks[MOMENT] = now
+    if board.marks[IS_OVER] == 1:
+        for place in range(cores + 1):
+            advance(every[place], now)
 
 
 @compiled
