@@ -69,7 +69,7 @@ class LogReading:
     def _named(self, component: str) -> str:
         """What a component is called in the core that the log is of."""
         names = self.design.machine.architecture.names_in_cores(component)
-        return names[max(self.core, 0)]
+        return component if len(names) == 1 else names[max(self.core, 0)]
 
     @property
     def sizes(self) -> dict[int, int]:
