@@ -125,8 +125,8 @@ def time_design(
             if design.cores == 1:
                 runs.append(NestRun(times, named, run(named.program, fast, tell=heard), servers))
                 continue
-            of_cores = run_cores(design, named, extents, RunWishes(fast, tell=heard))
-            runs.append(NestRun(times, named, of_cores.together, servers, of_cores))
+            together = run_cores(design, named, extents, RunWishes(fast, tell=heard))
+            runs.append(NestRun(times, named, together.together, servers, together))
     except CutShort as cut:
         assert isinstance(cut.known, NestTiming | CoresTiming)
         of_cores = cut.known if isinstance(cut.known, CoresTiming) else None
