@@ -101,7 +101,7 @@ def test_a_machine_without_cores_has_one():
     with pytest.raises(ValueError) as refused:
         device_of(machine)
     assert str(refused.value) == (
-        "architecture 'fusemax-cloud' has no cores: kernels are timed on machines that have both"
+        "architecture 'fusemax-cloud' has no cores: kernels are timed on machines with cores and calibration"
     )
 
 

@@ -107,14 +107,13 @@ def share_shown(name: str) -> Iterator[Callable[[float], None]]:
     """A function that hears of the share of a long run that is done. It shows it on stderr, with the time that is left:
     as a bar on a terminal, else as a line now and then.
     """
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    if not sys.stderr.isatty():
         yield _ShareLines(name).hear
         return
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+    console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task(name, total=1.0)
