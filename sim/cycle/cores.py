@@ -248,15 +248,18 @@ def places_of_common(design: CycleDesign, tiles: tuple[PlacedTile, ...], m: np.n
 
     m: the laid-out program of a core.
     """
-    left, found = dict(design.common_room_bytes), dict[int, int]()
+    left, common = dict(design.common_room_bytes), {}
+    for n, tile in enumerate(tiles):
+        if is_common(design.chains, design.walk, tile.keep.keep):
+            common[n] = tile.keep
+    found = {n: keep.copies for n, keep in common.items()}
     for ahead in (1, 2):
-        for n, tile in enumerate(tiles):
-            keep = tile.keep
-            if not is_common(design.chains, design.walk, keep.keep):
-                continue
-            has = found.setdefault(n, keep.copies)
-            more = max(0, int(most_together(m, n, ahead * design.cores)) - has)
-            room = left.get(keep.keep.memory, 0.0)
-            fits = more if keep.tile_bytes == 0 else int(min(more, room // keep.tile_bytes))
-            found[n], left[keep.keep.memory] = has + fits, room - fits * keep.tile_bytes
+        wanted = {n: int(most_together(m, n, ahead * design.cores)) for n in common}
+        granted = True
+        while granted:  # one after the other, so that tiles that are used together have as many places
+            granted = False
+            for n, keep in common.items():
+                if found[n] < wanted[n] and keep.tile_bytes <= left.get(keep.keep.memory, 0.0):
+                    found[n], granted = found[n] + 1, True
+                    left[keep.keep.memory] = left.get(keep.keep.memory, 0.0) - keep.tile_bytes
     return found
