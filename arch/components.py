@@ -16,7 +16,7 @@ from arch.fields import AreaOrFormula, Count, Identifier, names_checked
 from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN
-from arch.quantity import BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
+from arch.quantity import BandwidthBitsPerS, EnergyPj, PowerW, SizeBits, TimeS
 from arch.quiet import Quiet
 
 __all__ = ["SIDES", "Array", "Drain", "Links", "Memory", "Side"]
@@ -74,6 +74,13 @@ class Memory(Numbered):
         ),
     ] = Field(None, alias="write_bandwidth")
     timing: DramTiming | None = None  # of a DRAM; its peak replaces the bandwidth
+    # From the request of a read to its first word, as a time or in cycles of the machine: the longer of both.
+    latency_s: Annotated[
+        TimeS, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine, of reads after a pause")
+    ] = Field(0.0, alias="latency")
+    latency_cycles: Annotated[
+        Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine, as the latency")
+    ] = None
     # Coordinates of a tile, along the rank that its reader walks first, that may be read before the others are here.
     piece: Annotated[Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine")] = (
         None

@@ -166,6 +166,7 @@ def shapes_of(program: EngineProgram, window: Window, history: int) -> dict[str,
     servers, ported, slots = sizes[col.SERVERS], sizes[col.PORTED], sizes[col.WINDOW]
     shapes: dict[str, tuple[int, ...]] = {name: (0,) * axes for name, axes in OF_CORES.items()}
     shapes |= {name: table.shape for name, table in program.tables.items()}
+    levels = depth + 2 * arrays + 1
     remains = col.ARRAY_REMAINS * arrays + col.SITE_REMAINS * (keeps + ops)
     shapes |= {
         "STEPS": (arrays,),
@@ -195,9 +196,9 @@ def shapes_of(program: EngineProgram, window: Window, history: int) -> dict[str,
         "PARTIAL": (keeps + ops, 4),
         "PIECES": (keeps, 3),
         "DEMAND": (ported,),
-        "HISTORY": (depth + 2 * arrays, history, 2 * counted + remains + DESCRIPTION),
-        "REMEMBERED": (depth + 2 * arrays, col.REMEMBERED_COLUMNS),
-        "MARKS": (depth + 2 * arrays, history),
+        "HISTORY": (levels, history, 2 * counted + remains + DESCRIPTION),
+        "REMEMBERED": (levels, col.REMEMBERED_COLUMNS),
+        "MARKS": (levels, history),
         "LOG": (window.rows, col.LOG_COLUMNS),
     }
 

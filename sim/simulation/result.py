@@ -198,3 +198,12 @@ def _iter_warnings(experiment: Experiment, labels: Labels, spilled: list[float])
     for name, fraction in zip(labels.memories, spilled, strict=True):
         if fraction > 0:
             yield f"'{name}' is overbooked: {fraction:.2%} of its tiles do not fit and go further out"
+    yield from layouts_left_out(experiment)
+
+
+def layouts_left_out(experiment: Experiment) -> Iterator[str]:
+    """What the analytical engine has to say of tensors with addresses; the cycle engine times their rows and banks."""
+    root = experiment.architecture.root
+    if root.timing is not None and any(layout.memory == root.name for layout in experiment.mapping.layout):
+        their = "rows and banks are in that of the cycle engine"
+        yield f"the layout of tensors in '{root.name}' is not in this time: {their}"

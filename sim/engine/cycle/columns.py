@@ -29,6 +29,7 @@ tables in the single array of a run (`tables`), the second their columns.
     BOUNDARY,  # 1: array 0 has begun a step
     TURNS,  # 1: an array has begun another repetition of its group, or another fold
     OVER,  # 1: nothing more happens
+    QUIET,  # moments since an array last went on, at which only ports and transfers changed
     FAILURE,
     GENERATED,  # records that are known
     SKIPPED_PERIODS,
@@ -39,7 +40,7 @@ tables in the single array of a run (`tables`), the second their columns.
     CORE,  # number of the core that runs this
     CORES,
     CORE_TURNS,  # dealt iterations of this core
-) = range(33)
+) = range(34)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -65,7 +66,7 @@ TABLES = (
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
-    "FIRST_WORD",  # [server, (in, out)], cycles to the first word of a transfer that finds the server idle
+    "FIRST_WORD",  # [keep, then op, (in, out)], cycles to the first word of a transfer that finds its server idle
     "ITERATIONS",  # [variant, dealt level], iterations dealt inside a tile at that depth
     "DEPENDS",  # [keep, then staying tile, dealt level], 1: each iteration of the level has another tile
     "CHANGES",  # [variant, keep, then staying tile], 1: a dealt iteration on such a tile has several of them
@@ -96,12 +97,12 @@ TABLES = (
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
     "DEMAND",  # [ported memory], scratch
-    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, then the repetitions and the folds of an array
+    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments
     "REMEMBERED",  # [level, column], what is kept of them
     "MARKS",  # [level, slot], a number that equal states share
     "LOG",  # [row, column]
 )
-DIRECTORY = 33  # its first number
+DIRECTORY = 34  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -298,6 +299,7 @@ ARRAY_COLUMNS = 15
 WAITING, RUNNING, FINISHED = range(3)
 ANOTHER_REPEAT, ANOTHER_FOLD = range(1, 3)  # of TURNED, 0: neither
 MANY = 8  # repetitions or folds among which it is worth while to look for equal states
+LONG_QUIET = 16  # moments after which it is worth while to look at each of them
 
 # Columns of SERVER_STATE: the transfer under way.
 # SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one.

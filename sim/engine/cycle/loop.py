@@ -31,6 +31,7 @@ from sim.engine.cycle.columns import (
     KIND,
     LEFT,
     LINK,
+    LONG_QUIET,
     MOVING,
     NEVER,
     NO_FAILURE,
@@ -51,6 +52,7 @@ from sim.engine.cycle.columns import (
     PORTED,
     PORTS,
     QUEUE,
+    QUIET,
     ROW_ACCESSES,
     RUNNING,
     SERVED,
@@ -89,8 +91,10 @@ def run_slice(m, fast, moments):
     `m[FAILURE]`.
     """
     for _ in range(moments):
+        before = m[EVENTS]
         settle(m)
-        if fast and (m[BOUNDARY] == 1 or m[TURNS] == 1):
+        m[QUIET] = m[QUIET] + 1 if m[EVENTS] == before else 0
+        if fast and (m[BOUNDARY] == 1 or m[TURNS] == 1 or m[QUIET] >= LONG_QUIET):
             fast_forward(m)
         duration = until_next_event(m)
         if duration == NEVER and not is_over(m) and m[FAILURE] == NO_FAILURE:

@@ -225,7 +225,7 @@ def start_transfer(m, server, job, which, record, was_idle):
         return
     transfer[TIME_LEFT], words = begin_transfer(m, job, which)
     if was_idle and words > 0:
-        transfer[TIME_LEFT] += m[at(m, FIRST_WORD, server, 0 if column == IN_LEFT else 1)]
+        transfer[TIME_LEFT] += m[at(m, FIRST_WORD, partial, 0 if column == IN_LEFT else 1)]
     m[at(m, WORDS, server, job - 1)] += words
 
 
