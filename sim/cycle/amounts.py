@@ -65,6 +65,7 @@ class Sizer:
     stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
     tracked: frozenset[int] = frozenset()  # ways of sums of which it is known in which repetitions they come back
     fold_slots: int = 0  # of a full fold, where several repetitions make one
+    elsewhere: frozenset[int] = frozenset()  # ways of sums that leave with those of another core, and come back there
 
     @property
     def array(self) -> Array:
@@ -87,7 +88,7 @@ class Sizer:
             if number in staying:
                 continue
             fetches, words = self.walk.fetched(extents, loops, way.brought_by, way.parts)
-            comes_back = way.touch.writes and ~number not in staying
+            comes_back = way.touch.writes and ~number not in staying and number not in self.elsewhere
             again = self._again(number, extents, words) if comes_back else Fraction(0)
             shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
             if way.touch.writes:
@@ -99,7 +100,7 @@ class Sizer:
                 continue
             returns = returns or again > 0
             passing = Fraction(1) if way.memory == self.root else way.spilled
-            streams[way.touch.writes] += words * passing
+            streams[way.touch.writes] += words * passing * (number not in self.elsewhere)
             streams[False] += again * passing
             on_links = self.machine.link_cycles(way.memory, words + again, way.touch.writes)
             if shift and on_links:

@@ -224,9 +224,13 @@ class FlowBuilder:
         return bool(self.chains.dealt) and self.machine.is_in_core(memory)
 
     def path(self, memory: str, loops: tuple[int, ...], relevant: frozenset[int], otherwise: int = STAYS) -> Path:
-        """As `RowTable.path`, for tiles in a memory: where every core has one, each has what its iterations need."""
-        path = self.rows.path(loops, relevant, otherwise)
-        return _replaced(path, self.chains.dealt, IN_CORES) if self.is_dealt(memory) else path
+        """As `RowTable.path`, for tiles in a memory: where every core has one, each has what its iterations need, also
+        of a tile that is kept outside some of the dealt loops.
+        """
+        if not self.is_dealt(memory):
+            return self.rows.path(loops, relevant, otherwise)
+        path = self.rows.path(loops + self.chains.dealt[len(loops) :], relevant, otherwise)
+        return _replaced(path, self.chains.dealt, IN_CORES)
 
     def together(self, memory: str, tiles: MovedTiles) -> MovedTiles:
         """Sums that leave cores for a memory: to one that they share they come as one for all cores of a round."""

@@ -41,7 +41,7 @@ class SimulationResult:
     cycles_by_resource: dict[str, float]  # which resource sets how much of the latency
     footprint_bytes: dict[str, float]
     warnings: tuple[str, ...]
-    stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array -> cause; cycle engine only
+    stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array in a core -> cause; cycle engine only
     leakage_by_component_pj: dict[str, float] = field(default_factory=dict)  # part of the energy; those that leak
     share_done: float = 1.0  # less where an interrupt ended the run: times are until then, counts those of the whole
 
