@@ -6,9 +6,9 @@ YAML keys are short (`size`, `clock`) and carry units in their values; Python na
 """
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
 from arch.arrays import SIDES, Array, Drain, Links, Side
 from arch.dram import DramTiming
@@ -16,10 +16,12 @@ from arch.fields import AreaOrFormula, Count, Identifier, names_checked
 from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN
-from arch.quantity import BandwidthBitsPerS, EnergyPj, PowerW, SizeBits
+from arch.quantity import BandwidthBitsPerS, EnergyPj, PowerW, SizeBits, TimeS
 from einsums.quiet import Quiet
 
-__all__ = ["SIDES", "Array", "Drain", "Links", "Memory", "Side"]
+__all__ = ["RESOLVED", "SIDES", "Array", "Drain", "Links", "Memory", "Side"]
+
+RESOLVED = {"resolved": True}  # context of dumps that say what a result depends on
 
 
 class Memory(Numbered):
@@ -30,6 +32,7 @@ class Memory(Numbered):
     """
 
     model_config = FROZEN
+    derived_numbers = (MachineNumber(key="has_ports"),)
 
     kind: Literal["memory"] = "memory"
     name: Identifier
@@ -50,7 +53,9 @@ class Memory(Numbered):
         SizeBits | None, MachineNumber("row_bits", symbols=(("row_bits", 1),), enters="energy of a byte, row accesses")
     ] = Field(None, alias="row")
     banks: Annotated[Count, MachineNumber(symbols=(("banks", 1),), enters="row accesses at once")] = 1
-    ports: Annotated[Count, MachineNumber(symbols=(("ports", 1),), enters="row accesses at once")] = 1
+    ports: Annotated[
+        Count | None, MachineNumber("port_count", symbols=(("ports", 1),), enters="row accesses at once")
+    ] = None
     declared_bandwidth_bits_per_s: Annotated[
         BandwidthBitsPerS | None,
         MachineNumber("bandwidth_bits_per_s", math.inf, symbols=(("bandwidth_bits_per_s", 1),), enters="time"),
@@ -74,6 +79,13 @@ class Memory(Numbered):
         ),
     ] = Field(None, alias="write_bandwidth")
     timing: DramTiming | None = None  # of a DRAM; its peak replaces the bandwidth
+    # From the request of a read to its first word, as a time or in cycles of the machine: the longer of both.
+    latency_s: Annotated[
+        TimeS, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine, of reads after a pause")
+    ] = Field(0.0, alias="latency")
+    latency_cycles: Annotated[
+        Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine, as the latency")
+    ] = None
     # Coordinates of a tile, along the rank that its reader walks first, that may be read before the others are here.
     piece: Annotated[Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine")] = (
         None
@@ -157,6 +169,25 @@ class Memory(Numbered):
         if self.area is not None and not isinstance(self.area, float):
             names_checked(self.area, self.symbols)
         return self
+
+    @field_serializer("ports")
+    def _as_counted(self, ports: int | None, info: SerializationInfo) -> Any:
+        """In results and their hashes 1 where no file gives any, as where they were a number with that default; a given
+        1 differs from it.
+        """
+        if info.context != RESOLVED:
+            return ports
+        return {None: 1, 1: 1.0}.get(ports, ports)
+
+    @property
+    def port_count(self) -> int:
+        """Ports, one where the file gives none."""
+        return self.ports or 1
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether the file says how many ports it has."""
+        return self.ports is not None
 
     @property
     def bandwidth_bits_per_s(self) -> float | None:

@@ -23,6 +23,7 @@ DONE, NO, BAD_INPUT, OWN_FAULT, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
 # Results that a program reads or a file keeps are not wrapped to a terminal's width.
 WIDTH_OF_A_FILE = 160
 BETWEEN_LINES_S = 5.0  # of progress, where stderr is no terminal
+FIRST_ESTIMATE = 0.01  # share of a run before which compilation would dominate what is said of the rest
 
 
 def answers(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -131,7 +132,7 @@ class _ShareLines:
         now = time.monotonic()
         if now - self.told >= BETWEEN_LINES_S:
             self.told = now
-            left = f", about {(now - self.start) * (1 - share) / share:,.0f} s left" if share > 0 else ""
+            left = f", about {(now - self.start) * (1 - share) / share:,.0f} s left" if share >= FIRST_ESTIMATE else ""
             tell(f"{self.name}: {share:.1%} of the run after {now - self.start:,.0f} s{left}")
 
 

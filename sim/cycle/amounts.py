@@ -25,6 +25,7 @@ from sim.cycle.nest import Slot
 from sim.cycle.rates import LINK_UNITS, MachineRates
 from sim.cycle.ways import Way, chain_slots
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
+from sim.engine.ports import of_a_slot, row_accesses, served_cycles
 from sim.lower.elements import Spread
 from sim.lower.register_tiles import Rides, SidedParts, rides_of
 from sim.lower.walk import Extents, Walk
@@ -64,6 +65,7 @@ class Sizer:
     stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
     tracked: frozenset[int] = frozenset()  # ways of sums of which it is known in which repetitions they come back
     fold_slots: int = 0  # of a full fold, where several repetitions make one
+    elsewhere: frozenset[int] = frozenset()  # ways of sums that leave with those of another core, and come back there
 
     @property
     def array(self) -> Array:
@@ -86,7 +88,7 @@ class Sizer:
             if number in staying:
                 continue
             fetches, words = self.walk.fetched(extents, loops, way.brought_by, way.parts)
-            comes_back = way.touch.writes and ~number not in staying
+            comes_back = way.touch.writes and ~number not in staying and number not in self.elsewhere
             again = self._again(number, extents, words) if comes_back else Fraction(0)
             shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
             if way.touch.writes:
@@ -98,7 +100,7 @@ class Sizer:
                 continue
             returns = returns or again > 0
             passing = Fraction(1) if way.memory == self.root else way.spilled
-            streams[way.touch.writes] += words * passing
+            streams[way.touch.writes] += words * passing * (number not in self.elsewhere)
             streams[False] += again * passing
             on_links = self.machine.link_cycles(way.memory, words + again, way.touch.writes)
             if shift and on_links:
@@ -110,9 +112,9 @@ class Sizer:
             slots = folds * (shift if by_itself else points)
             if way.memory in self.machine.ported:
                 accesses = self._accesses(way, fetches, words + again)
-                rows[stage][self.machine.ported.index(way.memory)] += ceil(Fraction(accesses, slots))
+                rows[stage][self.machine.ported.index(way.memory)] += of_a_slot(Fraction(accesses), slots)
             for link, spent in on_links.items():
-                rows[stage][self.machine.ported.index(link)] += ceil(spent * LINK_UNITS / slots)
+                rows[stage][self.machine.ported.index(link)] += of_a_slot(spent * LINK_UNITS, slots)
         if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
@@ -260,14 +262,14 @@ class Sizer:
 
     def _accesses(self, way: Way, fetches: int, words: Fraction) -> int:
         """Row accesses of one repetition: whole rows, at least one per fetched tile."""
-        return max(fetches, ceil(Fraction(words, self.machine.row_words(way.memory))))
+        return int(row_accesses(fetches, words, self.machine.row_words(way.memory)))
 
     def _stretched(self, cycles: int, rows: list[list[int]], slots: int) -> tuple[int, int]:
         """Slots whose own accesses outnumber the ports take as many cycles as the ports need."""
         longest = cycles
         for number, memory in enumerate(self.machine.ported):
             ports = self.machine.ports(memory)
-            longest = max(longest, -(-rows[1][number] // ports))
+            longest = served_cycles(longest, Fraction(rows[1][number]), ports)
             for stage in range(3):
                 rows[stage][number] = min(rows[stage][number], ports)
         return longest, (longest - cycles) * slots

@@ -7,7 +7,7 @@ all runs as if it did.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -20,7 +20,7 @@ from sim.cycle.nest import Nest, Slot, nests_of
 from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.rates import MachineRates
 from sim.cycle.staying import fold_slots, staying_ways, tracked_ways
-from sim.cycle.ways import held_anyway, ways_of
+from sim.cycle.ways import Way, held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
 from sim.lower.elements import Spread
@@ -36,7 +36,9 @@ class CycleDesign:
 
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
     kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
-    least_cycles: what the bandwidths of memories on chip allow; busy_cycles: of all arrays together.
+    least_cycles: what the bandwidths of memories on chip allow; busy_cycles: of all arrays together; common_room_bytes:
+    what memories that cores share have for more places of tiles in common; follows: this is one of the cores whose sums
+    leave with those of another.
     """
 
     experiment: Experiment
@@ -49,6 +51,34 @@ class CycleDesign:
     in_flight: tuple[int, ...]
     least_cycles: int = 0
     busy_cycles: float = 0.0
+    common_room_bytes: dict[str, float] = field(default_factory=dict)
+    follows: bool = False
+
+    @cached_property
+    def cores(self) -> int:
+        """Cores that share out the dealt loops; 1 where a mapping leaves all others idle."""
+        return int(self.machine.columns.cores[0]) if self.chains.dealt else 1
+
+    @cached_property
+    def combined(self) -> int | None:
+        """The dealt loop over whose iterations cores add up."""
+        return self.experiment.structure.lowered.combined
+
+    def visits(self, loop: int, extents: Extents) -> int:
+        """Iterations of a loop over a tile of these extents; of one over whose results cores add up, rounds of them."""
+        trips = self.walk.trips(extents, loop)
+        return -(-trips // self.cores) if loop == self.combined else trips
+
+    def elsewhere(self, slot: Slot, ways: list[tuple[Way, tuple[int, ...]]]) -> frozenset[int]:
+        """Ways of a slot's sums that leave this core with those of another one."""
+        if self.combined is None or not self.follows:
+            return frozenset()
+        part, machine = self.walk.loops[self.combined].part, self.chains.machine
+        return frozenset(
+            number
+            for number, (way, _) in enumerate(ways)
+            if way.touch.writes and part not in way.parts and not machine.is_in_core(way.memory)
+        )
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:
@@ -88,9 +118,7 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     loops = (nest.outer + nest.loops)[: len(nest.outer) + slot.depth]
     chain = design.walk.full_chain(design.walk.whole, loops)
     around = tuple(
-        (design.walk.loops[i].part, design.walk.trips(e, i))
-        for i, e in zip(loops, chain, strict=False)
-        if i not in guarded
+        (design.walk.loops[i].part, design.visits(i, e)) for i, e in zip(loops, chain, strict=False) if i not in guarded
     )
     einsum = design.chains.cascade.einsum(slot.leaf.einsum)
     tensors = {load.tensor for load in einsum.loads}
@@ -104,7 +132,7 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     whole, at = _from_the_top(nest, slot) if len(design.runs) == 1 else (nest, slot)
     stay = staying_ways(design.walk, whole, at, ways, reduced)
     sizer = Sizer(design.walk, design.machine, slot, ways, root, around, reduced, first, stages, stay)
-    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer))
+    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer), elsewhere=design.elsewhere(slot, ways))
     return replace(sizer, tracked=tracked_ways(design.walk, nest, sizer))
 
 

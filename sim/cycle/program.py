@@ -13,6 +13,7 @@ from sim.cycle.choice import CycleDesign
 from sim.cycle.frames import Frame
 from sim.cycle.joint import Joint, PlacedTile, joint_of
 from sim.cycle.latency import latency_of
+from sim.cycle.layout import laid_out
 from sim.cycle.nest import Nest
 from sim.cycle.order import Order
 from sim.cycle.state import EngineProgram
@@ -47,8 +48,10 @@ def lower_nests(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) ->
     """The same of nests that run one after the other, with the loops that they share."""
     joint = joint_of(design, nests, start)
     rows = _Rows(design, joint, number_variants(design.walk, start, joint.frame))
-    program = rows.program()
-    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, joint.warnings)
+    slot_of_op = {op: n for n, op in rows.op_of_slot.items()}
+    program, notes = laid_out(design, joint, rows.variants, rows.program(), slot_of_op)
+    warnings = (*joint.warnings, *notes)
+    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, warnings)
 
 
 def _contains(frame: Frame, nest: int) -> bool:
@@ -131,7 +134,7 @@ class _Rows:
             "MOVES": tiles.moves(),
             "LANES": lanes,
             "GROUPS": groups,
-            "FIRST_WORD": tiles.first_words(),
+            "FIRST_WORD": tiles.first_words(len(ops)),
             "PORTS": np.array([self.design.machine.ports(m) for m in self.ported], np.int64),
         }
         return EngineProgram(sizes, tables)

@@ -61,11 +61,18 @@ class TileRows:
     def _levels(self) -> int:
         return max(self.joint.frame.depth, 1)
 
-    def first_words(self) -> np.ndarray:
-        """Cycles to the first word that each server reads and writes."""
-        rates = self.design.machine
-        each = [[rates.first_word_cycles(of, writes) for writes in (False, True)] for of in servers_of(self.design)]
-        return np.array(each, np.int64).reshape(-1, 2)
+    def first_words(self, streams: int) -> np.ndarray:
+        """Cycles to the first word of what fills and drains every keep, then of what each op streams in and out."""
+        rates, root = self.design.machine, self.machine.root
+        each = [(self._far_side(tile.keep) or root, rates.latency_cycles(tile.keep.keep.memory)) for tile in self.tiles]
+        each += [(root, 0)] * streams
+        found = [(rates.first_word_cycles(far, False), rates.first_word_cycles(far, True) + own) for far, own in each]
+        return np.array(found, np.int64).reshape(-1, 2)
+
+    def _far_side(self, keep: NestKeep) -> str | None:
+        """The memory that has what a keep exchanges with the next place outward; None if it exchanges nothing."""
+        other = keep.other_side
+        return self.machine.root if other is not None and self._spills(other) else other
 
     def returns(self) -> np.ndarray:
         found = np.zeros((len(self.tiles), self._levels), np.int64)
@@ -81,7 +88,7 @@ class TileRows:
         for k, tile in enumerate(self.tiles):
             keep, other = tile.keep, tile.keep.other_side
             source, level, comes_first = self._source(keep)
-            far = root if other is not None and self._spills(other) else other
+            far = self._far_side(keep)
             values = {
                 col.FILL_SERVER: -1 if far is None or not keep.fills else server_of(self.design, far, False),
                 col.DRAIN_SERVER: -1 if far is None or not keep.drains else server_of(self.design, far, True),
@@ -102,12 +109,28 @@ class TileRows:
                 col.SOURCE_FIRST: int(comes_first),
                 col.WAITS_AT: tile.waits_at,
                 col.IN_TURN: int(len(self.joint.nests) > 1),
+                col.OUTER: self._outer(tile),
                 col.PARTIAL_SUMS: int(any(traffic.only_again for traffic in keep.traffic)),
             }
             for place, value in values.items():
                 rows[k, place] = value
             user += len(keep.users)
         return rows
+
+    def _outer(self, tile: PlacedTile) -> int:
+        """The keep that brings what fills a tile: the innermost around it that is filled itself; -1: none."""
+        keep, found = tile.keep, -1
+        for n, other in enumerate(self.tiles):
+            around = other.keep.keep
+            if other is tile or around.tensor != keep.keep.tensor or not keep.fills or not other.keep.fills:
+                continue
+            is_source = around.memory == keep.other_side and around.loops == keep.keep.loops[: len(around.loops)]
+            if is_source and all(around.covers(leaf) for leaf in self._leaves(keep)):
+                found = n
+        return found
+
+    def _leaves(self, keep: NestKeep) -> list[int]:
+        return [self.joint.nest.slots[n].leaf.index for n in keep.users]
 
     def _waits_for_room(self, keep: NestKeep) -> bool:
         """Whether a memory takes longer to write what comes from the root than the root to read it."""

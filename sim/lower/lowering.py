@@ -77,6 +77,7 @@ def lower_structure(structure: Structure) -> Lowered:
     rows = RowTable(space, tree)
     flows = FlowBuilder(chains, rows).build()
     phase_of, drained = number_phases(mapping, tree)
+    stage_of = {stage.einsum: stage.stage for stage in mapping.schedule.stages}
     drains = np.array([drain_row(chains, rows, mapping, name) for name in drained], np.int64)
     leaves = [
         (
@@ -85,6 +86,8 @@ def lower_structure(structure: Structure) -> Lowered:
             machine.array(leaf.array),
             phase_of[leaf.index],
             *chain_rows(chains, rows, leaf),
+            stage_of.get(leaf.einsum, -1),
+            rows.row(leaf.loops[: leaf.shared], frozenset(range(len(space.parts))), NOTHING),
         )
         for leaf in tree.leaves
     ]

@@ -41,7 +41,7 @@ class SimulationResult:
     cycles_by_resource: dict[str, float]  # which resource sets how much of the latency
     footprint_bytes: dict[str, float]
     warnings: tuple[str, ...]
-    stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array -> cause; cycle engine only
+    stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array in a core -> cause; cycle engine only
     leakage_by_component_pj: dict[str, float] = field(default_factory=dict)  # part of the energy; those that leak
     share_done: float = 1.0  # less where an interrupt ended the run: times are until then, counts those of the whole
 
@@ -158,9 +158,10 @@ def _make_result(
 
 
 def _by_resource(experiment: Experiment, labels: Labels, cycles: list[float]) -> dict[str, float]:
-    """Directions of a memory are there where its file has them apart."""
+    """Directions of a memory are there where its file has them apart, its ports where they set the time."""
     one = {f"{m.name} reads" for m in experiment.architecture.memories if m.read_bandwidth_bits_per_s is None}
     one |= {f"{m.name} writes" for m in experiment.architecture.memories if m.write_bandwidth_bits_per_s is None}
+    one |= {name for name, value in zip(labels.resources, cycles, strict=True) if name.endswith(" ports") and not value}
     return {name: value for name, value in zip(labels.resources, cycles, strict=True) if name not in one}
 
 
@@ -198,3 +199,12 @@ def _iter_warnings(experiment: Experiment, labels: Labels, spilled: list[float])
     for name, fraction in zip(labels.memories, spilled, strict=True):
         if fraction > 0:
             yield f"'{name}' is overbooked: {fraction:.2%} of its tiles do not fit and go further out"
+    yield from layouts_left_out(experiment)
+
+
+def layouts_left_out(experiment: Experiment) -> Iterator[str]:
+    """What the analytical engine has to say of tensors with addresses; the cycle engine times their rows and banks."""
+    root = experiment.architecture.root
+    if root.timing is not None and any(layout.memory == root.name for layout in experiment.mapping.layout):
+        their = "rows and banks are in that of the cycle engine"
+        yield f"the layout of tensors in '{root.name}' is not in this time: {their}"

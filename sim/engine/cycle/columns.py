@@ -29,13 +29,18 @@ tables in the single array of a run (`tables`), the second their columns.
     BOUNDARY,  # 1: array 0 has begun a step
     TURNS,  # 1: an array has begun another repetition of its group, or another fold
     OVER,  # 1: nothing more happens
+    QUIET,  # moments since an array last went on, at which only ports and transfers changed
     FAILURE,
     GENERATED,  # records that are known
     SKIPPED_PERIODS,
     VARIANTS,  # rows of AMOUNTS of one combination of staying tiles
     NESTS,
     SUMS,  # tiles whose sums may come back
-) = range(29)
+    DEALT,  # outermost levels whose iterations are dealt to cores; 0 on one core
+    CORE,  # number of the core that runs this
+    CORES,
+    CORE_TURNS,  # dealt iterations of this core
+) = range(34)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -61,7 +66,12 @@ TABLES = (
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
-    "FIRST_WORD",  # [server, (in, out)], cycles to the first word of a transfer that finds the server idle
+    "FIRST_WORD",  # [keep, then op, (in, out)], cycles to the first word of a transfer that finds its server idle
+    "ITERATIONS",  # [variant, dealt level], iterations dealt inside a tile at that depth
+    "DEPENDS",  # [keep, then staying tile, dealt level], 1: each iteration of the level has another tile
+    "CHANGES",  # [variant, keep, then staying tile], 1: a dealt iteration on such a tile has several of them
+    "PLACING",  # [keep, then staying tile], whose tiles they are
+    "COMMON_TILES",  # [variant, dealt level, keep], common tiles that begin inside
     # state; the counters first
     "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to WORDS
     "STEPS",  # [array]
@@ -74,10 +84,10 @@ TABLES = (
     "BASE",  # [counter], the counter it is compared with when states are compared; -1: never compared
     "ARRAY_STATE",  # [array, column]
     "SERVER_STATE",  # [server, column]
-    "RECORD_INDEX",  # [slot, loop], of the records in the window
+    "RECORD_INDEX",  # [slot, loop; then the turn and its first record], of the records in the window
     "RECORD_VARIANT",  # [slot, depth]
     "RECORD_ORDINAL",  # [slot, keep]
-    "SITE_INDEX",  # [keep, then op, loop], where the next fill or streamed operand belongs
+    "SITE_INDEX",  # [keep, then op, as above], where the next fill or streamed operand belongs
     "SITE_VARIANT",  # [keep, then op, depth]
     "SITE_REPEAT",  # [keep, then op]
     "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
@@ -87,12 +97,12 @@ TABLES = (
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
     "DEMAND",  # [ported memory], scratch
-    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, then the repetitions and the folds of an array
+    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments
     "REMEMBERED",  # [level, column], what is kept of them
     "MARKS",  # [level, slot], a number that equal states share
     "LOG",  # [row, column]
 )
-DIRECTORY = 29  # its first number
+DIRECTORY = 34  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -117,6 +127,11 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     GROUPS,
     PORTS,
     FIRST_WORD,
+    ITERATIONS,
+    DEPENDS,
+    CHANGES,
+    PLACING,
+    COMMON_TILES,
     COUNTERS,
     STEPS,
     PER_OP,
@@ -235,8 +250,9 @@ STAGE_FOLDS, STAGE_STEP, PIECE_STEP = range(3)
     WAITS_AT,  # level whose items before must be over when the tile is filled; -1: it is filled ahead
     PARTIAL_SUMS,  # 1: it comes back incomplete
     IN_TURN,  # 1: it is brought after tiles of other items that are needed before it
-) = range(20)
-KEEP_COLUMNS = 20
+    OUTER,  # the keep further out that brings what fills it; -1: none
+) = range(21)
+KEEP_COLUMNS = 21
 # Columns of MOVES. AGAIN: of sums that come back.
 FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS, FILL_PIECES = range(7)
 MOVE_COLUMNS = 7
@@ -256,8 +272,9 @@ MOVE_COLUMNS = 7
     WRITES_DONE,
     BUSY,  # cycles in which the array computes
 ) = range(12)
-ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED = range(7)
-OP_COUNTERS, KEEP_COUNTERS = 12, 7
+# OUTER_TILE: the tile further out from which the next one is filled.
+ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED, OUTER_TILE = range(8)
+OP_COUNTERS, KEEP_COUNTERS = 12, 8
 
 # Columns of ARRAY_STATE: the state of an array other than counters. VARIANT: its row of AMOUNTS.
 # TURNED: what it has begun.
@@ -282,6 +299,7 @@ ARRAY_COLUMNS = 15
 WAITING, RUNNING, FINISHED = range(3)
 ANOTHER_REPEAT, ANOTHER_FOLD = range(1, 3)  # of TURNED, 0: neither
 MANY = 8  # repetitions or folds among which it is worth while to look for equal states
+LONG_QUIET = 16  # moments after which it is worth while to look at each of them
 
 # Columns of SERVER_STATE: the transfer under way.
 # SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one.
@@ -304,6 +322,12 @@ COMING, GOING, READ_REPEAT, HEAD_RECORD, HEAD_TIME, RESULT_TIME = range(6)
 ARRAY_REMAINS, SITE_REMAINS = 3, 6
 
 NEVER = 1 << 60
+
+# Of PLACING. OWN: a core has another tile where its iterations need another; ANEW: in each of its iterations; COMMON:
+# in a memory that cores share, where one stays for a whole iteration and may serve several.
+OWN, ANEW, COMMON = range(3)
+TURN, TURN_FIRST = range(2)  # of an index row, after its levels
+INDEX_MORE = 2
 
 # Slots of queues, numbered by what waits in them.
 ASKED_SLOTS = 64

@@ -31,6 +31,7 @@ from sim.engine.cycle.columns import (
     KIND,
     LEFT,
     LINK,
+    LONG_QUIET,
     MOVING,
     NEVER,
     NO_FAILURE,
@@ -51,6 +52,7 @@ from sim.engine.cycle.columns import (
     PORTED,
     PORTS,
     QUEUE,
+    QUIET,
     ROW_ACCESSES,
     RUNNING,
     SERVED,
@@ -89,8 +91,10 @@ def run_slice(m, fast, moments):
     `m[FAILURE]`.
     """
     for _ in range(moments):
+        before = m[EVENTS]
         settle(m)
-        if fast and (m[BOUNDARY] == 1 or m[TURNS] == 1):
+        m[QUIET] = m[QUIET] + 1 if m[EVENTS] == before else 0
+        if fast and (m[BOUNDARY] == 1 or m[TURNS] == 1 or m[QUIET] >= LONG_QUIET):
             fast_forward(m)
         duration = until_next_event(m)
         if duration == NEVER and not is_over(m) and m[FAILURE] == NO_FAILURE:
@@ -126,22 +130,45 @@ def settle(m):
     """Process everything that happens at this moment, until nothing more does."""
     changed = True
     while changed and m[FAILURE] == NO_FAILURE:
-        changed = False
-        for op in range(m[OPS]):
-            if m[at(m, QUEUE, op, 1)] > 0 and deliver_due(m, op):
-                changed = True
+        changed = deliver_all(m)
         for server in range(m[SERVERS]):
-            while m[at(m, SERVER_STATE, server, SERVES)] == 1:
-                if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB and m[at(m, SERVER_STATE, server, TIME_LEFT)] == 0:
-                    end_transfer(m, server)
-                    changed = True
-                elif not take_up(m, server):
-                    break
-        for keep in range(m[KEEPS] if m[SUMS] > 0 else 0):
-            if m[at(m, KEEP_TABLE, keep, PARTIAL_SUMS)] == 1:
-                changed = begin_sums(m, keep) or changed
-        for array in range(m[ARRAYS]):
-            changed = turn(m, array) or changed
+            changed = serve(m, server) or changed
+        changed = let_arrays_on(m) or changed
+
+
+@compiled
+def deliver_all(m):
+    """Release all results that are due; whether there were any."""
+    changed = False
+    for op in range(m[OPS]):
+        if m[at(m, QUEUE, op, 1)] > 0 and deliver_due(m, op):
+            changed = True
+    return changed
+
+
+@compiled
+def serve(m, server):
+    """Let a server end its transfer and take up others; whether one ended."""
+    changed = False
+    while m[at(m, SERVER_STATE, server, SERVES)] == 1:
+        if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB and m[at(m, SERVER_STATE, server, TIME_LEFT)] == 0:
+            end_transfer(m, server)
+            changed = True
+        elif not take_up(m, server):
+            break
+    return changed
+
+
+@compiled
+def let_arrays_on(m):
+    """Sums that begin have their places, and arrays proceed; whether anything did."""
+    changed = False
+    for keep in range(m[KEEPS] if m[SUMS] > 0 else 0):
+        if m[at(m, KEEP_TABLE, keep, PARTIAL_SUMS)] == 1:
+            changed = begin_sums(m, keep) or changed
+    for array in range(m[ARRAYS]):
+        changed = turn(m, array) or changed
+    return changed
 
 
 @compiled

@@ -18,11 +18,13 @@ from sim.engine.cycle.columns import (
     AVAILABLE,
     BOUNDARY,
     DEPTH,
+    EVENTS,
     FRONT,
     HISTORY,
     HISTORY_SLOTS,
     KEEPS,
     KEPT,
+    LONG_QUIET,
     MARKS,
     MAX_LAG,
     NEXT,
@@ -33,6 +35,7 @@ from sim.engine.cycle.columns import (
     PER_OP,
     PLACE,
     POSITION,
+    QUIET,
     RECORD_INDEX,
     RECORD_ORDINAL,
     RECORD_VARIANT,
@@ -53,6 +56,8 @@ from sim.engine.cycle.remember import describe, first_described, mark_of
 from sim.engine.cycle.tables import at, at1, row, row3
 from sim.engine.jit import compiled
 
+MOST_LOOKS = 256  # at moments of one quiet stretch
+
 
 @compiled
 def fast_forward(m):
@@ -68,6 +73,22 @@ def fast_forward(m):
             if m[at(m, ARRAY_STATE, array, TURNED)] != 0:
                 look_back(m, turn_begun(m, array))
                 m[at(m, ARRAY_STATE, array, TURNED)] = 0
+    elif m[QUIET] >= LONG_QUIET:
+        look_in_quiet(m)
+
+
+@compiled
+def look_in_quiet(m):
+    """Where ports change hands from cycle to cycle while ops are under way, moments are compared; not for long, if
+    there is nothing to be found.
+    """
+    level = m[DEPTH] + 2 * m[ARRAYS]
+    kept = row(m, REMEMBERED, level)
+    if kept[PLACE] != m[EVENTS]:
+        kept[:] = 0
+        kept[PLACE] = m[EVENTS]
+    if kept[SEEN] < MOST_LOOKS:
+        look_back(m, level)
 
 
 @compiled
