@@ -39,15 +39,21 @@ def interpret(
     declared order. `sizes` gives the inner parts of partitions and ranks that no input has. An iterative
     tensor has one coordinate more than its rank.
     """
-    return execute(cascade, inputs, sizes).tensors
+    return _evaluated(cascade, inputs, sizes, False).tensors
 
 
 def execute(cascade: Cascade, inputs: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None = None) -> Execution:
     """As `interpret`, with the points of each Einsum that existed."""
+    return _evaluated(cascade, inputs, sizes, True)
+
+
+def _evaluated(
+    cascade: Cascade, inputs: Mapping[str, np.ndarray], sizes: Mapping[str, int] | None, counts: bool
+) -> Execution:
     tensors = _checked_inputs(cascade, inputs)
     workload = _workload(cascade, tensors, dict(sizes or {}))
     _check_domains(workload, tensors)
-    machine = Evaluator(workload, tensors, _batch_shape(cascade, tensors))
+    machine = Evaluator(workload, tensors, _batch_shape(cascade, tensors), counts)
     with np.errstate(all="ignore"):
         for step in cascade.nest:
             machine.run(step, {})

@@ -7,7 +7,17 @@ import numpy as np
 
 from einsums.graph import Iteration, Step, names_in
 from einsums.interpreter_existence import RegionEvaluator
-from einsums.interpreter_space import Array, Coordinates, Mask, PointAxes, Space, form_value, gather, space_of
+from einsums.interpreter_space import (
+    Array,
+    Coordinates,
+    Mask,
+    PointAxes,
+    Space,
+    form_value,
+    gather,
+    is_inside,
+    space_of,
+)
 from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
 from einsums.workload import Workload
@@ -16,15 +26,18 @@ from einsums.workload import Workload
 class Evaluator:
     """The tensors computed so far, and the sizes to compute the next with.
 
-    `points` counts the points of each Einsum that existed, all batch elements together.
+    `points` counts the points of each Einsum that existed, all batch elements together, if `counts`.
     """
 
-    def __init__(self, workload: Workload, inputs: Mapping[str, Array], batch: tuple[int, ...]) -> None:
+    def __init__(
+        self, workload: Workload, inputs: Mapping[str, Array], batch: tuple[int, ...], counts: bool = False
+    ) -> None:
         self.workload = workload
         self.cascade = workload.cascade
         self.batch = batch
         self.tensors: dict[str, Array] = dict(inputs)
         self.points = dict.fromkeys((einsum.name for einsum in self.cascade.einsums), 0)
+        self.counts = counts
         self.existing = RegionEvaluator(self.load, self.value)
 
     def run(self, step: Step, fixed: Mapping[str, int]) -> None:
@@ -77,17 +90,21 @@ class Evaluator:
         self.place(einsum, target, value, self.kept(einsum, target, space, exists))
 
     def exists(self, einsum: Einsum, space: Space) -> Mask | None:
-        """Which points inside the ranks exist, batch axes first; None if all do. Counts them."""
+        """Which points inside the ranks exist, batch axes first; None if all do."""
         found = self.existing.of(self.cascade.existence.points[einsum.name], space)
         if found is not None:
             lead = found.shape[: found.ndim - len(space.variables)]
             found = np.broadcast_to(found & space.inside, lead + space.shape)
         self.check_inside(einsum, space, found)
-        here = space.inside if found is None else found
+        if self.counts:
+            self.count(einsum, space, space.inside if found is None else found)
+        return found
+
+    def count(self, einsum: Einsum, space: Space, here: Mask) -> None:
+        """Add points to those of an Einsum."""
         batch = () if self.cascade.is_unbatched(einsum.name) else self.batch
         times = int(np.prod(batch)) if here.ndim == len(space.variables) else 1
         self.points[einsum.name] += times * int(here.sum())
-        return found
 
     def check_inside(self, einsum: Einsum, space: Space, exists: Mask | None) -> None:
         """Existing points must not read outside a tensor that has no boundary."""
@@ -96,7 +113,7 @@ class Evaluator:
         for access in einsum.loads:
             if access.tensor in self.cascade.scope.edge_by_tensor:
                 continue
-            outside = ~gather(self.tensors[access.tensor], access, space).inside
+            outside = ~is_inside(self.tensors[access.tensor], access, space)
             if (outside if exists is None else outside & exists).any():
                 message = f"{access} reads outside {access.tensor} at points where the condition holds"
                 raise ValueError(f"{einsum.name}: {message}; restrict the condition or declare its boundary")
@@ -202,9 +219,10 @@ class Evaluator:
 
     def load(self, access: Access, space: PointAxes) -> Array:
         """A tensor gathered over the space: batch axes, then one axis for each variable."""
-        found = gather(self.tensors[access.tensor], access, space)
+        array = self.tensors[access.tensor]
+        value = gather(array, access, space)
         edge = self.cascade.scope.edge_by_tensor.get(access.tensor)
-        return found.value if edge is None else np.where(found.inside, found.value, edge)
+        return value if edge is None else np.where(is_inside(array, access, space), value, edge)
 
 
 def position(expr: Position, space: PointAxes) -> Coordinates:

@@ -114,23 +114,27 @@ def space_of(workload: Workload, variables: tuple[str, ...], fixed: Mapping[str,
     return Space(workload, variables, tuple(coordinates), np.broadcast_to(inside, shape))
 
 
-class Gather(NamedTuple):
-    """A tensor at every point of a space: its value, batch axes first, and whether the place lies inside it."""
+def gather(array: Array, access: Access, space: PointAxes) -> Array:
+    """An accessed tensor over a space, batch axes first.
 
-    value: Array
-    inside: Mask
-
-
-def gather(array: Array, access: Access, space: PointAxes) -> Gather:
-    """An accessed tensor over a space; a place outside it gives its nearest element."""
+    Points that do not exist may index past an end; they are discarded, so any element will do.
+    """
     lead = array.shape[: array.ndim - len(access.indices)]
     if not access.indices:
-        return Gather(array.reshape(lead + (1,) * len(space.variables)), np.ones((1,) * len(space.variables), bool))
+        return array.reshape(lead + (1,) * len(space.variables))
     places: list[Any] = []
-    inside: Mask = np.ones((1,) * len(space.variables), dtype=bool)
     for axis, index in enumerate(access.indices):
-        size = array.shape[len(lead) + axis]
+        last = array.shape[len(lead) + axis] - 1
+        place = np.minimum(form_value(space, index, last), last)
+        places.append(place if index.plain_variable and index.offset >= 0 else np.maximum(place, 0))
+    return array[(..., *places)]
+
+
+def is_inside(array: Array, access: Access, space: PointAxes) -> Mask:
+    """Whether the accessed place lies inside the tensor, at every point."""
+    found: Mask = np.ones((1,) * len(space.variables), dtype=bool)
+    sizes = array.shape[array.ndim - len(access.indices) :]
+    for size, index in zip(sizes, access.indices, strict=True):
         place = form_value(space, index, size - 1)
-        inside = inside & (place >= 0) & (place < size)
-        places.append(np.clip(place, 0, size - 1))
-    return Gather(array[(..., *places)], inside)
+        found = found & (place >= 0) & (place < size)
+    return found
