@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from einsums.extensions import beyond
 from einsums.interpreter import interpret
 from einsums.types import Cascade
+from sim import load_cascade
 from sim.functional.machine import Arithmetic, execute
 from sim.functional.precision import PRECISIONS
 from sim.functional.program import program_of_cascade
+from sim.functional.sizes import sizes_of_cascade
 from sim.functional.verification import VerifyOptions, verify
+from sim.load.nouns import CATALOGS
 
 FP64 = Arithmetic(PRECISIONS["fp64"])
 THREE_PASSES = """
@@ -149,3 +153,12 @@ def test_positions_and_edges() -> None:
     np.testing.assert_array_equal(found["Y"], expected)
     np.testing.assert_array_equal(found["Z"], expected * np.arange(6) + 6)
     assert verify(cascade, VerifyOptions(precisions=("fp32",))).passes
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGS["cascade"].names() if beyond(load_cascade(name))])
+def test_shipped_cascades_verify(name: str) -> None:
+    """On sizes that take a fraction of a second: long ranks odd, parts ragged."""
+    cascade = load_cascade(name)
+    small = {rank: min(size, 7) for rank, size in sizes_of_cascade(cascade, {}).items()}
+    found = verify(cascade, VerifyOptions(precisions=("fp64", "fp32"), sizes=tuple(small.items())))
+    assert found.passes, found.failures or found.empty_outputs

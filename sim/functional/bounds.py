@@ -151,6 +151,7 @@ class _Analysis:
         order = points.order
         additions = len(order.coordinates) if self.is_twice else order.longest_path
         error = errors + additions * unit / (1 - additions * unit) * (terms + errors)
+        error = np.where(terms + errors > np.finfo(self.precision.wide).max, np.inf, error)
         if is_mean:
             error = error / np.maximum(points.counts(), 1)
             error = error + unit * (np.abs(value) + error) + self.precision.wide_smallest
@@ -281,6 +282,7 @@ class _Analysis:
         elif rounding is Rounding.IN_FP64:
             units = FUNCTION_UNITS if self.is_twice else 1
             error = error + units * self.precision.wide_unit * magnitude + self.precision.wide_smallest_normal
+        error = np.where(magnitude > np.finfo(self.precision.wide).max, np.inf, error)  # it may overflow on the way
         # An infinite result of known arguments is exact.
         doubt = np.zeros(())
         for argument in arguments:

@@ -67,7 +67,10 @@ def run_design(design: VerifiedDesign, precision: Precision, given: InputSet, is
 
 def started(cascade: Cascade, precision: Precision) -> Cascade:
     """The cascade with initial values in this precision: like its inputs, they are words."""
-    initial = tuple(InitialValue(tensor=item.tensor, value=precision.start(item.value)) for item in cascade.initial)
+    initial = tuple(
+        item if item.source else InitialValue(tensor=item.tensor, value=precision.start(item.value))
+        for item in cascade.initial
+    )
     if initial == cascade.initial:
         return cascade
     return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | {"initial": initial})

@@ -70,12 +70,16 @@ def total_points(workload: Workload) -> int:
 
 def sizes_of_cascade(cascade: Cascade, given: dict[str, int]) -> dict[str, int]:
     """Sizes of whole ranks and inner parts of an unmapped cascade; those `given` are kept."""
-    long = long_rank(cascade, weighed_inputs(cascade))
+    first_name = cascade.scope.first_name
+    weighed = long_rank(cascade, weighed_inputs(cascade))
+    long = first_name.get(weighed, weighed)
     sizes: dict[str, int] = {}
     for rank in dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()):
         partition = cascade.partition_of(rank)
         inner = partition.inner if partition else ()
-        sizes[rank] = BATCH if rank in cascade.batch else LONG if inner or rank == long else SHORT
+        first = first_name.get(rank, rank)
+        size = BATCH if rank in cascade.batch else LONG if inner or first == long else SHORT
+        sizes[first] = max(size, sizes.get(first, 0))
         sizes |= dict.fromkeys(inner, PART if len(inner) == 1 else SMALL_PART)
     return sizes | given
 
