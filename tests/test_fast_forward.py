@@ -154,7 +154,7 @@ def test_the_command_tells_how_far_it_is_and_ends_with_what_is_known(number: int
     document = json.loads(out)
     assert 0 < document["partial"]["share_done"] < 1
     assert document["cycles"] > 0 and set(document["stall_cycles"]) == {"PE2D", "PE1D"}
-    assert "fusemax-architecture: 0." in said and "s left" in said
+    assert "fusemax-architecture: 0." in said
     assert "Traceback" not in said and said.splitlines()[-1].startswith("einfuse:")
 
 

@@ -226,10 +226,7 @@ def test_extensions_are_named_and_others_refuse_them() -> None:
     assert {one.kind for one in iter_extensions(found)} <= set(KINDS)
     assert beyond(found) == "rank M is another name of P"
     assert beyond(found, ("names",)).startswith("Z may be read outside")
-    with pytest.raises(
-        ValueError, match=r"^'test' cannot be executed: rank M is another name of P, which the functional engine"
-    ):
-        verify(found)
+    assert verify(found).passes
     tree_data = {"loops": [], "body": [{"einsum": "S", "array": "A"}]}
     mapping = Mapping.model_validate(
         {"name": "m", "cascade": "test", "tree": tree_data, "schedule": {"kind": "sequential"}}
