@@ -133,6 +133,14 @@ def test_an_experiment_may_leave_its_mapping_open(tmp_path) -> None:
     )
 
 
+def test_its_name_is_suggested() -> None:
+    status, _, error = run(["simulate", "fusemax-binding", "--set", "mapping=defualt"])
+    assert status == 2
+    assert error.startswith(
+        "--set: $.mapping: no mapping called 'defualt' (did you mean 'default'?); shipped: attention-1pass-wide,"
+    )
+
+
 def test_it_is_written_as_a_file_to_edit(tmp_path) -> None:
     path = tmp_path / "mapping.yaml"
     assert run(["map", "attention-1pass", "--on", "h100-sxm", "--default", "-o", str(path)]) == (0, "", "")

@@ -31,6 +31,7 @@ from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.files import is_file, stamp_of
 from sim.load.nouns import (
     CATALOGS,
+    DEFAULT,
     NAMED_BY_COMPONENTS,
     build,
     build_architecture,
@@ -45,7 +46,6 @@ from sim.load.wording import show_value
 from sim.lower.machine import symbol_names
 
 PARTS = ("model", "architecture", "mapping", "cascade")
-DEFAULT = "default"  # in place of a mapping's name: one that is made for the cascade and the machine
 FROM_OUTSIDE = "--set"  # the source of values that are not in a file
 # Keeps products of two sizes far below 2^63 and a search for the largest divisor under a second.
 LARGEST_SIZE = 2**40
