@@ -283,14 +283,21 @@ def grant_server(m, server):
 
 
 @compiled
-def until_next_event(m):
-    """Allocate the ports; cycles until something may change, NEVER if nothing will."""
+def until_something_is_due(m):
+    """Cycles until a result or a finished tile of a row may leave."""
     duration = NEVER
     for op in range(m[OPS]):
         if m[at(m, QUEUE, op, 1)] > 0:
             duration = min(duration, m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 0)] - m[NOW])
     for keep in range(m[KEEPS]):
         duration = min(duration, until_drain(m, keep))
+    return duration
+
+
+@compiled
+def until_next_event(m):
+    """Allocate the ports; cycles until something may change, NEVER if nothing will."""
+    duration = until_something_is_due(m)
     free = nobody_competes(m)
     if not free:
         clear(m)

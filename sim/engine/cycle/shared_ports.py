@@ -10,24 +10,19 @@ from sim.engine.cycle.columns import (
     DEMAND,
     JOB,
     JOB_RECORD,
-    KEEPS,
     LEFT,
     MOVING,
     NEVER,
     NO_JOB,
-    NOW,
-    OPS,
-    PENDING,
     PORTED,
-    QUEUE,
     RUNNING,
     SERVER_STATE,
     SERVERS,
     STATE,
 )
 from sim.engine.cycle.hub import age_of
-from sim.engine.cycle.loop import clear, demands, grant, grant_server, server_port, until_drain
-from sim.engine.cycle.tables import at, at1, at3
+from sim.engine.cycle.loop import clear, demands, grant, grant_server, server_port, until_something_is_due
+from sim.engine.cycle.tables import at, at1
 from sim.engine.jit import compiled
 
 
@@ -101,18 +96,6 @@ def note_taken(m, board):
     for memory in range(board.ports.size):
         if board.ports[memory] >= 0:
             board.taken[memory] = m[at1(m, DEMAND, memory)]
-
-
-@compiled
-def until_something_is_due(m):
-    """Cycles until a result or a finished tile of a row may leave."""
-    duration = NEVER
-    for op in range(m[OPS]):
-        if m[at(m, QUEUE, op, 1)] > 0:
-            duration = min(duration, m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 0)] - m[NOW])
-    for keep in range(m[KEEPS]):
-        duration = min(duration, until_drain(m, keep))
-    return duration
 
 
 @compiled
