@@ -233,8 +233,7 @@ class Sizer:
 
     def is_train(self, way: Way) -> bool:
         """Whether its words differ in every element, so that they do not ride along with the slots."""
-        has_links = self.array.rows > 1 and self.array.columns > 1
-        return way.on_links and has_links and self.sides.differ_everywhere(way.parts)
+        return way.on_links and self.array.has_trains and self.sides.differ_everywhere(way.parts)
 
     def _train_cycles(self, way: Way, loops: tuple[int, ...], extents: Extents) -> int:
         """Cycles for one tile of an operand or result to pass the columns' ends: a word for each row of elements, as

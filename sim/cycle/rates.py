@@ -7,7 +7,7 @@ from math import ceil, isfinite
 
 import numpy as np
 
-from arch.types import Architecture
+from arch.types import Architecture, Memory
 from sim.cycle.dram import seconds_per_byte, seconds_to_first_word
 from sim.engine.tables import MachineColumns
 
@@ -104,6 +104,12 @@ def is_link(ported: str) -> bool:
     return " " in ported
 
 
+def has_bandwidth(memory: Memory) -> bool:
+    """Whether its file says how many words it moves."""
+    rates = (memory.bandwidth_bits_per_s, memory.read_bandwidth_bits_per_s, memory.write_bandwidth_bits_per_s)
+    return any(rate is not None for rate in rates)
+
+
 def limited_links(architecture: Architecture) -> tuple[str, ...]:
     """Links of memories on chip, beside no element, that have a bandwidth: what arrays stream shares it."""
     found = []
@@ -119,10 +125,13 @@ def limited_links(architecture: Architecture) -> tuple[str, ...]:
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:
-    """Memories in which row accesses can conflict: bounded, not the root, not registers."""
+    """Memories in which row accesses can conflict: bounded, not the root, not registers. Of one with a bandwidth and
+    no ports in its file, the bandwidth is all that limits it.
+    """
     registers = {array.registers for array in architecture.arrays}
     return tuple(
         m.name
         for m in architecture.memories
         if m.parent is not None and m.size_bits is not None and m.name not in registers and m.per_pe_of is None
+        if m.has_ports or not has_bandwidth(m)
     )
