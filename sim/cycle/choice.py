@@ -16,10 +16,10 @@ from mappings.tree import PlacedKeep
 from sim.cycle.amounts import Amount, Sizer
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.latency import latency_of
-from sim.cycle.nest import Nest, Slot, nests_of
+from sim.cycle.nest import Nest, nests_of
 from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.rates import MachineRates
-from sim.cycle.staying import fold_slots, staying_ways, tracked_ways
+from sim.cycle.staying import fold_slots
 from sim.cycle.ways import held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
@@ -83,14 +83,7 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     ways = [(way, tuple(loop for loop in way.loops if loop in slot.loops)) for way in found]
     ways += inner_ways(design.chains, nest, slot, design.machine.spilled, design.held_anyway)
     root = design.chains.machine.root
-    guarded = {nest.loops[position] for position in slot.guard}
-    loops = (nest.outer + nest.loops)[: len(nest.outer) + slot.depth]
-    chain = design.walk.full_chain(design.walk.whole, loops)
-    around = tuple(
-        (design.walk.loops[i].part, design.walk.trips(e, i))
-        for i, e in zip(loops, chain, strict=False)
-        if i not in guarded
-    )
+    guarded = frozenset(nest.loops[position] for position in slot.guard)
     einsum = design.chains.cascade.einsum(slot.leaf.einsum)
     tensors = {load.tensor for load in einsum.loads}
     reduced = frozenset(einsum.reduced_variables)
@@ -100,17 +93,8 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
         for keep in design.chains.tree.keeps
         if keep.covers(slot.leaf.index) and keep.tensor in tensors and design.machine.piece(keep.memory)
     )
-    whole, at = _from_the_top(nest, slot) if len(design.runs) == 1 else (nest, slot)
-    stay = staying_ways(design.walk, whole, at, ways, reduced)
-    sizer = Sizer(design.walk, design.machine, slot, ways, root, around, reduced, first, stages, stay)
-    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer))
-    return replace(sizer, tracked=tracked_ways(design.walk, nest, sizer))
-
-
-def _from_the_top(nest: Nest, slot: Slot) -> tuple[Nest, Slot]:
-    """A nest with the loops around it as its own."""
-    whole = replace(nest, outer=(), loops=nest.outer + nest.loops)
-    return whole, replace(slot, depth=len(nest.outer) + slot.depth)
+    sizer = Sizer(design.walk, design.machine, slot, ways, root, guarded, reduced, first, stages)
+    return replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer))
 
 
 def with_folds_apart(design: CycleDesign, nest: Nest, start: Extents) -> Nest:
@@ -143,8 +127,7 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[NestSizes, list[Sizer],
     """
     sizes, sizers, needs = parts
     chain = design.walk.full_chain(sizes.extents[0], nest.loops)
-    begins = [frozenset(~number for number in sizer.tracked) for sizer in sizers]
-    amounts = [s.amount(chain[slot.depth], b) for s, slot, b in zip(sizers, nest.slots, begins, strict=True)]
+    amounts = [s.amount(chain[slot.depth]) for s, slot in zip(sizers, nest.slots, strict=True)]
     latencies = [latency_of(design.chains, s, a, s.array.columns, a) for s, a in zip(sizers, amounts, strict=True)]
     least = sizes.least
     keeps, _ = keeps_of(design.chains, nest, design.held_anyway)

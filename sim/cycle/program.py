@@ -5,6 +5,7 @@ A `Program` combines what depends on the mapping alone (order, lags, dependencie
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -16,9 +17,10 @@ from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest
 from sim.cycle.order import Order
 from sim.cycle.state import EngineProgram
-from sim.cycle.staying import combinations_of, staying_tiles
+from sim.cycle.staying import combinations_of, staying_tables, staying_tiles
 from sim.cycle.tiles import TileRows, server_of, servers_of
 from sim.cycle.variants import Variants, number_variants
+from sim.cycle.ways import Way
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Extents
 
@@ -35,6 +37,7 @@ class NamedProgram:
     order: Order
     ops: tuple[str, ...]
     tiles: tuple[PlacedTile, ...]
+    ways: tuple[Way, ...]  # between arrays and memories, of words that no tile moves
     warnings: tuple[str, ...]
 
 
@@ -48,7 +51,8 @@ def lower_nests(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) ->
     joint = joint_of(design, nests, start)
     rows = _Rows(design, joint, number_variants(design.walk, start, joint.frame))
     program = rows.program()
-    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, joint.warnings)
+    ways = tuple(sizer.ways[n][0] for sizer, own in zip(joint.sizers, rows.ways, strict=True) for n in own)
+    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, ways, joint.warnings)
 
 
 def _contains(frame: Frame, nest: int) -> bool:
@@ -66,6 +70,10 @@ class _Rows:
         self.place = self._place_ops()
         self.staying = [
             staying_tiles(design.walk, joint.loops_around(n), sizer, variants) for n, sizer in enumerate(joint.sizers)
+        ]
+        # Of every slot the ways whose words no tile moves.
+        self.ways = [
+            tuple(number for number, (way, _) in enumerate(sizer.ways) if not way.by_itself) for sizer in joint.sizers
         ]
         self.names = tuple(name for name, _, _ in self.place)
         self.op_of_slot = {n: i for i, (_, n, waits) in enumerate(self.place) if not waits}
@@ -119,7 +127,9 @@ class _Rows:
             "OP_TABLE": ops,
             "AMOUNTS": table[0],
             "ROW_ACCESSES": table[1],
-            "STAYING": np.array([[tile.how] for tiles in self.staying for tile in tiles], np.int64).reshape(-1, 1),
+            "WAYS": self._ways(),
+            "WAY_WORDS": self._way_words(),
+            **staying_tables(self.joint.sizers, self.staying, self.variants),
             "GUARD": self._guards(),
             "HOME": self._homes(),
             "RETURNS": tiles.returns(),
@@ -170,6 +180,7 @@ class _Rows:
         for op, (_, n, waits) in enumerate(self.place):
             slot, first = self.nest.slots[n], (len(deps), len(uses))
             stay = sum(len(tiles) for tiles in self.staying[:n])
+            ways = sum(len(numbers) for numbers in self.ways[:n])
             own = [amount for (of, _), amount in amounts.items() if of == n]
             if waits:
                 deps.append((self.op_of_slot[n], col.SAME, -1, 0))
@@ -201,6 +212,8 @@ class _Rows:
                 col.USE_LAST: len(uses),
                 col.STAY_FIRST: stay,
                 col.STAY_LAST: stay + (0 if waits else len(self.staying[n])),
+                col.WAY_FIRST: ways,
+                col.WAY_LAST: ways + (0 if waits else len(self.ways[n])),
             }
             for place, value in values.items():
                 ops[op, place] = value
@@ -259,8 +272,26 @@ class _Rows:
             machine.transfer_cycles(root, a.write_words, True),
         )
         numbers = (a.repeats, a.folds, a.points, a.cycles, a.link_in, a.link_out, *streams, a.stretch, a.chain, early)
-        words = (round(a.read_words), round(a.write_words))
+        words = (ceil(a.read_words), ceil(a.write_words))
         return (*numbers, *words), np.array(a.rows, np.int64).reshape(3, len(self.ported))
+
+    def _ways(self) -> np.ndarray:
+        """What passes between arrays and memories, and which bits of its op's amounts say whether it does."""
+        rows = []
+        for sizer, tiles, numbers in zip(self.joint.sizers, self.staying, self.ways, strict=True):
+            bits = {tile.way: bit for bit, tile in enumerate(tiles)}
+            rows += [(int(sizer.ways[n][0].writes), bits.get(n, -1), bits.get(~n, -1)) for n in numbers]
+        return np.array(rows, np.int64).reshape(-1, 3)
+
+    def _way_words(self) -> np.ndarray:
+        words = np.zeros((len(self.variants.points), sum(map(len, self.ways)), 2), np.int64)
+        for v, (frame, _, extents) in enumerate(self.variants.points):
+            column = 0
+            for n, (sizer, numbers) in enumerate(zip(self.joint.sizers, self.ways, strict=True)):
+                for way in numbers if _contains(frame, self.joint.nest_of[n]) else ():
+                    words[v, column + numbers.index(way)] = sizer.words(way, extents)[1:]
+                column += len(numbers)
+        return words
 
     def _stages(self, amounts: np.ndarray, uses: np.ndarray) -> np.ndarray:
         """How ops go through the tiles that come in pieces."""

@@ -10,7 +10,7 @@ from sim.engine.cycle.loop import run_program
 PENDING_SLOTS = 1024
 HISTORY_SLOTS = 24
 DESCRIPTION = 4096  # numbers that a remembered state may have in addition to twice the counters
-FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "WORDS"
+FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "MOVED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class NestTiming:
     stalls: np.ndarray  # i8[array, cause]
     busy: np.ndarray  # i8[op]
     served: np.ndarray  # i8[server, job], cycles
-    words: np.ndarray  # i8[server, job]
+    words: np.ndarray  # i8[keep, then way, (in, out)], those that do not fit their memory included
     moved: np.ndarray  # i8[keep, (filled, drained)], tiles
     runs: np.ndarray  # i8[op], repetitions
     events: int  # simulated one by one
@@ -67,7 +67,7 @@ def run(program: EngineProgram, fast: bool = True, window: Window | None = None)
         stalls=view("STALLS").copy(),
         busy=per_op[:, col.BUSY].copy(),
         served=view("SERVED").copy(),
-        words=view("WORDS").copy(),
+        words=view("MOVED").copy(),
         moved=per_keep[:, (col.FILLED, col.DRAINED)].copy(),
         runs=per_op[:, col.ENDED].copy(),
         events=int(m[col.EVENTS]),
@@ -128,7 +128,7 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "RELEASED": (sizes[col.USERS],),
         "STALLS": (arrays, len(col.CAUSES)),
         "SERVED": (servers, 4),
-        "WORDS": (servers, 4),
+        "MOVED": (keeps + program.tables["WAYS"].shape[0], 2),
     }
     counted = col.SINGLE + sum(int(np.prod(shapes[name])) for name in _counter_names() if name != FIRST_COUNTERS)
     return shapes | {
@@ -182,7 +182,7 @@ def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: di
         if ops[op, col.READ_SERVER] >= 0:
             # Compared only if it decides whether words exist; its order among other transfers cannot change in a loop.
             first, last = ops[op, [col.DEP_FIRST, col.DEP_LAST]]
-            makers = program.tables["DEPS"][first:last, col.PRODUCER]
+            makers = [*program.tables["DEPS"][first:last, col.PRODUCER], *([op] if takes_back(program, op) else [])]
             base[per_op[op, col.READ_SITE]] = front if (ops[makers, col.WRITE_SERVER] >= 0).any() else -1
             counted += [col.READS_BEGUN, col.READS_DONE]
         if ops[op, col.WRITE_SERVER] >= 0:
@@ -199,3 +199,9 @@ def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: di
         first, last = keeps[keep, [col.FIRST_USER, col.LAST_USER]]
         base[number["RELEASED"][first:last]] = per_keep[keep, col.ORDINAL]
     return base
+
+
+def takes_back(program: EngineProgram, op: int) -> bool:
+    """Whether sums of an op come back."""
+    first, last = program.tables["OP_TABLE"][op, [col.STAY_FIRST, col.STAY_LAST]]
+    return bool((program.tables["STAYING"][first:last, col.HOW] == col.COMES_BACK).any())

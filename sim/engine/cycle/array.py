@@ -107,6 +107,7 @@ from sim.engine.cycle.log import note
 from sim.engine.cycle.ready import missing_piece
 from sim.engine.cycle.records import amounts_row, ends_tile, generate, is_home
 from sim.engine.cycle.tables import at, at1, at3, row, row3
+from sim.engine.cycle.words import count_words
 from sim.engine.jit import compiled
 
 
@@ -243,7 +244,8 @@ def locate(m, array):
         if 0 <= record < m[RECORDS] and has_turn(m, array, op, record):
             a[OP], a[RECORD] = op, record
             slot = record % m[WINDOW]
-            a[VARIANT] = amounts_row(m, op, row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot))
+            repeat = a[REPEAT] - m[at(m, OP_TABLE, op, INNER_LAG)]
+            a[VARIANT] = amounts_row(m, op, row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot), repeat)
             return
         a[MEMBER] += 1
 
@@ -262,6 +264,7 @@ def begin(m, array):
         entry[3] = m[at3(m, AMOUNTS, a[VARIANT], op, EARLY)]
         entry[4] = m[at3(m, AMOUNTS, a[VARIANT], op, WRITE_WORDS)]
     m[at(m, PER_OP, op, STARTED)] += 1
+    count_words(m, op, a[VARIANT])
     shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
     if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):
         # A fold's first word is only moved to its register, so the operator is free for the previous chain.

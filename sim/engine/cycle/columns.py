@@ -46,7 +46,10 @@ TABLES = (
     "OP_TABLE",  # [op, column]
     "AMOUNTS",  # [variant + VARIANTS x staying tiles as bits, op, column]
     "ROW_ACCESSES",  # [as above, op, stage, ported memory], at the start of each slot
-    "STAYING",  # [staying tile, 0], how it moves
+    "STAYING",  # [staying tile, (how it moves, loops of its op's group)]
+    "INNER",  # [variant, staying tile, group loop, (what it does to the tile, iterations)]
+    "WAYS",  # [way, column], what passes between the array of an op and memories
+    "WAY_WORDS",  # [variant, way, (moved, of which first visits)], words of a repetition
     "GUARD",  # [op, loop], 1: runs only in the last iteration
     "HOME",  # [keep, then op, level], the item in which it is; -1: in all, or the level is a loop
     "RETURNS",  # [keep, loop], 1: sums that were incomplete come back in all but its first iteration
@@ -54,21 +57,21 @@ TABLES = (
     "USES",  # [use, column]
     "STAGES",  # [row of AMOUNTS, use, column], how an op goes through a tile that comes in pieces
     "KEEP_TABLE",  # [keep, column]
-    "FIXED",  # [variant, keep, then staying tile, loop], 1: the tile stays, or is absent, while this loop advances
+    "FIXED",  # [variant, keep, then staying tile, loop], HOLDS: the tile stays, or is absent, while this loop advances
     "MOVES",  # [variant, keep, column], cycles and words of a tile
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
     "FIRST_WORD",  # [server, (in, out)], cycles to the first word of a transfer that finds the server idle
     # state; the counters first
-    "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to WORDS
+    "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to MOVED
     "STEPS",  # [array]
     "PER_OP",  # [op, counter]
     "PER_KEEP",  # [keep, counter]
     "RELEASED",  # [user], tiles used up
     "STALLS",  # [array, cause], cycles
     "SERVED",  # [server, (fill, drain, read, write)], cycles
-    "WORDS",  # [server, (fill, drain, read, write)]
+    "MOVED",  # [keep, then way, (in, out)], words, those that do not fit their memory included
     "BASE",  # [counter], the counter it is compared with when states are compared; -1: never compared
     "ARRAY_STATE",  # [array, column]
     "SERVER_STATE",  # [server, column]
@@ -101,6 +104,9 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     AMOUNTS,
     ROW_ACCESSES,
     STAYING,
+    INNER,
+    WAYS,
+    WAY_WORDS,
     GUARD,
     HOME,
     RETURNS,
@@ -121,7 +127,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     RELEASED,
     STALLS,
     SERVED,
-    WORDS,
+    MOVED,
     BASE,
     ARRAY_STATE,
     SERVER_STATE,
@@ -169,8 +175,10 @@ CAUSES = ("operand", "port", "link", "dram", "dependency", "drain", "buffer", "i
     SHARES,  # whose first slot is that of its chain
     STAY_FIRST,  # its rows of `STAYING`
     STAY_LAST,
-) = range(18)
-OP_COLUMNS = 18
+    WAY_FIRST,  # its rows of `WAYS`
+    WAY_LAST,
+) = range(20)
+OP_COLUMNS = 20
 ALONE, IN_RECORD, NEXT_RECORD = range(3)  # of SHARES: none, the next repetition in its record, the next repetition
 RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an op of the same number of deps)
 
@@ -196,7 +204,14 @@ RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an 
 AMOUNT_COLUMNS = 13
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
 
-COMES, LEAVES, COMES_BACK = range(3)  # of STAYING: where its tile begins, where it ends, or where it is not the first
+# Columns of STAYING. A tile stays unless it begins (COMES) or ends (LEAVES) in a repetition; sums come back
+# (COMES_BACK) where their tile begins and has been there before.
+HOW, GROUP_LOOPS = range(2)
+COMES, LEAVES, COMES_BACK = range(3)
+BRINGS, HOLDS, REVISITS = range(3)  # what a loop does to a tile: another one, the same, or one that was there before
+# Columns of WAYS. STAY_BIT, BACK_BIT: the bit of its tile among those of the op that may stay, and that of its sums
+# that may come back; -1: they never do.
+OUTWARD, STAY_BIT, BACK_BIT = range(3)
 
 # Columns of DEPS.
 PRODUCER, DEP_KIND, LOOP, IN_PLACE = range(4)  # IN_PLACE: read where it was made, before it has left

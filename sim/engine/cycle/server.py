@@ -40,6 +40,7 @@ from sim.engine.cycle.columns import (
     KEEP_TABLE,
     KEEPS,
     LOOP,
+    MOVED,
     NEVER,
     NO_JOB,
     NOW,
@@ -71,7 +72,6 @@ from sim.engine.cycle.columns import (
     TIME_LEFT,
     TRANSFER_ROW,
     WHICH,
-    WORDS,
     WRITE_JOB,
     WRITE_SERVER,
     WRITE_SLOTS,
@@ -82,6 +82,7 @@ from sim.engine.cycle.columns import (
 from sim.engine.cycle.fills import begin_fill, has_made, may_fill
 from sim.engine.cycle.log import note
 from sim.engine.cycle.records import amounts_row, descend, enter_run, next_run
+from sim.engine.cycle.sums import sums_are_back
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -109,7 +110,7 @@ def may_read(m, op):
         streams = m[at(m, OP_TABLE, producer, WRITE_SERVER)] >= 0
         if streams and kind < CARRIED and m[at(m, PER_OP, producer, AVAILABLE)] <= site:
             return False
-    return True
+    return m[at(m, OP_TABLE, op, WRITE_SERVER)] < 0 or sums_are_back(m, op, site)
 
 
 @compiled
@@ -211,7 +212,8 @@ def take_up(m, server):
     transfer[TIME_LEFT], words = begin_transfer(m, job, which)
     if was_idle and words > 0:
         transfer[TIME_LEFT] += m[at(m, FIRST_WORD, server, 0 if column == IN_LEFT else 1)]
-    m[at(m, WORDS, server, job - 1)] += words
+    if job <= DRAIN_JOB:
+        m[at(m, MOVED, which, job - 1)] += words
     return True
 
 
@@ -226,7 +228,8 @@ def begin_transfer(m, job, which):
         return entry[0], entry[3]
     if job == READ_JOB:
         site = m[KEEPS] + which
-        variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site))
+        repeat = m[at1(m, SITE_REPEAT, site)]
+        variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site), repeat)
         advance_read(m, which)
         return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)], m[at3(m, AMOUNTS, variant, which, READ_WORDS)]
     entry = row3(m, WRITES, which, m[at(m, PER_OP, which, WRITES_BEGUN)] % WRITE_SLOTS)
