@@ -66,7 +66,7 @@ def words_served(ran: Ran) -> Served:
     """What the cycle engine moved, by the memories that serve it."""
     found: Served = Counter()
     for item in ran.timing.runs:
-        tiles, moved = item.named.tiles, item.times * item.run.words
+        tiles, moved = item.named.tiles, item.run.words
         for (inward, outward), tile in zip(moved.tolist(), tiles, strict=False):
             _add_tile(ran, found, tile.keep, (inward, outward))
         for (inward, outward), way in zip(moved[len(tiles) :].tolist(), item.named.ways, strict=True):
@@ -140,3 +140,68 @@ def skipping_changes(ran: Ran) -> Iterator[str]:
     for name, one, other in zip(names, outcome(ran.timing), outcome(slow), strict=True):
         if one != other:
             yield f"{name}: {one} with fast-forward, {other} without"
+
+
+# --- more is never slower -----------------------------------------------------------------------------------------
+
+
+def _more_ports(component: dict[str, Any]) -> None:
+    if component.get("parent") is not None and component.get("per_pe_of") is None and component["kind"] == "memory":
+        component["ports"], component["banks"] = 2 * component["ports"], 2 * component["banks"]
+
+
+def _faster_root(component: dict[str, Any]) -> None:
+    if component["kind"] == "memory" and component.get("parent") is None:
+        _faster(component)
+
+
+def _faster_buffers(component: dict[str, Any]) -> None:
+    if component["kind"] == "memory" and component.get("parent") is not None:
+        _faster(component)
+
+
+def _faster(memory: dict[str, Any]) -> None:
+    for key in ("bandwidth", "read_bandwidth", "write_bandwidth"):
+        if memory.get(key) is not None:
+            memory[key] = exact_quantity(2 * parse_quantity(memory[key], "bandwidth"), "bandwidth")
+
+
+def _larger_buffers(component: dict[str, Any]) -> None:
+    if component["kind"] == "memory" and component.get("per_pe_of") is None and component.get("size") is not None:
+        component["size"] = exact_quantity(2 * parse_quantity(component["size"], "size"), "size")
+
+
+def _more_links(component: dict[str, Any]) -> None:
+    if component["kind"] == "array" and component.get("links") is not None:
+        component["links"] |= {side: 2 * component["links"][side] for side in ("down", "along")}
+
+
+MORE = {
+    "ports": _more_ports,
+    "bandwidth of the root": _faster_root,
+    "bandwidth of buffers": _faster_buffers,
+    "size of buffers": _larger_buffers,
+    "links of arrays": _more_links,
+}
+
+
+def with_more(experiment: Experiment, what: str) -> Experiment | None:
+    """The same design on a machine that has twice as much of something; None where it has none of it."""
+    data = experiment.architecture.model_dump(mode="json", by_alias=True)
+    before = deepcopy(data)
+    for component in data["components"]:
+        MORE[what](component)
+    if data == before:
+        return None
+    architecture = Architecture.model_validate(data)
+    nouns = experiment.cascade, architecture, experiment.mapping
+    return Experiment(experiment.name, *nouns, experiment.sizes, experiment.parameters)
+
+
+def times_with_more(ran: Ran) -> Iterator[tuple[str, int]]:
+    """For everything that a machine may have twice as much of: its name, and the cycles that the design then takes."""
+    for what in MORE:
+        more = with_more(ran.experiment, what)
+        found = run(more) if more is not None and not more.problems else None
+        if found is not None:
+            yield what, found.timing.cycles

@@ -7,14 +7,13 @@ from math import ceil
 import numpy as np
 
 from sim.cycle.choice import CycleDesign
-from sim.cycle.keeps import keeps_of, traffic_of, words_of
 from sim.cycle.program import NamedProgram, lower_nests
 from sim.cycle.rates import MachineRates, limited_links, ported_memories
 from sim.cycle.state import NestTiming, run
 from sim.cycle.tiles import servers_of
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation, link_cycles_by_phase
-from sim.engine.cycle.columns import CAUSES, OFF_CHIP, OPERAND
+from sim.engine.cycle.columns import CAUSES, OPERAND
 from sim.engine.room import room_of, tiles_in_flight
 from sim.engine.tables import Tables
 from sim.lower.walk import Walk
@@ -22,9 +21,8 @@ from sim.lower.walk import Walk
 
 @dataclass(frozen=True)
 class NestRun:
-    """One nest on tiles of one size: how often it runs, its tables, and the outcome of one run."""
+    """The nests of a program: its tables, and the outcome of its run."""
 
-    times: int
     named: NamedProgram
     run: NestTiming
     servers: tuple[str, ...]  # the memory of each
@@ -90,17 +88,9 @@ def _whole(tables: Tables, leaf: int) -> int:
 
 def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
     """Run a design, nest by nest. ValueError if its schedule cannot run."""
-    start = design.walk.whole
-    runs: list[NestRun] = []
-    between = 0
-    for nests in design.runs:
-        outer = nests[0].outer if len(nests) == 1 else ()
-        for extents, times in design.walk.variants_below(start, outer).items():
-            named = lower_nests(design, nests, extents)
-            runs.append(NestRun(times, named, run(named.program, fast), tuple(servers_of(design))))
-    if len(design.runs) > 1:
-        between = _resident_cycles(design)
-    found = _summed(design.experiment, runs, between)
+    named = lower_nests(design, design.nests, design.walk.whole)
+    runs = [NestRun(named, run(named.program, fast), tuple(servers_of(design)))]
+    found = _summed(design.experiment, runs)
     late = design.least_cycles - found.cycles
     return found if late <= 0 else _waiting(found, late)
 
@@ -112,40 +102,27 @@ def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
     return replace(timing, cycles=timing.cycles + cycles, stalls=stalls)
 
 
-def _resident_cycles(design: CycleDesign) -> int:
-    """Cycles between runs of nests in which tiles that stay for whole runs are filled and drained."""
-    kept = {k.index: k for nest in design.nests for k in keeps_of(design.chains, nest, design.held_anyway)[1]}
-    cycles = 0
-    for keep in kept.values():
-        for traffic in traffic_of(design.chains, keep):
-            words = words_of(design.walk, design.walk.whole, keep, traffic)
-            cycles += design.machine.transfer_cycles(traffic.memory, Fraction(words), traffic.writes)
-    return cycles
-
-
-def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> DesignTiming:
+def _summed(experiment: Experiment, runs: list[NestRun]) -> DesignTiming:
     arrays = [array.name for array in experiment.architecture.arrays]
     memories = experiment.structure.machine.memories
     stalls = {array: dict.fromkeys(CAUSES, 0) for array in arrays}
     busy = {leaf.einsum: 0 for leaf in experiment.tree.leaves}
     served = dict.fromkeys(memories, 0)
-    cycles, warnings = between, {}
+    cycles, warnings = 0, {}
     for item in runs:
         named, took = item.named, item.run
-        cycles += item.times * took.cycles
+        cycles += took.cycles
         here = list(dict.fromkeys(slot.leaf.array for slot in named.nest.slots))
         for array in arrays:
             if array in here:
                 for cause, lost in zip(CAUSES, took.stalls[here.index(array)].tolist(), strict=True):
-                    stalls[array][cause] += item.times * lost
+                    stalls[array][cause] += lost
             else:
-                stalls[array]["idle"] += item.times * took.cycles
+                stalls[array]["idle"] += took.cycles
         for name, spent in zip(named.ops, took.busy.tolist(), strict=True):
             if name in busy:
-                busy[name] += item.times * spent
+                busy[name] += spent
         for memory, spent in zip(item.servers, took.served.sum(axis=1).tolist(), strict=True):
-            served[memory] += item.times * spent
+            served[memory] += spent
         warnings.update(dict.fromkeys(named.warnings))
-    for array in arrays:
-        stalls[array][CAUSES[OFF_CHIP]] += between
     return DesignTiming(cycles, stalls, busy, served, tuple(runs), tuple(warnings))

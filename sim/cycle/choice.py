@@ -54,14 +54,10 @@ class CycleDesign:
         """The nests in the order in which they run. ValueError for a schedule that no nest can follow."""
         return nests_of(self.experiment.mapping, self.experiment.tree, self.experiment.cascade)
 
-    @cached_property
-    def runs(self) -> tuple[tuple[Nest, ...], ...]:
-        """The nests that one program walks: all of them, or each by itself where a mapping lets no transfer overlap
-        with another phase.
-        """
-        if self.experiment.mapping.schedule.transfers == "overlapped":
-            return (self.nests,)
-        return tuple((nest,) for nest in self.nests)
+    @property
+    def per_phase(self) -> bool:
+        """Whether no transfer of a nest overlaps with another one."""
+        return self.experiment.mapping.schedule.transfers == "per-phase" and len(self.nests) > 1
 
     @cached_property
     def held_anyway(self) -> frozenset[int]:
@@ -112,13 +108,10 @@ def with_folds_apart(design: CycleDesign, nest: Nest, start: Extents) -> Nest:
 
 @dataclass(frozen=True, slots=True)
 class NestSizes:
-    """Extents at all levels of a nest's loops, the first ones outside them, and the least iterations of each;
-    is_followed: other nests come after the last record.
-    """
+    """Extents at all levels of a nest's loops, the first ones outside them, and the least iterations of each."""
 
     extents: tuple[Extents, ...]
     least: list[int]
-    is_followed: bool = False
 
 
 def choose(design: CycleDesign, nest: Nest, parts: tuple[NestSizes, list[Sizer], list[Need]]) -> Chosen:
@@ -221,7 +214,6 @@ def shareable(nest: Nest, sizers: list[Sizer], sizes: NestSizes, keeps: list[Nes
         n
         for n, slot in enumerate(nest.slots)
         if not slot.guard
-        and (bool(slot.group_loops) or not sizes.is_followed)
         and slot.leaf.einsum not in drained
         and n not in written_back
         and all(sizers[n].amount(extents).chain for extents in sizes.extents)

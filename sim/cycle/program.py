@@ -117,6 +117,7 @@ class _Rows:
             col.PORTED: len(self.ported),
             col.VARIANTS: len(self.variants.points),
             col.NESTS: len(self.joint.nests),
+            col.PER_PHASE: int(self.design.per_phase),
             col.SUMS: sum(any(traffic.only_again for traffic in tile.keep.traffic) for tile in self.tiles),
         }
         tables = {

@@ -105,7 +105,7 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.log import note
 from sim.engine.cycle.ready import missing_piece
-from sim.engine.cycle.records import amounts_row, ends_tile, generate, is_home
+from sim.engine.cycle.records import amounts_row, ends_tile, generate, home_at, is_home
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.cycle.words import count_words
 from sim.engine.jit import compiled
@@ -266,7 +266,7 @@ def begin(m, array):
     m[at(m, PER_OP, op, STARTED)] += 1
     count_words(m, op, a[VARIANT])
     shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
-    if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):
+    if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and not is_edge(m, op, a[RECORD], False)):
         # A fold's first word is only moved to its register, so the operator is free for the previous chain.
         hand_on(m, op, m[NOW] + 1 + m[at(m, OP_TABLE, op, LATENCY)], 1 if is_first else 0)
 
@@ -277,7 +277,20 @@ def passes_chain_on(m, a):
     shares = m[at(m, OP_TABLE, a[OP], SHARES)]
     if shares == ALONE:
         return False
-    return not (is_last_repeat(m, a) and (shares == IN_RECORD or a[RECORD] == m[RECORDS] - 1))
+    return not (is_last_repeat(m, a) and (shares == IN_RECORD or is_edge(m, a[OP], a[RECORD], True)))
+
+
+@compiled
+def is_edge(m, op, record, last):
+    """Whether a record is the first, or the last, of an op's item until that comes again."""
+    slot = record % m[WINDOW]
+    for level in range(m[DEPTH] - 1, -1, -1):
+        if home_at(m, m[KEEPS] + op, level) >= 0:
+            return True
+        trips = m[at(m, TRIPS, m[at(m, RECORD_VARIANT, slot, level)], level)]
+        if m[at(m, RECORD_INDEX, slot, level)] != (trips - 1 if last else 0):
+            return False
+    return True
 
 
 @compiled

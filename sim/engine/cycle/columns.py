@@ -33,7 +33,8 @@ tables in the single array of a run (`tables`), the second their columns.
     VARIANTS,  # rows of AMOUNTS of one combination of staying tiles
     NESTS,
     SUMS,  # tiles whose sums may come back
-) = range(27)
+    PER_PHASE,  # 1: nothing is moved for an item while another one runs
+) = range(28)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -92,7 +93,7 @@ TABLES = (
     "REMEMBERED",  # [loop, (states kept, next slot)]
     "LOG",  # [row, column]
 )
-DIRECTORY = 27  # its first number
+DIRECTORY = 28  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (

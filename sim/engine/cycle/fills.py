@@ -31,6 +31,7 @@ from sim.engine.cycle.columns import (
     OLD_LOOP,
     PER_KEEP,
     PER_OP,
+    PER_PHASE,
     PIECES,
     PIECES_BEGUN,
     PIECES_OF,
@@ -46,6 +47,7 @@ from sim.engine.cycle.columns import (
     WAITS_AT,
     WRITER,
 )
+from sim.engine.cycle.phases import has_begun
 from sim.engine.cycle.ready import has_room
 from sim.engine.cycle.records import descend, is_home, next_site, record_of, site_record
 from sim.engine.cycle.tables import at, at1, at3, row, row3
@@ -63,6 +65,9 @@ def may_fill(m, keep):
     begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
     if m[at(m, KEEP_TABLE, keep, IN_TURN)] == 0:
         if not has_room(m, keep, begun, 0):
+            return False
+    elif m[PER_PHASE] == 1:
+        if not has_room(m, keep, begun, 0) or not has_begun(m, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep)):
             return False
     elif not has_room(m, keep, begun, is_ahead(m, keep)) or not is_in_turn(m, keep) or not items_are_over(m, keep):
         return False

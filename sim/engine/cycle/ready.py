@@ -45,6 +45,7 @@ from sim.engine.cycle.columns import (
     OP_TABLE,
     PER_KEEP,
     PER_OP,
+    PER_PHASE,
     PHASE,
     PIECE_STEP,
     PIECES,
@@ -73,7 +74,8 @@ from sim.engine.cycle.columns import (
     WRITE_SERVER,
     WRITES_DONE,
 )
-from sim.engine.cycle.tables import at, at1, row3
+from sim.engine.cycle.phases import others_have_left
+from sim.engine.cycle.tables import at, at1, row, row3
 from sim.engine.jit import compiled
 
 
@@ -196,6 +198,8 @@ def obstacle(m, array):
     if other >= 0:
         return -2 - other
     slot = record % m[WINDOW]
+    if m[PER_PHASE] == 1 and not others_have_left(m, row(m, RECORD_INDEX, slot)):
+        return OFF_CHIP
     cause = missing_result(m, op, record, slot)
     if cause >= 0:
         return DRAIN if m[at(m, OP_TABLE, op, KIND)] == WAIT else cause

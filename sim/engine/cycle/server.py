@@ -51,6 +51,7 @@ from sim.engine.cycle.columns import (
     PARTIAL,
     PER_KEEP,
     PER_OP,
+    PER_PHASE,
     PIECES,
     PIECES_ARRIVED,
     PIECES_OF,
@@ -81,6 +82,7 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.fills import begin_fill, has_made, may_fill
 from sim.engine.cycle.log import note
+from sim.engine.cycle.phases import has_begun
 from sim.engine.cycle.records import amounts_row, descend, enter_run, next_run
 from sim.engine.cycle.sums import sums_are_back
 from sim.engine.cycle.tables import at, at1, at3, row, row3
@@ -99,6 +101,9 @@ def may_read(m, op):
     """Whether the next repetition's streamed operands may come: at most one repetition ahead, once they exist."""
     site = m[at(m, PER_OP, op, READ_SITE)]
     if site == NEVER or m[at(m, PER_OP, op, READS_BEGUN)] > m[at(m, PER_OP, op, STARTED)]:
+        return False
+    where = m[KEEPS] + op
+    if m[PER_PHASE] == 1 and not has_begun(m, row(m, SITE_INDEX, where), row(m, SITE_VARIANT, where)):
         return False
     for n in range(m[at(m, OP_TABLE, op, DEP_FIRST)], m[at(m, OP_TABLE, op, DEP_LAST)]):
         producer, kind = m[at(m, DEPS, n, PRODUCER)], m[at(m, DEPS, n, DEP_KIND)]
