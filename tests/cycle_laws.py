@@ -2,10 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from math import isfinite
+from typing import Any
 
+from arch.quantity import exact_quantity, parse_quantity
+from arch.types import Architecture
 from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.choice import CycleDesign
 from sim.cycle.keeps import NestKeep
