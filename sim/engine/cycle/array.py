@@ -160,8 +160,10 @@ def deliver_due(m, op):
 
 
 @compiled
-def release_tiles(m, op, record):
-    """An op has used up the tiles of a record: the last user of a tile frees it, its writer requests its drain."""
+def release_tiles(m, op, record, early):
+    """An op has used up the tiles of a record: the last user of a tile frees it, its writer requests its drain. early:
+    cycles by which its result is there earlier than LATENCY says.
+    """
     slot = record % m[WINDOW]
     index, variant = row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)
     for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
@@ -173,7 +175,7 @@ def release_tiles(m, op, record):
             entry = row3(m, ASKED, keep, m[at(m, PER_KEEP, keep, DRAINS_ASKED)] % ASKED_SLOTS)
             entry[0] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_CYCLES)]
             entry[1] = record
-            entry[2] = m[NOW] + m[at(m, OP_TABLE, op, LATENCY)]
+            entry[2] = m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - early
             entry[3] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_WORDS)]
             m[at(m, PER_KEEP, keep, DRAINS_ASKED)] += 1
 
@@ -184,7 +186,7 @@ def pass_record(m, op, record):
     m[at(m, PER_OP, op, ISSUED)] = record + 1
     hand_on(m, op, m[NOW], 1)
     m[at(m, PER_OP, op, ENDED_AVAILABLE)] -= 1  # no repetition of its own
-    release_tiles(m, op, record)
+    release_tiles(m, op, record, 0)
 
 
 @compiled
@@ -345,16 +347,15 @@ def finish(m, array):
     is_last = 1 if is_last_repeat(m, a) else 0
     note(m, OP_ROW, array, op, record, a[SINCE])
     m[at(m, PER_OP, op, ENDED)] += 1
-    stretch = m[at3(m, AMOUNTS, a[VARIANT], op, STRETCH)]
+    stretch, early = m[at3(m, AMOUNTS, a[VARIANT], op, STRETCH)], m[at3(m, AMOUNTS, a[VARIANT], op, EARLY)]
     m[at(m, PER_OP, op, BUSY)] -= stretch
     m[at(m, STALLS, array, PORT)] += stretch
     if is_last == 1:
         m[at(m, PER_OP, op, ISSUED)] = record + 1
-        release_tiles(m, op, record)
+        release_tiles(m, op, record, early)
     if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0:
         confirm_writes(m, op)
     elif not passes_chain_on(m, a):
-        early = m[at3(m, AMOUNTS, a[VARIANT], op, EARLY)]
         hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - early, is_last)
     a[MEMBER] += 1
     locate(m, array)

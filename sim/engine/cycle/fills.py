@@ -10,6 +10,7 @@ from sim.engine.cycle.columns import (
     AGAIN_WORDS,
     ARRAYS,
     AVAILABLE,
+    BEFORE,
     DEPTH,
     DRAINED,
     DRAINS_ASKED,
@@ -84,8 +85,10 @@ def may_fill(m, keep):
             variant = m[at(m, SITE_VARIANT, keep, inner)]
             if m[at(m, HOME, keep, inner)] < 0 and m[at3(m, FIXED, variant, keep, inner)] == 0:
                 tiles *= m[at(m, TRIPS, variant, inner)]
-    if source >= 0:
-        return m[at(m, PER_OP, source, AVAILABLE)] > site - records
+    if source >= 0:  # all records of the tile make it: a reader that is there in the first one alone shares their loops
+        depth = m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]
+        made = m[at(m, RECORDS_BELOW, m[at(m, SITE_VARIANT, keep, depth)], depth)]
+        return m[at(m, PER_OP, source, AVAILABLE)] > site - records + made - 1
     return loop < 0 or m[at(m, PER_KEEP, keep, DRAINED)] > begun - tiles
 
 
@@ -119,10 +122,14 @@ def is_in_turn(m, keep):
 def has_made(m, producer, site, level, comes_first):
     """Whether an op of another item has made, and its memories have passed on, what the next transfer of a site brings.
 
-    level: the one that parts the two; comes_first: 1 where the op's item comes before that of the site.
+    level: the one that parts the two; comes_first: 1 where the op's item comes before that of the site. A tile of
+    several items may be asked for before the op's item has come.
     """
     index, variant = row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site)
-    if m[at(m, PER_OP, producer, AVAILABLE)] < record_of(m, index, variant, level + comes_first):
+    begin, item = record_of(m, index, variant, level + comes_first), m[at(m, HOME, m[KEEPS] + producer, level)]
+    if comes_first == 1 and index[level] <= item:
+        begin = record_of(m, index, variant, level) + m[at3(m, BEFORE, variant[level], level, item + 1)]
+    if m[at(m, PER_OP, producer, AVAILABLE)] < begin:
         return False
     for keep in range(m[KEEPS]):
         if keep != site and m[at(m, KEEP_TABLE, keep, WRITER)] == producer and is_draining(m, keep):
