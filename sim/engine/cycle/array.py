@@ -51,6 +51,7 @@ from sim.engine.cycle.columns import (
     MEMBER,
     MOVES,
     NEXT_RECORD,
+    NO_OP,
     NOW,
     OP,
     OP_ROW,
@@ -104,7 +105,7 @@ from sim.engine.cycle.columns import (
     WRITES_SENT,
 )
 from sim.engine.cycle.log import note
-from sim.engine.cycle.ready import missing_piece
+from sim.engine.cycle.ready import missing_piece, slowest
 from sim.engine.cycle.records import amounts_row, ends_tile, generate, home_at, is_home
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.cycle.words import count_words
@@ -123,19 +124,21 @@ def is_guarded_at(m, op, index, variant):
 
 
 @compiled
-def deliver(m, op, is_last):
-    """A repetition's result can be used from now on."""
+def deliver(m, op, records):
+    """A repetition's result can be used from now on, and with it that of so many records."""
     m[at(m, PER_OP, op, ENDED_AVAILABLE)] += 1
-    m[at(m, PER_OP, op, AVAILABLE)] += is_last
+    m[at(m, PER_OP, op, AVAILABLE)] += records
 
 
 @compiled
-def hand_on(m, op, time, is_last):
-    """A repetition's result can be used from `time` on; in the order in which they were made."""
+def hand_on(m, op, time, records):
+    """A repetition's result can be used from `time` on; in the order in which they were made. records: of how many it
+    is the last one.
+    """
     head, count = m[at(m, QUEUE, op, 0)], m[at(m, QUEUE, op, 1)]
     slots = m[PENDING_SLOTS]
     if count == 0 and time <= m[NOW]:
-        deliver(m, op, is_last)
+        deliver(m, op, records)
         return
     if count == slots:
         m[FAILURE] = OVERFLOW
@@ -143,7 +146,7 @@ def hand_on(m, op, time, is_last):
     if count > 0:
         time = max(time, m[at3(m, PENDING, op, (head + count - 1) % slots, 0)])
     m[at3(m, PENDING, op, (head + count) % slots, 0)] = time
-    m[at3(m, PENDING, op, (head + count) % slots, 1)] = is_last
+    m[at3(m, PENDING, op, (head + count) % slots, 1)] = records
     m[at(m, QUEUE, op, 1)] += 1
 
 
@@ -184,8 +187,15 @@ def release_tiles(m, op, record, early):
 def pass_record(m, op, record):
     """An op is done with a record in which it has nothing to do."""
     m[at(m, PER_OP, op, ISSUED)] = record + 1
-    hand_on(m, op, m[NOW], 1)
-    m[at(m, PER_OP, op, ENDED_AVAILABLE)] -= 1  # no repetition of its own
+    head, count = m[at(m, QUEUE, op, 0)], m[at(m, QUEUE, op, 1)]
+    started = m[at(m, PER_OP, op, STARTED)]
+    # It is passed on with the last result before it.
+    if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0 and m[at(m, PER_OP, op, WRITES_DONE)] < started:
+        m[at3(m, WRITES, op, (started - 1) % WRITE_SLOTS, 2)] += 1
+    elif count > 0:
+        m[at3(m, PENDING, op, (head + count - 1) % m[PENDING_SLOTS], 1)] += 1
+    else:
+        m[at(m, PER_OP, op, AVAILABLE)] += 1
     release_tiles(m, op, record, 0)
 
 
@@ -224,6 +234,9 @@ def locate(m, array):
         step = m[at1(m, STEPS, array)]
         if step >= m[RECORDS] + m[MAX_LAG]:
             a[STATE] = FINISHED
+            return
+        if a[POSITION] == 0 and slowest(m, array) >= 0:
+            a[OP] = NO_OP
             return
         generate(m, step)
         group = m[at(m, LANES, array, a[POSITION])]

@@ -82,9 +82,9 @@ TABLES = (
     "SITE_INDEX",  # [keep, then op, loop], where the next fill or streamed operand belongs
     "SITE_VARIANT",  # [keep, then op, depth]
     "SITE_REPEAT",  # [keep, then op]
-    "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
+    "PENDING",  # [op, slot, (time, records that it completes)], results on their way
     "QUEUE",  # [op, (head, count)], of these
-    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record, EARLY, words)], by repetition
+    "WRITES",  # [op, slot, (cycles, record, records that it completes, EARLY, words)], by repetition
     "ASKED",  # [keep, slot, (cycles, record, time from which it may leave, words)], by number of the tile
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
@@ -275,6 +275,7 @@ OP_COUNTERS, KEEP_COUNTERS = 12, 7
 POSITION, REPEAT, MEMBER, OP, RECORD, STATE, STAGE, FOLD, LEFT, GRANTED, CAUSE, VARIANT, SINCE, LAST_ROW = range(14)
 ARRAY_COLUMNS = 14
 WAITING, RUNNING, FINISHED = range(3)
+NO_OP = -1  # of OP: it has nothing to do in this step, and is too far ahead to look for its next op
 
 # Columns of SERVER_STATE: the transfer under way.
 # SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one.

@@ -35,6 +35,7 @@ from sim.engine.cycle.columns import (
     NEVER,
     NO_FAILURE,
     NO_JOB,
+    NO_OP,
     NOW,
     OFF_CHIP,
     OP,
@@ -158,7 +159,9 @@ def turn(m, array):
             if a[CAUSE] != -1:
                 return changed
             changed = True
-            if m[at(m, OP_TABLE, a[OP], KIND)] == WAIT:
+            if a[OP] == NO_OP:
+                locate(m, array)
+            elif m[at(m, OP_TABLE, a[OP], KIND)] == WAIT:
                 skip_wait(m, array)
             else:
                 begin(m, array)

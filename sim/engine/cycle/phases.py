@@ -12,6 +12,7 @@ from sim.engine.cycle.columns import (
     OPS,
     PER_KEEP,
     PER_OP,
+    QUEUE,
     STARTED,
     STEPS,
     WRITE_SERVER,
@@ -48,6 +49,6 @@ def others_have_left(m, index):
     for op in range(m[OPS]):
         counters = row(m, PER_OP, op)
         leaves = m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0 and counters[WRITES_SENT] < counters[STARTED]
-        if leaves and not is_home(m, m[KEEPS] + op, index):
+        if (leaves or m[at(m, QUEUE, op, 1)] > 0) and not is_home(m, m[KEEPS] + op, index):
             return False
     return True
