@@ -112,7 +112,7 @@ class _Rows:
             col.RECORDS: int(self.variants.inside[0, 0]),
             col.MAX_LAG: max_lag,
             col.BARRIER: int(self.nest.barrier),
-            col.WINDOW: max_lag + 2 * SKEW_STEPS + 4,
+            col.WINDOW: 2 * max_lag + 2 * SKEW_STEPS + 4,
             col.SKEW: SKEW_STEPS,
             col.PORTED: len(self.ported),
             col.VARIANTS: len(self.variants.points),

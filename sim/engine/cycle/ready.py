@@ -38,6 +38,7 @@ from sim.engine.cycle.columns import (
     KIND,
     LAST_USER,
     LOOP,
+    MAX_LAG,
     NEEDS_FILL,
     NEEDS_ROOM,
     NO_OP,
@@ -105,7 +106,7 @@ def slowest(m, array):
     """Array behind which another one is as many steps as may be: records further back are forgotten; -1: none."""
     for other in range(m[ARRAYS]):
         if m[at(m, ARRAY_STATE, other, STATE)] != FINISHED and (
-            m[at1(m, STEPS, array)] - m[at1(m, STEPS, other)] > m[SKEW]
+            m[at1(m, STEPS, array)] - m[at1(m, STEPS, other)] > m[SKEW] + m[MAX_LAG]
         ):
             return other
     return -1
