@@ -122,14 +122,14 @@ def is_in_turn(m, keep):
 def has_made(m, producer, site, level, comes_first):
     """Whether an op of another item has made, and its memories have passed on, what the next transfer of a site brings.
 
-    level: the one that parts the two; comes_first: 1 where the op's item comes before that of the site. A tile of
-    several items may be asked for before the op's item has come.
+    level: the one that parts the two; comes_first: 1 where the op's item comes before that of the site, whose end then
+    counts; else all iterations before.
     """
     index, variant = row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site)
-    begin, item = record_of(m, index, variant, level + comes_first), m[at(m, HOME, m[KEEPS] + producer, level)]
-    if comes_first == 1 and index[level] <= item:
-        begin = record_of(m, index, variant, level) + m[at3(m, BEFORE, variant[level], level, item + 1)]
-    if m[at(m, PER_OP, producer, AVAILABLE)] < begin:
+    end, item = record_of(m, index, variant, level), m[at(m, HOME, m[KEEPS] + producer, level)]
+    if comes_first == 1:
+        end += m[at3(m, BEFORE, variant[level], level, item + 1)]
+    if m[at(m, PER_OP, producer, AVAILABLE)] < end:
         return False
     for keep in range(m[KEEPS]):
         if keep != site and m[at(m, KEEP_TABLE, keep, WRITER)] == producer and is_draining(m, keep):
