@@ -333,6 +333,11 @@ def _calculate(function: str, values: list[Any]) -> Any:
     return found
 
 
+def _as_number(value: Any) -> Any:
+    """An array of truth values as ones and zeros, which is what a truth value of Python counts as."""
+    return value * 1.0 if str(getattr(value, "dtype", "")) == "bool" else value
+
+
 def _evaluate(node: Node, lookup: Callable[[str], Any], functions: Mapping[str, Callable[..., Any]]) -> Any:
     match node:
         case FormulaNumber(value) | Text(value):
@@ -340,7 +345,7 @@ def _evaluate(node: Node, lookup: Callable[[str], Any], functions: Mapping[str, 
         case Name(name):
             return lookup(name)
         case FormulaCall(function, arguments):
-            values = [_evaluate(argument, lookup, functions) for argument in arguments]
+            values = [_as_number(_evaluate(argument, lookup, functions)) for argument in arguments]
             if function in _ARITHMETIC:
                 return _calculate(function, values)
             return functions[function](*values)

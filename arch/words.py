@@ -32,3 +32,19 @@ def _iter_problems(node: Node, words: Mapping[str, Collection[str]]) -> Iterator
         case FormulaCall(_, arguments):
             for argument in arguments:
                 yield from _iter_problems(argument, words)
+
+
+def is_word(expression: Expression, words: Mapping[str, Collection[str]]) -> bool:
+    """Whether a formula's value is a word: a quoted one, a name that has words for values, or a choice of these."""
+    return _is_word(expression.root, words)
+
+
+def _is_word(node: Node, words: Mapping[str, Collection[str]]) -> bool:
+    match node:
+        case Text():
+            return True
+        case Name(name):
+            return bool(words.get(name))
+        case FormulaCall("choose", (_, *chosen)):
+            return any(_is_word(one, words) for one in chosen)
+    return False

@@ -1,16 +1,20 @@
 """How rounding may affect a cascade: how far its outputs move when everything it computes is scaled at random.
 
-Every element of the inputs and of every intermediate operator is scaled by 1 + d or 1 - d (Monte Carlo arithmetic,
-Parker 1997); the largest change of an output, divided by d, is its sensitivity.
+Every element of the inputs and of every intermediate operator is scaled by 1 + e, where |e| lies between d / 2 and d
+(Monte Carlo arithmetic, Parker 1997); the largest change of an output, divided by d, is its sensitivity. What
+underflows has lost its digits: an output that depends on them, such as the 0 / 0 of exp(x) / sum exp(x), is sensitive
+without bound.
 """
 
+import sys
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
-from einsums.nodes import Access, Call, Einsum, Expr, Index, Load, Tensor, Term, iter_loads
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Tensor, Term, iter_loads
 from einsums.operators import OPERATOR_BY_NAME, Rounding
 from einsums.scope import recomposition
 from einsums.types import Cascade
@@ -18,6 +22,8 @@ from einsums.types import Cascade
 Arrays = dict[str, NDArray[np.float64]]
 
 _STEP = 2.0**-40
+_SMALLEST, _LARGEST = Const(value=sys.float_info.min), Const(value=sys.float_info.max)
+_NOTHING = 1e-290  # a change that does not matter, whatever the value
 _DRAWS = 3
 
 
@@ -27,6 +33,8 @@ class Sensitivity:
     def __init__(self, cascade: Cascade) -> None:
         self.cascade = cascade
         self.loose, self.ranks = _with_scales(cascade)
+        floored = _with_floors(cascade)
+        self.floored = floored if floored != cascade else None
 
     def of(self, inputs: Arrays, sizes: Mapping[str, int], values: Mapping[str, NDArray[np.float64]]) -> Arrays:
         """Change of each output element per relative change of everything; infinite if the element ceases to exist.
@@ -43,11 +51,51 @@ class Sensitivity:
                 for name in largest:
                     change = np.abs(again[name] - values[name]) / _STEP
                     largest[name] = np.maximum(largest[name], np.where(np.isfinite(change), change, np.inf))
+            if self.floored is not None:
+                again = interpret(self.floored, inputs, sizes)
+                for name in largest:
+                    lost = ~(np.abs(again[name] - values[name]) <= _STEP * np.abs(values[name]) + _NOTHING)
+                    largest[name] = np.where(lost, np.inf, largest[name])
         return largest
 
 
+def _with_floors(cascade: Cascade) -> Cascade:
+    """The cascade in which no product of numbers other than 0 and no exponential of a finite number underflows."""
+    einsums = tuple(
+        Einsum(output=old.output, expr=_floored(old.expr), reduction=old.reduction) for old in cascade.einsums
+    )
+    return cascade if einsums == cascade.einsums else _with(cascade, einsums=einsums)
+
+
+def _floored(expr: Expr) -> Expr:
+    if not isinstance(expr, Call):
+        return expr
+    new = Call(operator=expr.operator, arguments=tuple(map(_floored, expr.arguments)))
+    match new:
+        case Call(operator="exp", arguments=(exponent,)) | Call(operator="pow", arguments=(Const(), exponent)):
+            return _at_least(new, Call(operator="ge", arguments=(exponent, Const(value=-sys.float_info.max))))
+        case Call(operator="mul", arguments=(one, other)):
+            return _at_least(new, Call(operator="mul", arguments=(_is_not_zero(one), _is_not_zero(other))))
+        case Call(operator="div", arguments=(one, other)):
+            bounded = Call(operator="le", arguments=(Call(operator="abs", arguments=(other,)), _LARGEST))
+            return _at_least(new, Call(operator="mul", arguments=(_is_not_zero(one), bounded)))
+    return new
+
+
+def _is_not_zero(expr: Expr) -> Expr:
+    return Call(operator="ne", arguments=(expr, Const(value=0.0)))
+
+
+def _at_least(expr: Expr, where: Expr) -> Expr:
+    """The smallest normal number in place of a smaller one, where it is not 0 by right."""
+    small = Call(operator="lt", arguments=(Call(operator="abs", arguments=(expr,)), _SMALLEST))
+    lost = Call(operator="mul", arguments=(small, where))
+    return Call(operator="select", arguments=(lost, _SMALLEST, expr))
+
+
 def _scale(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    return np.asarray(1 + _STEP * rng.choice((-1.0, 1.0), size=shape))
+    """Changes of either sign and of several sizes, so that two of them do not cancel in every draw."""
+    return np.asarray(1 + _STEP * rng.choice((-1.0, 1.0), size=shape) * rng.uniform(0.5, 1.0, size=shape))
 
 
 class _Scales:
@@ -114,12 +162,13 @@ def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]
             expr = scales.scaled(expr, old, old.variables)
         expr = scales.scaled(expr, old, old.output.variables)
         einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction))
-    data = {field: getattr(cascade, field) for field in Cascade.model_fields} | {
-        "inputs": (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items())),
-        "unbatched": (*cascade.unbatched, *scales.ranks),
-        "einsums": tuple(einsums),
-    }
-    return Cascade(**data), scales.ranks
+    inputs = (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items()))
+    unbatched = (*cascade.unbatched, *scales.ranks)
+    return _with(cascade, inputs=inputs, unbatched=unbatched, einsums=tuple(einsums)), scales.ranks
+
+
+def _with(cascade: Cascade, **changed: Any) -> Cascade:
+    return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | changed)
 
 
 def _whole_indices(cascade: Cascade, variables: tuple[str, ...]) -> dict[str, Index]:

@@ -4,10 +4,11 @@ A derived cascade is right if it matches the original wherever the original is f
 declared domains and are large, tiny, equal, far from zero, zero, ordered, with one huge element, or with -inf. The size
 is odd, and tiles divide it, do not divide it, hold one element, or exceed it. The difference allowed at each element is
 
-    2^-52 * 8 * (n + 8) * (|y| + sensitivity),    sensitivity = max |y' - y| / d   over random signs of d = 2^-40,
+    2^-52 * 8 * (n + 8) * (|y| + sensitivity),    sensitivity = max |y' - y| / d   over random draws, d = 2^-40,
 
 where n is the size of the rank and y' the original with every element of its inputs and of every intermediate operator
-scaled by 1 + d or 1 - d (Monte Carlo arithmetic, Parker 1997): what rounding may do to the original itself in n steps.
+scaled by 1 + e, d/2 <= |e| <= d (Monte Carlo arithmetic, Parker 1997): what rounding may do to the original itself in
+n steps.
 A derivation that loses more digits than the original fails; a good one does not fail on an ill-conditioned problem.
 """
 
@@ -79,8 +80,9 @@ class _Expected(NamedTuple):
 class Trials:
     """A cascade run on every trial, computed once for all cascades that are compared with it."""
 
-    def __init__(self, original: Cascade, rank: str) -> None:
-        self.original, self.rank = original, rank
+    def __init__(self, original: Cascade, rank: str, spelled: "Trials | None" = None) -> None:
+        """`spelled`: the same function in another spelling, which a derived cascade must match as well."""
+        self.original, self.rank, self.spelled = original, rank, spelled
         self.sizes = trial_sizes(original, rank)
         self.trials = tuple(iter_trials(original, rank))
         self.sensitivity = Sensitivity(original)
@@ -112,13 +114,24 @@ class Trials:
                     outside += 1
                     continue
                 sizes = ", ".join(f"{name} = {size}" for name, size in sorted(tile.items())) or "no tiles"
-                count, worst, differs = _difference(self.expected(trial, tile), found, (trial.name, sizes))
+                count, worst, differs = self.difference(found, (trial, tile), sizes)
                 values, largest = values + count, max(largest, worst)
                 if differs is not None:
                     return TrialComparison(
                         runs=runs, values=values, largest=worst, outside=outside, counterexample=differs
                     )
         return TrialComparison(runs=runs, values=values, largest=largest, outside=outside)
+
+    def difference(
+        self, found: Arrays, run: tuple[TrialInputs, dict[str, int]], sizes: str
+    ) -> tuple[int, float, Counterexample | None]:
+        """Values compared, the largest ratio of difference to allowance, and where it exceeds 1 in any spelling."""
+        trial, _ = run
+        ours = _difference(self.expected(*run), found, (trial.name, sizes))
+        if self.spelled is None or ours[2] is not None:
+            return ours
+        theirs = self.spelled.difference(found, run, sizes)
+        return theirs if theirs[2] is not None else ours
 
 
 def _parts(cascade: Cascade) -> set[str]:

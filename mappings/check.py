@@ -15,9 +15,11 @@ from arch.types import Architecture
 from einsums.graph import consumers_of, producer_of
 from einsums.names import nearest
 from einsums.types import Access, Cascade
+from einsums.workload import operators_per_point
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.holding import iter_holding_findings
+from mappings.layouts import iter_layout_findings
 from mappings.lifetime import iter_lifetime_findings
 from mappings.schedules import iter_schedule_findings
 from mappings.sides import iter_network_findings, iter_side_findings
@@ -61,6 +63,7 @@ def check_mapping(
         iter_walk_problems,
         iter_keep_problems,
         iter_element_problems,
+        iter_layout_problems,
         iter_order_problems,
         iter_lifetime_problems,
         iter_schedule_problems,
@@ -83,9 +86,11 @@ def iter_unknown_names(c: Combination) -> Iterator[Problem]:
     for loop in c.tree.loops:
         if loop.variable not in variables:
             yield Problem(loop.path, _unknown("rank variable", loop.variable, variables))
-    for keep in c.tree.keeps:
-        if keep.tensor not in tensors:
-            yield Problem(keep.path, _unknown("tensor", keep.tensor, tensors))
+    placed = [(keep.path, keep.tensor) for keep in c.tree.keeps]
+    placed += [(f"layout.{m.memory}.{one.tensor}", one.tensor) for m in c.mapping.layout for one in m.tensors]
+    for path, tensor in placed:
+        if tensor not in tensors:
+            yield Problem(path, _unknown("tensor", tensor, tensors))
     for leaf in c.tree.leaves:
         if leaf.einsum not in einsums:
             yield Problem(f"{leaf.path}.einsum", _unknown("Einsum", leaf.einsum, einsums))
@@ -118,6 +123,7 @@ def _unknown_in_machine(c: Combination) -> Iterator[Problem]:
     used_memories = [(keep.path.rpartition("[")[0], keep.memory) for keep in c.tree.keeps]
     used_memories += [(f"capacity.{policy.memory}", policy.memory) for policy in c.mapping.capacity]
     used_memories += [(f"reserve[{i}].memory", r.memory) for i, r in enumerate(c.mapping.reserve)]
+    used_memories += [(f"layout.{layout.memory}", layout.memory) for layout in c.mapping.layout]
     used_memories += [(share.path, share.memory) for share in iter_shares(c.mapping.tree, "tree")]
     for used, kind, known in ((used_arrays, "array", arrays), (used_memories, "memory", memories)):
         yield from (
@@ -163,10 +169,9 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
             )
     for leaf in c.tree.leaves:
         found = c.cascade.einsum(leaf.einsum)
-        operators = found.map_operators + ((found.reduction.operator,) if found.reduction else ())
         try:
             if c.architecture is not None:
-                c.architecture.array(leaf.array).resolve(operators)
+                c.architecture.array(leaf.array).resolve(operators_per_point(found))
         except ValueError as error:
             yield Problem(leaf.path, f"Einsum '{leaf.einsum}': {error}")
         loads = {load.tensor for load in found.loads}
@@ -277,6 +282,11 @@ def iter_element_problems(c: Combination) -> Iterator[Problem]:
     """
     for findings in (iter_element_findings, iter_bypass_findings, iter_holding_findings):
         yield from (Problem(*found) for found in findings(c.cascade, c.tree, c.architecture))
+
+
+def iter_layout_problems(c: Combination) -> Iterator[Problem]:
+    """Orders in which tensors lie in memory are of their own ranks."""
+    yield from (Problem(*found) for found in iter_layout_findings(c.mapping.layout, c.cascade, c.architecture))
 
 
 def _nesting_problems(c: Combination, outer: PlacedKeep, inner: PlacedKeep) -> Iterator[Problem]:

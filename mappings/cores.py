@@ -47,12 +47,15 @@ def iter_core_findings(
     mapping: Mapping, tree: ResolvedTree, cascade: Cascade, architecture: Architecture | None
 ) -> Iterator[Finding]:
     cores = 1 if architecture is None or architecture.cores is None else architecture.cores.count
-    if cores > 1 and not mapping.cores and architecture is not None:
+    if cores > 1 and not mapping.cores and not mapping.one_core and architecture is not None:
         yield (
             "",
             f"'{architecture.name}' has {cores} cores: say which of the outermost loops are dealt to them, such as "
-            "cores: [b, h]",
+            "cores: [b, h], or one_core: true to leave all others idle",
         )
+    if mapping.cores and mapping.one_core:
+        dealt = ", ".join(mapping.cores)
+        yield "one_core", f"one core cannot do everything where [{dealt}] is dealt to the cores: leave out one of both"
     around = tuple(tree.loops[index].variable for index in _loops_around_all(tree))
     if mapping.cores != around[: len(mapping.cores)]:
         found, expected = ", ".join(mapping.cores), ", ".join(around)

@@ -21,6 +21,7 @@ from pydantic import (
 from arch.components import Side
 from arch.expression import parse_expression
 from arch.quiet import Quiet, QuietDefaults
+from mappings.layouts import MemoryLayouts
 
 CapacityPolicy = Literal["strict", "spill"]
 
@@ -360,6 +361,9 @@ class Mapping(_Noun):
     capacity: tuple[Policy, ...] = ()
     reserve: tuple[Reservation, ...] = ()
     cores: tuple[str, ...] = ()  # outermost loops whose iterations are dealt to the cores of the machine
+    layout: Annotated[MemoryLayouts, Quiet()] = ()  # how tensors lie in the root memory; unlisted: a tile in one piece
+    # Whether one core does everything and the others are idle, where no loop can be dealt.
+    one_core: Annotated[bool, Field(strict=True), Quiet()] = False
     tree: Node
     schedule: Schedule
 

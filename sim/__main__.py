@@ -21,6 +21,7 @@ COMMANDS = (
     "passes",
     "rewrite",
     "bind",
+    "map",
     "trace",
     "sweep",
     "plot",

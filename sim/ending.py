@@ -28,6 +28,14 @@ class Ended(KeyboardInterrupt):
         self.status = 128 + number
 
 
+class CutShort(KeyboardInterrupt):
+    """Work that an interrupt ended before its time: what is known of it so far, and that interrupt."""
+
+    def __init__(self, known: object, interrupt: KeyboardInterrupt) -> None:
+        super().__init__(str(interrupt))
+        self.known, self.interrupt = known, interrupt
+
+
 class _State:
     """What has happened so far in this process."""
 

@@ -104,7 +104,11 @@ def surroundings(device: FakeDevice, kept: list[Case] | None = None, begun: list
 
 def sample_measurement(pattern: str = "attention_fwd-d128", budget_s: float = 1e9) -> Measurement:
     """The cases whose names hold the pattern, run on the fake device."""
-    specs = tuple(spec for spec in CASES if pattern in spec.id)
+    return measurement_of(tuple(spec for spec in CASES if pattern in spec.id), budget_s)
+
+
+def measurement_of(specs: tuple[CaseSpec, ...], budget_s: float = 1e9) -> Measurement:
+    """These cases, run on the fake device."""
     device = FakeDevice(roofline_seconds)
     outcome = run_cases(specs, (), device, budget_s, surroundings(device))
     run = Run(

@@ -71,6 +71,46 @@ def timed_experiment(seed: int) -> Experiment | None:
     return None if experiment.problems else experiment
 
 
+def long_design(seed: int) -> Experiment:
+    """A shipped design with many small tiles: long chains of repetitions and folds in one record, beside transfers that
+    take longer than either.
+    """
+    random = Random(seed)
+    name = LONG[seed % len(LONG)]
+    rows = random.randint(1, 4)
+    columns = rows if name == "flat" else random.randint(1, 4)
+    head, heads = random.randint(1, 24), random.randint(1, 3)
+    hidden = heads * head
+    model = {
+        "name": "long", "hidden": hidden, "heads": heads, "head_size": head, "ffn_size": 2 * hidden, "source": "made up",
+    }  # fmt: skip
+    memory, array = "architecture.components.GLB", "architecture.components.PE2D"
+    changes: dict[str, Any] = {
+        "model": model,
+        "seq_len": random.choice([24, 48, 96, 144, random.randint(20, 160)]),
+        "batch": random.randint(1, 3),
+        f"{array}.rows": rows,
+        f"{array}.columns": columns,
+        "architecture.components.PE1D.columns": columns,
+        f"{memory}.size": random.choice(["1 KiB", "3 KiB", "16 KiB", "256 KiB"]),
+        f"{memory}.row": f"{random.choice([16, 64, 256])} bit",
+        f"{memory}.ports": random.randint(1, 6),
+        "architecture.components.DRAM.bandwidth": f"{random.choice([0.3, 1, 4, 30, 400])} GB/s",
+    }
+    if random.random() < 0.3:
+        changes[f"{memory}.bandwidth"] = f"{random.choice([1, 5, 20])} GB/s"
+    if name == "flat":
+        changes["parameters.P1"] = rows * random.randint(1, 8)
+        changes["parameters.QK_stationarity"] = random.choice(["input", "weight", "output"])
+        changes["parameters.A_loc"] = random.choice(["onchip", "offchip"])
+    if random.random() < 0.3:
+        changes[f"{memory}.piece"] = random.randint(1, 4)
+    if name in ("unfused", "linear-flat") and random.random() < 0.7:
+        changes["mapping.schedule.transfers"] = "overlapped"
+    return load_experiment(name, changes)
+
+
+LONG = ("attention-3pass-fused", "attention-2pass-fused", "flat", "unfused", "fusemax-architecture", "linear-flat")
 SHIPPED = ("fusemax-binding", "fusemax-architecture", "fusemax-cascade", "flat", "unfused", "linear-fusemax")
 
 

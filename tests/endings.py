@@ -1,7 +1,7 @@
-"""Sweeps that are ended before their time, many times over: Ctrl-C twice, SIGTERM, kill -9, with 1 and 2 workers.
+"""Sweeps that are ended before their time, many times over: Ctrl-C twice, SIGTERM, kill -9, with 1 and 2 workers and dask.
 
-`python tests/endings.py [COUNT]` runs COUNT of each kind by hand and prints how long each kind took to end at most; the
-suite runs a few. A run that ends leaves whole points behind, and all of them together give the bytes of an undisturbed
+`python tests/endings.py [COUNT] [WORD]` runs COUNT of each kind by hand, of those whose name holds WORD, and prints how
+long each took to end at most; the suite runs a few. A run that ends leaves whole points behind, and all of them together give the bytes of an undisturbed
 run.
 """
 
@@ -130,12 +130,13 @@ KINDS: dict[str, tuple[int, ...]] = {
 }
 
 
-def try_often(path: Path, folder: Path, kind: str, workers: int, count: int) -> list[Ending]:
+def try_often(path: Path, folder: Path, kind: str, workers: int, count: int, executor: str = "local") -> list[Ending]:
     """`count` runs of one sweep, each going on with what the last has left and ended at another moment."""
-    chance, found = random.Random(f"{kind} {workers}"), []
+    chance, found = random.Random(f"{kind} {workers} {executor}"), []
     kept = 0
     for _ in range(count):
-        process = start(str(path), "--out", str(folder), "--resume", "--workers", str(workers))
+        own = ("--workers", str(workers), "--executor", executor)
+        process = start(str(path), "--out", str(folder), "--resume", *own)
         if chance.random() < 0.7:  # while points are being written; else while it starts
             wait_for_bytes(folder / f"{FILE}-wal", chance.choice((1, 100_000)), process)
         wait_until_heeding(process)
@@ -153,21 +154,24 @@ def try_often(path: Path, folder: Path, kind: str, workers: int, count: int) -> 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 40
+    word = sys.argv[2] if len(sys.argv) > 2 else ""
     with tempfile.TemporaryDirectory() as place:
         path = write_sweep(Path(place), axes=LONG)
         sweep(str(path), Path(place) / "whole", SweepOptions(workers=1))
         expected = (Path(place) / "whole" / "points.csv").read_bytes()
         for kind in KINDS:
-            for workers in (1, 2):
-                folder = Path(place) / f"{kind}-{workers}"
-                endings = try_often(path, folder, kind, workers, count)
+            for workers, executor in ((1, "local"), (2, "local"), (2, "dask")):
+                if word not in f"{kind}, {workers} workers, {executor}":
+                    continue
+                folder = Path(place) / f"{kind}-{workers}-{executor}"
+                endings = try_often(path, folder, kind, workers, count, executor)
                 result = sweep(str(path), folder, SweepOptions(resume=True))
                 same = (folder / "points.csv").read_bytes() == expected
                 statuses = sorted({ending.status for ending in endings})
                 slowest = max(ending.seconds for ending in endings)
                 left = sum(ending.leaves_processes for ending in endings)
                 print(
-                    f"{kind}, {workers} workers: {count} runs, statuses {statuses}, slowest end {slowest:.2f} s, "
+                    f"{kind}, {workers} workers, {executor}: {count} runs, statuses {statuses}, slowest end {slowest:.2f} s, "
                     f"{left} left processes; {result.total} points, the same bytes: {same}",
                     flush=True,
                 )

@@ -38,6 +38,7 @@ from tests.small_design import FILES
 from tests.small_sweep import SWEEP
 
 LONGEST_S = 5.0
+BARE = ("formula", "formula two ways", "quantity")  # kinds of input that a ValueError refuses, before it has a place
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -154,10 +155,10 @@ def _document(kind: str, folder: Path, chance: random.Random) -> Any:
         for _ in range(chance.choice((1, 1, 3))):
             text = spliced(text, chance)
         path.write_text(text, "utf-8")
-    return _checked(path)
+    return checked(path)
 
 
-def _checked(path: Path) -> Any:
+def checked(path: Path) -> Any:
     checked = check_file(path)
     if checked.problems:
         raise InputError(checked.problems)
@@ -223,7 +224,7 @@ def _grammar(folder: Path, chance: random.Random) -> Any:
     data["einsums"] = spliced(data["einsums"], chance)
     path = folder / "grammar.yaml"
     path.write_text(yaml.safe_dump(data, sort_keys=False), "utf-8")
-    _checked(path)
+    checked(path)
     einsums.count_passes  # noqa: B018 (imported with its room)
     return None
 
@@ -243,7 +244,7 @@ def _sweep(folder: Path, chance: random.Random) -> Any:
 
 
 @cache
-def _measurement_text() -> str:
+def measurement_text() -> str:
     from kernels.bench.schema import measurement_text
     from tests.bench_samples import sample_measurement
 
@@ -252,7 +253,7 @@ def _measurement_text() -> str:
 
 def _measurement(folder: Path, chance: random.Random) -> Any:
     path = folder / "measured.json"
-    text = _measurement_text()
+    text = measurement_text()
     if chance.random() < 0.7:
         text = json.dumps(mutate_data(json.loads(text), chance), default=str)
     else:
@@ -276,7 +277,9 @@ def _table(folder: Path, chance: random.Random) -> Any:
     return [[case.predicted_s for case in compared.compared]]
 
 
-KINDS: tuple[tuple[str, int, Callable[[Path, random.Random], Any]], ...] = (
+# The name of a kind of input, its share, and what mutates and reads one.
+Kind = tuple[str, int, Callable[[Path, random.Random], Any]]
+KINDS: tuple[Kind, ...] = (
     *((kind, 2, partial(_document, kind)) for kind in (
         "cascade", "architecture", "mapping", "model", "technology", "timing", "taxonomy", "experiment", "sweep",
     )),
@@ -337,10 +340,10 @@ def _with_word(data: Any, path: tuple[Any, ...], is_key: bool, word: str) -> Any
 
 
 # --- judging -----------------------------------------------------------------------------------------------
-def try_mutation(number: int, folder: Path) -> tuple[str, Outcome]:
+def try_mutation(number: int, folder: Path, kinds: tuple[Kind, ...] = KINDS) -> tuple[str, Outcome]:
     """The kind of mutation `number`, and what came of it."""
     chance = random.Random(number)
-    name, _, attempt = chance.choices(KINDS, [weight for _, weight, _ in KINDS])[0]
+    name, _, attempt = chance.choices(kinds, [weight for _, weight, _ in kinds])[0]
     try:
         with limited(LONGEST_S), contextlib.redirect_stdout(io.StringIO()):
             found = attempt(folder, chance)
@@ -349,7 +352,7 @@ def try_mutation(number: int, folder: Path) -> tuple[str, Outcome]:
     except (InputError, Refused) as error:
         return name, _judged_sentences(str(error))
     except ValueError as error:
-        if name in ("formula", "quantity") and type(error) is ValueError:
+        if name in BARE and type(error) is ValueError:
             return name, _judged_sentences(str(error))
         return name, Outcome("trace", traceback.format_exc(limit=-6))
     except Exception:
@@ -403,14 +406,23 @@ def limited(seconds: float) -> Iterator[None]:
             signal.signal(number, before[number])
 
 
-def main() -> None:
+def warm_up(folder: Path) -> None:
+    """Compile what simulations call, which takes longer than any mutation may."""
+    for engine in ("analytical", "cycle"):
+        simulate(load_experiment("fusemax-binding", {"seq_len": 1024}), engine=engine)
+
+
+def try_many(kinds: tuple[Kind, ...], prepare: Callable[[Path], None] = warm_up) -> None:
+    """Try COUNT mutations from number FIRST on, both of the command line; print what came of them and every kind of
+    fault once."""
     count, first = ([int(text) for text in sys.argv[1:3]] + [100_000, 0][len(sys.argv) - 1 :])[:2]
     found: Counter[tuple[str, str]] = Counter()
     faults: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
+        prepare(Path(place))
         for number in range(first, first + count):
-            name, outcome = try_mutation(number, Path(place))
+            name, outcome = try_mutation(number, Path(place), kinds)
             found[name, outcome.kind] += 1
             if outcome.kind not in ("accepted", "refused"):
                 last = outcome.what.strip().splitlines()[-1][:160]
@@ -422,4 +434,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try_many(KINDS)

@@ -15,11 +15,13 @@ from sim.lower.machine import area_by_component_um2
 
 GPUS = ("h100-sxm", "h200-sxm", "h100-pcie", "a100-sxm", "h20")
 H100 = Path(arch.__file__).parent / "catalog" / "h100-sxm.yaml"
+VECTOR_UNIT = H100.parent / "operators" / "vector-unit.yaml"
 
 
 def h100(**changes: Any) -> dict[str, Any]:
     """The file's data, with values replaced by dotted path."""
     data = yaml.safe_load(H100.read_text())
+    data["components"]["FP32"]["operators"] = yaml.safe_load(VECTOR_UNIT.read_text())
     for path, value in changes.items():
         *parents, last = path.split("__")
         node = data
@@ -99,7 +101,7 @@ def test_a_machine_without_cores_has_one():
     with pytest.raises(ValueError) as refused:
         device_of(machine)
     assert str(refused.value) == (
-        "architecture 'fusemax-cloud' has no cores: kernels are timed on machines that have both"
+        "architecture 'fusemax-cloud' has no cores: kernels are timed on machines with cores and calibration"
     )
 
 

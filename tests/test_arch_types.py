@@ -21,6 +21,7 @@ MACC = {
 }
 ADD = {"cycles": 1, "energy": "8 pJ", "source": "s"}
 SUB = {"cycles": 2, "energy": "9 pJ", "source": "s"}
+CIRCLE = (("exp", "tanh"), ("tanh", "exp"))
 EXP = {"made_of": {"macc": 6}, "source": "s"}
 
 
@@ -283,12 +284,12 @@ PE_AT = ("components", "PE", "array")
         (
             machine(PE=array(operations={"macc": MACC, "exp": {"made_of": {"mac": 6}, "source": "s"}})),
             PE_AT,
-            "array 'PE' has no operation 'mac' (did you mean 'macc'?)",
+            "operation 'exp' is made of 'mac', which array 'PE' does not have (did you mean 'macc'?)",
         ),
         (
-            machine(PE=array(operations={"macc": MACC, "exp": EXP, "tanh": {"made_of": {"exp": 2}, "source": "s"}})),
+            machine(PE=array(operations={name: {"made_of": {made: 2}, "source": "s"} for name, made in CIRCLE})),
             PE_AT,
-            "operation 'tanh' is made of 'exp', which is itself made of others",
+            "an operation cannot be made of itself, got exp -> tanh -> exp",
         ),
         (machine(PE=array(operations={})), PE_AT, "array 'PE' has no operations"),
         (

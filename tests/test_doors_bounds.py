@@ -26,7 +26,7 @@ from sim.load.document import parse_document
 from sim.load.foreign import foreign_kind
 from sim.load.nouns import load_technology
 from sim.lower.functions import VECTOR_FUNCTIONS
-from tests.mutations import LONGEST_S, try_mutation, try_word
+from tests.mutations import LONGEST_S, try_mutation, try_word, warm_up
 from tests.small_design import run, shipped_names_hidden, write_design
 from tests.small_sweep import write_sweep
 
@@ -247,6 +247,8 @@ def test_an_interrupt_that_a_library_turns_into_an_error_is_one(
             ["verify", "fusemax-cloud"],
             "einfuse: 'fusemax-cloud' is an architecture, expected an experiment or a cascade",
         ),
+        (["compare", "machine.yaml"], "machine.yaml: is an architecture, expected a measurement or a table of cases"),
+        (["compare", "h100-sxm"], "einfuse: 'h100-sxm' is an architecture, expected a measurement or a table of cases"),
         (["list", "machines"], "einfuse: nothing that ships is called 'machines' (did you mean 'architectures'?)"),
     ],
 )
@@ -288,6 +290,7 @@ def test_files_of_other_programs(
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_text(text)
     assert run(["simulate", name]) == (2, "", f"{name}: is {program}, expected a file of einfuse\n")
+    assert run(["compare", name]) == (2, "", f"{name}: is {program}, expected a measurement or a table of cases\n")
 
 
 def test_no_file_of_ours_is_taken_for_another() -> None:
@@ -343,6 +346,7 @@ BATCHES, OF_EACH = 6, 500
 def test_mutated_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     """`tests/mutations.py` tries a hundred thousand."""
     monkeypatch.chdir(tmp_path)
+    warm_up(tmp_path)
     kinds: dict[str, int] = {}
     for number in range(batch * OF_EACH, (batch + 1) * OF_EACH):
         name, outcome = try_mutation(number, tmp_path)

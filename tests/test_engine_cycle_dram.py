@@ -22,7 +22,6 @@ class Transfer(NamedTuple):
     is_write: bool
     bursts: int
     start_s: float
-    is_query: bool  # a tile of Q
 
 
 def tile_bytes(named: NamedProgram, job: int, which: int, word_bytes: float) -> float:
@@ -74,9 +73,8 @@ def transfers_of_a_run(dram: str, clock: str) -> tuple[DramTiming, float, tuple[
             round(bursts * cycles / spent[key]) for cycles in (done_cycles[key], done_cycles[key] + end - start)
         )
         done_cycles[key] += end - start
-        is_query = job == col.FILL_JOB and named.tiles[what].keep.keep.tensor == "Q"
         is_write = job in (col.DRAIN_JOB, col.WRITE_JOB)
-        found.append(Transfer(is_write, last - first, start / architecture.clock_hz, is_query))
+        found.append(Transfer(is_write, last - first, start / architecture.clock_hz))
     return timing, done.cycles / architecture.clock_hz, tuple(found)
 
 
@@ -100,39 +98,3 @@ def test_a_run_bound_by_dram_takes_as_long_as_its_bursts(dram: str, clock: str) 
         addresses.append(region + np.arange(one.bursts) * timing.burst_bytes)
         region += -(-one.bursts // timing.columns) * timing.columns * timing.burst_bytes
     assert replayed_s(timing, transfers, addresses) == pytest.approx(tiles_s, rel=0.005)  # -0.01% and 0.16%
-
-
-def row_by_row(timing: DramTiming, transfers: tuple[Transfer, ...], seq_len: int) -> list[np.ndarray]:
-    """Addresses where K and V of each head are 64 rows of `seq_len` words of 2 B, a tile being 256 words of each row.
-
-    Q and what is written lie in one piece each, in the other half of the memory.
-    """
-    burst, half = timing.burst_bytes, timing.capacity_bytes // 2
-    tile = np.concatenate([row * seq_len * 2 + np.arange(0, 512, burst) for row in range(64)])
-    addresses, region, read = [], half, 0
-    for one in transfers:
-        if one.is_write or one.is_query:
-            addresses.append(region + np.arange(one.bursts) * burst)
-            region += -(-one.bursts // timing.columns) * timing.columns * burst
-            continue
-        numbers = np.minimum(read + np.arange(one.bursts), 24 * 8 * tile.size - 1)
-        read += one.bursts
-        tiles, within = numbers // tile.size, numbers % tile.size
-        matrix = tiles // 8 * 2 + tiles % 2  # the four tiles of K and of V of a head in turn
-        addresses.append((matrix * 64 * seq_len * 2 + tiles % 8 // 2 * 512 + tile[within]) % half)
-    return addresses
-
-
-@pytest.mark.parametrize(
-    ("dram", "clock", "times"),
-    [
-        ("hbm2-2000", "10 GHz", {1024: 1.30, 65536: 4.96, 262144: 8.96}),
-        ("lpddr4-3200", "940 MHz", {1024: 1.00, 16384: 1.49}),
-    ],
-)
-def test_tiles_in_pieces_a_power_of_two_apart_take_longer(dram: str, clock: str, times: dict[int, float]) -> None:
-    # All pieces of a tile are then in the same few banks: the figures of docs/cycle-validation.md.
-    timing, tiles_s, transfers = transfers_of_a_run(dram, clock)
-    for seq_len, expected in times.items():
-        found = replayed_s(timing, transfers, row_by_row(timing, transfers, seq_len))
-        assert found / tiles_s == pytest.approx(expected, abs=0.01)

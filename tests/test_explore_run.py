@@ -198,6 +198,49 @@ def test_a_dask_worker_is_killed(undisturbed: tuple[Path, bytes], tmp_path: Path
     assert (tmp_path / "points.csv").read_bytes() == expected
 
 
+class EndsCluster(KillsOne):
+    """Ends a cluster when the first points are finished."""
+
+    def __init__(self, cluster: Any) -> None:
+        super().__init__()
+        self.cluster = cluster
+
+    def advance(self, points: int, best: str) -> None:
+        self.cluster.close()
+
+
+def test_a_scheduler_that_goes(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
+    path, expected = undisturbed
+    with distributed.LocalCluster(2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster:
+        options = SweepOptions(executor="dask", scheduler=cluster.scheduler_address)
+        with pytest.raises(InputError) as refused:
+            sweep(str(path), tmp_path, options, progress=EndsCluster(cluster))
+        said = f"the dask scheduler at '{cluster.scheduler_address}' is gone: finished points are kept, go on with --resume"
+    assert str(refused.value) == f"--executor: {said}"
+    assert 0 < points_in(tmp_path) < 96_000
+    sweep(str(path), tmp_path, RESUME)
+    assert (tmp_path / "points.csv").read_bytes() == expected
+
+
+def test_ended_on_dask_it_goes_on(undisturbed: tuple[Path, bytes], tmp_path: Path) -> None:
+    """The workers of a cluster hear no interrupt, and say nothing about it."""
+    pytest.importorskip("distributed", reason="the dask extra is not installed")
+    path, expected = undisturbed
+    kinds = {
+        "Ctrl-C twice": (130, "einfuse: interrupted"),
+        "SIGTERM": (143, "einfuse: ended by SIGTERM"),
+        "kill -9": (-signal.SIGKILL, ""),
+    }
+    for kind, (status, said) in kinds.items():
+        (ending,) = try_often(path, tmp_path / "out", kind, 2, 1, "dask")
+        assert ending.status in (status, 0), ending.said
+        assert (ending.leaves_processes, "Traceback" in ending.said) == (False, False), ending.said
+        assert ending.status == 0 or ending.said.startswith(said)
+    sweep(str(path), tmp_path / "out", RESUME)
+    assert (tmp_path / "out" / "points.csv").read_bytes() == expected
+
+
 def test_a_dask_cluster_that_is_there(tmp_path: Path) -> None:
     distributed = pytest.importorskip("distributed", reason="the dask extra is not installed")
     path = write_sweep(tmp_path)

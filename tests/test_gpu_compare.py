@@ -237,7 +237,7 @@ def test_a_file_that_is_none_is_refused(tmp_path, monkeypatch, text, message):
         (("absent.json",), "absent.json: no such file"),
         (
             ("published", "--machine", "fusemax-cloud"),
-            "--machine: architecture 'fusemax-cloud' has no cores: kernels are timed on machines that have both",
+            "--machine: architecture 'fusemax-cloud' has no cores: kernels are timed on machines with cores and calibration",
         ),
         (("--plot", "a.gif"), "--plot: a drawing is a .svg or .png file, got 'a.gif'"),
         (

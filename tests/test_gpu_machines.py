@@ -155,7 +155,7 @@ def test_a_machine_of_a_table_that_has_no_cores_is_named_as_of_the_table(tmp_pat
     monkeypatch.chdir(tmp_path)
     write_table(Path("cases.csv"), row("one", machine="fusemax-cloud"))
     assert run("cases.csv").stderr == (
-        "cases.csv: machine: architecture 'fusemax-cloud' has no cores: kernels are timed on machines that have both\n"
+        "cases.csv: machine: architecture 'fusemax-cloud' has no cores: kernels are timed on machines with cores and calibration\n"
     )
 
 

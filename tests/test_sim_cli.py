@@ -224,7 +224,7 @@ def test_check_of_files_that_are_not_there(design: Path) -> None:
 
 def test_check_of_something_else(design: Path) -> None:
     (design / "other.yaml").write_text("name: other\ncolour: red\n")
-    kinds = "cascade, architecture, mapping, model, technology, timing, taxonomy, experiment, reproduction, sweep"
+    kinds = "cascade, architecture, mapping, model, technology, timing, operator table, taxonomy, experiment, reproduction, sweep"
     assert run(["check", "other.yaml"])[:2] == (
         1,
         f"other.yaml: cannot tell what this describes: expected the keys of one of {kinds}, got colour\n",
@@ -304,6 +304,7 @@ def test_list_of_all_kinds() -> None:
         "architectures:",
         "technologies:",
         "timings:",
+        "operator tables:",
         "mappings:",
         "experiments:",
         "reproductions:",

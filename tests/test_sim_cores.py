@@ -81,7 +81,7 @@ def test_every_gpu_runs_the_shipped_mappings(machine):
 
 
 REFUSALS = [
-    ("attention-h100", [], "'h100-sxm' has 132 cores: say which of the outermost loops are dealt to them, such as cores: [b, h]"),
+    ("attention-h100", [], "'h100-sxm' has 132 cores: say which of the outermost loops are dealt to them, such as cores: [b, h], or one_core: true to leave all others idle"),
     ("attention-h100", ["b", "p"], "expected the first of the loops around every Einsum, [b, h, p], got [b, p]"),
     (
         "attention-h100",

@@ -27,9 +27,9 @@ from einsums.rewriting.homomorphism import (
     binomial_terms,
     dependence_of,
 )
-from einsums.rewriting.identities import factored
 from einsums.rewriting.naming import element_name, local_name, stem_of
 from einsums.rewriting.nouns import Form
+from einsums.rewriting.terms import with_common_factor
 
 # A running maximum that starts here, not at -inf, stays finite over a tile whose values are all -inf, so that
 # exp(-inf - maximum) is 0 there instead of exp(-inf + inf); it can still be scaled without overflow.
@@ -277,7 +277,8 @@ class Builder:
     def change(self, terms: tuple[Product, ...]) -> Expr:
         """The change of each term from old values to new, each by itself, so that large values cancel exactly."""
         changes = [
-            factored(expression([self.under(term, "old").scaled(-1.0), self.under(term, "new")])) for term in terms
+            with_common_factor(expression([self.under(term, "old").scaled(-1.0), self.under(term, "new")]))
+            for term in terms
         ]
         whole = changes[0]
         for other in changes[1:]:

@@ -19,9 +19,7 @@ from einsums.rewriting.algebra import (
     access,
     einsum,
     expression,
-    inverse,
     multiplied,
-    simplified,
     sum_of_products,
     variables_of,
 )
@@ -91,8 +89,7 @@ def _apply_to_sum(draft: Draft, moves: _Moves, reducer: str) -> bool:
         if local is None:
             return False
         kept_factor = (Factor(local),) if local != _NOTHING else ()
-        outside = _gathered(draft, moves, Product(product.coefficient, tuple(moved)))
-        parts.append(Product(1.0, kept_factor).times(outside))
+        parts.append(Product(product.coefficient, (*kept_factor, *moved)))
     return _put_result(draft, moves.target, expression(parts))
 
 
@@ -109,48 +106,6 @@ def _put_result(draft: Draft, target: Einsum, expr: Expr) -> bool:
 
 
 _NOTHING = Const(value=1.0)
-
-
-def _gathered(draft: Draft, moves: _Moves, moved: Product) -> Product:
-    """The moved part as one factor, computed only once if it lacks a variable of the result."""
-    whole = Product(moved.coefficient, ())
-    for factor in moved.factors:
-        opened = _opened_value(draft, factor.expr, factor.divides)
-        whole = whole.times(inverse(opened) if factor.divides else opened)
-    whole = simplified(whole)
-    expr = expression([whole])
-    output = moves.target.output.variables
-    if not whole.factors or not set(variables_of(expr)) < set(output) or _is_single(whole):
-        return whole
-    sign = -1.0 if whole.coefficient < 0 else 1.0
-    divides = abs(whole.coefficient) == 1 and all(factor.divides for factor in whole.factors)
-    once = expression([inverse(whole.scaled(sign)) if divides else whole.scaled(sign)])
-    ranks = [name for name in output if name in variables_of(once)]
-    new = einsum(access(draft.fresh(f"U{moves.target.name}"), ranks), once)
-    return Product(sign, (Factor(Load(access=access(draft.reuse(new, moves.target.name), ranks)), divides),))
-
-
-def _is_single(product: Product) -> bool:
-    """True for a single tensor that multiplies or divides."""
-    return len(product.factors) == 1 and abs(product.coefficient) == 1 and isinstance(product.factors[0].expr, Load)
-
-
-def _opened_value(draft: Draft, expr: Expr, divides: bool) -> Product:
-    """A value as a product of its factors; a root is opened if its inverse is another root."""
-    found = draft.definition(expr.access) if isinstance(expr, Load) else None
-    inner = expr if found is None else found.expr
-    match inner:
-        case Call(operator="mul" | "div" | "neg" | "pow"):
-            products = sum_of_products(inner, lambda _: None)
-            if len(products) == 1 and products[0] != Product(1.0, (Factor(inner),)):
-                whole = Product(products[0].coefficient, ())
-                for factor in products[0].factors:
-                    opened = _opened_value(draft, factor.expr, factor.divides != divides)
-                    whole = whole.times(inverse(opened) if factor.divides else opened)
-                return whole
-        case Call(operator="sqrt" | "rsqrt") if divides:
-            return Product(1.0, (Factor(inner),))
-    return Product(1.0, (Factor(expr),))
 
 
 def _distributes(moves: _Moves, products: tuple[Product, ...]) -> bool:

@@ -12,44 +12,36 @@ some only where a logarithm or a root exists on both sides; the numerical check 
 identity is applied only if it removes a late part; everything else stays as written.
 """
 
-import math
 from collections.abc import Callable
-from typing import NamedTuple
 
-from einsums.nodes import Call, Const, Expr, Load
-from einsums.rewriting.algebra import Factor, Product, expression, is_whole_power, simplified, sum_of_products
-from einsums.rewriting.draft import Draft, Flow
-from einsums.rewriting.signs import Signs
-from einsums.rewriting.translation import Movements
+from einsums.nodes import Call, Const, Expr
+from einsums.rewriting.algebra import (
+    Factor,
+    Product,
+    expression,
+    inverse,
+    is_whole_power,
+    sum_of_products,
+)
+from einsums.rewriting.canonical import DISCONTINUOUS
+from einsums.rewriting.terms import Terms, is_exponential, one, terms_of
 
-_LOGARITHM = {"log": 1.0, "log2": math.log2(math.e)}  # of e
 _HOMOGENEOUS = ("abs", "sign", "sqrt", "rsqrt", "relu", "pow")
 
 
 Joined = Callable[..., Call]
 
 
-class _Parted(NamedTuple):
-    """A product split in three: the exponents of its exponentials, late factors free of the rank, and the rest."""
-
-    exponents: tuple[Product, ...]
-    late: tuple[Factor, ...]
-    rest: Product
-
-
-class Identities:
+class Identities(Terms):
     """The identities applied to a draft in its current state, for tensors late with respect to a rank."""
-
-    def __init__(self, draft: Draft, flow: Flow) -> None:
-        self.draft, self.flow = draft, flow
-        self.signs = Signs(draft)
-        self.movements = Movements(draft)
 
     def applied(self, expr: Expr) -> Expr:
         """The expression after applying every identity that removes a late part, innermost first."""
-        if not isinstance(expr, Call):
+        if not isinstance(expr, Call) or expr.operator in DISCONTINUOUS:
             return expr
-        new = Call(operator=expr.operator, arguments=tuple(map(self.applied, expr.arguments)))
+        kept = expr.arguments[: expr.operator == "select"]  # a condition stays as it is spelled
+        arguments = (*kept, *map(self.applied, expr.arguments[len(kept) :]))
+        new = Call(operator=expr.operator, arguments=arguments)
         if not self.flow.is_late(new):
             return new
         return self.of_call(new)
@@ -57,7 +49,7 @@ class Identities:
     def of_call(self, expr: Call) -> Expr:
         """Simplify one operator whose arguments are already simplified."""
         match expr.operator:
-            case "log" | "log2":
+            case "log":
                 return self.logarithm(expr)
             case "exp":
                 return self.exponential(expr)
@@ -66,43 +58,12 @@ class Identities:
             case "max" | "min":
                 return self.extremum(expr)
             case "add" | "sub":
-                return factored(expr)
+                return self.scaled(expr)
+            case "mul" | "div":
+                return self.one_exponential(expr)
             case operator if operator in _HOMOGENEOUS:
                 return self.homogeneous(expr)
         return expr
-
-    # --- looking inside ------------------------------------------------------------------------------------------
-    def opened(self, expr: Expr) -> Expr | None:
-        """The definition of a late pointwise value; sums stay whole."""
-        if not isinstance(expr, Load) or not self.flow.is_late(expr):
-            return None
-        found = self.draft.definition(expr.access)
-        return found.expr if found is not None else None
-
-    def opened_element(self, expr: Expr) -> Expr | None:
-        """The same, but only for values along the rank."""
-        return self.opened(expr) if self.flow.walks(expr) else None
-
-    def is_free(self, expr: Expr) -> bool:
-        """True for an expression that is late and does not change along the rank."""
-        return self.flow.is_late(expr) and not self.flow.walks(expr)
-
-    def parted(self, expr: Expr) -> _Parted | None:
-        """An expression as a single product; None for a sum."""
-        products = sum_of_products(expr, self.opened_element)
-        if len(products) != 1:
-            return None
-        exponents, late, rest = list[Product](), list[Factor](), list[Factor]()
-        whole = simplified(products[0])
-        for factor in whole.factors:
-            match factor.expr:
-                case Call(operator="exp", arguments=(argument,)) if self.flow.is_late(argument):
-                    exponents += _terms(argument, -1.0 if factor.divides else 1.0)
-                case _ if self.is_free(factor.expr):
-                    late.append(factor)
-                case _:
-                    rest.append(factor)
-        return _Parted(tuple(exponents), tuple(late), Product(whole.coefficient, tuple(rest)))
 
     # --- logarithm, exponential ----------------------------------------------------------------------------------
     def logarithm(self, expr: Call) -> Expr:
@@ -113,22 +74,21 @@ class Identities:
         has_rest = bool(parts.rest.factors) or parts.rest.coefficient != 1
         if not parts.exponents and not has_rest:
             return expr
-        scale = _LOGARITHM[expr.operator]
         terms = list(parts.exponents)
-        if terms and scale != 1:
-            terms = [Product(scale, (Factor(expression(terms)),))]
         if has_rest:
-            terms.append(_one(Call(operator=expr.operator, arguments=(expression([parts.rest]),))))
+            below = bool(parts.rest.factors) and all(factor.divides for factor in parts.rest.factors)
+            rest = expression([inverse(parts.rest) if below else parts.rest])
+            terms.append(one(Call(operator=expr.operator, arguments=(rest,))).scaled(-1.0 if below else 1.0))
         for divides, sign in ((False, 1.0), (True, -1.0)):
             same = [Factor(factor.expr) for factor in parts.late if factor.divides == divides]
             if same:
                 whole = expression([Product(1.0, tuple(same))])
-                terms.append(_one(Call(operator=expr.operator, arguments=(whole,))).scaled(sign))
+                terms.append(one(Call(operator=expr.operator, arguments=(whole,))).scaled(sign))
         return expression(terms)
 
     def exponential(self, expr: Call) -> Expr:
-        """exp(u + n log s) = exp(u) * s^n, for n a multiple of 1/2."""
-        terms = sum_of_products(expr.arguments[0], lambda part: self.opened_sum(part))
+        """exp(u + n log s) = exp(u) * s^n, for a number n."""
+        terms = sum_of_products(expr.arguments[0], self.opened_sum)
         factors, kept = list[Factor](), list[Product]()
         for term in terms:
             power = _power_of_logarithm(term)
@@ -138,17 +98,26 @@ class Identities:
                 factors += power
         if not factors:
             return expr
-        first = [Factor(Call(operator="exp", arguments=(expression(kept),)))] if kept else []
+        first = [Factor(Call(operator="exp", arguments=(self.scaled(expression(kept)),)))] if kept else []
         return expression([Product(1.0, (*first, *factors))])
 
-    def opened_sum(self, expr: Expr) -> Expr | None:
-        """A late value whose definition is a sum or a logarithm."""
-        found = self.opened(expr)
-        if isinstance(found, Call) and found.operator in ("add", "sub", "neg", "log"):
-            return found
-        if isinstance(found, Load):
-            return self.opened_sum(found)
-        return None if isinstance(expr, Load) else expr
+    def one_exponential(self, expr: Call) -> Expr:
+        """exp(u) * exp(v) = exp(u + v), unless what it saves is computed anyway."""
+        products = sum_of_products(expr, self.opened_exponential)
+        if len(products) != 1:
+            return expr
+        (whole,) = products
+        found = [factor for factor in whole.factors if is_exponential(factor.expr)]
+        saved = [factor for factor in found if self.occurrences(factor.expr) == 1]
+        if len(found) < 2 or not saved or not any(self.flow.is_late(factor.expr) for factor in found):
+            return expr
+        terms = list[Product]()
+        for factor in found:
+            assert isinstance(factor.expr, Call)
+            terms += terms_of(factor.expr.arguments[0], -1.0 if factor.divides else 1.0)
+        joined = self.exponential(Call(operator="exp", arguments=(self.together(terms),)))
+        rest = tuple(factor for factor in whole.factors if factor not in found)
+        return expression([Product(whole.coefficient, (Factor(joined), *rest))])
 
     # --- functions of a product ----------------------------------------------------------------------------------
     def homogeneous(self, expr: Call) -> Expr:
@@ -174,7 +143,7 @@ class Identities:
             square = _root_of_square(expr.operator, parts.rest)
             factors.insert(0, Factor(of(expression([parts.rest])) if square is None else square))
         if parts.exponents and power is not None:
-            exponent = factored(expression([term.scaled(power) for term in parts.exponents]))
+            exponent = self.together([term.scaled(power) for term in parts.exponents])
             factors.insert(0, Factor(Call(operator="exp", arguments=(exponent,))))
         return expression([Product(1.0, tuple(factors))])
 
@@ -199,7 +168,7 @@ class Identities:
     def common_factors(self, expr: Call, branches: list[Expr], joined: Joined, needs_sign: bool = False) -> Expr:
         """Factor out the late factors common to all branches."""
         parts = [self.parted(branch) for branch in branches if not _is_zero(branch)]
-        found = [part for part in parts if part is not None and not part.exponents]
+        found = [part for part in parts if part is not None]
         if len(found) < len(parts) or not found:
             return expr
         shared = [
@@ -210,81 +179,11 @@ class Identities:
         if not shared:
             return expr
         remaining = iter(
-            expression([part.rest.times(Product(1.0, tuple(f for f in part.late if f not in shared)))])
+            expression([part.inside.times(Product(1.0, tuple(f for f in part.late if f not in shared)))])
             for part in found
         )
         inner = joined(*(branch if _is_zero(branch) else next(remaining) for branch in branches))
         return expression([Product(1.0, (Factor(inner), *shared))])
-
-    # --- sums ----------------------------------------------------------------------------------------------------
-    def still_and_moving(self, expr: Expr) -> tuple[list[Product], list[Product]]:
-        """The terms of a sum: late ones free of the rank that do not move with an input, and the others."""
-        terms = sum_of_products(expr, self.opened_terms)
-        still = [term for term in terms if self.is_still(term)]
-        return still, [term for term in terms if term not in still]
-
-    def opened_terms(self, expr: Expr) -> Expr | None:
-        """A late value whose definition is a sum."""
-        if not isinstance(expr, Load):
-            return expr
-        found = self.opened(expr)
-        return found if isinstance(found, Call) and found.operator in ("add", "sub", "neg") else None
-
-    def is_still(self, term: Product) -> bool:
-        """True for a late term that is free of the rank and does not move."""
-        is_free = all(not self.flow.walks(factor.expr) for factor in term.factors)
-        is_late = any(self.flow.is_late(factor.expr) for factor in term.factors)
-        return is_free and is_late and self.movements.of_term(term) == {}
-
-    def is_product_of_the_rank(self, term: Product) -> bool:
-        """True for a late product along the rank, such as exp(x - g) / s, which is not one side of a difference."""
-        (first, *others) = term.factors or (Factor(Const(value=0.0)),)
-        if others or first.divides or not (self.flow.is_late(first.expr) and self.flow.walks(first.expr)):
-            return bool(others) and self.flow.is_late(expression([term])) and self.flow.walks(expression([term]))
-        inside = self.parted(first.expr)
-        return inside is not None and bool(inside.exponents or inside.late)
-
-    def components(self, terms: list[Product]) -> list[list[Product]]:
-        """Terms grouped by the origins they move with; those that do not move stay separate."""
-        groups: list[tuple[set[str], list[Product]]] = []
-        for term in terms:
-            origins = set(self.movements.of_term(term))
-            joined = [group for group in groups if group[0] & origins]
-            groups = [group for group in groups if group not in joined]
-            groups.append((origins.union(*(g[0] for g in joined)), [*(t for g in joined for t in g[1]), term]))
-        return [group for _, group in groups]
-
-
-def factored(expr: Expr) -> Expr:
-    """A sum whose terms share a factor, or a constant other than 1, as that factor times a sum."""
-    terms = [simplified(term) for term in sum_of_products(expr, lambda part: None)]
-    if len(terms) < 2:
-        return expr
-    shared = list(terms[0].factors)
-    for term in terms[1:]:
-        shared = [factor for factor in dict.fromkeys(shared) if factor in term.factors]
-    scales = {abs(term.coefficient) for term in terms}
-    scale = scales.pop() if len(scales) == 1 else 1.0
-    if not shared and scale == 1:
-        return expr
-    rest = expression([Product(term.coefficient / scale, _without(term.factors, shared)) for term in terms])
-    return expression([Product(scale, (Factor(rest), *shared))])
-
-
-def _without(factors: tuple[Factor, ...], gone: list[Factor]) -> tuple[Factor, ...]:
-    kept = list(factors)
-    for factor in gone:
-        kept.remove(factor)
-    return tuple(kept)
-
-
-def _terms(expr: Expr, sign: float) -> list[Product]:
-    """The terms of a sum, with nothing opened."""
-    return [term.scaled(sign) for term in sum_of_products(expr, lambda part: None)]
-
-
-def _one(expr: Expr) -> Product:
-    return Product(1.0, (Factor(expr),))
 
 
 def _is_zero(expr: Expr) -> bool:
@@ -292,11 +191,11 @@ def _is_zero(expr: Expr) -> bool:
 
 
 def _power_of_logarithm(term: Product) -> list[Factor] | None:
-    """exp(n log s) as factors; None for any other term, or if n is not a multiple of 1/2."""
+    """exp(n log s) as factors; None for any other term."""
     match term.factors:
-        case (Factor(expr=Call(operator="log", arguments=(base,)), divides=False),) if (
-            2 * term.coefficient
-        ).is_integer():
+        case (Factor(expr=Call(operator="log", arguments=(base,)), divides=False),):
+            if not (2 * term.coefficient).is_integer():
+                return [Factor(Call(operator="pow", arguments=(base, Const(value=term.coefficient))))]
             half = term.coefficient % 1 != 0
             whole = int(abs(term.coefficient))
             factors = [Factor(base, term.coefficient < 0)] * whole

@@ -5,6 +5,7 @@ the rank or occur twice are computed once. Sums are split only at terms that do 
 a * (x - g - log s) = a * (x - g) - a * log s, where x and its maximum g stay together.
 """
 
+import math
 from collections import Counter
 from itertools import product as every_choice
 
@@ -26,47 +27,72 @@ from einsums.rewriting.algebra import (
     sum_of_products,
     variables_of,
 )
+from einsums.rewriting.canonical import DISCONTINUOUS
+from einsums.rewriting.centring import centre
 from einsums.rewriting.deferral import count_of
 from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.exactness import exact_tensors
 from einsums.rewriting.identities import Identities
+from einsums.rewriting.products import gather, multiply_by_inverses, share_products
+from einsums.rewriting.sums import free_extrema, free_sums, join_sums
+from einsums.rewriting.values import inlined, settle, values_of
 
 
 def normalise(draft: Draft, rank: str) -> None:
     """Bring a draft into normal form; it stays as it is where nothing waits for the rank."""
     if not Flow(draft, rank).late_reductions():
         return
-    for name in Flow(draft, rank).order:
-        _replace(draft, name, plain_powers(draft.einsums[name].expr))
+    _plain(draft, rank)
+    free_extrema(draft, rank)
+    free_sums(draft, rank)
+    settle(draft, rank)
+    join_sums(draft, rank)
     flow = Flow(draft, rank)
     for name in flow.order:
         flow = Flow(draft, rank)
         if name in flow.late and flow.walks(draft.einsums[name].expr):
-            _replace(draft, name, Identities(draft, flow).applied(draft.einsums[name].expr))
+            opened = inlined(draft, draft.einsums[name].expr, values_of(draft, flow) & flow.late)
+            _replace(draft, name, Identities(draft, flow).applied(opened))
             _replace(draft, name, plain_product(draft, flow, draft.einsums[name].expr))
     for target in Flow(draft, rank).late_reductions():
         _take_apart(draft, rank, target)
     _hoist(draft, rank)
+    multiply_by_inverses(draft, rank)
     tidy(draft, rank)
+
+
+def simplify(draft: Draft, rank: str) -> None:
+    """The part of the normal form that concerns no pass: powers, and values after the sums."""
+    _plain(draft, rank)
+    tidy(draft, rank)
+
+
+def _plain(draft: Draft, rank: str) -> None:
+    for name in Flow(draft, rank).order:
+        _replace(draft, name, plain_powers(draft.einsums[name].expr))
 
 
 def tidy(draft: Draft, rank: str) -> None:
     """Drop Einsums that no output needs, duplicates, and values that their only reader computes in fewer operations."""
     draft.prune()
-    flow = Flow(draft, rank)
-    for name in flow.order:
-        if name in flow.late and not flow.walks(draft.einsums[name].expr) and name not in draft.initial:
-            _replace(draft, name, _shortened(Identities(draft, flow).applied(draft.einsums[name].expr)))
+    free_sums(draft, rank)
+    settle(draft, rank)
+    draft.prune()
+    centre(draft, rank)
     draft.prune()
     _hoist_functions(draft)
     share(draft)
-    _join_values(draft)
+    share_products(draft)
+    gather(draft, rank)
+    share(draft)
     draft.prune()
 
 
 def _replace(draft: Draft, name: str, expr: Expr) -> None:
     """A new expression for an Einsum; a sum whose terms cannot be reduced directly becomes a tensor first."""
     old = draft.einsums[name]
-    if expr == old.expr or set(variables_of(expr)) != set(variables_of(old.expr)):
+    same_variables = set(variables_of(expr)) == set(variables_of(old.expr))
+    if expr == old.expr or not same_variables or name in exact_tensors(draft):
         return
     try:
         draft.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))
@@ -77,11 +103,20 @@ def _replace(draft: Draft, name: str, expr: Expr) -> None:
 
 # --- powers ---------------------------------------------------------------------------------------------------------
 def plain_powers(expr: Expr) -> Expr:
-    """Whole powers as products, powers of 1/2 as roots; a long product of equal factors as a power."""
-    if not isinstance(expr, Call):
+    """Whole powers as products, powers of 1/2 as roots; a long product of equal factors as a power.
+
+    Likewise log2 as a multiple of log, max(u, -u) as |u|, and a constant divisor as a factor.
+    """
+    if not isinstance(expr, Call) or expr.operator in DISCONTINUOUS:
         return expr
     new = Call(operator=expr.operator, arguments=tuple(map(plain_powers, expr.arguments)))
     match new:
+        case Call(operator="div", arguments=(above, Const(value=value))) if 1e-300 < abs(value) < 1e300:
+            return Call(operator="mul", arguments=(above, Const(value=1.0 / value)))
+        case Call(operator="log2", arguments=(argument,)):
+            return Call(
+                operator="mul", arguments=(Const(value=math.log2(math.e)), Call(operator="log", arguments=(argument,)))
+            )
         case Call(operator="pow", arguments=(base, Const(value=1.0))):
             return base
         case Call(operator="pow", arguments=(base, Const(value=0.5))):
@@ -93,6 +128,8 @@ def plain_powers(expr: Expr) -> Expr:
             return (
                 above if n > 0 else Call(operator="div", arguments=(Const(value=1.0), above)) if above != new else new
             )
+        case Call(operator="max", arguments=(one, Call(operator="neg", arguments=(other,)))) if one == other:
+            return Call(operator="abs", arguments=(one,))
         case Call(operator="mul"):
             factors = _factors(new)
             return multiplied(factors) if max(Counter(factors).values()) > LONGEST_PRODUCT else new
@@ -338,38 +375,3 @@ def _can_be_shared(draft: Draft, part: Expr) -> bool:
 
 def _size(expr: Expr) -> int:
     return len(list(iter_operators(expr)))
-
-
-def _join_values(draft: Draft) -> None:
-    """Substitute a pointwise value into its only reader, at the same points, if terms or factors then cancel."""
-    for name in list(draft.einsums):
-        found = draft.einsums.get(name)
-        readers = [other for other in draft.einsums.values() if any(load.tensor == name for load in other.loads)]
-        if found is None or len(readers) != 1 or name in draft.source.outputs or name in draft.initial:
-            continue
-        (reader,) = readers
-        same = set(reader.output.variables) == set(found.output.variables) and reader.name not in draft.initial
-        if not same or found.reduction is not None or reader.reduction is not None or found.output not in reader.loads:
-            continue
-        whole = substituted(reader.expr, {Load(access=found.output): found.expr})
-        short = _shortened(whole)
-        before = _size(found.expr) + _size(reader.expr)
-        if _size(short) < before or (_size(short) == before and _roots(short) != _roots(whole)):
-            _replace(draft, reader.name, short)
-
-
-def _roots(expr: Expr) -> list[str]:
-    """The root operators of an expression: of spellings with equally many operators, the shortened one has rsqrt."""
-    return [name for name in iter_operators(expr) if name in ("sqrt", "rsqrt")]
-
-
-def _shortened(expr: Expr) -> Expr:
-    """The expression with cancelling terms and factors removed, from the inside out."""
-    if not isinstance(expr, Call):
-        return expr
-    inner = Call(operator=expr.operator, arguments=tuple(map(_shortened, expr.arguments)))
-    if inner.operator in ("add", "sub", "mul", "div", "neg"):
-        short = expression(sum_of_products(inner, lambda _: None))
-        is_shorter = _size(short) < _size(inner) or (_size(short) == _size(inner) and _roots(short) != _roots(inner))
-        return short if is_shorter else inner
-    return Const(value=1.0) if inner == Call(operator="exp", arguments=(Const(value=0.0),)) else inner

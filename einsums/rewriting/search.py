@@ -15,11 +15,12 @@ from pydantic import ValidationError
 from einsums.interpreter_inputs import infinite_trials
 from einsums.interpreter_trials import TrialComparison, Trials
 from einsums.names import near_or_all
+from einsums.operators import OPERATOR_BY_NAME
 from einsums.passes import analyse_passes, count_passes
 from einsums.rewriting.deferral import defer
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.iteration import iterate
-from einsums.rewriting.normal import normalise, tidy
+from einsums.rewriting.normal import normalise, simplify, tidy
 from einsums.rewriting.nouns import (
     OperatorChange,
     ReferenceSize,
@@ -99,14 +100,27 @@ class _Search:
         self.steps: list[Step] = []
         self.refusals: dict[str, Refusal] = {}
         self.comparison: TrialComparison | None = None
+        self.normal: Cascade | None = None
+        self.known: dict[Cascade, Trials] = {}
 
     @cached_property
     def trials(self) -> Trials:
         """The original on every trial."""
         return Trials(self.task.original, self.task.rank)
 
+    def trials_after(self, chain: list[Candidate]) -> Trials:
+        """The original and its last normal form: what follows from a normal form may lose no more than that does."""
+        normal = next((one.cascade for one in reversed(chain) if one.identity == NORMAL_FORM), self.normal)
+        if normal is None:
+            return self.trials
+        if normal not in self.known:
+            self.known[normal] = Trials(normal, self.task.rank, self.trials)
+        return self.known[normal]
+
     def run(self) -> Rewriting:
         """Steps until the wanted passes are reached or nothing is accepted."""
+        if self.passes <= self.task.wanted:
+            self.economise()
         while self.passes > self.task.wanted and self.advance():
             pass
         original, task = self.task.original, self.task
@@ -131,6 +145,21 @@ class _Search:
         name = f"{source.name}-rewritten-{self.passes}pass"
         note = f"derived from {source.name}" + (f" ({source.source})" if source.source else "")
         return Draft(self.reached).cascade(name, note)
+
+    def economise(self) -> None:
+        """Where no pass needs to be saved: the cascade with its values in canonical form, if that is cheaper."""
+        task, draft = self.task, Draft(self.reached)
+        simplify(draft, task.rank)
+        found = draft.cascade()
+        if found == self.reached or count_passes(found, task.rank) > self.passes:
+            return
+        try:
+            is_cheaper = cost(found, task.rank, task.options) < cost(self.reached, task.rank, task.options)
+        except ValidationError:  # the reference sizes do not fit the indices
+            return
+        if is_cheaper:
+            touched = tuple(dict.fromkeys(name for name in draft.touched if name in draft.einsums))
+            self.accept([Candidate(found, NORMAL_FORM, _NORMAL_CAVEAT, touched)])
 
     def advance(self) -> bool:
         """Accept the first candidate that saves a pass, in the earliest pass that has one."""
@@ -184,21 +213,26 @@ class _Search:
 
     def accept(self, chain: list[Candidate]) -> bool:
         """Accept the last of a chain if it computes the same as the original."""
-        found = [self.compared(candidate) for candidate in reversed(chain)]  # the last is the likeliest to fail
+        trials = self.trials_after(chain)
+        found = [
+            self.compared(candidate, self.trials if candidate.cascade == trials.original else trials)
+            for candidate in reversed(chain)  # the last is the likeliest to fail
+        ]
         if not all(comparison is not None for comparison in found):
             return False
         for candidate, comparison in zip(chain, reversed(found), strict=True):
             assert comparison is not None
             self.steps.append(self.step(candidate, comparison))
             self.reached, self.comparison = candidate.cascade, comparison
+            self.normal = candidate.cascade if candidate.identity == NORMAL_FORM else self.normal
         self.passes = count_passes(self.reached, self.task.rank)
         return True
 
-    def compared(self, candidate: Candidate) -> TrialComparison | None:
-        """The comparison with the original; None, and a refusal, where they differ."""
+    def compared(self, candidate: Candidate, trials: Trials) -> TrialComparison | None:
+        """The comparison with the original (and its normal form); None, and a refusal, where they differ."""
         divisors = candidate.divisors if self.task.options.conditional else ()
         try:
-            found = self.trials.compare(candidate.cascade, divisors)
+            found = trials.compare(candidate.cascade, divisors)
         except ValueError as error:  # a size the trials use does not fit an index of the cascade
             self.refuse(candidate.identity, f"it cannot be tried: {error}")
             return None
@@ -333,6 +367,18 @@ def operation_changes(
     return tuple(
         OperatorChange(operator=name, before=old.get(name, 0), after=new.get(name, 0)) for name in sorted({*old, *new})
     )
+
+
+_CHEAP = frozenset(("add", "mul", "max", "cmp", "select"))
+
+
+def cost(cascade: Cascade, rank: str, options: RewriteOptions) -> tuple[int, int, int]:
+    """Operations at the reference sizes: all, those dearer than an addition, and of these functions such as exp."""
+    counts = _operations(cascade, rank, options)
+    classes = {name: OPERATOR_BY_NAME[name].cost_class if name in OPERATOR_BY_NAME else "add" for name in counts}
+    dear = sum(count for name, count in counts.items() if classes[name] not in _CHEAP)
+    functions = sum(count for name, count in counts.items() if classes[name] not in _CHEAP | {"div"})
+    return sum(counts.values()), dear, functions
 
 
 def _operations(cascade: Cascade, rank: str, options: RewriteOptions) -> dict[str, int]:

@@ -73,16 +73,23 @@ def count_read(ranges: Ranges, band: Band, block: int) -> int:
 
 
 def count_visible(first_row: int, last_row: int, band: Band) -> int:
-    """Visible pairs of rows first_row..last_row, in closed form over each row's interval."""
+    """Visible pairs of rows first_row..last_row: the end of what a row sees less its start, summed over the rows."""
     offset, left, right, limit = band
-    if left < 0 and right < 0:
-        return (last_row - first_row + 1) * limit
-    total = 0
-    for row in range(first_row, last_row + 1):
-        low = 0 if left < 0 else max(0, row + offset - left)
-        high = limit if right < 0 else min(limit, row + offset + right + 1)
-        total += max(0, high - low)
-    return total
+    rows = last_row - first_row + 1
+    ends = rows * limit if right < 0 else _sum_within(first_row, last_row, offset + right + 1, limit)
+    starts = 0 if left < 0 else _sum_within(first_row, last_row, offset - left, limit)
+    return ends - starts  # a row that sees nothing begins and ends at the same border
+
+
+def _sum_within(first_row: int, last_row: int, shift: int, limit: int) -> int:
+    """The sum of row + shift over the rows, each cut to 0..limit."""
+    return _sum_up_to(last_row + shift, limit) - _sum_up_to(first_row + shift - 1, limit)
+
+
+def _sum_up_to(last: int, limit: int) -> int:
+    """0 + 1 + ... + last, where numbers above the limit count as the limit."""
+    inside = max(0, min(last, limit))
+    return inside * (inside + 1) // 2 + max(0, last - limit) * limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +205,7 @@ def plan_forward(problem: AttentionProblem, target: Target, cut: Configuration |
             for head in range(problem.heads)
             for tile in blocks
         ]
-    keyed = [replace(tile, reuse_key=sequence * problem.kv_heads + head // group) for sequence, head, tile in ordered]
+    keyed = [tile.with_key(sequence * problem.kv_heads + head // group) for sequence, head, tile in ordered]
     visible = problem.heads * sum(
         count_visible(0, queries - 1, Band(keys - queries, problem.left, problem.right, keys))
         for queries, keys in problem.segments
@@ -235,7 +242,11 @@ def attention_unique_bytes(problem: AttentionProblem) -> int:
 
 def merge_runs(tiles: list[Tile]) -> tuple[Tile, ...]:
     """Consecutive equal tiles merged into one with a count."""
-    return tuple(replace(tile, count=sum(t.count for t in run)) for tile, run in groupby(tiles))
+    merged: list[Tile] = []
+    for tile, run in groupby(tiles):
+        count = sum(t.count for t in run)
+        merged.append(tile if count == tile.count else replace(tile, count=count))
+    return tuple(merged)
 
 
 def plan_backward(
@@ -366,7 +377,7 @@ def backward_plan(
     tiles, table, heads, useful_flops = walks
     widths = widths_of(problem)
     ordered = [
-        replace(tile, reuse_key=sequence * heads + head)
+        tile.with_key(sequence * heads + head)
         for head in range(heads)
         for tile, (sequence, _) in zip(tiles, table, strict=True)
     ]

@@ -162,9 +162,9 @@ def plan_decode(
     keys = sum(span.last_key - span.first_key for span in spans)
     rows = len(problem.lengths) * problem.kv_heads * problem.rows
     programs = [tuple(group) for _, group in groupby(spans, key=lambda span: span.program)]
-    tiles = [
-        join_tiles([span_tile(problem, cut, span.last_key - span.first_key) for span in group]) for group in programs
-    ]
+    lengths = {span.last_key - span.first_key for span in spans}
+    by_length = {length: span_tile(problem, cut, length) for length in lengths}
+    tiles = [join_tiles([by_length[span.last_key - span.first_key] for span in group]) for group in programs]
     split = LaunchPlan(
         operator="attention_decode_split",
         grid=(len(programs), 1, 1),
@@ -181,11 +181,12 @@ def plan_decode(
         table=spans,
     )  # fmt: skip
     per_head = [len(tuple(group)) for _, group in groupby(spans, key=lambda span: (span.sequence, span.head))]
+    by_count = {count: merge_tile(problem, count) for count in set(per_head)}
     merge = LaunchPlan(
         operator="attention_decode_merge",
         grid=(problem.rows, len(per_head), 1),
         configuration=Configuration(1, MERGE_SPANS),
-        tiles=merge_runs([merge_tile(problem, count) for count in per_head]),
+        tiles=merge_runs([by_count[count] for count in per_head]),
         target=target,
         unique_bytes=len(spans) * problem.rows * (problem.value_size + 1) * 4 + rows * (problem.value_size * item + 4),
     )
@@ -194,6 +195,8 @@ def plan_decode(
 
 def join_tiles(tiles: list[Tile]) -> Tile:
     """One program that processes several spans one after another."""
+    if len(tiles) == 1:
+        return tiles[0]
     steps = sum(tile.steps for tile in tiles)
     weighted = sum(tile.masked_fraction * tile.steps for tile in tiles)
     return Tile(

@@ -98,7 +98,7 @@ def plan_gradients(problem: AttentionProblem, target: Target, cut: Configuration
         ]
         visible += problem.heads * count_visible(0, keys - 1, band)
         for head in range(problem.kv_heads):
-            tiles += [replace(tile, reuse_key=sequence * problem.kv_heads + head) for tile in blocks]
+            tiles += [tile.with_key(sequence * problem.kv_heads + head) for tile in blocks]
     held = cut.block_m + cut.block_n * cut.stages
     scores = 2 * cut.block_m * cut.block_n
     return LaunchPlan(

@@ -1,6 +1,6 @@
 """Plans of attention that does not visit every pair: gated linear attention in chunks, block-sparse attention."""
 
-from dataclasses import replace
+from functools import cache
 
 from kernels.plans.attention import merge_runs
 from kernels.plans.configurations import configuration_of
@@ -30,9 +30,9 @@ def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[Launch
     )
     parts = ceil_div(problem.length, part)
 
-    def output(index: int) -> Tile:
-        earlier = index % (chunk // part)  # sub-chunks of this chunk before this one
-        tokens = min(part, problem.length - index * part)
+    @cache  # a head has many sub-chunks of few kinds
+    def output(earlier: int, tokens: int) -> Tile:
+        """A sub-chunk of some tokens, with so many sub-chunks of its chunk before it."""
         seen = earlier * part + tokens
         points = part * part * earlier
         work = Work(
@@ -46,15 +46,18 @@ def plan_linear(problem: LinearAttentionProblem, target: Target) -> tuple[Launch
             exp_count=part * key * (1 + 2 * earlier + part),
             fp32_count=part * key * (4 * (earlier + 1) + 3 * part),
         )
-        return Tile(work, 1, earlier + 1, 1, 1 - seen / (part * (earlier + 1)), index // (chunk // part))
+        return Tile(work, 1, earlier + 1, 1, 1 - seen / (part * (earlier + 1)))
 
-    row = [output(index) for index in range(parts)]
+    row = [
+        output(index % (chunk // part), min(part, problem.length - index * part)).with_key(index // (chunk // part))
+        for index in range(parts)
+    ]
     elements = heads * problem.length
     # Neighbours differ, so there are no runs to merge; a head's tiles are built once for all blocks of value channels.
     tiles = tuple(
         tile
         for head in range(heads)
-        for tile in across * [replace(tile, reuse_key=head * chunks + tile.reuse_key) for tile in row]
+        for tile in across * [tile.with_key(head * chunks + tile.reuse_key) for tile in row]
     )
     sizes = 2 * problem.key_size + 2 * problem.value_size
     first = LaunchPlan(

@@ -7,9 +7,17 @@ from kernels.plans.types import ITEM_BYTES, Dtype
 UNLIMITED = -1  # a window side without limit
 
 
+STREAMS = ("stream_copy", "exp2_throughput")
+ROW_OPERATORS = ("softmax", "masked_softmax", "layernorm", "rmsnorm", "layernorm_bwd", "rmsnorm_bwd")
+
+
 def require(is_met: bool, message: str) -> None:
     if not is_met:
         raise ValueError(message)
+
+
+def require_operator(name: str, known: tuple[str, ...]) -> None:
+    require(name in known, f"unknown operator '{name[:60]}' (known: {', '.join(known)})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +139,15 @@ class GemmProblem:
 
 @dataclass(frozen=True, slots=True)
 class StreamProblem:
-    """One pass over a vector: `copy`, or `exp2` repeated `repeats` times on each element."""
+    """One pass over a vector: `stream_copy`, or `exp2_throughput`: exp2 repeated `repeats` times on each element."""
 
     operator: str
     size: int
     dtype: Dtype
     repeats: int = 0
+
+    def __post_init__(self) -> None:
+        require_operator(self.operator, STREAMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,9 @@ class RowProblem:
     rows: int
     columns: int
     dtype: Dtype
+
+    def __post_init__(self) -> None:
+        require_operator(self.operator, ROW_OPERATORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +204,16 @@ class BlockSparseProblem:
         require(0 < self.head_size <= 256, f"head sizes from 1 to 256 are supported, got {self.head_size}")
         require(
             self.block_size in (16, 32, 64, 128), f"blocks of 16, 32, 64 or 128 are supported, got {self.block_size}"
+        )
+        blocks = self.batch * self.heads * -(-self.queries // self.block_size)
+        require(
+            len(self.counts) == blocks,
+            f"{blocks} blocks of queries of all heads need as many counts, got {len(self.counts)}",
+        )
+        most = -(-self.keys // self.block_size)
+        require(
+            all(0 <= count <= most for count in self.counts),
+            f"a block of queries visits 0 to {most} blocks of keys, got a count beyond that",
         )
 
 

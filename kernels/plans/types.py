@@ -10,6 +10,7 @@ Bytes count existing elements only. `useful_flops` of the plan is the minimum th
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
+from operator import attrgetter, mul
 from typing import Literal, NamedTuple
 
 Dtype = Literal["fp32", "fp16", "bf16", "fp8"]
@@ -86,12 +87,15 @@ class Work:
     operand_bytes: int = 0  # read from shared memory as operands of matrix instructions
 
     def times(self, count: int) -> "Work":
-        return Work(*(count * getattr(self, field.name) for field in fields(self)))
+        return Work(*(count * getattr(self, name) for name in _AMOUNTS))
+
+
+_AMOUNTS = tuple(field.name for field in fields(Work))
 
 
 def total_work(parts: Iterable[Work]) -> Work:
     parts = tuple(parts)
-    return Work(*(sum(getattr(part, field.name) for part in parts) for field in fields(Work)))
+    return Work(*(sum(map(attrgetter(name), parts)) for name in _AMOUNTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,9 @@ class Tile:
     masked_steps: int = 0  # of these, how many evaluate a mask
     masked_fraction: float = 0.0  # of the computed points, the share that a mask discards
     reuse_key: int = -1  # tiles with equal keys read the same shared bytes; -1: none
+
+    def with_key(self, reuse_key: int) -> "Tile":
+        return Tile(self.work, self.count, self.steps, self.masked_steps, self.masked_fraction, reuse_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +148,9 @@ class LaunchPlan:
 
     @property
     def work(self) -> Work:
-        return total_work(tile.work.times(tile.count) for tile in self.tiles)
+        counts = [tile.count for tile in self.tiles]
+        amounts = ([getattr(tile.work, name) for tile in self.tiles] for name in _AMOUNTS)
+        return Work(*(sum(map(mul, one, counts)) for one in amounts))
 
     @property
     def schedule(self) -> Schedule:

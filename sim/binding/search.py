@@ -25,6 +25,7 @@ from sim.engine.binding.time import cycle_interval, longest_paths
 from sim.engine.record import table
 
 LONGEST_INTERVAL = 1 << 16  # offsets are tried cycle by cycle
+MOST_INTERLEAVE = 16  # one attempt to place a task tries offsets in proportion
 MOST_STRIDE_CHOICES = 256
 TIMES_OVER = 8
 STEP_PART = 16  # intervals up to this far above the bound are all searched
@@ -45,6 +46,10 @@ class SearchOptions:
         for name in ("interleave", "effort"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} of a binding search: expected at least 1, got {getattr(self, name)}")
+        if self.interleave > MOST_INTERLEAVE:
+            raise ValueError(
+                f"interleave of a binding search: expected at most {MOST_INTERLEAVE}, got {self.interleave}"
+            )
 
 
 @dataclass(frozen=True)

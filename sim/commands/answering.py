@@ -7,6 +7,7 @@ Exit status: 0 done; 1 ran and the answer is no; 2 bad input; 3 a fault of einfu
 import os
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from sim.load.problems import InputError, Refused, one_line
 DONE, NO, BAD_INPUT, OWN_FAULT, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
 # Results that a program reads or a file keeps are not wrapped to a terminal's width.
 WIDTH_OF_A_FILE = 160
+BETWEEN_LINES_S = 5.0  # of progress, where stderr is no terminal
 
 
 def answers(command: Callable[..., int | None]) -> Callable[..., None]:
@@ -98,6 +100,39 @@ def at_work(on: str) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextmanager
+def share_shown(name: str) -> Iterator[Callable[[float], None]]:
+    """A function that hears of the share of a long run that is done. It shows it on stderr, with the time that is left:
+    as a bar on a terminal, else as a line now and then.
+    """
+    if not sys.stderr.isatty():
+        yield _ShareLines(name).hear
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(name, total=1.0)
+        yield lambda share: progress.update(task, completed=share)
+
+
+class _ShareLines:
+    """Tells the share that is done every few seconds."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.start = name, time.monotonic()
+        self.told = self.start
+
+    def hear(self, share: float) -> None:
+        now = time.monotonic()
+        if now - self.told >= BETWEEN_LINES_S:
+            self.told = now
+            left = f", about {(now - self.start) * (1 - share) / share:,.0f} s left" if share > 0 else ""
+            tell(f"{self.name}: {share:.1%} of the run after {now - self.start:,.0f} s{left}")
 
 
 def draw(title: str, tables: Any) -> None:

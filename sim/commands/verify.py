@@ -5,16 +5,15 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from einsums.names import near_or_all, nearest
+from einsums.names import near_or_all
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers, draw, tell
-from sim.commands.kinds import kind_of
+from sim.commands.kinds import is_cascade
 from sim.commands.options import JsonForTables, expecting, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.functional.verification import Verification, VerifyOptions, verify
-from sim.load.files import is_file
-from sim.load.nouns import CATALOGS, load_cascade, read_document_once
+from sim.load.nouns import load_cascade
 from sim.load.problems import InputError, InputProblem
 from sim.report.design.simulation_table import TextTable
 from sim.report.design.verify_table import verdict, verification_heading, verification_tables
@@ -64,21 +63,6 @@ def load_subject(name: str, changes: dict[str, Any]) -> tuple[Experiment | Casca
     experiment = load_experiment(name, changes)
     given = [path.removeprefix("$.").removeprefix("ranks.") for path in changes if "ranks." in path]
     return experiment, tuple((rank, size) for rank, size in experiment.sizes if rank in given)
-
-
-def is_cascade(name: str) -> bool:
-    """Whether a name denotes a cascade: a shipped one that is not an experiment, or a file with a cascade's keys."""
-    experiments, cascades = CATALOGS["experiment"].names(), CATALOGS["cascade"].names()
-    try:
-        path = CATALOGS["experiment"].find(name)
-    except ValueError:
-        if name in cascades:
-            return True
-        known = (*experiments, *cascades)
-        message = f"no experiment or cascade called '{name}'{nearest(name, known)}"
-        shipped = f"; shipped: {', '.join(experiments)}; and the cascades {', '.join(cascades)}"
-        raise refused("einfuse", message + shipped) from None
-    return name not in experiments and is_file(path) and kind_of(read_document_once(path)) == "cascade"
 
 
 def cascade_sizes(cascade: Cascade, changes: dict[str, Any]) -> tuple[tuple[str, int], ...]:

@@ -1,5 +1,6 @@
 """The tile-level engine's result for one design: the counts of the analytical engine with the actual time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -12,6 +13,7 @@ from sim.cycle.rates import MachineRates, limited_links, ported_memories
 from sim.cycle.state import NestTiming, run
 from sim.cycle.tiles import servers_of
 from sim.design.experiment import Experiment
+from sim.ending import CutShort
 from sim.engine.analytical import Evaluation, link_cycles_by_phase
 from sim.engine.cycle.columns import CAUSES, OPERAND
 from sim.engine.room import room_of, tiles_in_flight
@@ -38,6 +40,7 @@ class DesignTiming:
     served: dict[str, int]  # memory -> cycles of transfers that it serves
     runs: tuple[NestRun, ...]
     warnings: tuple[str, ...]
+    share_done: float = 1.0  # of the cycles in which arrays compute; less where an interrupt ended the run
 
 
 def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> CycleDesign:
@@ -69,6 +72,7 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         kept_bytes=tuple(room_of(tables).kept_bytes[0].tolist()),
         in_flight=tuple(tiles_in_flight(tables)[0].tolist()),
         least_cycles=_least_cycles(tables, evaluation),
+        busy_cycles=float(evaluation.busy_cycles[0].sum()),
     )
 
 
@@ -86,13 +90,40 @@ def _whole(tables: Tables, leaf: int) -> int:
     return int(cycles)
 
 
-def time_design(design: CycleDesign, fast: bool = True) -> DesignTiming:
-    """Run a design, nest by nest. ValueError if its schedule cannot run."""
-    named = lower_nests(design, design.nests, design.walk.whole)
-    runs = [NestRun(named, run(named.program, fast), tuple(servers_of(design)))]
+def time_design(
+    design: CycleDesign, fast: bool = True, tell: Callable[[float], None] = lambda share_done: None
+) -> DesignTiming:
+    """Run a design; `tell` hears now and then of the share that is done. ValueError if its schedule cannot run;
+    CutShort, with the timing so far, at an interrupt.
+    """
+
+    def hear(busy_cycles: int) -> None:
+        tell(_share(design, busy_cycles))
+
+    runs: tuple[NestRun, ...] = ()
+    try:
+        named = lower_nests(design, design.nests, design.walk.whole)
+        runs = (NestRun(named, run(named.program, fast, tell=hear), tuple(servers_of(design))),)
+    except CutShort as cut:
+        assert isinstance(cut.known, NestTiming)
+        runs = (NestRun(named, cut.known, tuple(servers_of(design))),)
+        raise CutShort(_so_far(design, runs), cut.interrupt) from cut
+    except KeyboardInterrupt as interrupt:
+        raise CutShort(_so_far(design, runs), interrupt) from interrupt
     found = _summed(design.experiment, runs)
     late = design.least_cycles - found.cycles
     return found if late <= 0 else _waiting(found, late)
+
+
+def _share(design: CycleDesign, busy_cycles: int) -> float:
+    """The share that is done of a design whose arrays have computed for so many cycles."""
+    return min(1.0, busy_cycles / max(1.0, design.busy_cycles))
+
+
+def _so_far(design: CycleDesign, runs: tuple[NestRun, ...]) -> DesignTiming:
+    """What is known of a design that has run in part, or not at all."""
+    computed = sum(int(item.run.busy.sum()) for item in runs)
+    return replace(_summed(design.experiment, runs), share_done=_share(design, computed))
 
 
 def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
@@ -102,7 +133,7 @@ def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
     return replace(timing, cycles=timing.cycles + cycles, stalls=stalls)
 
 
-def _summed(experiment: Experiment, runs: list[NestRun]) -> DesignTiming:
+def _summed(experiment: Experiment, runs: tuple[NestRun, ...]) -> DesignTiming:
     arrays = [array.name for array in experiment.architecture.arrays]
     memories = experiment.structure.machine.memories
     stalls = {array: dict.fromkeys(CAUSES, 0) for array in arrays}
@@ -125,4 +156,4 @@ def _summed(experiment: Experiment, runs: list[NestRun]) -> DesignTiming:
         for memory, spent in zip(item.servers, took.served.sum(axis=1).tolist(), strict=True):
             served[memory] += spent
         warnings.update(dict.fromkeys(named.warnings))
-    return DesignTiming(cycles, stalls, busy, served, tuple(runs), tuple(warnings))
+    return DesignTiming(cycles, stalls, busy, served, runs, tuple(warnings))

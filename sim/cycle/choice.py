@@ -36,7 +36,7 @@ class CycleDesign:
 
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
     kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
-    least_cycles: what the bandwidths of memories on chip allow.
+    least_cycles: what the bandwidths of memories on chip allow; busy_cycles: of all arrays together.
     """
 
     experiment: Experiment
@@ -48,6 +48,7 @@ class CycleDesign:
     kept_bytes: tuple[float, ...]
     in_flight: tuple[int, ...]
     least_cycles: int = 0
+    busy_cycles: float = 0.0
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:

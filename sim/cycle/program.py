@@ -14,6 +14,7 @@ from sim.cycle.choice import CycleDesign
 from sim.cycle.frames import Frame
 from sim.cycle.joint import Joint, PlacedTile, joint_of
 from sim.cycle.latency import latency_of
+from sim.cycle.layout import laid_out
 from sim.cycle.nest import Nest
 from sim.cycle.order import Order
 from sim.cycle.state import EngineProgram
@@ -50,9 +51,11 @@ def lower_nests(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) ->
     """The same of nests that run one after the other, with the loops that they share."""
     joint = joint_of(design, nests, start)
     rows = _Rows(design, joint, number_variants(design.walk, start, joint.frame))
-    program = rows.program()
+    slot_of_op = {op: n for n, op in rows.op_of_slot.items()}
+    program, notes = laid_out(design, joint, rows.variants, rows.program(), slot_of_op)
     ways = tuple(sizer.ways[n][0] for sizer, own in zip(joint.sizers, rows.ways, strict=True) for n in own)
-    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, ways, joint.warnings)
+    warnings = (*joint.warnings, *notes)
+    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, ways, warnings)
 
 
 def _contains(frame: Frame, nest: int) -> bool:
@@ -142,7 +145,7 @@ class _Rows:
             "MOVES": tiles.moves(),
             "LANES": lanes,
             "GROUPS": groups,
-            "FIRST_WORD": tiles.first_words(),
+            "FIRST_WORD": tiles.first_words(len(ops)),
             "PORTS": np.array([self.design.machine.ports(m) for m in self.ported], np.int64),
         }
         return EngineProgram(sizes, tables)

@@ -60,9 +60,18 @@ class MachineRates:
         return ceil(time_s * Fraction(self.clock_hz))
 
     def first_word_cycles(self, memory: str, writes: bool) -> int:
-        """Cycles to the first word of a transfer before which nothing was moved; 0 for a memory without a timing."""
+        """Cycles to the first word of a transfer before which nothing was moved: in its DRAM and, of a read, until the
+        memory answers.
+        """
         timing = self.architecture.memory(memory).timing
-        return 0 if timing is None else ceil(seconds_to_first_word(timing, writes) * Fraction(self.clock_hz))
+        in_dram = 0 if timing is None else ceil(seconds_to_first_word(timing, writes) * Fraction(self.clock_hz))
+        return in_dram + (0 if writes else self.latency_cycles(memory))
+
+    def latency_cycles(self, memory: str) -> int:
+        """Cycles from the request of a read to its first word, as the machine file states them."""
+        stated = self.architecture.memory(memory)
+        time = Fraction(repr(stated.latency_s)) * Fraction(repr(self.clock_hz))
+        return max(ceil(time), stated.latency_cycles or 0)
 
     def row_bytes(self, memory: str) -> float:
         """Bytes of words that one row access moves."""

@@ -1,14 +1,19 @@
 """One run of the tile-level engine: its program and initial state in one array, and the results left there."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from sim.ending import CutShort
 from sim.engine.cycle import columns as col
-from sim.engine.cycle.loop import run_program
+from sim.engine.cycle.loop import prepare, run_slice
 
 PENDING_SLOTS = 1024
 HISTORY_SLOTS = 24
+FIRST_MOMENTS = 1000  # simulated between two looks at what the user wants, then as many as take
+BETWEEN_LOOKS_S = 0.1
 DESCRIPTION = 4096  # numbers that a remembered state may have in addition to twice the counters
 FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "MOVED"
 
@@ -46,20 +51,45 @@ class NestTiming:
     log: np.ndarray  # i8[row, column]
 
 
-def run(program: EngineProgram, fast: bool = True, window: Window | None = None) -> NestTiming:
-    """Run a program; ValueError if its schedule deadlocks. `fast` changes only the running time, never the outcome."""
-    window = window or Window()
-    m, shapes = lay_out(program, window)
-    run_program(m, fast)
+def run(
+    program: EngineProgram,
+    fast: bool = True,
+    window: Window | None = None,
+    tell: Callable[[int], None] = lambda busy_cycles: None,
+) -> NestTiming:
+    """Run a program. `fast` changes only the running time, never the outcome; `tell` hears now and then of the cycles
+    in which arrays have computed. ValueError if its schedule deadlocks; CutShort, with the outcome so far, at an
+    interrupt.
+    """
+    m, shapes = lay_out(program, window or Window())
+    try:
+        prepare(m)
+        moments, last = FIRST_MOMENTS, time.monotonic()
+        while m[col.OVER] == 0:
+            run_slice(m, fast, moments)
+            took, last = time.monotonic() - last, time.monotonic()
+            moments = 2 * moments if took < BETWEEN_LOOKS_S else max(1, moments // 2)
+            tell(int(_view(m, shapes, "PER_OP")[:, col.BUSY].sum()))
+    except KeyboardInterrupt as interrupt:
+        raise CutShort(_timing(m, shapes), interrupt) from interrupt
     failure = int(m[col.FAILURE])
     if failure == col.DEADLOCK:
         raise ValueError("the schedule cannot go on: every array waits for another")
     assert failure == col.NO_FAILURE, "a queue of the engine is too short"
+    return _timing(m, shapes)
+
+
+def _view(m: np.ndarray, shapes: dict[str, tuple[int, ...]], name: str) -> np.ndarray:
+    first = int(m[getattr(col, name)])
+    size = int(np.prod(shapes[name]))
+    return m[first : first + size].reshape(shapes[name])
+
+
+def _timing(m: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> NestTiming:
+    """What the counters say at this moment."""
 
     def view(name: str) -> np.ndarray:
-        first = int(m[getattr(col, name)])
-        size = int(np.prod(shapes[name]))
-        return m[first : first + size].reshape(shapes[name])
+        return _view(m, shapes, name)
 
     per_op, per_keep = view("PER_OP"), view("PER_KEEP")
     return NestTiming(
@@ -121,6 +151,8 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
     arrays, ops, keeps, depth = sizes[col.ARRAYS], sizes[col.OPS], sizes[col.KEEPS], sizes[col.DEPTH]
     servers, ported, slots = sizes[col.SERVERS], sizes[col.PORTED], sizes[col.WINDOW]
     shapes: dict[str, tuple[int, ...]] = {name: table.shape for name, table in program.tables.items()}
+    levels = depth + 2 * arrays + 1
+    remains = col.ARRAY_REMAINS * arrays + col.SITE_REMAINS * (keeps + ops)
     shapes |= {
         "STEPS": (arrays,),
         "PER_OP": (ops, col.OP_COUNTERS),
@@ -149,8 +181,9 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "PARTIAL": (keeps + ops, 4),
         "PIECES": (keeps, 3),
         "DEMAND": (ported,),
-        "HISTORY": (depth, HISTORY_SLOTS, 2 * counted + DESCRIPTION),
-        "REMEMBERED": (depth, 2),
+        "HISTORY": (levels, HISTORY_SLOTS, 2 * counted + remains + DESCRIPTION),
+        "REMEMBERED": (levels, col.REMEMBERED_COLUMNS),
+        "MARKS": (levels, HISTORY_SLOTS),
         "LOG": (window.rows, col.LOG_COLUMNS),
     }
 

@@ -61,11 +61,18 @@ class TileRows:
     def _levels(self) -> int:
         return max(self.joint.frame.depth, 1)
 
-    def first_words(self) -> np.ndarray:
-        """Cycles to the first word that each server reads and writes."""
-        rates = self.design.machine
-        each = [[rates.first_word_cycles(of, writes) for writes in (False, True)] for of in servers_of(self.design)]
-        return np.array(each, np.int64).reshape(-1, 2)
+    def first_words(self, streams: int) -> np.ndarray:
+        """Cycles to the first word of what fills and drains every keep, then of what each op streams in and out."""
+        rates, root = self.design.machine, self.machine.root
+        each = [(self._far_side(tile.keep) or root, rates.latency_cycles(tile.keep.keep.memory)) for tile in self.tiles]
+        each += [(root, 0)] * streams
+        found = [(rates.first_word_cycles(far, False), rates.first_word_cycles(far, True) + own) for far, own in each]
+        return np.array(found, np.int64).reshape(-1, 2)
+
+    def _far_side(self, keep: NestKeep) -> str | None:
+        """The memory that has what a keep exchanges with the next place outward; None if it exchanges nothing."""
+        other = keep.other_side
+        return keep.traffic[0].behind if other is not None and self._spills(other) else other
 
     def returns(self) -> np.ndarray:
         found = np.zeros((len(self.tiles), self._levels), np.int64)
@@ -81,7 +88,7 @@ class TileRows:
         for k, tile in enumerate(self.tiles):
             keep, other = tile.keep, tile.keep.other_side
             source, level, comes_first = self._source(keep)
-            far = keep.traffic[0].behind if other is not None and self._spills(other) else other
+            far = self._far_side(keep)
             values = {
                 col.FILL_SERVER: -1 if far is None or not keep.fills else server_of(self.design, far, False),
                 col.DRAIN_SERVER: -1 if far is None or not keep.drains else server_of(self.design, far, True),

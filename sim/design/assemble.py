@@ -22,6 +22,7 @@ from arch.types import Architecture
 from einsums.model import Model
 from einsums.names import near_or_all, nearest_name
 from einsums.types import Cascade
+from mappings.default import default_mapping
 from mappings.types import Mapping
 from sim.design.diagnosis import Origin, placed
 from sim.design.experiment import Experiment
@@ -30,12 +31,13 @@ from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.files import is_file, stamp_of
 from sim.load.nouns import (
     CATALOGS,
+    NAMED_BY_COMPONENTS,
     build,
     build_architecture,
     read_document_once,
     resolved,
     technology_stamps,
-    with_timings,
+    with_tables,
 )
 from sim.load.overrides import override_from
 from sim.load.problems import InputError, InputProblem
@@ -43,11 +45,12 @@ from sim.load.wording import show_value
 from sim.lower.machine import symbol_names
 
 PARTS = ("model", "architecture", "mapping", "cascade")
+DEFAULT = "default"  # in place of a mapping's name: one that is made for the cascade and the machine
 FROM_OUTSIDE = "--set"  # the source of values that are not in a file
 # Keeps products of two sizes far below 2^63 and a search for the largest divisor under a second.
 LARGEST_SIZE = 2**40
 # Values inside parts that may be names of documents, into which later values reach.
-NAMING = ("mapping.cascade", ".timing")
+NAMING = ("mapping.cascade", *(f".{key}" for key in NAMED_BY_COMPONENTS))
 # Mappings that a document may leave out, at the top and in its parts.
 OPTIONAL = (
     (None, "ranks"),
@@ -147,7 +150,8 @@ def changed(document: Document, written: Document) -> Document:
         stages[0 if key in PARTS else 1 if key.endswith(NAMING) else 2][key] = value
     for stage in stages:
         document = override_from(_opened(document, stage), replace(written, data=stage))
-        if stage.keys() & {"mapping", "mapping.cascade"} and "cascade" not in stage:
+        brings = stage.keys() & {"mapping", "mapping.cascade"} and stage.get("mapping") != DEFAULT
+        if brings and "cascade" not in stage:
             # A new mapping brings its own cascade, unless a cascade is also given.
             document = replace(document, data={k: v for k, v in document.data.items() if k != "cascade"})
         document = expanded(document)
@@ -173,7 +177,7 @@ def expanded(document: Document) -> Document:
     data, children = dict(document.data), dict(document.places.children)
     for part in PARTS:
         name = data.get(part)
-        if isinstance(name, str):
+        if isinstance(name, str) and not (part == "mapping" and name == DEFAULT):
             try:
                 path = CATALOGS[part].find(name, _folder(document.place((part,)).file))
             except ValueError as error:
@@ -184,7 +188,7 @@ def expanded(document: Document) -> Document:
             data[part] = inner.data
             children[part] = replace(inner.places, file=inner.file)
     full = replace(document, data=data, places=replace(document.places, children=children))
-    full = with_timings(full, ("architecture",))
+    full = with_tables(full, ("architecture",))
     return full if _named_by_mapping(full) is full else expanded(full)
 
 
@@ -209,13 +213,19 @@ def assemble(document: Document) -> Experiment:
     cascade = _gathered(problems, lambda: _noun(document, "cascade", Cascade))
     model = _gathered(problems, lambda: _noun(document, "model", Model))
     architecture = _gathered(problems, lambda: _noun(document, "architecture", Architecture))
-    mapping = _gathered(problems, lambda: _noun(document, "mapping", Mapping))
+    is_default = document.data["mapping"] == DEFAULT
+    mapping: Any = None if is_default else _gathered(problems, lambda: _noun(document, "mapping", Mapping))
     own = {key: value for key, value in document.data.items() if key not in PARTS}
     point = _gathered(problems, lambda: build(replace(document, data=own), Workpoint))
     if problems:
         raise InputError(problems)
     labels = (("model", model.name), ("seq_len", point.seq_len), ("batch", point.batch))
     sizes = _gathered(problems, lambda: rank_sizes(document, cascade, model, point))
+    if is_default and not problems:
+        document = with_default_mapping(document, cascade, architecture, dict(sizes))
+        mapping = _noun(document, "mapping", Mapping)
+    elif is_default:
+        raise InputError(problems)
     readable = {cascade.root_of(rank) for rank in cascade.leaf_ranks()} | set(symbol_names(architecture))
     origin = Origin(_part(document, "mapping"), own_files(document))
     given = Given(document, origin, mapping, point.parameters, dict(labels), frozenset(readable))
@@ -228,6 +238,21 @@ def assemble(document: Document) -> Experiment:
     except ValueError as error:
         raise InputError([origin.locate(placed(error))]) from None
     return experiment
+
+
+def with_default_mapping(
+    document: Document, cascade: Cascade, architecture: Architecture, sizes: MappingOf[str, int]
+) -> Document:
+    """The document with the mapping that its cascade has by default on its machine."""
+    try:
+        data = default_mapping(cascade, architecture, cascade.name, sizes)
+    except ValueError as error:
+        raise InputError([document.problem(("mapping",), str(error))]) from None
+    made = plain_document(data, "the default mapping")
+    children = {**document.places.children, "mapping": made.places}
+    return replace(
+        document, data={**document.data, "mapping": data}, places=replace(document.places, children=children)
+    )
 
 
 def _check_keys(document: Document) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 
 from arch.components import Memory
 from arch.expression import Expression, check_names
-from arch.words import iter_word_problems
+from arch.quantity import clipped
+from arch.words import is_word, iter_word_problems
 from einsums.names import near_or_all
 from sim.design.experiment import Experiment
 from sim.explore.absorb import depends_on_size
@@ -118,6 +119,8 @@ def _iter_names(plan: Plan) -> Iterator[tuple[Location, str]]:
             yield place, str(error)
             continue
         words = dict.fromkeys(known, ()) | _words_of_axes(plan)
+        if is_word(formula, words):
+            yield place, f"expected a number, got '{clipped(formula.text)}', whose value is a word"
         yield from ((place, message) for message in iter_word_problems(formula, words))
 
 

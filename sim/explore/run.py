@@ -19,7 +19,7 @@ import numpy as np
 
 from sim.explore.bulk import Chunk, evaluate_points
 from sim.explore.database import FILE, is_blank
-from sim.explore.executors import RETRIES, dask_cluster, evaluate_packed, in_process, local_processes
+from sim.explore.executors import KEPT, RETRIES, dask_cluster, evaluate_packed, in_process, local_processes
 from sim.explore.export import check_parquet, export_csv, export_fronts, export_parquet, export_second_stage
 from sim.explore.load_sweep import load_plan
 from sim.explore.pareto import fronts_of, hypervolume
@@ -228,9 +228,7 @@ class _Runner:
         except BrokenProcessPool:
             self.restarts += 1
             if self.restarts > RETRIES:
-                message = (
-                    f"worker processes were lost {self.restarts} times: finished points are kept, go on with --resume"
-                )
+                message = f"worker processes were lost {self.restarts} times: {KEPT}"
                 raise InputError([InputProblem(str(self.store.path), None, "", message)]) from None
             return False
 

@@ -4,10 +4,20 @@ from dataclasses import fields
 from math import ceil
 
 from kernels.plans import AttentionProblem, Configuration, DecodeProblem, GemmProblem, StreamProblem
-from kernels.plans.problems import LinearAttentionProblem, Problem, RowProblem
+from kernels.plans.problems import (
+    BlockSparseProblem,
+    DeltaRuleProblem,
+    LinearAttentionProblem,
+    Problem,
+    RationalProblem,
+    RecurrentAttentionProblem,
+    RowProblem,
+    UnfusedAttentionProblem,
+)
 
 LARGEST = 2**40  # of any size; products stay far from the limits of numbers
-MOST_TILES = 2**18  # of one launch; planning so many takes a few seconds
+MOST_TILES = 2**18  # of one launch; planning so many takes about two seconds
+MOST_BLOCKS = 2**16  # of one sequence, which may all differ: 4 million tokens, about two seconds
 MOST_GROUPS = 2**24  # of launches whose tiles are alike and counted
 # Fields of problems that are sizes; others have numbers that mean something else, such as -1 for no limit.
 _SIZES = frozenset((
@@ -25,11 +35,23 @@ _RANGES = {
     "cluster": (1, 64),
 }
 _TILE = 64
+_PART = 16  # tokens of a tile of linear attention
 _STREAM = 1024
 
 
-def check_size(problem: Problem) -> None:
+def check_size(problem: Problem, is_backward: bool = False) -> None:
     """ValueError for a problem with a size beyond any tensor, or with more tiles than can be planned."""
+    if isinstance(problem, UnfusedAttentionProblem):
+        _check_fields(problem.attention)
+    _check_fields(problem)
+    if isinstance(problem, AttentionProblem):
+        _check_blocks(problem, is_backward)
+    tiles, most = _tiles_of(problem, is_backward)
+    if tiles > most:
+        raise ValueError(f"about {tiles:,} tiles, at most {most:,} can be planned")
+
+
+def _check_fields(problem: Problem) -> None:
     for field in fields(problem):
         value = getattr(problem, field.name)
         largest = max(map(abs, _whole_numbers(value)), default=0)
@@ -37,9 +59,18 @@ def check_size(problem: Problem) -> None:
             raise ValueError(f"'{field.name}' is {value}, expected at least 1")
         if largest > LARGEST:
             raise ValueError(f"'{field.name}' is larger than {LARGEST}")
-    tiles, most = _tiles_of(problem)
-    if tiles > most:
-        raise ValueError(f"about {tiles:,} tiles, at most {most:,} can be planned")
+
+
+def _check_blocks(problem: AttentionProblem, is_backward: bool) -> None:
+    """Every block of a sequence is planned by itself, and under a mask has work of its own."""
+    blocks = max(ceil(_along(*segment, is_backward) / _TILE) for segment in problem.segments)
+    if blocks > MOST_BLOCKS:
+        raise ValueError(f"about {blocks:,} blocks of a sequence, at most {MOST_BLOCKS:,} can be planned")
+
+
+def _along(queries: int, keys: int, is_backward: bool) -> int:
+    """The longer side that a launch cuts into tiles: the backward has one for either side."""
+    return max(queries, keys) if is_backward else queries
 
 
 def check_configuration(cut: Configuration) -> None:
@@ -50,22 +81,34 @@ def check_configuration(cut: Configuration) -> None:
             raise ValueError(f"'{name}' is {value}, expected {least} to {most}")
 
 
-def _tiles_of(problem: Problem) -> tuple[int, int]:
+def _tiles_of(problem: Problem, is_backward: bool) -> tuple[int, int]:
     """About how many tiles of 64 x 64 a problem has, and how many it may have."""
     match problem:
         case AttentionProblem():
-            return problem.batch * problem.heads * ceil(problem.queries / _TILE), MOST_TILES
+            along = _along(problem.queries, problem.keys, is_backward)
+            return problem.batch * problem.heads * ceil(along / _TILE), MOST_TILES
+        case UnfusedAttentionProblem(attention):
+            heads = attention.batch * attention.heads
+            scores = ceil(attention.queries / _TILE) * ceil(attention.keys / _TILE)
+            return heads * max(attention.queries, scores), MOST_GROUPS
+        case BlockSparseProblem():
+            return problem.batch * problem.heads * ceil(problem.queries / problem.block_size), MOST_TILES
         case DecodeProblem():
             return len(problem.lengths) * problem.kv_heads * max(1, problem.splits), MOST_TILES
         case GemmProblem():
             return problem.batch * ceil(problem.rows / _TILE) * ceil(problem.columns / _TILE), MOST_TILES
         case LinearAttentionProblem():
-            return problem.batch * problem.heads * ceil(problem.length / _TILE), MOST_TILES
+            across = ceil(problem.value_size / _TILE)
+            return problem.batch * problem.heads * ceil(problem.length / _PART) * across, MOST_TILES
+        case RecurrentAttentionProblem() | DeltaRuleProblem():
+            along = max(ceil(problem.length / _TILE), ceil(problem.value_size / _TILE))
+            return problem.batch * problem.heads * along, MOST_TILES
         case StreamProblem():
             return ceil(problem.size / _STREAM), MOST_GROUPS
+        case RationalProblem():
+            return ceil(problem.rows / _TILE) * max(problem.groups, ceil(problem.columns / _TILE)), MOST_GROUPS
         case RowProblem():
-            return problem.rows, MOST_GROUPS
-    return 1, MOST_TILES
+            return max(problem.rows, ceil(problem.rows / _TILE) * ceil(problem.columns / _TILE)), MOST_GROUPS
 
 
 def _whole_numbers(value: object) -> list[int]:

@@ -85,8 +85,8 @@ def _case_of(row: dict[str, str], roles: dict[str, str]) -> GpuCase:
     CATALOGS["architecture"].find(row["machine"])  # a ValueError that names this row
     role: Role = "calibration" if roles[row["case"]] == "calibration" else "held-out"
     problem, flops, moved = _problem_of(row)
-    check_size(problem)
     is_backward = row["operator"].endswith("_bwd")
+    check_size(problem, is_backward)
     value = _number(row["value"])
     match row["metric"]:
         case "tflops":

@@ -65,7 +65,7 @@ def device_of(machine: Architecture) -> GpuDevice:
     if cores is None or calibration is None:
         missing = "cores" if cores is None else "calibration"
         raise ValueError(
-            f"architecture '{machine.name}' has no {missing}: kernels are timed on machines that have both"
+            f"architecture '{machine.name}' has no {missing}: kernels are timed on machines with cores and calibration"
         )
     if cores.pipes is None or cores.generation is None or cores.group_memory_bits is None:
         raise ValueError(

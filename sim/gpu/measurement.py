@@ -46,7 +46,7 @@ def load_measurement(path: Path) -> MeasuredCases:
         raise _refused(path, "$.machine.kind", sentence)
     for i, one in enumerate(measurement.cases):
         try:
-            check_size(one.problem)
+            check_size(one.problem, one.is_backward)
         except ValueError as error:
             raise _refused(path, f"$.cases[{i}].problem", str(error)) from None
         for j, result in enumerate(one.results):

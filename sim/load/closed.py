@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from arch.expression import check_names, parse_expression
 from arch.operation import Operation
+from arch.operator_table import OperatorTable
 from arch.types import Architecture, Array
 from arch.words import iter_word_problems
 from einsums.model import Model
@@ -52,7 +53,17 @@ def _of_machine(machine: Architecture) -> Found:
 
 
 def _of_array(array: Array) -> Found:
-    for operation in array.operations:
+    yield from _of_operations(array.own_operations)
+    if array.table is not None:
+        yield from ((("operators", *path), message) for path, message in _of_table(array.table))
+
+
+def _of_table(table: OperatorTable) -> Found:
+    yield from _of_operations(table.operations)
+
+
+def _of_operations(operations: tuple[Operation, ...]) -> Found:
+    for operation in operations:
         for path, operator in _iter_operators(operation):
             if operator not in OPERATORS:
                 near = near_or_all(operator, OPERATORS)
@@ -95,4 +106,5 @@ _CHECKS: dict[type[BaseModel], Callable[[Any], Found]] = {
     Array: _of_array,
     Cascade: _of_cascade,
     Mapping: _of_mapping,
+    OperatorTable: _of_table,
 }

@@ -1,4 +1,4 @@
-"""From names and paths to nouns: cascades, models, machines, mappings, technologies, DRAM timings.
+"""From names and paths to nouns: cascades, models, machines, mappings, technologies, tables that components name.
 
 A document may have a `base` and change parts of it with `set`; positions survive, so that every error names the file,
 line and path where the wrong value was written. Documents and nouns are cached while their files and text stay the
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from arch.dram import DramTiming
 from arch.energy import Technology, resolve_technology
+from arch.operator_table import OperatorTable
 from arch.types import Architecture
 from einsums.model import Model
 from einsums.types import Cascade
@@ -36,12 +37,15 @@ CATALOGS = {
     "architecture": Catalog(_ROOT / "arch" / "catalog", "architecture"),
     "technology": Catalog(_ROOT / "arch" / "catalog" / "technologies", "technology"),
     "timing": Catalog(_ROOT / "arch" / "catalog" / "dram", "DRAM timing"),
+    "operator table": Catalog(_ROOT / "arch" / "catalog" / "operators", "operator table"),
     "mapping": Catalog(_ROOT / "mappings" / "catalog", "mapping"),
     "experiment": Catalog(_ROOT / "sim" / "catalog" / "experiments", "experiment"),
     "reproduction": Catalog(_ROOT / "sim" / "catalog" / "reproductions", "reproduction"),
     "sweep": Catalog(_ROOT / "sim" / "catalog" / "sweeps", "sweep"),
 }
 
+# Keys of a component whose value may be the name of a document, and of which kind.
+NAMED_BY_COMPONENTS = {"timing": "timing", "operators": "operator table"}
 Noun = TypeVar("Noun", bound=BaseModel)
 _OF_MEMORY = re.compile(r"memory '([^']*)': ")
 
@@ -55,21 +59,26 @@ def read(kind: str, name_or_path: str, beside: Path | None = None) -> Document:
     return resolved(kind, read_document_once(path))
 
 
-def with_timings(document: Document, inside: tuple[str, ...] = ()) -> Document:
-    """A machine's document, found under the keys `inside`, with the DRAM timings that its memories name inlined."""
+def with_tables(document: Document, inside: tuple[str, ...] = ()) -> Document:
+    """A machine's document, found under the keys `inside`, with what its components name inlined: the timing of a DRAM,
+    the operators of an array.
+    """
     components = document.data
     for key in (*inside, "components"):
         components = components.get(key) if isinstance(components, dict) else None
     for name, component in components.items() if isinstance(components, dict) else ():
-        wanted = component.get("timing") if isinstance(component, dict) else None
-        if isinstance(wanted, str):
-            steps = (*inside, "components", name, "timing")
-            try:
-                path = CATALOGS["timing"].find(wanted, Path(document.place(steps).file).parent)
-            except ValueError as error:
-                raise InputError([document.problem(steps, str(error))]) from None
-            document = lay_in(document, steps, resolved("timing", read_document_once(path)))
+        for key, kind in NAMED_BY_COMPONENTS.items() if isinstance(component, dict) else ():
+            if isinstance(component.get(key), str):
+                document = _with_table(document, (*inside, "components", name, key), kind, component[key])
     return document
+
+
+def _with_table(document: Document, steps: tuple[str, ...], kind: str, wanted: str) -> Document:
+    try:
+        path = CATALOGS[kind].find(wanted, Path(document.place(steps).file).parent)
+    except ValueError as error:
+        raise InputError([document.problem(steps, str(error))]) from None
+    return lay_in(document, steps, resolved(kind, read_document_once(path)))
 
 
 def resolved(kind: str, document: Document) -> Document:
@@ -79,7 +88,7 @@ def resolved(kind: str, document: Document) -> Document:
         return read_document_once(CATALOGS[kind].find(name, Path(document.file).parent))
 
     whole = resolve_base(document, find)
-    return with_timings(whole) if kind == "architecture" else whole
+    return with_tables(whole) if kind == "architecture" else whole
 
 
 def read_document_once(path: Path) -> Document:
@@ -147,6 +156,11 @@ def technology_stamps() -> tuple[tuple[int, ...] | None, ...]:
 def load_dram(name_or_path: str, beside: Path | None = None) -> DramTiming:
     """A DRAM system by catalog name or path; InputError for anything wrong with it."""
     return build(read("timing", name_or_path, beside), DramTiming)
+
+
+def load_operators(name_or_path: str) -> OperatorTable:
+    """A table of operations by catalog name or path; InputError for anything wrong with it."""
+    return build(read("operator table", name_or_path), OperatorTable)
 
 
 def load_cascade(name_or_path: str, beside: Path | None = None) -> Cascade:

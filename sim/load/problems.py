@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LONGEST_WORD = 160  # characters without a space that a message shows
+LONGEST_SENTENCE = 2000  # characters of a message: room for the names of a whole catalogue
+LONGEST_KEY = 60  # characters of a key that a path shows
 LONGEST_PATH = 4096  # the same for the path of a file: the longest that systems have
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_][\w-]*")
@@ -23,7 +25,8 @@ class InputProblem:
         file = one_line(self.file, LONGEST_PATH)
         place = file if self.line is None else f"{file}:{self.line}"
         said = f"{self.path}: {self.message}" if self.path else self.message
-        return f"{place}: {one_line(said)}"
+        sentence = one_line(said)
+        return f"{place}: {sentence if len(sentence) <= LONGEST_SENTENCE else f'{sentence[:LONGEST_SENTENCE]}...'}"
 
 
 class InputError(ValueError):
@@ -54,6 +57,8 @@ def format_path(parts: Sequence[str | int]) -> str:
 
 
 def _format_part(part: str | int) -> str:
+    if isinstance(part, str) and len(part) > LONGEST_KEY:
+        part = f"{part[:LONGEST_KEY]}..."
     if isinstance(part, str) and _PLAIN_KEY.fullmatch(part):
         return f".{part}"
     return f"[{part!r}]"

@@ -30,6 +30,14 @@ def _largest_divisor(number: Any, limit: Any) -> Any:
     return np.where(usable, found, np.nan)[which.reshape(numbers.shape)]
 
 
+def _equal(left: Any, right: Any) -> Any:
+    """A number never equals a text."""
+    one, other = np.asarray(left), np.asarray(right)
+    if (one.dtype.kind == "U") != (other.dtype.kind == "U"):
+        return np.zeros(np.broadcast_shapes(one.shape, other.shape), bool)
+    return np.equal(one, other)
+
+
 VECTOR_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
     {
         "min": lambda *values: reduce(np.minimum, values),
@@ -46,8 +54,8 @@ VECTOR_FUNCTIONS: Mapping[str, Callable[..., Any]] = MappingProxyType(
         "and": of_numbers("and", np.logical_and),
         "or": of_numbers("or", np.logical_or),
         "not": of_numbers("not", np.logical_not),
-        "eq": lambda left, right: np.equal(left, right),
-        "ne": lambda left, right: np.not_equal(left, right),
+        "eq": _equal,
+        "ne": lambda left, right: np.logical_not(_equal(left, right)),
         "lt": np.less,
         "le": np.less_equal,
         "gt": np.greater,

@@ -19,6 +19,7 @@ from arch.components import Side
 from arch.numbers import number_values, numbers_of, whole
 from arch.types import Architecture, Array, Memory
 from einsums.types import Cascade
+from einsums.workload import operators_per_point
 from mappings.tree import ResolvedTree
 from sim.engine.tables import MachineColumns
 from sim.lower.parts import ComponentPart, Parts, part_of
@@ -285,8 +286,7 @@ def area_by_component_um2(architecture: Architecture) -> dict[str, float]:
 
 def point_operators(cascade: Cascade, einsum: str) -> tuple[str, ...]:
     """The operators of one iteration point: those of the expression, then the reduction's."""
-    found = cascade.einsum(einsum)
-    return found.map_operators + ((found.reduction.operator,) if found.reduction else ())
+    return operators_per_point(cascade.einsum(einsum))
 
 
 def leaves_of(cascade: Cascade, tree: ResolvedTree) -> Leaves:

@@ -4,8 +4,8 @@ Experiments of one structure are evaluated in one call, so that a sweep of many 
 """
 
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from einsums.names import nearest
 from mappings.check import Problem
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
+from sim.ending import CutShort
 from sim.engine.analytical import Evaluation, evaluate, lasting
 from sim.engine.tables import Tables
 from sim.load.document import plain_document
@@ -20,6 +21,9 @@ from sim.load.problems import InputError, InputProblem, Refused
 from sim.lower.fit import size_problems
 from sim.lower.lowering import Structure, lower
 from sim.simulation.result import SimulationResult, make_results
+
+if TYPE_CHECKING:
+    from sim.cycle.answer import DesignTiming
 
 ENGINES = ("analytical", "cycle")
 MOST_CYCLES = 2.0**53  # of the cycle engine; results count exactly up to here
@@ -38,12 +42,16 @@ class IllegalMapping(Refused):
         return tuple(origin.locate(problem) for problem in self.problems)
 
 
-def simulate(experiment: Experiment, engine: str = "analytical") -> SimulationResult:
-    """One design point. IllegalMapping if the mapping cannot run; ValueError for an unknown engine."""
+def simulate(
+    experiment: Experiment, engine: str = "analytical", tell: Callable[[float], None] = lambda share_done: None
+) -> SimulationResult:
+    """One design point; `tell` hears now and then of the share that is done. IllegalMapping if the mapping cannot run;
+    ValueError for an unknown engine; of the cycle engine CutShort, with the result so far, at an interrupt.
+    """
     check_engine(engine)
     _check_kind(experiment)
     if engine == "cycle":
-        return simulate_cycles(experiment)
+        return simulate_cycles(experiment, tell=tell)
     return simulate_all([experiment])[0]
 
 
@@ -59,20 +67,31 @@ def _check_kind(experiment: object) -> None:
         raise TypeError(f"expected an Experiment, as load_experiment gives it, got {type(experiment).__name__}")
 
 
-def simulate_cycles(experiment: Experiment, fast: bool = True) -> SimulationResult:
+def simulate_cycles(
+    experiment: Experiment, fast: bool = True, tell: Callable[[float], None] = lambda share_done: None
+) -> SimulationResult:
     """One design point under the cycle engine: same counts, actual time. IllegalMapping if it cannot run.
 
-    Without `fast` every cycle is simulated; the outcome is the same.
+    Without `fast` every cycle is simulated; the outcome is the same. `tell` hears now and then of the share that is
+    done. CutShort at an interrupt: `known` is the result with the times until then, None if there are none.
     """
-    from sim.cycle.answer import design_of, time_design  # nothing else needs its loops
-    from sim.simulation.timed import timed_result
+    from sim.cycle.answer import DesignTiming, design_of, time_design  # nothing else needs its loops
 
     counted = count(experiment)
     try:
         _check_countable(counted.results()[0])
-        timing = time_design(design_of(experiment, counted.tables, counted.evaluation), fast)
+        timing = time_design(design_of(experiment, counted.tables, counted.evaluation), fast, tell)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
+    except CutShort as cut:
+        assert isinstance(cut.known, DesignTiming)
+        raise CutShort(_timed(counted, cut.known) if cut.known.cycles else None, cut.interrupt) from cut
+    return _timed(counted, timing)
+
+
+def _timed(counted: "Counted", timing: "DesignTiming") -> SimulationResult:
+    from sim.simulation.timed import timed_result
+
     retimed = lasting(counted.tables, counted.evaluation, np.array([float(timing.cycles)]))
     return timed_result(counted.results()[0], counted._replace(evaluation=retimed).results()[0], timing)
 

@@ -43,6 +43,7 @@ class SimulationResult:
     warnings: tuple[str, ...]
     stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array -> cause; cycle engine only
     leakage_by_component_pj: dict[str, float] = field(default_factory=dict)  # part of the energy; those that leak
+    share_done: float = 1.0  # less where an interrupt ended the run: times are until then, counts those of the whole
 
     @property
     def energy_pj(self) -> float:
@@ -63,6 +64,7 @@ class SimulationResult:
         return {
             "schema": SCHEMA,
             "engine": self.engine,
+            **({"partial": {"share_done": self.share_done}} if self.share_done < 1 else {}),
             "experiment": {**self.experiment.resolved, "hash": self.experiment.hash},
             "latency_s": self.latency_s,
             "cycles": self.cycles,
@@ -91,6 +93,8 @@ class SimulationResult:
             f"{self.experiment.name}: {self.latency_s:.6g} s, {self.energy_pj * 1e-12:.6g} J, bound by {self.bound_by}"
         ]
         lines.append(f"  {self.cycles:.6g} cycles, {self.area_um2 * 1e-8:.4g} cm^2")
+        if self.share_done < 1:
+            lines.append(f"  partial: interrupted after {self.share_done:.2%} of the run")
         for array, fraction in self.utilization.items():
             lines.append(f"  {array:8s} {fraction:7.2%} busy, {_pj(self.energy_by_component_pj[array])}")
         for memory, moved in self.traffic_bytes.items():
@@ -194,3 +198,12 @@ def _iter_warnings(experiment: Experiment, labels: Labels, spilled: list[float])
     for name, fraction in zip(labels.memories, spilled, strict=True):
         if fraction > 0:
             yield f"'{name}' is overbooked: {fraction:.2%} of its tiles do not fit and go further out"
+    yield from layouts_left_out(experiment)
+
+
+def layouts_left_out(experiment: Experiment) -> Iterator[str]:
+    """What the analytical engine has to say of tensors with addresses; the cycle engine times their rows and banks."""
+    root = experiment.architecture.root
+    if root.timing is not None and any(layout.memory == root.name for layout in experiment.mapping.layout):
+        their = "rows and banks are in that of the cycle engine"
+        yield f"the layout of tensors in '{root.name}' is not in this time: {their}"

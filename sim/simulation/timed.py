@@ -4,14 +4,15 @@ from dataclasses import replace
 
 from sim.cycle.answer import DesignTiming
 from sim.engine.cycle.columns import CAUSES, OFF_CHIP
-from sim.simulation.result import SimulationResult
+from sim.simulation.result import SimulationResult, layouts_left_out
 
 
 def timed_result(result: SimulationResult, retimed: SimulationResult, timing: DesignTiming) -> SimulationResult:
     """An analytical result restated for the latency of the cycle engine, with everything that follows from its time."""
     slower = result.cycles / timing.cycles if timing.cycles else 1.0
+    left_out = tuple(layouts_left_out(result.experiment))
     shares = {
-        array: {einsum: share * slower for einsum, share in parts.items()}
+        array: {einsum: share * slower * _done(result, timing, einsum) for einsum, share in parts.items()}
         for array, parts in result.utilization_by_einsum.items()
     }
     return replace(
@@ -21,9 +22,16 @@ def timed_result(result: SimulationResult, retimed: SimulationResult, timing: De
         utilization_by_einsum=shares,
         busy_cycles_by_einsum={name: float(spent) for name, spent in timing.busy.items()},
         cycles_by_resource=resources(result, timing),
-        warnings=(*result.warnings, *timing.warnings),
+        warnings=(*(warning for warning in result.warnings if warning not in left_out), *timing.warnings),
         stall_cycles=timing.stalls,
+        share_done=timing.share_done,
     )
+
+
+def _done(result: SimulationResult, timing: DesignTiming, einsum: str) -> float:
+    """The part of an Einsum's work that is done: all of it, unless the run was interrupted."""
+    whole = result.busy_cycles_by_einsum[einsum]
+    return timing.busy[einsum] / whole if timing.share_done < 1 and whole else 1.0
 
 
 def resources(result: SimulationResult, timing: DesignTiming) -> dict[str, float]:

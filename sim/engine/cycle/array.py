@@ -7,9 +7,9 @@ At step n an op works on record n - lag, so that Einsums of different lags work 
 from sim.engine.cycle.columns import (
     ALONE,
     AMOUNTS,
+    ANOTHER_FOLD,
+    ANOTHER_REPEAT,
     ARRAY_STATE,
-    ASKED,
-    ASKED_SLOTS,
     AVAILABLE,
     BOUNDARY,
     BUSY,
@@ -18,14 +18,8 @@ from sim.engine.cycle.columns import (
     CYCLES,
     DEPTH,
     DEPTH_OF,
-    DRAIN_CYCLES,
-    DRAIN_WORDS,
-    DRAINS,
-    DRAINS_ASKED,
     EARLY,
     ENDED,
-    ENDED_AVAILABLE,
-    FAILURE,
     FINISHED,
     FOLD,
     FOLDS,
@@ -36,9 +30,6 @@ from sim.engine.cycle.columns import (
     IN_STAGE,
     INNER_LAG,
     ISSUED,
-    KEEP,
-    KEEP_DEPTH,
-    KEEP_TABLE,
     KEEPS,
     KIND,
     LAG,
@@ -47,9 +38,9 @@ from sim.engine.cycle.columns import (
     LEFT,
     LINK_IN,
     LINK_OUT,
+    MANY,
     MAX_LAG,
     MEMBER,
-    MOVES,
     NEXT_RECORD,
     NO_OP,
     NOW,
@@ -57,24 +48,17 @@ from sim.engine.cycle.columns import (
     OP_ROW,
     OP_TABLE,
     OUT_STAGE,
-    OVERFLOW,
-    PENDING,
-    PENDING_SLOTS,
-    PER_KEEP,
     PER_OP,
     POINT_STAGE,
     POINTS,
     PORT,
     POSITION,
-    QUEUE,
     READ_SERVER,
     READS_DONE,
     RECORD,
     RECORD_INDEX,
     RECORD_VARIANT,
     RECORDS,
-    RELEASED,
-    RELEASES,
     REPEAT,
     REPEATS,
     RUNNING,
@@ -88,9 +72,8 @@ from sim.engine.cycle.columns import (
     STREAM_STAGE,
     STRETCH,
     TRIPS,
-    USE_FIRST,
-    USE_LAST,
-    USES,
+    TURNED,
+    TURNS,
     VARIANT,
     WAIT,
     WAITING,
@@ -99,14 +82,12 @@ from sim.engine.cycle.columns import (
     WRITE_SERVER,
     WRITE_SLOTS,
     WRITE_WORDS,
-    WRITER,
     WRITES,
-    WRITES_DONE,
-    WRITES_SENT,
 )
 from sim.engine.cycle.log import note
 from sim.engine.cycle.ready import missing_piece, slowest
-from sim.engine.cycle.records import amounts_row, ends_tile, generate, home_at, is_home
+from sim.engine.cycle.records import amounts_row, generate, home_at, is_home
+from sim.engine.cycle.results import confirm_writes, hand_on, pass_record, release_tiles
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.cycle.words import count_words
 from sim.engine.jit import compiled
@@ -121,82 +102,6 @@ def is_guarded_at(m, op, index, variant):
         if m[at(m, GUARD, op, loop)] == 1 and index[loop] != m[at(m, TRIPS, variant[loop], loop)] - 1:
             return True
     return False
-
-
-@compiled
-def deliver(m, op, records):
-    """A repetition's result can be used from now on, and with it that of so many records."""
-    m[at(m, PER_OP, op, ENDED_AVAILABLE)] += 1
-    m[at(m, PER_OP, op, AVAILABLE)] += records
-
-
-@compiled
-def hand_on(m, op, time, records):
-    """A repetition's result can be used from `time` on; in the order in which they were made. records: of how many it
-    is the last one.
-    """
-    head, count = m[at(m, QUEUE, op, 0)], m[at(m, QUEUE, op, 1)]
-    slots = m[PENDING_SLOTS]
-    if count == 0 and time <= m[NOW]:
-        deliver(m, op, records)
-        return
-    if count == slots:
-        m[FAILURE] = OVERFLOW
-        return
-    if count > 0:
-        time = max(time, m[at3(m, PENDING, op, (head + count - 1) % slots, 0)])
-    m[at3(m, PENDING, op, (head + count) % slots, 0)] = time
-    m[at3(m, PENDING, op, (head + count) % slots, 1)] = records
-    m[at(m, QUEUE, op, 1)] += 1
-
-
-@compiled
-def deliver_due(m, op):
-    """Release results that are due; whether there were any."""
-    any_due = False
-    while m[at(m, QUEUE, op, 1)] > 0 and m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 0)] <= m[NOW]:
-        deliver(m, op, m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 1)])
-        m[at(m, QUEUE, op, 0)] = (m[at(m, QUEUE, op, 0)] + 1) % m[PENDING_SLOTS]
-        m[at(m, QUEUE, op, 1)] -= 1
-        any_due = True
-    return any_due
-
-
-@compiled
-def release_tiles(m, op, record, early):
-    """An op has used up the tiles of a record: the last user of a tile frees it, its writer requests its drain. early:
-    cycles by which its result is there earlier than LATENCY says.
-    """
-    slot = record % m[WINDOW]
-    index, variant = row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)
-    for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
-        keep = m[at(m, USES, n, KEEP)]
-        if not is_home(m, keep, index) or not ends_tile(m, keep, keep, index, variant):
-            continue
-        m[at1(m, RELEASED, m[at(m, USES, n, RELEASES)])] += 1
-        if m[at(m, KEEP_TABLE, keep, DRAINS)] == 1 and m[at(m, KEEP_TABLE, keep, WRITER)] == op:
-            entry = row3(m, ASKED, keep, m[at(m, PER_KEEP, keep, DRAINS_ASKED)] % ASKED_SLOTS)
-            entry[0] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_CYCLES)]
-            entry[1] = record
-            entry[2] = m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - early
-            entry[3] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_WORDS)]
-            m[at(m, PER_KEEP, keep, DRAINS_ASKED)] += 1
-
-
-@compiled
-def pass_record(m, op, record):
-    """An op is done with a record in which it has nothing to do."""
-    m[at(m, PER_OP, op, ISSUED)] = record + 1
-    head, count = m[at(m, QUEUE, op, 0)], m[at(m, QUEUE, op, 1)]
-    started = m[at(m, PER_OP, op, STARTED)]
-    # It is passed on with the last result before it.
-    if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0 and m[at(m, PER_OP, op, WRITES_DONE)] < started:
-        m[at3(m, WRITES, op, (started - 1) % WRITE_SLOTS, 2)] += 1
-    elif count > 0:
-        m[at3(m, PENDING, op, (head + count - 1) % m[PENDING_SLOTS], 1)] += 1
-    else:
-        m[at(m, PER_OP, op, AVAILABLE)] += 1
-    release_tiles(m, op, record, 0)
 
 
 @compiled
@@ -226,6 +131,13 @@ def group_repeats(m, group, step):
 
 
 @compiled
+def note_turn(m, a, what, times):
+    """Remember what an array has begun, if there are many of it. a: its state."""
+    if times >= MANY:
+        m[TURNS], a[TURNED] = 1, what
+
+
+@compiled
 def locate(m, array):
     """Move an array to its next op with work to do, or to its end."""
     a = row(m, ARRAY_STATE, array)
@@ -251,9 +163,12 @@ def locate(m, array):
         if op >= m[at(m, GROUPS, group, 1)]:
             a[MEMBER] = 0
             a[REPEAT] += 1
-            if a[REPEAT] >= group_repeats(m, group, step):
+            repeats = group_repeats(m, group, step)
+            if a[REPEAT] >= repeats:
                 a[POSITION] += 1
                 a[REPEAT] = 0
+            else:
+                note_turn(m, a, ANOTHER_REPEAT, repeats)
             continue
         record = step - m[at(m, OP_TABLE, op, LAG)]
         if 0 <= record < m[RECORDS] and has_turn(m, array, op, record):
@@ -341,6 +256,7 @@ def proceed(m, array):
         elif a[FOLD] + 1 < amount[FOLDS]:
             a[FOLD] += 1
             a[STAGE] = IN_STAGE - 1
+            note_turn(m, a, ANOTHER_FOLD, amount[FOLDS])
         elif (
             m[at(m, OP_TABLE, op, READ_SERVER)] >= 0
             and m[at(m, PER_OP, op, READS_DONE)] < m[at(m, PER_OP, op, STARTED)]
@@ -372,15 +288,6 @@ def finish(m, array):
         hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - early, is_last)
     a[MEMBER] += 1
     locate(m, array)
-
-
-@compiled
-def confirm_writes(m, op):
-    """Make streamed results that have been made and sent available to others."""
-    while m[at(m, PER_OP, op, WRITES_DONE)] < min(m[at(m, PER_OP, op, WRITES_SENT)], m[at(m, PER_OP, op, ENDED)]):
-        entry = row3(m, WRITES, op, m[at(m, PER_OP, op, WRITES_DONE)] % WRITE_SLOTS)
-        m[at(m, PER_OP, op, WRITES_DONE)] += 1
-        hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - entry[3], entry[2])
 
 
 @compiled

@@ -27,6 +27,9 @@ tables in the single array of a run (`tables`), the second their columns.
     LOG_FROM,
     LOG_TO,
     BOUNDARY,  # 1: array 0 has begun a step
+    TURNS,  # 1: an array has begun another repetition of its group, or another fold
+    OVER,  # 1: nothing more happens
+    QUIET,  # moments since an array last went on, at which only ports and transfers changed
     FAILURE,
     GENERATED,  # records that are known
     SKIPPED_PERIODS,
@@ -34,7 +37,7 @@ tables in the single array of a run (`tables`), the second their columns.
     NESTS,
     SUMS,  # tiles whose sums may come back
     PER_PHASE,  # 1: nothing is moved for an item while another one runs
-) = range(28)
+) = range(31)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -63,7 +66,7 @@ TABLES = (
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
-    "FIRST_WORD",  # [server, (in, out)], cycles to the first word of a transfer that finds the server idle
+    "FIRST_WORD",  # [keep, then op, (in, out)], cycles to the first word of a transfer that finds its server idle
     # state; the counters first
     "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to MOVED
     "STEPS",  # [array]
@@ -89,11 +92,12 @@ TABLES = (
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
     "DEMAND",  # [ported memory], scratch
-    "HISTORY",  # [loop, slot, number], earlier states
-    "REMEMBERED",  # [loop, (states kept, next slot)]
+    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments
+    "REMEMBERED",  # [level, column], what is kept of them
+    "MARKS",  # [level, slot], a number that equal states share
     "LOG",  # [row, column]
 )
-DIRECTORY = 28  # its first number
+DIRECTORY = 31  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -147,6 +151,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     DEMAND,
     HISTORY,
     REMEMBERED,
+    MARKS,
     LOG,
 ) = range(DIRECTORY, HEADER, DIRECTORY_COLUMNS)
 NOW, EVENTS, FRONT = range(HEADER, HEADER + 3)  # FRONT: the step of array 0
@@ -272,10 +277,30 @@ ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED = r
 OP_COUNTERS, KEEP_COUNTERS = 12, 7
 
 # Columns of ARRAY_STATE: the state of an array other than counters. VARIANT: its row of AMOUNTS.
-POSITION, REPEAT, MEMBER, OP, RECORD, STATE, STAGE, FOLD, LEFT, GRANTED, CAUSE, VARIANT, SINCE, LAST_ROW = range(14)
-ARRAY_COLUMNS = 14
+# TURNED: what it has begun.
+(
+    POSITION,
+    REPEAT,
+    MEMBER,
+    OP,
+    RECORD,
+    STATE,
+    STAGE,
+    FOLD,
+    LEFT,
+    GRANTED,
+    CAUSE,
+    VARIANT,
+    SINCE,
+    LAST_ROW,
+    TURNED,
+) = range(15)
+ARRAY_COLUMNS = 15
 WAITING, RUNNING, FINISHED = range(3)
 NO_OP = -1  # of OP: it has nothing to do in this step, and is too far ahead to look for its next op
+ANOTHER_REPEAT, ANOTHER_FOLD = range(1, 3)  # of TURNED, 0: neither
+MANY = 8  # repetitions or folds among which it is worth while to look for equal states
+LONG_QUIET = 16  # moments after which it is worth while to look at each of them
 
 # Columns of SERVER_STATE: the transfer under way.
 # SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one.
@@ -284,6 +309,18 @@ SERVER_COLUMNS = 8
 IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD = range(4)  # of PARTIAL
 PIECES_BEGUN, PIECES_ARRIVED, PIECES_OF = range(3)  # of PIECES
 NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)
+
+# Columns of REMEMBERED. KEPT: states in the ring; NEXT: its next slot; SEEN: states since the first; PLACE, TIME: where
+# and when an array's repetitions or folds are.
+KEPT, NEXT, SEEN, PLACE, TIME = range(5)
+REMEMBERED_COLUMNS = 5
+# What a remembered state has of every array, then of every site, between its counters and the rest: numbers in which
+# states may differ that only count down, or up from one repetition to the next.
+# COMING, GOING: cycles left of its transfers; HEAD_RECORD, HEAD_TIME: of the first one that waits to leave;
+# RESULT_TIME: of the first result on its way.
+LEFT_THEN, REPEAT_THEN, FOLD_THEN = range(3)
+COMING, GOING, READ_REPEAT, HEAD_RECORD, HEAD_TIME, RESULT_TIME = range(6)
+ARRAY_REMAINS, SITE_REMAINS = 3, 6
 
 NEVER = 1 << 60
 

@@ -6,7 +6,7 @@ changes between two events, so time advances in one step; without competition fo
 ends when every array is finished, every transfer is over and every result has left.
 """
 
-from sim.engine.cycle.array import begin, deliver_due, locate, proceed, skip_wait
+from sim.engine.cycle.array import begin, locate, proceed, skip_wait
 from sim.engine.cycle.columns import (
     AMOUNTS,
     ARRAY_STATE,
@@ -31,6 +31,7 @@ from sim.engine.cycle.columns import (
     KIND,
     LEFT,
     LINK,
+    LONG_QUIET,
     MOVING,
     NEVER,
     NO_FAILURE,
@@ -41,6 +42,7 @@ from sim.engine.cycle.columns import (
     OP,
     OP_TABLE,
     OPS,
+    OVER,
     PARTIAL_SUMS,
     PENDING,
     PER_KEEP,
@@ -51,6 +53,7 @@ from sim.engine.cycle.columns import (
     PORTED,
     PORTS,
     QUEUE,
+    QUIET,
     ROW_ACCESSES,
     RUNNING,
     SERVED,
@@ -63,6 +66,7 @@ from sim.engine.cycle.columns import (
     STREAM_STAGE,
     SUMS,
     TIME_LEFT,
+    TURNS,
     VARIANT,
     WAIT,
     WAITING,
@@ -71,6 +75,7 @@ from sim.engine.cycle.columns import (
 from sim.engine.cycle.fills import begin_sums, first_fill
 from sim.engine.cycle.log import note_stall
 from sim.engine.cycle.ready import cause_of, obstacle
+from sim.engine.cycle.results import deliver_due
 from sim.engine.cycle.server import end_transfer, first_read, take_up
 from sim.engine.cycle.skip import fast_forward
 from sim.engine.cycle.tables import at, at1, at3, at4, row
@@ -80,22 +85,24 @@ NOBODY = -1
 
 
 @compiled
-def run_program(m, fast):
-    """Run a program from its beginning to its end; with `fast`, repeating stretches are skipped exactly.
+def run_slice(m, fast, moments):
+    """Go on with a program for so many moments at most at which something happens, or to its end, where `m[OVER]` is 1;
+    with `fast`, repeating stretches are skipped exactly.
 
-    m: i8[number], as made by `sim.cycle.state`; the outcome is in its counters and in `m[FAILURE]`.
+    m: i8[number], as made by `sim.cycle.state` and begun by `prepare`; the outcome is in its counters and in
+    `m[FAILURE]`.
     """
-    prepare(m)
-    while m[FAILURE] == NO_FAILURE:
+    for _ in range(moments):
+        before = m[EVENTS]
         settle(m)
-        if m[BOUNDARY] == 1:
-            m[BOUNDARY] = 0
-            if fast:
-                fast_forward(m)
+        m[QUIET] = m[QUIET] + 1 if m[EVENTS] == before else 0
+        if fast and (m[BOUNDARY] == 1 or m[TURNS] == 1 or m[QUIET] >= LONG_QUIET):
+            fast_forward(m)
         duration = until_next_event(m)
-        if duration == NEVER:
-            if not is_over(m):
-                m[FAILURE] = DEADLOCK
+        if duration == NEVER and not is_over(m) and m[FAILURE] == NO_FAILURE:
+            m[FAILURE] = DEADLOCK
+        if duration == NEVER or m[FAILURE] != NO_FAILURE:
+            m[OVER] = 1
             return
         pass_time(m, duration)
 

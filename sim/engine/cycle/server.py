@@ -6,7 +6,6 @@ the operands of one repetition of an op, one repetition ahead, or take its resul
 yields to one of an older record that becomes ready.
 """
 
-from sim.engine.cycle.array import confirm_writes
 from sim.engine.cycle.columns import (
     ACROSS,
     AMOUNTS,
@@ -84,6 +83,7 @@ from sim.engine.cycle.fills import begin_fill, has_made, may_fill
 from sim.engine.cycle.log import note
 from sim.engine.cycle.phases import has_begun
 from sim.engine.cycle.records import amounts_row, descend, enter_run, next_run
+from sim.engine.cycle.results import confirm_writes
 from sim.engine.cycle.sums import sums_are_back
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
@@ -216,7 +216,7 @@ def take_up(m, server):
         return True
     transfer[TIME_LEFT], words = begin_transfer(m, job, which)
     if was_idle and words > 0:
-        transfer[TIME_LEFT] += m[at(m, FIRST_WORD, server, 0 if column == IN_LEFT else 1)]
+        transfer[TIME_LEFT] += m[at(m, FIRST_WORD, partial, 0 if column == IN_LEFT else 1)]
     if job <= DRAIN_JOB:
         m[at(m, MOVED, which, job - 1)] += words
     return True

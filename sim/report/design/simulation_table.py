@@ -31,19 +31,23 @@ def heading(result: SimulationResult) -> str:
     experiment = result.experiment
     labels = ", ".join(f"{name} {value}" for name, value in experiment.labels)
     where = f"on {experiment.architecture.name}, mapped as {experiment.mapping.name}"
-    return f"{experiment.name}: {experiment.cascade.name} ({labels}) {where}; {result.engine} engine"
+    part = "" if result.share_done == 1 else f"; partial: interrupted after {result.share_done:.2%} of the run"
+    return f"{experiment.name}: {experiment.cascade.name} ({labels}) {where}; {result.engine} engine{part}"
 
 
 def summary_table(result: SimulationResult) -> TextTable:
     """Time, what sets it, energy and area."""
     machine = result.experiment.architecture
     clock = format_quantity(machine.clock_hz, "frequency")
-    rows = (
+    rows: tuple[tuple[str, ...], ...] = (
         ("time", format_quantity(result.latency_s, "time"), f"{result.cycles:,.0f} cycles at {clock}"),
         ("bound by", result.bound_by, _share(result)),
         ("energy", format_quantity(result.energy_pj, "energy"), _mean_power(result)),
         ("area", format_quantity(result.area_um2, "area"), f"{machine.node_nm:g} nm"),
     )
+    if result.share_done < 1:
+        done = f"{result.share_done:.2%} of the run"
+        rows = (("partial", done, "time and what follows from it until then; counts of the whole run"), *rows)
     return TextTable("Answer", ("", "", ""), rows)
 
 

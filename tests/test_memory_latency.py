@@ -1,0 +1,105 @@
+"""The latency of a memory: a read after a pause waits for its first word, in the tile-level engine."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arch.types import Architecture
+from sim.cycle.answer import DesignTiming, design_of, time_design
+from sim.design.experiment import stack
+from sim.engine.analytical import evaluate
+from sim.load.nouns import load_dram
+from sim.lower.lowering import lower
+from sim.simulation.flow import simulate
+from tests.by_hand import PRODUCT, experiment_of, small_machine
+from tests.small_design import run, write_design
+
+TILES = 6  # of A
+SPARE = "1 KiB"  # room for two tiles of A beside B and Z
+
+
+def machine(**of: dict[str, Any]) -> Architecture:
+    """The machine of hand counts with more keys of its components."""
+    data = small_machine().model_dump(mode="json", by_alias=True)
+    for component in data["components"]:
+        component |= of.get(component["name"], {})
+    return Architecture.model_validate(data)
+
+
+def timed(copies: int = 1, **of: dict[str, Any]) -> DesignTiming:
+    """Z[m,n] = A[k,m] B[k,n] over tiles of 8 m, on 2 x 2 elements; B and Z stay in the buffer."""
+    leaf = {"einsum": "Z", "array": "PE", "loops": [{"m": "2"}, "k"], "spatial": {"rows": "m", "columns": "n"}}
+    kept = {"tensor": "A", "copies": copies}
+    inner = {"loops": [{"m": "8"}], "keep": {"GLB": [kept]}, "body": [leaf]}
+    tree = {"keep": {"GLB": ["B", "Z"]}, "body": [inner]}
+    design = experiment_of(PRODUCT, tree, {"K": 16, "M": 8 * TILES, "N": 2}, machine(**of))
+    assert not design.problems, design.problems
+    tables = lower(design.structure, stack([design]))
+    return time_design(design_of(design, tables, evaluate(tables)))
+
+
+@pytest.mark.parametrize(
+    "latency", [{"latency": "30 ns"}, {"latency_cycles": 30}, {"latency": "29.2 ns", "latency_cycles": 7}]
+)
+def test_tiles_filled_one_at_a_time_wait_each(latency: dict[str, Any]) -> None:
+    """With room for one tile of A, memory pauses while it is used: each waits. 29.2 cycles are 30."""
+    room = {"GLB": {"size": "640 B"}}  # A 256 B, B 64 B, Z 192 B
+    plain, late = timed(**room), timed(DRAM=latency, **room)
+    assert late.cycles - plain.cycles == 30 * TILES  # the first one hides that of B, right before it
+    assert late.stalls["PE"] == plain.stalls["PE"] | {"dram": plain.stalls["PE"]["dram"] + 30 * TILES}
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        {"GLB": {"size": SPARE}},  # filled ahead: all but the first words come while the array works
+        {"DRAM": {"bandwidth": "2 GB/s"}},  # never a pause: a word a cycle
+        {},  # everything at once
+    ],
+)
+def test_a_latency_hides_behind_the_transfer_before_or_the_work(of: dict[str, dict[str, Any]]) -> None:
+    late = {**of, "DRAM": of.get("DRAM", {}) | {"latency_cycles": 30}}
+    assert timed(**late).cycles - timed(**of).cycles == 30
+
+
+def test_a_tile_that_leaves_waits_for_its_first_word() -> None:
+    assert timed(GLB={"latency_cycles": 7}).cycles - timed().cycles == 7  # Z; nothing else is read from the buffer
+    assert timed(DRAM={"latency_cycles": 30}, GLB={"latency_cycles": 7}).cycles - timed().cycles == 37
+
+
+def test_a_latency_comes_on_top_of_that_of_a_dram() -> None:
+    dram = {"timing": load_dram("hbm2-2000").model_dump(mode="json", by_alias=True)}
+    room = {"GLB": {"size": "640 B"}}  # one tile of A at a time
+    plain, late = timed(DRAM=dram, **room), timed(DRAM=dram | {"latency": "50 ns"}, **room)
+    assert late.cycles - plain.cycles == 50 * TILES
+
+
+def test_less_latency_is_never_slower() -> None:
+    found = [
+        timed(DRAM={"latency_cycles": n}, GLB={"size": "640 B", "latency_cycles": n}).cycles for n in (1, 5, 40, 200)
+    ]
+    assert found == sorted(found)
+
+
+def test_the_analytical_engine_hides_it() -> None:
+    leaf = {"einsum": "Z", "array": "PE", "loops": ["m", "k"], "spatial": {"columns": "n"}}
+    designs = [
+        experiment_of(PRODUCT, {"body": [leaf]}, {"K": 4, "M": 8, "N": 2}, machine(DRAM=dram))
+        for dram in ({}, {"latency": "1 us"})
+    ]
+    assert len({simulate(design).cycles for design in designs}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("latency: 30", "$.components.DRAM.latency: expected a time such as '10 ns', got 30, which has no unit"),
+        ("latency_cycles: 0", "$.components.DRAM.latency_cycles: expected a whole number of at least 1, got 0"),
+        ("latancy: 30 ns", "$.components.DRAM.latancy: unknown key 'latancy' (did you mean 'latency'?)"),
+    ],
+)
+def test_a_wrong_latency_is_refused(text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_design(tmp_path, {"machine.yaml": [("bandwidth: 16 GiB/s", f"bandwidth: 16 GiB/s, {text}")]})
+    assert run(["check", "machine.yaml"]) == (1, f"machine.yaml:7: {message}\n", "")
