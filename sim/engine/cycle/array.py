@@ -147,10 +147,10 @@ def locate(m, array):
         if step >= m[RECORDS] + m[MAX_LAG]:
             a[STATE] = FINISHED
             return
+        generate(m, step)
         if a[POSITION] == 0 and slowest(m, array) >= 0:
             a[OP] = NO_OP
             return
-        generate(m, step)
         group = m[at(m, LANES, array, a[POSITION])]
         if group < 0:
             m[at1(m, STEPS, array)] += 1
