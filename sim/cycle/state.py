@@ -199,13 +199,13 @@ def _serve(program: EngineProgram, m: np.ndarray, first: int) -> None:
 
 
 def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: dict[str, int]) -> np.ndarray:
-    """The counter that each one is compared with, so that equal distances make equal states: i8[counter], -1: none."""
+    """The counter that each one is compared with, so that equal distances make equal states: i8[counter]."""
     number = {
         name: (np.arange(int(np.prod(shapes[name]))) + places[name] - col.HEADER).reshape(shapes[name])
         for name in _counter_names()
         if name != FIRST_COUNTERS
     }
-    base = np.full(shapes[FIRST_COUNTERS][0], -1, np.int64)
+    base = np.full(shapes[FIRST_COUNTERS][0], col.NO_BASE, np.int64)
     front, per_op, per_keep = col.FRONT - col.HEADER, number["PER_OP"], number["PER_KEEP"]
     base[number["STEPS"]] = front
     ops, keeps = program.tables["OP_TABLE"], program.tables["KEEP_TABLE"]
@@ -216,7 +216,8 @@ def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: di
             # Compared only if it decides whether words exist; its order among other transfers cannot change in a loop.
             first, last = ops[op, [col.DEP_FIRST, col.DEP_LAST]]
             makers = [*program.tables["DEPS"][first:last, col.PRODUCER], *([op] if takes_back(program, op) else [])]
-            base[per_op[op, col.READ_SITE]] = front if (ops[makers, col.WRITE_SERVER] >= 0).any() else -1
+            decides = (ops[makers, col.WRITE_SERVER] >= 0).any()
+            base[per_op[op, col.READ_SITE]] = col.WITH_SITE if decides else col.NO_BASE
             counted += [col.READS_BEGUN, col.READS_DONE]
         if ops[op, col.WRITE_SERVER] >= 0:
             counted += [col.WRITES_BEGUN, col.WRITES_SENT, col.WRITES_DONE]
@@ -225,7 +226,7 @@ def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: di
         counted = []
         if keeps[keep, col.FILLS]:
             counted += [col.FILLS_BEGUN, col.FILLED]
-            base[per_keep[keep, col.FILL_SITE]] = front if keeps[keep, col.SOURCE] >= 0 else -1
+            base[per_keep[keep, col.FILL_SITE]] = col.WITH_SITE if keeps[keep, col.SOURCE] >= 0 else col.NO_BASE
         if keeps[keep, col.DRAINS]:
             counted += [col.DRAINS_ASKED, col.DRAINS_BEGUN, col.DRAINED]
         base[per_keep[keep, counted]] = per_keep[keep, col.ORDINAL]

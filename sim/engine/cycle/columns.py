@@ -76,7 +76,7 @@ TABLES = (
     "STALLS",  # [array, cause], cycles
     "SERVED",  # [server, (fill, drain, read, write)], cycles
     "MOVED",  # [keep, then way, (in, out)], words, those that do not fit their memory included
-    "BASE",  # [counter], the counter it is compared with when states are compared; -1: never compared
+    "BASE",  # [counter], the counter it is compared with when states are compared; NO_BASE: never, WITH_SITE: as a site
     "ARRAY_STATE",  # [array, column]
     "SERVER_STATE",  # [server, column]
     "RECORD_INDEX",  # [slot, loop], of the records in the window
@@ -323,6 +323,7 @@ COMING, GOING, READ_REPEAT, HEAD_RECORD, HEAD_TIME, RESULT_TIME = range(6)
 ARRAY_REMAINS, SITE_REMAINS = 3, 6
 
 NEVER = 1 << 60
+NO_BASE, WITH_SITE = -1, -2  # of BASE
 
 # Slots of queues, numbered by what waits in them.
 ASKED_SLOTS = 64
