@@ -151,7 +151,7 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
     arrays, ops, keeps, depth = sizes[col.ARRAYS], sizes[col.OPS], sizes[col.KEEPS], sizes[col.DEPTH]
     servers, ported, slots = sizes[col.SERVERS], sizes[col.PORTED], sizes[col.WINDOW]
     shapes: dict[str, tuple[int, ...]] = {name: table.shape for name, table in program.tables.items()}
-    levels = depth + 2 * arrays + 1
+    levels = depth + 3 * arrays + 1
     remains = col.ARRAY_REMAINS * arrays + col.SITE_REMAINS * (keeps + ops)
     shapes |= {
         "STEPS": (arrays,),

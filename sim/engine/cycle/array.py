@@ -9,6 +9,7 @@ from sim.engine.cycle.columns import (
     AMOUNTS,
     ANOTHER_FOLD,
     ANOTHER_REPEAT,
+    ANOTHER_ROUND,
     ARRAY_STATE,
     AVAILABLE,
     BOUNDARY,
@@ -24,10 +25,12 @@ from sim.engine.cycle.columns import (
     FOLD,
     FOLDS,
     FRONT,
+    GROUP_LOOPS,
     GROUPS,
     GUARD,
     IN_RECORD,
     IN_STAGE,
+    INNER,
     INNER_LAG,
     ISSUED,
     KEEPS,
@@ -68,6 +71,9 @@ from sim.engine.cycle.columns import (
     STALLS,
     STARTED,
     STATE,
+    STAY_FIRST,
+    STAY_LAST,
+    STAYING,
     STEPS,
     STREAM_STAGE,
     STRETCH,
@@ -88,7 +94,7 @@ from sim.engine.cycle.log import note
 from sim.engine.cycle.ready import missing_piece, slowest
 from sim.engine.cycle.records import amounts_row, generate, home_at, is_home
 from sim.engine.cycle.results import confirm_writes, hand_on, pass_record, release_tiles
-from sim.engine.cycle.tables import at, at1, at3, row, row3
+from sim.engine.cycle.tables import at, at1, at3, at4, row, row3
 from sim.engine.cycle.words import count_words
 from sim.engine.jit import compiled
 
@@ -131,6 +137,21 @@ def group_repeats(m, group, step):
 
 
 @compiled
+def repeats_of_round(m, group, step, repeats):
+    """Repetitions of a group in which the innermost of its loops is gone through, if what they move tells rounds apart;
+    else `repeats`, all of them.
+    """
+    for op in range(m[at(m, GROUPS, group, 0)], m[at(m, GROUPS, group, 1)]):
+        record, tile = step - m[at(m, OP_TABLE, op, LAG)], m[at(m, OP_TABLE, op, STAY_FIRST)]
+        if 0 <= record < m[RECORDS] and tile < m[at(m, OP_TABLE, op, STAY_LAST)]:
+            variant = m[at(m, RECORD_VARIANT, record % m[WINDOW], m[at(m, OP_TABLE, op, DEPTH_OF)])]
+            loops = m[at(m, STAYING, tile, GROUP_LOOPS)]
+            if loops > 1:
+                return max(1, m[at4(m, INNER, variant, tile, loops - 1, 1)])
+    return repeats
+
+
+@compiled
 def note_turn(m, a, what, times):
     """Remember what an array has begun, if there are many of it. a: its state."""
     if times >= MANY:
@@ -168,7 +189,8 @@ def locate(m, array):
                 a[POSITION] += 1
                 a[REPEAT] = 0
             else:
-                note_turn(m, a, ANOTHER_REPEAT, repeats)
+                is_round = a[REPEAT] % repeats_of_round(m, group, step, repeats) == 0
+                note_turn(m, a, ANOTHER_ROUND if is_round else ANOTHER_REPEAT, repeats)
             continue
         record = step - m[at(m, OP_TABLE, op, LAG)]
         if 0 <= record < m[RECORDS] and has_turn(m, array, op, record):

@@ -92,7 +92,8 @@ TABLES = (
     "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
     "DEMAND",  # [ported memory], scratch
-    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments
+    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments;
+    # an array's rounds of repetitions
     "REMEMBERED",  # [level, column], what is kept of them
     "MARKS",  # [level, slot], a number that equal states share
     "LOG",  # [row, column]
@@ -298,7 +299,7 @@ OP_COUNTERS, KEEP_COUNTERS = 12, 7
 ARRAY_COLUMNS = 15
 WAITING, RUNNING, FINISHED = range(3)
 NO_OP = -1  # of OP: it has nothing to do in this step, and is too far ahead to look for its next op
-ANOTHER_REPEAT, ANOTHER_FOLD = range(1, 3)  # of TURNED, 0: neither
+ANOTHER_REPEAT, ANOTHER_FOLD, ANOTHER_ROUND = range(1, 4)  # of TURNED, 0: none
 MANY = 8  # repetitions or folds among which it is worth while to look for equal states
 LONG_QUIET = 16  # moments after which it is worth while to look at each of them
 

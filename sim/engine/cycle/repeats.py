@@ -1,8 +1,8 @@
 """Among which repetitions of a group an op does the same again and again.
 
-What a repetition moves follows from the iterations of its group's loops (`records.amounts_row`): whether each is the
-first, the last, or another one. So repetitions that are whole iterations of a loop apart are alike between the first
-and the last iteration of the loop outside it.
+What a repetition moves follows from the iterations of its group's loops (`records.amounts_row`): of each that leaves a
+tile in place, or comes back to it, whether it is the first, the last, or another one. So repetitions that are in the
+same iterations of all such loops but one are alike between the first and the last iteration of that one.
 """
 
 from sim.engine.cycle.columns import (
@@ -56,13 +56,12 @@ def like_moves(m, op, variant, repeat, turns):
     """The first and the last repetition of an op, about `repeat`, that move what those so many `turns` later do.
     variant: of its tile.
     """
-    tile = m[at(m, OP_TABLE, op, STAY_FIRST)]
-    loop, size = outermost_that_matters(m, op, variant), 1
-    if loop < 0:
+    tile, size = m[at(m, OP_TABLE, op, STAY_FIRST)], 1
+    if tile == m[at(m, OP_TABLE, op, STAY_LAST)]:
         return 0, NEVER
-    for inner in range(m[at(m, STAYING, tile, GROUP_LOOPS)] - 1, loop - 1, -1):
-        around = size * m[at4(m, INNER, variant, tile, inner, 1)]
-        if turns % around != 0:
+    for loop in range(m[at(m, STAYING, tile, GROUP_LOOPS)] - 1, -1, -1):
+        around = size * m[at4(m, INNER, variant, tile, loop, 1)]
+        if matters(m, op, variant, loop) and turns % around != 0:
             begin = repeat // around * around
             return begin + size, begin + around - size - 1
         size = around
@@ -70,14 +69,9 @@ def like_moves(m, op, variant, repeat, turns):
 
 
 @compiled
-def outermost_that_matters(m, op, variant):
-    """The outermost loop of an op's group that leaves any tile in place, or comes back to it; -1: none."""
-    outermost = -1
+def matters(m, op, variant, loop):
+    """Whether a loop of an op's group leaves any tile in place, or comes back to it."""
     for tile in range(m[at(m, OP_TABLE, op, STAY_FIRST)], m[at(m, OP_TABLE, op, STAY_LAST)]):
-        for loop in range(m[at(m, STAYING, tile, GROUP_LOOPS)]):
-            matters = (
-                m[at4(m, INNER, variant, tile, loop, 0)] != BRINGS and m[at4(m, INNER, variant, tile, loop, 1)] > 1
-            )
-            if matters and (outermost < 0 or loop < outermost):
-                outermost = loop
-    return outermost
+        if m[at4(m, INNER, variant, tile, loop, 0)] != BRINGS and m[at4(m, INNER, variant, tile, loop, 1)] > 1:
+            return True
+    return False
