@@ -9,7 +9,6 @@ from math import ceil
 
 import numpy as np
 
-from sim.cycle.amounts import Amount
 from sim.cycle.choice import CycleDesign
 from sim.cycle.frames import Frame
 from sim.cycle.joint import Joint, PlacedTile, joint_of
@@ -93,16 +92,10 @@ class _Rows:
         ]
 
     def program(self) -> EngineProgram:
-        amounts = {
-            (n, v): sizer.amount(extents)
-            for n, sizer in enumerate(self.joint.sizers)
-            for v, (frame, _, extents) in enumerate(self.variants.points)
-            if _contains(frame, self.joint.nest_of[n])
-        }
         users = sum(len(tile.keep.users) for tile in self.tiles)
         lanes, groups = self._lanes()
-        ops, deps, uses = self._ops(amounts)
         table = self._amounts()
+        ops, deps, uses = self._ops(table[0])
         tiles = TileRows(self.design, self.joint, self.variants, self.op_of_slot)
         max_lag = max(self.order.lags)
         sizes = {
@@ -174,7 +167,7 @@ class _Rows:
             table[row, : len(lane)] = lane
         return table, np.array(groups, np.int64)
 
-    def _ops(self, amounts: dict[tuple[int, int], Amount]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _ops(self, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         arrays = list(dict.fromkeys(slot.leaf.array for slot in self.nest.slots))
         root = self.machine.root
         ops = np.zeros((len(self.place), col.OP_COLUMNS), np.int64)
@@ -185,7 +178,9 @@ class _Rows:
             slot, first = self.nest.slots[n], (len(deps), len(uses))
             stay = sum(len(tiles) for tiles in self.staying[:n])
             ways = sum(len(numbers) for numbers in self.ways[:n])
-            own = [amount for (of, _), amount in amounts.items() if of == n]
+            # In any of its repetitions, also those in which sums come back.
+            reads = bool(amounts[:, op, col.READ_WORDS].any())
+            writes = bool(amounts[:, op, col.WRITE_WORDS].any())
             if waits:
                 deps.append((self.op_of_slot[n], col.SAME, -1, 0))
             else:
@@ -204,12 +199,8 @@ class _Rows:
                 col.KIND: col.WAIT if waits else col.RUN,
                 col.LATENCY: self.joint.latencies[n],
                 col.SHARES: 0 if waits else self._shares(n),
-                col.READ_SERVER: server_of(self.design, root, False)
-                if not waits and any(a.read_words for a in own)
-                else -1,
-                col.WRITE_SERVER: server_of(self.design, root, True)
-                if not waits and any(a.write_words for a in own)
-                else -1,
+                col.READ_SERVER: server_of(self.design, root, False) if reads else -1,
+                col.WRITE_SERVER: server_of(self.design, root, True) if writes else -1,
                 col.DEP_FIRST: first[0],
                 col.DEP_LAST: len(deps),
                 col.USE_FIRST: first[1],
