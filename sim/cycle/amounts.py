@@ -91,9 +91,9 @@ class Sizer:
             sums = again + (words if stays and way.passes else 0)
             link_in += ceil(Fraction(shift * sums, words)) if way.writes else shift
             link_out += shift if way.writes and (moved or way.passes) else 0
+            returns = returns or self._returns(way, again)
             if way.by_itself or not moved + again:
                 continue
-            returns = returns or again > 0
             for memory, part in way.served:
                 if memory == self.root:
                     streams[way.writes] += moved * part
@@ -258,6 +258,11 @@ class Sizer:
         if not way.writes:
             return fetches, words, words
         return fetches, words, self.walk.first_visited(extents, loops, way.beginning, way.parts)
+
+    def _returns(self, way: Way, again: int) -> bool:
+        """Whether sums enter the array again: those that come back, or all over a side of it, also where they stay."""
+        loops = tuple(i for i in self.slot.leaf.loops if self.walk.loops[i].part not in way.parts)
+        return not way.by_itself and (again > 0 or (way.passes and self.walk.iterations(self.walk.whole, loops) > 1))
 
     def _shift(self, number: int, fetches: int, extents: Extents, folds: int) -> int:
         """Cycles of a fold in which the tiles of a way pass the columns' ends."""
