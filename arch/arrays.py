@@ -10,8 +10,8 @@ from arch.numbers import MachineNumber, Numbered, symbols_of
 from arch.operation import FROZEN, Operation, cover
 from arch.operator_table import OperationsByName, OperatorTable
 from arch.quantity import AreaUm2, PowerW
-from arch.quiet import Quiet
 from einsums.names import nearest
+from einsums.quiet import Quiet
 
 Side = Literal["rows", "columns", "lanes"]
 SIDES: tuple[Side, ...] = ("rows", "columns", "lanes")

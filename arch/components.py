@@ -6,9 +6,9 @@ YAML keys are short (`size`, `clock`) and carry units in their values; Python na
 """
 
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializationInfo, field_serializer, model_validator
 
 from arch.arrays import SIDES, Array, Drain, Links, Side
 from arch.dram import DramTiming
@@ -17,9 +17,11 @@ from arch.holding import Holdings
 from arch.numbers import MachineNumber, Numbered, symbols_of, whole
 from arch.operation import FROZEN
 from arch.quantity import BandwidthBitsPerS, EnergyPj, PowerW, SizeBits, TimeS
-from arch.quiet import Quiet
+from einsums.quiet import Quiet
 
-__all__ = ["SIDES", "Array", "Drain", "Links", "Memory", "Side"]
+__all__ = ["RESOLVED", "SIDES", "Array", "Drain", "Links", "Memory", "Side"]
+
+RESOLVED = {"resolved": True}  # context of dumps that say what a result depends on
 
 
 class Memory(Numbered):
@@ -30,6 +32,7 @@ class Memory(Numbered):
     """
 
     model_config = FROZEN
+    derived_numbers = (MachineNumber(key="has_ports"),)
 
     kind: Literal["memory"] = "memory"
     name: Identifier
@@ -50,7 +53,9 @@ class Memory(Numbered):
         SizeBits | None, MachineNumber("row_bits", symbols=(("row_bits", 1),), enters="energy of a byte, row accesses")
     ] = Field(None, alias="row")
     banks: Annotated[Count, MachineNumber(symbols=(("banks", 1),), enters="row accesses at once")] = 1
-    ports: Annotated[Count, MachineNumber(symbols=(("ports", 1),), enters="row accesses at once")] = 1
+    ports: Annotated[
+        Count | None, MachineNumber("port_count", symbols=(("ports", 1),), enters="row accesses at once")
+    ] = None
     declared_bandwidth_bits_per_s: Annotated[
         BandwidthBitsPerS | None,
         MachineNumber("bandwidth_bits_per_s", math.inf, symbols=(("bandwidth_bits_per_s", 1),), enters="time"),
@@ -164,6 +169,25 @@ class Memory(Numbered):
         if self.area is not None and not isinstance(self.area, float):
             names_checked(self.area, self.symbols)
         return self
+
+    @field_serializer("ports")
+    def _as_counted(self, ports: int | None, info: SerializationInfo) -> Any:
+        """In results and their hashes 1 where no file gives any, as where they were a number with that default; a given
+        1 differs from it.
+        """
+        if info.context != RESOLVED:
+            return ports
+        return {None: 1, 1: 1.0}.get(ports, ports)
+
+    @property
+    def port_count(self) -> int:
+        """Ports, one where the file gives none."""
+        return self.ports or 1
+
+    @property
+    def has_ports(self) -> bool:
+        """Whether the file says how many ports it has."""
+        return self.ports is not None
 
     @property
     def bandwidth_bits_per_s(self) -> float | None:

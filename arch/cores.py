@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, PlainValidator, model_validator
 from arch.fields import Count, Identifier, is_number
 from arch.operation import FROZEN
 from arch.quantity import MOST, SizeBits, TimeS, quoted
-from arch.quiet import Quiet, QuietDefaults
+from einsums.quiet import Quiet, QuietDefaults
 
 
 def _share(value: Any) -> float:

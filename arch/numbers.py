@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, get_args
 
 from arch.quantity import Dimension, Quantity
-from arch.quiet import QuietDefaults
+from einsums.quiet import QuietDefaults
 
 # What a number becomes for a whole machine. "one": it stays; "copies": times all instances, one beside each element of
 # each core's array; "charged": times the share of the instances whose energy is charged.

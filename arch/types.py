@@ -201,6 +201,11 @@ class Architecture(Numbered):
         """The number of copies of that component: one per core, or 1 if the cores share it."""
         return self.cores.count if self.cores is not None and self.is_in_core(name) else 1
 
+    def names_in_cores(self, name: str) -> tuple[str, ...]:
+        """What that component is called in each core; by its own name if the cores share it or there is one."""
+        cores = self.cores_of(name)
+        return (name,) if cores == 1 else tuple(f"{name} core {core}" for core in range(cores))
+
     def is_in_core(self, name: str) -> bool:
         """Whether each core has its own copy of that component; a machine without cores shares everything."""
         return self.cores is not None and any(one.name == self.cores.memory for one in self.path(name))

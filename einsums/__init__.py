@@ -16,53 +16,43 @@ from einsums.graph import (
     topological_order,
 )
 from einsums.model import Model
-from einsums.nodes import (
-    Access,
-    Call,
-    Const,
-    Einsum,
-    Expr,
-    Index,
-    InitialValue,
-    Load,
-    Partition,
-    Rank,
-    Reduction,
-    SizeRule,
-    Tensor,
-    Term,
-)
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Position, Reduction, Term
+from einsums.nouns import Boundary, Density, Domain, InitialValue, Partition, Rank, SizeRule, Tensor
 from einsums.parser import parse, parse_einsum
 from einsums.problems import CascadeError, CascadeProblem, EinsumSyntaxError
 from einsums.types import Cascade
 
 if TYPE_CHECKING:
-    from einsums.export import cascade_data
-    from einsums.footprint import LiveFootprint
-    from einsums.interpreter import interpret
-    from einsums.passes import EinsumPass, ForcedPass, PassAnalysis, analyse_passes, count_passes
-    from einsums.rewriting import Rewriting, rewrite
-    from einsums.workload import (
+    from einsums.counts import (
         OperationCount,
-        RankSize,
-        Workload,
         compulsory_traffic_words,
         intensity,
         operation_counts,
         points,
         tensor_words,
     )
+    from einsums.existing import PointCount, existing_elements, existing_points
+    from einsums.export import cascade_data
+    from einsums.footprint import LiveFootprint
+    from einsums.interpreter import Execution, execute, interpret
+    from einsums.passes import EinsumPass, ForcedPass, PassAnalysis, analyse_passes, count_passes
+    from einsums.rewriting import Rewriting, rewrite
+    from einsums.workload import RankSize, Workload
 
 __all__ = [
     "Access",
+    "Boundary",
     "Call",
     "Cascade",
     "CascadeError",
     "CascadeProblem",
     "Const",
+    "Density",
+    "Domain",
     "Einsum",
     "EinsumPass",
     "EinsumSyntaxError",
+    "Execution",
     "Expr",
     "ForcedPass",
     "GraphEdge",
@@ -74,6 +64,8 @@ __all__ = [
     "OperationCount",
     "Partition",
     "PassAnalysis",
+    "PointCount",
+    "Position",
     "Rank",
     "RankSize",
     "Reduction",
@@ -88,6 +80,9 @@ __all__ = [
     "consumers_of",
     "count_passes",
     "edges_of",
+    "execute",
+    "existing_elements",
+    "existing_points",
     "intensity",
     "interpret",
     "iteration_groups",
@@ -107,21 +102,26 @@ _PLACES = {
     "EinsumPass": "einsums.passes",
     "ForcedPass": "einsums.passes",
     "LiveFootprint": "einsums.footprint",
-    "OperationCount": "einsums.workload",
+    "OperationCount": "einsums.counts",
     "PassAnalysis": "einsums.passes",
     "RankSize": "einsums.workload",
     "Rewriting": "einsums.rewriting",
     "Workload": "einsums.workload",
     "analyse_passes": "einsums.passes",
     "cascade_data": "einsums.export",
-    "compulsory_traffic_words": "einsums.workload",
+    "existing_elements": "einsums.existing",
+    "existing_points": "einsums.existing",
+    "PointCount": "einsums.existing",
+    "execute": "einsums.interpreter",
+    "Execution": "einsums.interpreter",
+    "compulsory_traffic_words": "einsums.counts",
     "count_passes": "einsums.passes",
-    "intensity": "einsums.workload",
+    "intensity": "einsums.counts",
     "interpret": "einsums.interpreter",
-    "operation_counts": "einsums.workload",
-    "points": "einsums.workload",
+    "operation_counts": "einsums.counts",
+    "points": "einsums.counts",
     "rewrite": "einsums.rewriting",
-    "tensor_words": "einsums.workload",
+    "tensor_words": "einsums.counts",
 }
 
 

@@ -4,13 +4,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from einsums.domains import MEANING_BY_DOMAIN
+from einsums.domains import MEANING_BY_DOMAIN, MEANING_BY_RANKED_DOMAIN, whole_numbers
 from einsums.names import near_or_all
-from einsums.nodes import Domain, Partition, Rank, SizeRule, Tensor
+from einsums.nouns import Boundary, Density, Domain, Partition, Rank, SizeRule, Tensor
 from einsums.problems import CascadeProblem, listed
 
 _RANK = re.compile(r"[A-Z][A-Z0-9_]*")
-_TENSOR = re.compile(r"(?=.*[A-Z])[A-Za-z_][A-Za-z0-9_]*")
+TENSOR_NAME = r"(?=.*[A-Z])[A-Za-z_][A-Za-z0-9_]*"
+_TENSOR = re.compile(TENSOR_NAME)
 
 # A check gets the value of a field and the fields before it; fields that were refused are absent.
 Check = Callable[[Any, Mapping[str, Any]], Iterator[CascadeProblem]]
@@ -36,6 +37,17 @@ def _ranks(ranks: tuple[Rank, ...], _: Mapping[str, Any]) -> Iterator[CascadePro
     yield from rank_name_problems(names)
     for name in repeated(names):
         yield CascadeProblem(f"rank {name} is declared twice")
+    aliases = {rank.name: rank.same for rank in ranks if rank.same}
+    for name, same in aliases.items():
+        if same == name:
+            yield CascadeProblem(f"rank {name} is declared as another name of itself")
+        elif same not in names:
+            yield CascadeProblem(f"rank {name} is another name of unknown rank '{same}'{near_or_all(same, names)}")
+        elif same in aliases:
+            first = aliases[same]
+            yield CascadeProblem(
+                f"rank {name} is another name of {same}, itself one of {first}; write {{same: {first}}}"
+            )
 
 
 def _partitions(partitions: tuple[Partition, ...], before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
@@ -62,6 +74,10 @@ def _batch(batch: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[Cascad
     yield from rank_name_problems(batch)
     for name in repeated(batch):
         yield CascadeProblem(f"batch rank {name} is declared twice")
+    aliases = {name for rank in before.get("ranks", ()) if rank.same for name in (rank.name, rank.same)}
+    for name in batch:
+        if name in aliases:
+            yield CascadeProblem(f"batch rank {name} has two names; batch ranks are carried unwritten, under one")
     for partition in before.get("partitions", ()):
         for name in batch:
             if name == partition.rank or name in partition.parts:
@@ -86,12 +102,11 @@ def _input_rank_problems(tensor: Tensor, before: Mapping[str, Any]) -> Iterator[
     for rank in tensor.ranks:
         if rank in before["batch"]:
             yield CascadeProblem(f"input {tensor.name} lists batch rank {rank}, which every tensor carries unwritten")
-        elif rank in root_by_part:
-            yield CascadeProblem(
-                f"input {tensor.name} has rank {rank}, part of {root_by_part[rank]}; inputs have whole ranks"
-            )
-        elif rank not in ranks:
-            yield CascadeProblem(f"input {tensor.name} has unknown rank '{rank}'{near_or_all(rank, ranks)}")
+        elif root_by_part.get(rank) in tensor.ranks:
+            yield CascadeProblem(f"input {tensor.name} has rank {root_by_part[rank]} and its part {rank}")
+        elif rank not in ranks and rank not in root_by_part:
+            known = [*ranks, *root_by_part]
+            yield CascadeProblem(f"input {tensor.name} has unknown rank '{rank}'{near_or_all(rank, known)}")
 
 
 def _unbatched(unbatched: tuple[str, ...], before: Mapping[str, Any]) -> Iterator[CascadeProblem]:
@@ -106,9 +121,29 @@ def _domains(domains: tuple[Domain, ...], before: Mapping[str, Any]) -> Iterator
     for item in domains:
         if "inputs" in before and item.tensor not in names:
             yield CascadeProblem(f"domain lists '{item.tensor}', which is no input{near_or_all(item.tensor, names)}")
-        if item.values not in MEANING_BY_DOMAIN:
-            known = near_or_all(item.values, MEANING_BY_DOMAIN) or f" (known: {listed(MEANING_BY_DOMAIN)})"
+        whole = whole_numbers(item.values)
+        if whole is not None and "ranks" in before:
+            ranks = [rank.name for rank in before["ranks"]]
+            if whole.rank not in ranks:
+                hint = near_or_all(whole.rank, ranks)
+                yield CascadeProblem(f"the domain of {item.tensor} is over unknown rank '{whole.rank}'{hint}")
+        elif whole is None and item.values not in MEANING_BY_DOMAIN:
+            words = [*MEANING_BY_DOMAIN, *(f"{word}(M)" for word in MEANING_BY_RANKED_DOMAIN)]
+            known = near_or_all(item.values, words) or f" (known: {listed(words)})"
             yield CascadeProblem(f"unknown domain '{item.values}' of {item.tensor}{known}")
+
+
+def _boundaries(boundaries: tuple[Boundary, ...], _: Mapping[str, Any]) -> Iterator[CascadeProblem]:
+    for name in repeated(item.tensor for item in boundaries):
+        yield CascadeProblem(f"the boundary of {name} is given twice")
+
+
+def _densities(densities: tuple[Density, ...], _: Mapping[str, Any]) -> Iterator[CascadeProblem]:
+    for item in densities:
+        if not 0 <= item.share <= 1:
+            yield CascadeProblem(f"the density of {item.einsum} is a share from 0 to 1, found {item.share:g}")
+    for name in repeated(item.einsum for item in densities):
+        yield CascadeProblem(f"the density of {name} is given twice")
 
 
 def _outputs(outputs: tuple[str, ...], _: Mapping[str, Any]) -> Iterator[CascadeProblem]:
@@ -139,6 +174,8 @@ CHECK_BY_FIELD: dict[str, Check] = {
     "inputs": _inputs,
     "unbatched": _unbatched,
     "domains": _domains,
+    "boundaries": _boundaries,
+    "densities": _densities,
     "outputs": _outputs,
     "sizes": _sizes,
 }

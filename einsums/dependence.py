@@ -1,60 +1,40 @@
 """Dependence relations between Einsums: which executions of one must come before an execution of another.
 
-For every Einsum and every Einsum it depends on, a set of *reaches*. A reach says, axis by axis, which coordinates of
-the earlier Einsum are needed by one point of the later one:
-
-    LOCAL    those at the point's own coordinate (or at a bounded window around it)
-    EARLIER  those of earlier steps of an iteration
-    UPTO     those of earlier steps and of this one
-    FIXED    those at a constant coordinate
-    ALL      every one
-
-LOCAL, EARLIER and UPTO hold relative to the ranks the axis is *tied* to; when a reduction removes those ranks, or an
-iterative tensor is read at its last coordinate, the reach becomes ALL. Reaches are composed along the data flow to a
+For every Einsum and every Einsum it depends on, a set of *reaches* (`reaches`): axis by axis, which coordinates of the
+earlier Einsum are needed by one point of the later one. They hold relative to the ranks the axis is *tied* to; when a
+reduction removes those ranks, or an iterative tensor is read at its last coordinate, the reach becomes ALL, unless a
+condition keeps the removed coordinate near one that stays (`narrowing`). Reaches are composed along the data flow to a
 fixed point, so that chains, tiles, iterations and broadcasts need no special rules.
+
+An axis is a leaf rank; or a *joint* one, the first name of a rank that has several. Along a joint axis the coordinates
+under all names are one: what is read at m and at p is visited twice.
 """
 
-from collections.abc import Iterable, Iterator
-from enum import IntEnum
-from itertools import combinations
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import product
 from typing import NamedTuple
 
 from einsums.graph import topological_order
-from einsums.nodes import Access, Einsum, Index
+from einsums.narrowing import narrowed
+from einsums.nodes import Access, Einsum
+from einsums.reaches import BACKWARD, CONSTANT, EVERY, Extent, Kind, Reach, backward, before, composed, simplified
+from einsums.scope import AccessAxis
 from einsums.types import Cascade
 
-
-class Kind(IntEnum):
-    """How far a reach extends along one axis."""
-
-    FIXED = 0
-    LOCAL = 1
-    EARLIER = 2
-    UPTO = 3
-    ALL = 4
-
-
-class Extent(NamedTuple):
-    """Reach along one axis, relative to the ranks `ties` of the point or tensor that it belongs to."""
-
-    kind: Kind
-    ties: frozenset[str] = frozenset()
-
-
-Reach = tuple[Extent, ...]
 Reaches = dict[str, frozenset[Reach]]  # by name of the earlier Einsum
-
-_ALL = Extent(Kind.ALL)
-_FIXED = Extent(Kind.FIXED)
-_GROWING = (Kind.LOCAL, Kind.EARLIER, Kind.UPTO)
 
 
 class Dependence:
-    """Reaches of every Einsum of a cascade along `axes` (leaf ranks), at its points and at its output."""
+    """Reaches of every Einsum of a cascade along `axes`, at its points and at its output."""
 
-    def __init__(self, cascade: Cascade, axes: tuple[str, ...]) -> None:
+    def __init__(
+        self, cascade: Cascade, axes: tuple[str, ...], joint: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
+        """`joint`: for each joint axis, the names under which its elements are visited."""
         self.cascade = cascade
         self.axes = axes
+        self.joint = joint or {}
+        self.own_ties = tuple(self._ties_of(axis) for axis in axes)
         self.of_output: dict[str, Reaches] = {}
         order = [cascade.einsum(name) for name in topological_order(cascade)]
         changed = True
@@ -65,52 +45,135 @@ class Dependence:
                 changed = changed or found != self.of_output.get(einsum.name)
                 self.of_output[einsum.name] = found
 
+    def _ties_of(self, axis: str) -> frozenset[str]:
+        """Leaf ranks whose coordinates an axis is about."""
+        names = self.cascade.scope.names_of(axis) if axis in self.joint else ()
+        return frozenset(leaf for name in names for leaf in leaves_of(self.cascade, name)) or frozenset((axis,))
+
     def at_point(self, einsum: Einsum) -> Reaches:
-        """What one point of the Einsum needs through its loads, excluding the Einsum itself."""
+        """What one point of the Einsum needs through what it reads, excluding the Einsum itself."""
         found: dict[str, set[Reach]] = {}
-        for access in einsum.loads:
+        for access in self.cascade.reads_of(einsum):
             for name, reaches in self.through(access).items():
                 found.setdefault(name, set()).update(reaches)
-        return {name: _simplified(reaches) for name, reaches in found.items()}
+        return {name: simplified(reaches) for name, reaches in found.items()}
 
     def through(self, access: Access) -> Reaches:
         """What reading one access needs, relative to the coordinates of the reading point."""
         reaches = self.of_output.get(access.tensor, {})
         if not reaches:
             return {}
-        readers = _readings(self.cascade, access)
+        reader = _AccessReadings(self.cascade, access)
         return {
-            name: _simplified(tuple(_read(extent, readers) for extent in reach) for reach in found)
+            name: simplified(
+                every
+                for reach in found
+                for every in product(*(self._seen(axis, extent, reader) for axis, extent in enumerate(reach)))
+            )
             for name, found in reaches.items()
         }
 
-    def own(self, einsum: Einsum) -> Reach:
-        """The reach of a point to itself: along an axis that it lacks, all of its executions are the same one."""
-        return tuple(self._own_extent(einsum, axis) for axis in self.axes)
+    def _seen(self, axis: int, extent: Extent, reader: "_AccessReadings") -> tuple[Extent, ...]:
+        """An extent over a tensor's coordinates, seen from the point that reads it: one for each alternative."""
+        if not extent.ties:
+            return (extent,)
+        ties, is_old = reader.ties(extent.ties)
+        if ties:
+            there = Extent(extent.kind, ties)
+            return (before(there) if is_old else there,)
+        # all steps but the last count as ALL: one coordinate more or less does not make a pass
+        if not reader.is_last(extent.ties) or extent.kind not in (Kind.EARLIER, Kind.UPTO, Kind.FROM):
+            return (CONSTANT,)
+        found = []
+        assert reader.written is not None  # an input has no last step
+        for near in self._near(axis, reader.written, extent.ties):
+            ties, _ = reader.ties(near.ties)
+            found.append(Extent(near.kind, ties) if ties else EVERY if near.ties else near)
+        return tuple(dict.fromkeys(found))
 
-    def _own_extent(self, einsum: Einsum, axis: str) -> Extent:
-        if axis.lower() in self.cascade.variables_of(einsum.name):
-            return Extent(Kind.LOCAL, frozenset((axis,)))
+    def own(self, einsum: Einsum) -> tuple[Reach, ...]:
+        """The reaches of a point to itself, one for each combination of names under which it has the axes."""
+        return tuple(product(*(self._own_extents(einsum, axis) for axis in self.axes)))
+
+    def _own_extents(self, einsum: Einsum, axis: str) -> tuple[Extent, ...]:
+        """Along an axis that the Einsum lacks, all of its executions are the same one."""
+        present = {self.cascade.rank_of_variable(name) for name in einsum.variables}
+        if axis in self.joint:
+            found = [frozenset(leaves_of(self.cascade, name)) & present for name in self.joint[axis]]
+            extents = tuple(Extent(Kind.LOCAL, ties) for ties in found if ties)
+            if extents:
+                return extents
+        elif axis.lower() in self.cascade.variables_of(einsum.name):
+            return (Extent(Kind.LOCAL, frozenset((axis,))),)
         ties = frozenset(_affine_ties(self.cascade, einsum, axis))
-        return Extent(Kind.LOCAL, ties) if ties else _ALL
+        return (Extent(Kind.LOCAL, ties),) if ties else (EVERY,)
 
     def _output_reaches(self, einsum: Einsum) -> Reaches:
         reaches = {name: set(found) for name, found in self.at_point(einsum).items()}
-        reaches.setdefault(einsum.name, set()).add(self.own(einsum))
+        reaches.setdefault(einsum.name, set()).update(self.own(einsum))
         reduced = frozenset(self.cascade.rank_of_variable(name) for name in einsum.reduced_variables)
         return {
-            name: _simplified(tuple(_without(extent, reduced) for extent in reach) for reach in found)
+            name: simplified(
+                every
+                for reach in found
+                for every in product(*(self._without(axis, e, einsum, reduced) for axis, e in enumerate(reach)))
+            )
             for name, found in reaches.items()
         }
 
+    def _without(self, axis: int, extent: Extent, einsum: Einsum, reduced: frozenset[str]) -> tuple[Extent, ...]:
+        """The extent once the reduced ranks are gone from the coordinates: one for each alternative."""
+        gone = frozenset(tie for tie in extent.ties if tie.removeprefix(BACKWARD) in reduced)
+        if not gone:
+            return (extent,)
+        if extent.ties - gone:
+            return (Extent(extent.kind, extent.ties - gone),)
+        return tuple(dict.fromkeys(composed(extent.kind, near) for near in self._near(axis, einsum, gone)))
 
-# --- one extent ---------------------------------------------------------------------------------------------
-def _without(extent: Extent, reduced: frozenset[str]) -> Extent:
-    """The extent once the reduced ranks are gone from the coordinates."""
-    ties = extent.ties - reduced
-    if ties == extent.ties:
-        return extent
-    return Extent(extent.kind, ties) if ties else _ALL
+    def _near(self, axis: int, einsum: Einsum, gone: frozenset[str]) -> tuple[Extent, ...]:
+        """Where the coordinates that leave lie, relative to those of the result, for each alternative.
+
+        Only along a joint axis: otherwise all that exist of the rank are needed, in every fiber.
+        """
+        if self.axes[axis] not in self.joint or any(tie.startswith(BACKWARD) for tie in gone):
+            return (EVERY,)
+        left = {name for name in einsum.output.variables if name.upper() not in gone}
+        kept, removed = with_wholes(self.cascade, left), with_wholes(self.cascade, (tie.lower() for tie in gone))
+        region = self.cascade.existence.points[einsum.name]
+        own = self.own_ties[axis]
+        extents = narrowed(region, removed, kept, self.cascade.scope)
+        return tuple(extent if extent.ties <= own else EVERY for extent in extents)
+
+
+def with_wholes(cascade: Cascade, variables: Iterable[str]) -> frozenset[str]:
+    """Variables, and the whole partitioned ranks of which they are parts, as regions write them."""
+    own = frozenset(variables)
+    return own | {cascade.root_of(name.upper()).lower() for name in own}
+
+
+class _AccessReadings:
+    """How the leaf ranks of a tensor are read by one access."""
+
+    def __init__(self, cascade: Cascade, access: Access) -> None:
+        iterative = cascade.scope.iterative_rank.get(access.tensor)
+        self.written = next((einsum for einsum in cascade.einsums if einsum.name == access.tensor), None)
+        self.readings: dict[str, _Reading] = {}
+        for axis in cascade.axes_of(access):
+            self.readings.update(_leaf_readings(cascade, axis, iterative == axis.rank))
+
+    def ties(self, ties: Iterable[str]) -> tuple[frozenset[str], bool]:
+        """The ranks of the reader that ties to the tensor's ranks become, and whether an earlier step is read."""
+        found: set[str] = set()
+        is_old = False
+        for tie in ties:
+            reading = self.readings.get(tie.removeprefix(BACKWARD), _Reading(frozenset((tie.removeprefix(BACKWARD),))))
+            found |= {backward(own) for own in reading.ties} if tie.startswith(BACKWARD) else reading.ties
+            is_old = is_old or reading.is_old
+        return frozenset(found), is_old
+
+    def is_last(self, ties: Iterable[str]) -> bool:
+        """Whether one of the ranks is read at the last step."""
+        return any(tie in self.readings and self.readings[tie].is_last for tie in ties)
 
 
 class _Reading(NamedTuple):
@@ -121,35 +184,16 @@ class _Reading(NamedTuple):
     is_last: bool = False
 
 
-def _read(extent: Extent, readings: dict[str, _Reading]) -> Extent:
-    """An extent over a tensor's coordinates, seen from the point that reads the tensor."""
-    if not extent.ties:
-        return extent
-    found = [readings.get(rank, _Reading(frozenset((rank,)))) for rank in sorted(extent.ties)]
-    ties = frozenset(tie for reading in found for tie in reading.ties)
-    if ties:
-        is_old = any(reading.is_old for reading in found)
-        return Extent(Kind.EARLIER if is_old else extent.kind, ties)
-    # all steps but the last count as ALL: one coordinate more or less does not make a pass
-    at_last = any(reading.is_last for reading in found) and extent.kind in (Kind.EARLIER, Kind.UPTO)
-    return _ALL if at_last else _FIXED
-
-
-def _readings(cascade: Cascade, access: Access) -> dict[str, _Reading]:
-    iterative = cascade.scope.iterative_rank.get(access.tensor)
-    found = {}
-    for index, rank in zip(access.indices, cascade.tensor(access.tensor).ranks, strict=True):
-        found.update(_leaf_readings(cascade, index, rank, iterative == rank))
-    return found
-
-
-def _leaf_readings(cascade: Cascade, index: Index, rank: str, iterates: bool) -> dict[str, _Reading]:
+def _leaf_readings(cascade: Cascade, axis: AccessAxis, iterates: bool) -> dict[str, _Reading]:
+    rank, over, index = axis
     if index.last_of:
         return {rank: _Reading(frozenset(), is_last=True)}
     partition = cascade.partition_of(rank)
-    if partition is not None and index.plain_variable is None and cascade.scope.rank_of_index(index) == rank:
+    if partition is not None and index.plain_variable is None and over == rank:
         return {part: _Reading(frozenset((part,))) for part in partition.parts}
-    ties = frozenset(cascade.rank_of_variable(name) for name in index.variables)
+    turned = {term.variable for term in index.terms if term.scale < 0 and index.sizes}
+    ranks = ((name, cascade.rank_of_variable(name)) for name in index.variables)
+    ties = frozenset(backward(own) if name in turned else own for name, own in ranks)
     is_old = iterates and bool(ties) and index.offset == 0
     return {leaf: _Reading(ties, is_old=is_old) for leaf in leaves_of(cascade, rank)}
 
@@ -163,43 +207,6 @@ def leaves_of(cascade: Cascade, rank: str) -> tuple[str, ...]:
 def _affine_ties(cascade: Cascade, einsum: Einsum, axis: str) -> Iterator[str]:
     """Ranks whose variables, in an index such as `h+r`, run over the axis of an accessed tensor."""
     for access in einsum.loads:
-        for index, rank in zip(access.indices, cascade.tensor(access.tensor).ranks, strict=True):
+        for rank, _, index in cascade.axes_of(access):
             if axis in leaves_of(cascade, rank):
                 yield from (cascade.rank_of_variable(name) for name in index.variables)
-
-
-# --- sets of reaches ----------------------------------------------------------------------------------------
-def _simplified(reaches: Iterable[Reach]) -> frozenset[Reach]:
-    """Merged where the union of two is one reach (this step and earlier ones); a reach inside another is dropped."""
-    found = set(reaches)
-    joined = True
-    while joined:
-        joined = False
-        for one, other in combinations(sorted(found, key=_place), 2):
-            axis = _joinable(one, other)
-            if axis is not None:
-                found -= {one, other}
-                found.add((*one[:axis], Extent(Kind.UPTO, one[axis].ties), *one[axis + 1 :]))
-                joined = True
-                break
-    return frozenset(r for r in found if not any(r != other and _inside(r, other) for other in found))
-
-
-def _place(reach: Reach) -> tuple[tuple[int, tuple[str, ...]], ...]:
-    return tuple((extent.kind, tuple(sorted(extent.ties))) for extent in reach)
-
-
-def _joinable(one: Reach, other: Reach) -> int | None:
-    """The only axis on which two reaches differ, one LOCAL and one EARLIER, both tied to the same ranks."""
-    differ = [axis for axis, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
-    if len(differ) != 1:
-        return None
-    a, b = one[differ[0]], other[differ[0]]
-    return differ[0] if a.ties == b.ties and a.ties and {a.kind, b.kind} <= set(_GROWING) else None
-
-
-def _inside(one: Reach, other: Reach) -> bool:
-    return all(
-        a == b or b.kind is Kind.ALL or (a.ties == b.ties and b.kind is Kind.UPTO and a.kind in _GROWING)
-        for a, b in zip(one, other, strict=True)
-    )

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from einsums.nodes import Einsum
+from einsums.nouns import Rank
 from einsums.types import Cascade
 
 
@@ -13,13 +14,15 @@ def cascade_data(cascade: Cascade) -> dict[str, Any]:
         "name": cascade.name,
         "description": cascade.description,
         "source": cascade.source,
-        "ranks": {rank.name: rank.description for rank in cascade.ranks},
+        "ranks": {rank.name: _rank(rank) for rank in cascade.ranks},
         "partition": {item.rank: list(item.parts) for item in cascade.partitions},
         "batch": list(cascade.batch),
         "inputs": {tensor.name: list(tensor.ranks) for tensor in cascade.inputs},
         "unbatched": list(cascade.unbatched),
         "domain": {item.tensor: item.values for item in cascade.domains},
-        "init": {item.tensor: _number(item.value) for item in cascade.initial},
+        "init": {item.tensor: item.source or _number(item.value) for item in cascade.initial},
+        "boundary": {i.tensor: "skip" if i.value is None else _number(i.value) for i in cascade.boundaries},
+        "density": {item.einsum: item.share for item in cascade.densities},
         "outputs": list(cascade.outputs),
         "sizes": {rule.rank: rule.expression for rule in cascade.sizes},
         "einsums": einsum_text(cascade.einsums),
@@ -32,6 +35,12 @@ def einsum_text(einsums: tuple[Einsum, ...]) -> str:
     width = max(len(str(einsum.output)) for einsum in einsums)
     lines = (str(einsum).split(" = ", 1) for einsum in einsums)
     return "".join(f"{left:{width}} = {right}\n" for left, right in lines)
+
+
+def _rank(rank: Rank) -> str | dict[str, str]:
+    if not rank.same:
+        return rank.description
+    return {"same": rank.same} | ({"description": rank.description} if rank.description else {})
 
 
 def _number(value: float) -> float | int | str:

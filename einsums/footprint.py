@@ -12,9 +12,11 @@ such loops.
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from einsums.dependence import Dependence, Kind, leaves_of
+from einsums.dependence import Dependence, leaves_of, with_wholes
 from einsums.graph import consumers_of, topological_order
-from einsums.nodes import Noun
+from einsums.narrowing import window_words
+from einsums.nouns import Noun
+from einsums.reaches import Kind
 from einsums.types import Cascade
 
 
@@ -53,7 +55,12 @@ def _words(view: PassView, tensor: str, stages: Mapping[str, int], groups: Mappi
     inside = frozenset(view.leaves) if spans else _tile(view, tensor, touching)
     outer = _outer(view, touching, groups, spans)
     factors: list[str] = []
-    for rank in view.cascade.tensor(tensor).ranks:
+    for place, own in enumerate(view.cascade.tensor(tensor).ranks):
+        names = _names_at(view.cascade, touching, tensor, place)
+        if len(names) > 1:
+            factors.append(_window(view, touching, tensor, place) or own)
+            continue
+        rank = next(iter(names), own)
         leaves = leaves_of(view.cascade, rank)
         mine = [leaf for leaf in leaves if leaf in view.leaves]
         rest = [leaf for leaf in leaves if leaf not in view.leaves]
@@ -61,6 +68,37 @@ def _words(view: PassView, tensor: str, stages: Mapping[str, int], groups: Mappi
         whole = len(leaves) > 1 and set(live) == set(leaves)
         factors += [rank] if whole else [leaf for leaf in leaves if leaf in live]
     return _product_text(view.cascade, factors)
+
+
+def _names_at(cascade: Cascade, touching: Iterable[str], tensor: str, place: int) -> set[str]:
+    """The names of a rank under which Einsums make and read a tensor there."""
+    return {
+        axis.over if axis.over is not None and cascade.scope.is_same(axis.over, axis.rank) else axis.rank
+        for einsum in map(cascade.einsum, touching)
+        for access in (*cascade.reads_of(einsum), einsum.output)
+        if access.tensor == tensor
+        for axis in cascade.axes_of(access)[place : place + 1]
+    }
+
+
+def _window(view: PassView, touching: Iterable[str], tensor: str, place: int) -> str:
+    """What is live of a tensor under two names if every reader needs a window of one length; else empty."""
+    cascade, found = view.cascade, set[str]()
+    rank = cascade.tensor(tensor).ranks[place]
+    if rank not in view.dependence.joint:
+        return ""
+    for einsum in map(cascade.einsum, touching):
+        for access in (one for one in cascade.reads_of(einsum) if one.tensor == tensor):
+            over = cascade.axes_of(access)[place].over
+            if over is None or over == rank:
+                continue
+            here = with_wholes(cascade, access.indices[place].variables)
+            others = with_wholes(cascade, set(einsum.variables) - here)
+            for piece in cascade.existence.points[einsum.name]:
+                words = window_words(piece, here, others, cascade.scope)
+                found.add("" if words is None else str(words))
+    window = found.pop() if len(found) == 1 else ""
+    return window if window.isalnum() or not window else f"({window})"
 
 
 def _product_text(cascade: Cascade, factors: list[str]) -> str:
@@ -81,7 +119,7 @@ def _touching(cascade: Cascade, tensor: str) -> tuple[str, ...]:
 
 def _readers(cascade: Cascade, tensor: str) -> tuple[str, ...]:
     def reads_steps(name: str) -> bool:
-        accesses = [access for access in cascade.einsum(name).loads if access.tensor == tensor]
+        accesses = [access for access in cascade.reads_of(cascade.einsum(name)) if access.tensor == tensor]
         return not all(any(index.last_of for index in access.indices) for access in accesses)
 
     if tensor not in cascade.scope.iterative_rank:
@@ -164,7 +202,7 @@ def _carried(cascade: Cascade, einsum: str) -> frozenset[str]:
 def _between(cascade: Cascade, ends: Iterable[str]) -> frozenset[str]:
     """Einsums on a path along the data flow from one of `ends` to another."""
     readers = {einsum.name: set(consumers_of(cascade, einsum.name)) for einsum in cascade.einsums}
-    made = {einsum.name: {a.tensor for a in einsum.loads} & readers.keys() for einsum in cascade.einsums}
+    made = {einsum.name: {a.tensor for a in cascade.reads_of(einsum)} & readers.keys() for einsum in cascade.einsums}
     return frozenset(_reachable(readers, ends) & _reachable(made, ends))
 
 

@@ -2,8 +2,9 @@
 
 An edge from producer to consumer is *carried* if the consumer, at step i of an iteration, only reads the value that
 the producer left at step i-1: it reads the iterative tensor at [i], not at [i+1], and still has i on its left. Carried
-edges may close a cycle, which makes an iteration: its Einsums advance together, one step at a time. Any other cycle is
-an error.
+edges may close a cycle, which makes an iteration: its Einsums advance together, one step at a time. Iterations nest:
+what is carried over the outer rank aside, the Einsums of an iteration may hold another one, run in full in each step
+(tiles of keys inside layers). Any other cycle is an error.
 """
 
 from collections.abc import Collection, Iterable, Iterator
@@ -29,7 +30,25 @@ class GraphEdge(NamedTuple):
     is_carried: bool
 
 
+class Iteration(NamedTuple):
+    """Einsums that step over a rank together, and iterations inside that run in full in each step."""
+
+    rank: str
+    body: tuple["Step", ...]
+
+    @property
+    def einsums(self) -> tuple[str, ...]:
+        """Names of all Einsums inside, in an order in which they run."""
+        return tuple(name for step in self.body for name in names_in(step))
+
+
+Step = str | Iteration
 Pair = tuple[str, str]
+
+
+def names_in(step: Step) -> tuple[str, ...]:
+    """Names of the Einsums of a step."""
+    return (step,) if isinstance(step, str) else step.einsums
 
 
 def edges_of(cascade: Scoped) -> tuple[GraphEdge, ...]:
@@ -41,8 +60,9 @@ def _edges(scope: Scope) -> tuple[GraphEdge, ...]:
     written = {einsum.name for einsum in scope.einsums}
     edges = []
     for einsum in scope.einsums:
-        for tensor in dict.fromkeys(access.tensor for access in einsum.loads if access.tensor in written):
-            accesses = [access for access in einsum.loads if access.tensor == tensor]
+        reads = scope.reads_of(einsum)
+        for tensor in dict.fromkeys(access.tensor for access in reads if access.tensor in written):
+            accesses = [access for access in reads if access.tensor == tensor]
             carried = all(_is_carried(scope, einsum, access) for access in accesses)
             edges.append(GraphEdge(tensor, einsum.name, carried))
     return tuple(edges)
@@ -65,7 +85,9 @@ def producer_of(cascade: Scoped, tensor: str) -> str | None:
 
 def consumers_of(cascade: Scoped, tensor: str) -> tuple[str, ...]:
     """Einsums that read a tensor, in file order."""
-    return tuple(e.name for e in cascade.scope.einsums if any(access.tensor == tensor for access in e.loads))
+    return tuple(
+        e.name for e in cascade.scope.einsums if any(access.tensor == tensor for access in cascade.scope.reads_of(e))
+    )
 
 
 def iteration_groups(cascade: Scoped) -> tuple[tuple[str, ...], ...]:
@@ -73,20 +95,57 @@ def iteration_groups(cascade: Scoped) -> tuple[tuple[str, ...], ...]:
     return _groups(cascade.scope)
 
 
+def nest_of(cascade: Scoped) -> tuple[Step, ...]:
+    """Einsums and iterations, in an order in which they can run."""
+    return _nest(cascade.scope, [einsum.name for einsum in cascade.scope.einsums], _edges(cascade.scope))
+
+
 def _groups(scope: Scope) -> tuple[tuple[str, ...], ...]:
-    edges = _edges(scope)
-    members = {group[0]: group for group in _components(scope, edges)}
+    steps = _nest(scope, [einsum.name for einsum in scope.einsums], _edges(scope))
+    return tuple(names_in(step) for step in steps)
+
+
+def _nest(
+    scope: Scope, names: Collection[str], edges: Collection[GraphEdge], around: frozenset[str] = frozenset()
+) -> tuple[Step, ...]:
+    """Some Einsums and the edges that hold among them, as steps; producers of this step's values first.
+
+    `around`: the ranks that already step.
+    """
+    inside = [edge for edge in edges if edge.source in names and edge.reader in names]
+    members = {group[0]: group for group in _components(names, inside)}
     first = {name: group[0] for group in members.values() for name in group}
-    between = [(first[edge.source], first[edge.reader]) for edge in edges]
-    now = [(edge.source, edge.reader) for edge in edges if not edge.is_carried]
-    # Within one step: producers of this step's values first.
-    return tuple(tuple(_in_order(members[name], now)) for name in _in_order(members, between))
+    order = _in_order(members, [(first[edge.source], first[edge.reader]) for edge in inside])
+    return tuple(_step(scope, members[name], inside, around) for name in order)
 
 
-def _components(scope: Scope, edges: Iterable[GraphEdge]) -> tuple[tuple[str, ...], ...]:
-    """Einsums that each depend on all others of their group; groups, and Einsums in them, in file order."""
+def _step(scope: Scope, members: tuple[str, ...], edges: Collection[GraphEdge], around: frozenset[str]) -> Step:
+    inside = [edge for edge in edges if edge.source in members and edge.reader in members]
+    rank = stepped_rank(scope, members, around) if inside else scope.iterative_rank.get(members[0])
+    if rank is None or rank in around:
+        return members[0]
+    rest = [edge for edge in inside if _carried_over(scope, edge) != rank]
+    return Iteration(rank, _nest(scope, members, rest, around | {rank}))
+
+
+def _carried_over(scope: Scope, edge: GraphEdge) -> str | None:
+    return scope.iterative_rank[edge.source] if edge.is_carried else None
+
+
+def stepped_rank(scope: Scope, members: Collection[str], around: Collection[str] = ()) -> str | None:
+    """The outermost rank, of those not `around`, over which Einsums that depend on each other step; None if none is."""
+    einsums = [einsum for einsum in scope.einsums if einsum.name in members]
+    every = dict.fromkeys(scope.iterative_rank[e.name] for e in einsums if e.name in scope.iterative_rank)
+    ranks = [rank for rank in every if rank not in around]
+    common = [rank for rank in ranks if all(rank.lower() in e.output.variables for e in einsums)]
+    # Where the ranks are several, an inner one does not appear in what only the outer steps make.
+    return next(iter(common or ranks), None)
+
+
+def _components(every: Collection[str], edges: Iterable[GraphEdge]) -> tuple[tuple[str, ...], ...]:
+    """Einsums that each depend on all others of their group; groups, and Einsums in them, in the order given."""
     reached = _reached([(edge.source, edge.reader) for edge in edges])
-    names = [einsum.name for einsum in scope.einsums]
+    names = list(every)
     groups: dict[str, tuple[str, ...]] = {}
     for name in names:
         mutual = [other for other in names if other in reached.get(name, ()) and name in reached.get(other, ())]
@@ -146,14 +205,14 @@ def cycle_problems(scope: Scope) -> Iterator[CascadeProblem]:
     """Cycles that are not iterations, each named once."""
     edges = _edges(scope)
     line = {einsum.name: einsum.line for einsum in scope.einsums}
-    for members in _components(scope, edges):
+    for members in _components([einsum.name for einsum in scope.einsums], edges):
         inside = [edge for edge in edges if {edge.source, edge.reader} <= set(members)]
         cycle = _first_cycle(members, [(edge.source, edge.reader) for edge in inside if not edge.is_carried])
         if cycle:
             path = " -> ".join((*cycle, cycle[0]))
             yield CascadeProblem(f"the Einsums depend on each other in a cycle: {path}", line[cycle[0]])
         elif inside:
-            yield from _iteration_problems(scope, frozenset(members))
+            yield from _iteration_problems(scope, members, inside)
 
 
 def _first_cycle(names: Iterable[str], edges: Collection[Pair]) -> tuple[str, ...]:
@@ -169,26 +228,33 @@ def _first_cycle(names: Iterable[str], edges: Collection[Pair]) -> tuple[str, ..
         ways = [(*way, reader) for way in ways for source, reader in edges if source == way[-1] and reader not in way]
 
 
-def _iteration_problems(scope: Scope, members: frozenset[str]) -> Iterator[CascadeProblem]:
-    """Einsums that step together must share one iterative rank and read each other at the same step."""
+def _iteration_problems(
+    scope: Scope, members: Collection[str], edges: Collection[GraphEdge], around: frozenset[str] = frozenset()
+) -> Iterator[CascadeProblem]:
+    """Einsums that step together must share one iterative rank and read each other at the same step; so inside it."""
     einsums = [einsum for einsum in scope.einsums if einsum.name in members]
-    ranks = list(dict.fromkeys(scope.iterative_rank[e.name] for e in einsums if e.name in scope.iterative_rank))
+    every = dict.fromkeys(scope.iterative_rank[e.name] for e in einsums if e.name in scope.iterative_rank)
+    ranks = [rank for rank in every if rank not in around]
     names = ", ".join(einsum.name for einsum in einsums)
-    if len(ranks) > 1:
-        yield CascadeProblem(
-            f"{names} depend on each other and iterate over several ranks ({', '.join(ranks)})",
-            einsums[0].line,
-        )
+    rank = str(stepped_rank(scope, members, around))
+    if len(ranks) > 1 and any(rank.lower() not in einsum.output.variables for einsum in einsums):
+        message = f"{names} depend on each other and iterate over several ranks ({', '.join(ranks)})"
+        yield CascadeProblem(message, einsums[0].line)
         return
     for einsum in einsums:
-        if ranks[0].lower() not in einsum.output.variables:
-            message = f"{einsum.name} is part of the iteration of {names} over {ranks[0]}"
-            missing = f"has no {ranks[0].lower()} on its left"
+        if rank.lower() not in einsum.output.variables:
+            message = f"{einsum.name} is part of the iteration of {names} over {rank}"
+            missing = f"has no {rank.lower()} on its left"
             yield CascadeProblem(f"{message} but {missing}: it would need values of later steps", einsum.line)
-        for access in einsum.loads:
-            if access.tensor in members and _leaves_step(scope, access, ranks[0]):
-                message = f"{einsum.name} is part of the iteration of {names} over {ranks[0]} and reads {access}"
+        for access in scope.reads_of(einsum):
+            if access.tensor in members and _leaves_step(scope, access, rank):
+                message = f"{einsum.name} is part of the iteration of {names} over {rank} and reads {access}"
                 yield CascadeProblem(f"{message}, which may be of a later step", einsum.line)
+    rest = [edge for edge in edges if _carried_over(scope, edge) != rank]
+    for inner in _components(members, rest):
+        inside = [edge for edge in rest if {edge.source, edge.reader} <= set(inner)]
+        if inside:
+            yield from _iteration_problems(scope, inner, inside, around | {rank})
 
 
 def _leaves_step(scope: Scope, access: Access, rank: str) -> bool:

@@ -3,18 +3,20 @@
 They lie inside the domains that a cascade declares, are small in every rank, and are always the same.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from einsums.domains import allows_infinity, allows_zero
+from einsums.conditions import variables_in
+from einsums.domains import allows_infinity, allows_zero, is_of_numbers, whole_numbers
 from einsums.types import Cascade
 
 Arrays = dict[str, NDArray[np.float64]]
 
 RANK_SIZE = 13
+COMPARED_SIZE = 17
 _OTHER_SIZES = (3, 2, 4, 2)
 
 
@@ -26,10 +28,26 @@ class TrialInputs(NamedTuple):
 
 
 def trial_sizes(cascade: Cascade, rank: str) -> dict[str, int]:
-    """Small sizes of every whole rank; batch ranks 1."""
-    rest = [item.name for item in cascade.ranks if item.name != rank and item.name not in cascade.batch]
+    """Small sizes of every whole rank; batch ranks 1.
+
+    A rank that conditions compare with the one that is tried is longer: a window then leaves tiles and rows empty.
+    """
+    names = cascade.scope.names_of(rank)
+    rest = [item.name for item in cascade.ranks if item.name not in names and item.name not in cascade.batch]
     sizes = {name: _OTHER_SIZES[place % len(_OTHER_SIZES)] for place, name in enumerate(rest)}
-    return sizes | {rank: RANK_SIZE} | dict.fromkeys(cascade.batch, 1)
+    sizes |= dict.fromkeys(_compared_ranks(cascade, rank), COMPARED_SIZE)
+    return sizes | dict.fromkeys(names, RANK_SIZE) | dict.fromkeys(cascade.batch, 1)
+
+
+def _compared_ranks(cascade: Cascade, rank: str) -> set[str]:
+    """Other ranks with a variable in an atom that is also over this one."""
+    found: set[str] = set()
+    for region in cascade.existence.points.values():
+        for atoms in region:
+            for atom in atoms:
+                roots = {cascade.root_of(name.upper()) for name in variables_in(atom)}
+                found |= roots if rank in roots else set()
+    return found - set(cascade.scope.names_of(rank)) - set(cascade.batch)
 
 
 def infinite_trials(tensor: str) -> tuple[str, str]:
@@ -44,6 +62,8 @@ def iter_trials(cascade: Cascade, rank: str) -> Iterator[TrialInputs]:
     for tensor in cascade.inputs:
         if rank in tensor.ranks:
             domain = cascade.domain_of(tensor.name)
+            if domain is not None and not is_of_numbers(domain):
+                continue
             inputs = {n: np.abs(v) for n, v in _made(cascade, rank, len(_RECIPES), _normal).items()}
             if allows_infinity(domain):
                 alone, with_zeros = infinite_trials(tensor.name)
@@ -55,8 +75,18 @@ def iter_trials(cascade: Cascade, rank: str) -> Iterator[TrialInputs]:
             yield TrialInputs(f"{tensor.name} far from zero", inputs | {tensor.name: inputs[tensor.name] + 1e8})
 
 
-def moved_inside(values: NDArray[np.float64], domain: str | None) -> NDArray[np.float64]:
-    """Finite numbers drawn for an input, moved into its domain: magnitudes, and 1 for a 0 that is outside it."""
+def moved_inside(
+    values: NDArray[np.float64], domain: str | None, sizes: Mapping[str, int] | None = None
+) -> NDArray[np.float64]:
+    """Finite numbers drawn for an input, moved into its domain: magnitudes, and 1 for a 0 that is outside it.
+
+    Lengths and indices are their last digits, as it were: they need the sizes of ranks.
+    """
+    whole = whole_numbers(domain)
+    if whole is not None:
+        return np.floor(np.abs(values) * 7) % (whole.largest((sizes or {})[whole.rank]) + 1)
+    if domain == "mask":
+        return (values > 0).astype(np.float64)
     if domain not in ("positive", "non-negative"):
         return values
     magnitudes = np.abs(values)
@@ -95,7 +125,8 @@ def _made(cascade: Cascade, rank: str, seed: int, make: Recipe) -> Arrays:
         value = make(drawn, axis)
         if not tensor.ranks:  # a scalar is a constant such as the epsilon of a norm: positive, often small
             value = np.abs(drawn) * (1.0 if seed % 2 else 1e-6)
-        inputs[tensor.name] = np.asarray(moved_inside(value, cascade.domain_of(tensor.name)), dtype=np.float64)
+        domain = cascade.domain_of(tensor.name)
+        inputs[tensor.name] = np.asarray(moved_inside(value, domain, sizes), dtype=np.float64)
     return inputs
 
 

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from einsums.domains import is_of_numbers
 from einsums.interpreter import interpret
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Tensor, Term, iter_loads
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Term, variables_of
+from einsums.nouns import Tensor
 from einsums.operators import OPERATOR_BY_NAME, Rounding
 from einsums.scope import recomposition
 from einsums.types import Cascade
@@ -45,7 +47,10 @@ class Sensitivity:
         rng = np.random.default_rng(5)
         with np.errstate(all="ignore"):
             for _ in range(_DRAWS):
-                moved = {name: value * _scale(rng, value.shape) for name, value in inputs.items()}
+                moved = {
+                    name: value * _scale(rng, value.shape) if _is_number(self.cascade.domain_of(name)) else value
+                    for name, value in inputs.items()
+                }
                 factors = {n: _scale(rng, tuple(sizes[rank] for rank in ranks)) for n, ranks in self.ranks.items()}
                 again = interpret(self.loose, moved | factors, sizes)
                 for name in largest:
@@ -59,10 +64,16 @@ class Sensitivity:
         return largest
 
 
+def _is_number(domain: str | None) -> bool:
+    """Lengths, indices and masks do not change a little."""
+    return domain is None or is_of_numbers(domain)
+
+
 def _with_floors(cascade: Cascade) -> Cascade:
     """The cascade in which no product of numbers other than 0 and no exponential of a finite number underflows."""
     einsums = tuple(
-        Einsum(output=old.output, expr=_floored(old.expr), reduction=old.reduction) for old in cascade.einsums
+        Einsum(output=old.output, expr=_floored(old.expr), reduction=old.reduction, condition=old.condition)
+        for old in cascade.einsums
     )
     return cascade if einsums == cascade.einsums else _with(cascade, einsums=einsums)
 
@@ -120,7 +131,7 @@ class _Scales:
         arguments = tuple(self.inside(argument, einsum) for argument in expr.arguments)
         if expr.operator not in _PASSING:
             arguments = tuple(
-                self.scaled(new, einsum, _variables_of(old)) if _is_rounded(old) else new
+                self.scaled(new, einsum, variables_of(old)) if _is_rounded(old) else new
                 for old, new in zip(expr.arguments, arguments, strict=True)
             )
         return Call(operator=expr.operator, arguments=arguments)
@@ -141,10 +152,6 @@ def _is_product_of_tensors(expr: Expr) -> bool:
     return not isinstance(expr, Call)
 
 
-def _variables_of(expr: Expr) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for access in iter_loads(expr) for name in access.variables))
-
-
 def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]:
     """The cascade with additional inputs that scale each element of each Einsum and of each operator inside one.
 
@@ -161,7 +168,7 @@ def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]
         if old.reduction is not None and not _is_product_of_tensors(old.expr):
             expr = scales.scaled(expr, old, old.variables)
         expr = scales.scaled(expr, old, old.output.variables)
-        einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+        einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction, condition=old.condition))
     inputs = (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items()))
     unbatched = (*cascade.unbatched, *scales.ranks)
     return _with(cascade, inputs=inputs, unbatched=unbatched, einsums=tuple(einsums)), scales.ranks

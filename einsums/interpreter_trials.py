@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from einsums.interpreter import interpret
 from einsums.interpreter_inputs import RANK_SIZE, Arrays, TrialInputs, iter_trials, trial_sizes
 from einsums.interpreter_sensitivity import Sensitivity
-from einsums.nodes import Noun
+from einsums.nouns import Noun
 from einsums.types import Cascade
 
 TILES = (1, 4, 5, 13, 16)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
-from einsums.nodes import Noun
+from einsums.nouns import Noun
 
 
 class Model(Noun):

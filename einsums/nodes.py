@@ -1,77 +1,27 @@
-"""The parts of a cascade: ranks, tensors, accesses, expressions, Einsums.
+"""The parts of an Einsum: indices, accesses, expressions.
 
 The Einsum `LM[m1,p] = QK[m1,m0,p] :: max(m0)` means: evaluate the right side at every point of the iteration space
-(m1, m0, p), then reduce the points that share an output coordinate (Nayak et al., MICRO 2024; EDGE notation). Nodes are
-frozen, compare by value, and print as the text they are parsed from.
+(m1, m0, p), then reduce the points that share an output coordinate (Nayak et al., MICRO 2024; EDGE notation). With a
+condition, `S[m,p] = Q[e,p] * K[e,m] where m <= p`, points where it does not hold do not exist. Nodes are frozen,
+compare by value, and print as the text they are parsed from.
 """
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Union
+from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import model_validator
 
+from einsums.nouns import Noun
 from einsums.operators import CALL_PRECEDENCE, OPERATOR_BY_NAME, REDUCER_BY_NAME, Grouping
-
-
-class Noun(BaseModel):
-    """Base of all types of this package: frozen, equal by value, no unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class Rank(Noun):
-    """A named dimension; its size is not here but in a Workload."""
-
-    name: str
-    description: str = ""
-
-
-class Partition(Noun):
-    """A rank split into parts, outermost first: M = M1 x M0 with m = m1*M0 + m0."""
-
-    rank: str
-    parts: tuple[str, ...]
-
-    @property
-    def inner(self) -> tuple[str, ...]:
-        """The parts that need a size; the size of the outermost follows."""
-        return self.parts[1:]
-
-
-class Tensor(Noun):
-    """A tensor and its ranks, batch ranks left out."""
-
-    name: str
-    ranks: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name}[{', '.join(self.ranks)}]"
-
-
-class Domain(Noun):
-    """The values that an input may take, as one of the words of `domains`."""
-
-    tensor: str
-    values: str
-
-
-class InitialValue(Noun):
-    """The value of an iterative tensor at coordinate 0 of its iterative rank."""
-
-    tensor: str
-    value: float
-
-
-class SizeRule(Noun):
-    """The default size of a rank as an expression over the dimensions of a model, kept as text."""
-
-    rank: str
-    expression: str
+from einsums.quiet import Quiet, QuietDefaults
 
 
 class Term(Noun):
-    """One summand of an index: `m1*M0` is variable m1 times the size of rank M0; `2*p` has scale 2."""
+    """One summand of an index: `m1*M0` is variable m1 times the size of rank M0; `2*p` has scale 2.
+
+    Without a variable it is a size: `M` in `p + M - P`.
+    """
 
     variable: str
     scale: int = 1
@@ -83,16 +33,22 @@ class Term(Noun):
         return "*".join(self.scale_ranks) or None
 
     def __str__(self) -> str:
-        factors = ([str(self.scale)] if self.scale != 1 else []) + [self.variable, *self.scale_ranks]
-        return "*".join(factors)
+        factors = ([self.variable] if self.variable else []) + list(self.scale_ranks)
+        if abs(self.scale) != 1:
+            return "*".join([str(self.scale), *factors])
+        return ("-" if self.scale < 0 else "") + "*".join(factors)
 
 
-class Index(Noun):
-    """An affine index: terms plus offset; or, with `last_of`, the last coordinate of an iterative rank."""
+class Index(QuietDefaults, Noun):
+    """An affine form: terms, plus sizes of ranks, plus offset; or, with `last_of`, the last step of an iterative rank.
+
+    `sizes` are terms without a variable: T in `T-1-t`.
+    """
 
     terms: tuple[Term, ...]
     offset: int = 0
     last_of: str | None = None
+    sizes: Annotated[tuple[Term, ...], Quiet()] = ()
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -102,14 +58,16 @@ class Index(Noun):
     @property
     def plain_variable(self) -> str | None:
         """The variable v if the index is v or v plus a constant, else None."""
-        if len(self.terms) == 1 and self.terms[0].scale == 1 and not self.terms[0].scale_ranks:
+        if len(self.terms) == 1 and self.terms[0].scale == 1 and not self.terms[0].scale_ranks and not self.sizes:
             return self.terms[0].variable
         return None
 
     def __str__(self) -> str:
         if self.last_of:
             return self.last_of
-        parts = [str(term) for term in self.terms]
+        starts_negative = bool(self.terms) and self.terms[0].scale < 0
+        every = (*self.sizes, *self.terms) if starts_negative else (*self.terms, *self.sizes)
+        parts = [str(term) for term in every]
         if self.offset or not parts:
             parts.append(str(self.offset))
         return "+".join(parts).replace("+-", "-")
@@ -148,6 +106,34 @@ class Const(Noun):
         return str(int(self.value)) if self.value.is_integer() else repr(self.value)
 
 
+class Position(QuietDefaults, Noun):
+    """An integer that coordinates give: an affine form of rank variables and sizes, or its quotient or remainder.
+
+    `pos(m)` in an expression; a condition writes it plainly, `m // W == p // W`.
+    """
+
+    form: Index
+    operator: Annotated[Literal["", "//", "%"], Quiet()] = ""
+    divisor: Annotated[Index | None, Quiet()] = None
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Rank variables of the value, in order."""
+        return self.form.variables
+
+    @property
+    def bare(self) -> str:
+        """As a condition writes it."""
+        if self.divisor is None:
+            return str(self.form)
+        parts = (str(form) for form in (self.form, self.divisor))
+        left, right = (part if part.isalnum() else f"({part})" for part in parts)
+        return f"{left} {self.operator} {right}"
+
+    def __str__(self) -> str:
+        return f"pos({self.bare})"
+
+
 class Call(Noun):
     """A map operator, by its name in the operator table, applied to arguments."""
 
@@ -164,19 +150,10 @@ class Call(Noun):
         return self
 
     def __str__(self) -> str:
-        notation = OPERATOR_BY_NAME[self.operator].notation
-        if notation is None:
-            return f"{self.operator}({', '.join(map(str, self.arguments))})"
-        symbol, own, grouping = notation
-        if len(self.arguments) == 1:
-            gap = " " if symbol.isalpha() else ""
-            return f"{symbol}{gap}{_grouped(self.arguments[0], own)}"
-        left_floor = own + (grouping is not Grouping.LEFT)
-        right_floor = own + (grouping is not Grouping.RIGHT)
-        return f"{_grouped(self.arguments[0], left_floor)} {symbol} {_grouped(self.arguments[1], right_floor)}"
+        return text_of(self)
 
 
-Expr = Union[Load, Const, Call]  # noqa: UP007 (a string annotation inside Call refers to this name)
+Expr = Union[Load, Const, Position, Call]  # noqa: UP007 (a string annotation inside Call refers to this name)
 Call.model_rebuild()
 
 
@@ -184,15 +161,36 @@ def _arguments(count: int) -> str:
     return "1 argument" if count == 1 else f"{count} arguments"
 
 
-def _grouped(expr: Expr, floor: int) -> str:
+def text_of(expr: Expr, bare: bool = False) -> str:
+    """An expression as it is written; `bare`: in a condition, where positions stand for themselves."""
+    if isinstance(expr, Position) and bare:
+        return expr.bare
+    if not isinstance(expr, Call):
+        return str(expr)
+    notation = OPERATOR_BY_NAME[expr.operator].notation
+    if notation is None:
+        return f"{expr.operator}({', '.join(text_of(argument, bare) for argument in expr.arguments)})"
+    symbol, own, grouping = notation
+    if len(expr.arguments) == 1:
+        gap = " " if symbol.isalpha() else ""
+        return f"{symbol}{gap}{_grouped(expr.arguments[0], own, bare)}"
+    left = _grouped(expr.arguments[0], own + (grouping is not Grouping.LEFT), bare)
+    right = _grouped(expr.arguments[1], own + (grouping is not Grouping.RIGHT), bare)
+    return f"{left} {symbol} {right}"
+
+
+def _grouped(expr: Expr, floor: int, bare: bool) -> str:
     """Text of an operand, in parentheses if it binds less tightly than its place needs."""
     notation = None
     if isinstance(expr, Call):
         notation = OPERATOR_BY_NAME[expr.operator].notation
     elif isinstance(expr, Const) and expr.value < 0:
         notation = OPERATOR_BY_NAME["neg"].notation
+    elif isinstance(expr, Position) and bare and not expr.bare.isalnum():
+        notation = OPERATOR_BY_NAME["mul" if expr.operator else "add"].notation
     binding = notation.precedence if notation else CALL_PRECEDENCE
-    return f"({expr})" if binding < floor else str(expr)
+    text = text_of(expr, bare)
+    return f"({text})" if binding < floor else text
 
 
 class Reduction(Noun):
@@ -212,6 +210,24 @@ def iter_loads(expr: Expr) -> Iterator[Access]:
                 yield from iter_loads(argument)
 
 
+def variables_of(expr: Expr) -> tuple[str, ...]:
+    """Distinct rank variables of an expression, those of positions included, in order of first appearance."""
+    found: dict[str, None] = {}
+    for leaf in iter_leaves(expr):
+        found |= dict.fromkeys(leaf.access.variables if isinstance(leaf, Load) else leaf.variables)
+    return tuple(found)
+
+
+def iter_leaves(expr: Expr) -> Iterator[Load | Position]:
+    """Loads and positions of an expression, left to right, repetitions included."""
+    match expr:
+        case Load() | Position():
+            yield expr
+        case Call():
+            for argument in expr.arguments:
+                yield from iter_leaves(argument)
+
+
 def iter_operators(expr: Expr) -> Iterator[str]:
     """Map operators of an expression, arguments before the call that uses them."""
     if isinstance(expr, Call):
@@ -227,12 +243,13 @@ def summands(expr: Expr) -> tuple[Expr, ...]:
     return (expr,)
 
 
-class Einsum(Noun):
-    """`output = expr :: reduction`; equality ignores where and how it was written."""
+class Einsum(QuietDefaults, Noun):
+    """`output = expr where condition :: reduction`; equality ignores where and how it was written."""
 
     output: Access
     expr: Expr
     reduction: Reduction | None = None
+    condition: Annotated[Expr | None, Quiet()] = None  # without one, every point inside the ranks exists
     text: str = ""
     line: int = 0
 
@@ -241,9 +258,10 @@ class Einsum(Noun):
         repeated = [name for name in self.output.variables if self._times_written(name) > 1]
         if repeated:
             raise ValueError(f"{self.name}: rank variable '{repeated[0]}' appears twice on the left")
-        right = tuple(dict.fromkeys(name for access in self.loads for name in access.variables))
+        right = variables_of(self.expr)
+        chosen = variables_of(self.condition) if self.condition is not None else ()
         for name in self.output.variables:
-            if name not in right:
+            if name not in right and name not in chosen:
                 raise ValueError(f"{self.name}: rank variable '{name}' is on the left but not on the right")
         absent = tuple(name for name in right if name not in self.output.variables)
         named = self.reduction.variables if self.reduction else ()
@@ -253,6 +271,11 @@ class Einsum(Noun):
             raise ValueError(f"{self.name}: {message}")
         if self.reduction:
             self._check_reduction(self.reduction)
+        for name in chosen:
+            if name not in self.variables:
+                has = f"the Einsum has {', '.join(self.variables) or 'no variables'}"
+                message = f"the condition is over '{name}', but {has}"
+                raise ValueError(f"{self.name}: {message}; it chooses among points of its own")
         return self
 
     def _times_written(self, variable: str) -> int:
@@ -264,7 +287,7 @@ class Einsum(Noun):
         if reduction.operator != "add":
             return
         for term in summands(self.expr):
-            present = {name for access in iter_loads(term) for name in access.variables}
+            present = set(variables_of(term))
             missing = [name for name in reduction.variables if name not in present]
             if missing:
                 raise ValueError(
@@ -283,10 +306,19 @@ class Einsum(Noun):
         return tuple(dict.fromkeys(iter_loads(self.expr)))
 
     @cached_property
+    def tests(self) -> tuple[Access, ...]:
+        """Distinct accesses of the condition, in order."""
+        return () if self.condition is None else tuple(dict.fromkeys(iter_loads(self.condition)))
+
+    @cached_property
+    def reads(self) -> tuple[Access, ...]:
+        """Distinct accesses of the right side and then of the condition."""
+        return tuple(dict.fromkeys((*self.loads, *self.tests)))
+
+    @cached_property
     def variables(self) -> tuple[str, ...]:
         """Rank variables of the iteration space in order of first appearance."""
-        accesses = (self.output, *self.loads)
-        return tuple(dict.fromkeys(name for access in accesses for name in access.variables))
+        return tuple(dict.fromkeys((*self.output.variables, *variables_of(self.expr))))
 
     @property
     def reduced_variables(self) -> tuple[str, ...]:
@@ -301,13 +333,19 @@ class Einsum(Noun):
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, Einsum):
             return NotImplemented
-        return (self.output, self.expr, self.reduction) == (other.output, other.expr, other.reduction)
+        return self._meaning == other._meaning
 
     def __hash__(self) -> int:
-        return hash((self.output, self.expr, self.reduction))
+        return hash(self._meaning)
+
+    @property
+    def _meaning(self) -> tuple[Any, ...]:
+        return (self.output, self.expr, self.reduction, self.condition)
 
     def __str__(self) -> str:
         body = f"{self.output} = {self.expr}"
+        if self.condition is not None:
+            body += f" where {text_of(self.condition, bare=True)}"
         if self.reduction is None or self.reduction.operator == "add":
             return body
         keyword = REDUCER_BY_NAME[self.reduction.operator].keyword

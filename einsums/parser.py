@@ -1,23 +1,29 @@
 """Text to Einsums, by hand-written recursive descent.
 
-    statement := access '=' expr [ '::' reducer '(' variable {',' variable} ')' ]    separated by ';' or a new line
+    statement := access '=' expr [ 'where' condition ] [ '::' reducer '(' variable {',' variable} ')' ]
     access    := TENSOR '[' [ index {',' index} ] ']'
     index     := RANK | item {('+' | '-') item};  item := factor {'*' factor};  factor := integer | variable | RANK
-    expr      := symbols by the precedence of their operators; calls f(a, b); numbers; accesses; ( )
+    expr      := symbols by the precedence of their operators; calls f(a, b); numbers; accesses; pos(position); ( )
+    condition := an expr in which rank variables and sizes of ranks are values, with two operators more, // and %
+    position  := a condition without tensors that is affine, or such divided by // or %
 
+Statements are separated by ';' or a new line.
 `#` starts a comment. A variable absent on the left is summed unless `::` names another reducer; a named reducer must
 list exactly the absent variables. (It may not list some and leave others to the sum: a maximum of sums is not a sum of
 maxima, so the order would matter.)
 """
 
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
+from einsums.affine import affine, folded, is_fixed
 from einsums.names import near_or_all
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Reduction, Term, iter_loads
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Position, Reduction, Term, variables_of
 from einsums.operators import (
     FUNCTION_BY_NAME,
+    OPERATOR_BY_NAME,
     OPERATORS,
     REDUCER_BY_KEYWORD,
     UNSUPPORTED_REDUCERS,
@@ -32,6 +38,8 @@ _PREFIX = {o.notation.symbol: (o.name, o.notation) for o in OPERATORS if o.notat
 _INFIX = {o.notation.symbol: (o.name, o.notation) for o in OPERATORS if o.notation and o.arity == 2}
 _INFIX |= {spelling: _INFIX[power] for power in POWER if power in _INFIX for spelling in POWER}
 _NOT_IN_AN_INDEX = ("//", "%", "/", *POWER)
+_QUOTIENTS = {"//": "//", "%": "%"}  # by symbol: the operator of a position, as tight as a product
+_PRODUCT = OPERATOR_BY_NAME["mul"].notation
 _TOKENIZER = Tokenizer(
     {sign for sign in (*_PREFIX, *_INFIX, *_NOT_IN_AN_INDEX, *"[]()=,;", "::") if not sign.isalpha()}, comments=True
 )
@@ -79,6 +87,7 @@ class _Statement(Cursor):
         self.text = source[tokens[0].column - 1 : end - 1]
         self.line = line
         self.start = tokens[0].column
+        self.in_condition = False  # where rank variables and sizes of ranks are values
 
     def error(self, problem: str, token: Token | None = None) -> EinsumSyntaxError:
         column = (token or self.token).column
@@ -103,20 +112,21 @@ class _Statement(Cursor):
         output = self.access("the tensor that the Einsum writes, such as QK[m,p]")
         self.need("=", f"after {output}")
         expr = self.expr()
+        condition = folded(self.positions(self.expr)) if self.take("where") else None
         reduction = self.reduction(output, expr)
         if self.token.text == "where":
-            self.fail("a mask, written with 'where', is not supported")
+            self.fail("a condition stands before '::', as in QK[m,p] where m <= p :: max(m)")
         if self.token.kind != "end":
-            self.expected("an operator, '::' or the end of the Einsum")
+            self.expected("an operator, 'where', '::' or the end of the Einsum")
+        parts: dict[str, Any] = {"output": output, "expr": expr, "condition": condition, "reduction": reduction}
         try:
-            return Einsum(output=output, expr=expr, reduction=reduction, text=self.text, line=self.line)
+            return Einsum(**parts, text=self.text, line=self.line)
         except ValidationError as error:
             message = str(error.errors()[0]["ctx"]["error"])
             raise EinsumSyntaxError(message, self.line, self.start) from None
 
     def reduction(self, output: Access, expr: Expr) -> Reduction | None:
-        right = tuple(dict.fromkeys(name for access in iter_loads(expr) for name in access.variables))
-        absent = tuple(name for name in right if name not in output.variables)
+        absent = tuple(name for name in variables_of(expr) if name not in output.variables)
         if not self.take("::"):
             return Reduction(operator="add", variables=absent) if absent else None
         keyword = self.token
@@ -171,8 +181,9 @@ class _Statement(Cursor):
             self.fail(f"'{self.token.text}' in an index is not supported; an index sums rank variables and integers")
         terms = [term for term in terms if term.scale]  # p - p
         ends = [term for term in terms if not term.variable]
-        if not ends:
-            return Index(terms=tuple(terms), offset=offset)
+        rest = tuple(term for term in terms if term.variable)
+        if rest or not ends:
+            return Index(terms=rest, offset=offset, sizes=tuple(ends))
         if len(terms) > 1 or offset or ends[0].scale != 1 or len(ends[0].scale_ranks) != 1:
             self.fail("a rank used as an index is the last coordinate and stands alone, as in RD[M1,p]", first)
         return Index(terms=(), last_of=ends[0].scale_ranks[0])
@@ -206,7 +217,13 @@ class _Statement(Cursor):
     def expr(self, floor: int = 0) -> Expr:
         """Operands joined by symbols that bind at least as tightly as `floor`."""
         left = self.operand(floor)
-        while (found := _INFIX.get(self.token.text)) and found[1].precedence >= floor:
+        while True:
+            if self.in_condition and self.token.text in _QUOTIENTS and _PRODUCT and _PRODUCT.precedence >= floor:
+                left = self.quotient(left, _PRODUCT.precedence)
+                continue
+            found = _INFIX.get(self.token.text)
+            if found is None or found[1].precedence < floor:
+                return left
             operator, (_, own, grouping) = found
             self.advance()
             if grouping is Grouping.RIGHT:
@@ -217,7 +234,22 @@ class _Statement(Cursor):
             left = Call(operator=operator, arguments=(left, right))
             if grouping is Grouping.NONE and self.is_as_tight(found[1]):
                 self.fail("comparisons do not chain; use 'and' or parentheses")
-        return left
+
+    def quotient(self, left: Expr, precedence: int) -> Position:
+        """`left // d` or `left % d`, at the operator."""
+        sign = self.advance()
+        form, divisor = affine(left), affine(self.expr(precedence + 1))
+        if form is None or divisor is None or not is_fixed(divisor) or (not divisor.sizes and divisor.offset < 1):
+            message = "divides rank variables, sizes and integers by a size or an integer above 0, as in m // 64"
+            self.fail(f"'{sign.text}' {message}", sign)
+        return Position.model_validate({"form": form, "operator": sign.text, "divisor": divisor})
+
+    def positions(self, parse_inside: Callable[[], Expr]) -> Expr:
+        """An expression in which rank variables and sizes are values."""
+        before, self.in_condition = self.in_condition, True
+        parsed = parse_inside()
+        self.in_condition = before
+        return parsed
 
     def is_as_tight(self, notation: Notation) -> bool:
         """Whether the next symbol binds exactly as tightly."""
@@ -245,12 +277,38 @@ class _Statement(Cursor):
             return Const(value=float(self.advance().text))
         if token.kind == "name" and self.tokens[self.position + 1].text == "(":
             return self.call()
+        if self.in_condition and token.kind == "name" and self.tokens[self.position + 1].text != "[":
+            return self.place()
         if token.kind == "name" and token.text.islower():
-            self.fail(f"'{token.text}' is no value: a rank variable stands inside the brackets of a tensor")
+            message = "a rank variable stands inside the brackets of a tensor, or of pos( )"
+            self.fail(f"'{token.text}' is no value: {message}")
         return Load(access=self.access("a tensor, a number, a function or '('"))
+
+    def place(self) -> Position:
+        """A rank variable or the size of a rank, as a value."""
+        name = self.token.text
+        if not name.islower() and not name.isupper():
+            self.expected("a rank variable (lower case), a rank (upper case) or a tensor with its indices")
+        self.advance()
+        term = Term(variable=name) if name.islower() else Term(variable="", scale_ranks=(name,))
+        index = Index(terms=(term,)) if name.islower() else Index(terms=(), sizes=(term,))
+        return Position(form=index)
+
+    def counted(self) -> Position:
+        """The argument of `pos`, and its parenthesis."""
+        first = self.token
+        inner = self.positions(lambda: self.nested(self.expr))
+        self.need(")", "after the argument of pos")
+        form = inner if isinstance(inner, Position) else affine(inner)
+        if form is None:
+            self.fail("pos takes rank variables and sizes, such as pos(m) or pos(m // 64)", first)
+        return form if isinstance(form, Position) else Position(form=form)
 
     def call(self) -> Expr:
         name = self.advance()
+        if name.text == "pos":
+            self.need("(", "after pos")
+            return self.counted()
         if name.text not in FUNCTION_BY_NAME:
             self.fail(f"unknown operator '{name.text}'{near_or_all(name.text, FUNCTION_BY_NAME)}", name)
         self.need("(", f"after {name.text}")

@@ -13,11 +13,15 @@ Einsum that visits nothing belongs to the last pass that it waits for.
 from functools import cached_property
 from typing import NamedTuple
 
-from einsums.dependence import Dependence, Kind, Reach, leaves_of
+from einsums.conditions import variables_in
+from einsums.dependence import Dependence, leaves_of, with_wholes
 from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
 from einsums.names import near_or_all
-from einsums.nodes import Access, Einsum, Noun
+from einsums.narrowing import narrowed
+from einsums.nodes import Access, Einsum
+from einsums.nouns import Noun
+from einsums.reaches import Extent, Kind, Reach
 from einsums.types import Cascade
 
 
@@ -63,6 +67,15 @@ class PassAnalysis(Noun):
         return next(item.words for item in self.live_footprint if item.tensor == tensor)
 
 
+# By what is needed relative to a coordinate: kinds of what a reader may visit of the same, so that all of it is needed.
+_COVERED = {
+    Kind.WINDOW: (Kind.WINDOW,),
+    Kind.EARLIER: (Kind.WINDOW, Kind.EARLIER, Kind.UPTO),  # one coordinate more or less does not make a pass
+    Kind.UPTO: (Kind.WINDOW, Kind.EARLIER, Kind.UPTO),
+    Kind.FROM: (Kind.WINDOW, Kind.FROM),
+}
+
+
 def count_passes(cascade: Cascade, rank: str) -> int:
     """How many passes over a rank any mapping needs; 0 if no tensor has the rank. ValueError for an unknown rank."""
     return _Passes(cascade, _known(cascade, rank)).count
@@ -98,10 +111,15 @@ class _Passes:
 
     def __init__(self, cascade: Cascade, rank: str) -> None:
         self.cascade, self.rank = cascade, rank
-        self.leaves = leaves_of(cascade, rank)
-        others = tuple(r for r in dict.fromkeys(r for _, r in cascade.iterative) if r not in self.leaves)
+        names = cascade.scope.names_of(rank)
+        is_joint = len(names) > 1 and cascade.root_of(rank) == rank
+        self.names = {name: leaves_of(cascade, name) for name in (names if rank == names[0] else (rank,))}
+        self.leaves = names[:1] if is_joint else leaves_of(cascade, rank)
+        inside = {leaf for name in names for leaf in leaves_of(cascade, name)}
+        others = tuple(r for r in dict.fromkeys(r for _, r in cascade.iterative) if r not in inside)
         # a value of an earlier step of another iteration belongs to another fiber, so those ranks are axes too
-        self.dependence = Dependence(cascade, (*self.leaves, *others))
+        joint = {names[0]: tuple(self.names)} if is_joint else {}
+        self.dependence = Dependence(cascade, (*self.leaves, *others), joint)
         self.visiting = frozenset(e.name for e in cascade.einsums if self.visited_by(e))
         self.number: dict[str, int] = {}
         for name in topological_order(cascade):
@@ -113,17 +131,40 @@ class _Passes:
         return max((self.number[name] for name in self.visiting), default=0)
 
     def _number_of(self, einsum: Einsum) -> int:
-        visits = einsum.name in self.visiting
         number = 1
         for name, reaches in self.dependence.at_point(einsum).items():
             if name in self.visiting and name in self.number and any(map(self.is_same_fiber, reaches)):
-                later = visits and any(map(self.is_all, reaches))
+                later = any(self.is_all(reach, _Link(name, einsum.name)) for reach in reaches)
                 number = max(number, self.number[name] + later)
         return number
 
-    def is_all(self, reach: Reach) -> bool:
-        """Every element of the same fiber is needed."""
-        return self.is_same_fiber(reach) and all(extent.kind is Kind.ALL for extent in reach[: len(self.leaves)])
+    def is_all(self, reach: Reach, link: "_Link | None" = None) -> bool:
+        """Every element of the same fiber is needed: by each point of a reader that visits the rank, or outright."""
+        if not self.is_same_fiber(reach):
+            return False
+        extents = reach[: len(self.leaves)]
+        if all(extent.kind is Kind.ALL for extent in extents):
+            return link is None or link.reader in self.visiting
+        if link is None or not self.dependence.joint:
+            return False
+        return any(self._covers(extents[0], link, name) for name in self.names_visited_by(link.reader))
+
+    def _covers(self, need: Extent, link: "_Link", name: str) -> bool:
+        """Whether a need up to, or from, a coordinate is all that a reader visits in a fiber under another name.
+
+        So `SN[m,p] = exp(S[m,p] - GM[p])` where m <= p: it visits m up to p, and GM[p] needs just these.
+        """
+        reader, points = self.cascade.einsum(link.reader), self.cascade.existence.points
+        own = {leaf.lower() for leaf in self.names[name]} & set(reader.variables)
+        others = {tie.lower() for tie in need.ties} & set(reader.variables) - own
+        kept = with_wholes(self.cascade, others)
+        steps = {rank.lower() for _, rank in self.cascade.iterative}
+        chosen = {variable for piece in points[link.visit] for atom in piece for variable in variables_in(atom)}
+        if not others or (others & steps and kept & chosen):  # earlier steps, not all of which need exist
+            return False
+        visited = narrowed(points[reader.name], with_wholes(self.cascade, own), kept, self.cascade.scope)
+        covered = _COVERED.get(need.kind, ())
+        return all(extent.kind in covered and extent.ties == need.ties for extent in visited)
 
     def is_same_fiber(self, reach: Reach) -> bool:
         """The needed points do not all belong to earlier steps of another iteration."""
@@ -131,19 +172,26 @@ class _Passes:
 
     def visited_by(self, einsum: Einsum) -> tuple[str, ...]:
         """Tensors with all of the rank that an Einsum reads or writes along it."""
-        accesses = (*einsum.loads, einsum.output)
-        return tuple(dict.fromkeys(access.tensor for access in accesses if self._runs_along(access)))
+        accesses = (*self.cascade.reads_of(einsum), einsum.output)
+        return tuple(dict.fromkeys(access.tensor for access in accesses if self._names_along(access)))
 
-    def _runs_along(self, access: Access) -> bool:
+    def names_visited_by(self, name: str) -> tuple[str, ...]:
+        """The names of the rank under which an Einsum visits it."""
+        einsum = self.cascade.einsum(name)
+        accesses = (*self.cascade.reads_of(einsum), einsum.output)
+        return tuple(dict.fromkeys(name for access in accesses for name in self._names_along(access)))
+
+    def _names_along(self, access: Access) -> tuple[str, ...]:
+        """The names of the rank along which an access runs over all of it."""
         if self.rank in self.cascade.batch:
-            return not self.cascade.is_unbatched(access.tensor)
+            return () if self.cascade.is_unbatched(access.tensor) else (self.rank,)
         moving = {
             leaf
-            for index, rank in zip(access.indices, self.cascade.tensor(access.tensor).ranks, strict=True)
-            if index.terms
-            for leaf in leaves_of(self.cascade, rank)
+            for axis in self.cascade.axes_of(access)
+            if axis.at.terms
+            for leaf in leaves_of(self.cascade, axis.over or axis.rank)
         }
-        return moving >= set(self.leaves)
+        return tuple(name for name, leaves in self.names.items() if moving >= set(leaves))
 
     @cached_property
     def touched_in(self) -> dict[str, tuple[int, ...]]:
@@ -197,7 +245,7 @@ def _first_link(passes: _Passes, number: int) -> _Link:
             needed = passes.dependence.at_point(passes.cascade.einsum(name))
             for visit in topological_order(passes.cascade):
                 is_before = visit in passes.visiting and passes.number[visit] == number - 1
-                if is_before and any(map(passes.is_all, needed.get(visit, ()))):
+                if is_before and any(passes.is_all(reach, _Link(visit, name)) for reach in needed.get(visit, ())):
                     return _Link(visit, name)
     raise AssertionError(f"nothing forces pass {number} over {passes.rank} of {passes.cascade.name}")
 
@@ -208,13 +256,13 @@ def _tail(passes: _Passes, link: _Link) -> tuple[tuple[str, ...], str]:
     name = link.reader
     while name not in tail:
         tail.insert(0, name)
-        loads = passes.cascade.einsum(name).loads
-        through = (a for a in loads if any(map(passes.is_all, _reaches(passes, a, link.visit))))
+        loads = passes.cascade.reads_of(passes.cascade.einsum(name))
+        through = (a for a in loads if any(passes.is_all(reach, link) for reach in _reaches(passes, a, link.visit)))
         access = next(through, None)
         if access is None:  # its own reduction makes it need everything
             return tuple(tail[1:]), name
         name = access.tensor
-        if not any(map(passes.is_all, passes.dependence.of_output[name].get(link.visit, ()))):
+        if not any(passes.is_all(reach, link) for reach in passes.dependence.of_output[name].get(link.visit, ())):
             return tuple(tail), name  # an iteration, complete where its last step is read
     return tuple(tail[1:]), tail[0]
 
@@ -230,7 +278,7 @@ def _path(cascade: Cascade, start: str, end: str) -> tuple[str, ...]:
     for way in ways:  # grows while it is walked: breadth first, backwards
         if way[0] == start:
             return way
-        for access in cascade.einsum(way[0]).loads:
+        for access in cascade.reads_of(cascade.einsum(way[0])):
             if access.tensor in cascade.scope.iterative_rank or access.tensor not in seen:
                 written = any(einsum.name == access.tensor for einsum in cascade.einsums)
                 if written and access.tensor not in seen:

@@ -1,6 +1,6 @@
 """The data of a taxonomy: published systems and the cascades they run, classed by computed pass counts."""
 
-from einsums.nodes import Noun
+from einsums.nouns import Noun
 
 
 class PublishedSystem(Noun):

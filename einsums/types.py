@@ -7,35 +7,24 @@ sizes, a block of text for einsums).
 """
 
 import math
+import re
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, ValidationInfo, field_validator, model_serializer
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from einsums import accesses, declarations
-from einsums.graph import iteration_groups
+from einsums.existence import Existence
+from einsums.graph import Step, iteration_groups, nest_of
 from einsums.names import near_or_all
-from einsums.nodes import (
-    Access,
-    Call,
-    Const,
-    Domain,
-    Einsum,
-    Expr,
-    Index,
-    InitialValue,
-    Load,
-    Noun,
-    Partition,
-    Rank,
-    Reduction,
-    SizeRule,
-    Tensor,
-    Term,
-)
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Reduction, Term
+from einsums.nouns import Boundary, Density, Domain, InitialValue, Noun, Partition, Rank, SizeRule, Tensor
 from einsums.parser import parse
 from einsums.problems import raise_problems
-from einsums.scope import Declarations, Scope
+from einsums.quiet import Quiet, QuietDefaults
+from einsums.scope import AccessAxis, Declarations, Scope
+
+_TENSOR = re.compile(declarations.TENSOR_NAME)
 
 __all__ = [
     "Access",
@@ -57,7 +46,7 @@ __all__ = [
 ]
 
 
-class Cascade(Noun):
+class Cascade(QuietDefaults, Noun):
     """Einsums with their declarations; once constructed, accesses fit, cycles are iterations and have a start."""
 
     model_config = ConfigDict(ser_json_inf_nan="constants")  # an initial value of -inf is a number
@@ -69,8 +58,10 @@ class Cascade(Noun):
     batch: tuple[str, ...] = ()
     inputs: tuple[Tensor, ...]
     unbatched: tuple[str, ...] = ()
-    domains: tuple[Domain, ...] = Field(default=(), alias="domain")
+    domains: Annotated[tuple[Domain, ...], Quiet()] = Field(default=(), alias="domain")
     initial: tuple[InitialValue, ...] = Field(default=(), alias="init")
+    boundaries: Annotated[tuple[Boundary, ...], Quiet()] = Field(default=(), alias="boundary")
+    densities: Annotated[tuple[Density, ...], Quiet()] = Field(default=(), alias="density")
     outputs: tuple[str, ...]
     sizes: tuple[SizeRule, ...] = ()
     source: str = ""
@@ -80,7 +71,12 @@ class Cascade(Noun):
     @field_validator("ranks", mode="before")
     @classmethod
     def _ranks_of_mapping(cls, value: Any) -> Any:
-        return _items(value, "name", "description", lambda text: "" if text is None else text)
+        if not isinstance(value, dict):
+            return value
+        return tuple(
+            {"name": name, **item} if isinstance(item, dict) else {"name": name, "description": item or ""}
+            for name, item in value.items()
+        )
 
     @field_validator("partitions", mode="before")
     @classmethod
@@ -100,7 +96,19 @@ class Cascade(Noun):
     @field_validator("initial", mode="before")
     @classmethod
     def _initial_of_mapping(cls, value: Any) -> Any:
-        return _items(value, "tensor", "value", _number)
+        if not isinstance(value, dict):
+            return value
+        return tuple({"tensor": tensor, **_start(item)} for tensor, item in value.items())
+
+    @field_validator("boundaries", mode="before")
+    @classmethod
+    def _boundaries_of_mapping(cls, value: Any) -> Any:
+        return _items(value, "tensor", "value", _edge)
+
+    @field_validator("densities", mode="before")
+    @classmethod
+    def _densities_of_mapping(cls, value: Any) -> Any:
+        return _items(value, "einsum", "share")
 
     @field_validator("sizes", mode="before")
     @classmethod
@@ -117,7 +125,7 @@ class Cascade(Noun):
         return value
 
     # --- what must hold -------------------------------------------------------------------------------------
-    @field_validator("ranks", "partitions", "batch", "inputs", "unbatched", "domains", "outputs", "sizes")
+    @field_validator(*declarations.CHECK_BY_FIELD)
     @classmethod
     def _declared_well(cls, value: Any, info: ValidationInfo) -> Any:
         raise_problems(declarations.CHECK_BY_FIELD[str(info.field_name)](value, info.data))
@@ -130,12 +138,6 @@ class Cascade(Noun):
             declared = Declarations(**{field: info.data[field] for field in Declarations._fields})
             raise_problems(accesses.iter_problems(Scope(declared, value)))
         return value
-
-    @model_serializer(mode="wrap")
-    def _said(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Fields without an empty `domain`, so that the hash of a cascade that declares none is unchanged."""
-        data: dict[str, Any] = whole(self)
-        return data if self.domains else {key: value for key, value in data.items() if key != "domains"}
 
     def __repr__(self) -> str:
         return f"Cascade('{self.name}', {len(self.einsums)} Einsums)"
@@ -159,6 +161,16 @@ class Cascade(Noun):
         """Einsum names in an order in which they can run, those of an iteration together."""
         return iteration_groups(self)
 
+    @cached_property
+    def existence(self) -> Existence:
+        """Which points of each Einsum and which elements of each tensor exist."""
+        return Existence(self.scope)
+
+    @cached_property
+    def nest(self) -> tuple[Step, ...]:
+        """Einsums and iterations, one inside the other, in an order in which they can run."""
+        return nest_of(self)
+
     @property
     def iterative(self) -> tuple[tuple[str, str], ...]:
         """(tensor, rank) of each tensor written at i+1."""
@@ -176,8 +188,16 @@ class Cascade(Noun):
         """A tensor and its ranks without the batch ranks."""
         return _named(name, self.scope.tensor_by_name, f"tensor in {self.name}")
 
+    def axes_of(self, access: Access) -> tuple[AccessAxis, ...]:
+        """The places of an access: the tensor's rank at each, and the rank that the index runs over."""
+        return self.scope.axes_of(access)
+
+    def reads_of(self, einsum: Einsum) -> tuple[Access, ...]:
+        """Everything an Einsum reads: right side, condition, and the start of its iteration."""
+        return self.scope.reads_of(einsum)
+
     def initial_value(self, tensor: str) -> float:
-        """Value of an iterative tensor at coordinate 0."""
+        """Value of an iterative tensor at coordinate 0, where it does not start from a tensor."""
         return _named(tensor, {item.tensor: item.value for item in self.initial}, f"initial value in {self.name}")
 
     def domain_of(self, tensor: str) -> str | None:
@@ -225,17 +245,33 @@ def _items(value: Any, key_name: str, value_name: str, convert: Any = None) -> A
     return tuple({key_name: key, value_name: convert(item) if convert else item} for key, item in value.items())
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any, what: str = "an initial value") -> Any:
     """Numbers, also as the strings '-inf' and '.inf' that YAML leaves as text."""
     if not isinstance(value, str):
         return value
-    try:
-        number = float(value.replace(".inf", "inf"))
-    except ValueError:
-        number = math.nan
+    number = _read_number(value)
     if math.isnan(number):
-        raise ValueError(f"expected a number, -inf or inf as an initial value, found '{value}'")
+        raise ValueError(f"expected a number, -inf or inf as {what}, found '{value}'")
     return number
+
+
+def _read_number(text: str) -> float:
+    try:
+        return float(text.replace(".inf", "inf"))
+    except ValueError:
+        return math.nan
+
+
+def _start(value: Any) -> dict[str, Any]:
+    """A number, or the name of a tensor, as the fields of an initial value."""
+    if isinstance(value, str) and _TENSOR.fullmatch(value) and math.isnan(_read_number(value)):
+        return {"source": value}
+    return {"value": _number(value)}
+
+
+def _edge(value: Any) -> Any:
+    """A number, or None for 'skip'."""
+    return None if value == "skip" else _number(value, "what lies outside a tensor, or skip")
 
 
 def _named(name: str, known: dict[str, Any], kind: str) -> Any:

@@ -1,17 +1,19 @@
-"""A cascade with sizes, and what follows without a mapping: points, operations, compulsory traffic, intensity.
+"""A cascade with sizes.
 
 Sizes are given for whole ranks and for the inner parts of partitions; the outermost part follows, M1 = ceil(M
 / M0). A ragged last tile is counted exactly: parts (m1, m0) exist only where m1*M0 + m0 < M, so an Einsum
 over both has M points and not M1*M0. All counts are Python integers.
 """
 
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
 from einsums.names import near_or_all
-from einsums.nodes import Einsum, Index, Noun
+from einsums.nodes import Index
+from einsums.nouns import Noun
 from einsums.problems import CascadeProblem, listed, raise_problems
 from einsums.types import Cascade
 
@@ -29,14 +31,6 @@ class RankSize(Noun):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"the size of {rank} must be an integer of at least 1, found {value!r}")
         return value
-
-
-class OperationCount(NamedTuple):
-    """Executions of one operator (map operator or reducer) in one Einsum."""
-
-    einsum: str
-    operator: str
-    count: int  # type: ignore[assignment]  # hides tuple.count, which is not needed here
 
 
 class Workload(Noun):
@@ -80,6 +74,10 @@ class Workload(Noun):
             raise ValueError(f"no rank in {self.cascade.name} is called '{rank}'{near_or_all(rank, self.size_by_rank)}")
         return self.size_by_rank[rank]
 
+    def times(self, ranks: Iterable[str]) -> int:
+        """Coordinates of several ranks multiplied."""
+        return _product(self.size(rank) for rank in ranks)
+
     def stride(self, rank: str) -> int:
         """Coordinates of the whole rank that a step of a part covers: M0 for M1, 1 for M0 and whole ranks."""
         partition = self.cascade.partition_of(self.cascade.root_of(rank))
@@ -97,6 +95,9 @@ def _product(factors: Any) -> int:
 
 def _size_by_rank(cascade: Cascade, sizes: tuple[RankSize, ...]) -> dict[str, int]:
     by_rank = {item.rank: item.size for item in sizes}
+    aliases = cascade.scope.first_name  # all names of a rank have one size
+    by_rank = {aliases[rank]: size for rank, size in by_rank.items() if rank in aliases} | by_rank
+    by_rank |= {name: by_rank[first] for name, first in aliases.items()}
     for partition in cascade.partitions:
         tile = _product(by_rank[part] for part in partition.inner)
         by_rank[partition.parts[0]] = -(-by_rank[partition.rank] // tile)
@@ -116,7 +117,15 @@ def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Cascad
     for rank in given:
         if rank not in needed and rank not in outermost:
             problems.append(CascadeProblem(f"size of unknown rank '{rank}'{near_or_all(rank, needed)}"))
-    missing = [rank for rank in needed if rank not in given]
+    firsts = cascade.scope.first_name
+    sized = {name for rank in given for name in (rank, firsts.get(rank, rank))}
+    for name, first in firsts.items():
+        for other in (first, *(alias for alias in firsts if firsts[alias] == first)):
+            if name in given and given[name] != given.get(other, given[name]):
+                message = f"{name} is another name of {other}, but their sizes are {given[name]} and {given[other]}"
+                problems.append(CascadeProblem(message))
+                break
+    missing = [rank for rank in needed if firsts.get(rank, rank) not in sized]
     if missing:
         problems.append(CascadeProblem(f"{cascade.name} needs the size of {listed(missing)}"))
         return problems
@@ -132,12 +141,13 @@ def _size_problems(cascade: Cascade, sizes: tuple[RankSize, ...]) -> list[Cascad
 
 
 def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[CascadeProblem]:
-    """Affine indices that leave the rank they index."""
+    """Affine indices that leave the rank they index, unless a boundary or a condition says what happens there."""
     problems = []
     for einsum in cascade.einsums:
-        for access in einsum.loads:
-            for index, rank in zip(access.indices, cascade.tensor(access.tensor).ranks, strict=True):
-                if index.last_of or cascade.scope.rank_of_index(index) == rank:
+        for access in einsum.loads if einsum.condition is None else ():
+            for rank, over, index in cascade.axes_of(access):
+                has_edge = access.tensor in cascade.scope.edge_by_tensor
+                if index.last_of or has_edge or (over is not None and cascade.scope.is_same(over, rank)):
                     continue
                 size = size_by_rank[rank] + (cascade.scope.iterative_rank.get(access.tensor) == rank)
                 low, high = _reach(cascade, index, size_by_rank)
@@ -148,7 +158,9 @@ def _reach_problems(cascade: Cascade, size_by_rank: dict[str, int]) -> list[Casc
 
 
 def _reach(cascade: Cascade, index: Index, size_by_rank: dict[str, int]) -> tuple[int, int]:
-    low = high = index.offset
+    low = high = index.offset + sum(
+        term.scale * _product(size_by_rank[rank] for rank in term.scale_ranks) for term in index.sizes
+    )
     for term in index.terms:
         step = term.scale * _product(size_by_rank[rank] for rank in term.scale_ranks)
         end = step * (size_by_rank[cascade.rank_of_variable(term.variable)] - 1)
@@ -156,13 +168,7 @@ def _reach(cascade: Cascade, index: Index, size_by_rank: dict[str, int]) -> tupl
     return low, high
 
 
-# --- counts -------------------------------------------------------------------------------------------------
-def points(workload: Workload, einsum: str) -> int:
-    """Size of the iteration space of an Einsum, batch included."""
-    cascade = workload.cascade
-    return count_coordinates(workload, tuple(cascade.rank_of_variable(name) for name in cascade.variables_of(einsum)))
-
-
+# --- counts ------------------------------------------------------------------------------------------------
 def count_coordinates(workload: Workload, ranks: tuple[str, ...]) -> int:
     """How many coordinate tuples over distinct `ranks` exist; parts count only up to the end of their rank."""
     cascade, count = workload.cascade, 1
@@ -188,45 +194,3 @@ def _existing(workload: Workload, parts: tuple[str, ...], chosen: frozenset[str]
         elif digit:
             return count + free
     return count + 1
-
-
-def operation_counts(workload: Workload) -> tuple[OperationCount, ...]:
-    """Executions of each operator: one per point for every call in the expression, and one per point for a reduction.
-
-    A reduction over n elements counts n operations. A multiply-accumulate appears as its `mul` and its `add`.
-    """
-    counts = []
-    for einsum in workload.cascade.einsums:
-        size = points(workload, einsum.name)
-        operators = operators_per_point(einsum)
-        for operator in dict.fromkeys(operators):
-            counts.append(OperationCount(einsum.name, operator, size * operators.count(operator)))
-    return tuple(counts)
-
-
-def operators_per_point(einsum: Einsum) -> tuple[str, ...]:
-    """Map operators bottom-up, then the reducer if there is one."""
-    return (*einsum.map_operators, *((einsum.reduction.operator,) if einsum.reduction else ()))
-
-
-def tensor_words(workload: Workload, tensor: str) -> int:
-    """Values of a tensor, batch included; an iterative tensor counts its initial coordinate too, 0..I."""
-    cascade = workload.cascade
-    ranks = cascade.ranks_of(tensor)
-    iterative = cascade.scope.iterative_rank.get(tensor)
-    if iterative is None:
-        return count_coordinates(workload, ranks)
-    start = count_coordinates(workload, tuple(rank for rank in ranks if rank != iterative))
-    return count_coordinates(workload, ranks) + start
-
-
-def compulsory_traffic_words(workload: Workload) -> int:
-    """Words that any mapping must move: every input read once, every output written once."""
-    names = (*(tensor.name for tensor in workload.cascade.inputs), *workload.cascade.outputs)
-    return sum(tensor_words(workload, name) for name in names)
-
-
-def intensity(workload: Workload) -> float:
-    """Operations per byte of compulsory traffic."""
-    operations = sum(row.count for row in operation_counts(workload))
-    return operations * 8 / (compulsory_traffic_words(workload) * workload.bits)

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from arch.types import Architecture
+from einsums.counts import operators_per_point
+from einsums.extensions import beyond
 from einsums.graph import consumers_of, producer_of
 from einsums.names import nearest
 from einsums.types import Access, Cascade
-from einsums.workload import operators_per_point
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings
 from mappings.holding import iter_holding_findings
@@ -52,6 +53,9 @@ def check_mapping(
 
     Without a machine, memories and arrays are taken to exist and to be able to do what is asked of them.
     """
+    extension = beyond(cascade)
+    if extension:
+        return (Problem("", f"'{cascade.name}' cannot be mapped: {extension}, which no mapping follows"),)
     combination = Combination(mapping, tree, cascade, architecture)
     problems = tuple(iter_unknown_names(combination))
     if problems:

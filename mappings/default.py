@@ -17,8 +17,9 @@ from typing import Any
 
 from arch.components import SIDES, Side
 from arch.types import Architecture, Array, Memory
+from einsums.counts import operators_per_point
+from einsums.extensions import beyond
 from einsums.types import Cascade
-from einsums.workload import operators_per_point
 from mappings.default_tiles import GrowingRank, KeptTile, grown
 from mappings.holding import is_held
 from mappings.tree import PlacedLeaf, ResolvedTree
@@ -33,8 +34,11 @@ def default_mapping(
     """Keys and values of the mapping, as in a file. `named`: the cascade's name or path; `sizes`: of its root ranks,
     large ones if not given.
 
-    ValueError says which operators the machine lacks and where they could be added.
+    ValueError says which operators the machine lacks and where they could be added, or what no mapping follows.
     """
+    extension = beyond(cascade)
+    if extension:
+        raise ValueError(f"'{cascade.name}' cannot be mapped: {extension}, which no mapping follows")
     places = _places(cascade, architecture, sizes or {})
     leaves = (PlacedLeaf(n, name, array.name, (), 0, (), (), "") for n, (name, (array, _)) in enumerate(places.items()))
     whole = _Default(cascade, architecture, places, ResolvedTree((), (), tuple(leaves), ()), dict(sizes or {}))

@@ -20,7 +20,7 @@ from pydantic import (
 
 from arch.components import Side
 from arch.expression import parse_expression
-from arch.quiet import Quiet, QuietDefaults
+from einsums.quiet import Quiet, QuietDefaults
 from mappings.layouts import MemoryLayouts
 
 CapacityPolicy = Literal["strict", "spill"]

@@ -58,10 +58,10 @@ def timed_schedule(random: Random, experiment: Experiment) -> dict[str, Any]:
 
 
 def timed_experiment(seed: int) -> Experiment | None:
-    """The design of a seed, or None where its structure is illegal."""
+    """The design of a seed, or None where its structure is illegal, or for several cores (`core_designs`)."""
     random = Random(seed)
     plain = random_experiment(seed)
-    if plain.problems:
+    if plain.problems or plain.architecture.cores is not None:
         return None
     mapping = plain.mapping.model_dump(mode="json", by_alias=True) | {"schedule": timed_schedule(random, plain)}
     architecture = timed_machine(random, plain.architecture)

@@ -24,9 +24,18 @@ def digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def experiments() -> tuple[str, ...]:
-    """The shipped experiments that existed when the digests were taken."""
-    return tuple(name.split()[1] for name in recorded() if name.startswith("simulate "))
+def simulations() -> tuple[tuple[str, str], ...]:
+    """The shipped experiments and engines of which digests were taken."""
+    names = (name.split() for name in recorded() if name.startswith("simulate "))
+    return tuple((name, engine) for _, name, engine in names)
+
+
+def engines_for(name: str) -> tuple[str, ...]:
+    """Both engines; of a machine with many cores the analytical one, because the other takes minutes."""
+    from sim import load_experiment
+
+    cores = load_experiment(name).architecture.cores
+    return ENGINES if cores is None or cores.count == 1 else ENGINES[:1]
 
 
 def recorded() -> dict[str, str]:
@@ -62,7 +71,7 @@ def reproduced() -> str:
 
 def iter_digests(names: tuple[str, ...], folder: Path) -> Iterator[tuple[str, str]]:
     for name in names:
-        for engine in ENGINES:
+        for engine in engines_for(name):
             yield f"simulate {name} {engine}", simulated(name, engine)
     for name in SWEEPS:
         yield f"sweep {name}", swept(name, folder / name)

@@ -174,6 +174,18 @@ def test_cores_share_out_two_loops() -> None:
     assert words(result, "B", "DRAM")[0] == 6 * 4 * 5
 
 
+@pytest.mark.parametrize(("cores", "fetched"), [(2, 6 * 2), (3, 6 * 3), (4, 6 * 4), (8, 6 * 4)])
+def test_a_core_keeps_a_tile_outside_a_dealt_loop(cores: int, fetched: int) -> None:
+    """6 x 4 tiles: A of one m is in every core that has one of its 4 tiles, once, however many of them it has."""
+    inside = {"loops": ["n"], "keep": {"GLB": ["Z"]}, "body": [leaf({}, "k")]}
+    tree = {"loops": ["m"], "keep": {"GLB": ["A"]}, "body": [inside]}
+    result = counted(
+        dealt(tree, {"K": 5, "M": 6, "N": 4}, machine({"rows": 1, "columns": 1}, cores={"count": cores}), ["m", "n"])
+    )
+    assert words(result, "A", "DRAM") == (5 * fetched, 0)
+    assert words(result, "A", "GLB")[1] == 5 * fetched
+
+
 def test_cores_share_out_two_loops_over_one_rank() -> None:
     """m in tiles of 2 (3: one is short), n, and m: the 6 tiles are n0 n0 n1 n1, then n0 n1, and the last core has n1."""
     tree = {"loops": [{"m": 2}, "n", "m"], "keep": {"GLB": ["B"]}, "body": [leaf({}, "k")]}

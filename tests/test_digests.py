@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.digests import ENGINES, REPRODUCTION, SWEEPS, experiments, recorded, reproduced, simulated, swept
+from tests.digests import REPRODUCTION, SWEEPS, recorded, reproduced, simulated, simulations, swept
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", sorted(set(experiments())))
+@pytest.mark.parametrize(("name", "engine"), simulations())
 def test_experiment(name: str, engine: str) -> None:
     assert simulated(name, engine) == recorded()[f"simulate {name} {engine}"]
 

@@ -158,7 +158,7 @@ def test_runs_beyond_the_engines() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"queries": "1000000000"}, "about 250,000,000 tiles, at most 262,144 can be planned"),
+        ({"queries": "1000000000"}, "about 15,625,000 blocks of a sequence, at most 65,536 can be planned"),
         ({"queries": "9" * 5000}, f"expected a whole number of at most 1099511627776, got '{'9' * 60}...'"),
         (
             {"operator": "attention_decode", "batch": "1000000000"},

@@ -140,7 +140,7 @@ def test_tensors_computed_from_unbatched_ones_are_unbatched() -> None:
         ({"inputs": {"Q": ["E", "E"]}}, ["input Q has rank E twice"]),
         ({"inputs": {"Q": ["EE", "P"]}}, ["input Q has unknown rank 'EE' (did you mean 'E'?)"]),
         ({"inputs": {"Q": ["B", "P"]}}, ["input Q lists batch rank B, which every tensor carries unwritten"]),
-        ({"inputs": {"K": ["E", "M0"]}}, ["input K has rank M0, part of M; inputs have whole ranks"]),
+        ({"inputs": {"K": ["E", "M", "M0"]}}, ["input K has rank M and its part M0"]),
         ({"unbatched": ["KK"]}, ["unbatched lists 'KK', which is no input (did you mean 'K'?)"]),
         ({"outputs": []}, ["a cascade needs at least one output"]),
         ({"outputs": ["D", "D"]}, ["output D is listed twice"]),
@@ -267,9 +267,9 @@ def test_unknown_key_is_refused_with_the_name_written_in_files() -> None:
             "T is part of the iteration of R, T, S over M but has no m on its left: it would need values of later steps",
         ),
         (
-            "R[m+1,p] = S[m,p] + A[m,p]; S[m,p+1] = S[m,p] + R[m,p]; Y[p] = R[M,p]",
+            "R[m+1,p] = S[p] + A[m,p]; T[m] = R[m,p]; S[p+1] = S[p] * T[m]; Y[p] = R[M,p]",
             {"init": {"R": 0, "S": 0}},
-            "R, S depend on each other and iterate over several ranks (M, P)",
+            "R, T, S depend on each other and iterate over several ranks (M, P)",
         ),
         (
             "R[m+1,p] = R[m,p] * S[p] + A[m,p]; S[p] = R[m,p]; Y[p] = R[M,p]",

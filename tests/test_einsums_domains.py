@@ -27,7 +27,10 @@ def declared(domain: Any) -> dict[str, Any]:
     ("domain", "message"),
     [
         ({"A": "finit"}, "unknown domain 'finit' of A (did you mean 'finite'?)"),
-        ({"A": "even"}, "unknown domain 'even' of A (known: finite, positive, non-negative)"),
+        (
+            {"A": "even"},
+            "unknown domain 'even' of A (known: finite, positive, non-negative, mask, length(M), index(M))",
+        ),
         ({"AA": "finite"}, "domain lists 'AA', which is no input (did you mean 'A'?)"),
         ({"Y": "positive"}, "domain lists 'Y', which is no input (known: A, B)"),
     ],

@@ -188,14 +188,14 @@ def test_what_binds_how(text: str, same: str) -> None:
         ("Y[m] A[m]", "column 6: expected '=' after Y[m], found 'A'"),
         ("Y[m] = ", "column 7: expected a tensor, a number, a function or '(', found the end of the Einsum"),
         ("Y[m] = A[m", "column 11: expected ',' or ']' after an index of A, found the end of the Einsum"),
-        ("Y[m] = A[m] B[m]", "column 13: expected an operator, '::' or the end of the Einsum, found 'B'"),
+        ("Y[m] = A[m] B[m]", "column 13: expected an operator, 'where', '::' or the end of the Einsum, found 'B'"),
         (
             "Y[m] = A",
             "column 9: expected '[' after A (a tensor without ranks is written A[]), found the end of the Einsum",
         ),
         (
             "Y[m] = A[m] + a",
-            "column 15: 'a' is no value: a rank variable stands inside the brackets of a tensor",
+            "column 15: 'a' is no value: a rank variable stands inside the brackets of a tensor, or of pos( )",
         ),
         ("y[m] = A[m]", "column 1: tensor names have an upper-case letter, found 'y'"),
         ("= A[m]", "column 1: expected the tensor that the Einsum writes, such as QK[m,p], found '='"),
@@ -214,7 +214,29 @@ def test_what_binds_how(text: str, same: str) -> None:
             "Y[] = A[m] :: argmax(m)",
             "column 15: the reducer 'argmax' is not supported: it gives positions or tuples, not one value",
         ),
-        ("Y[m] = A[m] where m <= 3", "column 13: a mask, written with 'where', is not supported"),
+        ("Y[m] = A[m] where", "column 18: expected a tensor, a number, a function or '(', found the end of the Einsum"),
+        (
+            "Y[m] = A[m] where m <= Mm",
+            "column 24: expected a rank variable (lower case), a rank (upper case) or a tensor with its indices, found 'Mm'",
+        ),
+        (
+            "Y[m] = A[m] where p <= 3",
+            "Y: the condition is over 'p', but the Einsum has m; it chooses among points of its own",
+        ),
+        (
+            "Y[] = A[m] :: max(m) where m <= 3",
+            "column 22: a condition stands before '::', as in QK[m,p] where m <= p :: max(m)",
+        ),
+        (
+            "Y[m] = A[m] where m // p == 0",
+            "column 21: '//' divides rank variables, sizes and integers by a size or an integer above 0, as in m // 64",
+        ),
+        (
+            "Y[m] = A[m] where A[m] % 2 == 0",
+            "column 24: '%' divides rank variables, sizes and integers by a size or an integer above 0, as in m // 64",
+        ),
+        ("Y[m] = A[m] * pos(A[m])", "column 19: pos takes rank variables and sizes, such as pos(m) or pos(m // 64)"),
+        ("Y[m] = A[m] where 1 < m < 3", "column 25: comparisons do not chain; use 'and' or parentheses"),
         ("(X[m], Z[m]) = A[m]", "column 1: several outputs, written (A[i], B[i]) = .., are not supported"),
         ("Y[m] = A[T[m]]", "column 11: a tensor as an index, T[..], is not supported"),
         (
@@ -227,7 +249,7 @@ def test_what_binds_how(text: str, same: str) -> None:
         ),
         (
             "Y[m] = A[m] + not B[m]",
-            "column 15: 'not' is no value: a rank variable stands inside the brackets of a tensor",
+            "column 15: 'not' is no value: a rank variable stands inside the brackets of a tensor, or of pos( )",
         ),
         ("Y[m] = A[m] ** ", "column 15: expected a tensor, a number, a function or '(', found the end of the Einsum"),
         (

@@ -102,6 +102,9 @@ def test_derived_and_original_agree_at_any_size(
     )
 
 
+CHEAPER = ("linear-attention-causal", "selective-scan")
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in CATALOG.glob("*.yaml")))
 def test_rewriting_what_is_reached_changes_nothing(name: str) -> None:
     cascade = Cascade.model_validate(yaml.safe_load((CATALOG / f"{name}.yaml").read_text()))
@@ -109,7 +112,11 @@ def test_rewriting_what_is_reached_changes_nothing(name: str) -> None:
     if rank is None:
         rank = cascade.ranks[0].name
     found = rewrite(cascade, count_passes(cascade, rank), rank)
-    assert found.cascade is cascade and found.steps == () and found.is_reached
+    assert found.is_reached
+    if name in CHEAPER:  # as many passes with fewer operations
+        assert sum(row.after for row in found.operations) < sum(row.before for row in found.operations)
+        return
+    assert found.cascade is cascade and found.steps == ()
 
 
 @pytest.mark.parametrize("form", FORMS)

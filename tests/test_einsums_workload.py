@@ -22,7 +22,12 @@ from einsums import (
 from einsums.workload import count_coordinates
 
 CATALOG = Path(__file__).parent.parent / "einsums" / "catalog"
-NAMES = sorted(path.stem for path in CATALOG.glob("*.yaml"))
+# Cascades whose points all exist; those of the others are counted in test_existence.py.
+NAMES = sorted(
+    path.stem
+    for path in CATALOG.glob("*.yaml")
+    if Cascade.model_validate(yaml.safe_load(path.read_text("utf-8"))).existence.is_plain
+)
 SIZES = {
     "N": 3,
     "V": 11,
@@ -57,7 +62,7 @@ def shipped(name: str) -> Cascade:
 def workload_of(cascade: Cascade, sizes: dict[str, int] | None = None, bits: int = 16) -> Workload:
     known = SIZES | (sizes or {})
     needed = [*cascade.scope.roots, *(part for partition in cascade.partitions for part in partition.inner)]
-    chosen = {rank: known[rank] for rank in needed}
+    chosen = {rank: known.get(rank, 3) for rank in needed if rank not in cascade.scope.first_name}
     return Workload.model_validate({"cascade": cascade, "sizes": chosen, "bits": bits})
 
 

@@ -274,5 +274,5 @@ def test_engines_count_the_same_points(seed: int) -> None:
     for leaf in program.leaves:
         if leaf.recompute:
             continue
-        points = BoxPoints(program.workload, leaf.einsum, box, reduced_order(program, leaf, box, 0))
+        points = BoxPoints(program.workload, leaf.einsum, box, reduced_order(program, leaf, box, 0), {})
         assert points.counts().sum() == found[leaf.index], f"{leaf.einsum}\n{described(experiment)}"

@@ -99,13 +99,11 @@ def test_one_pass_is_never_behind_in_energy_and_traffic(passes: Places) -> None:
             assert min(relative(passes, cascade, metric).values()) >= 1 - 1e-12
 
 
-def test_where_three_passes_are_ahead_in_time(passes: Places) -> None:
-    assert min(relative(passes, 1, "latency_s").values()) >= 1 - 1e-12
-    ahead = {place: ratio for place, ratio in relative(passes, 0, "latency_s").items() if ratio < 1 - 1e-12}
-    assert len(ahead) == 85 and max(rows for _, rows, _ in ahead) == 128
-    assert (round(1 / max(ahead.values()) - 1, 3), round(1 / min(ahead.values()) - 1, 2)) == (0.007, 0.06)
-    for length, rows, buffer in ahead:
-        assert 4 * (65536 // rows) * length < buffer * 2**20  # scores and exponentials of all positions are on chip
+def test_nothing_is_ahead_of_one_pass_in_time(passes: Places) -> None:
+    for cascade in (0, 1):
+        assert min(relative(passes, cascade, "latency_s").values()) > 1
+    bound = {own[name].bound_by for own in passes.values() for name in CASCADES[:2] if name in own}
+    assert bound == {"DRAM", "GLB ports", "PE1D", "PE2D"}
 
 
 def test_times_of_three_passes_by_shape(passes: Places) -> None:
@@ -113,7 +111,7 @@ def test_times_of_three_passes_by_shape(passes: Places) -> None:
     for (length, rows, buffer), ratio in relative(passes, 0, "latency_s").items():
         if 4 * (65536 // rows) * length < buffer * 2**20:
             fits.setdefault(rows, []).append(round(ratio, 1))
-    assert (min(fits[256]), max(fits[256]), min(fits[1024]), max(fits[1024])) == (1.7, 1.9, 5.1, 7.4)
+    assert (min(fits[256]), max(fits[256]), min(fits[1024]), max(fits[1024])) == (3.1, 3.6, 5.0, 5.3)
 
 
 def test_energies_of_the_others(passes: Places) -> None:
@@ -127,14 +125,14 @@ def test_energies_of_the_others(passes: Places) -> None:
 
 def test_shape_moves_the_boundary(passes: Places) -> None:
     slower = relative(passes, 1, "latency_s")
-    keeps_up = {
+    fits = {
         rows: min(
-            buffer for (length, own, buffer), ratio in slower.items() if (length, own) == (65536, rows) and ratio < 1.05
+            buffer for (length, own, buffer), ratio in slower.items() if (length, own) == (65536, rows) and ratio < 2
         )
         for rows in (64, 256, 1024)
     }
-    assert keeps_up == {256: 64, 1024: 64, 64: 256}
-    assert (round(slower[65536, 1024, 32], 1), round(slower[65536, 256, 32], 1)) == (2.1, 4.2)
+    assert fits == {256: 64, 1024: 32, 64: 256}
+    assert (round(slower[65536, 1024, 32], 1), round(slower[65536, 256, 32], 1)) == (1.8, 4.2)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +145,7 @@ def test_traffic_relative_to_one_pass(passes: Places, length: int, buffer: int, 
     assert (moved[0] / moved[2], moved[1] / moved[2]) == (pytest.approx(three, abs=0.5), pytest.approx(two, abs=0.5))
 
 
-def test_two_passes_keep_up_once_a_fiber_of_exponentials_fits(
+def test_two_passes_come_close_once_a_fiber_of_exponentials_fits(
     passes: Places,
 ) -> None:
     """2 bytes x columns x length: 8 MiB at 16,384 positions and 256 columns, so with a buffer of 16 MiB."""
@@ -156,5 +154,5 @@ def test_two_passes_keep_up_once_a_fiber_of_exponentials_fits(
         for (length, rows, buffer), own in passes.items()
         if (length, rows) == (16384, 256) and len(own) == 3
     }
-    assert slowdown[16] <= 1.07
+    assert round(slowdown[16], 2) == 1.74
     assert 4 <= slowdown[4] <= 6

@@ -23,6 +23,8 @@ from sim.engine.analytical import evaluate
 from sim.engine.cycle import columns as col
 from sim.lower.lowering import lower
 from tests.by_hand import PRODUCT, experiment_of, small_machine
+from tests.core_designs import design as design_of_cores
+from tests.core_designs import machine as machine_of_cores
 from tests.cycle_designs import timed_experiment
 from tests.small_design import run
 
@@ -330,3 +332,21 @@ def test_tiles_of_two_tensors_in_other_banks_are_as_without_a_layout(base_kib: i
         for changes in ({}, {"mapping.layout": {"DRAM": layout}})
     )
     assert stored.cycles / plain.cycles == pytest.approx(times, abs=0.001 if times > 1 else 0)
+
+
+def test_several_cores_with_a_layout_say_what_is_left_out() -> None:
+    memories: dict[str, dict[str, Any]] = {"DRAM": {"timing": TWO_BANKS}, "GLB": {}}
+    tree = {
+        "loops": [{"m": "4"}],
+        "keep": {"GLB": ["A", "B", "Z"]},
+        "body": [{"einsum": "Z", "array": "PE", "loops": ["m", "k", "n"]}],
+    }
+    for cores in (None, 2):
+        on = machine_of_cores(cores, "GLB", memories, {"PE": (1, 1)})
+        plain = design_of_cores(PRODUCT, tree, {"K": 64, "M": 32, "N": 3}, on, ["m"] if cores else [])
+        layout = {"layout": {"DRAM": {"A": ["k", "m"]}}}
+        mapping = Mapping.model_validate(plain.mapping.model_dump(by_alias=True) | layout)
+        found = simulate(replace(plain, mapping=mapping), "cycle")
+        assert found.cycles >= simulate(plain, "cycle").cycles
+        said = "2 cores share 'DRAM': its layout is replayed as one of them would ask for the tiles"
+        assert (said in found.warnings) == (cores == 2)

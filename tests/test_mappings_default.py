@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from arch.types import Architecture
+from einsums.extensions import beyond
 from einsums.types import Cascade
 from mappings import Mapping
 from mappings.default import default_mapping
@@ -23,6 +24,7 @@ CASCADES = tuple(
     name
     for name in CATALOGS["cascade"].names()
     if all(e.reduction is None or e.reduction.operator != "mean" for e in load_cascade(name).einsums)
+    and not beyond(load_cascade(name))
 )
 
 
@@ -128,6 +130,14 @@ def test_an_experiment_may_leave_its_mapping_open(tmp_path) -> None:
         2,
         "own.yaml:4: $.mapping: 'flat-edge' has nothing for log (for LSE); give an array these operations, or a table that"
         " has them: components.PE1D.operators: vector-unit",
+    )
+
+
+def test_its_name_is_suggested() -> None:
+    status, _, error = run(["simulate", "fusemax-binding", "--set", "mapping=defualt"])
+    assert status == 2
+    assert error.startswith(
+        "--set: $.mapping: no mapping called 'defualt' (did you mean 'default'?); shipped: attention-1pass-wide,"
     )
 
 

@@ -263,10 +263,20 @@ def test_the_mapping_that_is_written_simulates(tmp_path):
     assert "AV" not in schedule["stages"]
     found = load_experiment("fusemax-binding", mapping=str(path))
     binding = bound("fusemax-binding")
-    stages = 1 + max(stage.stage for stage in binding.schedule().stages)
     assert found.mapping.schedule == binding.schedule()
-    # The pipeline, and the division after it.
-    assert simulate(found).cycles == pytest.approx(138 * (12_288 + stages - 1) + 64 * 3_072, abs=1)
+    # The pipeline, and the division, for which the 1D array has no slot left.
+    stages = {stage.einsum: stage.stage for stage in binding.schedule().stages}
+    wide, row = (
+        {"QK": 64, "LM": 1, "SLN": 7, "SLD": 1, "SLNV": 64},
+        {"RM": 1, "PRM": 7, "SPD": 1, "RD": 1, "SPNV": 64, "RNV": 64},
+    )
+
+    def step(first: int, last: int) -> int:
+        return max(sum(n for e, n in own.items() if first <= stages[e] <= last) for own in (wide, row))
+
+    most = max(stages.values())
+    ends = sum(step(0, n - 1) + step(most - n + 1, most) for n in range(1, most + 1))
+    assert simulate(found).cycles == (12_288 - most) * 138 + ends + 3_072 * 64
 
 
 def test_the_tile_level_engine_keeps_the_interval_that_was_found(tmp_path):
@@ -287,11 +297,14 @@ def test_neighbours_in_a_shared_loop_stay_in_one_stage():
     assert [stages[name] for name in order] == sorted(stages[name] for name in order)
 
 
-@pytest.mark.parametrize(("name", "share"), [("attention-2pass-fused", 0.02), ("attention-3pass-fused", 0.02)])
-def test_the_tile_level_engine_agrees_on_what_crosses_the_passes(name, share):
-    """It runs each pass of a chunk as a whole, not tile beside tile, and comes to the same links."""
-    cycles = simulate(load(name), "cycle").cycles
-    assert bound(name).total_cycles == pytest.approx(cycles, rel=share)
+@pytest.mark.parametrize("name", ["attention-2pass-fused", "attention-3pass-fused"])
+def test_the_tile_level_engine_agrees_on_what_crosses_the_passes(name):
+    """It runs each pass of a chunk as a whole, not tile beside tile, and comes to the same links; then the 2D array waits for
+    operands of the next chunk from DRAM.
+    """
+    result = simulate(load(name), "cycle")
+    cycles = result.cycles - result.stall_cycles["PE2D"]["dram"]
+    assert bound(name).total_cycles == pytest.approx(cycles, rel=0.01)
 
 
 @pytest.mark.parametrize(("name", "stages"), [("attention-2pass-fused", 2), ("attention-3pass-fused", 3)])

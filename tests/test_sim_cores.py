@@ -109,15 +109,6 @@ def test_a_machine_without_cores_takes_a_dealt_mapping_as_it_is():
     assert plain.energy_pj == dealt.energy_pj
 
 
-@pytest.mark.parametrize("engine", ["cycle"])
-def test_engines_of_one_core_refuse(engine):
-    with pytest.raises(IllegalMapping) as refused:
-        simulate(load_experiment("attention-h100"), engine)
-    assert [problem.message for problem in refused.value.problems] == [
-        "the cycle engine runs one core, 'h100-sxm' has several"
-    ]
-
-
 def test_the_area_of_several_cores_is_the_same_in_a_sweep(tmp_path):
     """By hand: 4 cores of 8 x 8 MACCs of 9 um2 with 5 um2 of registers, 8 lanes of 2 + 7 um2 with 5, and a buffer of 100."""
     pipes = "pipes: {tensor: SQUARE, special: ROW, vector: ROW}"

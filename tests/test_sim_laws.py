@@ -17,8 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arch.types import Architecture
+from einsums.counts import compulsory_traffic_words, points
 from einsums.types import Cascade
-from einsums.workload import Workload, compulsory_traffic_words, points
+from einsums.workload import Workload
 from mappings.types import Mapping
 from sim import Experiment, IllegalMapping, SimulationResult, load_experiment, simulate, simulate_all
 from tests.by_hand import PRODUCT, experiment_of, small_machine

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, variables_of
 
 
 class Factor(NamedTuple):
@@ -212,11 +212,6 @@ def replaced(expr: Expr, change: Callable[[Access], Expr]) -> Expr:
         case Call():
             return Call(operator=expr.operator, arguments=tuple(replaced(a, change) for a in expr.arguments))
     return expr
-
-
-def variables_of(expr: Expr) -> tuple[str, ...]:
-    """Distinct rank variables of an expression in order of first appearance."""
-    return tuple(dict.fromkeys(name for access in iter_loads(expr) for name in access.variables))
 
 
 def index(variable: str, offset: int = 0) -> Index:

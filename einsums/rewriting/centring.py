@@ -21,7 +21,7 @@ from einsums.rewriting.algebra import (
     simplified,
     sum_of_products,
 )
-from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.translation import Movements
 
 
@@ -34,7 +34,7 @@ def centre(draft: Draft, rank: str) -> None:
             continue
         new = _centred(draft, Flow(draft, rank), found, found.expr)
         if new != found.expr:
-            draft.put(Einsum(output=found.output, expr=new))
+            draft.put(with_expr(found, new))
 
 
 class _Weighted(NamedTuple):
@@ -70,6 +70,7 @@ def _weighted_sums(draft: Draft, flow: Flow, reader: Einsum, term: Product) -> l
             or factor.divides
             or count > 1
             or found.reduction is None
+            or found.condition is not None
             or factor.expr != Load(access=found.output)
         ):
             continue

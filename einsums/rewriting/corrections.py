@@ -7,19 +7,9 @@ with parts they are g of the part, g of the part and g of the whole.
 
 from typing import NamedTuple
 
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads, variables_of
 from einsums.operators import REDUCER_BY_NAME
-from einsums.rewriting.algebra import (
-    Factor,
-    Product,
-    einsum,
-    expression,
-    index,
-    multiplied,
-    replaced,
-    sum_of_products,
-    variables_of,
-)
+from einsums.rewriting.algebra import Factor, Product, einsum, expression, index, multiplied, replaced, sum_of_products
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.homomorphism import (
     Shift,
@@ -151,7 +141,8 @@ class Builder:
             expr = self.at(found.expr)
             self.elements[name] = self.draft.fresh(element_name(name))
             output = Access(tensor=self.elements[name], indices=found.output.indices)
-            self.draft.put(einsum(output, expr, found.reduction.operator if found.reduction else "add"), name)
+            made = einsum(output, expr, found.reduction.operator if found.reduction else "add")
+            self.draft.put(made.model_copy(update={"condition": found.condition}), name)
         return self.elements[name]
 
     # --- reductions whose summand is available at once -----------------------------------------------------------

@@ -12,7 +12,7 @@ mean (x - g)^2 into mean x^2 - 2 g mean x + g^2.
 
 from typing import NamedTuple
 
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, iter_loads, variables_of
 from einsums.rewriting.algebra import (
     Factor,
     Product,
@@ -21,7 +21,6 @@ from einsums.rewriting.algebra import (
     expression,
     multiplied,
     sum_of_products,
-    variables_of,
 )
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.extremum import move_extremum_inside
@@ -60,7 +59,7 @@ def _choices(flow: Flow, target: Einsum) -> tuple[frozenset[str], ...]:
 def _apply(draft: Draft, moves: _Moves) -> bool:
     target = draft.einsums.get(moves.target.name)
     plain = target is not None and all(index.plain_variable and not index.offset for index in target.output.indices)
-    if target is None or target.reduction is None or target != moves.target or not plain:
+    if target is None or target.reduction is None or target != moves.target or not plain or target.condition:
         return False
     reducer = target.reduction.operator
     if reducer in ("max", "min"):

@@ -8,7 +8,8 @@ traverses the rank again and reads one starts another pass.
 from collections.abc import Callable, Iterable
 
 from einsums.graph import topological_order
-from einsums.nodes import Access, Einsum, Expr, InitialValue, Load, Partition, Rank, iter_loads
+from einsums.nodes import Access, Einsum, Expr, Load, iter_loads
+from einsums.nouns import InitialValue, Partition
 from einsums.rewriting.algebra import replaced
 from einsums.scope import Scope
 from einsums.types import Cascade
@@ -22,6 +23,7 @@ class Draft:
         self.given = given
         self.einsums: dict[str, Einsum] = {einsum.name: einsum for einsum in cascade.einsums}
         self.initial: dict[str, float] = {item.tensor: item.value for item in cascade.initial}
+        self.starts = cascade.scope.start_by_tensor
         self.partitions = list(cascade.partitions)
         self.touched: list[str] = []
 
@@ -33,13 +35,15 @@ class Draft:
         return Cascade(
             name=name or source.name,
             description=source.description,
-            ranks=tuple(Rank(name=r.name, description=r.description) for r in source.ranks),
+            ranks=source.ranks,
             partitions=tuple(self.partitions),
             batch=source.batch,
             inputs=source.inputs,
             unbatched=source.unbatched,
             domains=source.domains,
-            initial=tuple(InitialValue(tensor=t, value=v) for t, v in self.initial.items() if t in needed),
+            initial=tuple(item for item in self._initial() if item.tensor in needed),
+            boundaries=tuple(item for item in source.boundaries if item.tensor in needed),
+            densities=tuple(item for item in source.densities if item.einsum in needed),
             outputs=source.outputs,
             sizes=source.sizes,
             source=source.source if origin is None else origin,
@@ -50,8 +54,14 @@ class Draft:
     def scope(self) -> Scope:
         """Look-ups over the current state, unread Einsums included."""
         source = self.source.scope.declared
-        declared = source._replace(partitions=tuple(self.partitions), initial=())
+        declared = source._replace(partitions=tuple(self.partitions), initial=self._initial())
         return Scope(declared, tuple(self.einsums.values()))
+
+    def _initial(self) -> tuple[InitialValue, ...]:
+        return tuple(
+            InitialValue(tensor=tensor, value=value, source=self.starts.get(tensor, ""))
+            for tensor, value in self.initial.items()
+        )
 
     def root_of(self, rank: str) -> str:
         """M for a part of M."""
@@ -65,7 +75,8 @@ class Draft:
                 continue
             needed.add(name)
             if name in self.einsums:
-                todo += [load.tensor for load in self.einsums[name].loads]
+                todo += [load.tensor for load in self.einsums[name].reads]
+                todo += [self.starts[name]] if name in self.starts else []
         return needed
 
     def copy(self) -> "Draft":
@@ -103,10 +114,9 @@ class Draft:
     def reuse(self, new: Einsum, before: str) -> str:
         """Name of an Einsum with the same result; the given one is added if there is none yet."""
         for old in self.einsums.values():
-            same = (old.expr, old.reduction, old.output.indices) == (
-                new.expr,
-                new.reduction,
-                new.output.indices,
+            same = (
+                all(getattr(old, part) == getattr(new, part) for part in ("expr", "reduction", "condition"))
+                and old.output.indices == new.output.indices
             )
             if same and old.name != before:
                 return old.name
@@ -119,7 +129,7 @@ class Draft:
             old = self.einsums[name]
             expr = replaced(old.expr, change)
             if expr != old.expr:
-                self.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+                self.put(with_expr(old, expr))
 
     def prune(self) -> None:
         """Remove Einsums that no output needs."""
@@ -138,15 +148,20 @@ class Draft:
         found = self.einsums.get(read.tensor)
         if found is None or found.reduction is not None or found.output.indices != read.indices:
             return None
-        return found
+        return found if found.condition is None else None
 
     def partition(self, rank: str) -> Partition | None:
         """The current partition of a rank."""
         return next((item for item in self.partitions if item.rank == rank), None)
 
 
+def with_expr(old: Einsum, expr: Expr) -> Einsum:
+    """The Einsum with another right side, at the points that it chooses."""
+    return Einsum(output=old.output, expr=expr, reduction=old.reduction, condition=old.condition)
+
+
 def _without_place(einsum: Einsum) -> Einsum:
-    return Einsum(output=einsum.output, expr=einsum.expr, reduction=einsum.reduction)
+    return with_expr(einsum, einsum.expr)
 
 
 class Flow:
@@ -166,7 +181,7 @@ class Flow:
         for name in self.order:
             found = self.einsums[name]
             reduces = self.outer in found.reduced_variables and not self.has_rank(name) and name not in self.given
-            if reduces or any(self._reads_late(load) for load in found.loads):
+            if reduces or any(self._reads_late(load) for load in found.reads):
                 self.late.add(name)
 
     def _reads_late(self, load: Access) -> bool:
@@ -205,7 +220,7 @@ class Flow:
             found = self.einsums.get(load.tensor)
             if found is None or not self.is_late(Load(access=load)) or not self.walks(Load(access=load)):
                 return Load(access=load)
-            if found.reduction is not None or found.output.indices != load.indices:
+            if found.reduction is not None or found.condition is not None or found.output.indices != load.indices:
                 return Load(access=load)
             return self.inline(found.expr)
 

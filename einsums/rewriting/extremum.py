@@ -12,17 +12,9 @@ and, except for the last, the same with max and min exchanged. Rounding is monot
 
 from typing import NamedTuple
 
-from einsums.nodes import Call, Einsum, Expr, Load
+from einsums.nodes import Call, Einsum, Expr, Load, variables_of
 from einsums.operators import OPERATORS, REDUCER_BY_NAME, ErrorRule
-from einsums.rewriting.algebra import (
-    Factor,
-    Product,
-    access,
-    einsum,
-    expression,
-    sum_of_products,
-    variables_of,
-)
+from einsums.rewriting.algebra import Factor, Product, access, einsum, expression, sum_of_products
 from einsums.rewriting.draft import Draft, Flow
 from einsums.rewriting.signs import Sign, Signs
 

@@ -16,8 +16,8 @@ from itertools import product
 from math import comb, prod
 from typing import NamedTuple
 
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, iter_loads
-from einsums.rewriting.algebra import Factor, Product, expression, index, sum_of_products, variables_of
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, iter_loads, variables_of
+from einsums.rewriting.algebra import Factor, Product, expression, index, sum_of_products
 from einsums.rewriting.deferral import count_of, is_count
 from einsums.rewriting.draft import Draft, Flow
 

@@ -11,7 +11,7 @@ from itertools import product as every_choice
 
 from pydantic import ValidationError
 
-from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads, iter_operators
+from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads, iter_operators, variables_of
 from einsums.rewriting.algebra import (
     LONGEST_PRODUCT,
     Factor,
@@ -25,12 +25,11 @@ from einsums.rewriting.algebra import (
     multiplied,
     substituted,
     sum_of_products,
-    variables_of,
 )
 from einsums.rewriting.canonical import DISCONTINUOUS
 from einsums.rewriting.centring import centre
 from einsums.rewriting.deferral import count_of
-from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.exactness import exact_tensors
 from einsums.rewriting.identities import Identities
 from einsums.rewriting.products import gather, multiply_by_inverses, share_products
@@ -95,10 +94,10 @@ def _replace(draft: Draft, name: str, expr: Expr) -> None:
     if expr == old.expr or not same_variables or name in exact_tensors(draft):
         return
     try:
-        draft.put(Einsum(output=old.output, expr=expr, reduction=old.reduction))
+        draft.put(with_expr(old, expr))
     except ValidationError:
         load = _as_tensor(draft, expr, old, f"C{name}")
-        draft.put(Einsum(output=old.output, expr=load, reduction=old.reduction))
+        draft.put(with_expr(old, load))
 
 
 # --- powers ---------------------------------------------------------------------------------------------------------
@@ -231,6 +230,8 @@ def _split_off(
 ) -> bool:
     """sum (u + t) = sum u + n t, for terms t that do not change along a summed variable; False if not applicable."""
     still, moving = terms
+    if target.condition is not None:
+        return False
     reduced = target.reduced_variables
     rest = expression(_grouped(draft, identities, moving, target))
     free = not set(reduced) & {name for term in still for factor in term.factors for name in variables_of(factor.expr)}
@@ -356,7 +357,7 @@ def _share(draft: Draft, part: Expr, near: Einsum) -> bool:
             continue
         new = substituted(found.expr, {part: load})
         if new != found.expr:
-            draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))
+            draft.put(with_expr(found, new))
             changed = True
     return changed
 

@@ -3,7 +3,7 @@
 from typing import Literal
 
 from einsums.interpreter_trials import TrialComparison
-from einsums.nodes import Noun
+from einsums.nouns import Noun
 from einsums.types import Cascade
 
 Identity = Literal["deferral", "expansion", "iteration"]

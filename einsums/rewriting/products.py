@@ -10,18 +10,10 @@ A late divisor stays one: it leaves the sum (`deferral`), and divides once for e
 from collections.abc import Iterator
 from itertools import combinations
 
-from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads
-from einsums.rewriting.algebra import (
-    Factor,
-    Product,
-    access,
-    expression,
-    inverse,
-    sum_of_products,
-    variables_of,
-)
+from einsums.nodes import Call, Const, Einsum, Expr, Load, iter_loads, variables_of
+from einsums.rewriting.algebra import Factor, Product, access, expression, inverse, sum_of_products
 from einsums.rewriting.canonical import DISCONTINUOUS
-from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.exactness import exact_tensors
 
 _Group = tuple[Factor, ...]
@@ -37,7 +29,7 @@ def gather(draft: Draft, rank: str) -> None:
         found = draft.einsums[name]
         new = _gathered(draft, flow, found, found.expr)
         if new != found.expr:
-            draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))
+            draft.put(with_expr(found, new))
 
 
 def _gathered(draft: Draft, flow: Flow, near: Einsum, expr: Expr) -> Expr:
@@ -131,7 +123,7 @@ def share_products(draft: Draft) -> None:
         for name in dict.fromkeys(where[pair]):
             old = draft.einsums[name]
             if name != factor.expr.access.tensor:
-                draft.put(Einsum(output=old.output, expr=_with(old.expr, pair, factor), reduction=old.reduction))
+                draft.put(with_expr(old, _with(old.expr, pair, factor)))
 
 
 def _is_shared(factor: Factor) -> bool:
@@ -176,7 +168,7 @@ def multiply_by_inverses(draft: Draft, rank: str) -> None:
         if name not in exact and name in flow.late and flow.walks(found.expr):
             new = _inverted(draft, flow, found, found.expr)
             if new != found.expr:
-                draft.put(Einsum(output=found.output, expr=new, reduction=found.reduction))
+                draft.put(with_expr(found, new))
 
 
 def _inverted(draft: Draft, flow: Flow, near: Einsum, expr: Expr) -> Expr:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
+from einsums.counts import operation_counts
 from einsums.interpreter_inputs import infinite_trials
 from einsums.interpreter_trials import TrialComparison, Trials
 from einsums.names import near_or_all
@@ -31,7 +32,7 @@ from einsums.rewriting.nouns import (
 )
 from einsums.rewriting.splitting import UnsplittableRankError, split
 from einsums.types import Cascade
-from einsums.workload import Workload, operation_counts
+from einsums.workload import Workload
 
 _REDUCED_SIZE, _TILE_SIZE, _OTHER_SIZE = 4096, 256, 64
 DEFERRAL = "deferral: a factor or term that does not change along the reduced rank moves out of the reduction"
@@ -180,8 +181,12 @@ class _Search:
     def normal_form(self, given: frozenset[str]) -> Candidate | None:
         """The cascade reached so far in normal form; None if it is already."""
         draft = Draft(self.reached, given)
-        normalise(draft, self.task.rank)
-        found = draft.cascade()
+        try:
+            normalise(draft, self.task.rank)
+            found = draft.cascade()
+        except ValidationError as error:  # an Einsum would lose a variable that its condition needs
+            self.refuse(NORMAL_FORM, f"the result cannot be written: {error.errors()[0]['msg']}")
+            return None
         if found == self.reached:
             return None
         touched = tuple(dict.fromkeys(name for name in draft.touched if name in draft.einsums))
@@ -348,7 +353,8 @@ def reference_sizes(cascade: Cascade, rank: str, options: RewriteOptions) -> tup
     """Sizes at which operations are counted: the rank 4096 in tiles of 256, others 64, batch ranks 1."""
     given = {item.rank: item.size for item in options.sizes}
     names = [item.name for item in cascade.ranks if item.name not in cascade.batch]
-    sizes = {name: _REDUCED_SIZE if name == rank else _OTHER_SIZE for name in names}
+    same = cascade.scope.names_of(rank)
+    sizes = {name: _REDUCED_SIZE if name in same else _OTHER_SIZE for name in names}
     for partition in cascade.partitions:
         innermost = _TILE_SIZE if partition.rank == rank else _OTHER_SIZE // 4
         sizes |= {part: innermost if part == partition.parts[-1] else 4 for part in partition.inner}
@@ -359,10 +365,10 @@ def reference_sizes(cascade: Cascade, rank: str, options: RewriteOptions) -> tup
 def operation_changes(
     before: Cascade, after: Cascade, rank: str, options: RewriteOptions
 ) -> tuple[OperatorChange, ...]:
-    """Executions of each operator in both, sorted by operator; empty if the sizes do not fit the indices."""
+    """Executions of each operator in both, sorted by operator; empty if the sizes do not fit."""
     try:
         old, new = _operations(before, rank, options), _operations(after, rank, options)
-    except ValidationError:
+    except ValueError:  # or lengths would be needed
         return ()
     return tuple(
         OperatorChange(operator=name, before=old.get(name, 0), after=new.get(name, 0)) for name in sorted({*old, *new})

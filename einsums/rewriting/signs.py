@@ -7,7 +7,7 @@ always possible, and so is NaN, which has no sign.
 
 from typing import NamedTuple
 
-from einsums.nodes import Call, Const, Einsum, Expr, Load
+from einsums.nodes import Call, Const, Einsum, Expr, Load, Position
 from einsums.rewriting.draft import Draft
 
 
@@ -76,6 +76,8 @@ class Signs:
                 return Sign(value < 0, value > 0)
             case Load():
                 return self.known.get(expr.access.tensor, NONE)
+            case Position():
+                return ANY
         assert isinstance(expr, Call)
         if expr.operator == "sub":
             order = self.order(*expr.arguments)

@@ -4,7 +4,11 @@ Values made inside get both parts as ranks; inputs and outputs keep the whole ra
 A last tile may be ragged: points beyond the rank do not exist.
 """
 
-from einsums.nodes import Access, Einsum, Index, Load, Partition, Reduction
+from collections.abc import Iterator
+
+from einsums.nodes import Access, Einsum, Index, Load, Reduction
+from einsums.nouns import Partition
+from einsums.projection import moved, substituted
 from einsums.rewriting.algebra import index, replaced
 from einsums.rewriting.draft import Draft
 from einsums.scope import recomposition
@@ -23,9 +27,18 @@ def split(draft: Draft, rank: str) -> Partition:
     _check(draft, partition)
     draft.partitions.append(partition)
     whole_tensors = {tensor.name for tensor in draft.source.inputs} | set(draft.source.outputs)
+    whole_tensors |= {load.tensor for found in draft.einsums.values() for load in _under_other_names(draft, found)}
     for name, old in list(draft.einsums.items()):
         draft.einsums[name] = _split_einsum(old, partition, whole_tensors)
     return partition
+
+
+def _under_other_names(draft: Draft, found: Einsum) -> Iterator[Access]:
+    """Accesses that run over another name of a tensor's rank; such tensors keep their whole ranks."""
+    scope = draft.scope
+    for access in found.reads:
+        if any(axis.over not in (None, axis.rank) for axis in scope.axes_of(access)):
+            yield access
 
 
 def _check(draft: Draft, partition: Partition) -> None:
@@ -37,7 +50,7 @@ def _check(draft: Draft, partition: Partition) -> None:
         )
     variable = partition.rank.lower()
     for found in draft.einsums.values():
-        for access in (found.output, *found.loads):
+        for access in (found.output, *found.reads):
             for place in access.indices:
                 mixed = variable in place.variables and place != index(variable)
                 if mixed or place.last_of == partition.rank:
@@ -63,5 +76,10 @@ def _split_einsum(old: Einsum, partition: Partition, whole_tensors: set[str]) ->
     if reduction is not None:
         names = [n for v in reduction.variables for n in (parts if v == partition.rank.lower() else (v,))]
         reduction = Reduction(operator=reduction.operator, variables=tuple(names))
+    whole = {partition.rank.lower(): recomposition(partition)}
     expr = replaced(old.expr, lambda access: Load(access=split_access(access)))
-    return Einsum(output=split_access(old.output), expr=expr, reduction=reduction)
+    expr = moved(expr, lambda form: substituted(form, whole))
+    condition = old.condition
+    if condition is not None:
+        condition = moved(condition, lambda form: substituted(form, whole))
+    return Einsum(output=split_access(old.output), expr=expr, reduction=reduction, condition=condition)

@@ -12,19 +12,10 @@ import math
 
 from pydantic import ValidationError
 
-from einsums.nodes import Call, Einsum, Expr, Load
-from einsums.rewriting.algebra import (
-    Factor,
-    Product,
-    access,
-    einsum,
-    expression,
-    index,
-    sum_of_products,
-    variables_of,
-)
+from einsums.nodes import Call, Einsum, Expr, Load, variables_of
+from einsums.rewriting.algebra import Factor, Product, access, einsum, expression, index, sum_of_products
 from einsums.rewriting.canonical import factored
-from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.signs import Sign, Signs
 
 _SUMS = ("add", "mean")
@@ -39,7 +30,9 @@ def free_sums(draft: Draft, rank: str) -> None:
 
 
 def _is_plain(target: Einsum) -> bool:
-    return all(place == index(str(place.plain_variable)) for place in target.output.indices)
+    return target.condition is None and all(
+        place == index(str(place.plain_variable)) for place in target.output.indices
+    )
 
 
 def _free_sum(draft: Draft, flow: Flow, target: Einsum) -> None:
@@ -85,7 +78,7 @@ def join_sums(draft: Draft, rank: str) -> None:
             continue
         new = _joined(draft, flow, found, found.expr)
         if new != found.expr:
-            draft.put(Einsum(output=found.output, expr=new))
+            draft.put(with_expr(found, new))
     draft.prune()
 
 
@@ -140,6 +133,8 @@ def _is_alike(draft: Draft, first: Product, other: Product) -> bool:
         and one.reduction.operator == two.reduction.operator
         and set(one.reduced_variables) == set(two.reduced_variables)
         and set(one.output.variables) == set(two.output.variables)
+        and one.condition is None
+        and two.condition is None
     )
 
 

@@ -5,7 +5,7 @@ not (the logarithm of a sum of exp(x - g)). Separating terms that move loses dig
 split off. A movement is a number for each *origin*: an input, or a tensor about which nothing is known.
 """
 
-from einsums.nodes import Call, Const, Einsum, Expr, Load
+from einsums.nodes import Call, Const, Einsum, Expr, Load, Position
 from einsums.rewriting.algebra import Product
 from einsums.rewriting.draft import Draft
 
@@ -38,6 +38,8 @@ class Movements:
         """How an expression moves; None where that is unknown."""
         match expr:
             case Const():
+                return {}
+            case Position():
                 return {}
             case Load():
                 return self.of_tensor(expr.access.tensor)

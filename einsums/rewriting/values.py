@@ -4,10 +4,10 @@ Every such value is written in terms of reductions and inputs and brought into c
 occurs twice becomes an Einsum again afterwards.
 """
 
-from einsums.nodes import Access, Einsum, Expr, Load
-from einsums.rewriting.algebra import index, replaced, variables_of
+from einsums.nodes import Access, Einsum, Expr, Load, variables_of
+from einsums.rewriting.algebra import index, replaced
 from einsums.rewriting.canonical import canonical
-from einsums.rewriting.draft import Draft, Flow
+from einsums.rewriting.draft import Draft, Flow, with_expr
 from einsums.rewriting.exactness import exact_tensors
 from einsums.rewriting.signs import Signs
 
@@ -24,7 +24,7 @@ def settle(draft: Draft, rank: str) -> None:
         opened = inlined(draft, found.expr, values)
         new = canonical(opened, lambda part: signs.of(part).negative)
         if new != found.expr and set(variables_of(new)) == set(found.output.variables):
-            draft.put(Einsum(output=found.output, expr=new))
+            draft.put(with_expr(found, new))
 
 
 def values_of(draft: Draft, flow: Flow) -> set[str]:

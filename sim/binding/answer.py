@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mappings.types import Schedule, Stage
+from sim.binding.beside import total_cycles
 from sim.binding.graph import task_graphs
 from sim.binding.search import SearchOptions, find_schedule
 from sim.binding.stages import stages_in_order
@@ -35,8 +36,9 @@ class Binding:
 
     @property
     def total_cycles(self) -> int:
-        """Of all parts, one after the other, each with its prologue and epilogue."""
-        return sum(part.total_cycles for part in self.parts)
+        """Of all parts: those that run less often go beside the longest one, others before or after it."""
+        main = self.main
+        return total_cycles(main, [part for part in self.parts if part is not main])
 
     def schedule(self) -> Schedule:
         """The schedule that a mapping can hold."""

@@ -7,6 +7,7 @@ because it can run beside other work. The rules are those of the tile-level engi
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from math import ceil, isfinite, prod
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from sim.binding.types import COMPUTE, LOAD, UNLOAD, WAIT, Resource, Task, Use
 from sim.cycle.ways import Way, chain_slots, served_by, tensors_of, ways_of, words_per_element
 from sim.engine.columns import FlowColumn
 from sim.engine.folds import has_free_link
+from sim.engine.ports import of_a_slot, row_accesses, served_cycles
 from sim.lower.chains import Touch
 from sim.lower.latency import LINKED
 from sim.lower.register_tiles import SidedParts, rides_of
@@ -104,7 +106,7 @@ class TaskDemands:
                 links[COLUMN_LINKS if "columns" in sides else ROW_LINKS] += ceil(fetches / slots)
             accesses = self._accesses(way, fetches, words)
             if accesses:
-                rows[way.memory] = rows.get(way.memory, 0) + ceil(accesses / slots)
+                rows[way.memory] = rows.get(way.memory, 0) + of_a_slot(Fraction(accesses), slots)
         self._add_compute(leaf, slots, links, rows)
         self._add_chains(leaf, extents, inner)
         for way, fetches, words in trains:
@@ -171,7 +173,7 @@ class TaskDemands:
         """Rows read or written: whole rows, at least one for each tile; 0 where no port is counted."""
         if self.resource(f"{way.memory} ports") is None:
             return 0
-        return max(fetches, ceil(words / self.design.machine.row_words(way.memory)))
+        return int(row_accesses(fetches, words, self.design.machine.row_words(way.memory)))
 
     def _add_compute(self, leaf: PlacedLeaf, slots: int, links: dict[str, int], rows: dict[str, int]) -> None:
         array = self.array(leaf)
@@ -195,7 +197,7 @@ class TaskDemands:
     def _port_use(self, memory: str, accesses: int) -> tuple[str, int, int]:
         """So many rows at once, or over so many cycles where the ports are fewer."""
         ports = self.resources[self._known(f"{memory} ports")].capacity
-        return f"{memory} ports", min(accesses, ports), ceil(accesses / ports)
+        return f"{memory} ports", min(accesses, ports), int(served_cycles(1, Fraction(accesses), ports))
 
     def _link_use(self, name: str, words: int) -> tuple[str, int, int]:
         """Words of a slot on all links of one direction at once, or over several cycles where the links are fewer."""
@@ -219,7 +221,7 @@ class TaskDemands:
             held.append((f"{leaf.array} {SHADOW}", 1, 1))
         accesses = self._accesses(way, fetches, words)
         if accesses:
-            held.append(self._port_use(way.memory, ceil(accesses / slots)))
+            held.append(self._port_use(way.memory, of_a_slot(Fraction(accesses), slots)))
         uses = self._uses(held)
         kind, latency = (UNLOAD, int(array.drain_cycles)) if way.touch.writes else (LOAD, 0)
         name = f"{tensor} {'out' if way.touch.writes else f'in for {leaf.einsum}'}"

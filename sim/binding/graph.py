@@ -50,6 +50,8 @@ class GraphBuilder:
             name=", ".join(leaf.einsum for leaf in self.group.leaves),
             loops=self.design.name_loops(nests[0].path),
             iterations=self.demands.iterations(),
+            around=nests[0].path[0],
+            has_places=self._has_places(),
             tasks=tuple(self.demands.tasks),
             dependencies=tuple(dict.fromkeys(self.dependencies)),
             values=tuple(self.values),
@@ -303,6 +305,22 @@ class GraphBuilder:
                     words = self.design.register_words(leaf, self.demands.path(leaf), parts)
                     old = f"old {load.tensor}"
                     self.values.append(Value(old, registers, source, (Reader(target, 0),), words, 1, True, 0))
+
+    def _has_places(self) -> bool:
+        """Whether tiles that this group reads of others have two places, or their memories have room for the second."""
+        tree, machine, tables = self.design.chains.tree, self.design.chains.machine, self.design.tables
+        single: dict[int, PlacedKeep] = {}
+        for leaf in self.group.leaves:
+            for load in self.demands.cascade.einsum(leaf.einsum).loads:
+                producer = tree.leaf_of(load.tensor)
+                outside = producer is not None and producer not in self.group.leaves
+                keep = self._common_keep(producer, leaf, load.tensor) if producer is not None and outside else None
+                if keep is not None and keep.copies == 1:
+                    single[keep.index] = keep
+        free = tables.machine.capacity_bytes[0] - self.design.evaluation.footprint_bytes[0]
+        for keep in single.values():
+            free[machine.memory(keep.memory)] -= self.design.keep_words[keep.index] * tables.machine.word_bytes[0]
+        return bool((free >= 0).all())
 
     def _room(self) -> list[tuple[str, int]]:
         """Words that bounded memories have for values in flight, other tiles taken off."""

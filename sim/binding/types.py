@@ -109,6 +109,8 @@ class TaskGraph:
     room_words: tuple[tuple[str, int], ...]  # of memories that hold values, where bounded
     chunks: int = 1  # of equal passes that are worked on together
     chunk_of: tuple[int, ...] = ()  # pass of each task
+    around: int | None = None  # the outermost of those loops, by number
+    has_places: bool = False  # whether what it reads of other parts has a second place each, or room for one
 
     @cached_property
     def total_uses(self) -> tuple[float, ...]:
@@ -191,6 +193,11 @@ class ModuloSchedule:
     def total_cycles(self) -> int:
         """Of the whole run of this part, prologue and epilogue included."""
         return (self.graph.iterations - 1) * self.interval + self.span_cycles
+
+    def free_units(self) -> dict[str, float]:
+        """Units x cycles of every resource that an interval leaves, by name."""
+        pairs = zip(self.graph.resources, self.graph.total_uses, strict=True)
+        return {resource.name: resource.capacity * self.interval - used for resource, used in pairs}
 
     def utilization(self, resource: int) -> float:
         """Share of a resource's units that an interval uses."""

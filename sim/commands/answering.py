@@ -121,17 +121,21 @@ def share_shown(name: str) -> Iterator[Callable[[float], None]]:
 
 
 class _ShareLines:
-    """Tells the share that is done every few seconds."""
+    """Tells the share that is done every few seconds, and the time left at the pace since it first heard of one: what
+    is compiled before does not count.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.start = name, time.monotonic()
         self.told = self.start
+        self.first: tuple[float, float] | None = None  # when, and the share
 
     def hear(self, share: float) -> None:
         now = time.monotonic()
+        since, before = self.first = self.first or (now, share)
         if now - self.told >= BETWEEN_LINES_S:
             self.told = now
-            left = f", about {(now - self.start) * (1 - share) / share:,.0f} s left" if share > 0 else ""
+            left = f", about {(1 - share) * (now - since) / (share - before):,.0f} s left" if share > before else ""
             tell(f"{self.name}: {share:.1%} of the run after {now - self.start:,.0f} s{left}")
 
 

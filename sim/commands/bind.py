@@ -42,7 +42,7 @@ def show_binding(binding: Binding) -> list[tuple[str, tuple[TextTable, ...]]]:
     for part in binding.parts:
         shown += [("", part_tables(part)), (_charted(part), ())]
     if len(binding.parts) > 1:
-        total = f"All parts one after the other: {binding.total_cycles:,} cycles"
+        total = f"All parts: {binding.total_cycles:,} cycles"
         shown.append((f"\n{total}; the schedule is that of the longest part", ()))
     return shown
 

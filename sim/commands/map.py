@@ -13,8 +13,8 @@ from mappings.default import default_mapping
 from sim.commands.answering import answers
 from sim.commands.kinds import is_cascade
 from sim.commands.options import Changes, JsonForTables, expecting, parse_changes, refused
-from sim.design.assemble import DEFAULT, load_experiment
-from sim.load.nouns import CATALOGS, load_architecture, load_cascade
+from sim.design.assemble import load_experiment
+from sim.load.nouns import CATALOGS, DEFAULT, load_architecture, load_cascade
 from sim.load.text import mapping_text
 from sim.report.parts.files import unwritable
 

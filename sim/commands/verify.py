@@ -1,6 +1,7 @@
 """`einfuse verify`: resolves the subject, runs it, shows the errors, and gives the verdict."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -12,6 +13,7 @@ from sim.commands.kinds import is_cascade
 from sim.commands.options import JsonForTables, expecting, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
+from sim.functional.given import read_inputs
 from sim.functional.verification import Verification, VerifyOptions, verify
 from sim.load.nouns import load_cascade
 from sim.load.problems import InputError, InputProblem
@@ -27,7 +29,7 @@ class VerifyCommandOptions(NamedTuple):
     precisions: tuple[str, ...]
     exponential: str | None
     backend: str
-    seed: int
+    inputs: str
     against: str | None
 
 
@@ -39,9 +41,10 @@ def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOp
             precisions=wishes.precisions,
             exponential=wishes.exponential,
             backend=wishes.backend,
-            seed=wishes.seed,
+            seed=int(wishes.inputs) if wishes.inputs.isdecimal() else 0,
             against=wishes.against,
             sizes=sizes,
+            inputs=None if wishes.inputs.isdecimal() else read_inputs(Path(wishes.inputs)),
         )
         return verify(subject, options, tell)
     except InputError:
@@ -92,12 +95,14 @@ def verify_command(
     backend: Annotated[str, typer.Option(help="What it is also compared with: numpy, torch or triton.")] = "numpy",
     precision: Annotated[list[str] | None, typer.Option(help="Of words, such as fp32; may be repeated.")] = None,
     exponential: Annotated[str | None, typer.Option("--exp", help="exact or polynomial; else as the machine.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the random inputs.", min=0)] = 0,
+    inputs: Annotated[
+        str, typer.Option("--inputs", "--seed", help="Arrays by input (npz) to run on, or the seed of those drawn.")
+    ] = "0",
     against: Annotated[str | None, typer.Option(help="A cascade that defines the same outputs.")] = None,
     as_json: JsonForTables = False,
 ) -> int:
     """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
-    wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, seed, against)
+    wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, inputs, against)
     with expecting(name, "experiment", "cascade"):
         found = run_verification(name, parse_changes(changes), wishes)
     if as_json:

@@ -25,6 +25,7 @@ from sim.cycle.nest import Slot
 from sim.cycle.rates import LINK_UNITS, MachineRates
 from sim.cycle.ways import Way, chain_slots
 from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
+from sim.engine.ports import of_a_slot, row_accesses, served_cycles
 from sim.lower.elements import Spread
 from sim.lower.register_tiles import Rides, SidedParts, rides_of
 from sim.lower.walk import Extents, Walk
@@ -62,6 +63,7 @@ class Sizer:
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
     stages: tuple[frozenset[int], ...] = ()  # parts of tiles that come in pieces
     fold_slots: int = 0  # of a full fold, where several repetitions make one
+    elsewhere: frozenset[int] = frozenset()  # ways of sums that leave with those of another core, and come back there
 
     @property
     def array(self) -> Array:
@@ -85,7 +87,9 @@ class Sizer:
             if stays and not comes_back and not way.passes:
                 continue
             fetches, words, first = self.words(number, whole)
-            again = (words if comes_back else words - first) if way.writes else 0
+            # Sums that another core brings and takes do not pass here.
+            own = number not in self.elsewhere
+            again = (words if comes_back else words - first) if way.writes and own else 0
             moved, shift = 0 if stays else words, self._shift(number, fetches, extents, folds)
             # Sums over a side leave through the links, and enter again, also where their tile stays.
             sums = again + (words if stays and way.passes else 0)
@@ -96,7 +100,7 @@ class Sizer:
                 continue
             for memory, part in way.served:
                 if memory == self.root:
-                    streams[way.writes] += moved * part
+                    streams[way.writes] += moved * part * own
                     streams[False] += again * part
                     continue
                 on_links = self.machine.link_cycles(memory, (moved + again) * part, way.writes)
@@ -109,9 +113,9 @@ class Sizer:
                 slots = folds * (shift if by_itself else points)
                 if memory in self.machine.ported:
                     accesses = self._accesses(memory, fetches, (moved + again) * part)
-                    rows[stage][self.machine.ported.index(memory)] += ceil(Fraction(accesses, slots))
+                    rows[stage][self.machine.ported.index(memory)] += of_a_slot(Fraction(accesses), slots)
                 for link, spent in on_links.items():
-                    rows[stage][self.machine.ported.index(link)] += ceil(spent * LINK_UNITS / slots)
+                    rows[stage][self.machine.ported.index(link)] += of_a_slot(spent * LINK_UNITS, slots)
         if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
@@ -271,14 +275,14 @@ class Sizer:
 
     def _accesses(self, memory: str, fetches: int, words: Fraction) -> int:
         """Row accesses of one repetition: whole rows, at least one per fetched tile."""
-        return max(fetches, ceil(Fraction(words, self.machine.row_words(memory))))
+        return int(row_accesses(fetches, words, self.machine.row_words(memory)))
 
     def _stretched(self, cycles: int, rows: list[list[int]], slots: int) -> tuple[int, int]:
         """Slots whose own accesses outnumber the ports take as many cycles as the ports need."""
         longest = cycles
         for number, memory in enumerate(self.machine.ported):
             ports = self.machine.ports(memory)
-            longest = max(longest, -(-rows[1][number] // ports))
+            longest = served_cycles(longest, Fraction(rows[1][number]), ports)
             for stage in range(3):
                 rows[stage][number] = min(rows[stage][number], ports)
         return longest, (longest - cycles) * slots

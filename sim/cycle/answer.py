@@ -8,6 +8,8 @@ from math import ceil
 import numpy as np
 
 from sim.cycle.choice import CycleDesign
+from sim.cycle.common import room_of_cores
+from sim.cycle.core_runs import CoresTiming, RunWishes, run_cores
 from sim.cycle.program import NamedProgram, lower_nests
 from sim.cycle.rates import MachineRates, limited_links, ported_memories
 from sim.cycle.state import NestTiming, run
@@ -26,8 +28,9 @@ class NestRun:
     """The nests of a program: its tables, and the outcome of its run."""
 
     named: NamedProgram
-    run: NestTiming
+    run: NestTiming  # of several cores: what all of them did, in the time of the last
     servers: tuple[str, ...]  # the memory of each
+    cores: CoresTiming | None = None
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class DesignTiming:
     """Where the cycles of a design went."""
 
     cycles: int
-    stalls: dict[str, dict[str, int]]  # array -> cause
+    stalls: dict[str, dict[str, int]]  # array, in a core -> cause
     busy: dict[str, int]  # Einsum
     served: dict[str, int]  # memory -> cycles of transfers that it serves
     runs: tuple[NestRun, ...]
@@ -46,8 +49,6 @@ class DesignTiming:
 def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) -> CycleDesign:
     """The parts of one experiment (the first of its batch) that programs are made of."""
     structure = experiment.structure
-    if tables.machine.cores[0] > 1:
-        raise ValueError(f"the cycle engine runs one core, '{experiment.architecture.name}' has several")
     spilled = {
         memory: Fraction(float(part)).limit_denominator(2**32)
         for memory, part in zip(structure.machine.memories, evaluation.spilled[0], strict=True)
@@ -62,7 +63,7 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
     memories, lowered = structure.machine.memories, structure.lowered
     capacity = tables.machine.capacity_bytes[0]
     free = np.maximum(capacity - evaluation.footprint_bytes[0], 0.0)
-    return CycleDesign(
+    design = CycleDesign(
         experiment,
         lowered.chains,
         Walk.of(lowered, tables),
@@ -73,6 +74,25 @@ def design_of(experiment: Experiment, tables: Tables, evaluation: Evaluation) ->
         in_flight=tuple(tiles_in_flight(tables)[0].tolist()),
         least_cycles=_least_cycles(tables, evaluation),
         busy_cycles=float(evaluation.busy_cycles[0].sum()),
+    )
+    taken = (evaluation.footprint_bytes[0] - tables.reserved_bytes[0]).tolist()
+    return design if design.cores == 1 else _of_cores(design, dict(zip(memories, taken, strict=True)))
+
+
+def _of_cores(design: CycleDesign, taken_bytes: dict[str, float]) -> CycleDesign:
+    """The same with the room of memories that cores share divided among them."""
+    rooms = {
+        memory: room_of_cores(
+            design.chains, design.walk, design.kept_bytes, memory, (own, taken_bytes[memory], design.cores)
+        )
+        for memory, own in design.own_bytes.items()
+        if not design.chains.machine.is_in_core(memory)
+    }
+    return replace(
+        design,
+        own_bytes=design.own_bytes | {memory: room.own_bytes for memory, room in rooms.items()},
+        room_bytes=design.room_bytes | {memory: room.free_bytes for memory, room in rooms.items()},
+        common_room_bytes={memory: room.common_bytes for memory, room in rooms.items()},
     )
 
 
@@ -102,11 +122,17 @@ def time_design(
 
     runs: tuple[NestRun, ...] = ()
     try:
-        named = lower_nests(design, design.nests, design.walk.whole)
-        runs = (NestRun(named, run(named.program, fast, tell=hear), tuple(servers_of(design))),)
+        named, servers = lower_nests(design, design.nests, design.walk.whole), tuple(servers_of(design))
+        if design.cores == 1:
+            runs = (NestRun(named, run(named.program, fast, tell=hear), servers),)
+        else:
+            together = run_cores(design, named, design.walk.whole, RunWishes(fast, tell=hear))
+            runs = (NestRun(named, together.together, servers, together),)
     except CutShort as cut:
-        assert isinstance(cut.known, NestTiming)
-        runs = (NestRun(named, cut.known, tuple(servers_of(design))),)
+        assert isinstance(cut.known, NestTiming | CoresTiming)
+        of_cores = cut.known if isinstance(cut.known, CoresTiming) else None
+        known = cut.known if isinstance(cut.known, NestTiming) else cut.known.together
+        runs = (NestRun(named, known, servers, of_cores),)
         raise CutShort(_so_far(design, runs), cut.interrupt) from cut
     except KeyboardInterrupt as interrupt:
         raise CutShort(_so_far(design, runs), interrupt) from interrupt
@@ -134,26 +160,33 @@ def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
 
 
 def _summed(experiment: Experiment, runs: tuple[NestRun, ...]) -> DesignTiming:
-    arrays = [array.name for array in experiment.architecture.arrays]
-    memories = experiment.structure.machine.memories
-    stalls = {array: dict.fromkeys(CAUSES, 0) for array in arrays}
     busy = {leaf.einsum: 0 for leaf in experiment.tree.leaves}
-    served = dict.fromkeys(memories, 0)
+    served = dict.fromkeys(experiment.structure.machine.memories, 0)
     cycles, warnings = 0, {}
     for item in runs:
         named, took = item.named, item.run
         cycles += took.cycles
-        here = list(dict.fromkeys(slot.leaf.array for slot in named.nest.slots))
-        for array in arrays:
-            if array in here:
-                for cause, lost in zip(CAUSES, took.stalls[here.index(array)].tolist(), strict=True):
-                    stalls[array][cause] += lost
-            else:
-                stalls[array]["idle"] += took.cycles
         for name, spent in zip(named.ops, took.busy.tolist(), strict=True):
             if name in busy:
                 busy[name] += spent
         for memory, spent in zip(item.servers, took.served.sum(axis=1).tolist(), strict=True):
             served[memory] += spent
         warnings.update(dict.fromkeys(named.warnings))
-    return DesignTiming(cycles, stalls, busy, served, runs, tuple(warnings))
+    return DesignTiming(cycles, _stalls(experiment, runs), busy, served, runs, tuple(warnings))
+
+
+def _stalls(experiment: Experiment, runs: tuple[NestRun, ...]) -> dict[str, dict[str, int]]:
+    """Cycles in which every array, in each core that has it, did not compute, by cause."""
+    found: dict[str, dict[str, int]] = {}
+    for array in experiment.architecture.arrays:
+        for core, name in enumerate(experiment.architecture.names_in_cores(array.name)):
+            found[name] = dict.fromkeys(CAUSES, 0)
+            for item in runs:
+                here = list(dict.fromkeys(slot.leaf.array for slot in item.named.nest.slots))
+                if array.name not in here or (item.cores is None and core > 0):
+                    found[name]["idle"] += item.run.cycles
+                    continue
+                own = item.run if item.cores is None else item.cores.cores[core]
+                for cause, lost in zip(CAUSES, own.stalls[here.index(array.name)].tolist(), strict=True):
+                    found[name][cause] += lost
+    return found

@@ -7,7 +7,7 @@ all runs as if it did.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -16,11 +16,11 @@ from mappings.tree import PlacedKeep
 from sim.cycle.amounts import Amount, Sizer
 from sim.cycle.keeps import NestKeep, inner_ways, keeps_of, with_copies
 from sim.cycle.latency import latency_of
-from sim.cycle.nest import Nest, nests_of
+from sim.cycle.nest import Nest, Slot, nests_of
 from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.rates import MachineRates
 from sim.cycle.staying import fold_slots
-from sim.cycle.ways import held_anyway, ways_of
+from sim.cycle.ways import Way, held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
 from sim.lower.elements import Spread
@@ -36,7 +36,9 @@ class CycleDesign:
 
     room_bytes: what every memory's own tiles leave free when it is fullest; own_bytes: what it has for tiles;
     kept_bytes, in_flight: bytes that each keep has in its memory, and tiles of a pipeline that are there at once;
-    least_cycles: what the bandwidths of memories on chip allow; busy_cycles: of all arrays together.
+    least_cycles: what the bandwidths of memories on chip allow; busy_cycles: of all arrays together; common_room_bytes:
+    what memories that cores share have for more places of tiles in common; follows: this is one of the cores whose sums
+    leave with those of another.
     """
 
     experiment: Experiment
@@ -49,6 +51,29 @@ class CycleDesign:
     in_flight: tuple[int, ...]
     least_cycles: int = 0
     busy_cycles: float = 0.0
+    common_room_bytes: dict[str, float] = field(default_factory=dict)
+    follows: bool = False
+
+    @cached_property
+    def cores(self) -> int:
+        """Cores that share out the dealt loops; 1 where a mapping leaves all others idle."""
+        return int(self.machine.columns.cores[0]) if self.chains.dealt else 1
+
+    @cached_property
+    def combined(self) -> int | None:
+        """The dealt loop over whose iterations cores add up."""
+        return self.experiment.structure.lowered.combined
+
+    def elsewhere(self, slot: Slot, ways: list[tuple[Way, tuple[int, ...]]]) -> frozenset[int]:
+        """Ways of a slot's sums that leave this core with those of another one."""
+        if self.combined is None or not self.follows:
+            return frozenset()
+        part, machine = self.walk.loops[self.combined].part, self.chains.machine
+        return frozenset(
+            number
+            for number, (way, _) in enumerate(ways)
+            if way.touch.writes and part not in way.parts and not machine.is_in_core(way.memory)
+        )
 
     @cached_property
     def nests(self) -> tuple[Nest, ...]:
@@ -91,7 +116,7 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
         if keep.covers(slot.leaf.index) and keep.tensor in tensors and design.machine.piece(keep.memory)
     )
     sizer = Sizer(design.walk, design.machine, slot, ways, root, guarded, reduced, first, stages)
-    return replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer))
+    return replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer), elsewhere=design.elsewhere(slot, ways))
 
 
 def with_folds_apart(design: CycleDesign, nest: Nest, start: Extents) -> Nest:

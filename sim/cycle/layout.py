@@ -146,7 +146,15 @@ def laid_out(
     tables["MOVES"], tables["AMOUNTS"] = tables["MOVES"].copy(), tables["AMOUNTS"].copy()
     for mover in visits.movers:
         _retime(layouts, mover, replays, tables)
-    return replace(program, tables=tables), tuple(_notes(layouts, replays, runs))
+    return replace(program, tables=tables), (*_notes(layouts, replays, runs), *_of_cores(design))
+
+
+def _of_cores(design: CycleDesign) -> tuple[str, ...]:
+    """What replays leave out where several cores share the memory."""
+    if design.cores == 1:
+        return ()
+    root = design.chains.machine.root
+    return (f"{design.cores} cores share '{root}': its layout is replayed as one of them would ask for the tiles",)
 
 
 def _measured(layouts: Layouts, visits: Visits) -> tuple[Replays, dict[Kind, list[Runs]]]:

@@ -284,7 +284,8 @@ class _Rows:
             column = 0
             for n, (sizer, numbers) in enumerate(zip(self.joint.sizers, self.ways, strict=True)):
                 for way in numbers if _contains(frame, self.joint.nest_of[n]) else ():
-                    words[v, column + numbers.index(way)] = sizer.words(way, extents)[1:]
+                    if way not in sizer.elsewhere:
+                        words[v, column + numbers.index(way)] = sizer.words(way, extents)[1:]
                 column += len(numbers)
         return words
 

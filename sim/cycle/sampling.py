@@ -97,20 +97,21 @@ class Visits:
 
     def _position(self, home: tuple[tuple[int, int], ...], wanted: dict[int, int]) -> np.ndarray:
         depth = self.program.sizes[col.DEPTH]
-        index, variant = np.zeros(depth, np.int64), np.zeros(depth + 1, np.int64)
+        index, variant = _wider(np.zeros(depth, np.int64)), np.zeros(depth + 1, np.int64)
         items = dict(home)
         for level in range(depth):
             trips = int(self.tables["TRIPS"][variant[level], level])
             places = {FIRST: 0, MIDDLE: trips // 2, LAST: trips - 1, NEAR_LAST: max(0, trips - NEAR)}
             index[level] = items.get(level, places[wanted.get(level, FIRST)])
             variant[level + 1] = variant_inside(self.m, index, variant, level)
-        return index
+        return index[:depth]
 
     def following(self, home: tuple[tuple[int, int], ...], begin: np.ndarray) -> Iterator[Visit]:
         """The transfers of the nest at `home` from a position on, in order; index and variant of each are its own."""
         variant = np.zeros(begin.size + 1, np.int64)
-        descend(self.m, begin, variant, 0)
-        first = int(site_record(self.m, begin, variant))
+        position = _wider(begin)
+        descend(self.m, position, variant, 0)
+        first = int(site_record(self.m, position, variant))
         runs = [self._visits(mover, begin) for mover in self.movers if self._is_at_home(mover, home)]
         since = (_from(visits, first) for visits in runs)
         return heapq.merge(*since, key=lambda visit: (visit.record, not visit.mover.is_tile))
@@ -125,7 +126,7 @@ class Visits:
     def _visits(self, mover: Mover, begin: np.ndarray) -> Iterator[Visit]:
         """All transfers of one mover, from the tile at a position on, or from the one in use there."""
         m = self.m
-        index, variant = np.zeros_like(begin), np.zeros(begin.size + 1, np.int64)
+        index, variant = _wider(np.zeros_like(begin)), np.zeros(begin.size + 1, np.int64)
         for level in range(begin.size):
             index[level] = self._first_at(mover, level, int(variant[level]), int(begin[level]))
             variant[level + 1] = variant_inside(m, index, variant, level)
@@ -159,15 +160,20 @@ class Visits:
         if not mover.writes:
             self.index[keep] = index
             words += int(move[col.AGAIN_WORDS]) if sums_return(self.m, keep) else 0
-        yield Visit(mover, 0, index, row, row, words)
+        yield Visit(mover, 0, index[: -col.INDEX_MORE], row, row, words)
 
     def _streams(self, mover: Mover, index: np.ndarray, variant: np.ndarray) -> Iterator[Visit]:
         op = mover.which
-        tile = int(variant[self.tables["OP_TABLE"][op, col.DEPTH_OF]])
+        tile, place = int(variant[self.tables["OP_TABLE"][op, col.DEPTH_OF]]), index[: -col.INDEX_MORE]
         for n in range(int(self.tables["AMOUNTS"][tile, op, col.REPEATS])):
             row = int(amounts_row(self.m, op, index, variant, n))
             words = int(self.tables["AMOUNTS"][row, op, col.WRITE_WORDS if mover.writes else col.READ_WORDS])
-            yield Visit(mover, 0, index, tile, row, words, n)
+            yield Visit(mover, 0, place, tile, row, words, n)
+
+
+def _wider(index: np.ndarray) -> np.ndarray:
+    """A position as the engine holds it, with the turn of its core: the first."""
+    return np.concatenate([index, np.zeros(col.INDEX_MORE, np.int64)])
 
 
 def _from(visits: Iterator[Visit], record: int) -> Iterator[Visit]:

@@ -16,6 +16,13 @@ FIRST_MOMENTS = 1000  # simulated between two looks at what the user wants, then
 BETWEEN_LOOKS_S = 0.1
 DESCRIPTION = 4096  # numbers that a remembered state may have in addition to twice the counters
 FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "MOVED"
+OF_CORES = {
+    "ITERATIONS": 2,
+    "DEPENDS": 2,
+    "CHANGES": 2,
+    "PLACING": 2,
+    "COMMON_TILES": 3,
+}  # axes of tables only cores have
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +78,17 @@ def run(
             moments = 2 * moments if took < BETWEEN_LOOKS_S else max(1, moments // 2)
             tell(int(_view(m, shapes, "PER_OP")[:, col.BUSY].sum()))
     except KeyboardInterrupt as interrupt:
-        raise CutShort(_timing(m, shapes), interrupt) from interrupt
+        raise CutShort(outcome_of(m, shapes), interrupt) from interrupt
+    check_outcome(m)
+    return outcome_of(m, shapes)
+
+
+def check_outcome(m: np.ndarray) -> None:
+    """ValueError for a run that could not go on."""
     failure = int(m[col.FAILURE])
     if failure == col.DEADLOCK:
         raise ValueError("the schedule cannot go on: every array waits for another")
     assert failure == col.NO_FAILURE, "a queue of the engine is too short"
-    return _timing(m, shapes)
 
 
 def _view(m: np.ndarray, shapes: dict[str, tuple[int, ...]], name: str) -> np.ndarray:
@@ -85,8 +97,8 @@ def _view(m: np.ndarray, shapes: dict[str, tuple[int, ...]], name: str) -> np.nd
     return m[first : first + size].reshape(shapes[name])
 
 
-def _timing(m: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> NestTiming:
-    """What the counters say at this moment."""
+def outcome_of(m: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> NestTiming:
+    """What the counters of a run say at this moment."""
 
     def view(name: str) -> np.ndarray:
         return _view(m, shapes, name)
@@ -106,9 +118,11 @@ def _timing(m: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> NestTiming:
     )
 
 
-def lay_out(program: EngineProgram, window: Window) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
-    """The array of a run, zero except for the program, and the shape of every table."""
-    shapes = shapes_of(program, window)
+def lay_out(
+    program: EngineProgram, window: Window, history: int = HISTORY_SLOTS
+) -> tuple[np.ndarray, dict[str, tuple[int, ...]]]:
+    """The array of a run, zero except for the program, and the shape of every table. history: states remembered."""
+    shapes = shapes_of(program, window, history)
     places, at = {}, col.HEADER
     for name in (*_counter_names(), *(n for n in col.TABLES if n not in _counter_names())):
         places[name] = at
@@ -127,7 +141,7 @@ def lay_out(program: EngineProgram, window: Window) -> tuple[np.ndarray, dict[st
     marks = {
         col.COUNTED: counted,
         col.PENDING_SLOTS: PENDING_SLOTS,
-        col.HISTORY_SLOTS: HISTORY_SLOTS,
+        col.HISTORY_SLOTS: history,
         col.DESCRIPTION: shapes["HISTORY"][2],
         col.LOG_ROWS: window.rows,
         col.LOG_FROM: window.first,
@@ -145,12 +159,13 @@ def _counter_names() -> tuple[str, ...]:
     return col.TABLES[first : last + 1]
 
 
-def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ...]]:
+def shapes_of(program: EngineProgram, window: Window, history: int) -> dict[str, tuple[int, ...]]:
     """The shape of every table."""
     sizes = program.sizes
     arrays, ops, keeps, depth = sizes[col.ARRAYS], sizes[col.OPS], sizes[col.KEEPS], sizes[col.DEPTH]
     servers, ported, slots = sizes[col.SERVERS], sizes[col.PORTED], sizes[col.WINDOW]
-    shapes: dict[str, tuple[int, ...]] = {name: table.shape for name, table in program.tables.items()}
+    shapes: dict[str, tuple[int, ...]] = {name: (0,) * axes for name, axes in OF_CORES.items()}
+    shapes |= {name: table.shape for name, table in program.tables.items()}
     levels = depth + 3 * arrays + 1
     remains = col.ARRAY_REMAINS * arrays + col.SITE_REMAINS * (keeps + ops)
     shapes |= {
@@ -168,10 +183,10 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "BASE": (counted,),
         "ARRAY_STATE": (arrays, col.ARRAY_COLUMNS),
         "SERVER_STATE": (servers, col.SERVER_COLUMNS),
-        "RECORD_INDEX": (slots, depth),
+        "RECORD_INDEX": (slots, depth + col.INDEX_MORE),
         "RECORD_VARIANT": (slots, depth + 1),
         "RECORD_ORDINAL": (slots, keeps),
-        "SITE_INDEX": (keeps + ops, depth),
+        "SITE_INDEX": (keeps + ops, depth + col.INDEX_MORE),
         "SITE_VARIANT": (keeps + ops, depth + 1),
         "SITE_REPEAT": (keeps + ops,),
         "PENDING": (ops, PENDING_SLOTS, 2),
@@ -181,9 +196,9 @@ def shapes_of(program: EngineProgram, window: Window) -> dict[str, tuple[int, ..
         "PARTIAL": (keeps + ops, 4),
         "PIECES": (keeps, 3),
         "DEMAND": (ported,),
-        "HISTORY": (levels, HISTORY_SLOTS, 2 * counted + remains + DESCRIPTION),
+        "HISTORY": (levels, history, 2 * counted + remains + DESCRIPTION),
         "REMEMBERED": (levels, col.REMEMBERED_COLUMNS),
-        "MARKS": (levels, HISTORY_SLOTS),
+        "MARKS": (levels, history),
         "LOG": (window.rows, col.LOG_COLUMNS),
     }
 

@@ -104,13 +104,22 @@ def effect_of(walk: Walk, outside: Extents, loop: int, way: Way) -> int:
     """
     if loop not in way.loops:
         return col.HOLDS
-    part = walk.loops[loop].part
-    if part in way.moving and part in way.beginning:
-        return col.BRINGS
     further = way.loops[way.loops.index(loop) + 1 :]
-    moves = part in way.moving or walk.several(walk.inside(outside, loop, False), further, way.moving)
-    if not moves:
+    if walk.loops[loop].part in way.moving or not walk.several(walk.inside(outside, loop, False), further, way.moving):
+        return own_effect_of(walk, loop, way)
+    return again_effect_of(way)
+
+
+def own_effect_of(walk: Walk, loop: int, way: Way) -> int:
+    """What a loop does to the tile of a way where none inside it has several tiles."""
+    part = walk.loops[loop].part
+    if loop not in way.loops or part not in way.moving:
         return col.HOLDS
+    return col.BRINGS if part in way.beginning else again_effect_of(way)
+
+
+def again_effect_of(way: Way) -> int:
+    """What it is to bring the same tile again: of sums a further visit."""
     return col.REVISITS if way.writes else col.BRINGS
 
 

@@ -109,12 +109,28 @@ class TileRows:
                 col.SOURCE_FIRST: int(comes_first),
                 col.WAITS_AT: tile.waits_at,
                 col.IN_TURN: int(len(self.joint.nests) > 1),
+                col.OUTER: self._outer(tile),
                 col.PARTIAL_SUMS: int(any(traffic.only_again for traffic in keep.traffic)),
             }
             for place, value in values.items():
                 rows[k, place] = value
             user += len(keep.users)
         return rows
+
+    def _outer(self, tile: PlacedTile) -> int:
+        """The keep that brings what fills a tile: the innermost around it that is filled itself; -1: none."""
+        keep, found = tile.keep, -1
+        for n, other in enumerate(self.tiles):
+            around = other.keep.keep
+            if other is tile or around.tensor != keep.keep.tensor or not keep.fills or not other.keep.fills:
+                continue
+            is_source = around.memory == keep.other_side and around.loops == keep.keep.loops[: len(around.loops)]
+            if is_source and all(around.covers(leaf) for leaf in self._leaves(keep)):
+                found = n
+        return found
+
+    def _leaves(self, keep: NestKeep) -> list[int]:
+        return [self.joint.nest.slots[n].leaf.index for n in keep.users]
 
     def _waits_for_room(self, keep: NestKeep) -> bool:
         """Whether a memory takes longer to write what comes from the root than the root to read it."""

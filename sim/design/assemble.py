@@ -31,6 +31,7 @@ from sim.load.document import Document, DocumentPlace, plain_document
 from sim.load.files import is_file, stamp_of
 from sim.load.nouns import (
     CATALOGS,
+    DEFAULT,
     NAMED_BY_COMPONENTS,
     build,
     build_architecture,
@@ -45,7 +46,6 @@ from sim.load.wording import show_value
 from sim.lower.machine import symbol_names
 
 PARTS = ("model", "architecture", "mapping", "cascade")
-DEFAULT = "default"  # in place of a mapping's name: one that is made for the cascade and the machine
 FROM_OUTSIDE = "--set"  # the source of values that are not in a file
 # Keeps products of two sizes far below 2^63 and a search for the largest divisor under a second.
 LARGEST_SIZE = 2**40
@@ -332,6 +332,7 @@ def rank_sizes(document: Document, cascade: Cascade, model: Model, point: Workpo
         name: value for name, value in model.model_dump().items() if isinstance(value, int)
     }
     rules = {rule.rank: rule.expression for rule in cascade.sizes}
+    aliases = cascade.scope.first_name
     roots = tuple(dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()))
     problems = [
         document.problem(("ranks", rank), f"'{cascade.name}' has no rank '{rank}'{near_or_all(rank, roots)}")
@@ -346,6 +347,8 @@ def rank_sizes(document: Document, cascade: Cascade, model: Model, point: Workpo
             except ValueError as error:
                 problems.append(document.problem(("ranks", rank), str(error)))
             continue
+        if rank in aliases and rank not in rules:
+            continue
         if rank not in rules:
             message = f"no size for rank '{rank}' of '{cascade.name}': give it under 'ranks'"
             problems.append(document.problem(("ranks",), message))
@@ -358,7 +361,7 @@ def rank_sizes(document: Document, cascade: Cascade, model: Model, point: Workpo
             problems.append(_cascade_problem(document, rank, str(error)))
     if problems:
         raise InputError(problems)
-    return tuple(sizes.items())
+    return tuple((sizes | {name: sizes[first] for name, first in aliases.items() if name not in sizes}).items())
 
 
 def _given_size(value: Any) -> int:

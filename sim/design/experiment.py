@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from arch.components import RESOLVED
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate
 from arch.types import Architecture
 from einsums.names import near_or_all
@@ -140,7 +141,7 @@ def _is_number(text: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _dumped(noun: Same[Any]) -> Any:
-    return _finite(noun.noun.model_dump(mode="json"))
+    return _finite(noun.noun.model_dump(mode="json", context=RESOLVED))
 
 
 def _finite(data: Any) -> Any:

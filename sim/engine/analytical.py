@@ -2,12 +2,12 @@
 
 words    = what `counting` says of every flow; in a spilled memory only the part s that does not fit goes outward,
            s = max(0, 1 - capacity / needed)
-busy     = temporal steps x cycles of one iteration point, for each Einsum
+busy     = temporal steps x cycles of one iteration point, for each Einsum; a slot lasts until memories have served it
 phase    = longest of its arrays' busy times, or the time in which a result leaves its array, once for each run of its
            Einsum
 latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase), of both
-           directions together or of each
-pipeline = (trips + stages - 1) x the busiest array's time per trip
+           directions together or of each, or its rows / ports
+pipeline = sum over its steps of the longest array, of the stages that have a tile in it (`pipelines`)
 cores    = arrays and memories of a core do ceil(n / cores) of the n dealt iterations; what cores share does all
 energy   = words x energy per byte + iteration points x energy of their operators + leakage x latency
 
@@ -24,7 +24,9 @@ from sim.engine.counting import first_tile_words
 from sim.engine.latency import Latency, Passing
 from sim.engine.links import fold_times
 from sim.engine.moving import add_by_group, longest_of_phases, move_bytes, price_bytes
+from sim.engine.pipelines import added_cycles, pipeline_cycles
 from sim.engine.room import count_rows, room_of
+from sim.engine.served import port_cycles, serve
 from sim.engine.tables import RowTables, Tables
 
 PJ_PER_J = 1e12
@@ -47,7 +49,7 @@ class Evaluation(NamedTuple):
     busy_cycles: np.ndarray  # [design, leaf]
     active_pe_cycles: np.ndarray  # [design, leaf]
     busiest_core: np.ndarray  # [design], the part of all dealt iterations that it has
-    resource_cycles: np.ndarray  # [design, array + link + 1], cycles of latency that each resource sets; last: drains
+    resource_cycles: np.ndarray  # [design, array + link + port + 1], cycles of latency that each sets; last: drains
     latency_cycles: np.ndarray  # [design]
 
 
@@ -66,7 +68,9 @@ def evaluate(tables: Tables) -> Evaluation:
     steps = counts[:, tables.shape.leaves[:, LeafColumn.STEPS]]
     busy_cycles = steps * tables.machine.cycles_per_point
     busiest = busiest_core(tables, counts)
-    resource_cycles = times(tables, counts, busiest, busy_cycles, link_cycles_by_phase(tables, busiest, flow_bytes))
+    served = serve(tables, counts, flow_bytes)
+    moving = (link_cycles_by_phase(tables, busiest, flow_bytes), port_cycles(tables, served, busiest))
+    resource_cycles = times(tables, counts, busiest, served.slot_cycles, np.concatenate(moving, axis=2))
     latency_cycles = resource_cycles.sum(axis=1)
     flow_pj = flow_energies(tables, flow_bytes)
     return Evaluation(
@@ -133,26 +137,35 @@ def flow_energies(tables: Tables, flow_bytes: np.ndarray) -> np.ndarray:
 
 
 def times(
-    tables: Tables, counts: np.ndarray, busiest: np.ndarray, busy_cycles: np.ndarray, memory: np.ndarray
+    tables: Tables, counts: np.ndarray, busiest: np.ndarray, slot_cycles: np.ndarray, memory: np.ndarray
 ) -> np.ndarray:
-    """Cycles of latency set by each resource: f8[design, arrays, then links of memories, then drains]; they add up to
-    the latency. memory: f8[design, phase, link], cycles.
+    """Cycles of latency set by each resource: f8[design, arrays, then links and ports of memories, then drains]; they
+    add up to the latency. slot_cycles: f8[design, leaf]; memory: f8[design, phase, link or port], cycles.
     """
     shape = tables.shape
     arrays, phases = tables.machine.rows.shape[1], shape.drains.shape[0]
+    busy_cycles = counts[:, shape.leaves[:, LeafColumn.STEPS]] * slot_cycles
     compute = np.zeros((busy_cycles.shape[0], phases, arrays))
     links = shape.links
-    folds = None if links is None else fold_times(tables)
+    folds = None if links is None else fold_times(tables, slot_cycles)
     if links is not None and folds is not None:  # an array takes what its links make of the slots
-        busy_cycles = busy_cycles.copy()
         busy_cycles[:, links.leaves] = folds[:, :, 0]
+    staged = np.zeros((busy_cycles.shape[0], shape.stages, arrays))
     for leaf, row in enumerate(shape.leaves):
-        compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += busy_cycles[:, leaf]
-        if row[LeafColumn.CHAINS] >= 0:
-            compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += chain_cycles(counts, row)
+        cycles = busy_cycles[:, leaf] + (chain_cycles(counts, row) if row[LeafColumn.CHAINS] >= 0 else 0.0)
+        compute[:, row[LeafColumn.PHASE], row[LeafColumn.ARRAY]] += cycles
+        if row[LeafColumn.STAGE] >= 0:
+            staged[:, row[LeafColumn.STAGE], row[LeafColumn.ARRAY]] += cycles
     if shape.stages:
         trips = counts[:, shape.trips_row]
-        compute[:, 0, :] *= ((trips + (shape.stages - 1)) / trips)[:, None]
+        busiest_array = compute[:, 0, :].argmax(axis=1)
+        staged /= trips[:, None, None]
+        compute[np.arange(trips.size), 0, busiest_array] = pipeline_cycles(staged, trips)
+        step = staged.sum(axis=1)
+        for row in shape.leaves[shape.leaves[:, LeafColumn.STAGE] < 0].tolist():
+            phase, array = row[LeafColumn.PHASE], row[LeafColumn.ARRAY]
+            runs = np.minimum(counts[:, row[LeafColumn.RUNS]], trips)
+            compute[:, phase, array] = added_cycles(step, array, compute[:, phase, array], runs)
     if links is not None and folds is not None:
         tails = np.zeros_like(compute)  # of Einsums of one phase on one array the longest is not hidden
         for n, leaf in enumerate(links.leaves.tolist()):

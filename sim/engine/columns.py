@@ -15,6 +15,8 @@ class FlowColumn(IntEnum):
     RESIDENT = 6
     SPILLED = 7
     DRAINS = 8  # 1: the reading of a finished tile on its way out
+    FETCHES = 9  # row that counts the tiles in which the words come; -1: rows of this memory are not counted
+    WITH_SLOTS = 10  # 1: an array asks for them with its issue slots; 0: a transfer, at any time
 
 
 class KeepColumn(IntEnum):
@@ -51,6 +53,8 @@ class LeafColumn(IntEnum):
     PHASE = 3
     CHAINS = 4  # row that counts reductions over the elements after each of them has folded words of its own; -1: none
     REDUCED = 5  # row that counts what the reduced sides carry, step by step
+    STAGE = 6  # of a pipeline; -1: none
+    RUNS = 7  # row that counts how often it runs: iterations of the loops that it shares
 
 
 class DrainColumn(IntEnum):

@@ -266,12 +266,15 @@ def count_folds(extents, tiles, sizes, links, arrays, out):
 _slots = np.vectorize(slot_cycles, otypes=[float])
 
 
-def fold_times(tables: Tables) -> np.ndarray:
-    """f8[design, einsum on an array with links, (cycles of all folds, cycles until the last result has left)]."""
+def fold_times(tables: Tables, own_cycles: np.ndarray) -> np.ndarray:
+    """f8[design, einsum on an array with links, (cycles of all folds, cycles until the last result has left)].
+
+    own_cycles: f8[design, leaf], what a slot takes without its links.
+    """
     links, machine = tables.shape.links, tables.machine
     assert links is not None, "asked for by machines with links"
     array = tables.shape.leaves[links.leaves, LeafColumn.ARRAY]
-    cycles, down, along = machine.cycles_per_point[:, links.leaves], machine.links_down[:, array], machine.links_along
+    cycles, down, along = own_cycles[:, links.leaves], machine.links_down[:, array], machine.links_along
     rides, arrays = links.rides, np.empty((*cycles.shape, WIRING))
     arrays[:, :, SLOT] = np.maximum(_slots(cycles, rides[:, 0], down), _slots(cycles, rides[:, 1], along[:, array]))
     arrays[:, :, ROWS], arrays[:, :, COLUMNS] = machine.rows[:, array], machine.columns[:, array]

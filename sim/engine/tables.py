@@ -21,7 +21,8 @@ class MachineColumns(NamedTuple):
     row_bytes: np.ndarray  # of words, moved by one access
     row_words: np.ndarray  # whole words of one access, at least 1
     word_rows: np.ndarray  # accesses for one word, at least 1
-    row_accesses: np.ndarray  # at once
+    row_accesses: np.ndarray  # at once, of ports or of one where the file gives none
+    stated_accesses: np.ndarray  # the same; inf where the file gives no ports
     rows: np.ndarray
     columns: np.ndarray
     lanes: np.ndarray

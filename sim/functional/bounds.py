@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from einsums.graph import iteration_groups
-from einsums.nodes import Access, Call, Const, Expr, Load
+from einsums.graph import Step
+from einsums.nodes import Access, Call, Const, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, ErrorRule, Reducer, Rounding
 from mappings.tree import PlacedLeaf
 from sim.functional.boxes import Box, whole_box
@@ -51,10 +51,10 @@ def error_bounds(
 
     `values`: the inputs, as words, and the interpreter's results for them. `doubt`: relative uncertainty of the inputs.
     """
-    analysis = _Analysis(program, values, precision, exponentials or {}, doubt)
     with np.errstate(all="ignore"):
-        for group in iteration_groups(program.cascade):
-            analysis.run(group)
+        analysis = _Analysis(program, values, precision, exponentials or {}, doubt)
+        for step in program.cascade.nest:
+            analysis.run(step, analysis.whole)
     factor = 2 * SLACK if analysis.is_twice else SLACK
     return {einsum.name: factor * analysis.errors[einsum.name] for einsum in program.cascade.einsums}
 
@@ -78,6 +78,7 @@ class _Analysis:
         self.rounded = frozenset(name for name in self.stored if not self.is_word_already(name))
         self.is_twice = precision.wide is np.float64
         self.whole = whole_box(program.workload)
+        self.leaves = {leaf.einsum: leaf for leaf in program.leaves}
 
     def is_word_already(self, name: str) -> bool:
         """Whether an Einsum only chooses among words, so that its result needs no rounding."""
@@ -92,30 +93,33 @@ class _Analysis:
             and not _has_constant(einsum.expr)
         )
 
-    def run(self, group: tuple[str, ...]) -> None:
-        """The errors of one iteration group, step by step if it has an iterative rank."""
-        iterative = self.cascade.scope.iterative_rank
-        rank = next((iterative[name] for name in group if self.cascade.is_iterative(name)), None)
-        leaves = {leaf.einsum: leaf for leaf in self.program.leaves}
-        if rank is None:
-            for name in group:
-                self.add_errors(leaves[name], self.whole)
+    def run(self, step: Step, box: Box) -> None:
+        """The errors of an Einsum, or of an iteration step by step, with the steps around it in `box`."""
+        if isinstance(step, str):
+            self.add_errors(self.leaves[step], box)
             return
-        for step in range(self.program.size(rank.lower())):
-            for name in group:
-                self.add_errors(leaves[name], {**self.whole, rank.lower(): (step, step + 1)})
+        scope = self.cascade.scope
+        for name in step.einsums:
+            source = scope.start_by_tensor.get(name)
+            if source is not None and scope.iterative_rank[name] == step.rank:
+                axis = self.cascade.ranks_of(name).index(step.rank)
+                np.moveaxis(self.errors[name], axis, 0)[0] = self.errors[source]
+        for at in range(self.program.size(step.rank.lower())):
+            for inner in step.body:
+                self.run(inner, {**box, step.rank.lower(): (at, at + 1)})
 
     def add_errors(self, leaf: PlacedLeaf, box: Box) -> None:
         """Errors of one Einsum over a box."""
         einsum = self.cascade.einsum(leaf.einsum)
         points = BoxPoints(
-            self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0)
+            self.program.workload, leaf.einsum, box, reduced_order(self.program, leaf, box, 0), self.values
         ).existing()
         value = np.broadcast_to(points.gather(self.values[einsum.name], einsum.output), (1, *points.shape))[0]
         error = self.reduced(leaf, points, value)
         if einsum.name in self.rounded and self.precision.is_narrow:
             error = error + self.precision.unit * (np.abs(value) + error) + self.precision.smallest / 2
-        error = np.where(np.abs(value) + error > self.precision.largest, np.inf, error)
+        is_known = np.isinf(value) & (error == 0)  # the identity where there is no point
+        error = np.where((np.abs(value) + error > self.precision.largest) & ~is_known, np.inf, error)
         error = np.where(np.isinf(value) & np.isfinite(error), 0.0, np.where(np.isnan(error), np.inf, error))
         exists, errors = points.target_exists(), self.errors[einsum.name]
         if exists is not None:  # where no point exists, a running value is passed on
@@ -147,8 +151,9 @@ class _Analysis:
         order = points.order
         additions = len(order.coordinates) if self.is_twice else order.longest_path
         error = errors + additions * unit / (1 - additions * unit) * (terms + errors)
+        error = np.where(terms + errors > np.finfo(self.precision.wide).max, np.inf, error)
         if is_mean:
-            error = error / points.counts()
+            error = error / np.maximum(points.counts(), 1)
             error = error + unit * (np.abs(value) + error) + self.precision.wide_smallest
         return error
 
@@ -228,7 +233,10 @@ class _Analysis:
 
     # --- expressions ----------------------------------------------------------------------------------------
     def operand(self, points: BoxPoints, access: Access) -> Approximate:
-        value, error = (points.gather(of[access.tensor], access) for of in (self.values, self.errors))
+        value = points.operand(self.values[access.tensor], access)
+        error = points.gather(self.errors[access.tensor], access)
+        if access.tensor in self.cascade.scope.edge_by_tensor:
+            error = np.where(points.is_within(access, self.errors[access.tensor]), error, 0.0)
         return Approximate(np.asarray(value, np.float64), np.asarray(error, np.float64))
 
     def approximate(self, leaf: PlacedLeaf, points: BoxPoints, start: int, stop: int) -> Approximate:
@@ -239,18 +247,24 @@ class _Analysis:
         def evaluate(expr: Expr) -> Approximate:
             match expr:
                 case Const():
-                    value = np.full((1,) * (1 + len(points.shape)), expr.value)
-                    rounded = value.astype(self.precision.wide).astype(np.float64)
-                    return Approximate(value, np.abs(rounded - value))
+                    return self.rounded_once(np.full((1,) * (1 + len(points.shape)), expr.value))
                 case Load():
                     found = operands[expr.access]
                     if len(found.value) == 1:
                         return found
                     return Approximate(found.value[start:stop], found.error[start:stop])
+                case Position():
+                    place = points.position(expr).astype(np.float64)
+                    return self.rounded_once(place[start:stop] if len(place) > 1 else place)
                 case Call():
                     return self.call(leaf, expr, [evaluate(argument) for argument in expr.arguments])
 
         return evaluate(einsum.expr)
+
+    def rounded_once(self, value: Values) -> Approximate:
+        """A number that is known exactly, as an accumulator holds it."""
+        rounded = value.astype(self.precision.wide).astype(np.float64)
+        return Approximate(value, np.abs(rounded - value))
 
     def call(self, leaf: PlacedLeaf, expr: Call, arguments: list[Approximate]) -> Approximate:
         """One operator: the propagated errors of its arguments, and its own rounding."""
@@ -268,6 +282,7 @@ class _Analysis:
         elif rounding is Rounding.IN_FP64:
             units = FUNCTION_UNITS if self.is_twice else 1
             error = error + units * self.precision.wide_unit * magnitude + self.precision.wide_smallest_normal
+        error = np.where(magnitude > np.finfo(self.precision.wide).max, np.inf, error)  # it may overflow on the way
         # An infinite result of known arguments is exact.
         doubt = np.zeros(())
         for argument in arguments:

@@ -42,6 +42,7 @@ class TensorComparison:
     found: float
     expected: float
     allowed: float
+    is_empty: bool = False  # every expected element is 0 or does not exist: no error could show
 
     @property
     def passes(self) -> bool:
@@ -81,6 +82,7 @@ class TensorComparison:
             "expected": plain(self.expected),
             "allowed": plain(self.allowed),
             "passes": self.passes,
+            "is_empty": self.is_empty,
         }
 
 
@@ -126,4 +128,5 @@ def compare(subject: Subject, found: Values, expected: Values, allowed: Values) 
         found=float(found[worst]) if found.size else 0.0,
         expected=float(expected[worst]) if found.size else 0.0,
         allowed=float(allowed[worst]) if found.size else 0.0,
+        is_empty=not (is_defined & (expected != 0)).any(),
     )

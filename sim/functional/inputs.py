@@ -1,5 +1,7 @@
 """Numbers to run a cascade on: ordinary ones, and some that break fragile arithmetic. All from one seed.
 
+Lengths, indices and masks are drawn as such, whatever the set: full ones, empty ones, rising ones.
+
 The *weighed* inputs are those that an exponential depends on (if there are none, all inputs). A factor of a product
 that is summed over n terms is divided by sqrt(n), so that sums have about the size of their terms: the scores of
 attention are standard normal. The *long* rank is the one that weighed inputs share with a later reduction: the keys.
@@ -11,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from einsums.domains import allows_infinity, is_of_numbers, whole_numbers
 from einsums.interpreter_inputs import moved_inside
-from einsums.nodes import Call, Einsum, Load
+from einsums.nodes import Call, Einsum, Expr, Load
 from einsums.types import Cascade
 from einsums.workload import Workload
 
@@ -33,10 +36,14 @@ def input_sets(workload: Workload, seed: int) -> tuple[InputSet, ...]:
     """All sets for one workload: arrays over the batch ranks and whole ranks of each input, inside its domain."""
     drawn = _DrawnInputs(workload, seed)
     domain_of = workload.cascade.domain_of
-    return tuple(
-        InputSet(name, {tensor: moved_inside(values, domain_of(tensor)) for tensor, values in make(drawn).items()})
-        for name, make in RECIPES.items()
-    )
+    found = []
+    for name, make in RECIPES.items():
+        arrays = make(drawn)
+        if arrays is not None:
+            numbers = {tensor: values for tensor, values in arrays.items() if tensor not in drawn.chosen}
+            inside = {tensor: moved_inside(values, domain_of(tensor)) for tensor, values in numbers.items()}
+            found.append(InputSet(name, inside | drawn.whole_numbers(name)))
+    return tuple(found)
 
 
 class _DrawnInputs:
@@ -45,6 +52,7 @@ class _DrawnInputs:
     def __init__(self, workload: Workload, seed: int) -> None:
         self.cascade = cascade = workload.cascade
         rng = np.random.default_rng(seed)
+        self.workload, self.rng = workload, np.random.default_rng(seed + 1)
         self.weighed = weighed_inputs(cascade)
         self.divided = divided_inputs(cascade)
         self.ordinary: dict[str, Array] = {}
@@ -66,8 +74,36 @@ class _DrawnInputs:
         return factors(self.ordinary[name].shape[axis]).reshape(shape)
 
     @property
+    def chosen(self) -> tuple[str, ...]:
+        """Inputs that are lengths, indices or masks."""
+        stated = ((tensor.name, self.cascade.domain_of(tensor.name)) for tensor in self.cascade.inputs)
+        return tuple(name for name, domain in stated if domain is not None and not is_of_numbers(domain))
+
+    @property
     def long_rank(self) -> str:
         return long_rank(self.cascade, self.weighed)
+
+    def whole_numbers(self, name: str) -> dict[str, Array]:
+        """Those, in the set of that name."""
+        found = {}
+        for tensor in self.chosen:
+            whole = whole_numbers(self.cascade.domain_of(tensor))
+            largest = 1 if whole is None else whole.largest(self.workload.size(whole.rank))
+            found[tensor] = self._whole(name, largest, self.ordinary[tensor].shape)
+        return found
+
+    def _whole(self, name: str, largest: int, shape: tuple[int, ...]) -> Array:
+        count = int(np.prod(shape))
+        match name:
+            case "equal":  # the largest throughout
+                values = np.full(count, largest)
+            case "one huge":  # nothing in the first half, all in the rest
+                values = np.where(np.arange(count) < count // 2, 0, largest)
+            case "rising":
+                values = np.linspace(0, largest, count).astype(np.int64)
+            case _:
+                values = self.rng.integers(0, largest + 1, count)
+        return values.reshape(shape).astype(np.float64)
 
 
 def weighed_inputs(cascade: Cascade) -> tuple[str, ...]:
@@ -164,10 +200,49 @@ def _rising(drawn: _DrawnInputs) -> dict[str, Array]:
     return made
 
 
-RECIPES: dict[str, Callable[[_DrawnInputs], dict[str, Array]]] = {
+def _masked(drawn: _DrawnInputs) -> dict[str, Array] | None:
+    """-inf in what is added to scores: throughout the first half of the long rank, so that whole tiles are masked, and
+    at every third coordinate of the rest. None where nothing is added.
+    """
+    rank = drawn.long_rank
+    names = [name for name in added_inputs(drawn.cascade) if rank in drawn.cascade.ranks_of(name)]
+    if not names:
+        return None
+
+    def hidden(length: int) -> Array:
+        place = np.arange(length)
+        is_hidden = (place < length // 2) | (place % 3 == 0)
+        return np.where(is_hidden & (place < length - 1), -np.inf, 0.0)
+
+    return drawn.ordinary | {name: drawn.ordinary[name] + drawn.along(name, rank, hidden) for name in names}
+
+
+def added_inputs(cascade: Cascade) -> tuple[str, ...]:
+    """Inputs that may be infinite and are added to what an exponential depends on."""
+    names = {
+        tensor.name for tensor in cascade.inputs if tensor.ranks and allows_infinity(cascade.domain_of(tensor.name))
+    }
+    weighed = set(weighed_inputs(cascade)) if any("exp" in e.map_operators for e in cascade.einsums) else set()
+    found = (name for einsum in cascade.einsums for name in _summands(einsum.expr))
+    return tuple(name for name in dict.fromkeys(found) if name in names & weighed)
+
+
+def _summands(expr: Expr) -> tuple[str, ...]:
+    """Tensors that an expression adds as they are."""
+    match expr:
+        case Call(operator="add", arguments=arguments):
+            own = tuple(one.access.tensor for one in arguments if isinstance(one, Load))
+            return own + tuple(name for one in arguments for name in _summands(one))
+        case Call(arguments=arguments):
+            return tuple(name for one in arguments for name in _summands(one))
+    return ()
+
+
+RECIPES: dict[str, Callable[[_DrawnInputs], dict[str, Array] | None]] = {
     "ordinary": _ordinary,
     "large": _large,
     "equal": _equal,
     "one huge": _one_huge,
     "rising": _rising,
+    "masked": _masked,
 }

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from einsums.graph import iteration_groups
 from einsums.interpreter import real_numbers
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Load
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, Position
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME, Rounding
 from einsums.types import Cascade
 from mappings.tree import PlacedLeaf
@@ -98,6 +98,8 @@ class _Executor:
         }
         for einsum in self.cascade.einsums:
             self.tensors[einsum.name] = self.empty(einsum.name)
+        for tensor in self.cascade.inputs:
+            self.start_from(tensor.name, self.tensors)
         self.places = None if side_by_side else Places(self.cascade, program.homes, self.tensors)
         self.held = self.places.held if self.places else self.tensors
         self.stored = stored_tensors(program, self.precision)
@@ -112,9 +114,17 @@ class _Executor:
         workload = self.program.workload
         shape = tuple(workload.size(rank) + (rank == iterative) for rank in ranks)
         array = np.full(shape, np.nan, dtype=self.precision.wide)
-        if iterative is not None:
+        if iterative is not None and name not in self.cascade.scope.start_by_tensor:
             np.moveaxis(array, ranks.index(iterative), 0)[0] = self.precision.start(self.cascade.initial_value(name))
         return array
+
+    def start_from(self, source: str, tensors: dict[str, Array]) -> None:
+        """Give running tensors that start from this one their first value."""
+        for name, of in self.cascade.scope.start_by_tensor.items():
+            if of == source:
+                ranks = self.cascade.ranks_of(name)
+                steps = np.moveaxis(tensors[name], ranks.index(self.cascade.scope.iterative_rank[name]), 0)
+                steps[0] = tensors[source]
 
     # --- loops ----------------------------------------------------------------------------------------------
     def walked_loops(self, leaf: PlacedLeaf) -> int:
@@ -180,7 +190,7 @@ class _Executor:
         key = (leaf.einsum, *(box[v] for v in variables))
         if key not in self.orders:
             self.orders[key] = reduced_order(self.program, leaf, box, self.walked[leaf.einsum])
-        return BoxPoints(self.program.workload, leaf.einsum, box, self.orders[key]).existing()
+        return BoxPoints(self.program.workload, leaf.einsum, box, self.orders[key], self.held).existing()
 
     def begin(self, leaf: PlacedLeaf, box: Box) -> None:
         """Results start from the identity of their reduction."""
@@ -227,7 +237,8 @@ class _Executor:
 
     def finished(self, points: BoxPoints, einsum: Einsum, total: Array) -> Array:
         if einsum.reduction is not None and einsum.reduction.operator == "mean":
-            total = total / points.counts().astype(self.precision.wide)
+            count = points.counts().astype(self.precision.wide)
+            total = np.where(count == 0, total, total / count).astype(self.precision.wide)
         return self.precision.word(total) if einsum.name in self.stored else total
 
     def put(self, points: BoxPoints, einsum: Einsum, values: Array) -> None:
@@ -242,8 +253,10 @@ class _Executor:
 
     def write(self, points: BoxPoints, einsum: Einsum, values: Array) -> None:
         points.scatter(self.tensors[einsum.name], einsum.output, values)
+        self.start_from(einsum.name, self.tensors)
         if self.places:
             points.scatter(self.held[einsum.name], einsum.output, values)
+            self.start_from(einsum.name, self.held)
             self.places.written(einsum.name)
 
     # --- values ---------------------------------------------------------------------------------------------
@@ -281,7 +294,7 @@ class _Executor:
     def values(self, leaf: PlacedLeaf, points: BoxPoints) -> Callable[[int, int], Array]:
         """The expression of a leaf at reduced points `start` to `stop`: an array [point or 1, output ...]."""
         einsum = self.cascade.einsum(leaf.einsum)
-        operands = {access: points.gather(self.held[access.tensor], access) for access in einsum.loads}
+        operands = {access: points.operand(self.held[access.tensor], access) for access in einsum.loads}
         exponential = self.arithmetic.exponentials.get(leaf.array)
         is_plain = _is_product(einsum.expr) and all(np.isfinite(operand).all() for operand in operands.values())
 
@@ -292,6 +305,9 @@ class _Executor:
                 case Load():
                     operand = operands[expr.access]
                     return operand[start:stop] if len(operand) > 1 else operand
+                case Position():
+                    place = points.position(expr).astype(self.precision.wide)
+                    return place[start:stop] if len(place) > 1 else place
                 case Call():
                     arguments = [evaluate(argument, start, stop) for argument in expr.arguments]
                     if is_plain:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from einsums.nodes import Access, Const, Einsum, Expr, Load
+from einsums.nodes import Access, Call, Const, Einsum, Expr, Load, Position, iter_leaves
 from einsums.operators import OPERATOR_BY_NAME, REDUCER_BY_NAME
 from mappings.tree import PlacedLeaf
 from sim.functional.boxes import Box, whole_box
@@ -52,7 +52,7 @@ def run_one_by_one(program: Program, values_by_set: Mapping[str, Arrays]) -> tup
 
 
 def _asked(program: Program, leaf: PlacedLeaf, whole: Box, inputs: str, values: Arrays) -> _Asked:
-    points = BoxPoints(program.workload, leaf.einsum, whole, reduced_order(program, leaf, whole, 0)).existing()
+    points = BoxPoints(program.workload, leaf.einsum, whole, reduced_order(program, leaf, whole, 0), values).existing()
     einsum = program.cascade.einsum(leaf.einsum)
     return _Asked(f"{inputs}/{einsum.name}", einsum, points, values[einsum.name])
 
@@ -60,15 +60,17 @@ def _asked(program: Program, leaf: PlacedLeaf, whole: Box, inputs: str, values: 
 def _request(one: _Asked, values: Arrays, arrays: Arrays) -> dict[str, Any]:
     """The description of an Einsum for the process; its operands are added to `arrays`."""
     einsum, points = one.einsum, one.points
-    for n, access in enumerate(einsum.loads):
-        arrays[f"{one.key}/{n}"] = np.ascontiguousarray(points.gather(values[access.tensor], access), dtype=np.float64)
+    positions = tuple(leaf for leaf in iter_leaves(einsum.expr) if isinstance(leaf, Position))
+    operands = [points.operand(values[access.tensor], access) for access in einsum.loads]
+    for n, operand in enumerate([*operands, *map(points.position, positions)]):
+        arrays[f"{one.key}/{n}"] = np.ascontiguousarray(operand, dtype=np.float64)
     if points.exists is not None:
         arrays[f"{one.key}/exists"] = points.exists
     reducer = REDUCER_BY_NAME[einsum.reduction.operator] if einsum.reduction else None
     return {
         "name": one.key,
-        "expression": _data(einsum.expr, einsum.loads),
-        "operands": len(einsum.loads),
+        "expression": _data(einsum.expr, (*einsum.loads, *positions)),
+        "operands": len(einsum.loads) + len(positions),
         "shape": [len(points.order.coordinates), *points.shape],
         "reducer": reducer.torch if reducer else None,
         "identity": reducer.identity if reducer else 0.0,
@@ -76,15 +78,17 @@ def _request(one: _Asked, values: Arrays, arrays: Arrays) -> dict[str, Any]:
     }
 
 
-def _data(expr: Expr, loads: tuple[Access, ...]) -> Any:
+def _data(expr: Expr, operands: tuple[Access | Position, ...]) -> Any:
     """An expression as plain data, with the functions that compute its operators."""
     match expr:
         case Const():
             return expr.value
         case Load():
-            return {"operand": loads.index(expr.access)}
-        case _:
-            arguments = [_data(argument, loads) for argument in expr.arguments]
+            return {"operand": operands.index(expr.access)}
+        case Position():
+            return {"operand": operands.index(expr)}
+        case Call():
+            arguments = [_data(argument, operands) for argument in expr.arguments]
             return {"function": OPERATOR_BY_NAME[expr.operator].torch, "arguments": arguments}
 
 
@@ -92,7 +96,7 @@ def _placed(one: _Asked, result: np.ndarray) -> np.ndarray:
     """A result [output ...] in the shape of its tensor."""
     if one.einsum.reduction is not None and one.einsum.reduction.operator == "mean":
         with np.errstate(all="ignore"):  # a result without points is left out below
-            result = result / one.points.counts()
+            result = result / np.maximum(one.points.counts(), 1)
     tensor = np.array(one.expected, dtype=np.float64)
     exists = one.points.target_exists()
     if exists is not None:

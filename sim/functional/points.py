@@ -10,6 +10,7 @@ another in time.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from arch.components import SIDES
-from einsums.types import Access, Cascade, Index
+from einsums.conditions import BOUND
+from einsums.interpreter_existence import RegionEvaluator
+from einsums.interpreter_machine import position
+from einsums.interpreter_space import PointAxes, form_value
+from einsums.nodes import Call, Const, Expr, Load, Position
+from einsums.operators import OPERATOR_BY_NAME
+from einsums.types import Access, Cascade
 from einsums.workload import Workload
 from mappings.tree import PlacedLeaf
 from sim.engine.extents import is_inside
@@ -85,15 +92,58 @@ def places_in_chain(
     return [*rest.values(), *(places for side in reversed(SIDES) for places in along[side])]
 
 
-class BoxPoints:
-    """The points of one Einsum over a box."""
+@dataclass(frozen=True)
+class PlacedPoints:
+    """PointAxes whose coordinates are given for each rank variable, all with the same axes."""
 
-    def __init__(self, workload: Workload, einsum: str, box: Box, order: ReducedOrder) -> None:
-        self.workload, self.einsum, self.order = workload, einsum, order
+    workload: Workload
+    variables: tuple[str, ...]  # a name for each axis
+    coordinates: Mapping[str, NDArray[np.int64]]
+
+    def coordinate(self, variable: str) -> NDArray[np.int64]:
+        if variable in self.coordinates:
+            return self.coordinates[variable]
+        partition = self.workload.cascade.partition_of(variable.upper())
+        assert partition is not None, variable
+        total = np.zeros((1,) * len(self.variables), np.int64)
+        for part in partition.parts:
+            total = total + self.coordinates[part.lower()] * self.workload.stride(part)
+        return total
+
+    def with_more(self, variables: tuple[str, ...]) -> "PlacedPoints":
+        more = len(variables)
+        found = {name: place.reshape(place.shape + (1,) * more) for name, place in self.coordinates.items()}
+        for axis, name in enumerate(variables):
+            size = self.workload.size(self.workload.cascade.rank_of_variable(name.rstrip(BOUND)))
+            shape = [1] * (len(self.variables) + more)
+            shape[len(self.variables) + axis] = -1
+            found[name] = np.arange(size).reshape(shape)
+        return PlacedPoints(self.workload, (*self.variables, *variables), found)
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        inside: NDArray[np.bool_] = np.ones((1,) * len(self.variables), bool)
+        for partition in self.workload.cascade.partitions:
+            reached: Any = 0
+            for part in partition.parts:
+                if part.lower() in self.coordinates:
+                    reached = reached + self.coordinates[part.lower()] * self.workload.stride(part)
+            inside = inside & is_inside(reached, self.workload.size(partition.rank))
+        return inside
+
+
+class BoxPoints:
+    """The points of one Einsum over a box. `held`: the tensors, of which conditions read some."""
+
+    def __init__(
+        self, workload: Workload, einsum: str, box: Box, order: ReducedOrder, held: Mapping[str, Array]
+    ) -> None:
+        self.workload, self.einsum, self.order, self.held = workload, einsum, order, held
         cascade = workload.cascade
         self.variables = tuple(v for v in cascade.variables_of(einsum) if v not in order.variables)
         self.ranges = tuple(box[v] for v in self.variables)
         self.shape = tuple(high - low for low, high in self.ranges)
+        self.regions = RegionEvaluator(self._tested, self._value)
 
     @property
     def cascade(self) -> Cascade:
@@ -110,18 +160,25 @@ class BoxPoints:
         return values.reshape((1,) * axis + (-1,) + (1,) * (axes - axis - 1))
 
     @cached_property
-    def exists(self) -> NDArray[np.bool_] | None:
+    def placed(self) -> PlacedPoints:
+        """All points, with the axes of operands."""
+        names = (*self.order.variables, *self.variables)
+        axes = ("", *self.variables)
+        return PlacedPoints(self.workload, axes, {name: self.coordinate(name) for name in names})
+
+    @cached_property
+    def inside(self) -> NDArray[np.bool_] | None:
         """[reduced, output ...]: which points lie inside their partitioned ranks; None if all do."""
-        exists: NDArray[np.bool_] | None = None
-        for partition in self.cascade.partitions:
-            reached: Any = 0
-            for part in partition.parts:
-                if part.lower() in self.variables or part.lower() in self.order.variables:
-                    reached = reached + self.coordinate(part.lower()) * self.workload.stride(part)
-            inside = is_inside(reached, self.workload.size(partition.rank))
-            if not np.all(inside):
-                exists = inside if exists is None else exists & inside
-        return exists
+        inside = self.placed.inside
+        return None if inside.all() else inside
+
+    @cached_property
+    def exists(self) -> NDArray[np.bool_] | None:
+        """[reduced, output ...]: which points exist; None if all do."""
+        found = self.regions.of(self.cascade.existence.points[self.einsum], self.placed)
+        if found is None or found.all():
+            return self.inside
+        return found if self.inside is None else found & self.inside
 
     def existing(self) -> "BoxPoints":
         """The same without reduced points that exist for no result; unchanged if that leaves nothing."""
@@ -135,14 +192,20 @@ class BoxPoints:
         groups = np.add.reduceat(kept.astype(np.int64), np.concatenate([[0], ends[:-1]]))
         order = ReducedOrder(self.order.variables, self.order.coordinates[kept], tuple(int(n) for n in groups if n))
         box = dict(zip(self.variables, self.ranges, strict=True))
-        return BoxPoints(self.workload, self.einsum, box, order)
+        return BoxPoints(self.workload, self.einsum, box, order, self.held)
 
     def target_exists(self) -> NDArray[np.bool_] | None:
-        """[output ...]: which results have a point; None if all do."""
-        exists = self.exists
-        if exists is None or exists.all():
-            return None
-        return np.broadcast_to(exists.any(axis=0), self.shape)
+        """[output ...]: which results there are, or of a running value: which this step changes; None if all."""
+        if self.cascade.is_iterative(self.einsum):
+            found = None if self.exists is None else self.exists.any(axis=0)
+        else:
+            found = None if self.inside is None else self.inside.any(axis=0)
+            outputs = {name: self.coordinate(name) for name in self.variables}
+            places = PlacedPoints(self.workload, self.placed.variables, outputs)
+            region = self.regions.of(self.cascade.existence.elements[self.einsum], places)
+            if region is not None:
+                found = region[0] if found is None else region[0] & found
+        return None if found is None or found.all() else np.broadcast_to(found, self.shape)
 
     def counts(self) -> NDArray[np.int64]:
         """[output ...]: existing points of each result."""
@@ -150,7 +213,48 @@ class BoxPoints:
         exists = np.ones((1,) * len(whole), bool) if self.exists is None else self.exists
         return np.broadcast_to(exists, whole).sum(axis=0)
 
+    def _tested(self, access: Access, points: PointAxes) -> NDArray[np.float64]:
+        """A tensor that a condition reads."""
+        batch = () if self.cascade.is_unbatched(access.tensor) else self.cascade.batch
+        array = self.held[access.tensor]
+        places = [points.coordinate(rank.lower()) for rank in batch]
+        for axis, index in enumerate(access.indices, start=len(batch)):
+            places.append(np.clip(form_value(points, index, array.shape[axis] - 1), 0, array.shape[axis] - 1))
+        return np.asarray(array[tuple(places)], np.float64)
+
+    def _value(self, expr: Expr, points: PointAxes) -> NDArray[np.float64]:
+        """An expression of a condition."""
+        match expr:
+            case Const():
+                return np.full((1,) * len(points.variables), expr.value)
+            case Load():
+                return self._tested(expr.access, points)
+            case Position():
+                return position(expr, points).astype(np.float64)
+            case Call():
+                arguments = [self._value(argument, points) for argument in expr.arguments]
+                return np.asarray(OPERATOR_BY_NAME[expr.operator].meaning(*arguments), dtype=np.float64)
+
     # --- operands -------------------------------------------------------------------------------------------
+    def operand(self, array: Array, access: Access) -> Array:
+        """A tensor that the expression reads; outside it the value of its edge, if that is a number."""
+        edge = self.cascade.scope.edge_by_tensor.get(access.tensor)
+        if edge is None:
+            return self.gather(array, access)
+        return np.where(self.is_within(access, array), self.gather(array, access), array.dtype.type(edge))
+
+    def is_within(self, access: Access, array: Array) -> NDArray[np.bool_]:
+        """At which points an access lies inside its tensor."""
+        inside: NDArray[np.bool_] = np.ones((1,) * len(self.placed.variables), bool)
+        for axis, index in enumerate(access.indices, start=array.ndim - len(access.indices)):
+            place = form_value(self.placed, index, array.shape[axis] - 1)
+            inside = inside & (place >= 0) & (place < array.shape[axis])
+        return inside
+
+    def position(self, expr: Position) -> NDArray[np.int64]:
+        """An integer of coordinates at every point."""
+        return position(expr, self.placed)
+
     def gather(self, array: Array, access: Access) -> Array:
         """An operand over the points, as a view of the tensor if possible."""
         places = list(self._iter_places(array, access))
@@ -177,16 +281,7 @@ class BoxPoints:
         for axis, index in enumerate(access.indices, start=len(batch)):
             # A point that does not exist may index past the end; it is discarded, so any coordinate will do.
             last = array.shape[axis] - 1
-            yield self._placed(np.minimum(self._coordinates(index, last), last))
-
-    def _coordinates(self, index: Index, last: int) -> NDArray[np.int64]:
-        place = np.full((1,) * (1 + len(self.variables)), last if index.last_of else index.offset, dtype=np.int64)
-        for term in index.terms:
-            values = self.coordinate(term.variable)
-            for rank in term.scale_ranks:
-                values = values * self.workload.size(rank)
-            place = place + term.scale * values
-        return place
+            yield self._placed(np.clip(form_value(self.placed, index, last), 0, last))
 
     @staticmethod
     def _placed(place: NDArray[np.int64]) -> Any:

@@ -7,7 +7,7 @@ then run one after the other, those of an iteration together.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from einsums.graph import iteration_groups
+from einsums.graph import Step
 from einsums.types import Cascade
 from einsums.workload import Workload
 from mappings.tree import PlacedKeep, PlacedLeaf
@@ -50,20 +50,32 @@ def program_of_experiment(experiment: Experiment) -> Program:
 
 def program_of_cascade(cascade: Cascade, sizes: dict[str, int]) -> Program:
     """Einsum after Einsum, each over its whole space; `sizes` are those of whole ranks and inner parts."""
-    loops: list[BoxLoop] = []
-    leaves: list[PlacedLeaf] = []
-    for group in iteration_groups(cascade):
-        ranks = [cascade.scope.iterative_rank[name] for name in group if cascade.is_iterative(name)]
-        shared: tuple[int, ...] = ()
-        if ranks:
-            loops.append(BoxLoop(ranks[0].lower(), 1))
-            shared = (len(loops) - 1,)
-        for name in group:
-            first = len(loops)
-            loops += [BoxLoop(variable, 1) for variable in cascade.einsum(name).reduced_variables]
-            around = (*shared, *range(first, len(loops)))
-            leaves.append(PlacedLeaf(len(leaves), name, "", around, len(shared), (), (), ""))
-    return Program(workload_of(cascade, sizes), tuple(loops), tuple(leaves))
+    laid = _LaidOut(cascade)
+    for step in cascade.nest:
+        laid.add(step, ())
+    return Program(workload_of(cascade, sizes), tuple(laid.loops), tuple(laid.leaves))
+
+
+class _LaidOut:
+    """Loops and leaves of a cascade without a mapping."""
+
+    def __init__(self, cascade: Cascade) -> None:
+        self.cascade = cascade
+        self.loops: list[BoxLoop] = []
+        self.leaves: list[PlacedLeaf] = []
+
+    def add(self, step: Step, around: tuple[int, ...]) -> None:
+        """An Einsum, or an iteration with all that it holds, inside these loops."""
+        if isinstance(step, str):
+            first = len(self.loops)
+            self.loops += [BoxLoop(variable, 1) for variable in self.cascade.einsum(step).reduced_variables]
+            loops = (*around, *range(first, len(self.loops)))
+            self.leaves.append(PlacedLeaf(len(self.leaves), step, "", loops, len(around), (), (), ""))
+            return
+        self.loops.append(BoxLoop(step.rank.lower(), 1))
+        inside = (*around, len(self.loops) - 1)
+        for inner in step.body:
+            self.add(inner, inside)
 
 
 def workload_of(cascade: Cascade, sizes: dict[str, int]) -> Workload:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from math import prod
 
 from einsums.types import Cascade
-from einsums.workload import Workload, points
+from einsums.workload import Workload, count_coordinates
 from sim.design.experiment import Experiment
 from sim.functional.inputs import long_rank, weighed_inputs
 from sim.functional.program import program_of_experiment
@@ -62,18 +62,24 @@ def _cut(size: int, tile: int, whole_tiles: int, longest: int) -> int:
 
 
 def total_points(workload: Workload) -> int:
-    """Points of all Einsums."""
-    return sum(points(workload, einsum.name) for einsum in workload.cascade.einsums)
+    """Points of all Einsums inside their ranks, whether conditions let them exist or not."""
+    cascade = workload.cascade
+    spaces = (cascade.variables_of(einsum.name) for einsum in cascade.einsums)
+    return sum(count_coordinates(workload, tuple(map(cascade.rank_of_variable, names))) for names in spaces)
 
 
 def sizes_of_cascade(cascade: Cascade, given: dict[str, int]) -> dict[str, int]:
     """Sizes of whole ranks and inner parts of an unmapped cascade; those `given` are kept."""
-    long = long_rank(cascade, weighed_inputs(cascade))
+    first_name = cascade.scope.first_name
+    weighed = long_rank(cascade, weighed_inputs(cascade))
+    long = first_name.get(weighed, weighed)
     sizes: dict[str, int] = {}
     for rank in dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()):
         partition = cascade.partition_of(rank)
         inner = partition.inner if partition else ()
-        sizes[rank] = BATCH if rank in cascade.batch else LONG if inner or rank == long else SHORT
+        first = first_name.get(rank, rank)
+        size = BATCH if rank in cascade.batch else LONG if inner or first == long else SHORT
+        sizes[first] = max(size, sizes.get(first, 0))
         sizes |= dict.fromkeys(inner, PART if len(inner) == 1 else SMALL_PART)
     return sizes | given
 

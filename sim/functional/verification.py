@@ -5,45 +5,36 @@ every tensor is compared with the interpreter in fp64 against its error bound. O
 of the catalog and, on request, with torch and with Triton kernels. A bare cascade is run Einsum by Einsum.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-
-from einsums.interpreter import interpret
 from einsums.names import nearest
-from einsums.types import Cascade, InitialValue
+from einsums.types import Cascade
 from sim.design.experiment import Experiment
-from sim.functional.bounds import FUNCTION_UNITS, error_bounds
-from sim.functional.compare import Subject, TensorComparison, compare
-from sim.functional.exponential import EXACT, Exponential, exponentials_of
-from sim.functional.inputs import InputSet, input_sets
-from sim.functional.machine import Arithmetic, execute
-from sim.functional.one_by_one import run_one_by_one
-from sim.functional.precision import PRECISIONS, Precision
-from sim.functional.program import Program, program_of_cascade, program_of_experiment
-from sim.functional.references import (
-    Backend,
-    ReferenceResult,
-    definition_of,
-    equals_of,
-    is_installed,
-    operator_names,
-    run_operators,
+from sim.functional.compare import TensorComparison
+from sim.functional.comparisons import (
+    DesignRun,
+    VerifiedDesign,
+    einsum_rows,
+    equal_rows,
+    operator_rows,
+    own_rows,
+    run_design,
 )
+from sim.functional.exponential import EXACT, Exponential, exponentials_of
+from sim.functional.given import Given, given_set, sizes_given
+from sim.functional.inputs import InputSet, input_sets
+from sim.functional.precision import PRECISIONS
+from sim.functional.program import program_of_cascade, program_of_experiment
+from sim.functional.references import Backend, definition_of, is_installed, operator_names
 from sim.functional.sizes import MOST_POINTS, check_points, reduced_experiment, sizes_of_cascade, total_points
 from sim.load.nouns import CATALOGS, load_cascade
 from sim.simulation.flow import simulate
 
-Arrays = dict[str, np.ndarray]
 BACKENDS = ("numpy", "torch", "triton")
 EXPONENTIALS = ("exact", "polynomial")
 WORD_PRECISION = {16: "bf16", 32: "fp32", 64: "fp64"}
-# Operators take the steps of a cascade in another form (a factor folded into base 2, a division deferred), each step
-# with at most twice as many roundings.
-OPERATOR_FACTOR = 2.0
-KERNEL_TILE = 64  # keys that an operator's steps are analysed with
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +53,7 @@ class VerifyOptions:
     whole: bool = False
     against: str | None = None
     sizes: tuple[tuple[str, int], ...] = ()
+    inputs: Given | None = None  # arrays by input, or a function of sizes and a generator; None: drawn
 
     def __post_init__(self) -> None:
         for name in self.precisions:
@@ -80,25 +72,6 @@ def _check(kind: str, name: str, known: tuple[str, ...]) -> None:
         raise ValueError(f"no {kind} is called '{name}'{nearest(name, known)}; there are: {', '.join(known)}")
 
 
-class VerifiedDesign(NamedTuple):
-    """The subject of a verification: a program, its original sizes, and the exponential of each array."""
-
-    name: str
-    title: str  # cascade, machine and mapping in words
-    program: Program
-    given: tuple[tuple[str, int], ...]  # sizes of ranks before they were shortened
-    exponentials: dict[str, Exponential]
-    precisions: tuple[str, ...]
-
-    @property
-    def cascade(self) -> Cascade:
-        return self.program.cascade
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        return {item.rank: item.size for item in self.program.workload.sizes}
-
-
 @dataclass(frozen=True, slots=True)
 class Verification:
     """The outcome: what was run, and all errors."""
@@ -111,7 +84,14 @@ class Verification:
 
     @property
     def passes(self) -> bool:
-        return all(row.passes for _, rows in self.comparisons for row in rows)
+        return not self.empty_outputs and all(row.passes for _, rows in self.comparisons for row in rows)
+
+    @property
+    def empty_outputs(self) -> tuple[str, ...]:
+        """Outputs of which every element is 0, or none exists, on all inputs: nothing was shown of them."""
+        rows = [row for _, of in self.comparisons for row in of if row.subject.is_output]
+        names = dict.fromkeys(row.subject.tensor for row in rows)
+        return tuple(name for name in names if all(row.is_empty for row in rows if row.subject.tensor == name))
 
     @property
     def failures(self) -> tuple[TensorComparison, ...]:
@@ -152,6 +132,11 @@ def verify(
     if not isinstance(subject, Experiment | Cascade):
         raise TypeError(f"expected an Experiment or a Cascade, got {type(subject).__name__}")
     options = options or VerifyOptions()
+    if options.inputs is not None and not callable(options.inputs):
+        sizes = sizes_given(subject if isinstance(subject, Cascade) else subject.cascade, options.inputs)
+        options = replace(options, whole=True, sizes=tuple((dict(options.sizes) | sizes).items()))
+        if isinstance(subject, Experiment):
+            subject = replace(subject, sizes=tuple((dict(subject.sizes) | sizes).items()))
     design = design_of(subject, options)
     defining = defining_cascade(design.cascade, options.against)
     operated = (
@@ -162,23 +147,31 @@ def verify(
     count = total_points(design.program.workload)
     for name in design.precisions:
         rows: list[TensorComparison] = []
-        kept: list[_Execution] = []
-        sets = tuple(input_sets(design.program.workload, options.seed))
+        kept: list[DesignRun] = []
+        sets = _sets(design, options)
         for number, given in enumerate(sets, start=1):
             if count > MOST_POINTS:
                 tell(f"{name}: {count:,} points on inputs {number} of {len(sets)}")
-            run = _run(design, PRECISIONS[name], given, is_first=not rows)
-            rows += [*_own_rows(design, run), *_equal_rows(design, defining, run)]
+            run = run_design(design, PRECISIONS[name], given, is_first=not rows)
+            rows += [*own_rows(design, run), *equal_rows(design, defining, run)]
             kept += [run] if options.backend != "numpy" else []
         if operated and defining is not None:
-            backend, of_operators = _operator_rows(design, kept, definition_of(defining.name), options.backend)
+            backend, of_operators = operator_rows(design, kept, definition_of(defining.name), options.backend)
             rows += of_operators
         elif kept:
-            backend, of_einsums = _einsum_rows(design, kept)
+            backend, of_einsums = einsum_rows(design, kept)
             rows += of_einsums
         comparisons.append((name, tuple(rows)))
     one_by_one = backend is not None and not operated
     return Verification(design, options, tuple(comparisons), backend, one_by_one)
+
+
+def _sets(design: VerifiedDesign, options: VerifyOptions) -> tuple[InputSet, ...]:
+    """The inputs to run on: those given, or all that are drawn."""
+    workload = design.program.workload
+    if options.inputs is not None:
+        return (given_set(workload, options.inputs, options.seed),)
+    return input_sets(workload, options.seed)
 
 
 def defining_cascade(own: Cascade, against: str | None) -> Cascade | None:
@@ -234,134 +227,6 @@ def _exponentials(experiment: Experiment, wanted: str | None) -> dict[str, Expon
             "expected an operation such as 'exp: {made_of: {macc: 6}}', or --exp exact"
         )
     return {array: EXACT if wanted == "exact" else made.get(array, EXACT) for array in dict.fromkeys(arrays)}
-
-
-class _Execution(NamedTuple):
-    """One execution: inputs as words, the results of the interpreter and the engine, and the bounds between them."""
-
-    inputs: str
-    words: Arrays
-    expected: Arrays
-    found: Arrays
-    allowed: Arrays
-    precision: Precision
-
-
-def _run(design: VerifiedDesign, precision: Precision, given: InputSet, is_first: bool) -> _Execution:
-    """The first inputs tile by tile, with places that forget; the others side by side, with identical results."""
-    words = {name: precision.word(array.astype(precision.wide)) for name, array in given.arrays.items()}
-    expected = interpret(started(design.cascade, precision), words, design.sizes)
-    functions = {array: one.function(precision) for array, one in design.exponentials.items()}
-    found = execute(design.program, words, Arithmetic(precision, functions), side_by_side=not is_first)
-    allowed = error_bounds(design.program, {**words, **expected}, precision, design.exponentials)
-    return _Execution(given.name, words, expected, found, allowed, precision)
-
-
-def started(cascade: Cascade, precision: Precision) -> Cascade:
-    """The cascade with initial values in this precision: like its inputs, they are words."""
-    initial = tuple(InitialValue(tensor=item.tensor, value=precision.start(item.value)) for item in cascade.initial)
-    if initial == cascade.initial:
-        return cascade
-    return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | {"initial": initial})
-
-
-def _own_rows(design: VerifiedDesign, run: _Execution) -> Iterator[TensorComparison]:
-    """Every tensor against the interpreter of the same cascade."""
-    for einsum in design.cascade.einsums:
-        name = einsum.name
-        subject = _subject(design, name, run.inputs, "the engine", "the interpreter")
-        yield compare(subject, run.found[name], run.expected[name], run.allowed[name])
-
-
-def _equal_rows(design: VerifiedDesign, defining: Cascade | None, run: _Execution) -> Iterator[TensorComparison]:
-    """Outputs against the interpreter of their defining cascade; those of a bare definition against all its equals."""
-    own = design.cascade
-    is_bare = not design.program.leaves[0].array
-    others: list[Cascade] = []
-    if defining is not None and defining != own:
-        others = [defining]
-    elif defining is not None and is_bare:
-        others = [load_cascade(name) for name in equals_of(own.name)]
-    for cascade in others:
-        sizes = _sizes_for(cascade, design.sizes)
-        expected = interpret(cascade, run.words, sizes)
-        doubt: Arrays = {}
-        if is_bare or run.precision.wide is np.float64:  # otherwise far below the engine's own bound
-            doubt = error_bounds(program_of_cascade(cascade, sizes), {**run.words, **expected}, PRECISIONS["fp64"])
-        for output in cascade.outputs:
-            subject = _subject(design, output, run.inputs, "the engine", _title(cascade, own))
-            yield compare(subject, run.found[output], expected[output], run.allowed[output] + doubt.get(output, 0.0))
-
-
-def _title(cascade: Cascade, own: Cascade) -> str:
-    return f"the shipped {cascade.name}" if cascade.name == own.name else cascade.name
-
-
-def _operator_rows(
-    design: VerifiedDesign, runs: list[_Execution], definition: str, backend: str
-) -> tuple[Backend, list[TensorComparison]]:
-    """The engine against torch in fp64, and operators in the same precision against the interpreter."""
-    sets = tuple(InputSet(run.inputs, run.words) for run in runs)
-    ran, results = run_operators(design.cascade, definition, sets, runs[0].precision.base, backend)
-    by_name = {run.inputs: run for run in runs}
-    different: dict[tuple[str, ...], ReferenceResult] = {}  # several kernels have one reference
-    for result in results:
-        operator = result.operator if result.kind == "kernel" else ""
-        different.setdefault((result.inputs, result.kind, result.tensor, operator), result)
-    rows = []
-    bounds: dict[tuple[str, str], Arrays] = {}
-    for result in different.values():
-        run, tensor = by_name[result.inputs], result.tensor
-        if result.kind == "exact":
-            subject = _subject(design, tensor, result.inputs, "the engine", "torch in fp64")
-            rows.append(compare(subject, run.found[tensor], result.values, OPERATOR_FACTOR * run.allowed[tensor]))
-            continue
-        key = (result.inputs, result.steps)
-        if key not in bounds:
-            bounds[key] = _operator_bounds(design, run, result.steps)
-        maker = f"{ran}: {result.operator}" if result.kind == "kernel" else f"torch in {run.precision.base}"
-        subject = _subject(design, tensor, result.inputs, maker, "the interpreter")
-        rows.append(compare(subject, result.values, run.expected[tensor], OPERATOR_FACTOR * bounds[key][tensor]))
-    return ran, rows
-
-
-def _einsum_rows(design: VerifiedDesign, runs: list[_Execution]) -> tuple[Backend, list[TensorComparison]]:
-    """Every Einsum separately in torch, in fp64 and on the interpreter's operands, against the interpreter.
-
-    Another library may compute a function as if its argument were a few units away (1 + erf of a gelu, say, loses the
-    digits of a small result), so the inputs get the same uncertainty.
-    """
-    exact = PRECISIONS["fp64"]
-    program = program_of_cascade(design.cascade, design.sizes)
-    values = {run.inputs: {**run.words, **run.expected} for run in runs}
-    backend, found = run_one_by_one(program, values)
-    rows = []
-    for run in runs:
-        allowed = error_bounds(program, values[run.inputs], exact, doubt=FUNCTION_UNITS * exact.wide_unit)
-        for tensor, result in found[run.inputs].items():
-            subject = _subject(design, tensor, run.inputs, f"{backend} in fp64, by itself", "the interpreter")
-            rows.append(compare(subject, result, run.expected[tensor], allowed[tensor]))
-    return backend, rows
-
-
-def _operator_bounds(design: VerifiedDesign, run: _Execution, steps: str) -> Arrays:
-    """Bounds of the cascade whose steps an operator takes."""
-    cascade = load_cascade(steps)
-    sizes = _sizes_for(cascade, design.sizes)
-    values = interpret(cascade, run.words, sizes)
-    return error_bounds(program_of_cascade(cascade, sizes), {**run.words, **values}, run.precision)
-
-
-def _subject(design: VerifiedDesign, tensor: str, inputs: str, made_by: str, against: str) -> Subject:
-    cascade = design.cascade
-    return Subject(tensor, cascade.ranks_of(tensor), tensor in cascade.outputs, inputs, made_by, against)
-
-
-def _sizes_for(cascade: Cascade, sizes: dict[str, int]) -> dict[str, int]:
-    """Sizes of whole ranks, and of inner parts that both cascades have; otherwise a kernel's tile."""
-    found = {rank: sizes[rank] for rank in dict.fromkeys(map(cascade.root_of, cascade.leaf_ranks()))}
-    inner = [part for partition in cascade.partitions for part in partition.inner]
-    return found | {part: sizes.get(part, KERNEL_TILE) for part in inner}
 
 
 def interface_difference(own: Cascade, other: Cascade) -> str:

@@ -17,6 +17,7 @@ class Catalog:
 
     folder: Path
     kind: str
+    made: tuple[str, ...] = ()  # names beside them for what is made when it is asked for
 
     def names(self) -> tuple[str, ...]:
         """The bare names that ship, sorted."""
@@ -40,6 +41,6 @@ class Catalog:
             return self.folder / f"{name_or_path}.yaml"
         if is_file((beside or Path()) / name_or_path):
             return (beside or Path()) / name_or_path
-        near = nearest(name_or_path, shipped)
+        near = nearest(name_or_path, (*shipped, *self.made))
         known = ", ".join(shipped) or "none"
         raise ValueError(f"no {self.kind} called '{name_or_path}'{near}; shipped: {known}")

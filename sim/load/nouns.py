@@ -30,6 +30,7 @@ from sim.load.problems import InputError, InputProblem
 from sim.load.structure import structure
 
 _ROOT = Path(__file__).resolve().parents[2]
+DEFAULT = "default"  # in place of a mapping's name: one that is made for the cascade and the machine
 CATALOGS = {
     "cascade": Catalog(_ROOT / "einsums" / "catalog", "cascade"),
     "taxonomy": Catalog(_ROOT / "einsums" / "catalog" / "taxonomy", "taxonomy"),
@@ -38,7 +39,7 @@ CATALOGS = {
     "technology": Catalog(_ROOT / "arch" / "catalog" / "technologies", "technology"),
     "timing": Catalog(_ROOT / "arch" / "catalog" / "dram", "DRAM timing"),
     "operator table": Catalog(_ROOT / "arch" / "catalog" / "operators", "operator table"),
-    "mapping": Catalog(_ROOT / "mappings" / "catalog", "mapping"),
+    "mapping": Catalog(_ROOT / "mappings" / "catalog", "mapping", (DEFAULT,)),
     "experiment": Catalog(_ROOT / "sim" / "catalog" / "experiments", "experiment"),
     "reproduction": Catalog(_ROOT / "sim" / "catalog" / "reproductions", "reproduction"),
     "sweep": Catalog(_ROOT / "sim" / "catalog" / "sweeps", "sweep"),

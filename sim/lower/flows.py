@@ -22,6 +22,7 @@ from sim.lower.chains import ChainPlace, Chains, Touch
 from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
+from sim.lower.register_tiles import SidedParts
 from sim.lower.rows import NOTHING, Path, RowTable
 
 IN_CORES = {STAYS: DEALT_STAYS, FIRST_ONLY: DEALT_FIRST_ONLY, ADVANCES: DEALT_ADVANCES}
@@ -32,7 +33,8 @@ class WordFlow(NamedTuple):
     """count[row] - count[less] words read from or written to a memory (all fields are indices).
 
     `resident`: scaled by the part of that memory's tiles that fits; `spilled`: by the part that does not; -1: not
-    scaled. `drains` marks the reading of a finished tile, which not every machine file charges for.
+    scaled. `drains` marks the reading of a finished tile, which not every machine file charges for. `fetches`: the
+    tiles in which the words come, where rows of the memory count; `with_slots`: an array asks for them slot by slot.
     """
 
     row: int
@@ -44,14 +46,17 @@ class WordFlow(NamedTuple):
     resident: int = -1
     spilled: int = -1
     drains: int = 0
+    fetches: int = -1
+    with_slots: int = 0
 
 
 class CountedWords(NamedTuple):
-    """count[row] - count[less] words; `resident` as in WordFlow."""
+    """count[row] - count[less] words; `resident` as in WordFlow. `path`: the loops that bring them, tile by tile."""
 
     row: int
     less: int = -1
     resident: int = -1
+    path: Path | None = None
 
 
 class MovedTiles(NamedTuple):
@@ -164,18 +169,19 @@ class FlowBuilder:
 
     def add_fill(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, reader: Touch) -> None:
         read = self.words_at(outer.memory, tiles, reader.leaf)
-        self.add_inward(CountedWords(read, resident=self.resident(keep)), outer, 0, reader)
-        self.add(CountedWords(self.words_at(keep.memory, tiles, reader.leaf)), keep.memory, 1, reader)
+        self.add_inward(CountedWords(read, resident=self.resident(keep), path=tiles.path), outer, 0, reader)
+        written = self.words_at(keep.memory, tiles, reader.leaf)
+        self.add(CountedWords(written, path=tiles.path), keep.memory, 1, reader)
 
     def add_drain(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, writer: Touch) -> None:
         resident = self.resident(keep)
         once = self.rows.along(*tiles)
         leaving = once if self.is_combined(keep, writer) else self.words_at(keep.memory, tiles, writer.leaf)
-        self.add(CountedWords(leaving), keep.memory, 0, writer)
+        self.add(CountedWords(leaving, path=tiles.path), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
         together = self.together(outer.memory, tiles)
         outside = self.words_at(outer.memory, together, writer.leaf)
-        self.add_inward(CountedWords(outside, resident=resident), outer, 1, writer)
+        self.add_inward(CountedWords(outside, resident=resident, path=together.path), outer, 1, writer)
         for back in self.returning(writer, outer, together, keep.loops):
             self.add_inward(back._replace(resident=resident), outer, 0, writer)
             self.add(back, keep.memory, 1, writer)
@@ -202,10 +208,10 @@ class FlowBuilder:
         moved = self.words_at(memory, tiles, writer.leaf)
         if self.machine.array_of(memory) != writer.leaf.array and not self.is_dealt(memory):
             begun = self.made_words(writer.leaf, loops, parts)
-            return () if moved == begun else (CountedWords(moved, begun),)
+            return () if moved == begun else (CountedWords(moved, begun, path=tiles.path),)
         arriving = MovedTiles(self.path(memory, place.loops, parts | self.again(writer.leaf)), parts)
         begun = self.words_at(memory, arriving, writer.leaf)
-        own = () if moved == begun else (CountedWords(moved, begun),)
+        own = () if moved == begun else (CountedWords(moved, begun, path=tiles.path),)
         chain = self.chains.chain(writer.leaf, writer.access.tensor)
         depth = chain.index(place)
         if depth == 0:
@@ -218,9 +224,13 @@ class FlowBuilder:
         return bool(self.chains.dealt) and self.machine.is_in_core(memory)
 
     def path(self, memory: str, loops: tuple[int, ...], relevant: frozenset[int], otherwise: int = STAYS) -> Path:
-        """As `RowTable.path`, for tiles in a memory: where every core has one, each has what its iterations need."""
-        path = self.rows.path(loops, relevant, otherwise)
-        return _replaced(path, self.chains.dealt, IN_CORES) if self.is_dealt(memory) else path
+        """As `RowTable.path`, for tiles in a memory: where every core has one, each has what its iterations need, also
+        of a tile that is kept outside some of the dealt loops.
+        """
+        if not self.is_dealt(memory):
+            return self.rows.path(loops, relevant, otherwise)
+        path = self.rows.path(loops + self.chains.dealt[len(loops) :], relevant, otherwise)
+        return _replaced(path, self.chains.dealt, IN_CORES)
 
     def together(self, memory: str, tiles: MovedTiles) -> MovedTiles:
         """Sums that leave cores for a memory: to one that they share they come as one for all cores of a round."""
@@ -255,24 +265,25 @@ class FlowBuilder:
         together = self.together(place.memory, tiles) if touch.writes else tiles
         outside = self.words_at(place.memory, together, touch.leaf)
         if not touch.writes:
-            self.add_inward(CountedWords(outside), place, 0, touch)
+            self.add_with_slots(CountedWords(outside, path=tiles.path), place, 0, touch)
             self.add(CountedWords(copies), registers, 1, touch)
             return
         self.add(CountedWords(copies), registers, 0, touch)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        self.add_inward(CountedWords(outside), place, 1, touch)
+        self.add_with_slots(CountedWords(outside, path=together.path), place, 1, touch)
         for back in self.returning(touch, place, together, touch.leaf.loops):
-            self.add_inward(back, place, 0, touch)
+            self.add_with_slots(back, place, 0, touch)
             self.add(back, registers, 1, touch)
 
     def add_bypassing(self, touch: Touch, place: ChainPlace) -> None:
         """An operand straight from a memory to the operators, a result straight back: in every step anew."""
         parts = self.parts_of(touch)
         tiles = MovedTiles(self.rows.path(touch.leaf.loops, frozenset(range(len(self.rows.space.parts)))), parts)
-        self.add_inward(CountedWords(self.words_at(place.memory, tiles, touch.leaf)), place, int(touch.writes), touch)
+        words = CountedWords(self.words_at(place.memory, tiles, touch.leaf), path=tiles.path)
+        self.add_with_slots(words, place, int(touch.writes), touch)
         if touch.writes:
             for back in self.returning(touch, place, tiles, touch.leaf.loops):
-                self.add_inward(back, place, 0, touch)
+                self.add_with_slots(back, place, 0, touch)
 
     def add_operand_accesses(self, leaf: PlacedLeaf) -> None:
         """Each iteration point reads its operands and writes its result in registers; a reduction also reads it back,
@@ -309,16 +320,27 @@ class FlowBuilder:
         return self.rows.first_visits(loops, parts | again, parts) if again else self.rows.total(parts)
 
     def add(self, words: CountedWords, memory: str, write: int, touch: Touch) -> None:
+        self.flows.append(self.flow(words, memory, write, touch)._replace(resident=words.resident))
+
+    def flow(self, words: CountedWords, memory: str, write: int, touch: Touch) -> WordFlow:
         index, tensor = self.machine.memory(memory), self.tensor_index(touch.access.tensor)
-        self.flows.append(WordFlow(words.row, words.less, index, write, tensor, touch.leaf.index, words.resident))
+        counts_rows = words.path is not None and self.machine.is_shared(memory)
+        fetches = self.rows.along(words.path, NOTHING) if words.path is not None and counts_rows else -1
+        return WordFlow(words.row, words.less, index, write, tensor, touch.leaf.index, fetches=fetches)
+
+    def add_with_slots(self, words: CountedWords, place: ChainPlace, write: int, touch: Touch) -> None:
+        """As `add_inward`, for what an array asks for with its issue slots."""
+        first = len(self.flows)
+        self.add_inward(words, place, write, touch)
+        if not SidedParts.of(self.rows.space, touch.leaf).differ_everywhere(self.parts_of(touch)):
+            self.flows[first:] = [flow._replace(with_slots=1) for flow in self.flows[first:]]
 
     def add_inward(self, words: CountedWords, place: ChainPlace, write: int, touch: Touch) -> None:
         """As `add`, for accesses from further in: what did not fit is not there, its part goes through outward."""
         self.add(words, place.memory, write, touch)
         if place.memory in self.chains.spilling and place.behind is not None:
-            index, spilled = self.machine.memory(place.behind), self.machine.memory(place.memory)
-            tensor = self.tensor_index(touch.access.tensor)
-            self.flows.append(WordFlow(words.row, words.less, index, write, tensor, touch.leaf.index, -1, spilled))
+            spilled = self.machine.memory(place.memory)
+            self.flows.append(self.flow(words, place.behind, write, touch)._replace(spilled=spilled))
 
     def tensor_index(self, name: str) -> int:
         return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from arch.expression import Expression, evaluate, parse_expression
+from einsums.extensions import beyond
 from einsums.types import Cascade
 from mappings.cores import combined_loop, dealt_loops
 from mappings.tree import PlacedLeaf, ResolvedTree
@@ -65,7 +66,10 @@ class Lowered:
 
 
 def lower_structure(structure: Structure) -> Lowered:
-    """Tables of integers for one structure."""
+    """Tables of integers for one structure. ValueError for a cascade that says what no table holds."""
+    extension = beyond(structure.cascade)
+    if extension:
+        raise ValueError(f"'{structure.cascade.name}' cannot be lowered: {extension}, which no engine follows")
     cascade, mapping, tree, machine = structure.cascade, structure.mapping, structure.tree, structure.machine
     space = rank_space(cascade)
     spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
@@ -73,6 +77,7 @@ def lower_structure(structure: Structure) -> Lowered:
     rows = RowTable(space, tree)
     flows = FlowBuilder(chains, rows).build()
     phase_of, drained = number_phases(mapping, tree)
+    stage_of = {stage.einsum: stage.stage for stage in mapping.schedule.stages}
     drains = np.array([drain_row(chains, rows, mapping, name) for name in drained], np.int64)
     leaves = [
         (
@@ -81,6 +86,8 @@ def lower_structure(structure: Structure) -> Lowered:
             machine.array(leaf.array),
             phase_of[leaf.index],
             *chain_rows(chains, rows, leaf),
+            stage_of.get(leaf.einsum, -1),
+            rows.row(leaf.loops[: leaf.shared], frozenset(range(len(space.parts))), NOTHING),
         )
         for leaf in tree.leaves
     ]

@@ -18,8 +18,8 @@ import numpy as np
 from arch.components import Side
 from arch.numbers import number_values, numbers_of, whole
 from arch.types import Architecture, Array, Memory
+from einsums.counts import operators_per_point
 from einsums.types import Cascade
-from einsums.workload import operators_per_point
 from mappings.tree import ResolvedTree
 from sim.engine.tables import MachineColumns
 from sim.lower.parts import ComponentPart, Parts, part_of
@@ -80,6 +80,11 @@ class MachineShape:
     def array_of(self, memory: str) -> str | None:
         """The array of which every element has such a memory; None for one that is shared."""
         return self.owners[self.memory(memory)]
+
+    def is_shared(self, memory: str) -> bool:
+        """Whether a memory below the root serves whole arrays: one whose ports and links slots and transfers share."""
+        beside = self.array_of(memory) is not None or memory in self.registers
+        return self.parent_of(memory) is not None and not beside
 
     def sides_of(self, memory: str) -> tuple[Side, ...]:
         """The sides of its array along which every element has such a memory of its own."""
@@ -199,6 +204,7 @@ class Machines:
         word_bytes = self.symbol("word_bytes")
         row_words, word_rows = rows_and_words(self._of_memories("row") / 8, word_bytes[:, None])
         row_bytes = row_words * word_bytes[:, None] / word_rows
+        row_accesses = np.minimum(self._of_memories("ports"), self._of_memories("banks"))
         read_pj_per_byte = self._of_memories("read_energy") / row_bytes
         costs = [self.parts(array).gather(partial(ComponentPart.cost_of, operators=names)) for array, names in leaves]
         parts = (*self.shape.memories, *self.shape.arrays)
@@ -214,7 +220,8 @@ class Machines:
             row_bytes=row_bytes,
             row_words=row_words,
             word_rows=word_rows,
-            row_accesses=np.minimum(self._of_memories("ports"), self._of_memories("banks")),
+            row_accesses=row_accesses,
+            stated_accesses=np.where(self._of_memories("has_ports") == 1, row_accesses, np.inf),
             rows=self._of_arrays("rows"),
             columns=self._of_arrays("columns"),
             lanes=self._of_arrays("lanes"),

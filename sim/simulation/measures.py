@@ -35,7 +35,7 @@ class Measures(NamedTuple, Generic[Column]):
     utilization: Column  # [design, leaf]
     array_utilization: Column  # [design, array]
     busy_cycles: Column  # [design, leaf]
-    resource_cycles: Column  # [design, array, then memory, its reads, its writes, then drains]
+    resource_cycles: Column  # [design, array, then memory, its reads, its writes, its ports, then drains]
 
 
 class Labels(NamedTuple):
@@ -76,7 +76,7 @@ class Labels(NamedTuple):
     @property
     def resources(self) -> tuple[str, ...]:
         """The resources that may set the latency, in the order of an evaluation."""
-        apart = [f"{memory} {direction}" for direction in ("reads", "writes") for memory in self.memories]
+        apart = [f"{memory} {direction}" for direction in ("reads", "writes", "ports") for memory in self.memories]
         return (*self.arrays, *self.memories, *apart, "drain")
 
 

@@ -41,7 +41,7 @@ class SimulationResult:
     cycles_by_resource: dict[str, float]  # which resource sets how much of the latency
     footprint_bytes: dict[str, float]
     warnings: tuple[str, ...]
-    stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array -> cause; cycle engine only
+    stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array in a core -> cause; cycle engine only
     leakage_by_component_pj: dict[str, float] = field(default_factory=dict)  # part of the energy; those that leak
     share_done: float = 1.0  # less where an interrupt ended the run: times are until then, counts those of the whole
 
@@ -158,9 +158,10 @@ def _make_result(
 
 
 def _by_resource(experiment: Experiment, labels: Labels, cycles: list[float]) -> dict[str, float]:
-    """Directions of a memory are there where its file has them apart."""
+    """Directions of a memory are there where its file has them apart, its ports where they set the time."""
     one = {f"{m.name} reads" for m in experiment.architecture.memories if m.read_bandwidth_bits_per_s is None}
     one |= {f"{m.name} writes" for m in experiment.architecture.memories if m.write_bandwidth_bits_per_s is None}
+    one |= {name for name, value in zip(labels.resources, cycles, strict=True) if name.endswith(" ports") and not value}
     return {name: value for name, value in zip(labels.resources, cycles, strict=True) if name not in one}
 
 

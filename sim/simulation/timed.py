@@ -35,12 +35,16 @@ def _done(result: SimulationResult, timing: DesignTiming, einsum: str) -> float:
 
 
 def resources(result: SimulationResult, timing: DesignTiming) -> dict[str, float]:
-    """The latency by what the busiest array did or waited for: its points, a memory, a drain, something else."""
+    """The latency by what the busiest array did or waited for: its points, a memory, a drain, something else.
+
+    On a machine of several cores that is the busiest array of any core.
+    """
     architecture = result.experiment.architecture
-    computes = {array: timing.cycles - sum(lost.values()) for array, lost in timing.stalls.items()}
+    array_of = {name: array.name for array in architecture.arrays for name in architecture.names_in_cores(array.name)}
+    computes = {name: timing.cycles - sum(lost.values()) for name, lost in timing.stalls.items()}
     busiest = max(computes, key=computes.__getitem__)
     found = dict.fromkeys(result.cycles_by_resource, 0.0)
-    found[busiest] = float(computes[busiest])
+    found[array_of[busiest]] = float(computes[busiest])
     for cause, lost in timing.stalls[busiest].items():
         name = architecture.root.name if cause == CAUSES[OFF_CHIP] else cause
         found[name] = found.get(name, 0.0) + lost

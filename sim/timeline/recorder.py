@@ -6,6 +6,7 @@ run of 10^12 cycles is reached as quickly as its beginning.
 
 from typing import NamedTuple
 
+from arch.types import Architecture
 from mappings.check import Problem
 from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.choice import CycleDesign
@@ -14,7 +15,8 @@ from sim.cycle.rates import is_link
 from sim.design.experiment import Experiment
 from sim.engine.cycle.columns import ARRAYS, CAUSES, IDLE, LATENCY, OFF_CHIP, SERVERS
 from sim.simulation.flow import IllegalMapping, count
-from sim.timeline.log import log_of, start_of_tile
+from sim.timeline.cores import CoreNumbers
+from sim.timeline.log import log_of, recorded, start_of_tile
 from sim.timeline.runs import Piece, Sequence
 from sim.timeline.spans import LogReading
 from sim.timeline.types import Span, Stretch, Timeline, TimelineLane
@@ -53,7 +55,6 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
     spans, last = _spans_of(run, first, wanted_last, most_spans)
     if last <= first:
         raise TooFewSpans(f"expected room for all that happens in one cycle, got {most_spans}")
-    machine = design.chains.machine
     return Timeline(
         cycles=timing.cycles,
         tiles=sequence.total.tiles,
@@ -61,8 +62,8 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
         last=last,
         wanted_last=wanted_last,
         spans=spans,
-        arrays=tuple(array.name for array in experiment.architecture.arrays),
-        memories=machine.memories,
+        arrays=_arrays(experiment.architecture),
+        memories=_memories(experiment.architecture),
         ports=tuple((memory, design.machine.ports(memory)) for memory in design.machine.ported if not is_link(memory)),
         lanes=_lanes(experiment, timing),
         unplaced_cycles=timing.cycles - sequence.total.cycles,
@@ -74,7 +75,28 @@ def _lanes(experiment: Experiment, timing: DesignTiming) -> tuple[TimelineLane, 
     for nest in timing.runs:
         for slot, lag in zip(nest.named.nest.slots, nest.named.order.lags, strict=True):
             age.setdefault(slot.leaf.einsum, lag)
-    return tuple(TimelineLane(leaf.einsum, leaf.array, age[leaf.einsum]) for leaf in experiment.tree.leaves)
+    names = experiment.architecture.names_in_cores
+    return tuple(
+        TimelineLane(leaf.einsum, name, age[leaf.einsum])
+        for leaf in experiment.tree.leaves
+        for name in names(leaf.array)
+    )
+
+
+def _arrays(architecture: Architecture) -> tuple[str, ...]:
+    """Every array in every core, core by core."""
+    return _in_cores(architecture, [array.name for array in architecture.arrays])
+
+
+def _memories(architecture: Architecture) -> tuple[str, ...]:
+    """Every memory, outermost first, then those of each core."""
+    return _in_cores(architecture, [memory.name for memory in architecture.memories])
+
+
+def _in_cores(architecture: Architecture, components: list[str]) -> tuple[str, ...]:
+    names = [architecture.names_in_cores(component) for component in components]
+    shared = [own[0] for own in names if len(own) == 1]
+    return (*shared, *(name for core in zip(*(own for own in names if len(own) > 1), strict=True) for name in core))
 
 
 def window_of(run: _TimedRun, wanted: Stretch) -> tuple[int, int]:
@@ -99,8 +121,19 @@ def window_of(run: _TimedRun, wanted: Stretch) -> tuple[int, int]:
 def _cycle_of(run: _TimedRun, tile: int) -> int:
     """Cycle in which a tile is taken up; that of the end for the one past the last."""
     for piece in run.sequence.between("tiles", tile, tile + 1):
-        return piece.before.cycles + start_of_tile(piece.run.named, piece.run.run.cycles, tile - piece.before.tiles)
+        repeat, here = recorded(run.design, piece.run), tile - piece.before.tiles
+        numbers = _numbers_of(run, piece)
+        core, own = (0, here) if numbers is None else numbers.of_core(here)
+        tiles = piece.tiles if numbers is None else numbers.records(core)
+        start = start_of_tile(repeat, piece.run.named, piece.run.run.cycles, (core, own, tiles))
+        return piece.before.cycles + start
     return run.timing.cycles
+
+
+def _numbers_of(run: _TimedRun, piece: Piece) -> CoreNumbers | None:
+    """The records of the cores of a piece; None where there is one core."""
+    of_cores = piece.run.cores
+    return None if of_cores is None else CoreNumbers(run.design, piece.run.named, of_cores.start)
 
 
 def _tile_at(run: _TimedRun, cycle: int) -> int:
@@ -117,9 +150,13 @@ def _spans_of(run: _TimedRun, first: int, last: int, most: int) -> tuple[tuple[S
     for piece in run.sequence.between("cycles", first, last):
         here = max(first - piece.before.cycles, 0), min(last, piece.end) - piece.before.cycles
         since = max(0, here[0] - _longest_latency(piece))
-        log, complete = log_of(piece.run.named, since, here[1], most - len(spans) + _most_rows(piece, here[0] - since))
-        found = LogReading(run.design, piece, since, complete).spans(log.tolist())
-        spans += [span.within(first, last) for span in found if span.start < last and span.end > first]
+        rows = most - len(spans) + _most_rows(piece, here[0] - since)
+        logs, complete = log_of(recorded(run.design, piece.run), piece.run.named, since, here[1], rows)
+        numbers = _numbers_of(run, piece)
+        for core, log in enumerate(logs):
+            own = core if core < len(logs) - 1 else -1
+            found = LogReading(run.design, piece, since, complete, own, numbers).spans(log.tolist())
+            spans += [span.within(first, last) for span in found if span.start < last and span.end > first]
         spans += _idle_arrays(run, piece, piece.before.cycles + here[0], piece.before.cycles + complete)
         if complete < here[1] or len(spans) > most:
             last = piece.before.cycles + complete
@@ -143,9 +180,14 @@ def _most_rows(piece: Piece, cycles: int) -> int:
 def _idle_arrays(run: _TimedRun, piece: Piece, start: int, end: int) -> list[Span]:
     """Arrays that have no part in a nest."""
     working = {slot.leaf.array for slot in piece.run.named.nest.slots}
-    arrays = [array.name for array in run.design.machine.architecture.arrays]
     idle, tile = CAUSES[IDLE], piece.before.tiles
-    return [Span(array, "stall", idle, start, end, tile) for array in arrays if array not in working and end > start]
+    architecture = run.design.machine.architecture
+    resting: list[str] = []
+    for array in architecture.arrays:
+        names = architecture.names_in_cores(array.name)
+        at_work = len(names) if piece.run.cores is not None else 1
+        resting += names[at_work:] if array.name in working else names
+    return [Span(name, "stall", idle, start, end, tile) for name in resting if end > start]
 
 
 def _unplaced(run: _TimedRun, first: int, last: int) -> list[Span]:
@@ -154,7 +196,7 @@ def _unplaced(run: _TimedRun, first: int, last: int) -> list[Span]:
     if last <= placed:
         return []
     start, root = max(first, placed), run.design.machine.architecture.root.name
-    arrays = [array.name for array in run.design.machine.architecture.arrays]
+    arrays = _arrays(run.design.machine.architecture)
     tiles = run.sequence.total.tiles
     stalls = [Span(array, "stall", CAUSES[OFF_CHIP], start, last, tiles) for array in arrays]
     return [*stalls, Span(root, "fill", "tiles that stay for whole nests", start, last, tiles)]
@@ -166,5 +208,5 @@ def _cut(spans: list[Span], design: CycleDesign, last: int, most: int) -> tuple[
     if len(spans) > most:
         last = min(last, spans[most].start)
     kept = [span.within(0, last) for span in spans if span.start < last]
-    order = [*(array.name for array in design.machine.architecture.arrays), *design.chains.machine.memories]
+    order = [*_arrays(design.machine.architecture), *_memories(design.machine.architecture)]
     return tuple(sorted(kept, key=lambda span: (order.index(span.track), span.start, span.kind))), last

@@ -16,6 +16,7 @@ from sim.cycle.rates import is_link
 from sim.cycle.state import Window, lay_out
 from sim.engine.cycle import columns as col
 from sim.engine.cycle.records import amounts_row
+from sim.timeline.cores import CoreNumbers
 from sim.timeline.runs import Piece
 from sim.timeline.types import Coordinate, Kind, Span
 
@@ -35,16 +36,21 @@ class LogRow(NamedTuple):
 
 @dataclass(frozen=True)
 class LogReading:
-    """The context for reading a piece's log; `first` and `last` bound the rows, in cycles of the piece."""
+    """The context for reading a piece's log; `first` and `last` bound the rows, in cycles of the piece.
+
+    core: whose log it is, -1 where nothing or all cores share it.
+    """
 
     design: CycleDesign
     piece: Piece
     first: int
     last: int
+    core: int = -1
+    numbers: CoreNumbers | None = None
 
     def spans(self, log: list[list[int]]) -> Iterator[Span]:
         """All spans of a log, unordered, in cycles of the whole run."""
-        rows = [LogRow(*row) for row in log]
+        rows = [self._numbered(LogRow(*row)) for row in log]
         ops = [row for row in rows if row.kind == col.OP_ROW]
         stalls = [row for row in rows if row.kind == col.STALL_ROW]
         repeats = self._repetitions(ops)
@@ -53,6 +59,17 @@ class LogReading:
             lost = [row for row in stalls if row.track == n]
             yield from self._array(own, lost)
         yield from (self._transfer(row) for row in rows if row.kind >= col.TRANSFER_ROW)
+
+    def _numbered(self, row: LogRow) -> LogRow:
+        """A row of a core with the number of its tile among those of all."""
+        if self.core < 0 or self.numbers is None or row.record >= self.numbers.records(self.core):
+            return row
+        return row._replace(record=self.numbers.of_all(self.core, row.record))
+
+    def _named(self, component: str) -> str:
+        """What a component is called in the core that the log is of."""
+        names = self.design.machine.architecture.names_in_cores(component)
+        return component if len(names) == 1 else names[max(self.core, 0)]
 
     @property
     def sizes(self) -> dict[int, int]:
@@ -120,7 +137,7 @@ class LogReading:
     def _span(self, row: LogRow, kind: Kind, name: str, place: tuple[Coordinate, ...]) -> Span:
         named, offset = self.piece.run.named, self.piece.before.cycles
         arrays = list(dict.fromkeys(slot.leaf.array for slot in named.nest.slots))
-        track = self.piece.run.servers[row.track] if kind in TRANSFERS else arrays[row.track]
+        track = self._named(self.piece.run.servers[row.track] if kind in TRANSFERS else arrays[row.track])
         start, end = max(row.start, self.first), min(row.end, self.last)
         is_cut = row.start < self.first or row.end > self.last
         return Span(track, kind, name, start + offset, end + offset, self._tile(row), place, is_cut=is_cut)
@@ -157,12 +174,17 @@ class LogReading:
     def _amounts_row(self, row: LogRow, repeat: int | None) -> int:
         """The row of AMOUNTS of an op: that of its tile's extents, and of the words that stay where they are."""
         index, variants = self._iterations(row.record)
+        index += [0] * col.INDEX_MORE
+        if self.core >= 0 and self.numbers is not None:
+            index[self.sizes[col.DEPTH] + col.TURN] = self.numbers.turn_of_all(self.core, row.record)
         place = np.array(index, np.int64), np.array(variants, np.int64)
         return int(amounts_row(self._laid_out, row.what, *place, repeat or 0))
 
     @cached_property
     def _laid_out(self) -> np.ndarray:
         """The program as the engine has it."""
+        if self.core >= 0 and self.numbers is not None:
+            return self.numbers.laid_out[self.core]
         return lay_out(self.piece.run.named.program, Window())[0]
 
     def _op_place(self, row: LogRow, repeat: int | None) -> tuple[Coordinate, ...]:

@@ -37,7 +37,11 @@ tables in the single array of a run (`tables`), the second their columns.
     NESTS,
     SUMS,  # tiles whose sums may come back
     PER_PHASE,  # 1: nothing is moved for an item while another one runs
-) = range(31)
+    DEALT,  # outermost levels whose iterations are dealt to cores; 0 on one core
+    CORE,  # number of the core that runs this
+    CORES,
+    CORE_TURNS,  # dealt iterations of this core
+) = range(35)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -67,6 +71,11 @@ TABLES = (
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
     "FIRST_WORD",  # [keep, then op, (in, out)], cycles to the first word of a transfer that finds its server idle
+    "ITERATIONS",  # [variant, dealt level], iterations dealt inside a tile at that depth
+    "DEPENDS",  # [keep, then staying tile, dealt level], what another iteration of the level does to the tile
+    "CHANGES",  # [variant, keep, then staying tile], 1: a dealt iteration on such a tile has several of them
+    "PLACING",  # [keep, then staying tile], whose tiles they are
+    "COMMON_TILES",  # [variant, dealt level, keep], common tiles that begin inside
     # state; the counters first
     "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to MOVED
     "STEPS",  # [array]
@@ -79,10 +88,10 @@ TABLES = (
     "BASE",  # [counter], the counter it is compared with when states are compared; NO_BASE: never, WITH_SITE: as a site
     "ARRAY_STATE",  # [array, column]
     "SERVER_STATE",  # [server, column]
-    "RECORD_INDEX",  # [slot, loop], of the records in the window
+    "RECORD_INDEX",  # [slot, loop; then the turn and its first record], of the records in the window
     "RECORD_VARIANT",  # [slot, depth]
     "RECORD_ORDINAL",  # [slot, keep]
-    "SITE_INDEX",  # [keep, then op, loop], where the next fill or streamed operand belongs
+    "SITE_INDEX",  # [keep, then op, as above], where the next fill or streamed operand belongs
     "SITE_VARIANT",  # [keep, then op, depth]
     "SITE_REPEAT",  # [keep, then op]
     "PENDING",  # [op, slot, (time, records that it completes)], results on their way
@@ -98,7 +107,7 @@ TABLES = (
     "MARKS",  # [level, slot], a number that equal states share
     "LOG",  # [row, column]
 )
-DIRECTORY = 31  # its first number
+DIRECTORY = 35  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -126,6 +135,11 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     GROUPS,
     PORTS,
     FIRST_WORD,
+    ITERATIONS,
+    DEPENDS,
+    CHANGES,
+    PLACING,
+    COMMON_TILES,
     COUNTERS,
     STEPS,
     PER_OP,
@@ -253,8 +267,9 @@ STAGE_FOLDS, STAGE_STEP, PIECE_STEP = range(3)
     WAITS_AT,  # level whose items before must be over when the tile is filled; -1: it is filled ahead
     PARTIAL_SUMS,  # 1: it comes back incomplete
     IN_TURN,  # 1: it is brought after tiles of other items that are needed before it
-) = range(20)
-KEEP_COLUMNS = 20
+    OUTER,  # the keep further out that brings what fills it; -1: none
+) = range(21)
+KEEP_COLUMNS = 21
 # Columns of MOVES. AGAIN: of sums that come back.
 FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS, FILL_PIECES = range(7)
 MOVE_COLUMNS = 7
@@ -274,8 +289,9 @@ MOVE_COLUMNS = 7
     WRITES_DONE,
     BUSY,  # cycles in which the array computes
 ) = range(12)
-ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED = range(7)
-OP_COUNTERS, KEEP_COUNTERS = 12, 7
+# OUTER_TILE: the tile further out from which the next one is filled.
+ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED, OUTER_TILE = range(8)
+OP_COUNTERS, KEEP_COUNTERS = 12, 8
 
 # Columns of ARRAY_STATE: the state of an array other than counters. VARIANT: its row of AMOUNTS.
 # TURNED: what it has begun.
@@ -325,6 +341,12 @@ ARRAY_REMAINS, SITE_REMAINS = 3, 6
 
 NEVER = 1 << 60
 NO_BASE, WITH_SITE = -1, -2  # of BASE
+
+# Of PLACING. OWN: a core has another tile where its iterations need another; ANEW: in each of its iterations; COMMON:
+# in a memory that cores share, where one stays for a whole iteration and may serve several.
+OWN, ANEW, COMMON = range(3)
+TURN, TURN_FIRST = range(2)  # of an index row, after its levels
+INDEX_MORE = 2
 
 # Slots of queues, numbered by what waits in them.
 ASKED_SLOTS = 64

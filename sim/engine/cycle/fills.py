@@ -11,6 +11,9 @@ from sim.engine.cycle.columns import (
     ARRAYS,
     AVAILABLE,
     BEFORE,
+    COMMON,
+    CORES,
+    DEALT,
     DEPTH,
     DRAINED,
     DRAINS_ASKED,
@@ -30,12 +33,16 @@ from sim.engine.cycle.columns import (
     MOVES,
     NEVER,
     OLD_LOOP,
+    OUTER,
+    OUTER_TILE,
     PER_KEEP,
     PER_OP,
     PER_PHASE,
     PIECES,
     PIECES_BEGUN,
     PIECES_OF,
+    PLACING,
+    RECORDS,
     RECORDS_BELOW,
     RETURNS,
     SITE_INDEX,
@@ -45,13 +52,15 @@ from sim.engine.cycle.columns import (
     SOURCE_LEVEL,
     STEPS,
     TRIPS,
+    TURN,
     WAITS_AT,
     WRITER,
 )
 from sim.engine.cycle.phases import has_begun
 from sim.engine.cycle.ready import has_room
-from sim.engine.cycle.records import descend, is_home, next_site, record_of, site_record
+from sim.engine.cycle.records import begins_tile, is_home, next_site, record_of, site_record, start
 from sim.engine.cycle.tables import at, at1, at3, row, row3
+from sim.engine.cycle.turns import common_tile, iteration_of
 from sim.engine.jit import compiled
 
 
@@ -59,24 +68,22 @@ from sim.engine.jit import compiled
 def may_fill(m, keep):
     """Whether the next tile of a keep may be brought: it has a place, and its words exist.
 
-    Words that an op of the nest makes exist once it has made them; old words, and words that return to their previous
-    place, once they have been made and drained in the previous iteration; those of another item once that is over.
+    What a memory further out has to bring first exists once it is there as a whole. Words that an op of the nest makes
+    exist once it has made them; old words, and words that return to their previous place, once they have been made and
+    drained in the previous iteration; those of another item once that is over.
     """
+    if not has_place(m, keep):
+        return False
     site = m[at(m, PER_KEEP, keep, FILL_SITE)]
     begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
-    if m[at(m, KEEP_TABLE, keep, IN_TURN)] == 0:
-        if not has_room(m, keep, begun, 0):
-            return False
-    elif m[PER_PHASE] == 1:
-        if not has_room(m, keep, begun, 0) or not has_begun(m, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep)):
-            return False
-    elif not has_room(m, keep, begun, is_ahead(m, keep)) or not is_in_turn(m, keep) or not items_are_over(m, keep):
+    outer = m[at(m, KEEP_TABLE, keep, OUTER)]
+    if outer >= 0 and m[at(m, PER_KEEP, outer, FILLED)] <= m[at(m, PER_KEEP, keep, OUTER_TILE)]:
         return False
     source, loop = m[at(m, KEEP_TABLE, keep, SOURCE)], m[at(m, KEEP_TABLE, keep, OLD_LOOP)]
     if source >= 0 and m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)] >= 0:
         level = m[at(m, KEEP_TABLE, keep, SOURCE_LEVEL)]
         return has_made(m, source, keep, level, m[at(m, KEEP_TABLE, keep, SOURCE_FIRST)])
-    if loop >= 0 and m[at(m, SITE_INDEX, keep, loop)] == 0:
+    if loop >= 0 and is_first(m, keep, loop):
         return True
     records, tiles = 0, 0
     if loop >= 0:
@@ -90,6 +97,23 @@ def may_fill(m, keep):
         made = m[at(m, RECORDS_BELOW, m[at(m, SITE_VARIANT, keep, depth)], depth)]
         return m[at(m, PER_OP, source, AVAILABLE)] > site - records + made - 1
     return loop < 0 or m[at(m, PER_KEEP, keep, DRAINED)] > begun - tiles
+
+
+@compiled
+def has_place(m, keep):
+    """Whether the next tile of a keep has a place, and it is its turn."""
+    begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
+    if m[at(m, KEEP_TABLE, keep, IN_TURN)] == 0:
+        return has_room(m, keep, begun, 0)
+    if m[PER_PHASE] == 1:
+        return has_room(m, keep, begun, 0) and has_begun(m, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep))
+    return has_room(m, keep, begun, is_ahead(m, keep)) and is_in_turn(m, keep) and items_are_over(m, keep)
+
+
+@compiled
+def is_first(m, keep, level):
+    """Whether the next tile of a keep is of the first iteration of a level, or of the first of its core."""
+    return m[at(m, SITE_INDEX, keep, level)] < (m[CORES] if level < m[DEALT] else 1)
 
 
 @compiled
@@ -165,15 +189,25 @@ def first_fill(m, keep):
     index, variant = row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep)
     for level in range(m[DEPTH]):
         index[level] = max(0, m[at(m, HOME, keep, level)])
-    descend(m, index, variant, 0)
-    m[at(m, PER_KEEP, keep, FILL_SITE)] = site_record(m, index, variant)
+    start(m, index, variant)
+    m[at(m, PER_KEEP, keep, FILL_SITE)] = site_record(m, index, variant) if m[RECORDS] > 0 else NEVER
+    outer = m[at(m, KEEP_TABLE, keep, OUTER)]
+    if outer >= 0 and m[DEALT] > 0 and m[at(m, PLACING, outer, 0)] == COMMON:
+        m[at(m, PER_KEEP, keep, OUTER_TILE)] = common_tile(m, outer, iteration_of(m, 0))
 
 
 @compiled
 def advance_fill(m, keep):
     """The next tile's place in the loops."""
     m[at(m, PER_KEEP, keep, FILLS_BEGUN)] += 1
-    m[at(m, PER_KEEP, keep, FILL_SITE)] = next_site(m, keep, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep))
+    index, variant, outer = row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep), m[at(m, KEEP_TABLE, keep, OUTER)]
+    m[at(m, PER_KEEP, keep, FILL_SITE)] = next_site(m, keep, index, variant)
+    if outer < 0:
+        return
+    if m[DEALT] > 0 and m[at(m, PLACING, outer, 0)] == COMMON:
+        m[at(m, PER_KEEP, keep, OUTER_TILE)] = common_tile(m, outer, iteration_of(m, index[m[DEPTH] + TURN]))
+    else:
+        m[at(m, PER_KEEP, keep, OUTER_TILE)] += 1 if begins_tile(m, outer, outer, index, variant) else 0
 
 
 @compiled
@@ -181,7 +215,7 @@ def sums_return(m, keep):
     """Whether the next tile was there before and was left incomplete."""
     times = 0
     for loop in range(m[DEPTH]):
-        times += m[at(m, RETURNS, keep, loop)] == 1 and m[at(m, SITE_INDEX, keep, loop)] > 0
+        times += m[at(m, RETURNS, keep, loop)] == 1 and not is_first(m, keep, loop)
     return times > 0
 
 

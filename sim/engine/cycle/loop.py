@@ -132,22 +132,45 @@ def settle(m):
     """Process everything that happens at this moment, until nothing more does."""
     changed = True
     while changed and m[FAILURE] == NO_FAILURE:
-        changed = False
-        for op in range(m[OPS]):
-            if m[at(m, QUEUE, op, 1)] > 0 and deliver_due(m, op):
-                changed = True
+        changed = deliver_all(m)
         for server in range(m[SERVERS]):
-            while m[at(m, SERVER_STATE, server, SERVES)] == 1:
-                if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB and m[at(m, SERVER_STATE, server, TIME_LEFT)] == 0:
-                    end_transfer(m, server)
-                    changed = True
-                elif not take_up(m, server):
-                    break
-        for keep in range(m[KEEPS] if m[SUMS] > 0 else 0):
-            if m[at(m, KEEP_TABLE, keep, PARTIAL_SUMS)] == 1:
-                changed = begin_sums(m, keep) or changed
-        for array in range(m[ARRAYS]):
-            changed = turn(m, array) or changed
+            changed = serve(m, server) or changed
+        changed = let_arrays_on(m) or changed
+
+
+@compiled
+def deliver_all(m):
+    """Release all results that are due; whether there were any."""
+    changed = False
+    for op in range(m[OPS]):
+        if m[at(m, QUEUE, op, 1)] > 0 and deliver_due(m, op):
+            changed = True
+    return changed
+
+
+@compiled
+def serve(m, server):
+    """Let a server end its transfer and take up others; whether one ended."""
+    changed = False
+    while m[at(m, SERVER_STATE, server, SERVES)] == 1:
+        if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB and m[at(m, SERVER_STATE, server, TIME_LEFT)] == 0:
+            end_transfer(m, server)
+            changed = True
+        elif not take_up(m, server):
+            break
+    return changed
+
+
+@compiled
+def let_arrays_on(m):
+    """Sums that begin have their places, and arrays proceed; whether anything did."""
+    changed = False
+    for keep in range(m[KEEPS] if m[SUMS] > 0 else 0):
+        if m[at(m, KEEP_TABLE, keep, PARTIAL_SUMS)] == 1:
+            changed = begin_sums(m, keep) or changed
+    for array in range(m[ARRAYS]):
+        changed = turn(m, array) or changed
+    return changed
 
 
 @compiled
@@ -264,14 +287,21 @@ def grant_server(m, server):
 
 
 @compiled
-def until_next_event(m):
-    """Allocate the ports; cycles until something may change, NEVER if nothing will."""
+def until_something_is_due(m):
+    """Cycles until a result or a finished tile of a row may leave."""
     duration = NEVER
     for op in range(m[OPS]):
         if m[at(m, QUEUE, op, 1)] > 0:
             duration = min(duration, m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 0)] - m[NOW])
     for keep in range(m[KEEPS]):
         duration = min(duration, until_drain(m, keep))
+    return duration
+
+
+@compiled
+def until_next_event(m):
+    """Allocate the ports; cycles until something may change, NEVER if nothing will."""
+    duration = until_something_is_due(m)
     free = nobody_competes(m)
     if not free:
         clear(m)

@@ -19,6 +19,7 @@ from sim.engine.cycle.columns import (
     HEADER,
     IN_LEFT,
     IN_RECORD,
+    INDEX_MORE,
     JOB,
     JOB_RECORD,
     KEEPS,
@@ -165,12 +166,12 @@ def move_entries(m, then, before, records, time):
 @compiled
 def move_window(m, level, before, records, iterations):
     """Move the records in the window ahead by that many iterations of the loop."""
-    window, depth, keeps = m[WINDOW], m[DEPTH], m[KEEPS]
+    window, depth, width, keeps = m[WINDOW], m[DEPTH], m[DEPTH] + INDEX_MORE, m[KEEPS]
     index, variant = table(m, RECORD_INDEX, window).copy(), table(m, RECORD_VARIANT, window).copy()
     ordinal = table(m, RECORD_ORDINAL, window).copy()
     for record in range(max(0, m[GENERATED] - window), m[GENERATED]):
         old, new = record % window, (record + records) % window
-        row(m, RECORD_INDEX, new)[:] = index[old * depth : (old + 1) * depth]
+        row(m, RECORD_INDEX, new)[:] = index[old * width : (old + 1) * width]
         m[at(m, RECORD_INDEX, new, level)] += iterations
         row(m, RECORD_VARIANT, new)[:] = variant[old * (depth + 1) : (old + 1) * (depth + 1)]
         for keep in range(keeps):

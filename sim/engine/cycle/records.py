@@ -4,12 +4,17 @@ A *record* is one iteration of all loops of a program together. The extents of a
 outside it are in their last iteration, so extents are numbered once, as *variants*, and the loops are traversed through
 tables. A kept tile changes at a record whose *fixed* loops are all at their first iteration: loops inside the tile, and
 loops that neither change the tile nor have a loop inside that does (the counting convention of `counting`).
+
+Of levels that are dealt to cores a core has iterations of its own, its *turns* (`turns`); the levels inside are gone
+through as on one core.
 """
 
 from sim.engine.cycle.columns import (
     BEFORE,
     CHILD,
     COMES_BACK,
+    COMMON,
+    DEALT,
     DEPTH,
     DEPTH_OF,
     FIXED,
@@ -25,6 +30,7 @@ from sim.engine.cycle.columns import (
     NESTS,
     NEVER,
     OP_TABLE,
+    PLACING,
     RECORD_INDEX,
     RECORD_ORDINAL,
     RECORD_VARIANT,
@@ -35,11 +41,33 @@ from sim.engine.cycle.columns import (
     STAY_LAST,
     STAYING,
     TRIPS,
+    TURN,
+    TURN_FIRST,
     VARIANTS,
     WINDOW,
 )
 from sim.engine.cycle.tables import at, at3, at4, row
+from sim.engine.cycle.turns import (
+    came_earlier,
+    comes_with_turn,
+    common_tile,
+    ends_with_turn,
+    enter_turn,
+    iteration_of,
+    next_turn,
+)
 from sim.engine.jit import compiled
+
+
+@compiled
+def start(m, index, variant):
+    """The first record: iterations of the dealt levels are those of the core's first turn, of the others as given."""
+    if m[DEALT] > 0:
+        index[m[DEPTH] + TURN_FIRST] = 0
+        enter_turn(m, 0, index, variant)
+    else:
+        variant[0] = 0
+    descend(m, index, variant, m[DEALT])
 
 
 @compiled
@@ -84,43 +112,44 @@ def is_home(m, owner, index):
 
 @compiled
 def next_record(m, index, variant):
-    """Advance to the next iteration; the loop that advanced, or -1 past the last one."""
+    """Advance to the next iteration, which exists."""
     loop = m[DEPTH] - 1
-    while loop >= 0 and index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1:
+    while loop >= m[DEALT] and index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1:
         loop -= 1
-    if loop >= 0:
+    for inner in range(loop + 1, m[DEPTH]):
+        index[inner] = 0
+    if loop >= m[DEALT]:
         index[loop] += 1
-        for inner in range(loop + 1, m[DEPTH]):
-            index[inner] = 0
         descend(m, index, variant, loop)
-    return loop
+    elif next_turn(m, index, variant):
+        descend(m, index, variant, m[DEALT])
 
 
 @compiled
 def begins_tile(m, keep, owner, index, variant):
     """Whether a kept tile changes at this record; `owner` has the items in which it is."""
-    for level in range(m[DEPTH]):
+    for level in range(m[DEALT], m[DEPTH]):
         home = home_at(m, owner, level)
         if home >= 0:
             if index[level] != home:
                 return False
         elif index[level] != 0 and m[at3(m, FIXED, variant[level], keep, level)] == HOLDS:
             return False
-    return True
+    return m[DEALT] == 0 or comes_with_turn(m, keep, index, variant)
 
 
 @compiled
 def ends_tile(m, keep, owner, index, variant):
     """Whether the next record in the tile's items, if there is one, begins another tile; of a record in one of them."""
-    loop = m[DEPTH] - 1
-    while loop >= 0 and (home_at(m, owner, loop) >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1):
+    loop, dealt = m[DEPTH] - 1, m[DEALT]
+    while loop >= dealt and (home_at(m, owner, loop) >= 0 or index[loop] == m[at(m, TRIPS, variant[loop], loop)] - 1):
         loop -= 1
-    if loop < 0:
-        return True
+    if loop < dealt:
+        return dealt == 0 or ends_with_turn(m, keep, index, variant)
     if m[at3(m, FIXED, variant[loop], keep, loop)] == HOLDS:
         return False
     ends = True
-    for outer in range(loop):
+    for outer in range(dealt, loop):
         ends = ends and (
             home_at(m, owner, outer) >= 0 or index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] != HOLDS
         )
@@ -152,11 +181,11 @@ def amounts_row(m, op, index, variant, repeat):
 @compiled
 def was_there(m, place, owner, index, variant):
     """Whether a tile of sums was there in an earlier record."""
-    for level in range(m[DEPTH]):
+    for level in range(m[DEALT], m[DEPTH]):
         revisits = m[at3(m, FIXED, variant[level], place, level)] == REVISITS
         if revisits and index[level] != 0 and home_at(m, owner, level) < 0:
             return True
-    return False
+    return m[DEALT] > 0 and came_earlier(m, place, index)
 
 
 @compiled
@@ -201,20 +230,29 @@ def generate(m, record):
         index, variant = row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)
         if m[GENERATED] == 0:
             index[:] = 0
-            variant[0] = 0
-            descend(m, index, variant, 0)
+            start(m, index, variant)
             for keep in range(m[KEEPS]):
                 m[at(m, RECORD_ORDINAL, slot, keep)] = 0 if begins_tile(m, keep, keep, index, variant) else -1
         else:
-            for loop in range(depth):
-                index[loop] = m[at(m, RECORD_INDEX, before, loop)]
+            for place in range(index.size):
+                index[place] = m[at(m, RECORD_INDEX, before, place)]
             for place in range(depth + 1):
                 variant[place] = m[at(m, RECORD_VARIANT, before, place)]
             next_record(m, index, variant)
             for keep in range(m[KEEPS]):
                 changed = 1 if begins_tile(m, keep, keep, index, variant) else 0
                 m[at(m, RECORD_ORDINAL, slot, keep)] = m[at(m, RECORD_ORDINAL, before, keep)] + changed
+        if m[DEALT] > 0:
+            number_common(m, slot, index)
         m[GENERATED] += 1
+
+
+@compiled
+def number_common(m, slot, index):
+    """Tiles that cores have in common are numbered through all cores."""
+    for keep in range(m[KEEPS]):
+        if m[at(m, PLACING, keep, 0)] == COMMON:
+            m[at(m, RECORD_ORDINAL, slot, keep)] = common_tile(m, keep, iteration_of(m, index[m[DEPTH] + TURN]))
 
 
 @compiled
@@ -225,9 +263,9 @@ def site_record(m, index, variant):
 
 @compiled
 def record_of(m, index, variant, levels):
-    """The number of the first record inside the outermost levels of a position."""
-    record = 0
-    for level in range(levels):
+    """The number of the first record inside the outermost levels of a position; of those that are dealt all or none."""
+    record = index[m[DEPTH] + TURN_FIRST] if levels > 0 else 0
+    for level in range(m[DEALT], levels):
         if has_items(m, variant[level], level):
             record += m[at3(m, BEFORE, variant[level], level, index[level])]
         else:
@@ -239,17 +277,22 @@ def record_of(m, index, variant, levels):
 def next_site(m, keep, index, variant):
     """Advance to the next record at which a kept tile changes; its number, NEVER past the last one."""
     loop = m[DEPTH] - 1
-    while loop >= 0:
+    while loop >= m[DEALT]:
         room = index[loop] < m[at(m, TRIPS, variant[loop], loop)] - 1 and home_at(m, keep, loop) < 0
         if room and m[at3(m, FIXED, variant[loop], keep, loop)] == 0:
             break
         loop -= 1
-    if loop < 0:
-        return NEVER
-    index[loop] += 1
+    if loop < m[DEALT]:
+        comes = False
+        while not comes and next_turn(m, index, variant):
+            comes = comes_with_turn(m, keep, index, variant)
+        if not comes:
+            return NEVER
+    else:
+        index[loop] += 1
     for inner in range(loop + 1, m[DEPTH]):
         index[inner] = max(0, home_at(m, keep, inner))
-    descend(m, index, variant, loop)
+    descend(m, index, variant, max(loop, m[DEALT]))
     return site_record(m, index, variant)
 
 
@@ -257,21 +300,24 @@ def next_site(m, keep, index, variant):
 def next_run(m, op, index, variant):
     """Advance to the next record in which an op runs; its number, NEVER past the last one."""
     loop = m[DEPTH] - 1
-    while loop >= 0:
+    while loop >= m[DEALT]:
         stays = home_at(m, m[KEEPS] + op, loop) >= 0 or m[at(m, GUARD, op, loop)] == 1
         if not stays and index[loop] < m[at(m, TRIPS, variant[loop], loop)] - 1:
             break
         loop -= 1
-    if loop < 0:
+    if loop >= m[DEALT]:
+        index[loop] += 1
+    elif not next_turn(m, index, variant):
         return NEVER
-    index[loop] += 1
     return enter_run(m, op, index, variant, loop)
 
 
 @compiled
 def enter_run(m, op, index, variant, loop):
-    """The first record inside this iteration of a loop in which an op runs; the first of all if `loop` is -1."""
-    if loop >= 0:
+    """The first record in which an op runs, inside this iteration of a loop; inside this turn (without cores, of all)
+    for a loop before the first that is not dealt.
+    """
+    if loop >= m[DEALT]:
         variant[loop + 1] = variant_inside(m, index, variant, loop)
     for inner in range(loop + 1, m[DEPTH]):
         index[inner] = max(0, home_at(m, m[KEEPS] + op, inner))

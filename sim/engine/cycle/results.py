@@ -4,6 +4,7 @@ from sim.engine.cycle.columns import (
     ASKED,
     ASKED_SLOTS,
     AVAILABLE,
+    DEALT,
     DRAIN_CYCLES,
     DRAIN_WORDS,
     DRAINS,
@@ -43,6 +44,7 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.records import ends_tile, is_home
 from sim.engine.cycle.tables import at, at1, at3, row, row3
+from sim.engine.cycle.turns import tiles_until_next
 from sim.engine.jit import compiled
 
 
@@ -96,7 +98,7 @@ def release_tiles(m, op, record, early):
         keep = m[at(m, USES, n, KEEP)]
         if not is_home(m, keep, index) or not ends_tile(m, keep, keep, index, variant):
             continue
-        m[at1(m, RELEASED, m[at(m, USES, n, RELEASES)])] += 1
+        m[at1(m, RELEASED, m[at(m, USES, n, RELEASES)])] += 1 if m[DEALT] == 0 else tiles_until_next(m, keep, index)
         if m[at(m, KEEP_TABLE, keep, DRAINS)] == 1 and m[at(m, KEEP_TABLE, keep, WRITER)] == op:
             entry = row3(m, ASKED, keep, m[at(m, PER_KEEP, keep, DRAINS_ASKED)] % ASKED_SLOTS)
             entry[0] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_CYCLES)]

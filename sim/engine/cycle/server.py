@@ -13,6 +13,7 @@ from sim.engine.cycle.columns import (
     ASKED_SLOTS,
     AVAILABLE,
     CARRIED,
+    DEALT,
     DEP_FIRST,
     DEP_KIND,
     DEP_LAST,
@@ -62,6 +63,7 @@ from sim.engine.cycle.columns import (
     READ_WORDS,
     READS_BEGUN,
     READS_DONE,
+    RECORDS,
     REPEATS,
     SERVER_STATE,
     SERVERS,
@@ -82,7 +84,7 @@ from sim.engine.cycle.columns import (
 from sim.engine.cycle.fills import begin_fill, has_made, may_fill
 from sim.engine.cycle.log import note
 from sim.engine.cycle.phases import has_begun
-from sim.engine.cycle.records import amounts_row, descend, enter_run, next_run
+from sim.engine.cycle.records import amounts_row, enter_run, next_run, start
 from sim.engine.cycle.results import confirm_writes
 from sim.engine.cycle.sums import sums_are_back
 from sim.engine.cycle.tables import at, at1, at3, row, row3
@@ -135,10 +137,10 @@ def advance_read(m, op):
 def first_read(m, op):
     """Go to the first record in which an op with streamed operands runs."""
     index, variant = row(m, SITE_INDEX, m[KEEPS] + op), row(m, SITE_VARIANT, m[KEEPS] + op)
+    start(m, index, variant)
     if m[at(m, OP_TABLE, op, READ_SERVER)] >= 0:
-        m[at(m, PER_OP, op, READ_SITE)] = enter_run(m, op, index, variant, -1)
-    else:
-        descend(m, index, variant, 0)
+        site = enter_run(m, op, index, variant, m[DEALT] - 1)
+        m[at(m, PER_OP, op, READ_SITE)] = site if m[RECORDS] > 0 else NEVER
 
 
 @compiled
@@ -194,32 +196,44 @@ def oldest_stream(m, server):
 
 
 @compiled
+def oldest(m, server):
+    """Of all transfers that may begin the one of the oldest record: (job, keep or op, record); NO_JOB if none may."""
+    job, which, record = oldest_tile(m, server)
+    other_job, other, other_record = oldest_stream(m, server)
+    return (other_job, other, other_record) if other_record < record else (job, which, record)
+
+
+@compiled
 def take_up(m, server):
     """Begin the transfer of the oldest record; one of a younger record yields. Whether a transfer began."""
     transfer = row(m, SERVER_STATE, server)
     busy_with = transfer[JOB_RECORD] if transfer[JOB] != NO_JOB else NEVER
-    job, which, record = oldest_tile(m, server)
-    other_job, other, other_record = oldest_stream(m, server)
-    if other_record < record:
-        job, which, record = other_job, other, other_record
+    job, which, record = oldest(m, server)
     if record >= busy_with:
         return False
     was_idle = transfer[JOB] == NO_JOB and transfer[FREE_SINCE] < m[NOW]
     if transfer[JOB] != NO_JOB:
         suspend(m, server)
+    start_transfer(m, server, job, which, record, was_idle)
+    return True
+
+
+@compiled
+def start_transfer(m, server, job, which, record, was_idle):
+    """Begin a transfer, or go on with it."""
+    transfer = row(m, SERVER_STATE, server)
     transfer[JOB], transfer[WHICH], transfer[JOB_RECORD], transfer[JOB_SINCE] = job, which, record, m[NOW]
     partial = which if job <= DRAIN_JOB else m[KEEPS] + which
     column = IN_LEFT if job in (FILL_JOB, READ_JOB) else OUT_LEFT
     if m[at(m, PARTIAL, partial, column)] > 0:
         transfer[TIME_LEFT] = m[at(m, PARTIAL, partial, column)]
         m[at(m, PARTIAL, partial, column)] = 0
-        return True
+        return
     transfer[TIME_LEFT], words = begin_transfer(m, job, which)
     if was_idle and words > 0:
         transfer[TIME_LEFT] += m[at(m, FIRST_WORD, partial, 0 if column == IN_LEFT else 1)]
     if job <= DRAIN_JOB:
         m[at(m, MOVED, which, job - 1)] += words
-    return True
 
 
 @compiled

@@ -137,13 +137,19 @@ def traffic_table(result: SimulationResult) -> TextTable:
 
 
 def stall_table(result: SimulationResult) -> TextTable:
-    """Cycles of every array by activity, a line each: issuing points, or waiting, by cause. What takes none is left
-    out."""
-    rows = []
-    for array, lost in result.stall_cycles.items():
+    """Cycles of every array by activity, a line each: issuing points, or waiting, by cause; of several cores the mean.
+    What takes none is left out."""
+    rows, architecture = [], result.experiment.architecture
+    for array in (array.name for array in architecture.arrays):
+        names = architecture.names_in_cores(array)
+        lost = {
+            cause: sum(result.stall_cycles[name][cause] for name in names) / len(names)
+            for cause in result.stall_cycles[names[0]]
+        }
+        label = array if len(names) == 1 else f"{array}, mean of {len(names)} cores"
         for activity, cycles in (("issues", result.cycles - sum(lost.values())), *lost.items()):
             if cycles:
-                rows.append((array, activity, f"{cycles:,.0f}", f"{cycles / result.cycles:.1%}"))
+                rows.append((label, activity, f"{cycles:,.0f}", f"{cycles / result.cycles:.1%}"))
     return TextTable("Where the cycles went", ("array", "activity", "cycles", "share"), tuple(rows))
 
 

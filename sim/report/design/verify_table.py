@@ -1,9 +1,10 @@
 """A verification as text: what was run, a table for each precision and reference, and the verdict in sentences."""
 
 from sim.functional.compare import TensorComparison
+from sim.functional.comparisons import VerifiedDesign
 from sim.functional.exponential import polynomial_error
 from sim.functional.precision import PRECISIONS
-from sim.functional.verification import Verification, VerifiedDesign
+from sim.functional.verification import Verification
 from sim.report.design.simulation_table import TextTable
 
 MOST_FAILURES = 6
@@ -17,7 +18,8 @@ def verification_heading(found: Verification) -> str:
     exponential = exponential_text(design)
     lines += [f"  exponential  {exponential}"] if exponential else []
     inputs = dict.fromkeys(row.subject.inputs for _, rows in found.comparisons for row in rows)
-    lines += [f"  inputs       {', '.join(inputs)} (seed {found.options.seed})"]
+    drawn = f" (seed {found.options.seed})" if found.options.inputs is None else ""
+    lines += [f"  inputs       {', '.join(inputs)}{drawn}"]
     lines += [f"  precision    {'; '.join(precision_text(name) for name, _ in found.comparisons)}"]
     if found.options.backend != "numpy":
         nothing = f"no operator of the kernels computes '{design.cascade.name}'"
@@ -117,7 +119,10 @@ def verdict(found: Verification) -> str:
         lines.append(f"pass: {len(rows):,} comparisons, {share}")
     else:
         failures = found.failures
-        lines.append(f"FAIL: {len(failures)} of {len(rows)} comparisons are beyond their bound")
+        lines += [f"FAIL: {len(failures)} of {len(rows)} comparisons are beyond their bound"] if failures else []
+        lines += [
+            f"FAIL: {name} is 0 or does not exist on all inputs, which shows nothing" for name in found.empty_outputs
+        ]
         first: dict[tuple[str, str], str] = {}
         for row in failures:
             precision = next(name for name, of in found.comparisons if row in of)

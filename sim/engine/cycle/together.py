@@ -1,0 +1,265 @@
+"""Several cores at once: each runs its turns of one program, and waits for what all of them share.
+
+Every core has a row of its own, with its arrays, its memories and their servers, and advances by itself from event to
+event, as a program on one core does. What cores share is decided here: a shared memory serves the transfer of the
+oldest record of any core, of equals that of the lowest core; its ports and links go to the arrays, in the order of the
+cores, where not all that is under way fits (`shared_ports`). What several cores have in common is in a last row, the
+*hub* (`hub`).
+"""
+
+from sim.engine.cycle.board import (
+    CONTENDED,
+    IS_OVER,
+    MOMENT,
+    NOBODY,
+    NOTHING_KNOWN,
+    OFFER_AGE,
+    OFFER_JOB,
+    OFFER_RECORD,
+    OFFER_WHICH,
+)
+from sim.engine.cycle.columns import (
+    DEADLOCK,
+    DRAIN_JOB,
+    FAILURE,
+    JOB,
+    JOB_RECORD,
+    NEVER,
+    NO_FAILURE,
+    NO_JOB,
+    NOW,
+    SERVER_STATE,
+    SERVERS,
+    TIME_LEFT,
+    WHICH,
+)
+from sim.engine.cycle.hub import (
+    age_of,
+    begin_common,
+    begin_hub,
+    gather_sums,
+    hand_out,
+    hold,
+    note_releases,
+    pass_sums,
+)
+from sim.engine.cycle.loop import deliver_all, is_over, let_arrays_on, pass_time, prepare, serve, until_next_event
+from sim.engine.cycle.server import end_transfer, oldest, start_transfer, suspend
+from sim.engine.cycle.shared_ports import fit_together, grant_together, note_demands
+from sim.engine.cycle.skip_together import fast_forward_together
+from sim.engine.cycle.tables import at
+from sim.engine.jit import compiled
+
+
+@compiled
+def begin_together(every, board):
+    """Everything at its first iteration. every: i8[row, number], each as `run_slice` takes it, the hub last."""
+    for core in range(every.shape[0] - 1):
+        prepare(every[core])
+    begin_hub(every, board)
+    board.stale[:] = 1
+
+
+@compiled
+def run_together(every, board, fast, moments):
+    """Go on with all cores for so many moments at most at which something happens, or to their end, where IS_OVER is
+    marked; with `fast`, repeating stretches are skipped exactly. The outcome is in their counters, and in the failure
+    of the first row.
+    """
+    cores, now = every.shape[0] - 1, board.marks[MOMENT]
+    for _ in range(moments):
+        settle_together(every, board, now)
+        skipped_to = fast_forward_together(every, board, now) if fast else now
+        if skipped_to > now:
+            now = skipped_to
+            board.stale[:] = 1  # all offers have other numbers
+            settle_together(every, board, now)
+        following = next_moment(every, board, now)
+        every[0, FAILURE] = failure_of(every)
+        for core in range(cores if following >= NEVER else 0):
+            if not is_over(every[core]) and every[0, FAILURE] == NO_FAILURE:
+                every[0, FAILURE] = DEADLOCK
+        if following >= NEVER or every[0, FAILURE] != NO_FAILURE:
+            board.marks[IS_OVER] = 1
+            break
+        now = following
+    board.marks[MOMENT] = now
+    if board.marks[IS_OVER] == 1:
+        for place in range(cores + 1):
+            advance(every[place], now)
+
+
+@compiled
+def failure_of(every):
+    """The failure of any row."""
+    found = NO_FAILURE
+    for place in range(every.shape[0]):
+        found = max(found, every[place, FAILURE])
+    return found
+
+
+@compiled
+def advance(m, now):
+    """Let a row come to this cycle; nothing happens to it before."""
+    if m[NOW] < now:
+        pass_time(m, now - m[NOW])
+
+
+@compiled
+def settle_together(every, board, now):
+    """All that happens in this cycle: as on one core, with memories that are shared served for all."""
+    rows = every.shape[0]
+    for place in range(rows):
+        if board.due[place] == now:
+            board.stale[place] = 1
+    while board.stale.max() == 1:
+        board.active[:] = board.stale
+        board.active[rows - 1] = 1  # it sees what any core does
+        board.stale[:] = 0
+        for place in range(rows):
+            if board.active[place] == 1:
+                board.due[place] = NOTHING_KNOWN
+                advance(every[place], now)
+        note_releases(every, board)
+        for core in range(rows - 1):
+            if board.active[core] == 1 and deliver_all(every[core]):
+                board.stale[core] = 1
+        for server in range(every[0, SERVERS]):
+            serve_all(every, board, server, now)
+        if begin_common(every):
+            announce(every, board, now)
+        for core in range(rows - 1):
+            if board.active[core] == 1 and let_arrays_on(every[core]):
+                board.stale[core] = 1
+                gather_sums(every, board, core)
+
+
+@compiled
+def announce(every, board, now):
+    """Every core goes on with the common tiles that are there."""
+    hand_out(every)
+    for core in range(every.shape[0] - 1):
+        advance(every[core], now)
+        board.stale[core], board.active[core], board.due[core] = 1, 1, NOTHING_KNOWN
+
+
+@compiled
+def serve_all(every, board, server, now):
+    """Let a server of every core, or the one that they share, end its transfer and take up others."""
+    if board.is_shared[server] == 1:
+        for place in range(every.shape[0]):
+            if board.active[place] == 1:
+                offer_next(every, board, place, server)
+        serve_shared(every, board, server, now)
+        return
+    for core in range(every.shape[0] - 1):
+        if board.active[core] == 1 and serve(every[core], server):
+            board.stale[core] = 1
+
+
+@compiled
+def offer_next(every, board, place, server):
+    """What a row would have a shared memory move next."""
+    offer = board.offers[place, server]
+    offer[OFFER_JOB], offer[OFFER_WHICH], offer[OFFER_RECORD] = oldest(every[place], server)
+    offer[OFFER_AGE] = age_of(every, place, offer[OFFER_RECORD])
+
+
+@compiled
+def serve_shared(every, board, server, now):
+    """Let a shared memory end its transfer and take up others."""
+    while True:
+        owner = board.owner[server]
+        if owner != NOBODY and every[owner, at(every[owner], SERVER_STATE, server, TIME_LEFT)] == 0:
+            end_shared(every, board, server, now)
+        elif not take_up_shared(every, board, server, now):
+            return
+
+
+@compiled
+def end_shared(every, board, server, now):
+    """A transfer of a shared memory is over."""
+    owner, hub = board.owner[server], every.shape[0] - 1
+    m = every[owner]
+    advance(m, now)
+    job, which = m[at(m, SERVER_STATE, server, JOB)], m[at(m, SERVER_STATE, server, WHICH)]
+    end_transfer(m, server)
+    board.owner[server], board.free_since[server] = NOBODY, now
+    if owner == hub:
+        announce(every, board, now)
+    elif job == DRAIN_JOB:
+        pass_sums(every, board, owner, which)
+    touch(every, board, owner, server)
+
+
+@compiled
+def touch(every, board, place, server):
+    """Something has happened to a row while a shared memory was served."""
+    board.stale[place], board.active[place], board.due[place] = 1, 1, NOTHING_KNOWN
+    offer_next(every, board, place, server)
+
+
+@compiled
+def take_up_shared(every, board, server, now):
+    """Begin the transfer of the oldest record of all rows; one of a younger record yields. Whether one began."""
+    owner, oldest_age = board.owner[server], NEVER
+    if owner != NOBODY:
+        oldest_age = age_of(every, owner, every[owner, at(every[owner], SERVER_STATE, server, JOB_RECORD)])
+    chosen = oldest_offer(board, server, oldest_age)
+    if chosen == NOBODY:
+        return False
+    offer = board.offers[chosen, server].copy()
+    was_idle = owner == NOBODY and board.free_since[server] < now
+    if owner != NOBODY:
+        advance(every[owner], now)
+        suspend(every[owner], server)
+        every[owner, at(every[owner], SERVER_STATE, server, JOB)] = NO_JOB
+        touch(every, board, owner, server)
+    m = every[chosen]
+    advance(m, now)
+    start_transfer(m, server, offer[OFFER_JOB], offer[OFFER_WHICH], offer[OFFER_RECORD], was_idle)
+    board.owner[server] = chosen
+    touch(every, board, chosen, server)
+    return True
+
+
+@compiled
+def oldest_offer(board, server, before):
+    """The row with the oldest offer, if it is older than that: of equals the lowest core, and the hub where its tile
+    comes first in the tables.
+    """
+    chosen, hub = NOBODY, board.offers.shape[0] - 1
+    for place in range(hub + 1):
+        offer = board.offers[place, server]
+        if offer[OFFER_JOB] == NO_JOB:
+            continue
+        comes_first = offer[OFFER_AGE] < before
+        if place == hub and chosen != NOBODY and offer[OFFER_AGE] == before:
+            best = board.offers[chosen, server]
+            comes_first = best[OFFER_JOB] > DRAIN_JOB or offer[OFFER_WHICH] < best[OFFER_WHICH]
+        if comes_first:
+            chosen, before = place, offer[OFFER_AGE]
+    return chosen
+
+
+@compiled
+def next_moment(every, board, now):
+    """The next cycle in which something may happen, NEVER if nothing will."""
+    rows = every.shape[0]
+    for place in range(rows):
+        if board.due[place] == NOTHING_KNOWN:
+            note_demands(every[place], board, place)
+    if fit_together(board):
+        for place in range(rows):
+            if board.marks[CONTENDED] == 1:
+                advance(every[place], now)
+            if board.due[place] == NOTHING_KNOWN or board.marks[CONTENDED] == 1:
+                board.due[place] = min(NEVER, now + until_next_event(every[place]))
+        board.marks[CONTENDED] = 0
+    else:
+        for place in range(rows):
+            advance(every[place], now)
+        board.due[:] = min(NEVER, now + grant_together(every, board))
+        board.marks[CONTENDED] = 1
+    following = board.due.min()
+    return NEVER if following >= hold() else following

@@ -1,0 +1,68 @@
+"""Small machines of several cores, and designs on them, for the cycle engine."""
+
+from random import Random
+from typing import Any
+
+from arch.types import Architecture
+from einsums.types import Cascade
+from mappings.types import Mapping
+from sim import Experiment
+from tests.cycle_designs import timed_machine
+from tests.random_mappings import random_experiment
+
+PRICE: dict[str, Any] = {"read_energy": "1 pJ", "write_energy": "1 pJ", "row": "16 bit", "source": "made up"}
+MACC = {"operators": ["mul", "add"], "also": [["mul"]], "cycles": 1, "energy": "0 pJ", "source": "made up"}
+
+
+def machine(
+    cores: int | None, at: str, memories: dict[str, dict[str, Any]], arrays: dict[str, tuple[int, int]]
+) -> Architecture:
+    """A line of memories, outermost first, with arrays below the last of them; a core has all from memory `at` on.
+
+    A word is 16 bit and a cycle 1 ns: a GB/s moves half a word a cycle.
+    """
+    components: dict[str, Any] = {}
+    parent: dict[str, str] = {}
+    for name, more in memories.items():
+        components[name] = {"kind": "memory", **PRICE, **parent, **more}
+        parent = {"parent": name}
+    for name, (rows, columns) in arrays.items():
+        sides: dict[str, Any] = {"rows": rows, "columns": columns, "operations": {"macc": MACC}}
+        components[name] = {"kind": "array", **parent, "registers": f"R{name}", "source": "made up", **sides}
+        components[f"R{name}"] = {"kind": "memory", **parent, "per_pe_of": name, **PRICE}
+    data: dict[str, Any] = {"name": "cores", "clock": "1 GHz", "word": "16 bit", "node": "45 nm", "source": "made up"}
+    if cores is not None:
+        data["cores"] = {"count": cores, "memory": at, "reduces": True, "source": "made up"}
+    return Architecture.model_validate(data | {"components": components})
+
+
+def design(
+    cascade: dict[str, Any], tree: dict[str, Any], sizes: dict[str, int], on: Architecture, dealt: list[str]
+) -> Experiment:
+    """A design point whose outermost loops are dealt to the cores of a machine."""
+    mapping = {"name": "by-hand", "cascade": cascade["name"], "tree": tree, "schedule": {"kind": "sequential"}}
+    nouns = Cascade.model_validate(cascade), on, Mapping.model_validate(mapping | {"cores": dealt})
+    return Experiment("by-hand", *nouns, tuple(sizes.items()), ())
+
+
+def with_cores(experiment: Experiment, count: int) -> Experiment:
+    """The same on a machine with as many cores."""
+    data = experiment.architecture.model_dump(mode="json", by_alias=True)
+    data["cores"]["count"] = count
+    nouns = experiment.cascade, Architecture.model_validate(data), experiment.mapping
+    return Experiment(experiment.name, *nouns, experiment.sizes, experiment.parameters)
+
+
+def random_design(seed: int, longer: int = 1) -> Experiment | None:
+    """The random mapping of a seed on a machine of two to four cores that is slow in random places, its ranks some
+    times longer; None where that is none, or illegal.
+    """
+    random, plain = Random(seed), random_experiment(seed)
+    if plain.problems or plain.architecture.cores is None or not plain.mapping.cores:
+        return None
+    if plain.mapping.schedule.transfers != "overlapped":
+        return None
+    sizes = tuple((rank, longer * size) for rank, size in plain.sizes)
+    on = timed_machine(random, plain.architecture)
+    found = Experiment(plain.name, plain.cascade, on, plain.mapping, sizes, plain.parameters)
+    return None if found.problems else found
