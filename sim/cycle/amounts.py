@@ -103,7 +103,8 @@ class Sizer:
                     streams[way.writes] += moved * part * own
                     streams[False] += again * part
                     continue
-                on_links = self.machine.link_cycles(memory, (moved + again) * part, way.writes)
+                read, written = (again, moved) if way.writes else (moved, Fraction(0))
+                on_links = self.machine.link_cycles(memory, read * part, written * part)
                 if shift and on_links:
                     wider = max(0, ceil(max(on_links.values()) / folds) - shift)
                     link_in, link_out = (link_in, link_out + wider) if way.writes else (link_in + wider, link_out)

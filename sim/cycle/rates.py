@@ -90,13 +90,19 @@ class MachineRates:
         """Concurrent row accesses; of a link, the parts of a cycle."""
         return LINK_UNITS if is_link(memory) else int(self._of(memory, self.columns.row_accesses))
 
-    def link_cycles(self, memory: str, words: Fraction, writes: bool) -> dict[str, Fraction]:
+    def link_cycles(self, memory: str, read: Fraction, written: Fraction) -> dict[str, Fraction]:
         """Cycles that words of a stream take on each link of a memory with a bandwidth, by its name in `ported`."""
-        links = {f"{memory} both": self.bytes_per_s(memory)}
-        links[f"{memory} {'writes' if writes else 'reads'}"] = self.bytes_per_s_of(memory, writes)
-        cycle_bytes = {name: Fraction(rate) / Fraction(self.clock_hz) for name, rate in links.items() if isfinite(rate)}
-        moved_bytes = words * Fraction(self.word_bytes)
-        return {name: moved_bytes / rate for name, rate in cycle_bytes.items() if name in self.ported}
+        links = {
+            "both": (self.bytes_per_s(memory), read + written),
+            "reads": (self.bytes_per_s_of(memory, False), read),
+            "writes": (self.bytes_per_s_of(memory, True), written),
+        }
+        cycles = {
+            f"{memory} {link}": words * Fraction(self.word_bytes) * Fraction(self.clock_hz) / Fraction(rate)
+            for link, (rate, words) in links.items()
+            if words and isfinite(rate)
+        }
+        return {name: spent for name, spent in cycles.items() if name in self.ported}
 
 
 def is_link(ported: str) -> bool:
