@@ -8,10 +8,13 @@ from functools import cached_property
 from math import isfinite
 from typing import Any
 
+import numpy as np
+
 from arch.quantity import exact_quantity, parse_quantity
 from arch.types import Architecture
-from sim.cycle.answer import DesignTiming, design_of, time_design
+from sim.cycle.answer import DesignTiming, NestRun, design_of, time_design
 from sim.cycle.choice import CycleDesign
+from sim.cycle.cores import deal
 from sim.cycle.keeps import NestKeep
 from sim.cycle.ways import Way
 from sim.design.experiment import Experiment
@@ -70,12 +73,27 @@ def words_served(ran: Ran) -> Served:
     """What the cycle engine moved, by the memories that serve it."""
     found: Served = Counter()
     for item in ran.timing.runs:
-        tiles, moved = item.named.tiles, item.run.words
-        for (inward, outward), tile in zip(moved.tolist(), tiles, strict=False):
-            _add_tile(ran, found, tile.keep, (inward, outward))
-        for (inward, outward), way in zip(moved[len(tiles) :].tolist(), item.named.ways, strict=True):
-            _add_way(ran, found, way, (inward, outward))
+        for moved, leads in _by_core(ran, item):
+            tiles = item.named.tiles
+            for (inward, outward), tile, is_first in zip(moved.tolist(), tiles, leads, strict=False):
+                _add_tile(ran, found, tile.keep, (inward, outward * is_first))
+                found[tile.keep.keep.memory, "read", tile.keep.keep.tensor] += outward * (not is_first)
+            for (inward, outward), way in zip(moved[len(tiles) :].tolist(), item.named.ways, strict=True):
+                _add_way(ran, found, way, (inward, outward))
     return Counter({key: words for key, words in found.items() if key[0] in ran.shared})
+
+
+def _by_core(ran: Ran, item: NestRun) -> Iterator[tuple[np.ndarray, list[bool]]]:
+    """What every core moved, and what they have in common; and of each tile whether the core's sums leave by
+    themselves, not with those of another core.
+    """
+    if item.cores is None:
+        yield item.run.words, [True] * len(item.named.tiles)
+        return
+    groups = deal(ran.design, item.named, item.cores.start).groups
+    for core, row in enumerate(item.cores.cores):
+        yield row.words, [core % group == 0 for group in groups.tolist()]
+    yield item.cores.hub.words, [True] * len(item.named.tiles)
 
 
 def _add_tile(ran: Ran, found: Served, tile: NestKeep, moved: tuple[int, int]) -> None:

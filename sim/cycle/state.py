@@ -236,6 +236,7 @@ def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: di
             counted += [col.READS_BEGUN, col.READS_DONE]
         if ops[op, col.WRITE_SERVER] >= 0:
             counted += [col.WRITES_BEGUN, col.WRITES_SENT, col.WRITES_DONE]
+            base[per_op[op, col.WRITTEN]] = front
         base[per_op[op, counted]] = per_op[op, col.STARTED]
     for keep in range(per_keep.shape[0]):
         counted = []

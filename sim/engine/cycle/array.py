@@ -16,7 +16,9 @@ from sim.engine.cycle.columns import (
     BUSY,
     CAUSE,
     CHAIN,
+    CORE_TURNS,
     CYCLES,
+    DEALT,
     DEPTH,
     DEPTH_OF,
     EARLY,
@@ -78,6 +80,7 @@ from sim.engine.cycle.columns import (
     STREAM_STAGE,
     STRETCH,
     TRIPS,
+    TURN,
     TURNED,
     TURNS,
     VARIANT,
@@ -236,13 +239,14 @@ def passes_chain_on(m, a):
 def is_edge(m, op, record, last):
     """Whether a record is the first, or the last, of an op's item until that comes again."""
     slot = record % m[WINDOW]
-    for level in range(m[DEPTH] - 1, -1, -1):
+    for level in range(m[DEPTH] - 1, m[DEALT] - 1, -1):
         if home_at(m, m[KEEPS] + op, level) >= 0:
             return True
         trips = m[at(m, TRIPS, m[at(m, RECORD_VARIANT, slot, level)], level)]
         if m[at(m, RECORD_INDEX, slot, level)] != (trips - 1 if last else 0):
             return False
-    return True
+    turn = m[at(m, RECORD_INDEX, slot, m[DEPTH] + TURN)]
+    return m[DEALT] == 0 or turn == (m[CORE_TURNS] - 1 if last else 0)
 
 
 @compiled

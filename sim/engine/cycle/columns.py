@@ -289,11 +289,12 @@ MOVE_COLUMNS = 10
     WRITES_BEGUN,
     WRITES_SENT,
     WRITES_DONE,
+    WRITTEN,  # records whose streamed results have all been written
     BUSY,  # cycles in which the array computes
-) = range(12)
+) = range(13)
 # OUTER_TILE: the tile further out from which the next one is filled.
 ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED, OUTER_TILE = range(8)
-OP_COUNTERS, KEEP_COUNTERS = 12, 8
+OP_COUNTERS, KEEP_COUNTERS = 13, 8
 
 # Columns of ARRAY_STATE: the state of an array other than counters. VARIANT: its row of AMOUNTS.
 # TURNED: what it has begun.

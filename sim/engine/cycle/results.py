@@ -42,6 +42,7 @@ from sim.engine.cycle.columns import (
     WRITES,
     WRITES_DONE,
     WRITES_SENT,
+    WRITTEN,
 )
 from sim.engine.cycle.records import ends_tile, is_home
 from sim.engine.cycle.tables import at, at1, at3, row, row3
@@ -118,10 +119,12 @@ def pass_record(m, op, record):
     # It is passed on with the last result before it.
     if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0 and m[at(m, PER_OP, op, WRITES_DONE)] < started:
         m[at3(m, WRITES, op, (started - 1) % WRITE_SLOTS, 2)] += 1
-    elif count > 0:
-        m[at3(m, PENDING, op, (head + count - 1) % m[PENDING_SLOTS], 1)] += 1
     else:
-        m[at(m, PER_OP, op, AVAILABLE)] += 1
+        m[at(m, PER_OP, op, WRITTEN)] += 1
+        if count > 0:
+            m[at3(m, PENDING, op, (head + count - 1) % m[PENDING_SLOTS], 1)] += 1
+        else:
+            m[at(m, PER_OP, op, AVAILABLE)] += 1
     release_tiles(m, op, record, 0)
 
 
@@ -131,4 +134,5 @@ def confirm_writes(m, op):
     while m[at(m, PER_OP, op, WRITES_DONE)] < min(m[at(m, PER_OP, op, WRITES_SENT)], m[at(m, PER_OP, op, ENDED)]):
         entry = row3(m, WRITES, op, m[at(m, PER_OP, op, WRITES_DONE)] % WRITE_SLOTS)
         m[at(m, PER_OP, op, WRITES_DONE)] += 1
+        m[at(m, PER_OP, op, WRITTEN)] += entry[2]
         hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - entry[3], entry[2])
