@@ -53,8 +53,19 @@ def lower_nests(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) ->
     slot_of_op = {op: n for n, op in rows.op_of_slot.items()}
     program, notes = laid_out(design, joint, rows.variants, rows.program(), slot_of_op)
     ways = tuple(sizer.ways[n][0] for sizer, own in zip(joint.sizers, rows.ways, strict=True) for n in own)
-    warnings = (*joint.warnings, *notes)
+    warnings = (*joint.warnings, *_spilling(design, joint.tiles), *notes)
     return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, ways, warnings)
+
+
+def _spilling(design: CycleDesign, tiles: tuple[PlacedTile, ...]) -> list[str]:
+    """What there is to say about memories that have no room for all of their tiles."""
+    moved = dict.fromkeys(tile.keep.keep.memory for tile in tiles if tile.keep.traffic)
+    return [
+        f"'{memory}' has no room for part of its tiles: what fits comes before its first use, the rest with the slots "
+        "that use it; with more room the run may take longer"
+        for memory in moved
+        if design.machine.spilled.get(memory, 0)
+    ]
 
 
 def _contains(frame: Frame, nest: int) -> bool:
