@@ -354,7 +354,7 @@ TURN, TURN_FIRST = range(2)  # of an index row, after its levels
 INDEX_MORE = 2
 
 # Slots of queues, numbered by what waits in them.
-ASKED_SLOTS = 64
+ASKED_SLOTS, ASKED_COLUMNS = 64, 5
 WRITE_SLOTS = 8
 
 # Columns of LOG, and the kinds of its rows: an op on an array, a stall, then a transfer by its job.
