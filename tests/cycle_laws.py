@@ -220,6 +220,11 @@ def with_more(experiment: Experiment, what: str) -> Experiment | None:
     return Experiment(experiment.name, *nouns, experiment.sizes, experiment.parameters)
 
 
+def says_so(ran: Ran) -> bool:
+    """Whether the result says that more may be slower."""
+    return any("may take longer" in warning for warning in ran.timing.warnings)
+
+
 def times_with_more(ran: Ran) -> Iterator[tuple[str, int]]:
     """For everything that a machine may have twice as much of: its name, and the cycles that the design then takes."""
     for what in MORE:

@@ -11,7 +11,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.cycle_existence import Existence
-from tests.cycle_laws import MORE, Ran, run, skipping_changes, times_with_more, too_fast, words_differ
+from tests.cycle_laws import MORE, Ran, run, says_so, skipping_changes, times_with_more, too_fast, words_differ
 from tests.law_designs import law_experiment
 
 LAWS = {
@@ -44,7 +44,8 @@ def main() -> None:
             held[what] += 1
             broken[what] += cycles > ran.timing.cycles
             if cycles > ran.timing.cycles:
-                print(f"seed {seed}: twice the {what}: {cycles / ran.timing.cycles - 1:+.2%}", flush=True)
+                said = "the result says so" if says_so(ran) else "the result DOES NOT SAY SO"
+                print(f"seed {seed}: twice the {what}: {cycles / ran.timing.cycles - 1:+.2%}, {said}", flush=True)
     for law in (*LAWS, *MORE):
         print(f"| {law} | {held[law]} | {broken[law]} |")
 

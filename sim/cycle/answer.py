@@ -22,6 +22,13 @@ from sim.engine.room import room_of, tiles_in_flight
 from sim.engine.tables import Tables
 from sim.lower.walk import Walk
 
+# Of every schedule that takes what is ready: with more ports something else may be ready first (Graham, SIAM J. Appl.
+# Math. 17, 1969).
+ORDER_MATTERS = (
+    "arrays wait for ports or links of buffers: with more of them transfers become ready in another order, with which "
+    "the run may take longer"
+)
+
 
 @dataclass(frozen=True)
 class NestRun:
@@ -172,7 +179,10 @@ def _summed(experiment: Experiment, runs: tuple[NestRun, ...]) -> DesignTiming:
         for memory, spent in zip(item.servers, took.served.sum(axis=1).tolist(), strict=True):
             served[memory] += spent
         warnings.update(dict.fromkeys(named.warnings))
-    return DesignTiming(cycles, _stalls(experiment, runs), busy, served, runs, tuple(warnings))
+    stalls = _stalls(experiment, runs)
+    if any(lost["port"] + lost["operand"] for lost in stalls.values()):
+        warnings[ORDER_MATTERS] = None
+    return DesignTiming(cycles, stalls, busy, served, runs, tuple(warnings))
 
 
 def _stalls(experiment: Experiment, runs: tuple[NestRun, ...]) -> dict[str, dict[str, int]]:
