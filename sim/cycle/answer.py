@@ -180,7 +180,7 @@ def _summed(experiment: Experiment, runs: tuple[NestRun, ...]) -> DesignTiming:
             served[memory] += spent
         warnings.update(dict.fromkeys(named.warnings))
     stalls = _stalls(experiment, runs)
-    if any(lost["port"] + lost["operand"] for lost in stalls.values()):
+    if any(lost["port"] for lost in stalls.values()):
         warnings[ORDER_MATTERS] = None
     return DesignTiming(cycles, stalls, busy, served, runs, tuple(warnings))
 
