@@ -47,7 +47,7 @@ def _change_values(arrays: Arrays, name: str, chance: random.Random) -> None:
         return
     values = arrays[name].astype(np.float64)
     value = chance.choice((np.nan, np.inf, -np.inf, -1, 1e308, 0.5, 2**53, 1e-320, 7))
-    values.flat[chance.randrange(values.size)] = value
+    values.reshape(-1)[chance.randrange(values.size)] = value
     arrays[name] = values if chance.random() < 0.7 else np.full_like(values, value)
 
 

@@ -196,7 +196,8 @@ def compare_command(
                 written = write_fit(source, machine, fit)
             tell(written)
             return
-        comparison = compare_source(source, machine)
+        with at_work("planning kernels"):
+            comparison = compare_source(source, machine)
     if plot is not None:
         tell(write_plot(comparison, plot))
     if as_json:
