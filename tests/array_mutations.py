@@ -53,6 +53,8 @@ def _change_values(arrays: Arrays, name: str, chance: random.Random) -> None:
 
 def _change_shape(arrays: Arrays, name: str, chance: random.Random) -> None:
     values = arrays[name]
+    if values.dtype.kind not in "biuf":
+        return
     arrays[name] = chance.choice((
         lambda: values[None], lambda: values.ravel(), lambda: values.T, lambda: values.ravel()[:-1], lambda: np.atleast_1d(values)[:0],
         lambda: np.concatenate([values.ravel(), values.ravel()]), lambda: values.sum(), lambda: np.zeros((1,) * 40), lambda: np.zeros((0, 3)),
