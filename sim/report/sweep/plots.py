@@ -29,7 +29,9 @@ def draw_heat(data: HeatData) -> Canvas:
     for (title, grid), axes in zip(data.panels, panels, strict=True):
         axes.set_facecolor("#e6e6e6")
         axes.grid(visible=False)
-        drawn = axes.imshow(grid * factor, origin="lower", aspect="auto", cmap="viridis_r", interpolation="nearest", **limits)
+        drawn = axes.imshow(
+            grid * factor, origin="lower", aspect="auto", cmap="viridis_r", interpolation="nearest", **limits
+        )
         for row, column in np.argwhere(np.isnan(grid)):
             axes.text(column, row, "×", ha="center", va="center", fontsize=5, color="#8a8a8a")
         _tick(axes, data)
