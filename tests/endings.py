@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sim import SweepOptions, sweep
 from sim.explore.database import FILE
-from tests.small_design import heed_interrupts
+from tests.small_design import HANGS_S, heed_interrupts
 from tests.small_sweep import MACHINE, SWEEP, write_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +31,6 @@ LONG = SWEEP["axes"] | {
     "columns": {"path": f"{MACHINE}.PE2D.columns", "range": {"from": 16, "to": 320, "step": 16}},
     "bandwidth": {"path": f"{MACHINE}.DRAM.bandwidth", "range": {"from": 50, "to": 500, "step": 50}, "unit": "GiB/s"},
 }
-HANGS_S = 60.0  # after which a run that was told to end counts as hanging
 BETWEEN_S = 0.15  # the second Ctrl-C comes this long after the first, or sooner
 
 
@@ -79,7 +78,7 @@ def wait_until_heeding(process: subprocess.Popen[str]) -> None:
         time.sleep(0.001)
 
 
-def wait_until_gone(group: int, longest_s: float = 20) -> bool:
+def wait_until_gone(group: int, longest_s: float = HANGS_S) -> bool:
     """Whether every process of a group ends soon after its leader."""
     end = time.monotonic() + longest_s
     while time.monotonic() < end:

@@ -23,7 +23,7 @@ from sim.load.cells import plain_cells
 from sim.load.nouns import load_technology
 from sim.lower.functions import VECTOR_FUNCTIONS
 from tests.mutations import LONGEST_S, try_mutation, try_word, warm_up
-from tests.small_design import run, write_design
+from tests.small_design import HANGS_S, run, write_design
 from tests.small_sweep import write_sweep
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -282,7 +282,9 @@ def test_a_command_reports_what_goes_wrong_before_it(tmp_path: Path) -> None:
         "late.load_command = lambda name: 1 / 0; sys.argv = ['einfuse', 'list']; main()"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)}
-    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=HANGS_S
+    )
     (report,) = tmp_path.iterdir()
     said = f"einfuse: a fault of its own (ZeroDivisionError: division by zero); please report it with {report}\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", said)

@@ -37,7 +37,7 @@ from sim.explore.run import CHUNK
 from sim.explore.search import random_points
 from sim.explore.watch import Silent
 from tests.endings import ENVIRONMENT, LONG, points_in, try_often, wait_until_gone
-from tests.small_design import heed_interrupts, run
+from tests.small_design import HANGS_S, heed_interrupts, run
 from tests.small_sweep import alter, plan_of, write_sweep
 
 RESUME = SweepOptions(resume=True)
@@ -95,7 +95,7 @@ def end_at(moment: tuple[str, str, int], path: Path, folder: Path, workers: int)
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     options = {"env": ENVIRONMENT, "start_new_session": True, "preexec_fn": heed_interrupts}
     with subprocess.Popen([*command, "--workers", str(workers)], **options, **pipes) as process:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=HANGS_S)
         assert wait_until_gone(process.pid)
     return process.returncode, said
 
