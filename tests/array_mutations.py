@@ -8,6 +8,7 @@ import io
 import pickle
 import random
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -198,8 +199,9 @@ def _arrays(folder: Path, chance: random.Random) -> Any:
     if chance.random() < 0.45:
         for _ in range(chance.choice((1, 1, 2))):
             name = chance.choice([name for name in CASCADE["inputs"] if name in arrays] or [""])
-            if name:
-                chance.choice(CHANGES)(arrays, name, chance)
+            with warnings.catch_warnings(action="ignore"):
+                if name:
+                    chance.choice(CHANGES)(arrays, name, chance)
     content = written(arrays, chance.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA)))
     if chance.random() < 0.6:
         content = chance.choice(DAMAGES)(content, arrays, chance)
