@@ -3,7 +3,6 @@
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import pytest
 
 from sim import Experiment, IllegalMapping, simulate
@@ -11,9 +10,11 @@ from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.core_runs import run_cores
 from sim.cycle.program import lower_nests
 from sim.cycle.state import run
+from sim.simulation.flow import count
 from sim.timeline.recorder import record_timeline
 from tests.by_hand import PRODUCT
 from tests.core_designs import design, machine, random_design, with_cores
+from tests.cycle_laws import Ran, words_differ
 from tests.test_fetches import parts
 
 WHOLE = 100_000  # events of a whole small run
@@ -162,7 +163,7 @@ def test_one_core_among_several_takes_what_it_takes_alone(first: int) -> None:
             continue
         experiment = with_cores(several, 1)
         made = design_of(experiment, *parts(experiment))
-        named = lower_nests(made, made.runs[0], made.walk.whole)
+        named = lower_nests(made, made.nests, made.walk.whole)
         alone, among = run(named.program), run_cores(made, named, made.walk.whole).together
         assert alone.cycles == among.cycles, f"seed {seed}"
         for table in ("stalls", "busy", "served", "words", "runs"):
@@ -178,20 +179,14 @@ def test_words_served_are_words_counted(first: int) -> None:
         experiment = random_design(seed)
         if experiment is None:
             continue
-        tables, counted = parts(experiment)
-        made = design_of(experiment, tables, counted)
-        timing = time_design(made)
-        (item,) = timing.runs
-        root, served = experiment.structure.machine.memories.index(made.chains.machine.root), np.zeros(4)
-        for server, memory in enumerate(item.servers):
-            served += item.run.words[server] * (memory == made.chains.machine.root)
-        word_bytes = tables.machine.word_bytes[0]
-        assert (served[0] + served[2]) * word_bytes == counted.read_bytes[0, root], f"seed {seed}"
-        assert (served[1] + served[3]) * word_bytes == counted.write_bytes[0, root], f"seed {seed}"
+        counted = count(experiment)
+        made = design_of(experiment, counted.tables, counted.evaluation)
+        done = Ran(experiment, counted, made, time_design(made))
+        assert list(words_differ(done)) == [], f"seed {seed}"
         # Never below the busiest core's own work, nor below the bytes of a memory that they share / its bandwidth.
-        assert timing.cycles >= counted.latency_cycles[0] - 1e-6, f"seed {seed}"
-        for lost in timing.stalls.values():
-            assert timing.cycles - sum(lost.values()) >= 0
+        assert done.timing.cycles >= counted.evaluation.latency_cycles[0] - 1e-6, f"seed {seed}"
+        for lost in done.timing.stalls.values():
+            assert done.timing.cycles - sum(lost.values()) >= 0
         ran += 1
     assert ran >= 2
 

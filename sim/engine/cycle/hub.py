@@ -27,6 +27,7 @@ from sim.engine.cycle.columns import (
     KEEPS,
     LAST_USER,
     LATENCY,
+    MOVED,
     MOVES,
     NEVER,
     NOW,
@@ -181,9 +182,10 @@ def gather_sums(every, board, core):
 
 @compiled
 def pass_sums(every, board, first, keep):
-    """The sums of a group have left with those of its first core."""
+    """The sums of a group have left with those of its first core, and have been read in every one."""
     for other in range(first + 1, min(first + board.groups[keep], every.shape[0] - 1)):
         m = every[other]
+        m[at(m, MOVED, keep, 1)] += m[at3(m, ASKED, keep, m[at(m, PER_KEEP, keep, DRAINS_BEGUN)] % ASKED_SLOTS, 3)]
         m[at(m, PER_KEEP, keep, DRAINS_BEGUN)] += 1
         m[at(m, PER_KEEP, keep, DRAINED)] += 1
         board.stale[other] = 1

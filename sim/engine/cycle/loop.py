@@ -6,7 +6,7 @@ changes between two events, so time advances in one step; without competition fo
 ends when every array is finished, every transfer is over and every result has left.
 """
 
-from sim.engine.cycle.array import begin, deliver_due, locate, proceed, skip_wait
+from sim.engine.cycle.array import begin, locate, proceed, skip_wait
 from sim.engine.cycle.columns import (
     AMOUNTS,
     ARRAY_STATE,
@@ -36,6 +36,7 @@ from sim.engine.cycle.columns import (
     NEVER,
     NO_FAILURE,
     NO_JOB,
+    NO_OP,
     NOW,
     OFF_CHIP,
     OP,
@@ -74,6 +75,7 @@ from sim.engine.cycle.columns import (
 from sim.engine.cycle.fills import begin_sums, first_fill
 from sim.engine.cycle.log import note_stall
 from sim.engine.cycle.ready import cause_of, obstacle
+from sim.engine.cycle.results import deliver_due
 from sim.engine.cycle.server import end_transfer, first_read, take_up
 from sim.engine.cycle.skip import fast_forward
 from sim.engine.cycle.tables import at, at1, at3, at4, row
@@ -187,7 +189,9 @@ def turn(m, array):
             if a[CAUSE] != -1:
                 return changed
             changed = True
-            if m[at(m, OP_TABLE, a[OP], KIND)] == WAIT:
+            if a[OP] == NO_OP:
+                locate(m, array)
+            elif m[at(m, OP_TABLE, a[OP], KIND)] == WAIT:
                 skip_wait(m, array)
             else:
                 begin(m, array)

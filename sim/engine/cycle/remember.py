@@ -30,6 +30,8 @@ from sim.engine.cycle.columns import (
     GUARD,
     HEAD_RECORD,
     HEAD_TIME,
+    HEADER,
+    HOLDS,
     HOME,
     IN_LEFT,
     JOB,
@@ -75,12 +77,14 @@ from sim.engine.cycle.columns import (
     VARIANT,
     WHICH,
     WINDOW,
+    WITH_SITE,
     WRITE_JOB,
     WRITE_SERVER,
     WRITE_SLOTS,
     WRITES,
     WRITES_DONE,
 )
+from sim.engine.cycle.records import home_at
 from sim.engine.cycle.server import older_transfers
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
@@ -229,18 +233,39 @@ def describe_leaving(m, state, n):
 
 @compiled
 def describe_sites(m, level, state, n):
-    """Where the next tiles and streamed operands belong, seen from the front."""
+    """Where the next tiles and streamed operands belong, seen from the front; as they are, if in another item."""
     front = row(m, RECORD_INDEX, m[FRONT] % m[WINDOW])
     for site in range(m[KEEPS] + m[OPS]):
+        is_near = lies_near(m, site, level, front)
+        record = site_counter(m, site)
+        if m[at1(m, BASE, record - HEADER)] == WITH_SITE:
+            state[n] = m[record] - (m[FRONT] if is_near and m[record] != NEVER else 0)
+            n += 1
         if not has_site(m, site):
             continue
-        if n + m[DEPTH] > state.size:
+        if n + m[DEPTH] + 1 > state.size:
             return -1
         for loop in range(m[DEPTH]):
             if not stays(m, site, loop):
-                state[n] = m[at(m, SITE_INDEX, site, loop)] - (front[loop] if loop <= level else 0)
+                state[n] = m[at(m, SITE_INDEX, site, loop)] - (front[loop] if is_near and loop <= level else 0)
                 n += 1
     return n
+
+
+@compiled
+def site_counter(m, site):
+    """Where the counter is that has the record of a site."""
+    return at(m, PER_KEEP, site, FILL_SITE) if site < m[KEEPS] else at(m, PER_OP, site - m[KEEPS], READ_SITE)
+
+
+@compiled
+def lies_near(m, site, level, front):
+    """Whether a site is in the item of the front, as far as items outside a loop go."""
+    for outer in range(level):
+        home = home_at(m, site, outer)
+        if home >= 0 and home != front[outer]:
+            return False
+    return True
 
 
 @compiled
@@ -249,7 +274,7 @@ def stays(m, site, loop):
     if m[at(m, HOME, site, loop)] >= 0:
         return True
     if site < m[KEEPS]:
-        return m[at3(m, FIXED, m[at(m, SITE_VARIANT, site, loop)], site, loop)] == 1
+        return m[at3(m, FIXED, m[at(m, SITE_VARIANT, site, loop)], site, loop)] == HOLDS
     return m[at(m, GUARD, site - m[KEEPS], loop)] == 1
 
 

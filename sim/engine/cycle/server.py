@@ -6,7 +6,6 @@ the operands of one repetition of an op, one repetition ahead, or take its resul
 yields to one of an older record that becomes ready.
 """
 
-from sim.engine.cycle.array import confirm_writes
 from sim.engine.cycle.columns import (
     ACROSS,
     AMOUNTS,
@@ -41,6 +40,7 @@ from sim.engine.cycle.columns import (
     KEEP_TABLE,
     KEEPS,
     LOOP,
+    MOVED,
     NEVER,
     NO_JOB,
     NOW,
@@ -51,6 +51,7 @@ from sim.engine.cycle.columns import (
     PARTIAL,
     PER_KEEP,
     PER_OP,
+    PER_PHASE,
     PIECES,
     PIECES_ARRIVED,
     PIECES_OF,
@@ -73,7 +74,6 @@ from sim.engine.cycle.columns import (
     TIME_LEFT,
     TRANSFER_ROW,
     WHICH,
-    WORDS,
     WRITE_JOB,
     WRITE_SERVER,
     WRITE_SLOTS,
@@ -83,7 +83,10 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.fills import begin_fill, has_made, may_fill
 from sim.engine.cycle.log import note
+from sim.engine.cycle.phases import has_begun
 from sim.engine.cycle.records import amounts_row, enter_run, next_run, start
+from sim.engine.cycle.results import confirm_writes
+from sim.engine.cycle.sums import sums_are_back
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -101,6 +104,9 @@ def may_read(m, op):
     site = m[at(m, PER_OP, op, READ_SITE)]
     if site == NEVER or m[at(m, PER_OP, op, READS_BEGUN)] > m[at(m, PER_OP, op, STARTED)]:
         return False
+    where = m[KEEPS] + op
+    if m[PER_PHASE] == 1 and not has_begun(m, row(m, SITE_INDEX, where), row(m, SITE_VARIANT, where)):
+        return False
     for n in range(m[at(m, OP_TABLE, op, DEP_FIRST)], m[at(m, OP_TABLE, op, DEP_LAST)]):
         producer, kind = m[at(m, DEPS, n, PRODUCER)], m[at(m, DEPS, n, DEP_KIND)]
         if kind == ACROSS:
@@ -111,7 +117,7 @@ def may_read(m, op):
         streams = m[at(m, OP_TABLE, producer, WRITE_SERVER)] >= 0
         if streams and kind < CARRIED and m[at(m, PER_OP, producer, AVAILABLE)] <= site:
             return False
-    return True
+    return m[at(m, OP_TABLE, op, WRITE_SERVER)] < 0 or sums_are_back(m, op, site)
 
 
 @compiled
@@ -226,7 +232,8 @@ def start_transfer(m, server, job, which, record, was_idle):
     transfer[TIME_LEFT], words = begin_transfer(m, job, which)
     if was_idle and words > 0:
         transfer[TIME_LEFT] += m[at(m, FIRST_WORD, partial, 0 if column == IN_LEFT else 1)]
-    m[at(m, WORDS, server, job - 1)] += words
+    if job <= DRAIN_JOB:
+        m[at(m, MOVED, which, job - 1)] += words
 
 
 @compiled
@@ -240,7 +247,8 @@ def begin_transfer(m, job, which):
         return entry[0], entry[3]
     if job == READ_JOB:
         site = m[KEEPS] + which
-        variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site))
+        repeat = m[at1(m, SITE_REPEAT, site)]
+        variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site), repeat)
         advance_read(m, which)
         return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)], m[at3(m, AMOUNTS, variant, which, READ_WORDS)]
     entry = row3(m, WRITES, which, m[at(m, PER_OP, which, WRITES_BEGUN)] % WRITE_SLOTS)
