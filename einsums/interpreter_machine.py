@@ -135,7 +135,7 @@ class Evaluator:
         if axes and is_whole and np.broadcast_shapes(*(axis.shape for axis in axes)) == target.shape:
             self.tensors[einsum.name][(..., *axes)] = value
             return
-        places = [np.broadcast_to(axis, target.shape)[target.inside] for axis in axes]
+        places: list[Any] = [np.broadcast_to(axis, target.shape)[target.inside] for axis in axes]
         if not places:
             new = value if kept.all() else np.where(kept, value, np.nan)
             self.tensors[einsum.name][...] = new
