@@ -1,5 +1,6 @@
-"""What an Einsum asks of its array's links and of the memories behind them: the ways of its operands and its result, for
-the cycle engine and for binding. The bulk engine has the same from the same rules, as tables (`links`, `flows`).
+"""What an Einsum asks of its array's links and of the memories behind them: the ways of its operands and its result.
+
+The cycle engine and binding ask here. The bulk engine has the same from the same rules, as tables (`links`, `flows`).
 """
 
 from collections.abc import Iterable
