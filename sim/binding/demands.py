@@ -46,9 +46,9 @@ class TaskDemands:
         machine = self.design.experiment.architecture
         self.resources += [Resource(array.name, 1) for array in machine.arrays]
         for array in machine.arrays:
-            if array.rows > 1:
+            if array.rows > 1 and array.is_linked:
                 self.resources.append(Resource(f"{array.name} {COLUMN_LINKS}", array.wiring.down))
-            if array.columns > 1:
+            if array.columns > 1 and array.is_linked:
                 self.resources.append(Resource(f"{array.name} {ROW_LINKS}", array.wiring.along))
             if array.wiring.shadow:
                 self.resources.append(Resource(f"{array.name} {SHADOW}", 1))
@@ -99,7 +99,7 @@ class TaskDemands:
             fetches, words = self.design.walk.fetched(extents, around, way.moving, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
             sides = self._sides(leaf, way)
-            if array.rows > 1 and array.columns > 1 and self._sided(leaf).differ_everywhere(way.parts):
+            if array.has_trains and self._sided(leaf).differ_everywhere(way.parts):
                 trains.append((way, fetches, words))
                 continue
             if not passes:
@@ -250,7 +250,7 @@ class TaskDemands:
             for touch in (t for t in touches if t.leaf == leaf):
                 memory, parts = chain[-2].memory if len(chain) > 1 else "", chains.parts_of(touch)
                 way = Way(touch, served_by(memory, None, {}), parts, parts, parts, keep.loops)
-                is_whole = self._sided(leaf).differ_everywhere(way.parts) and self.array(leaf).rows > 1
+                is_whole = self._sided(leaf).differ_everywhere(way.parts) and self.array(leaf).has_trains
                 if not is_whole or not self._moves(keep, touch):
                     continue
                 fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.moving, way.parts)

@@ -103,7 +103,8 @@ class Sizer:
                     streams[way.writes] += moved * part * own
                     streams[False] += again * part
                     continue
-                on_links = self.machine.link_cycles(memory, (moved + again) * part, way.writes)
+                read, written = (again, moved) if way.writes else (moved, Fraction(0))
+                on_links = self.machine.link_cycles(memory, read * part, written * part)
                 if shift and on_links:
                     wider = max(0, ceil(max(on_links.values()) / folds) - shift)
                     link_in, link_out = (link_in, link_out + wider) if way.writes else (link_in + wider, link_out)
@@ -234,8 +235,7 @@ class Sizer:
 
     def is_train(self, way: Way) -> bool:
         """Whether its words differ in every element, so that they do not ride along with the slots."""
-        has_links = self.array.rows > 1 and self.array.columns > 1
-        return way.on_links and has_links and self.sides.differ_everywhere(way.parts)
+        return way.on_links and self.array.has_trains and self.sides.differ_everywhere(way.parts)
 
     def _train_cycles(self, way: Way, loops: tuple[int, ...], extents: Extents) -> int:
         """Cycles for one tile of an operand or result to pass the columns' ends: a word for each row of elements, as

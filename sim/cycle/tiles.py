@@ -199,8 +199,10 @@ class TileRows:
                     words = self.design.walk.words(extents, traffic.parts)
                     kind = col.DRAIN_CYCLES if traffic.writes else col.FILL_CYCLES
                     kind = col.AGAIN_CYCLES if traffic.only_again else kind
-                    moves[v, k, kind] += self._transfer_cycles(tile.keep, traffic, words)
+                    cycles = self._transfer_cycles(tile.keep, traffic, words)
+                    moves[v, k, kind] += cycles
                     moves[v, k, kind + col.FILL_WORDS] += words
+                    moves[v, k, kind + col.FILL_TAIL] += self._tail_cycles(tile.keep, traffic, words, cycles)
         return moves
 
     def _transfer_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int) -> int:
@@ -215,6 +217,19 @@ class TileRows:
             cycles.append(machine.transfer_cycles(traffic.behind, words * machine.spilled[other], traffic.writes))
         cycles += [ceil(resident / machine.row_words(m)) for m in (other, inner) if m in self.design.machine.ported]
         return max(cycles)
+
+    def _tail_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int, cycles: int) -> int:
+        """Cycles of a transfer that a memory of one core goes on with when the one that cores share has done its part:
+        moved the words at its bandwidth, and their rows through all its ports.
+        """
+        machine, inner, other = self.design.machine, keep.keep.memory, traffic.memory
+        if not self.machine.is_in_core(inner) or self.machine.is_in_core(other) or self._spills(other):
+            return 0
+        resident = words * (1 - machine.spilled.get(inner, Fraction(0)))
+        held = machine.transfer_cycles(other, resident, traffic.writes)
+        if other in machine.ported:
+            held = max(held, ceil(resident / machine.row_words(other) / machine.ports(other)))
+        return max(0, cycles - held)
 
     def _pieces(self, tile: PlacedTile, extents: Extents) -> int:
         """Pieces in which a tile of these extents comes: as its readers go through it, if all do so alike."""

@@ -97,8 +97,8 @@ TABLES = (
     "PENDING",  # [op, slot, (time, records that it completes)], results on their way
     "QUEUE",  # [op, (head, count)], of these
     "WRITES",  # [op, slot, (cycles, record, records that it completes, EARLY, words)], by repetition
-    "ASKED",  # [keep, slot, (cycles, record, time from which it may leave, words)], by number of the tile
-    "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
+    "ASKED",  # [keep, slot, (cycles, record, time from which it may leave, words, tail)], by number of the tile
+    "PARTIAL",  # [keep, then op, column], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
     "DEMAND",  # [ported memory], scratch
     "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments;
@@ -270,9 +270,11 @@ STAGE_FOLDS, STAGE_STEP, PIECE_STEP = range(3)
     OUTER,  # the keep further out that brings what fills it; -1: none
 ) = range(21)
 KEEP_COLUMNS = 21
-# Columns of MOVES. AGAIN: of sums that come back.
-FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS, FILL_PIECES = range(7)
-MOVE_COLUMNS = 7
+# Columns of MOVES. AGAIN: of sums that come back. TAIL: of the cycles, the last ones in which a memory of the core goes
+# on and the one that it shares with others is free for them.
+FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS = range(6)
+FILL_TAIL, DRAIN_TAIL, AGAIN_TAIL, FILL_PIECES = range(6, 10)
+MOVE_COLUMNS = 10
 
 # Counters of a run that only grow, by op and by keep.
 (
@@ -321,10 +323,12 @@ MANY = 8  # repetitions or folds among which it is worth while to look for equal
 LONG_QUIET = 16  # moments after which it is worth while to look at each of them
 
 # Columns of SERVER_STATE: the transfer under way.
-# SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one.
-JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE, FREE_SINCE = range(8)
-SERVER_COLUMNS = 8
-IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD = range(4)  # of PARTIAL
+# SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one; TAIL: of TIME_LEFT, what is left when a
+# memory that cores share is free again.
+JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE, FREE_SINCE, TAIL = range(9)
+SERVER_COLUMNS = 9
+IN_LEFT, IN_RECORD, IN_TAIL, OUT_LEFT, OUT_RECORD, OUT_TAIL = range(6)  # of PARTIAL
+PARTIAL_COLUMNS = 6
 PIECES_BEGUN, PIECES_ARRIVED, PIECES_OF = range(3)  # of PIECES
 NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)
 
@@ -350,7 +354,7 @@ TURN, TURN_FIRST = range(2)  # of an index row, after its levels
 INDEX_MORE = 2
 
 # Slots of queues, numbered by what waits in them.
-ASKED_SLOTS = 64
+ASKED_SLOTS, ASKED_COLUMNS = 64, 5
 WRITE_SLOTS = 8
 
 # Columns of LOG, and the kinds of its rows: an op on an array, a stall, then a transfer by its job.

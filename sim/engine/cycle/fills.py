@@ -7,6 +7,7 @@ stays free, as it does later for the tile in use. Sums that begin are there with
 
 from sim.engine.cycle.columns import (
     AGAIN_CYCLES,
+    AGAIN_TAIL,
     AGAIN_WORDS,
     ARRAYS,
     AVAILABLE,
@@ -20,6 +21,7 @@ from sim.engine.cycle.columns import (
     FILL_CYCLES,
     FILL_PIECES,
     FILL_SITE,
+    FILL_TAIL,
     FILL_WORDS,
     FILLED,
     FILLS,
@@ -236,18 +238,18 @@ def begin_sums(m, keep):
 
 @compiled
 def begin_fill(m, keep):
-    """Count a tile, or its next piece, as begun; returns its cycles and words."""
+    """Count a tile, or its next piece, as begun; returns its cycles, words and tail."""
     variant = m[at(m, SITE_VARIANT, keep, m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)])]
     move, piece = row3(m, MOVES, variant, keep), row(m, PIECES, keep)
-    cycles, words = move[FILL_CYCLES], move[FILL_WORDS]
+    cycles, words, tail = move[FILL_CYCLES], move[FILL_WORDS], move[FILL_TAIL]
     if sums_return(m, keep):
-        cycles, words = cycles + move[AGAIN_CYCLES], words + move[AGAIN_WORDS]
+        cycles, words, tail = cycles + move[AGAIN_CYCLES], words + move[AGAIN_WORDS], tail + move[AGAIN_TAIL]
     pieces, number = move[FILL_PIECES], piece[PIECES_BEGUN]
     piece[PIECES_OF] = pieces
     piece[PIECES_BEGUN] = (number + 1) % pieces
     if number + 1 == pieces:
         advance_fill(m, keep)
-    return part_of(cycles, number, pieces), part_of(words, number, pieces)
+    return part_of(cycles, number, pieces), part_of(words, number, pieces), part_of(tail, number, pieces)
 
 
 @compiled

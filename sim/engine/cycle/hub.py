@@ -14,6 +14,7 @@ from sim.engine.cycle.columns import (
     CORE_TURNS,
     CORES,
     DRAIN_CYCLES,
+    DRAIN_TAIL,
     DRAIN_WORDS,
     DRAINED,
     DRAINS,
@@ -132,6 +133,7 @@ def ask_to_leave(hub, board, keep):
         entry = row3(hub, ASKED, keep, hub[at(hub, PER_KEEP, keep, DRAINS_ASKED)] % ASKED_SLOTS)
         entry[0], entry[1] = move[DRAIN_CYCLES], site_record(hub, index, variant)
         entry[2], entry[3] = hub[NOW] + hub[at(hub, OP_TABLE, op, LATENCY)], move[DRAIN_WORDS]
+        entry[4] = move[DRAIN_TAIL]
         hub[at(hub, PER_KEEP, keep, DRAINS_ASKED)] += 1
         next_site(hub, keep, index, variant)
 

@@ -34,6 +34,7 @@ from sim.engine.cycle.columns import (
     HOLDS,
     HOME,
     IN_LEFT,
+    IN_TAIL,
     JOB,
     KEEP_TABLE,
     KEEPS,
@@ -47,6 +48,7 @@ from sim.engine.cycle.columns import (
     OP_TABLE,
     OPS,
     OUT_LEFT,
+    OUT_TAIL,
     PARTIAL,
     PENDING,
     PENDING_SLOTS,
@@ -73,6 +75,7 @@ from sim.engine.cycle.columns import (
     STAGE,
     STARTED,
     STATE,
+    TAIL,
     TIME_LEFT,
     VARIANT,
     WHICH,
@@ -85,7 +88,7 @@ from sim.engine.cycle.columns import (
     WRITES_DONE,
 )
 from sim.engine.cycle.records import home_at
-from sim.engine.cycle.server import older_transfers
+from sim.engine.cycle.server import held_cycles, older_transfers
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -116,7 +119,7 @@ def describe(m, level, state):
     returns how many numbers were written, or -1.
     """
     n = first_described(m)
-    if n + m[COUNTED] + 10 * m[ARRAYS] + 4 * m[SERVERS] + 5 * (m[KEEPS] + m[OPS]) > state.size:
+    if n + m[COUNTED] + 10 * m[ARRAYS] + 5 * m[SERVERS] + 5 * (m[KEEPS] + m[OPS]) > state.size:
         return -1
     n = describe_counters(m, state, n)
     for array in range(m[ARRAYS]):
@@ -150,18 +153,22 @@ def describe_counters(m, state, n):
 def describe_transfers(m, state, n):
     """What memories move, and what had to make way."""
     for site in range(m[KEEPS] + m[OPS]):
-        coming, going = m[at(m, PARTIAL, site, IN_LEFT)], m[at(m, PARTIAL, site, OUT_LEFT)]
-        state[site_place(m, site, COMING)], state[site_place(m, site, GOING)] = coming, going
+        partial = row(m, PARTIAL, site)
+        state[site_place(m, site, COMING)] = held_cycles(partial[IN_LEFT], partial[IN_TAIL])
+        state[site_place(m, site, GOING)] = held_cycles(partial[OUT_LEFT], partial[OUT_TAIL])
         state[site_place(m, site, READ_REPEAT)] = m[at1(m, SITE_REPEAT, site)]
-        state[n], state[n + 1] = coming > 0, going > 0
+        state[n] = 1 + partial[IN_TAIL] if partial[IN_LEFT] > 0 else 0
+        state[n + 1] = 1 + partial[OUT_TAIL] if partial[OUT_LEFT] > 0 else 0
         n += 2
     for server in range(m[SERVERS]):
         job = row(m, SERVER_STATE, server)
-        state[n], state[n + 1], state[n + 2] = job[JOB], 0, older_transfers(m, server)
+        state[n], state[n + 1], state[n + 2], state[n + 3] = job[JOB], 0, older_transfers(m, server), 0
         if job[JOB] != NO_JOB:
             state[n + 1] = job[WHICH]
-            state[site_place(m, site_of(m, job), GOING if is_outward(job) else COMING)] = job[TIME_LEFT]
-        n += 3
+            state[n + 3] = job[TAIL] if job[TIME_LEFT] > job[TAIL] else -1
+            left = held_cycles(job[TIME_LEFT], job[TAIL])
+            state[site_place(m, site_of(m, job), GOING if is_outward(job) else COMING)] = left
+        n += 4
     for keep in range(m[KEEPS]):
         state[n], state[n + 1] = m[at(m, PIECES, keep, PIECES_BEGUN)], m[at(m, PIECES, keep, PIECES_ARRIVED)]
         n += 2
@@ -208,13 +215,13 @@ def describe_leaving(m, state, n):
         record, time = head[1], max(head[2] - m[NOW], 0)
         state[site_place(m, keep, HEAD_RECORD)] = record - m[FRONT] if begun < asked else 0
         state[site_place(m, keep, HEAD_TIME)] = time if begun < asked else 0
-        if n + 4 * (asked - begun) > state.size:
+        if n + 5 * (asked - begun) > state.size:
             return -1
         for i in range(begun, asked):
             entry = row3(m, ASKED, keep, i % ASKED_SLOTS)
             state[n], state[n + 1] = entry[0], entry[1] - record
-            state[n + 2], state[n + 3] = max(entry[2] - m[NOW], 0) - time, entry[3]
-            n += 4
+            state[n + 2], state[n + 3], state[n + 4] = max(entry[2] - m[NOW], 0) - time, entry[3], entry[4]
+            n += 5
     for op in range(m[OPS]):
         done, started = m[at(m, PER_OP, op, WRITES_DONE)], m[at(m, PER_OP, op, STARTED)]
         is_waiting = m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0 and done < started

@@ -6,6 +6,7 @@ from sim.engine.cycle.columns import (
     AVAILABLE,
     DEALT,
     DRAIN_CYCLES,
+    DRAIN_TAIL,
     DRAIN_WORDS,
     DRAINS,
     DRAINS_ASKED,
@@ -102,10 +103,10 @@ def release_tiles(m, op, record, early):
         m[at1(m, RELEASED, m[at(m, USES, n, RELEASES)])] += 1 if m[DEALT] == 0 else tiles_until_next(m, keep, index)
         if m[at(m, KEEP_TABLE, keep, DRAINS)] == 1 and m[at(m, KEEP_TABLE, keep, WRITER)] == op:
             entry = row3(m, ASKED, keep, m[at(m, PER_KEEP, keep, DRAINS_ASKED)] % ASKED_SLOTS)
-            entry[0] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_CYCLES)]
-            entry[1] = record
+            move = row3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep)
+            entry[0], entry[1] = move[DRAIN_CYCLES], record
             entry[2] = m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - early
-            entry[3] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_WORDS)]
+            entry[3], entry[4] = move[DRAIN_WORDS], move[DRAIN_TAIL]
             m[at(m, PER_KEEP, keep, DRAINS_ASKED)] += 1
 
 

@@ -34,6 +34,7 @@ from sim.engine.cycle.columns import (
     IN_LEFT,
     IN_PLACE,
     IN_RECORD,
+    IN_TAIL,
     JOB,
     JOB_RECORD,
     JOB_SINCE,
@@ -71,6 +72,7 @@ from sim.engine.cycle.columns import (
     SITE_REPEAT,
     SITE_VARIANT,
     STARTED,
+    TAIL,
     TIME_LEFT,
     TRANSFER_ROW,
     WHICH,
@@ -227,9 +229,10 @@ def start_transfer(m, server, job, which, record, was_idle):
     column = IN_LEFT if job in (FILL_JOB, READ_JOB) else OUT_LEFT
     if m[at(m, PARTIAL, partial, column)] > 0:
         transfer[TIME_LEFT] = m[at(m, PARTIAL, partial, column)]
+        transfer[TAIL] = m[at(m, PARTIAL, partial, column + IN_TAIL - IN_LEFT)]
         m[at(m, PARTIAL, partial, column)] = 0
         return
-    transfer[TIME_LEFT], words = begin_transfer(m, job, which)
+    transfer[TIME_LEFT], words, transfer[TAIL] = begin_transfer(m, job, which)
     if was_idle and words > 0:
         transfer[TIME_LEFT] += m[at(m, FIRST_WORD, partial, 0 if column == IN_LEFT else 1)]
     if job <= DRAIN_JOB:
@@ -238,22 +241,28 @@ def start_transfer(m, server, job, which, record, was_idle):
 
 @compiled
 def begin_transfer(m, job, which):
-    """Count a transfer as begun; returns its cycles and words."""
+    """Count a transfer as begun; returns its cycles, words and tail."""
     if job == FILL_JOB:
         return begin_fill(m, which)
     if job == DRAIN_JOB:
         entry = row3(m, ASKED, which, m[at(m, PER_KEEP, which, DRAINS_BEGUN)] % ASKED_SLOTS)
         m[at(m, PER_KEEP, which, DRAINS_BEGUN)] += 1
-        return entry[0], entry[3]
+        return entry[0], entry[3], entry[4]
     if job == READ_JOB:
         site = m[KEEPS] + which
         repeat = m[at1(m, SITE_REPEAT, site)]
         variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site), repeat)
         advance_read(m, which)
-        return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)], m[at3(m, AMOUNTS, variant, which, READ_WORDS)]
+        return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)], m[at3(m, AMOUNTS, variant, which, READ_WORDS)], 0
     entry = row3(m, WRITES, which, m[at(m, PER_OP, which, WRITES_BEGUN)] % WRITE_SLOTS)
     m[at(m, PER_OP, which, WRITES_BEGUN)] += 1
-    return entry[0], entry[4]
+    return entry[0], entry[4], 0
+
+
+@compiled
+def held_cycles(left, tail):
+    """Of a transfer's cycles left, those until it is over, or frees a memory that cores share."""
+    return left - tail if left > tail else left
 
 
 @compiled
@@ -275,7 +284,8 @@ def suspend(m, server):
     partial = which if job <= DRAIN_JOB else m[KEEPS] + which
     column = IN_LEFT if job in (FILL_JOB, READ_JOB) else OUT_LEFT
     m[at(m, PARTIAL, partial, column)] = transfer[TIME_LEFT]
-    m[at(m, PARTIAL, partial, column + 1)] = transfer[JOB_RECORD]
+    m[at(m, PARTIAL, partial, column + IN_RECORD - IN_LEFT)] = transfer[JOB_RECORD]
+    m[at(m, PARTIAL, partial, column + IN_TAIL - IN_LEFT)] = transfer[TAIL]
 
 
 @compiled
