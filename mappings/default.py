@@ -19,6 +19,7 @@ from arch.components import SIDES, Side
 from arch.types import Architecture, Array, Memory
 from einsums.counts import operators_per_point
 from einsums.extensions import beyond
+from einsums.means import lowered
 from einsums.types import Cascade
 from mappings.default_tiles import GrowingRank, KeptTile, grown
 from mappings.holding import is_held
@@ -36,6 +37,7 @@ def default_mapping(
 
     ValueError says which operators the machine lacks and where they could be added, or what no mapping follows.
     """
+    cascade = lowered(cascade)
     extension = beyond(cascade)
     if extension:
         raise ValueError(f"'{cascade.name}' cannot be mapped: {extension}, which no mapping follows")
