@@ -1,8 +1,9 @@
 """Whether a reader needs all that it visits in a fiber: needs as zones (`relations`) against the points of the reader.
 
-A reader visits elements of a rank under a name, in a fiber at fixed other coordinates. It is in a further pass than an earlier
-Einsum if nearly each of its elements needs nearly all of them among what the earlier one visited of the same fiber. Of needs in
-several zones, some may be parts of a longer one: what lies up to here and what lies from here on are all.
+A reader visits elements of a rank under a name, in a fiber at fixed other coordinates. It is in a further pass than an
+earlier Einsum if nearly each of its elements needs nearly all of them among what the earlier one visited of the same
+fiber. Of needs in several zones, some may be parts of a longer one: what lies up to here and what lies from here on
+are all.
 """
 
 from collections.abc import Collection, Iterator

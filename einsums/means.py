@@ -1,23 +1,37 @@
-"""A mean as a machine computes it: a sum over the points, then a multiplication by 1/size for each element of the result.
+"""A mean as a machine computes it: a sum over the points, then a multiplication by 1/size for each result.
 
-`MU[n] = X[d,n] :: mean(d)` is carried out as `MUSUM[n] = X[d,n]` and `MU[n] = MUSUM[n] * (1 / pos(D))`. 1/size is a constant
-of the workload, no operation. Mappings, engines, checks and oracles all meet the cascade in this form (`lowered`), and know of
-no mean; its meaning, passes and rewrites are those of the cascade as written.
+`MU[n] = X[d,n] :: mean(d)` is carried out as `MUSUM[n] = X[d,n]` and `MU[n] = MUSUM[n] * (1 / pos(D))`. 1/size is a
+constant of the workload, no operation. Mappings, engines, checks and oracles all meet the cascade in this form
+(`lowered`), and know of no mean; its meaning, passes and rewrites are those of the cascade as written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache, reduce
+from itertools import count
 
 from einsums.conditions import variables_in
-from einsums.nodes import Access, Call, Const, Einsum, Expr, Index, Load, Position, Reduction, Term
+from einsums.nodes import (
+    Access,
+    Call,
+    Const,
+    Einsum,
+    Expr,
+    Index,
+    Load,
+    Position,
+    Reduction,
+    Term,
+    summands,
+    variables_of,
+)
 from einsums.types import Cascade
 
 
 def lowered(cascade: Cascade) -> Cascade:
     """The cascade with each mean as a sum and a scale; the cascade itself if it has none.
 
-    A mean over a part of a partitioned rank, or over points of which a condition on the reduced ranks takes some away, stays:
-    it divides by a number that differs from element to element.
+    A mean over a part of a partitioned rank, or over points of which a condition on the reduced ranks takes some away,
+    stays: it divides by a number that differs from element to element.
     """
     means = any(einsum.reduction is not None and einsum.reduction.operator == "mean" for einsum in cascade.einsums)
     return _lowered_once(cascade) if means else cascade
@@ -35,15 +49,23 @@ def _lowered(cascade: Cascade, einsum: Einsum) -> Iterator[Einsum]:
     if sizes is None:
         yield einsum
         return
-    name = _free_name(cascade, einsum.name)
     assert einsum.reduction is not None  # a mean
-    indices = tuple(index.model_copy(update={"offset": 0}) for index in einsum.output.indices)
-    total = Access(tensor=name, indices=indices)
-    by_sum = Reduction(operator="add", variables=einsum.reduction.variables)
-    yield Einsum(output=total, expr=einsum.expr, reduction=by_sum, condition=einsum.condition, line=einsum.line)
+    removed, left = einsum.reduction.variables, einsum.output.variables
+    total = Access(tensor=_free_name(cascade, f"{einsum.name}SUM"), indices=_plain(left))
+    summed, condition = einsum.expr, einsum.condition
+    if any(set(removed) - set(variables_of(term)) for term in summands(summed)):  # a sum counts each term once a point
+        terms = Access(tensor=_free_name(cascade, f"{einsum.name}TERM"), indices=_plain((*removed, *left)))
+        yield Einsum(output=terms, expr=summed, condition=condition, line=einsum.line)
+        summed, condition = Load(access=terms), None
+    by_sum = Reduction(operator="add", variables=removed)
+    yield Einsum(output=total, expr=summed, reduction=by_sum, condition=condition, line=einsum.line)
     scale = Call(operator="div", arguments=(Const(value=1.0), sizes))
     scaled = Call(operator="mul", arguments=(Load(access=total), scale))
     yield Einsum(output=einsum.output, expr=scaled, line=einsum.line)
+
+
+def _plain(variables: Iterable[str]) -> tuple[Index, ...]:
+    return tuple(Index(terms=(Term(variable=name),)) for name in variables)
 
 
 def _sizes(cascade: Cascade, einsum: Einsum) -> Expr | None:
@@ -67,7 +89,4 @@ def _sizes(cascade: Cascade, einsum: Einsum) -> Expr | None:
 
 def _free_name(cascade: Cascade, name: str) -> str:
     taken = {tensor.name for tensor in cascade.tensors}
-    found = f"{name}SUM"
-    while found in taken:
-        found += "S"
-    return found
+    return next(found for found in (name + "S" * more for more in count()) if found not in taken)

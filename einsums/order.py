@@ -1,7 +1,7 @@
-"""When a reader must come after an earlier Einsum has traversed a rank: along axes, or by points where the rank has names.
+"""When a reader must come after an earlier Einsum has traversed a rank: along axes, or by points if the rank has names.
 
-Both orders answer the same questions of a link, an Einsum that visits the rank and one that reads: what the reader needs of
-it, whether anything of the same fiber, and whether all of it at each point.
+Both orders answer the same questions of a link, an Einsum that visits the rank and one that reads: what the reader
+needs of it, whether anything of the same fiber, and whether all of it at each point.
 """
 
 from collections.abc import Collection, Mapping
@@ -24,7 +24,7 @@ class Link(NamedTuple):
 
 
 class Order(Protocol):
-    """What readers need of Einsums that visit a rank."""
+    """What readers need of Einsums that visit a rank, and the pass of each Einsum; asked in topological order."""
 
     def at_point(self, einsum: Einsum) -> Mapping[str, Collection[Any]]:
         """What a point of the Einsum needs, by the Einsum needed."""
@@ -35,11 +35,12 @@ class Order(Protocol):
     def of_output(self, name: str) -> Mapping[str, Collection[Any]]:
         """What an element that an Einsum makes needs."""
 
-    def is_after(self, needs: Collection[Any], link: Link) -> bool:
-        """Whether the reader is in no earlier pass than the visit."""
+    def number_of(self, einsum: Einsum) -> int:
+        """The pass of an Einsum, once those of what it needs are known."""
 
-    def is_later(self, needs: Collection[Any], link: Link) -> bool:
-        """Whether the reader visits the rank and needs, at each point, all that the visit has of the fiber."""
+    def is_later(self, needs: Collection[Any], link: Link, number: int = 1) -> bool:
+        """Whether the reader visits the rank and needs, at each point, all that the visit has of the fiber, in pass
+        `number` or later."""
 
 
 class AxisOrder:
@@ -47,6 +48,7 @@ class AxisOrder:
 
     def __init__(self, walk: Walk, dependence: Dependence) -> None:
         self.walk, self.dependence = walk, dependence
+        self.number: dict[str, int] = {}
 
     def at_point(self, einsum: Einsum) -> Mapping[str, Collection[Reach]]:
         return self.dependence.at_point(einsum)
@@ -57,14 +59,20 @@ class AxisOrder:
     def of_output(self, name: str) -> Mapping[str, Collection[Reach]]:
         return self.dependence.of_output[name]
 
-    def is_after(self, needs: Collection[Reach], link: Link) -> bool:
-        return any(map(self._is_same_fiber, needs))
+    def number_of(self, einsum: Einsum) -> int:
+        number = 1
+        for name, reaches in self.at_point(einsum).items():
+            if name in self.walk.visiting and name in self.number and any(map(self._is_same_fiber, reaches)):
+                number = max(number, self.number[name] + self.is_later(reaches, Link(name, einsum.name)))
+        self.number[einsum.name] = number
+        return number
 
-    def is_later(self, needs: Collection[Reach], link: Link) -> bool:
-        return link.reader in self.walk.visiting and any(
-            self._is_same_fiber(reach) and all(e.kind is Kind.ALL for e in reach[: len(self.walk.leaves)])
-            for reach in needs
-        )
+    def is_later(self, needs: Collection[Reach], link: Link, number: int = 1) -> bool:
+        if link.reader not in self.walk.visiting or self.number[link.visit] < number:
+            return False
+        leaves = len(self.walk.leaves)
+        every = (reach for reach in needs if all(extent.kind is Kind.ALL for extent in reach[:leaves]))
+        return any(map(self._is_same_fiber, every))
 
     def _is_same_fiber(self, reach: Reach) -> bool:
         """The needed points do not all belong to earlier steps of another iteration."""
@@ -72,12 +80,13 @@ class AxisOrder:
 
 
 class NamedOrder:
-    """By points: which element of the rank each one visits under which name, and which ones its condition lets it need."""
+    """By points: which element of the rank each visits under which name, and which ones conditions let it need."""
 
     def __init__(self, walk: Walk) -> None:
         self.walk, self.cascade = walk, walk.cascade
         self.relations = Relations(walk.cascade)
         self.counted = frozenset(own for name in walk.names for own in self._own(name))
+        self.number: dict[str, dict[str, int]] = {}  # by Einsum and name: it may visit under one before the other
         self.tiles = Bound(0)
         for partition in self.cascade.partitions:  # a tile more or less, at each end, makes no pass
             self.tiles = self.tiles.plus(size_bound(partition.parts[1:])).plus(size_bound(partition.parts[1:]))
@@ -91,15 +100,30 @@ class NamedOrder:
     def of_output(self, name: str) -> Mapping[str, Collection[Zone]]:
         return self.relations.of_output[name]
 
-    def is_after(self, needs: Collection[Zone], link: Link) -> bool:
-        return link.reader not in self.walk.visiting
+    def number_of(self, einsum: Einsum) -> int:
+        needs = {name: zones for name, zones in self.at_point(einsum).items() if name in self.number}
+        names = self.walk.names_of(einsum.name)
+        if names:
+            self.number[einsum.name] = {name: self._number_under(einsum, name, needs) for name in names}
+            return max(self.number[einsum.name].values())
+        return max((max(self.number[name].values()) for name in needs), default=1)
 
-    def is_later(self, needs: Collection[Zone], link: Link) -> bool:
-        if link.reader not in self.walk.visiting:
-            return False
+    def _number_under(self, einsum: Einsum, name: str, needs: Mapping[str, Collection[Zone]]) -> int:
+        """The pass in which the Einsum visits the rank under one of its names."""
+        fiber, number = self._fiber(einsum.name, name), 1
+        for visit, zones in () if fiber.is_short else needs.items():
+            for other, before in self.number[visit].items():
+                if before >= number and is_covered(fiber, zones, self._visit(Link(visit, einsum.name), other)):
+                    number = before + 1
+        return number
+
+    def is_later(self, needs: Collection[Zone], link: Link, number: int = 1) -> bool:
         fibers = [self._fiber(link.reader, name) for name in self.walk.names_of(link.reader)]
-        visits = [Visit(name.lower(), self._fixed(link)) for name in self.walk.names_of(link.visit)]
+        visits = [self._visit(link, name) for name, own in self.number.get(link.visit, {}).items() if own >= number]
         return any(is_covered(fiber, needs, visit) for fiber in fibers if not fiber.is_short for visit in visits)
+
+    def _visit(self, link: Link, name: str) -> Visit:
+        return Visit(name.lower(), self._fixed(link))
 
     def _own(self, name: str) -> frozenset[str]:
         return frozenset((name.lower(), *(leaf.lower() for leaf in leaves_of(self.cascade, name))))

@@ -6,8 +6,9 @@ visited *every* element of the same fiber, and itself visits an element, it does
     pass(V) = 1 + the largest pass(U) over the visiting Einsums U that every point of V needs in full
 
 where an Einsum *visits* the rank if it reads or writes a tensor that has all of it. What a point needs comes from
-`dependence.py` or, where the rank has several names, from `relations.py` (`order.py`), so that a reduction of one tile, a running value and a summary do not start a pass by themselves. An
-Einsum that visits nothing belongs to the last pass that it waits for.
+`dependence.py` or, where the rank has several names, from `relations.py`, so that a reduction of one tile, a running
+value and a summary do not start a pass by themselves (`order.py`). An Einsum that visits nothing belongs to the last
+pass that it waits for.
 """
 
 from functools import cached_property
@@ -16,7 +17,6 @@ from einsums.dependence import Dependence, leaves_of
 from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
 from einsums.names import near_or_all
-from einsums.nodes import Einsum
 from einsums.nouns import Noun
 from einsums.order import AxisOrder, Link, NamedOrder, Order
 from einsums.types import Cascade
@@ -103,9 +103,8 @@ class _Passes:
         self.walk = Walk(cascade, rank)
         self.visiting = self.walk.visiting
         self.order: Order = NamedOrder(self.walk) if self.walk.is_joint else AxisOrder(self.walk, self.dependence)
-        self.number: dict[str, int] = {}
-        for name in topological_order(cascade):
-            self.number[name] = self._number_of(cascade.einsum(name))
+        order = topological_order(cascade)
+        self.number = {name: self.order.number_of(cascade.einsum(name)) for name in order}
 
     @cached_property
     def dependence(self) -> Dependence:
@@ -121,17 +120,6 @@ class _Passes:
     def count(self) -> int:
         """Passes over the rank."""
         return max((self.number[name] for name in self.visiting), default=0)
-
-    def _number_of(self, einsum: Einsum) -> int:
-        number = 1
-        for name, needs in self.order.at_point(einsum).items():
-            link = Link(name, einsum.name)
-            if name in self.visiting and name in self.number:
-                if self.order.is_after(needs, link):
-                    number = max(number, self.number[name])
-                if self.number[name] >= number and self.order.is_later(needs, link):
-                    number = self.number[name] + 1
-        return number
 
     @cached_property
     def touched_in(self) -> dict[str, tuple[int, ...]]:
@@ -180,8 +168,7 @@ def _first_link(passes: _Passes, number: int) -> Link:
             needed = passes.order.at_point(passes.cascade.einsum(name))
             for visit in topological_order(passes.cascade):
                 link = Link(visit, name)
-                is_before = visit in passes.visiting and passes.number[visit] == number - 1
-                if is_before and passes.order.is_later(needed.get(visit, ()), link):
+                if visit in passes.visiting and passes.order.is_later(needed.get(visit, ()), link, number - 1):
                     return link
     raise AssertionError(f"nothing forces pass {number} over {passes.rank} of {passes.cascade.name}")
 

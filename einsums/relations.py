@@ -1,7 +1,8 @@
 """Which points of one Einsum a point of a later one needs, as zones over the coordinates of both.
 
-Needed where a rank has several names: what is read at m and at p is then one element, and a condition such as `m <= p` says how
-far a reduction goes. The coordinates of the earlier Einsum are marked, `^m`; those of the later one are plain.
+Needed where a rank has several names: what is read at m and at p is then one element, and a condition such as
+`m <= p` says how far a reduction goes. The coordinates of the earlier Einsum are marked, `^m`; those of the later one
+are plain.
 
     m    a rank variable, or the whole of a partitioned rank where all of its parts are there
     m1   the first part of a partitioned rank, as the place where its tile begins: m - m1 < M0
@@ -12,7 +13,6 @@ Needs are composed along the data flow to a fixed point. A running value needs w
 """
 
 from collections.abc import Iterable, Iterator
-
 from typing import NamedTuple
 
 from einsums.conditions import Atom, Block, HalfSpace
@@ -232,7 +232,7 @@ class Relations:
 
 
 class _Reading(NamedTuple):
-    """How the coordinates of a tensor, under the names of its maker, become a reader's: renamed, tied by lines, or gone."""
+    """What the coordinates of a tensor, under its maker's names, become for a reader: renamed, tied by lines, gone."""
 
     names: dict[str, str]
     lines: list[Line]

@@ -1,7 +1,7 @@
 """Zones: sets of coordinates given by bounds on differences, `left - right <= bound`, with sizes of ranks as symbols.
 
-The bounds that follow from others are made when a coordinate is eliminated, which is exact for such sets. Sizes are taken to be
-large: W - 1 and W bound alike, W and 2*W do not. A set that is empty is None.
+The bounds that follow from others are made when a coordinate is eliminated, which is exact for such sets. Sizes are
+taken to be large: W - 1 and W bound alike, W and 2*W do not. A set that is empty is None.
 """
 
 from collections.abc import Collection, Iterable, Mapping

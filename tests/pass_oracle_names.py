@@ -13,7 +13,7 @@ from functools import cached_property
 
 from einsums import Access, Call, Cascade, Const, Einsum, Expr, Position
 
-WHOLE, OUTER, INNER, OTHER, WINDOW, SLACK = 12, 6, 2, 2, 9, 2
+WHOLE, OUTER, INNER, OTHER, WINDOW, SLACK = 14, 7, 2, 2, 11, 2
 SHORTEST = 2 * SLACK + 2
 _OPERATORS = {"le": operator.le, "lt": operator.lt, "add": operator.add, "sub": operator.sub, "mul": operator.mul}
 
