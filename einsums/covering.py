@@ -14,8 +14,8 @@ from einsums.zones import (
     END,
     FAR,
     START,
-    Bound,
-    Line,
+    Difference,
+    Distance,
     Zone,
     closed,
     equal,
@@ -36,14 +36,14 @@ class Fiber(NamedTuple):
     own: frozenset[str]
     whole: str
     regions: tuple[Zone, ...]
-    tiles: Bound = Bound(0)
+    tiles: Distance = Distance(0)
 
     def around(self) -> Iterator[Zone]:
         """Another element of the fiber and a point of the reader, for each alternative."""
         regions = [_plain(zone) for zone in self.regions]
         for one in regions:
             names = {name: name + _ELEMENT for name in self.own}
-            there = (Line(names.get(a, a), names.get(b, b), bound) for a, b, bound in one)
+            there = (Difference(names.get(a, a), names.get(b, b), bound) for a, b, bound in one)
             for here in regions:
                 both = zone_of((*there, *here))
                 both = without(both, [name for name in names.values() if name != self.whole + _ELEMENT])
@@ -59,15 +59,11 @@ class Fiber(NamedTuple):
 
 def _is_one(full: Zone, whole: str) -> bool:
     element = whole + _ELEMENT
-    ends = {line.right for line in full if line.left == element} & {line.left for line in full if line.right == element}
-    return any(
-        implies(full, Line(element, end, Bound(above))) and implies(full, Line(end, element, Bound(-above)))
-        for end in ends
-        for above in {line.bound.offset for line in full if line.left == element and line.right == end}
-    )
+    ends = {line.right: line.bound for line in full if line.left == element and not line.bound.sizes}
+    return any(implies(full, Difference(end, element, bound.times(-1))) for end, bound in ends.items())
 
 
-class Visit(NamedTuple):
+class VisitedElements(NamedTuple):
     """Elements that an earlier Einsum visits, by its coordinate `whole`; and the coordinates `same` at which it must be
     where the reader is for their fiber to be one."""
 
@@ -75,14 +71,14 @@ class Visit(NamedTuple):
     same: frozenset[str]
 
 
-def is_covered(fiber: Fiber, needs: Collection[Zone], visit: Visit) -> bool:
+def is_covered(fiber: Fiber, needs: Collection[Zone], visit: VisitedElements) -> bool:
     """Whether each point needs all elements of its fiber among those visited."""
     spans = _joined([span for zone in needs if (span := _span(zone, visit)) is not None])
     around = tuple(fiber.around())
     return bool(around) and all(any(_is_all(full, span, fiber) for span in spans) for full in around)
 
 
-def _span(zone: Zone, visit: Visit) -> Zone | None:
+def _span(zone: Zone, visit: VisitedElements) -> Zone | None:
     """What is needed of the elements, in the same fiber, as lines of `*` and the reader's coordinates."""
     element = FAR + visit.whole
     both = zone_of((*zone, *(line for name in sorted(visit.same) for line in equal(FAR + name, name))))
@@ -109,9 +105,9 @@ def _is_all(full: Zone, span: Zone, fiber: Fiber) -> bool:
     element = fiber.whole + _ELEMENT
     tiles = fiber.tiles
     for left, right, bound in span:
-        if (right == END or left == START) and Bound(-SLACK).is_within(bound):
+        if (right == END or left == START) and Distance(-SLACK).is_within(bound):
             continue  # nothing lies beyond the ends
-        line = Line(element if left == _ELEMENT else left, element if right == _ELEMENT else right, bound)
+        line = Difference(element if left == _ELEMENT else left, element if right == _ELEMENT else right, bound)
         if not implies(full, line, SLACK) and not implies(full, line._replace(bound=bound.plus(tiles)), SLACK):
             return False
     return True
@@ -137,7 +133,7 @@ def _union(first: Zone, second: Zone) -> Zone | None:
     around = [line for line in rest if _ELEMENT not in line[:2]]
     for end in ends:
         for begin in begins:
-            gap = end.bound.plus(begin.bound).plus(Bound(1))
-            if not implies(around, Line(begin.left, end.right, gap), SLACK):
+            gap = end.bound.plus(begin.bound).plus(Distance(1))
+            if not implies(around, Difference(begin.left, end.right, gap), SLACK):
                 return None
     return zone_of(rest)

@@ -7,13 +7,13 @@ needs of it, whether anything of the same fiber, and whether all of it at each p
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from einsums.covering import Fiber, Visit, is_covered
+from einsums.covering import Fiber, VisitedElements, is_covered
 from einsums.dependence import Dependence, leaves_of
 from einsums.nodes import Access, Einsum
 from einsums.reaches import Kind, Reach
 from einsums.relations import Relations
-from einsums.walk import Walk
-from einsums.zones import COLUMN, Bound, Zone, size_bound
+from einsums.walk import RankWalk
+from einsums.zones import COLUMN, Distance, Zone, size_bound
 
 
 class Link(NamedTuple):
@@ -23,7 +23,7 @@ class Link(NamedTuple):
     reader: str
 
 
-class Order(Protocol):
+class PassOrder(Protocol):
     """What readers need of Einsums that visit a rank, and the pass of each Einsum; asked in topological order."""
 
     def at_point(self, einsum: Einsum) -> Mapping[str, Collection[Any]]:
@@ -46,7 +46,7 @@ class Order(Protocol):
 class AxisOrder:
     """By reaches along axes: the parts of the rank, and the ranks of other iterations."""
 
-    def __init__(self, walk: Walk, dependence: Dependence) -> None:
+    def __init__(self, walk: RankWalk, dependence: Dependence) -> None:
         self.walk, self.dependence = walk, dependence
         self.number: dict[str, int] = {}
 
@@ -82,12 +82,12 @@ class AxisOrder:
 class NamedOrder:
     """By points: which element of the rank each visits under which name, and which ones conditions let it need."""
 
-    def __init__(self, walk: Walk) -> None:
+    def __init__(self, walk: RankWalk) -> None:
         self.walk, self.cascade = walk, walk.cascade
         self.relations = Relations(walk.cascade)
         self.counted = frozenset(own for name in walk.names for own in self._own(name))
         self.number: dict[str, dict[str, int]] = {}  # by Einsum and name: it may visit under one before the other
-        self.tiles = Bound(0)
+        self.tiles = Distance(0)
         for partition in self.cascade.partitions:  # a tile more or less, at each end, makes no pass
             self.tiles = self.tiles.plus(size_bound(partition.parts[1:])).plus(size_bound(partition.parts[1:]))
 
@@ -122,8 +122,8 @@ class NamedOrder:
         visits = [self._visit(link, name) for name, own in self.number.get(link.visit, {}).items() if own >= number]
         return any(is_covered(fiber, needs, visit) for fiber in fibers if not fiber.is_short for visit in visits)
 
-    def _visit(self, link: Link, name: str) -> Visit:
-        return Visit(name.lower(), self._fixed(link))
+    def _visit(self, link: Link, name: str) -> VisitedElements:
+        return VisitedElements(name.lower(), self._fixed(link))
 
     def _own(self, name: str) -> frozenset[str]:
         return frozenset((name.lower(), *(leaf.lower() for leaf in leaves_of(self.cascade, name))))

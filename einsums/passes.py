@@ -18,9 +18,9 @@ from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
 from einsums.names import near_or_all
 from einsums.nouns import Noun
-from einsums.order import AxisOrder, Link, NamedOrder, Order
+from einsums.order import AxisOrder, Link, NamedOrder, PassOrder
 from einsums.types import Cascade
-from einsums.walk import Walk
+from einsums.walk import RankWalk
 
 
 class EinsumPass(Noun):
@@ -100,9 +100,9 @@ class _Passes:
 
     def __init__(self, cascade: Cascade, rank: str) -> None:
         self.cascade, self.rank = cascade, rank
-        self.walk = Walk(cascade, rank)
+        self.walk = RankWalk(cascade, rank)
         self.visiting = self.walk.visiting
-        self.order: Order = NamedOrder(self.walk) if self.walk.is_joint else AxisOrder(self.walk, self.dependence)
+        self.order: PassOrder = NamedOrder(self.walk) if self.walk.is_joint else AxisOrder(self.walk, self.dependence)
         order = topological_order(cascade)
         self.number = {name: self.order.number_of(cascade.einsum(name)) for name in order}
 

@@ -25,8 +25,8 @@ from einsums.zones import (
     FAR,
     NOTHING,
     START,
-    Bound,
-    Line,
+    Difference,
+    Distance,
     Zone,
     bound_of,
     equal,
@@ -49,7 +49,7 @@ class Relations:
         self.cascade = cascade
         self.regions = {einsum.name: self._regions(einsum) for einsum in cascade.einsums}
         self.of_output: dict[str, Needs] = {}
-        self._readings: dict[Access, _Reading] = {}
+        self._readings: dict[Access, _Renaming] = {}
         order = [cascade.einsum(name) for name in topological_order(cascade)]
         changed = True
         while changed:  # takes more than one round only where Einsums iterate
@@ -67,21 +67,21 @@ class Relations:
         inner = (part.lower() for p in self.cascade.partitions for part in p.parts[1:] if part.lower() in own)
         return (*own, *wholes, *(name + COLUMN for name in inner))
 
-    def tile(self, variable: str) -> Bound:
+    def tile(self, variable: str) -> Distance:
         """How many coordinates of its rank one step of a variable is: 1, or the length of a tile."""
         for partition in self.cascade.partitions:
             if variable == partition.parts[0].lower():
                 return size_bound(partition.parts[1:])
-        return Bound(1)
+        return Distance(1)
 
-    def _links(self, variables: Iterable[str]) -> Iterator[Line]:
+    def _links(self, variables: Iterable[str]) -> Iterator[Difference]:
         """That a coordinate lies in its tile."""
         own = set(variables)
         for partition in self.cascade.partitions:
             whole, first = partition.rank.lower(), partition.parts[0].lower()
             if {whole, first} <= own:
-                yield Line(first, whole, NOTHING)
-                yield Line(whole, first, size_bound(partition.parts[1:], -1))
+                yield Difference(first, whole, NOTHING)
+                yield Difference(whole, first, size_bound(partition.parts[1:], -1))
             for part in partition.parts[1:]:
                 if {whole, part.lower()} <= own:
                     yield from equal(whole, part.lower() + COLUMN)
@@ -141,8 +141,8 @@ class Relations:
         both = dict.fromkeys((rank.lower(), self.cascade.root_of(rank).lower()))
         moving = [name for name in both if name in self.coordinates(einsum.output.variables)]
         old = {name: name + OLD for name in moving} | {BACK + name: BACK + name + OLD for name in moving}
-        lines = [Line(name + OLD, name, NOTHING) for name in moving]
-        lines += [Line(BACK + name, BACK + name + OLD, NOTHING) for name in moving]
+        lines = [Difference(name + OLD, name, NOTHING) for name in moving]
+        lines += [Difference(BACK + name, BACK + name + OLD, NOTHING) for name in moving]
         found = zone_of((*renamed(zone, old), *lines, *self._links(self.coordinates(einsum.output.variables))))
         return without(found, old.values())
 
@@ -151,13 +151,13 @@ class Relations:
         reading = self._reading_of(access)
         return without(zone_of((*renamed(zone, reading.names), *reading.lines)), reading.gone)
 
-    def _reading_of(self, access: Access) -> "_Reading":
+    def _reading_of(self, access: Access) -> "_Renaming":
         if access not in self._readings:
             self._readings[access] = self._read(self.cascade.einsum(access.tensor).output, access)
         return self._readings[access]
 
-    def _read(self, written: Access, access: Access) -> "_Reading":
-        found = _Reading({}, [], [])
+    def _read(self, written: Access, access: Access) -> "_Renaming":
+        found = _Renaming({}, [], [])
         unmoved: dict[str, int] = {}  # variables that are read as they are written, and by how many steps off
         for made, read in zip(written.indices, access.indices, strict=True):
             whole = made.plain_variable is None
@@ -178,7 +178,7 @@ class Relations:
                 found.gone.extend((name, BACK + name))
         return found
 
-    def _place(self, name: str, read: Index, found: "_Reading") -> None:
+    def _place(self, name: str, read: Index, found: "_Renaming") -> None:
         """Where a coordinate is that is read at an index."""
         rank = self.cascade.scope.rank_of_index(read.model_copy(update={"offset": 0}))
         constant = bound_of(read.offset, read.sizes)
@@ -201,19 +201,19 @@ class Relations:
                 others = [
                     t.model_copy(update={"scale_ranks": (t.variable.upper(),)}) for t in read.terms if t is not term
                 ]
-                found.lines.append(Line(term.variable, name + OLD, NOTHING))
-                found.lines.append(Line(name + OLD, term.variable, constant.plus(bound_of(0, others))))
+                found.lines.append(Difference(term.variable, name + OLD, NOTHING))
+                found.lines.append(Difference(name + OLD, term.variable, constant.plus(bound_of(0, others))))
 
     # --- conditions -------------------------------------------------------------------------------------------
-    def _lines_of(self, atom: Atom) -> Iterator[Line]:
+    def _lines_of(self, atom: Atom) -> Iterator[Difference]:
         """An atom as bounds of differences; none if it is of another kind."""
         if isinstance(atom, Block) and atom.equal:
             sides = [side.plain_variable for side in (atom.left, atom.right) if not side.offset]
             if len(sides) == 2 and None not in sides:
                 one, other = (str(side) for side in sides)
                 width = bound_of(atom.divisor.offset - 1, atom.divisor.sizes)
-                yield Line(one, other, width)
-                yield Line(other, one, width)
+                yield Difference(one, other, width)
+                yield Difference(other, one, width)
         if not isinstance(atom, HalfSpace) or atom.lengths:
             return
         ups = [term for term in atom.form.terms if term.scale == 1]
@@ -223,7 +223,7 @@ class Relations:
         if all(term.scale_ranks == self._unit(term.variable) for term in (*ups, *downs)):
             left = downs[0].variable if downs else START
             right = ups[0].variable if ups else START
-            yield Line(left, right, bound_of(atom.form.offset, atom.form.sizes))
+            yield Difference(left, right, bound_of(atom.form.offset, atom.form.sizes))
 
     def _unit(self, variable: str) -> tuple[str, ...]:
         """The sizes of which a coordinate is a multiple: those inside a tile, for the first part of a rank."""
@@ -231,14 +231,14 @@ class Relations:
         return firsts.get(variable, ())
 
 
-class _Reading(NamedTuple):
+class _Renaming(NamedTuple):
     """What the coordinates of a tensor, under its maker's names, become for a reader: renamed, tied by lines, gone."""
 
     names: dict[str, str]
-    lines: list[Line]
+    lines: list[Difference]
     gone: list[str]
 
-    def move(self, name: str, other: str, more: Bound) -> None:
+    def move(self, name: str, other: str, more: Distance) -> None:
         """The coordinate is another one and some more."""
         if more == NOTHING:
             self.names.update({name: other, BACK + name: BACK + other})
@@ -249,7 +249,7 @@ class _Reading(NamedTuple):
             self.gone.append(own + OLD)
 
 
-def _sum(bounds: Iterable[Bound]) -> Bound:
+def _sum(bounds: Iterable[Distance]) -> Distance:
     total = NOTHING
     for bound in bounds:
         total = total.plus(bound)

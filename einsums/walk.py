@@ -6,7 +6,7 @@ from einsums.scope import AccessAxis
 from einsums.types import Cascade
 
 
-class Walk:
+class RankWalk:
     """Which Einsums visit a rank, and under which of the names that count."""
 
     def __init__(self, cascade: Cascade, rank: str) -> None:

@@ -16,7 +16,7 @@ COLUMN = "%"  # m0%: any one of the coordinates that lie at m0 in their tile; tw
 Sizes = tuple[tuple[tuple[str, ...], int], ...]
 
 
-class Bound(NamedTuple):
+class Distance(NamedTuple):
     """A number and multiples of products of rank sizes."""
 
     offset: int
@@ -27,20 +27,20 @@ class Bound(NamedTuple):
         """Below 0, whatever the sizes."""
         return self.offset + sum(times for _, times in self.sizes) < 0 and all(times <= 0 for _, times in self.sizes)
 
-    def plus(self, other: "Bound") -> "Bound":
+    def plus(self, other: "Distance") -> "Distance":
         """The sum."""
         if not self.sizes or not other.sizes:
-            return Bound(self.offset + other.offset, self.sizes or other.sizes)
+            return Distance(self.offset + other.offset, self.sizes or other.sizes)
         found = dict(self.sizes)
         for ranks, times in other.sizes:
             found[ranks] = found.get(ranks, 0) + times
-        return Bound(self.offset + other.offset, tuple(sorted(item for item in found.items() if item[1])))
+        return Distance(self.offset + other.offset, tuple(sorted(item for item in found.items() if item[1])))
 
-    def times(self, number: int) -> "Bound":
+    def times(self, number: int) -> "Distance":
         """A multiple."""
-        return Bound(number * self.offset, tuple((ranks, number * times) for ranks, times in self.sizes if number))
+        return Distance(number * self.offset, tuple((ranks, number * times) for ranks, times in self.sizes if number))
 
-    def is_within(self, other: "Bound", slack: int = 0) -> bool:
+    def is_within(self, other: "Distance", slack: int = 0) -> bool:
         """At most the other, whatever the sizes; where these are the same, up to a slack."""
         if self.sizes == other.sizes:
             return self.offset <= other.offset + slack
@@ -50,41 +50,41 @@ class Bound(NamedTuple):
         )
 
 
-NOTHING = Bound(0)
+NOTHING = Distance(0)
 
 
-class Line(NamedTuple):
+class Difference(NamedTuple):
     """left - right <= bound."""
 
     left: str
     right: str
-    bound: Bound
+    bound: Distance
 
 
-Zone = frozenset[Line]
+Zone = frozenset[Difference]
 
 
-def size_bound(ranks: Iterable[str], offset: int = 0) -> Bound:
+def size_bound(ranks: Iterable[str], offset: int = 0) -> Distance:
     """A product of rank sizes and a number."""
-    return Bound(offset, ((tuple(sorted(ranks)), 1),))
+    return Distance(offset, ((tuple(sorted(ranks)), 1),))
 
 
-def bound_of(offset: int, sizes: Iterable[Term]) -> Bound:
+def bound_of(offset: int, sizes: Iterable[Term]) -> Distance:
     """The constant part of an index."""
-    found = Bound(offset)
+    found = Distance(offset)
     for term in sizes:
-        found = found.plus(Bound(0, ((tuple(sorted(term.scale_ranks)), term.scale),)))
+        found = found.plus(Distance(0, ((tuple(sorted(term.scale_ranks)), term.scale),)))
     return found
 
 
-def equal(left: str, right: str, more: Bound = NOTHING) -> tuple[Line, Line]:
+def equal(left: str, right: str, more: Distance = NOTHING) -> tuple[Difference, Difference]:
     """left = right + more."""
-    return Line(left, right, more), Line(right, left, more.times(-1))
+    return Difference(left, right, more), Difference(right, left, more.times(-1))
 
 
-def zone_of(lines: Iterable[Line]) -> Zone | None:
+def zone_of(lines: Iterable[Difference]) -> Zone | None:
     """The tightest of the lines between each two coordinates; None if one of them cannot hold."""
-    found: dict[tuple[str, str], list[Bound]] = {}
+    found: dict[tuple[str, str], list[Distance]] = {}
     for left, right, bound in lines:
         if left == right:
             if not left.endswith(COLUMN) and bound.is_negative:
@@ -99,14 +99,14 @@ def zone_of(lines: Iterable[Line]) -> Zone | None:
             found[left, right] = [bound]
         elif bound not in here and not any(other.is_within(bound) for other in here):
             here[:] = [*(other for other in here if not bound.is_within(other)), bound]
-    return frozenset(Line(left, right, bound) for (left, right), bounds in found.items() for bound in bounds)
+    return frozenset(Difference(left, right, bound) for (left, right), bounds in found.items() for bound in bounds)
 
 
 def renamed(zone: Zone, names: Mapping[str, str]) -> Zone:
     """Under other names of coordinates."""
     if not names:
         return zone
-    return frozenset(Line(names.get(a, a), names.get(b, b), bound) for a, b, bound in zone)
+    return frozenset(Difference(names.get(a, a), names.get(b, b), bound) for a, b, bound in zone)
 
 
 def without(lines: Zone | None, gone: Iterable[str]) -> Zone | None:
@@ -120,7 +120,7 @@ def without(lines: Zone | None, gone: Iterable[str]) -> Zone | None:
             lines = frozenset(line for line in lines if name not in line[:2])
         elif below or above:
             rest = [line for line in lines if name not in line[:2]]
-            through = [Line(a, b, one.plus(other)) for a, _, one in below for _, b, other in above]
+            through = [Difference(a, b, one.plus(other)) for a, _, one in below for _, b, other in above]
             lines = zone_of((*rest, *through))
     return lines
 
@@ -138,11 +138,11 @@ def closed(zone: Zone) -> Zone | None:
             return None
         below = [line for line in found if line.right == name]
         above = [line for line in found if line.left == name]
-        found = zone_of((*found, *(Line(a, b, one.plus(other)) for a, _, one in below for _, b, other in above)))
+        found = zone_of((*found, *(Difference(a, b, one.plus(other)) for a, _, one in below for _, b, other in above)))
     return found
 
 
-def implies(zone: Collection[Line], line: Line, slack: int = 0) -> bool:
+def implies(zone: Collection[Difference], line: Difference, slack: int = 0) -> bool:
     """Whether a closed zone says what the line says, with a slack of some coordinates."""
     if line.left == line.right:
         return NOTHING.is_within(line.bound, slack)
