@@ -22,7 +22,7 @@ from sim.lower.lowering import lower
 from sim.simulation.flow import simulate_cycles
 from sim.simulation.result import SimulationResult
 from tests.cycle_designs import long_design
-from tests.small_design import heed_interrupts
+from tests.small_design import HANGS_S, heed_interrupts
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "sim/catalog/experiments").glob("*.yaml"))
@@ -143,7 +143,7 @@ def run_until(asked: Callable[[str], bool], number: int, *arguments: str) -> tup
             said += line
         start = time.monotonic()
         process.send_signal(number)
-        out, rest = process.communicate(timeout=60)
+        out, rest = process.communicate(timeout=HANGS_S)
         return process.returncode, out, said + rest, time.monotonic() - start
 
 
