@@ -36,12 +36,24 @@ def test_most_pairs_are_ordered_alike_whatever_the_cause(times: list[Times]) -> 
 
 def test_a_pair_without_losses_is_not_explained() -> None:
     """The excuse is a measured loss: without one, or with one that is too small, an order that differs stays."""
-    fast = Times(110.0, 100.0, None, {"A": dict.fromkeys((*OWN_STALLS, *WAITS, "idle"), 0)})
-    for lost, is_explained in ((0, False), (10, False), (25, True)):
-        slow = Times(100.0, 120.0, None, {"A": dict.fromkeys((*OWN_STALLS, *WAITS, "idle"), 0) | {"link": lost}})
+    nothing = dict.fromkeys((*OWN_STALLS, *WAITS, "idle"), 0)
+    fast = Times(110.0, 100.0, None, {"A": nothing}, False)
+    for lost, is_explained in (
+        ({"link": 0}, False),
+        ({"link": 10}, False),
+        ({"link": 25}, True),
+        ({"port": 10, "dependency": 10}, True),
+        ({"idle": 25}, False),
+    ):
+        slow = Times(100.0, 120.0, None, {"A": nothing | lost}, False)
         (pair,) = pairs_apart([fast, slow], "analytical")
         assert pair.slow is slow
         assert pair.is_explained == is_explained
+        # Transfers that come earlier explain a run that is shorter than the analytical time, no other.
+        early, late = replace(fast, shares_transfers=True), replace(fast, analytical=100.5, shares_transfers=True)
+        assert [one.is_explained for one in pairs_apart([early, slow], "analytical")] == [True]
+        for one in pairs_apart([replace(late, cycle=101.0), slow], "analytical"):
+            assert one.is_explained == one._replace(fast=replace(one.fast, shares_transfers=False)).is_explained
 
 
 def test_causes_are_those_of_the_documents() -> None:

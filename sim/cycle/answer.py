@@ -28,6 +28,10 @@ ORDER_MATTERS = (
     "arrays wait for ports or links of buffers: with more of them transfers become ready in another order, with which "
     "the run may take longer"
 )
+TRANSFERS_ARE_SHARED = (
+    "'transfers: per-phase' keeps nests apart in the cycle engine: what the Einsums of one nest move comes while any of them "
+    "runs, where the analytical engine lets each wait for its own"
+)
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,8 @@ def time_design(
     except KeyboardInterrupt as interrupt:
         raise CutShort(_so_far(design, runs), interrupt) from interrupt
     found = _summed(design.experiment, runs)
+    if design.shares_transfers:
+        found = replace(found, warnings=(*found.warnings, TRANSFERS_ARE_SHARED))
     late = design.least_cycles - found.cycles
     return found if late <= 0 else _waiting(found, late)
 

@@ -85,6 +85,12 @@ class CycleDesign:
         """Whether no transfer of a nest overlaps with another one."""
         return self.experiment.mapping.schedule.transfers == "per-phase" and len(self.nests) > 1
 
+    @property
+    def shares_transfers(self) -> bool:
+        """Whether a phase is to wait for its own transfers, but those of its nest come while any phase of it runs."""
+        per_phase = self.experiment.mapping.schedule.transfers == "per-phase"
+        return per_phase and any(len(nest.slots) > 1 for nest in self.nests)
+
     @cached_property
     def held_anyway(self) -> frozenset[int]:
         return held_anyway(self.chains, self.walk)
