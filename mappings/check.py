@@ -30,6 +30,9 @@ from mappings.types import Mapping, Node
 from mappings.walk import iter_walk_findings
 
 
+FOLLOWED = ("conditions", "positions", "parts")  # of what a cascade may say beyond ranks and iterations (`extensions`)
+
+
 class Problem(NamedTuple):
     """One reason why a mapping is refused; `path` is where in the mapping, or empty."""
 
@@ -53,7 +56,7 @@ def check_mapping(
 
     Without a machine, memories and arrays are taken to exist and to be able to do what is asked of them.
     """
-    extension = beyond(cascade)
+    extension = beyond(cascade, FOLLOWED)
     if extension:
         return (Problem("", f"'{cascade.name}' cannot be mapped: {extension}, which no mapping follows"),)
     combination = Combination(mapping, tree, cascade, architecture)

@@ -20,6 +20,7 @@ from arch.types import Architecture, Array, Memory
 from einsums.counts import operators_per_point
 from einsums.extensions import beyond
 from einsums.types import Cascade
+from mappings.check import FOLLOWED
 from mappings.default_tiles import GrowingRank, KeptTile, grown
 from mappings.holding import is_held
 from mappings.tree import PlacedLeaf, ResolvedTree
@@ -36,7 +37,7 @@ def default_mapping(
 
     ValueError says which operators the machine lacks and where they could be added, or what no mapping follows.
     """
-    extension = beyond(cascade)
+    extension = beyond(cascade, FOLLOWED)
     if extension:
         raise ValueError(f"'{cascade.name}' cannot be mapped: {extension}, which no mapping follows")
     places = _places(cascade, architecture, sizes or {})
