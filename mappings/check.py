@@ -19,6 +19,7 @@ from einsums.names import nearest
 from einsums.types import Access, Cascade
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings
+from mappings.existence import iter_existence_findings
 from mappings.holding import iter_holding_findings
 from mappings.layouts import iter_layout_findings
 from mappings.lifetime import iter_lifetime_findings
@@ -65,6 +66,7 @@ def check_mapping(
         return problems
     checks = (
         iter_core_problems,
+        iter_existence_problems,
         iter_binding_problems,
         iter_coverage_problems,
         iter_walk_problems,
@@ -253,6 +255,12 @@ def _is_covered(c: Combination, leaf: PlacedLeaf, variable: str) -> bool:
 def iter_core_problems(c: Combination) -> Iterator[Problem]:
     """Several cores have work that is dealt to them."""
     yield from (Problem(*found) for found in iter_core_findings(c.mapping, c.tree, c.cascade, c.architecture))
+
+
+def iter_existence_problems(c: Combination) -> Iterator[Problem]:
+    """Conditions are such that tiles can be skipped by them."""
+    found = iter_existence_findings(c.mapping, c.tree, c.cascade)
+    yield from (Problem(path, message) for path, message in dict.fromkeys(found))
 
 
 def iter_walk_problems(c: Combination) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ from einsums.extensions import beyond
 from einsums.types import Cascade
 from mappings.check import FOLLOWED
 from mappings.default_tiles import GrowingRank, KeptTile, grown
+from mappings.existence import band_ranks
 from mappings.holding import is_held
 from mappings.tree import PlacedLeaf, ResolvedTree
 
@@ -139,7 +140,14 @@ class _Default:
         einsums = self.cascade.einsums
         is_shared = all(variable in self.cascade.variables_of(einsum.name) for einsum in einsums)
         is_reduced = any(variable in einsum.reduced_variables for einsum in einsums)
-        return is_shared and not is_reduced and variable not in _stepwise(self.cascade)
+        is_alike = self.cascade.root_of(self.cascade.rank_of_variable(variable)) not in self._band_ranks
+        return is_shared and is_alike and not is_reduced and variable not in _stepwise(self.cascade)
+
+    @cached_property
+    def _band_ranks(self) -> frozenset[str]:
+        """Ranks of which iterations differ in what exists."""
+        regions = self.cascade.existence.points.values()
+        return frozenset(rank for region in regions for rank in band_ranks(self.cascade, region))
 
     @cached_property
     def _dealt(self) -> dict[str, str]:

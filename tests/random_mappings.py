@@ -343,7 +343,11 @@ def random_experiment(seed: int) -> Experiment:
     """The combination of a seed; its structure may still have problems."""
     random = Random(seed)
     cascade = shipped_cascade(random.choice(SHIPPED)) if random.random() < 0.6 else chain_cascade(random)
-    architecture = machine(random)
+    return mapped(cascade, machine(random), random, seed)
+
+
+def mapped(cascade: Cascade, architecture: Architecture, random: Random, seed: int) -> Experiment:
+    """A cascade of random sizes on a machine, in a random mapping."""
     roots = tuple(dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()))
     most = 3 if len(roots) > 4 else 8
     while True:

@@ -36,6 +36,9 @@ from sim.engine.extents import cut, tile_extent, trips
 from sim.engine.jit import compiled
 
 LAST = DIGIT  # of a loop that brings tiles: the iteration of the last one that came
+# Of a loop being gone through: its next iteration (or kind of iterations), what it divides, where that lies in the
+# box, and whether the tile that came last is another one by a loop further out.
+NEXT, WHOLE, LOW, HIGH, FRESH, FRAME = 0, 1, 2, 3, 4, 5
 
 
 class Nest(NamedTuple):
@@ -49,6 +52,8 @@ class Nest(NamedTuple):
     scratch: np.ndarray  # i8[rank]
     weight: np.ndarray  # f8[2, position]
     inside: np.ndarray  # i8[2, 2], worked in
+    frames: np.ndarray  # i8[FRAME, position]
+    times: np.ndarray  # f8[position], how often what is inside happens
 
 
 @compiled
@@ -76,7 +81,7 @@ def note_last(nest, level, depth):
 def add_whole(nest, level, depth, weight, words):
     """Add what the loops from `level` inward bring, all of it existing, `weight` times."""
     nest.weight[0, 0] = weight
-    inner = nest.trail[:, level:]
+    inner = nest.trail[:, level:].copy()
     fetched_words(inner, depth - level, nest.runs, nest.sizes, nest.extent, nest.scratch, nest.weight, words)
 
 
@@ -92,66 +97,97 @@ def take_first(nest, level, depth, weight, words):
 
 
 @compiled
-def walk(nest, region, level, weight, fresh, words):
-    """Add to `words: f8[item]` those that come inside the loops outside `level`, of which something exists.
+def side_of(region, rank):
+    """FIRST or SECOND for a rank that a region speaks of, -1 for any other."""
+    if rank == region.roots[FIRST]:
+        return FIRST
+    return SECOND if rank == region.roots[SECOND] else -1
 
-    level: [position, depth, one past the last loop that brings tiles]; fresh: whether the tile that came last is
-    another one by a loop further out. All of this happens `weight` times, always after the same tile.
+
+@compiled
+def next_tile(nest, region, level):
+    """Go on to the next iteration of a loop over a rank of the region in which something exists; whether there is one."""
+    rank, tile, brings = nest.trail[RANK, level], nest.trail[TILE, level], nest.trail[RELEVANT, level] == ADVANCES
+    side, whole = side_of(region, rank), nest.frames[WHOLE, level]
+    while nest.frames[NEXT, level] < trips(whole, tile):
+        n = nest.frames[NEXT, level]
+        nest.frames[NEXT, level] = n + 1
+        nest.extent[rank] = tile_extent(whole, tile, n)
+        nest.box[side, 0] = nest.frames[LOW, level] + n * tile
+        nest.box[side, 1] = nest.box[side, 0] + nest.extent[rank] - 1
+        if meets(region, nest.box, nest.inside) != NONE:
+            is_other = brings and nest.trail[LAST, level] != n
+            nest.frames[FRESH, level + 1] = nest.frames[FRESH, level] | is_other
+            nest.times[level + 1] = nest.times[level]
+            nest.frames[FRESH, level] = 0
+            if brings:
+                nest.trail[LAST, level] = n
+            return True
+    nest.box[side, 0], nest.box[side, 1] = nest.frames[LOW, level], nest.frames[HIGH, level]
+    return False
+
+
+@compiled
+def next_alike(nest, level):
+    """Go on to the next iterations of a loop over any other rank: the first, all other full ones, the ragged one.
+
+    They are alike but for the tile that came before them. Whether there are any.
     """
-    at, depth, cutoff = level
-    if at >= cutoff or meets(region, nest.box, nest.inside) == ALL:
-        add_whole(nest, at, depth, weight, words)
-        if not fresh and finds_first(nest, at, depth):
-            take_first(nest, at, depth, weight, words)
-        note_last(nest, at, depth)
-        return
-    rank, tile, mode = nest.trail[RANK, at], nest.trail[TILE, at], nest.trail[RELEVANT, at]
-    inner = (at + 1, depth, cutoff)
-    whole = nest.extent[rank]
+    rank, tile, mode = nest.trail[RANK, level], nest.trail[TILE, level], nest.trail[RELEVANT, level]
+    whole, brings = nest.frames[WHOLE, level], mode == ADVANCES
     full, ragged = cut(whole, tile)
-    if mode == FIRST_ONLY:
-        nest.extent[rank] = min(whole, tile)
-        walk(nest, region, inner, weight, fresh, words)
-        nest.extent[rank] = whole
-        return
-    if rank == region.roots[FIRST] or rank == region.roots[SECOND]:
-        side = FIRST if rank == region.roots[FIRST] else SECOND
-        low, high = nest.box[side, 0], nest.box[side, 1]
-        for n in range(full + (ragged > 0)):
-            nest.extent[rank] = tile_extent(whole, tile, n)
-            nest.box[side, 0] = low + n * tile
-            nest.box[side, 1] = nest.box[side, 0] + nest.extent[rank] - 1
-            if meets(region, nest.box, nest.inside) != NONE:
-                is_other = mode == ADVANCES and nest.trail[LAST, at] != n
-                if mode == ADVANCES:
-                    nest.trail[LAST, at] = n
-                walk(nest, region, inner, weight, fresh or is_other, words)
-                fresh = False
-        nest.box[side, 0], nest.box[side, 1] = low, high
-        nest.extent[rank] = whole
-        return
     if mode == ROUNDS:
         full, ragged = trips(whole, tile * nest.sizes[CORES]), 0
-    brings = mode == ADVANCES
-    if full > 0:
-        nest.extent[rank] = min(tile, whole)
-        starts_new = fresh or (brings and nest.trail[LAST, at] != 0)
-        if starts_new and brings:
-            walk(nest, region, inner, weight * full, True, words)
+    elif mode == FIRST_ONLY:
+        full, ragged = 1, 0
+    while nest.frames[NEXT, level] < 3:
+        kind = nest.frames[NEXT, level]
+        nest.frames[NEXT, level] = kind + 1
+        often = 1 if kind == 0 and full > 0 else full - 1 if kind == 1 else ragged > 0 if kind == 2 else 0
+        if often <= 0:
+            continue
+        n = full if kind == 2 else min(kind, full - 1)
+        is_other = brings and (nest.trail[LAST, level] != n or kind == 1)
+        fresh = nest.frames[FRESH, level] | is_other
+        if kind == 0 and fresh and brings:  # all full ones begin with another tile
+            often, nest.frames[NEXT, level] = full, 2
+        nest.extent[rank] = ragged if kind == 2 else min(whole, tile)
+        nest.frames[FRESH, level + 1], nest.frames[FRESH, level] = fresh, 0
+        nest.times[level + 1] = nest.times[level] * often
+        if brings:
+            nest.trail[LAST, level] = full if kind == 2 else full - 1
+        return True
+    return False
+
+
+@compiled
+def walk(nest, region, depth, cutoff, words):
+    """Add to `words: f8[item]` those that `depth` loops bring, of which something exists.
+
+    cutoff: one past the last loop that brings tiles. All of this happens `times[0]` times, always after the same tile;
+    FRESH of level 0: that tile is another one by a loop further out.
+    """
+    level, entering = 0, True
+    while level >= 0:
+        if entering and (level >= cutoff or meets(region, nest.box, nest.inside) == ALL):
+            add_whole(nest, level, depth, nest.times[level], words)
+            if nest.frames[FRESH, level] == 0 and finds_first(nest, level, depth):
+                take_first(nest, level, depth, nest.times[level], words)
+            note_last(nest, level, depth)
+            level, entering = level - 1, False
+            continue
+        rank = nest.trail[RANK, level]
+        side = -1 if nest.trail[RELEVANT, level] == FIRST_ONLY else side_of(region, rank)
+        if entering:
+            nest.frames[NEXT, level], nest.frames[WHOLE, level] = 0, nest.extent[rank]
+            if side >= 0:
+                nest.frames[LOW, level], nest.frames[HIGH, level] = nest.box[side, 0], nest.box[side, 1]
+        entering = next_tile(nest, region, level) if side >= 0 else next_alike(nest, level)
+        if entering:
+            level += 1
         else:
-            walk(nest, region, inner, weight, starts_new, words)
-            if full > 1:
-                walk(nest, region, inner, weight * (full - 1), brings, words)
-        fresh = False
-        if brings:
-            nest.trail[LAST, at] = full - 1
-    if ragged > 0:
-        nest.extent[rank] = ragged
-        starts_new = fresh or (brings and nest.trail[LAST, at] != full)
-        if brings:
-            nest.trail[LAST, at] = full
-        walk(nest, region, inner, weight, starts_new, words)
-    nest.extent[rank] = whole
+            nest.extent[rank] = nest.frames[WHOLE, level]
+            level -= 1
 
 
 @compiled
@@ -163,6 +199,24 @@ def begin(nest, region, extents):
 
 
 @compiled
+def inside_of(nest, outer):
+    """The same nest without its outer loops."""
+    trail, frames = nest.trail[:, outer:].copy(), nest.frames.copy()
+    return Nest(
+        trail,
+        nest.runs,
+        nest.sizes,
+        nest.extent,
+        nest.box,
+        nest.scratch,
+        nest.weight,
+        nest.inside,
+        frames,
+        nest.times.copy(),
+    )
+
+
+@compiled
 def walk_of_cores(nest, region, depth, cutoff, words):
     """As `walk` from outside all loops, into an edge that every core has: the outermost loops are dealt to cores, and
     run over no rank of the region.
@@ -171,10 +225,7 @@ def walk_of_cores(nest, region, depth, cutoff, words):
     regular = is_regular(nest.trail, dealt, nest.extent, nest.scratch)
     held = np.zeros(1) if regular else held_in_turn(nest.trail, dealt, nest.sizes[CORES], nest.extent)
     whole = nest.extent.copy()
-    inner = Nest(
-        nest.trail[:, dealt:], nest.runs, nest.sizes, nest.extent, nest.box, nest.scratch, nest.weight, nest.inside
-    )
-    level = (0, depth - dealt, max(0, cutoff - dealt))
+    inner = inside_of(nest, dealt)
     for case in range(1 << dealt):
         times, there = 1.0, (1.0, 0.0)
         for loop in range(dealt):
@@ -187,9 +238,10 @@ def walk_of_cores(nest, region, depth, cutoff, words):
             there = carried_on(nest.trail, loop, first, end, there)
         if times > 0.0:
             again = there[0] if regular else held[case]
-            walk(inner, region, level, times - again, True, words)
-            if again > 0.0 and not first_only:
-                walk(inner, region, level, again, False, words)
+            for fresh, often in ((1, times - again), (0, 0.0 if first_only else again)):
+                if often > 0.0:
+                    inner.times[0], inner.frames[FRESH, 0] = often, fresh
+                    walk(inner, region, depth - dealt, max(0, cutoff - dealt), words)
         nest.extent[:] = whole
 
 
@@ -206,7 +258,8 @@ def fetched_in_region(nest, region, depth, words):
     if depth > 0 and is_dealt(nest.trail[RELEVANT, 0]):
         walk_of_cores(nest, region, depth, cutoff, words)
     else:
-        walk(nest, region, (0, depth, cutoff), 1.0, True, words)
+        nest.times[0], nest.frames[FRESH, 0] = 1.0, 1
+        walk(nest, region, depth, cutoff, words)
 
 
 @compiled
@@ -229,6 +282,7 @@ def count_banded(extents, tiles, sizes, lines, bands, rows, out):
     weight = np.zeros((2, MAX_DEPTH + 1))
     inside, box = np.zeros((2, 2), np.int64), np.zeros((2, 2), np.int64)
     scratch = np.empty(extents.shape[1], np.int64)
+    frames, times = np.zeros((FRAME, MAX_DEPTH + 2), np.int64), np.zeros(MAX_DEPTH + 2)
     for d in range(extents.shape[0]):
         for row in range(rows.paths.shape[0]):
             trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
@@ -240,7 +294,8 @@ def count_banded(extents, tiles, sizes, lines, bands, rows, out):
                 trail[RELEVANT, depth] = rows.relevant[row, depth]
                 depth += 1
             region = one_region(bands, rows.region[row], lines[d], sizes[d])
-            nest = Nest(trail, rows.runs[row : row + 1], sizes[d], extents[d].copy(), box, scratch, weight, inside)
+            items, extent = rows.runs[row : row + 1], extents[d].copy()
+            nest = Nest(trail, items, sizes[d], extent, box, scratch, weight, inside, frames, times)
             words = np.zeros(1)
             fetched_in_region(nest, region, depth, words)
             out[d, row] = words[0]

@@ -309,6 +309,9 @@ class FlowBuilder:
         if einsum.reduction is None:
             return
         parts, innermost = self.parts_of(written), self.chains.chain(leaf, leaf.einsum)[-1]
+        if innermost.memory == registers and self.rows.region != EVERYWHERE:
+            self.add(CountedWords(points), registers, 0, written)  # a tile is cleared: who begins is not known
+            return
         loops = innermost.loops if innermost.memory == registers else leaf.loops
         path = self.path(registers, loops, parts | self.again(leaf))
         begun = copies_row(self.rows, self.spread(leaf, registers), path, parts)

@@ -1,0 +1,42 @@
+"""Where a mapping cannot follow conditions: loops that are dealt to cores, conditions between many ranks.
+
+Tiles are skipped by bands, half-spaces over rank variables and sizes. A loop over a rank of a band makes different work
+in each of its iterations, so that no core has the work of another.
+"""
+
+from collections.abc import Iterator
+
+from einsums.conditions import HalfSpace, Region
+from einsums.types import Cascade
+from mappings.tree import ResolvedTree
+from mappings.types import Mapping
+
+MOST_RANKS = 2  # that decide together whether a tile is skipped
+
+
+def band_ranks(cascade: Cascade, region: Region) -> tuple[str, ...]:
+    """The whole ranks between which the bands of a region are, in the order of the cascade."""
+    names = {
+        name.upper()
+        for piece in region
+        for atom in piece
+        if isinstance(atom, HalfSpace) and not atom.lengths
+        for name in atom.form.variables
+    }
+    roots = {cascade.root_of(name) for name in names}
+    return tuple(rank for rank in cascade.scope.roots if rank in roots)
+
+
+def iter_existence_findings(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> Iterator[tuple[str, str]]:
+    """(path, sentence) for every condition that the mapping cannot follow."""
+    if cascade.existence.is_plain:
+        return
+    for leaf in tree.leaves:
+        ranks = band_ranks(cascade, cascade.existence.points[leaf.einsum])
+        if len(ranks) > MOST_RANKS:
+            many = f"the points of Einsum '{leaf.einsum}' depend on {', '.join(ranks)} together"
+            yield leaf.path, f"{many}: tiles are skipped by conditions between two ranks"
+        for variable in mapping.cores:
+            if cascade.root_of(cascade.rank_of_variable(variable)) in ranks:
+                differ = f"its iterations differ, by the condition on Einsum '{leaf.einsum}'"
+                yield "cores", f"'{variable}' cannot be dealt to cores: {differ}"
