@@ -540,7 +540,7 @@ class Run:
                 self.combine(buffer, view, wanted, leaf)
         if load.tensor in leaf.bypass:
             self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
-        elif self.memory_of(place) != registers and not pairs <= held:
+        elif self.memory_of(place) != registers and not self.is_held(pairs, held):
             self.registers[leaf.index, self.core, load] = pairs
             self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
             self.count(load.tensor, registers, "write", len(pairs))
@@ -608,6 +608,10 @@ class Run:
         earlier = self.written_since.setdefault((tensor, element), self.round) < self.round
         return earlier or self.core < 0 or (tensor, element, self.core) in self.written_by
 
+    def is_held(self, pairs: frozenset[Pair], held: frozenset[Pair]) -> bool:
+        """Whether the registers have what a step needs."""
+        return pairs <= held
+
     def add_up(self, leaf: PlacedLeaf, tensor: str, wanted: Wanted, held: Collection[Pair]) -> None:
         """A term is added to the sum that its element has; an element without one begins with its term."""
         if self.case.cascade.einsum(leaf.einsum).reduction is not None:
@@ -622,7 +626,7 @@ class Run:
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
         held = self.registers.get((leaf.index, self.core, output), frozenset())
-        if not pairs <= held:
+        if not self.is_held(pairs, held):
             back = self.bring_back(place, self.view(output), self.one_each(place, old, leaf), leaf)
             back = self.first_of_round(place, (output.tensor, "read"), self.one_each(place, back, leaf))
             self.registers[leaf.index, self.core, output] = pairs

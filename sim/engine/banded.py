@@ -19,9 +19,11 @@ from sim.engine.counting import (
     FIELDS,
     FIRST_ONLY,
     MAX_DEPTH,
+    PIECES,
     RANK,
     RELEVANT,
     ROUNDS,
+    STAYS,
     TILE,
     TRIPS,
     WALKS,
@@ -90,7 +92,7 @@ def take_first(nest, level, depth, weight, words):
     """As `add_whole` of the first tile alone, taken away."""
     modes = nest.trail[RELEVANT, level:depth].copy()
     for k in range(level, depth):
-        if nest.trail[RELEVANT, k] != WALKS:
+        if nest.trail[RELEVANT, k] != WALKS and nest.trail[RELEVANT, k] != PIECES:
             nest.trail[RELEVANT, k] = FIRST_ONLY
     add_whole(nest, level, depth, -weight, words)
     nest.trail[RELEVANT, level:depth] = modes
@@ -119,7 +121,8 @@ def next_tile(nest, region, level):
             is_other = brings and nest.trail[LAST, level] != n
             nest.frames[FRESH, level + 1] = nest.frames[FRESH, level] | is_other
             nest.times[level + 1] = nest.times[level]
-            nest.frames[FRESH, level] = 0
+            if nest.trail[RELEVANT, level] != PIECES:
+                nest.frames[FRESH, level] = 0
             if brings:
                 nest.trail[LAST, level] = n
             return True
@@ -149,10 +152,12 @@ def next_alike(nest, level):
         n = full if kind == 2 else min(kind, full - 1)
         is_other = brings and (nest.trail[LAST, level] != n or kind == 1)
         fresh = nest.frames[FRESH, level] | is_other
-        if kind == 0 and fresh and brings:  # all full ones begin with another tile
+        if kind == 0 and (mode == PIECES or (fresh and brings)):  # all full ones begin alike
             often, nest.frames[NEXT, level] = full, 2
         nest.extent[rank] = ragged if kind == 2 else min(whole, tile)
-        nest.frames[FRESH, level + 1], nest.frames[FRESH, level] = fresh, 0
+        nest.frames[FRESH, level + 1] = fresh
+        if mode != PIECES:
+            nest.frames[FRESH, level] = 0
         nest.times[level + 1] = nest.times[level] * often
         if brings:
             nest.trail[LAST, level] = full if kind == 2 else full - 1
@@ -246,6 +251,13 @@ def walk_of_cores(nest, region, depth, cutoff, words):
 
 
 @compiled
+def sizes_tile(nest, region, level):
+    """Whether the words of a tile depend on which iteration of a loop, over a rank of the region, is the first."""
+    rank = nest.trail[RANK, level]
+    return side_of(region, rank) >= 0 and (nest.runs[:, :, 0] == rank).any()
+
+
+@compiled
 def fetched_in_region(nest, region, depth, words):
     """Add to `words: f8[item]` those that an edge inside `depth` loops is fetched over the whole run."""
     begin(nest, region, nest.extent)
@@ -253,7 +265,8 @@ def fetched_in_region(nest, region, depth, words):
         return
     cutoff = 0
     for k in range(depth):
-        if nest.trail[RELEVANT, k] == ADVANCES or nest.trail[RELEVANT, k] == DEALT_ADVANCES:
+        mode = nest.trail[RELEVANT, k]
+        if mode == ADVANCES or mode == DEALT_ADVANCES or mode == PIECES or (mode == STAYS and sizes_tile(nest, region, k)):
             cutoff = k + 1
     if depth > 0 and is_dealt(nest.trail[RELEVANT, 0]):
         walk_of_cores(nest, region, depth, cutoff, words)

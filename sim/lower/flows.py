@@ -18,7 +18,7 @@ from typing import NamedTuple
 from einsums.conditions import EVERYWHERE
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from sim.engine.counting import ADVANCES, DEALT_ADVANCES, DEALT_FIRST_ONLY, DEALT_STAYS, FIRST_ONLY, ROUNDS, STAYS
+from sim.engine.counting import ADVANCES, DEALT_ADVANCES, DEALT_FIRST_ONLY, DEALT_STAYS, FIRST_ONLY, PIECES, ROUNDS, STAYS
 from sim.lower.chains import ChainPlace, Chains, Touch
 from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
@@ -217,7 +217,7 @@ class FlowBuilder:
             begun = self.made_words(writer.leaf, loops, parts)
             return () if moved == begun else (CountedWords(moved, begun, path=tiles.path),)
         arriving = MovedTiles(self.path(memory, place.loops, parts | self.again(writer.leaf)), parts)
-        begun = self.words_at(memory, arriving, writer.leaf)
+        begun = self.words_at(memory, arriving._replace(path=self.in_pieces(arriving, loops)), writer.leaf)
         own = () if moved == begun else (CountedWords(moved, begun, path=tiles.path),)
         chain = self.chains.chain(writer.leaf, writer.access.tensor)
         depth = chain.index(place)
@@ -225,6 +225,17 @@ class FlowBuilder:
             return own
         outer = chain[depth - 1]
         return own + self.returning(writer, outer, self.together(outer.memory, arriving), place.loops)
+
+    def in_pieces(self, tiles: MovedTiles, loops: tuple[int, ...]) -> Path:
+        """The path of tiles, of which only those pieces count that further loops bring and that exist."""
+        if self.rows.region == EVERYWHERE:
+            return tiles.path
+        changing = [n for n, (_, mode) in enumerate(tiles.path) if mode in (ADVANCES, DEALT_ADVANCES)]
+        last = changing[-1] if changing else -1
+        staying = {STAYS: FIRST_ONLY}  # what some later iteration brings counts as well
+        outer = tuple((loop, staying.get(mode, mode) if n > last else mode) for n, (loop, mode) in enumerate(tiles.path))
+        inner = ((loop, PIECES if self.rows.part(loop) in tiles.dims else FIRST_ONLY) for loop in loops[len(outer) :])
+        return (*outer, *inner)
 
     def is_dealt(self, memory: str) -> bool:
         """Whether cores that share out iterations have such a memory each."""
