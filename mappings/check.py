@@ -259,7 +259,7 @@ def iter_core_problems(c: Combination) -> Iterator[Problem]:
 
 def iter_existence_problems(c: Combination) -> Iterator[Problem]:
     """Conditions are such that tiles can be skipped by them."""
-    found = iter_existence_findings(c.mapping, c.tree, c.cascade)
+    found = iter_existence_findings(c.mapping, c.tree, c.cascade, c.architecture)
     yield from (Problem(path, message) for path, message in dict.fromkeys(found))
 
 

@@ -6,7 +6,9 @@ in each of its iterations, so that no core has the work of another.
 
 from collections.abc import Iterator
 
+from arch.types import Architecture
 from einsums.conditions import HalfSpace, Region
+from einsums.extensions import beyond
 from einsums.types import Cascade
 from mappings.tree import ResolvedTree
 from mappings.types import Mapping
@@ -27,7 +29,15 @@ def band_ranks(cascade: Cascade, region: Region) -> tuple[str, ...]:
     return tuple(rank for rank in cascade.scope.roots if rank in roots)
 
 
-def iter_existence_findings(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> Iterator[tuple[str, str]]:
+def unfollowed(cascade: Cascade, who: str) -> str:
+    """A sentence where a cascade says more than ranks and iterations, for `who` follows no more; empty otherwise."""
+    extension = beyond(cascade)
+    return f"'{cascade.name}': {extension}, which {who} does not follow" if extension else ""
+
+
+def iter_existence_findings(
+    mapping: Mapping, tree: ResolvedTree, cascade: Cascade, architecture: Architecture | None
+) -> Iterator[tuple[str, str]]:
     """(path, sentence) for every condition that the mapping cannot follow."""
     if cascade.existence.is_plain:
         return
@@ -36,6 +46,10 @@ def iter_existence_findings(mapping: Mapping, tree: ResolvedTree, cascade: Casca
         if len(ranks) > MOST_RANKS:
             many = f"the points of Einsum '{leaf.einsum}' depend on {', '.join(ranks)} together"
             yield leaf.path, f"{many}: tiles are skipped by conditions between two ranks"
+        array = None if architecture is None else architecture.array(leaf.array)
+        if ranks and array is not None and array.links is not None:
+            what = f"'{leaf.array}' has links, which carry the words of all tiles"
+            yield leaf.path, f"{what}: tiles of Einsum '{leaf.einsum}' cannot be skipped there"
         for variable in mapping.cores:
             if cascade.root_of(cascade.rank_of_variable(variable)) in ranks:
                 differ = f"its iterations differ, by the condition on Einsum '{leaf.einsum}'"
