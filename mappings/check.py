@@ -23,6 +23,7 @@ from mappings.existence import iter_existence_findings
 from mappings.holding import iter_holding_findings
 from mappings.layouts import iter_layout_findings
 from mappings.lifetime import iter_lifetime_findings
+from mappings.naming import iter_naming_findings
 from mappings.schedules import iter_schedule_findings
 from mappings.sides import iter_network_findings, iter_side_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
@@ -31,7 +32,7 @@ from mappings.types import Mapping, Node
 from mappings.walk import iter_walk_findings
 
 
-FOLLOWED = ("conditions", "positions", "parts")  # of what a cascade may say beyond ranks and iterations (`extensions`)
+FOLLOWED = ("names", "parts", "conditions", "positions", "whole numbers")  # of what a cascade may say beyond ranks and iterations (`extensions`)
 
 
 class Problem(NamedTuple):
@@ -67,6 +68,7 @@ def check_mapping(
     checks = (
         iter_core_problems,
         iter_existence_problems,
+        iter_naming_problems,
         iter_binding_problems,
         iter_coverage_problems,
         iter_walk_problems,
@@ -169,7 +171,7 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
             yield Problem("tree", f"Einsum '{einsum.name}' is bound {bound.count(einsum.name)} times, expected once")
         elif any(
             len(i.terms) > 1 and not _recomposes(c.cascade, load, k)
-            for load in einsum.loads
+            for load in einsum.reads
             for k, i in enumerate(load.indices)
         ):
             yield Problem(
@@ -183,7 +185,7 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
                 c.architecture.array(leaf.array).resolve(operators_per_point(found))
         except ValueError as error:
             yield Problem(leaf.path, f"Einsum '{leaf.einsum}': {error}")
-        loads = {load.tensor for load in found.loads}
+        loads = {load.tensor for load in found.reads}
         for tensor in leaf.forwarded:
             if tensor not in loads:
                 yield Problem(
@@ -197,7 +199,8 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
 
 def _recomposes(cascade: Cascade, access: Access, position: int) -> bool:
     """Whether an index of several terms is m1*M0 + m0 over a partitioned rank."""
-    partition = cascade.partition_of(cascade.tensor(access.tensor).ranks[position])
+    axis = cascade.axes_of(access)[position]
+    partition = cascade.partition_of(axis.over or axis.rank)
     variables = {term.variable for term in access.indices[position].terms}
     return partition is not None and variables == {part.lower() for part in partition.parts}
 
@@ -206,7 +209,7 @@ def _stream_before(c: Combination, leaf: PlacedLeaf, tensor: str) -> bool:
     for other in c.tree.leaves[: leaf.index]:
         einsum = c.cascade.einsum(other.einsum)
         beside = other.loops[: other.shared] == leaf.loops[: leaf.shared]
-        if beside and tensor in {einsum.output.tensor, *(load.tensor for load in einsum.loads)}:
+        if beside and tensor in {einsum.output.tensor, *(load.tensor for load in einsum.reads)}:
             return True
     return False
 
@@ -263,6 +266,12 @@ def iter_existence_problems(c: Combination) -> Iterator[Problem]:
     yield from (Problem(path, message) for path, message in dict.fromkeys(found))
 
 
+def iter_naming_problems(c: Combination) -> Iterator[Problem]:
+    """No tile and no value is under two names of a rank at once."""
+    found = iter_naming_findings(c.tree, c.cascade, c.architecture)
+    yield from (Problem(path, message) for path, message in dict.fromkeys(found))
+
+
 def iter_walk_problems(c: Combination) -> Iterator[Problem]:
     """Partitions are walked from the outside in, recurrences step by step."""
     yield from (Problem(path, message) for path, message in iter_walk_findings(c.tree, c.cascade))
@@ -313,7 +322,7 @@ def _nesting_problems(c: Combination, outer: PlacedKeep, inner: PlacedKeep) -> I
 
 def _touches(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
     einsum = cascade.einsum(leaf.einsum)
-    return einsum.output.tensor == tensor or any(load.tensor == tensor for load in einsum.loads)
+    return einsum.output.tensor == tensor or any(load.tensor == tensor for load in einsum.reads)
 
 
 def iter_order_problems(c: Combination) -> Iterator[Problem]:
@@ -331,7 +340,7 @@ def iter_order_problems(c: Combination) -> Iterator[Problem]:
 
 def _dependency_problems(c: Combination, producer: PlacedLeaf, consumer: PlacedLeaf, tensor: str) -> Iterator[Problem]:
     ranks = [rank for name, rank in c.cascade.iterative if name == tensor]
-    loads = [load for load in c.cascade.einsum(consumer.einsum).loads if load.tensor == tensor]
+    loads = [load for load in c.cascade.einsum(consumer.einsum).reads if load.tensor == tensor]
     shared = c.tree.shared_loops(producer, consumer)
     if ranks:
         yield from _recurrence_problems(c, producer, consumer, ranks[0].lower(), loads)

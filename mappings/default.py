@@ -24,6 +24,7 @@ from mappings.check import FOLLOWED
 from mappings.default_tiles import GrowingRank, KeptTile, grown
 from mappings.existence import band_ranks
 from mappings.holding import is_held
+from mappings.naming import ranks_accessed, variables_accessed
 from mappings.tree import PlacedLeaf, ResolvedTree
 
 Sides = tuple[tuple[Side, str], ...]  # the rank variable on each side that has one
@@ -255,7 +256,7 @@ class _Default:
             leaf["spatial"] = dict(sides)
         registers = self.architecture.memory(array.registers)
         own = self.cascade.einsum(einsum)
-        passing = dict.fromkeys(access.tensor for access in (*own.loads, own.output))
+        passing = dict.fromkeys(access.tensor for access in (*own.reads, own.output))
         bypass = [name for name in passing if not self._holds(registers, name)]
         return leaf | ({"bypass": bypass} if bypass else {})
 
@@ -281,13 +282,11 @@ class _Default:
         own = self.cascade.einsum(einsum)
         walked = frozenset(self.cascade.variables_of(einsum))
         found = []
-        for tensor in dict.fromkeys(access.tensor for access in (*own.loads, own.output)):
-            variables = frozenset(self._variables_of(tensor))
+        for tensor in dict.fromkeys(access.tensor for access in (*own.reads, own.output)):
+            accesses = tuple(access for access in (*own.reads, own.output) if access.tensor == tensor)
+            variables = frozenset(variables_accessed(self.cascade, accesses))
+            if len({ranks_accessed(self.cascade, access) for access in accesses}) > 1:
+                continue  # under two names: a tile of one is none of the other
             if variables <= walked and self._holds(memory, tensor):
                 found.append(KeptTile(tensor, variables & growing))
         return tuple(found)
-
-    def _variables_of(self, tensor: str) -> Iterator[str]:
-        for rank in self.cascade.ranks_of(tensor):
-            partition = self.cascade.partition_of(rank)
-            yield from (part.lower() for part in (partition.parts if partition else (rank,)))

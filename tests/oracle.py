@@ -167,7 +167,7 @@ class Run:
         found = []
         for leaf in self.case.tree.leaves:
             einsum = self.case.cascade.einsum(leaf.einsum)
-            found += [(leaf, load, False) for load in einsum.loads if load.tensor == tensor]
+            found += [(leaf, load, False) for load in einsum.reads if load.tensor == tensor]
             found += [(leaf, einsum.output, True)] if einsum.output.tensor == tensor else []
         return found
 
@@ -449,14 +449,14 @@ class Run:
         self.counts.points[leaf.einsum] += points
         self.note_run(leaf, einsum, stack)
         registers = self.case.architecture.array(leaf.array).registers
-        for load in einsum.loads:
+        for load in einsum.reads:
             if load.tensor not in leaf.bypass:
                 self.count(load.tensor, registers, "read", points)
             self.read(leaf, load, stack)
         if leaf.einsum not in leaf.bypass:
             self.count(leaf.einsum, registers, "write", points)
         self.write(leaf, einsum.output, stack)
-        for access in (*einsum.loads, einsum.output):
+        for access in (*einsum.reads, einsum.output):
             self.note_step(access, own, stack[-1])
 
     def note_run(self, leaf: PlacedLeaf, einsum: Einsum, stack: list[Extents]) -> None:

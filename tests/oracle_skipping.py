@@ -98,8 +98,8 @@ class SkippingRun(Run):
         if buffer.made:
             pairs = self.leaving.get(buffer.key, set())
             if (buffer.key, buffer.visit) in self.combined:  # each element has become one sum
-                there = {element for _, element in buffer.made}
-                pairs = set({element: (pe, element) for pe, element in pairs if element not in there}.values())
+                one_each = {element: (pe, element) for pe, element in (*sorted(pairs), *sorted(buffer.made))}
+                buffer.made = pairs = set(one_each.values())
             buffer.made |= pairs
         super().drain(buffer)
 

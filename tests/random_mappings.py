@@ -352,6 +352,7 @@ def mapped(cascade: Cascade, architecture: Architecture, random: Random, seed: i
     most = 3 if len(roots) > 4 else 8
     while True:
         sizes = {rank: random.choice([1, 2, 3, 4, 5, 7, random.randint(1, most + 3)]) for rank in roots}
+        sizes |= {name: sizes[first] for name, first in cascade.scope.first_name.items()}
         if max(_points(cascade, e, sizes) for e in cascade.einsums) <= MOST_POINTS:
             break
     inner = {part: random.randint(1, 4) for partition in cascade.partitions for part in partition.inner}

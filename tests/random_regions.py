@@ -28,8 +28,29 @@ def condition_of(random: Random, m: str) -> str:
     return found.replace("+ -", "- ")
 
 
+NAMED = (
+    "H[d,p] = X[c,p] * W[c,d]\nS[m,p] = H[d,p] * H[d,m]{where}\nG[p] = S[m,p] :: max(m)\nN[m,p] = exp(S[m,p] - G[p])\n"
+    "D[p] = N[m,p]\nA[m,p] = N[m,p] / D[p]\nZ[d,p] = A[m,p] * H[d,m]"
+)
+NAMED_INPUT = "S[m,p] = X[c,p] * X[c,m]{where}\nZ[c,p] = S[m,p] * X[c,m]"
+
+
+def named_cascade(random: Random) -> Cascade:
+    """Self-attention from one tensor: M is another name of P."""
+    text = random.choice((NAMED, NAMED_INPUT, NAMED_INPUT))
+    where = f" where {condition_of(random, 'm')}" if random.random() < 0.4 else ""
+    inputs = {"X": ["C", "P"]} | ({"W": ["C", "D"]} if text is NAMED else {})
+    ranks: dict[str, object] = dict.fromkeys("CDP" if text is NAMED else "CP", "") | {"M": {"same": "P"}}
+    return Cascade.model_validate(
+        {"name": "named", "ranks": ranks, "inputs": inputs, "outputs": ["Z"], "einsums": text.format(where=where),
+         "batch": ["B"] if random.random() < 0.3 else []}
+    )  # fmt: skip
+
+
 def region_cascade(random: Random) -> Cascade:
     """One of some cascades with a condition in it."""
+    if random.random() < 0.3:
+        return named_cascade(random)
     text = random.choice((SOFTMAX, SOFTMAX, PRODUCT, PARTS))
     is_parted = text is PARTS
     einsums = text.format(condition=condition_of(random, "(m1*M0+m0)" if is_parted else "m"))

@@ -75,7 +75,7 @@ class Chains:
         found: dict[str, list[Touch]] = {tensor.name: [] for tensor in self.cascade.tensors}
         for leaf in self.tree.leaves:
             einsum = self.cascade.einsum(leaf.einsum)
-            for load in einsum.loads:
+            for load in einsum.reads:
                 found[load.tensor].append(Touch(leaf, load, _version(self.cascade, load), False))
             written = einsum.output
             found[written.tensor].append(Touch(leaf, written, _version(self.cascade, written), True))

@@ -310,7 +310,7 @@ class FlowBuilder:
         einsum = self.cascade.einsum(leaf.einsum)
         registers = self.machine.registers_of(leaf.array)
         points = points_row(self.rows, leaf)
-        for load in einsum.loads:
+        for load in einsum.reads:
             if load.tensor not in leaf.bypass:
                 self.add(CountedWords(points), registers, 0, Touch(leaf, load, "plain", False))
         if leaf.einsum in leaf.bypass:

@@ -146,4 +146,6 @@ def _moved_bytes(tables: Tables, found: Evaluation, column: FlowColumn) -> np.nd
 def utilizations(tables: Tables, found: Evaluation) -> np.ndarray:
     """f8[design, leaf]: share of its array's element-cycles that an Einsum's points take; an array's is their sum."""
     elements = tables.machine.elements[:, tables.shape.leaves[:, LeafColumn.ARRAY]]
-    return found.active_pe_cycles / (elements * found.latency_cycles[:, None])
+    all_cycles = elements * found.latency_cycles[:, None]
+    shares = np.zeros_like(found.active_pe_cycles)  # of a run in which no point exists
+    return np.divide(found.active_pe_cycles, all_cycles, out=shares, where=all_cycles > 0)
