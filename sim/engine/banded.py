@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.bands import ALL, FIRST, NONE, SECOND, Region, meets
+from sim.engine.bands import ALL, FIRST, NONE, SECOND, Region, meets, ranges
 from sim.engine.counting import (
     ADVANCES,
     CORES,
@@ -39,8 +39,9 @@ from sim.engine.jit import compiled
 
 LAST = DIGIT  # of a loop that brings tiles: the iteration of the last one that came
 # Of a loop being gone through: its next iteration (or kind of iterations), what it divides, where that lies in the
-# box, and whether the tile that came last is another one by a loop further out.
-NEXT, WHOLE, LOW, HIGH, FRESH, FRAME = 0, 1, 2, 3, 4, 5
+# box, whether the tile that came last is another one by a loop further out; its last iteration in which something
+# exists, and the first and the last in which everything does.
+NEXT, WHOLE, LOW, HIGH, FRESH, END, FIRST_WHOLE, LAST_WHOLE, FRAME = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 
 class Nest(NamedTuple):
@@ -107,26 +108,41 @@ def side_of(region, rank):
 
 
 @compiled
+def enter_tiles(nest, region, level):
+    """Find the iterations of a loop over a rank of the region in which something, or everything, exists."""
+    rank, tile = nest.trail[RANK, level], nest.trail[TILE, level]
+    side, frame = side_of(region, rank), nest.frames[:, level]
+    frame[LOW], frame[HIGH] = nest.box[side, 0], nest.box[side, 1]
+    found = ranges(region, side, tile, nest.box, frame[WHOLE], nest.inside)
+    frame[NEXT], frame[END], frame[FIRST_WHOLE], frame[LAST_WHOLE] = found
+
+
+@compiled
 def next_tile(nest, region, level):
-    """Go on to the next iteration of a loop over a rank of the region in which something exists; whether there is one."""
-    rank, tile, brings = nest.trail[RANK, level], nest.trail[TILE, level], nest.trail[RELEVANT, level] == ADVANCES
-    side, whole = side_of(region, rank), nest.frames[WHOLE, level]
-    while nest.frames[NEXT, level] < trips(whole, tile):
-        n = nest.frames[NEXT, level]
-        nest.frames[NEXT, level] = n + 1
-        nest.extent[rank] = tile_extent(whole, tile, n)
-        nest.box[side, 0] = nest.frames[LOW, level] + n * tile
+    """Go on to the next iteration of a loop over a rank of the region in which something exists; whether there is one.
+
+    Of those of which everything exists the first is gone to by itself, all others at once.
+    """
+    rank, tile, mode = nest.trail[RANK, level], nest.trail[TILE, level], nest.trail[RELEVANT, level]
+    side, frame, brings = side_of(region, rank), nest.frames[:, level], mode == ADVANCES
+    while frame[NEXT] <= frame[END]:
+        n, last = frame[NEXT], frame[NEXT]
+        if frame[FIRST_WHOLE] < n <= frame[LAST_WHOLE]:
+            last = frame[LAST_WHOLE]
+        frame[NEXT] = last + 1
+        nest.extent[rank] = tile_extent(frame[WHOLE], tile, n)
+        nest.box[side, 0] = frame[LOW] + n * tile
         nest.box[side, 1] = nest.box[side, 0] + nest.extent[rank] - 1
         if meets(region, nest.box, nest.inside) != NONE:
             is_other = brings and nest.trail[LAST, level] != n
-            nest.frames[FRESH, level + 1] = nest.frames[FRESH, level] | is_other
-            nest.times[level + 1] = nest.times[level]
-            if nest.trail[RELEVANT, level] != PIECES:
-                nest.frames[FRESH, level] = 0
+            nest.frames[FRESH, level + 1] = frame[FRESH] | is_other
+            nest.times[level + 1] = nest.times[level] * (last - n + 1)
+            if mode != PIECES:
+                frame[FRESH] = 0
             if brings:
-                nest.trail[LAST, level] = n
+                nest.trail[LAST, level] = last
             return True
-    nest.box[side, 0], nest.box[side, 1] = nest.frames[LOW, level], nest.frames[HIGH, level]
+    nest.box[side, 0], nest.box[side, 1] = frame[LOW], frame[HIGH]
     return False
 
 
@@ -186,7 +202,7 @@ def walk(nest, region, depth, cutoff, words):
         if entering:
             nest.frames[NEXT, level], nest.frames[WHOLE, level] = 0, nest.extent[rank]
             if side >= 0:
-                nest.frames[LOW, level], nest.frames[HIGH, level] = nest.box[side, 0], nest.box[side, 1]
+                enter_tiles(nest, region, level)
         entering = next_tile(nest, region, level) if side >= 0 else next_alike(nest, level)
         if entering:
             level += 1

@@ -126,3 +126,36 @@ def meets(region, whole, box):
             return ALL
         found = max(found, here)
     return found
+
+
+@compiled
+def ranges(region, side, tile, box, whole, inside):
+    """Of the tiles into which a loop over one rank of a region divides `box: i8[2, (first, last)]`: the first and the
+    last that may have a point, and the first and the last full one of which every point exists, -1 the last if none.
+
+    whole: elements that the loop divides; inside: i8[2, 2], worked in. All tiles where a region is no single piece
+    that corners decide.
+    """
+    count, full = (whole + tile - 1) // tile, whole // tile
+    if region.pieces.shape[0] > 1 or region.pieces[0, KIND] == GENERAL:
+        return 0, count - 1, 0, -1
+    first, last, first_whole, last_whole = 0, count - 1, 0, full - 1
+    low = box[side, 0]
+    inside[:] = box
+    cut_box(region, 0, inside)
+    if inside[1 - side, 0] > box[1 - side, 0] or inside[1 - side, 1] < box[1 - side, 1]:
+        last_whole = -1
+    for line in range(region.pieces[0, START], region.pieces[0, END]):
+        factor, unit = region.lines[line, side], region.units[line, side]
+        other, apart = region.lines[line, 1 - side], region.units[line, 1 - side]
+        if factor == 0:
+            continue
+        best = other * ((inside[1 - side, 1] if other > 0 else inside[1 - side, 0]) // apart) + region.lines[line, 2]
+        worst = other * ((box[1 - side, 0] if other > 0 else box[1 - side, 1]) // apart) + region.lines[line, 2]
+        if factor > 0:  # elements from some one on
+            first = max(first, -((low - 1 - unit * -(best // factor)) // tile) - 1)
+            first_whole = max(first_whole, -((low - unit * -(worst // factor)) // tile))
+        else:  # elements up to some one
+            last = min(last, (unit * (best // -factor) + unit - 1 - low) // tile)
+            last_whole = min(last_whole, (unit * (worst // -factor) + unit - low) // tile - 1)
+    return first, last, first_whole, last_whole
