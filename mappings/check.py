@@ -31,8 +31,13 @@ from mappings.turns import iter_turn_findings
 from mappings.types import Mapping, Node
 from mappings.walk import iter_walk_findings
 
-
-FOLLOWED = ("names", "parts", "conditions", "positions", "whole numbers")  # of what a cascade may say beyond ranks and iterations (`extensions`)
+FOLLOWED = (
+    "names",
+    "parts",
+    "conditions",
+    "positions",
+    "whole numbers",
+)  # of what a cascade may say beyond ranks and iterations (`extensions`)
 
 
 class Problem(NamedTuple):

@@ -8,7 +8,7 @@ step together share the loop over their steps. On a machine of cores, ranks of a
 Sizes decide what lies on the sides, and tiles are formulas: the mapping is legal for other sizes too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations

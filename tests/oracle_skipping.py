@@ -124,4 +124,3 @@ class SkippingRun(Run):
         was_there = element in begun
         begun.add(element)
         return was_there
-

@@ -4,10 +4,7 @@ from functools import cache
 
 import pytest
 
-from mappings.check import check_mapping
-from sim import Experiment, IllegalMapping, load_experiment, simulate
-from sim.binding.answer import bind
-from sim.timeline.recorder import record_timeline
+from sim import Experiment, IllegalMapping, simulate
 from tests.oracle import Run
 from tests.oracle_skipping import SkippingRun
 from tests.random_mappings import is_fused
@@ -45,4 +42,6 @@ def test_random_mappings_are_worth_testing() -> None:
     skipping = [simulate(experiment).points for experiment in legal]
     exist = [sum(one.existing or 0 for one in points.values()) for points in skipping]
     executed = [sum(one.executed for one in points.values()) for points in skipping]
-    assert sum(one < other for one, other in zip(exist, executed, strict=True)) >= 20  # tiles with a part of their points
+    assert (
+        sum(one < other for one, other in zip(exist, executed, strict=True)) >= 20
+    )  # tiles with a part of their points

@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.bands import ALL, FIRST, NONE, SECOND, Region, meets, ranges
+from sim.engine.bands import ALL, NONE, Region, meets, ranges
+from sim.engine.boxes import side_of, words_of_grid
 from sim.engine.counting import (
     ADVANCES,
     CORES,
@@ -62,10 +63,10 @@ class Nest(NamedTuple):
 @compiled
 def finds_first(nest, level, depth):
     """Whether the tile that came last is the one with which the loops from `level` inward begin."""
+    others = 0
     for k in range(level, depth):
-        if nest.trail[RELEVANT, k] == ADVANCES and nest.trail[LAST, k] != 0:
-            return False
-    return True
+        others += nest.trail[RELEVANT, k] == ADVANCES and nest.trail[LAST, k] != 0
+    return others == 0
 
 
 @compiled
@@ -97,14 +98,6 @@ def take_first(nest, level, depth, weight, words):
             nest.trail[RELEVANT, k] = FIRST_ONLY
     add_whole(nest, level, depth, -weight, words)
     nest.trail[RELEVANT, level:depth] = modes
-
-
-@compiled
-def side_of(region, rank):
-    """FIRST or SECOND for a rank that a region speaks of, -1 for any other."""
-    if rank == region.roots[FIRST]:
-        return FIRST
-    return SECOND if rank == region.roots[SECOND] else -1
 
 
 @compiled
@@ -282,11 +275,16 @@ def fetched_in_region(nest, region, depth, words):
     cutoff = 0
     for k in range(depth):
         mode = nest.trail[RELEVANT, k]
-        if mode == ADVANCES or mode == DEALT_ADVANCES or mode == PIECES or (mode == STAYS and sizes_tile(nest, region, k)):
+        if (
+            mode == ADVANCES
+            or mode == DEALT_ADVANCES
+            or mode == PIECES
+            or (mode == STAYS and sizes_tile(nest, region, k))
+        ):
             cutoff = k + 1
     if depth > 0 and is_dealt(nest.trail[RELEVANT, 0]):
         walk_of_cores(nest, region, depth, cutoff, words)
-    else:
+    elif not words_of_grid(nest, region, depth, cutoff, words):
         nest.times[0], nest.frames[FRESH, 0] = 1.0, 1
         walk(nest, region, depth, cutoff, words)
 

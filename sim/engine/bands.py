@@ -65,10 +65,9 @@ def leave_a_value(region, piece):
     """Whether parallel lines of opposite directions leave a value between them."""
     for line in range(region.pieces[piece, START], region.pieces[piece, END]):
         for other in range(region.pieces[piece, START], line):
-            opposite = region.lines[line, 0] == -region.lines[other, 0]
-            if opposite and region.lines[line, 1] == -region.lines[other, 1]:
-                if region.lines[line, 2] + region.lines[other, 2] < 0:
-                    return False
+            added = region.lines[line] + region.lines[other]
+            if added[0] == 0 and added[1] == 0 and added[2] < 0:
+                return False
     return True
 
 

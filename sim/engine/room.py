@@ -41,7 +41,14 @@ def count_rows(tables: Tables, rows: RowTables) -> np.ndarray:
     counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
     if tables.shape.bands is None or tables.lines is None or (rows.region < 0).all():
         count_words(
-            tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.relevant, rows.runs, rows.loop_rank, counts
+            tables.extents,
+            tables.loop_tiles,
+            tables.sizes,
+            rows.paths,
+            rows.relevant,
+            rows.runs,
+            rows.loop_rank,
+            counts,
         )
         return counts
     plain, banded = np.flatnonzero(rows.region < 0), np.flatnonzero(rows.region >= 0)

@@ -45,8 +45,8 @@ class MachineColumns(NamedTuple):
 class RowTables(NamedTuple):
     """paths, relevant: i8[row, position]; runs: i8[row, run, (rank, span, unit)]; loop_rank: i8[loop]; -1 ends a list.
 
-    relevant: what an iteration of the loop does to the tile, see `engine/counting.py`; region: i8[row], of `BandTables`,
-    outside which tiles are skipped; -1: nowhere.
+    relevant: what an iteration of the loop does to the tile, see `engine/counting.py`; region: i8[row], that of
+    `BandTables` outside which tiles are skipped; -1: none is.
     """
 
     paths: np.ndarray

@@ -18,7 +18,16 @@ from typing import NamedTuple
 from einsums.conditions import EVERYWHERE
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from sim.engine.counting import ADVANCES, DEALT_ADVANCES, DEALT_FIRST_ONLY, DEALT_STAYS, FIRST_ONLY, PIECES, ROUNDS, STAYS
+from sim.engine.counting import (
+    ADVANCES,
+    DEALT_ADVANCES,
+    DEALT_FIRST_ONLY,
+    DEALT_STAYS,
+    FIRST_ONLY,
+    PIECES,
+    ROUNDS,
+    STAYS,
+)
 from sim.lower.chains import ChainPlace, Chains, Touch
 from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
@@ -233,7 +242,9 @@ class FlowBuilder:
         changing = [n for n, (_, mode) in enumerate(tiles.path) if mode in (ADVANCES, DEALT_ADVANCES)]
         last = changing[-1] if changing else -1
         staying = {STAYS: FIRST_ONLY}  # what some later iteration brings counts as well
-        outer = tuple((loop, staying.get(mode, mode) if n > last else mode) for n, (loop, mode) in enumerate(tiles.path))
+        outer = tuple(
+            (loop, staying.get(mode, mode) if n > last else mode) for n, (loop, mode) in enumerate(tiles.path)
+        )
         inner = ((loop, PIECES if self.rows.part(loop) in tiles.dims else FIRST_ONLY) for loop in loops[len(outer) :])
         return (*outer, *inner)
 

@@ -68,7 +68,7 @@ class Regions:
         return self.numbers.setdefault(region, len(self.numbers))
 
     def line(self, atom: HalfSpace) -> Line:
-        """A half-space by root ranks. ValueError for the inner part of a rank alone, which is no band over its tiles."""
+        """A half-space by root ranks. ValueError for the inner part of a rank alone: it is no band over tiles."""
         found: dict[int, list[Term]] = {}
         units: dict[int, int] = {}
         for term in atom.form.terms:
@@ -112,7 +112,9 @@ class Regions:
         """The tables of all regions; None without any. ValueError for one between more than two ranks."""
         if not self.numbers:
             return None
-        regions, pieces, units = [], [], []
+        regions: list[tuple[int, ...]] = []
+        pieces: list[tuple[int, ...]] = []
+        units: list[list[int]] = []
         for region in self.numbers:
             roots = self.roots_of(region)
             if len(roots) > 2:
