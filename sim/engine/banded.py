@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.bands import ALL, NONE, Region, meets, ranges
+from sim.engine.bands import ALL, GENERAL, KIND, NONE, Region, meets, ranges
 from sim.engine.boxes import side_of, words_of_grid
 from sim.engine.counting import (
     ADVANCES,
@@ -101,13 +101,26 @@ def take_first(nest, level, depth, weight, words):
 
 
 @compiled
-def enter_tiles(nest, region, level):
-    """Find the iterations of a loop over a rank of the region in which something, or everything, exists."""
+def enter_tiles(nest, region, level, is_innermost):
+    """Find the iterations of a loop over a rank of the region in which something, or everything, exists.
+
+    is_innermost: no loop further in makes a difference between what exists in part and as a whole.
+    """
     rank, tile = nest.trail[RANK, level], nest.trail[TILE, level]
     side, frame = side_of(region, rank), nest.frames[:, level]
     frame[LOW], frame[HIGH] = nest.box[side, 0], nest.box[side, 1]
     found = ranges(region, side, tile, nest.box, frame[WHOLE], nest.inside)
     frame[NEXT], frame[END], frame[FIRST_WHOLE], frame[LAST_WHOLE] = found
+    if is_innermost and region.pieces.shape[0] == 1 and region.pieces[0, KIND] != GENERAL:
+        for step in (1, -1):  # what lies between two tiles in which something exists has something as well
+            while frame[NEXT] <= frame[END]:
+                n = frame[NEXT] if step > 0 else frame[END]
+                nest.box[side, 0] = frame[LOW] + n * tile
+                nest.box[side, 1] = nest.box[side, 0] + tile_extent(frame[WHOLE], tile, n) - 1
+                if meets(region, nest.box, nest.inside) != NONE:
+                    break
+                frame[NEXT if step > 0 else END] += step
+        frame[FIRST_WHOLE], frame[LAST_WHOLE] = frame[NEXT], min(frame[END], frame[WHOLE] // tile - 1)
 
 
 @compiled
@@ -181,7 +194,10 @@ def walk(nest, region, depth, cutoff, words):
     cutoff: one past the last loop that brings tiles. All of this happens `times[0]` times, always after the same tile;
     FRESH of level 0: that tile is another one by a loop further out.
     """
-    level, entering = 0, True
+    level, entering, innermost = 0, True, -1
+    for k in range(cutoff):
+        if nest.trail[RELEVANT, k] != FIRST_ONLY and side_of(region, nest.trail[RANK, k]) >= 0:
+            innermost = k
     while level >= 0:
         if entering and (level >= cutoff or meets(region, nest.box, nest.inside) == ALL):
             add_whole(nest, level, depth, nest.times[level], words)
@@ -195,7 +211,7 @@ def walk(nest, region, depth, cutoff, words):
         if entering:
             nest.frames[NEXT, level], nest.frames[WHOLE, level] = 0, nest.extent[rank]
             if side >= 0:
-                enter_tiles(nest, region, level)
+                enter_tiles(nest, region, level, level == innermost)
         entering = next_tile(nest, region, level) if side >= 0 else next_alike(nest, level)
         if entering:
             level += 1
@@ -275,12 +291,7 @@ def fetched_in_region(nest, region, depth, words):
     cutoff = 0
     for k in range(depth):
         mode = nest.trail[RELEVANT, k]
-        if (
-            mode == ADVANCES
-            or mode == DEALT_ADVANCES
-            or mode == PIECES
-            or (mode == STAYS and sizes_tile(nest, region, k))
-        ):
+        if mode in (ADVANCES, DEALT_ADVANCES, PIECES) or (mode == STAYS and sizes_tile(nest, region, k)):
             cutoff = k + 1
     if depth > 0 and is_dealt(nest.trail[RELEVANT, 0]):
         walk_of_cores(nest, region, depth, cutoff, words)
