@@ -19,7 +19,7 @@ from einsums.names import nearest
 from einsums.types import Access, Cascade
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings
-from mappings.existence import iter_existence_findings
+from mappings.existence import FOLLOWED, iter_existence_findings
 from mappings.holding import iter_holding_findings
 from mappings.layouts import iter_layout_findings
 from mappings.lifetime import iter_lifetime_findings
@@ -30,14 +30,6 @@ from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from mappings.turns import iter_turn_findings
 from mappings.types import Mapping, Node
 from mappings.walk import iter_walk_findings
-
-FOLLOWED = (
-    "names",
-    "parts",
-    "conditions",
-    "positions",
-    "whole numbers",
-)  # of what a cascade may say beyond ranks and iterations (`extensions`)
 
 
 class Problem(NamedTuple):
@@ -72,8 +64,7 @@ def check_mapping(
         return problems
     checks = (
         iter_core_problems,
-        iter_existence_problems,
-        iter_naming_problems,
+        iter_language_problems,
         iter_binding_problems,
         iter_coverage_problems,
         iter_walk_problems,
@@ -265,16 +256,13 @@ def iter_core_problems(c: Combination) -> Iterator[Problem]:
     yield from (Problem(*found) for found in iter_core_findings(c.mapping, c.tree, c.cascade, c.architecture))
 
 
-def iter_existence_problems(c: Combination) -> Iterator[Problem]:
-    """Conditions are such that tiles can be skipped by them."""
-    found = iter_existence_findings(c.mapping, c.tree, c.cascade, c.architecture)
-    yield from (Problem(path, message) for path, message in dict.fromkeys(found))
-
-
-def iter_naming_problems(c: Combination) -> Iterator[Problem]:
-    """No tile and no value is under two names of a rank at once."""
-    found = iter_naming_findings(c.tree, c.cascade, c.architecture)
-    yield from (Problem(path, message) for path, message in dict.fromkeys(found))
+def iter_language_problems(c: Combination) -> Iterator[Problem]:
+    """Conditions are such that tiles can be skipped by them; no tile and no value is under two names at once."""
+    for findings in (
+        iter_existence_findings(c.mapping, c.tree, c.cascade, c.architecture),
+        iter_naming_findings(c.tree, c.cascade, c.architecture),
+    ):
+        yield from (Problem(*found) for found in dict.fromkeys(findings))
 
 
 def iter_walk_problems(c: Combination) -> Iterator[Problem]:

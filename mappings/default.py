@@ -20,9 +20,8 @@ from arch.types import Architecture, Array, Memory
 from einsums.counts import operators_per_point
 from einsums.extensions import beyond
 from einsums.types import Cascade
-from mappings.check import FOLLOWED
 from mappings.default_tiles import GrowingRank, KeptTile, grown
-from mappings.existence import band_ranks
+from mappings.existence import FOLLOWED, band_ranks
 from mappings.holding import is_held
 from mappings.naming import ranks_accessed, variables_accessed
 from mappings.tree import PlacedLeaf, ResolvedTree

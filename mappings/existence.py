@@ -13,6 +13,8 @@ from einsums.types import Cascade
 from mappings.tree import ResolvedTree
 from mappings.types import Mapping
 
+# What mappings follow of all that a cascade may say beyond ranks and iterations (`einsums.extensions`).
+FOLLOWED = ("names", "parts", "conditions", "positions", "whole numbers")
 MOST_RANKS = 2  # that decide together whether a tile is skipped
 
 

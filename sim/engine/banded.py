@@ -45,7 +45,7 @@ LAST = DIGIT  # of a loop that brings tiles: the iteration of the last one that 
 NEXT, WHOLE, LOW, HIGH, FRESH, END, FIRST_WHOLE, LAST_WHOLE, FRAME = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 
-class Nest(NamedTuple):
+class WalkedNest(NamedTuple):
     """The loops outside an edge, and what they have come to."""
 
     trail: np.ndarray  # i8[field, position], as in `counting`
@@ -232,7 +232,7 @@ def begin(nest, region, extents):
 def inside_of(nest, outer):
     """The same nest without its outer loops."""
     trail, frames = nest.trail[:, outer:].copy(), nest.frames.copy()
-    return Nest(
+    return WalkedNest(
         trail,
         nest.runs,
         nest.sizes,
@@ -333,7 +333,7 @@ def count_banded(extents, tiles, sizes, lines, bands, rows, out):
                 depth += 1
             region = one_region(bands, rows.region[row], lines[d], sizes[d])
             items, extent = rows.runs[row : row + 1], extents[d].copy()
-            nest = Nest(trail, items, sizes[d], extent, box, scratch, weight, inside, frames, times)
+            nest = WalkedNest(trail, items, sizes[d], extent, box, scratch, weight, inside, frames, times)
             words = np.zeros(1)
             fetched_in_region(nest, region, depth, words)
             out[d, row] = words[0]

@@ -13,8 +13,8 @@ import numpy as np
 from arch.expression import Expression, evaluate, parse_expression
 from einsums.extensions import beyond
 from einsums.types import Cascade
-from mappings.check import FOLLOWED
 from mappings.cores import combined_loop, dealt_loops
+from mappings.existence import FOLLOWED
 from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.engine.counting import CORES

@@ -25,7 +25,7 @@ class Side(NamedTuple):
     unit: int
 
 
-class Line(NamedTuple):
+class HalfPlane(NamedTuple):
     """factor * coordinate of each root rank + terms + offset >= 0."""
 
     sides: tuple[tuple[int, Side], ...]  # by root rank, those that it speaks of
@@ -67,7 +67,7 @@ class Regions:
             return -1
         return self.numbers.setdefault(region, len(self.numbers))
 
-    def line(self, atom: HalfSpace) -> Line:
+    def line(self, atom: HalfSpace) -> HalfPlane:
         """A half-space by root ranks. ValueError for the inner part of a rank alone: it is no band over tiles."""
         found: dict[int, list[Term]] = {}
         units: dict[int, int] = {}
@@ -77,7 +77,7 @@ class Regions:
                 raise ValueError(f"a condition speaks of two parts of rank {self.space.roots[root]} in one comparison")
             found.setdefault(root, []).append(term)
         sides = tuple((root, Side(tuple(terms), units[root])) for root, terms in sorted(found.items()))
-        return Line(sides, atom.form.sizes, atom.form.offset)
+        return HalfPlane(sides, atom.form.sizes, atom.form.offset)
 
     def place(self, variable: str) -> tuple[int, int]:
         """(root rank, column with the elements of a coordinate) of a variable; a whole partitioned rank is one."""
