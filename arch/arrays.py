@@ -14,6 +14,7 @@ from einsums.names import nearest
 from einsums.quiet import Quiet
 
 Side = Literal["rows", "columns", "lanes"]
+Feed = Literal["neighbours", "direct"]
 SIDES: tuple[Side, ...] = ("rows", "columns", "lanes")
 
 
@@ -72,6 +73,8 @@ class Array(Numbered):
     own_operations: OperationsByName = Field(alias="operations")
     table: Annotated[OperatorTable | None, Quiet()] = Field(None, alias="operators")
     drain: Drain | None = None
+    # Whether words come to an element from its neighbours, or straight from the memory that feeds it.
+    feed: Annotated[Feed, Quiet()] = "neighbours"
     # None: nothing is stated, and only the engines that model links anyway charge any.
     links: Annotated[Links | None, Quiet()] = None
     interconnect_area_um2: Annotated[AreaUm2, MachineNumber(enters="area, for each column")] = Field(
@@ -90,6 +93,8 @@ class Array(Numbered):
             self._refuse_circles(operation, ())
         if self.drain is not None:
             names_checked(self.drain.cycles, self.symbols)
+        if self.feed == "direct" and self.links is not None:
+            raise ValueError(f"array '{self.name}' is fed directly, so its elements have no links between them")
         return self
 
     def _refuse_circles(self, operation: Operation, above: tuple[str, ...]) -> None:
@@ -141,14 +146,29 @@ class Array(Numbered):
         return names_checked(self.drain.cycles, self.symbols) if self.drain else 0.0
 
     @property
+    def is_linked(self) -> bool:
+        """Whether words pass from element to element, so that they take their time to come and leave."""
+        return self.feed == "neighbours"
+
+    @property
+    def has_trains(self) -> bool:
+        """Whether a tile that differs in every element is shifted in and out, a word for each row."""
+        return self.is_linked and self.rows > 1 and self.columns > 1
+
+    @property
     def along_rows(self) -> float:
         """Cycles in which a reduction along the rows leaves: the drain or, without one, a cycle an element passed."""
-        return self.drain_cycles if self.drain and self.drain.along == "rows" else self.rows - 1
+        return self._reduction_cycles("rows", self.rows)
 
     @property
     def along_columns(self) -> float:
         """The same along the columns."""
-        return self.drain_cycles if self.drain and self.drain.along == "columns" else self.columns - 1
+        return self._reduction_cycles("columns", self.columns)
+
+    def _reduction_cycles(self, side: Side, elements: int) -> float:
+        if self.drain and self.drain.along == side:
+            return self.drain_cycles
+        return elements - 1 if self.is_linked else 0
 
     @property
     def wiring(self) -> Links:

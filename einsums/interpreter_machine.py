@@ -128,10 +128,14 @@ class Evaluator:
 
     def place(self, einsum: Einsum, target: Space, value: Array, kept: Mask) -> None:
         """Write the elements that exist."""
-        axes = [form_value(target, index) for index in einsum.output.indices]
-        places: list[Any] = [np.broadcast_to(axis, target.shape)[target.inside] for axis in axes]
+        axes: list[Any] = [form_value(target, index) for index in einsum.output.indices]
         count = len(target.shape)
         value = np.broadcast_to(value, value.shape[: value.ndim - count] + target.shape)
+        is_whole = kept is target.inside and bool(target.inside.all())
+        if axes and is_whole and np.broadcast_shapes(*(axis.shape for axis in axes)) == target.shape:
+            self.tensors[einsum.name][(..., *axes)] = value
+            return
+        places: list[Any] = [np.broadcast_to(axis, target.shape)[target.inside] for axis in axes]
         if not places:
             new = value if kept.all() else np.where(kept, value, np.nan)
             self.tensors[einsum.name][...] = new

@@ -82,6 +82,9 @@ class Space(NamedTuple):
 def form_value(points: PointAxes, form: Index, last: int = 0) -> Coordinates:
     """An affine form at every point; `last` is the value of an index that reads the last step."""
     start = last if form.last_of else form.offset
+    if (variable := form.plain_variable) is not None:  # as nearly all are
+        values = points.coordinate(variable)
+        return values + start if start else values
     total = np.full((1,) * len(points.variables), start, dtype=np.int64)
     for term in (*form.terms, *form.sizes):
         values = points.coordinate(term.variable) if term.variable else np.ones_like(total)

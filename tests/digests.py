@@ -30,14 +30,6 @@ def simulations() -> tuple[tuple[str, str], ...]:
     return tuple((name, engine) for _, name, engine in names)
 
 
-def engines_for(name: str) -> tuple[str, ...]:
-    """Both engines; of a machine with many cores the analytical one, because the other takes minutes."""
-    from sim import load_experiment
-
-    cores = load_experiment(name).architecture.cores
-    return ENGINES if cores is None or cores.count == 1 else ENGINES[:1]
-
-
 def recorded() -> dict[str, str]:
     return dict(json.loads(FILE.read_text("utf-8")))
 
@@ -71,7 +63,7 @@ def reproduced() -> str:
 
 def iter_digests(names: tuple[str, ...], folder: Path) -> Iterator[tuple[str, str]]:
     for name in names:
-        for engine in engines_for(name):
+        for engine in ENGINES:
             yield f"simulate {name} {engine}", simulated(name, engine)
     for name in SWEEPS:
         yield f"sweep {name}", swept(name, folder / name)

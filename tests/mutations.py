@@ -14,6 +14,7 @@ import re
 import signal
 import sys
 import tempfile
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -37,7 +38,20 @@ from sim.load.problems import Refused
 from tests.small_design import FILES
 from tests.small_sweep import SWEEP
 
-LONGEST_S = 5.0
+
+def slowness() -> float:
+    """How many times slower this processor is than those that need 15 ms for a loop, at least 1."""
+
+    def measured_s() -> float:
+        began, total = time.process_time(), 0
+        for i in range(300_000):
+            total += i * i % 7
+        return time.process_time() - began
+
+    return max(1.0, min(measured_s() for _ in range(5)) / 0.015)
+
+
+LONGEST_S = 5.0 * slowness()  # of a processor, for any input
 BARE = ("formula", "formula two ways", "quantity")  # kinds of input that a ValueError refuses, before it has a place
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -389,12 +403,12 @@ def iter_numbers(found: Any) -> Iterator[float]:
 
 @contextlib.contextmanager
 def limited(seconds: float) -> Iterator[None]:
-    """Ends what takes that many seconds of this processor, or waits twelve times as long for something."""
+    """Ends what takes that many seconds of this processor, or waits sixty times as long for something."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
         raise TooLongError
 
-    clocks = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, 12 * seconds)}
+    clocks = {signal.SIGPROF: (signal.ITIMER_PROF, seconds), signal.SIGALRM: (signal.ITIMER_REAL, 60 * seconds)}
     before = {number: signal.signal(number, stop) for number in clocks}
     for clock, limit in clocks.values():
         signal.setitimer(clock, limit)

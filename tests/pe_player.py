@@ -16,8 +16,12 @@ from sim.cycle.choice import CycleDesign, sizer_of
 from sim.cycle.latency import latency_of_ways
 from sim.cycle.nest import Nest, Slot
 from sim.cycle.program import NamedProgram
-from sim.cycle.state import NestTiming
+from sim.cycle.state import NestTiming, Window, lay_out
+from sim.cycle.staying import combinations_of, staying_tiles
+from sim.cycle.variants import number_variants
 from sim.engine.cycle import columns as col
+from sim.engine.cycle.records import amounts_row, generate
+from sim.engine.cycle.tables import row
 from sim.lower.walk import Extents
 from sim.systolic.program import (
     NOTHING,
@@ -142,6 +146,7 @@ class Player:
         slot, tables = op.slot, named.program.tables
         log = [row for row in done.log.tolist() if row[col.LOG_KIND] == col.OP_ROW and row[col.WHAT] == op.index]
         starts = [row[col.START] + self.offset for row in log]
+        staying = self._staying(named, op, [row[col.LOG_RECORD] for row in log])
         zero, around = tuple([0] * len(self.design.walk.whole)), self.nest.loops[: slot.depth]
         guarded = {self.nest.loops[position] for position in slot.guard}
         start = self.walk.full_chain(self.design.walk.whole, self.nest.outer)[-1]
@@ -151,15 +156,32 @@ class Player:
         for extents, origin in self.tiles(start, zero, tuple(i for i in around if i not in guarded)):
             record: list[Fold] = []
             for _, group_origin in self.tiles(extents, origin, slot.group_loops):
-                record += self._repetition(op, starts.pop(0), extents, group_origin)
+                record += self._repetition(op, starts.pop(0), (extents, staying.pop(0)), group_origin)
             found += with_chains(record) if chains and shares == col.IN_RECORD else record
         assert not starts, f"{slot.leaf.einsum}: repetitions that nobody expects"
         if chains and shares == col.NEXT_RECORD:
             return with_chains(found)
         return [replace(fold, chain=fold.end) for fold in found] if chains and shares == col.ALONE else found
 
-    def _repetition(self, op: Op, start: int, extents: Extents, origin: Extents) -> list[Fold]:
-        found, inner, amount = [], op.slot.loops[-1:], op.sizer.amount(extents)
+    def _staying(self, named: NamedProgram, op: Op, records: list[int]) -> list[frozenset[int]]:
+        """Of every repetition of an op, by its record, the ways whose tiles stay, and those whose sums come back."""
+        n = next(n for n, slot in enumerate(named.nest.slots) if slot.leaf == op.slot.leaf)
+        start = self.walk.full_chain(self.walk.whole, self.nest.outer)[-1]
+        variants = number_variants(self.walk, start, named.joint.frame)
+        sets = combinations_of(staying_tiles(self.walk, named.joint.loops_around(n), named.joint.sizers[n], variants))
+        m, _ = lay_out(named.program, Window())
+        found, repeat = list[frozenset[int]](), 0
+        for before, record in zip([-1, *records], records, strict=False):
+            generate(m, record)
+            place = record % m[col.WINDOW]
+            repeat = repeat + 1 if record == before else 0
+            index, variant = row(m, col.RECORD_INDEX, place), row(m, col.RECORD_VARIANT, place)
+            found.append(sets[amounts_row(m, op.index, index, variant, repeat) // m[col.VARIANTS]])
+        return found
+
+    def _repetition(self, op: Op, start: int, tile: tuple[Extents, frozenset[int]], origin: Extents) -> list[Fold]:
+        extents, staying = tile
+        found, inner, amount = [], op.slot.loops[-1:], op.sizer.amount(extents, staying)
         extents = self.walk.full_tile(extents, op.slot.group_loops)
         for fold, at in self.tiles(extents, origin, op.slot.loops[:-1]):
             steps = self.walk.trips(fold, inner[0]) if inner else 1

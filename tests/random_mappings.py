@@ -5,6 +5,7 @@ some tiles, keep some tensors there, cut the run into smaller runs and go on; wh
 sides of its array and to loops of its own. What a careful person would not write is left to the checks to refuse.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -339,11 +340,11 @@ class Builder:
         return -(-self.sizes[partition.rank] // inner)
 
 
-def random_experiment(seed: int) -> Experiment:
+def random_experiment(seed: int, make_machine: Callable[[Random], Architecture] = machine) -> Experiment:
     """The combination of a seed; its structure may still have problems."""
     random = Random(seed)
     cascade = shipped_cascade(random.choice(SHIPPED)) if random.random() < 0.6 else chain_cascade(random)
-    return mapped(cascade, machine(random), random, seed)
+    return mapped(cascade, make_machine(random), random, seed)
 
 
 def mapped(cascade: Cascade, architecture: Architecture, random: Random, seed: int) -> Experiment:
@@ -368,10 +369,10 @@ def mapped(cascade: Cascade, architecture: Architecture, random: Random, seed: i
         for einsum, array in _bindings(tree):
             lanes.setdefault(array, []).append(einsum)
         schedule = {"kind": "phases", "transfers": schedule["transfers"], "phases": [lanes]}
-    bounded = architecture.memory("GLB").size_bits is not None
+    bounded = [m.name for m in architecture.memories if m.per_pe_of is None and m.size_bits is not None]
     data = {
         "name": f"random-{seed}", "cascade": cascade.name, "tiles": inner, "tree": tree, "schedule": schedule,
-        "capacity": {"GLB": "spill"} if bounded else {},
+        "capacity": dict.fromkeys(bounded, "spill"),
     }  # fmt: skip
     if architecture.cores is not None:
         data["cores"] = builder.dealt(tree)

@@ -210,6 +210,9 @@ def shipped_names_hidden(text: str) -> str:
     return text
 
 
+HANGS_S = 600  # after which a process that should end counts as hanging, on a slow or busy machine too
+
+
 def heed_interrupts() -> None:
     """For a process about to start: a shell that runs the tests in the background has it ignore Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_design import HANGS_S
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 
@@ -15,7 +17,7 @@ SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
 def test_quick_run(script):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     run = subprocess.run(
-        [sys.executable, script, "--quick"], capture_output=True, text=True, env=environment, timeout=240
+        [sys.executable, script, "--quick"], capture_output=True, text=True, env=environment, timeout=HANGS_S
     )
     assert run.returncode == 0, run.stderr
     assert any(character.isdigit() for character in run.stdout)
@@ -24,7 +26,7 @@ def test_quick_run(script):
 def test_the_table_of_the_documents_is_what_the_engine_says():
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, ROOT / "benchmarks" / "cycle_engine.py", "--table"]
-    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANGS_S, check=True)
     assert run.stdout.strip() in (ROOT / "docs" / "cycle-validation.md").read_text("utf-8")
 
 

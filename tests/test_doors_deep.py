@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from arch.expression import evaluate, parse_expression
-from kernels.plans import problems
+from kernels.plans import Configuration, problems
 from kernels.plans.attention import Band, count_visible
 from kernels.plans.planning import PLANNERS
 from sim.gpu.bounds import check_size
@@ -105,6 +105,22 @@ BOUNDS: list[tuple[problems.Problem, bool, str]] = [
 def test_plans_are_bounded(problem: problems.Problem, is_backward: bool, message: str) -> None:
     with pytest.raises(ValueError) as refused:
         check_size(problem, is_backward)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("problem", "message"),
+    [
+        (MASKED(2**21, 2**21), "about 131,072 blocks of a sequence, at most 65,536 can be planned"),
+        (PLAIN(2**9, 2**9, 1, 64, 64), "about 1,048,576 tiles, at most 262,144 can be planned"),
+        (problems.GemmProblem(2**14, 2**15, 64, "bf16"), "about 1,048,576 tiles, at most 262,144 can be planned"),
+    ],
+)  # fmt: skip
+def test_smaller_blocks_are_more_tiles(problem: problems.Problem, message: str) -> None:
+    """A measurement states the blocks that were timed."""
+    check_size(problem)
+    with pytest.raises(ValueError) as refused:
+        check_size(problem, cut=Configuration(16, 32))
     assert str(refused.value) == message
 
 

@@ -82,7 +82,7 @@ def test_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     path = tmp_path / "no" / "such.yaml"
     status, _, error = run("pedagogical-1", "--passes", "1", "-o", str(path))
     assert status == 2
-    assert error == f"{path}: cannot be written (No such file or directory)\n"
+    assert error == f"--output: cannot write '{path}' (No such file or directory)\n"
 
 
 @pytest.mark.parametrize("name", ["attention-1pass", "encoder-layer", "cross-entropy-sharded", "pedagogical-3"])

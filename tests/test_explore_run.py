@@ -33,11 +33,11 @@ from sim.explore.bulk import evaluate_points
 from sim.explore.database import FILE
 from sim.explore.pareto import front_of, hypervolume
 from sim.explore.points import read_points
-from sim.explore.run import CHUNK
+from sim.explore.run import chunk_size
 from sim.explore.search import random_points
 from sim.explore.watch import Silent
-from tests.endings import ENVIRONMENT, LONG, points_in, try_often, wait_until_gone
-from tests.small_design import heed_interrupts, run
+from tests.endings import ENVIRONMENT, LONG, POINTS, points_in, try_often, wait_until_gone
+from tests.small_design import HANGS_S, heed_interrupts, run
 from tests.small_sweep import alter, plan_of, write_sweep
 
 RESUME = SweepOptions(resume=True)
@@ -95,7 +95,7 @@ def end_at(moment: tuple[str, str, int], path: Path, folder: Path, workers: int)
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
     options = {"env": ENVIRONMENT, "start_new_session": True, "preexec_fn": heed_interrupts}
     with subprocess.Popen([*command, "--workers", str(workers)], **options, **pipes) as process:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=HANGS_S)
         assert wait_until_gone(process.pid)
     return process.returncode, said
 
@@ -105,9 +105,10 @@ def test_killed_at_every_place_it_loses_nothing(undisturbed: tuple[Path, bytes],
     folder, kept = tmp_path / "out", 0
     moments = (("before", 1, 0), ("inside", 1, 0), ("after", 2, 2), ("inside", 3, 2), ("before", 2, 1))
     for place, when, finished in moments:
+        size = chunk_size(POINTS - kept, workers=1)
         status, said = end_at(("SIGKILL", place, when), path, folder, workers=1)
         assert status == -signal.SIGKILL, said
-        kept += finished * CHUNK
+        kept += finished * size
         assert points_in(folder) == kept
     result = sweep(str(path), folder, RESUME)
     assert result.evaluated == result.total - kept
@@ -128,11 +129,11 @@ def test_an_interrupt_keeps_what_is_done(
     """To all of its processes, as a terminal does, and once more while it is ending."""
     path, expected = undisturbed
     folder = tmp_path / "out"
-    kept = CHUNK if place == "inside" else 2 * CHUNK
+    kept = (1 if place == "inside" else 2) * chunk_size(POINTS, workers)
     said = f"einfuse: {words}; {kept} finished points are kept, go on with --resume\n"
     assert end_at((name, place, 2), path, folder, workers) == (status, said)
     assert points_in(folder) == kept
-    assert sweep(str(path), folder, RESUME).evaluated == 96_000 - kept
+    assert sweep(str(path), folder, RESUME).evaluated == POINTS - kept
     assert (folder / "points.csv").read_bytes() == expected
 
 
@@ -184,7 +185,7 @@ def test_a_lost_process_is_replaced(undisturbed: tuple[Path, bytes], tmp_path: P
     path, expected = undisturbed
     killer = KillsOne()
     result = sweep(str(path), tmp_path, SweepOptions(workers=2), progress=killer)
-    assert (len(killer.killed), result.total) == (1, 96_000)
+    assert (len(killer.killed), result.total) == (1, POINTS)
     assert (tmp_path / "points.csv").read_bytes() == expected
 
 
@@ -194,7 +195,7 @@ def test_a_dask_worker_is_killed(undisturbed: tuple[Path, bytes], tmp_path: Path
     path, expected = undisturbed
     killer = KillsOne()
     result = sweep(str(path), tmp_path, SweepOptions(executor="dask", workers=3), progress=killer)
-    assert (len(killer.killed), result.evaluated) == (1, 96_000)
+    assert (len(killer.killed), result.evaluated) == (1, POINTS)
     assert (tmp_path / "points.csv").read_bytes() == expected
 
 
@@ -218,7 +219,7 @@ def test_a_scheduler_that_goes(undisturbed: tuple[Path, bytes], tmp_path: Path) 
             sweep(str(path), tmp_path, options, progress=EndsCluster(cluster))
         said = f"the dask scheduler at '{cluster.scheduler_address}' is gone: finished points are kept, go on with --resume"
     assert str(refused.value) == f"--executor: {said}"
-    assert 0 < points_in(tmp_path) < 96_000
+    assert 0 < points_in(tmp_path) < POINTS
     sweep(str(path), tmp_path, RESUME)
     assert (tmp_path / "points.csv").read_bytes() == expected
 

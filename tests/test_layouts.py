@@ -13,7 +13,7 @@ from einsums.types import Cascade
 from mappings.types import Mapping
 from sim import load_experiment, simulate
 from sim.cycle.addresses import Runs, StoredRank, StoredTensor, bursts_of
-from sim.cycle.answer import DesignTiming, design_of, time_design
+from sim.cycle.answer import DesignTiming, NestRun, design_of, time_design
 from sim.cycle.choice import CycleDesign
 from sim.cycle.program import NamedProgram
 from sim.cycle.sampling import Visits
@@ -222,13 +222,23 @@ def moved_and_sampled(
             records = visit.record
             key = visit.mover.job, visit.mover.which
             found[key] = found.get(key, 0) + visit.words
-    counted: dict[tuple[int, int], int] = {}
-    for job in (col.FILL_JOB, col.DRAIN_JOB, col.READ_JOB, col.WRITE_JOB):
-        counted[job, -1] = int(done.run.words[servers[job in (col.DRAIN_JOB, col.WRITE_JOB)], job - 1])
-    by_job: dict[tuple[int, int], int] = dict.fromkeys(counted, 0)
-    for (job, _), words in found.items():
-        by_job[job, -1] += words
-    return counted, by_job
+    return words_moved(done, root), {key: words for key, words in found.items() if words}
+
+
+def words_moved(done: NestRun, root: str) -> dict[tuple[int, int], int]:
+    """Words of every mover by (job, which), as the engine counts them."""
+    tiles, words, found = done.named.tiles, done.run.words.tolist(), dict[tuple[int, int], int]()
+    for n, tile in enumerate(tiles):
+        for job, moved in zip((col.FILL_JOB, col.DRAIN_JOB), words[n], strict=True):
+            if tile.keep.other_side == root and moved:
+                found[job, n] = moved
+    table = done.named.program.tables["OP_TABLE"]
+    for op, (first, last) in enumerate(table[:, [col.WAY_FIRST, col.WAY_LAST]].tolist()):
+        for way, own in zip(done.named.ways[first:last], words[len(tiles) :][first:last], strict=True):
+            for job, moved in zip((col.READ_JOB, col.WRITE_JOB), own, strict=True):
+                if way.served == ((root, 1),) and moved:
+                    found[job, op] = found.get((job, op), 0) + moved
+    return found
 
 
 @pytest.mark.parametrize("name", ["fusemax-binding", "fusemax-cascade", "flat"])

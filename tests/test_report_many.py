@@ -5,6 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -21,7 +22,8 @@ from sim.report.design.waterfall import MOST_LANES, Waterfall, WaterfallRow, wat
 from sim.report.parts.collecting import MOST_PARTS, OTHERS, collected
 from sim.report.sweep.charts import charts_of
 from sim.report.sweep.closely import Closely
-from sim.report.sweep.data import Study
+from sim.report.sweep.data import Study, heat_data
+from sim.report.sweep.plots import draw_heat
 from sim.report.sweep.plots_bars import _stack
 from sim.simulation.flow import simulate
 from sim.timeline.recorder import record_timeline
@@ -138,6 +140,24 @@ def test_charts_of_one_workload_name_it(tmp_path: Path, fixed: Any, expected: st
     charts = {chart.name: chart for chart in charts_of(study, Closely())}
     assert {"pareto", "heat-map"} <= set(charts)
     assert all(f" Workload: {expected}." in chart.seen for chart in charts.values())
+
+
+def test_a_map_is_in_the_unit_of_what_it_shows(tmp_path: Path) -> None:
+    axes = {
+        "rows": {"path": "architecture.components.PE2D.rows", "values": [64, 128, 256]},
+        "columns": {"path": "architecture.components.PE2D.columns", "values": [64, 128, 256]},
+    }
+    path = write_sweep(tmp_path, axes=axes, fixed={"model": "BERT", "seq_len": 1024}, constraints=None)
+    study = Study(sweep(str(path), tmp_path / "out", SweepOptions(workers=1)).points())
+    data = heat_data(study)
+    assert data is not None
+    found, bar = draw_heat(data).axes
+    assert bar.get_ylabel() == "Time (ms)"
+    expected = [
+        [point.value("latency_s") * 1e3 for point in study.points if point.axis(data.up.name) == value]
+        for value in data.up.values
+    ]
+    np.testing.assert_allclose(found.images[0].get_array(), expected)
 
 
 def test_charts_of_several_workloads_hold_one(tmp_path: Path) -> None:

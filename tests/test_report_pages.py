@@ -16,6 +16,7 @@ from sim.report.sweep.data import Study
 from sim.report.sweep.page import sweep_page
 from sim.reproduction.run import run_reproduction
 from tests.html_rules import PageRules
+from tests.small_design import HANGS_S
 from tests.small_sweep import write_sweep
 
 SVG = '<?xml version="1.0"?>\n<svg width="300pt"><g id="a"/><path d="" clip-path="url(#a)"/><use href="#a"/></svg>'
@@ -147,7 +148,7 @@ def test_the_page_is_used_by_keyboard(study: Study, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(sweep_text(study), "utf-8")
     (tmp_path / "document.js").write_text(DOCUMENT, "utf-8")
     command = [str(NODE), "document.js", "page.html", str(SCRIPT)]
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True).stdout
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANGS_S, check=True).stdout
     columns = 2 + len(study.points.contents.values) + 1  # point, rows, metrics, what bounds it
     none = "n" * (columns - 2)
     assert told.strip() == (

@@ -72,7 +72,7 @@ pedagogical-1 must traverse rank K 2 times, whatever the mapping.
             "--rank: no rank in attention-3pass is called 'MM' (did you mean 'M'?)\n",
         ),
         (("pedagogical-1", "--plot", "x.pdf"), "--plot: a drawing is a .svg or .png file, found 'x.pdf'\n"),
-        (("pedagogical-1", "--plot", "no/x.svg"), "--plot: cannot write 'no/x.svg': No such file or directory\n"),
+        (("pedagogical-1", "--plot", "no/x.svg"), "--plot: cannot write 'no/x.svg' (No such file or directory)\n"),
     ],
 )
 def test_mistakes(arguments: tuple[str, ...], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ from sim.report.sweep.plots_pareto import draw_pareto
 from sim.report.sweep.rows import detailed_rows
 from sim.report.sweep.slopes import slope_data
 from sim.simulation.roofline import roof_of
+from tests.small_design import HANGS_S
 
 MACHINE = "architecture.components"
 SWEEP = {
@@ -423,7 +424,7 @@ def test_page_sorts_filters_and_opens_a_point_in_a_browser(folder: Path, study: 
         f"--disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'} --dump-dom"
     )
     command = [str(CHROMIUM), *flags.split(), f"{page.as_uri()}#point=40"]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_S, check=True).stdout
     shown = [
         int(n) for n in re.findall(r'<tr class="[^"]*"><td class="number"><a href="#point=\d+">(\d+)</a></td>', dom)
     ]

@@ -15,7 +15,7 @@ from sim import load_experiment, simulate
 from sim.commands.kinds import NOUNS, kind_of
 from sim.load.document import parse_document
 from sim.load.nouns import CATALOGS
-from tests.small_design import FILES, heed_interrupts, run, write_design
+from tests.small_design import FILES, HANGS_S, heed_interrupts, run, write_design
 
 ROOT = Path(__file__).resolve().parents[1]
 WARNING = "warning: energy or area of 'GLB' is interpolated in its technology table\n"
@@ -39,7 +39,7 @@ def einfuse(*arguments: str, code: str = "", cwd: Path = ROOT) -> subprocess.Com
     start = ["-c", code] if code else ["-m", "sim"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
-        [sys.executable, *start, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, *start, *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=HANGS_S
     )
 
 
@@ -349,7 +349,7 @@ from sim.__main__ import main
 
 def read_for_ever(path, machine=None):
     print("reading", flush=True)
-    time.sleep(600)
+    time.sleep(6000)
 
 check.check_file = read_for_ever
 sys.argv = ["einfuse", "check", "slow.yaml"]
@@ -367,7 +367,7 @@ def test_interrupted_while_it_reads(name: str, status: int) -> None:
     ) as process:
         assert process.stdout is not None and process.stdout.readline() == "reading\n"
         process.send_signal(getattr(signal, name))
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS_S)
     said = {"SIGINT": "einfuse: interrupted\n", "SIGTERM": "einfuse: ended by SIGTERM\n"}[name]
     assert (process.returncode, out, err) == (status, "", said)
 
@@ -388,7 +388,9 @@ def test_reader_that_leaves() -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     read, write = os.pipe()
     os.close(read)
-    process = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, env=env, timeout=60)
+    process = subprocess.run(
+        [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, env=env, timeout=HANGS_S
+    )
     os.close(write)
     assert (process.returncode, process.stderr) == (141, b"")
 
@@ -398,7 +400,9 @@ def test_full_disk() -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     with Path("/dev/full").open("w") as full:
         command = [sys.executable, "-m", "sim", "list", "models"]
-        process = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, env=env, timeout=60)
+        process = subprocess.run(
+            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, env=env, timeout=HANGS_S
+        )
     message = "einfuse: cannot go on ([Errno 28] No space left on device)\n"
     assert (process.returncode, process.stderr) == (2, message)
 
@@ -406,7 +410,7 @@ def test_full_disk() -> None:
 def test_terminal_without_the_characters(design: Path) -> None:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
     command = [sys.executable, "-m", "sim", "simulate", "./experiment.yaml"]
-    process = subprocess.run(command, cwd=design, capture_output=True, text=True, env=env, timeout=60)
+    process = subprocess.run(command, cwd=design, capture_output=True, text=True, env=env, timeout=HANGS_S)
     assert (process.returncode, process.stderr) == (0, WARNING)
     assert "3,072 cycles" in process.stdout
 
@@ -441,7 +445,9 @@ def test_packages_of_strangers_are_named(tmp_path: Path, room: str, how: str) ->
     script.write_text("import sys\nfrom sim.__main__ import main\nsys.exit(main())\n")
     command = ["-m", "sim", "list"] if how == "python -m sim" else [str(script), "list"]
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    done = subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, env=env, timeout=60)
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, env=env, timeout=HANGS_S
+    )
     stranger = tmp_path.resolve() / room / "__init__.py"
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"einfuse: expected the packages of {ROOT}, got '{room}' from {stranger}\n"
@@ -451,6 +457,6 @@ def test_a_library_among_strangers_says_so(tmp_path: Path) -> None:
     (tmp_path / "arch.py").write_text("")
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     command = [sys.executable, "-c", "from sim import simulate"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env, timeout=HANGS_S)
     said = f"ImportError: einfuse: expected the packages of {ROOT}, got 'arch' from {tmp_path.resolve() / 'arch.py'}"
     assert done.stderr.splitlines()[-1] == said

@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from numba.core.caching import IndexDataCacheFile
 
 from sim.engine import jit
 
@@ -66,6 +68,30 @@ def test_numba_alone_would_be_stale(copy: Path) -> None:
     assert run(copy, **cache) == "6.0 compiled"
     (copy / "callee.py").write_text(CALLEE.format(amount=2))
     assert run(copy, **cache) == "6.0 cached"
+
+
+def test_what_two_processes_compile_at_once_is_saved_in_turn(tmp_path: Path) -> None:
+    """numba numbers files by what its index holds: two that look before either has written take the same number, and
+    the code of one signature then runs for another.
+    """
+    fcntl = pytest.importorskip("fcntl")
+    files = jit.SavedInTurn(str(tmp_path), "loop", 0.0)
+    files.lock = tmp_path / "lock"
+    saving = threading.Thread(target=files.save, args=("a", "code of a"))
+    with files.lock.open("a") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        saving.start()
+        saving.join(0.2)
+        assert saving.is_alive() and files.load("a") is None
+        IndexDataCacheFile(str(tmp_path), "loop", 0.0).save("b", "code of b")
+    saving.join()
+    assert (files.load("a"), files.load("b")) == ("code of a", "code of b")
+
+
+def test_compiled_loops_are_saved_in_turn(copy: Path) -> None:
+    run(copy)
+    (folder,) = (copy.parent.parent / "cache" / "einfuse").iterdir()
+    assert (folder / "lock").exists()
 
 
 def test_same_loop_without_compiling(copy: Path) -> None:

@@ -193,13 +193,14 @@ def test_an_element_is_too_small_for_its_tiles() -> None:
 
 # --- tiles in flight ----------------------------------------------------------------------------------------
 STAGED = cascade("X[m,p] = A[m,p] * A[m,p]\nW[m,p] = X[m,p] * X[m,p]\nZ[m,p] = X[m,p] * W[m,p]", ["Z"])
+PORTS = {"ports": 4, "banks": 4}  # as many as anything asks for
 STEPS = {"loops": ["m"], "keep": {"GLB": ["X", "W"]}, "body": [leaf(name, "p") for name in "XWZ"]}
 
 
 def pipelined(
     text: dict[str, Any], tree: dict[str, Any], stages: dict[str, int], size: str | None = None
 ) -> Experiment:
-    machine = small_machine(**({} if size is None else {"size": size}))
+    machine = small_machine(**({} if size is None else {"size": size}), **PORTS)
     experiment = mapped(text, tree, {"kind": "pipelined", "stages": stages}, machine)
     assert experiment.problems == ()
     return experiment
@@ -295,7 +296,9 @@ def test_tiles_in_flight_of_a_published_design_are_those_that_bind_finds() -> No
 def test_the_cycle_engine_says_where_tiles_fit_one_after_the_other_only() -> None:
     """Two tiles of 12 B fit; with three places, as the cycle engine fills them ahead, they would not."""
     tree = {"loops": ["m"], "keep": {"GLB": ["X", "W", "Y"]}, "body": [leaf(name, "p") for name in "XWYZ"]}
-    small, large = (mapped(CHAIN, tree, {"kind": "sequential"}, small_machine(size=size)) for size in ("24 B", "36 B"))
+    small, large = (
+        mapped(CHAIN, tree, {"kind": "sequential"}, small_machine(size=size, **PORTS)) for size in ("24 B", "36 B")
+    )
     assert simulate(large, "cycle").warnings == ()
     assert simulate(small, "cycle").warnings == (
         "'GLB' has 24 B for tiles that are there one after the other; the cycle engine fills them ahead, as if each had a "

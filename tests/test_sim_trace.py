@@ -262,7 +262,7 @@ def test_other_mistakes_are_said(folder):
     assert said("--plot=a.pdf") == "--plot: a drawing is a .svg or .png file, got 'a.pdf'\n"
     nowhere = folder / "nowhere" / "t.json"
     status, _, err = run(["trace", str(folder / "experiment.yaml"), "-o", str(nowhere)])
-    assert (status, err) == (2, f"--output: cannot write '{nowhere}': No such file or directory\n")
+    assert (status, err) == (2, f"--output: cannot write '{nowhere}' (No such file or directory)\n")
 
 
 def test_the_command_writes_what_it_says(folder):

@@ -1,7 +1,6 @@
 """What verification is run on: drawn sets by domain, masks of -inf, arrays of one's own; and what shows nothing."""
 
 import numpy as np
-import pytest
 
 from einsums.types import Cascade
 from einsums.workload import Workload
@@ -132,46 +131,6 @@ def test_a_function_of_ones_own() -> None:
     })  # fmt: skip
     assert verify(cascade, VerifyOptions(inputs=made, sizes=(("N", 6), ("K", 4)))).passes
     assert asked[0] == {"N": 6, "K": 4}
-
-
-@pytest.mark.parametrize(
-    ("arrays", "sentence"),
-    [
-        ({"X": np.ones((3, 4)), "LEN": np.ones(3), "AT": np.ones(3)}, "'chosen' needs the input 'ON', which is not among those given"),
-        ({"X": np.ones((3, 4)), "LAN": np.ones(3)}, "'chosen' has no input 'LAN' (did you mean 'LEN'?)"),
-        ({"X": np.ones((3, 4)), "LEN": np.ones(2), "AT": np.ones(3), "ON": np.ones((3, 4))}, "rank N is 3 in X but 2 in LEN"),
-        ({"X": np.ones(3), "LEN": np.ones(3), "AT": np.ones(3), "ON": np.ones((3, 4))}, "input X needs 2 axes (N, M), got 1"),
-        ({"X": np.ones((3, 4)), "LEN": np.full(3, 9), "AT": np.ones(3), "ON": np.ones((3, 4))},
-         "input LEN holds 9, a length longer than rank M, which has 4 coordinates"),
-        ({"X": np.ones((3, 4), complex), "LEN": np.ones(3), "AT": np.ones(3), "ON": np.ones((3, 4))},
-         "input X must hold real numbers, found complex128"),
-        ({"X": np.ones((0, 4)), "LEN": np.ones(0), "AT": np.ones(0), "ON": np.ones((0, 4))}, "input X is empty: rank N has size 0"),
-    ],
-)  # fmt: skip
-def test_what_does_not_fit_is_said(tmp_path, arrays, sentence: str) -> None:
-    np.savez(tmp_path / "own.npz", **arrays)
-    assert run(["verify", write(tmp_path / "c.yaml", CHOSEN), "--inputs", str(tmp_path / "own.npz")]) == (
-        2,
-        "",
-        f"einfuse: {sentence}\n",
-    )
-
-
-@pytest.mark.parametrize(
-    ("content", "sentence"),
-    [
-        (None, "no such file"),
-        (b"", "expected arrays as numpy.savez writes them (No data left in file)"),
-        (b"PK\x03\x04 damaged", "expected arrays as numpy.savez writes them (File is not a zip file)"),
-        (b"name: some yaml", "expected arrays as numpy.savez writes them (This file contains pickled (object) data."
-         " If you trust the file you can load it unsafely using the `allow_pickle=` keyword argument or `pickle.load()`.)"),
-    ],
-)  # fmt: skip
-def test_what_holds_no_arrays_is_said(tmp_path, content, sentence: str) -> None:
-    path = tmp_path / "own.npz"
-    if content is not None:
-        path.write_bytes(content)
-    assert run(["verify", "softmax", "--inputs", str(path)]) == (2, "", f"{path}: {sentence}\n")
 
 
 def test_shipped_cascades_have_no_mask_of_their_own() -> None:

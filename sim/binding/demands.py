@@ -17,7 +17,7 @@ from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.binding.nest import Pipeline, UnscheduledDesign
 from sim.binding.types import COMPUTE, LOAD, UNLOAD, WAIT, Resource, Task, Use
-from sim.cycle.ways import Way, chain_slots, tensors_of, ways_of, words_per_element
+from sim.cycle.ways import Way, chain_slots, served_by, tensors_of, ways_of, words_per_element
 from sim.engine.columns import FlowColumn
 from sim.engine.folds import has_free_link
 from sim.engine.ports import of_a_slot, row_accesses, served_cycles
@@ -46,9 +46,9 @@ class TaskDemands:
         machine = self.design.experiment.architecture
         self.resources += [Resource(array.name, 1) for array in machine.arrays]
         for array in machine.arrays:
-            if array.rows > 1:
+            if array.rows > 1 and array.is_linked:
                 self.resources.append(Resource(f"{array.name} {COLUMN_LINKS}", array.wiring.down))
-            if array.columns > 1:
+            if array.columns > 1 and array.is_linked:
                 self.resources.append(Resource(f"{array.name} {ROW_LINKS}", array.wiring.along))
             if array.wiring.shadow:
                 self.resources.append(Resource(f"{array.name} {SHADOW}", 1))
@@ -96,10 +96,10 @@ class TaskDemands:
             if way.by_itself or (not passes and self._stays(leaf, way)):
                 continue
             around = tuple(loop for loop in way.loops if loop in inner)
-            fetches, words = self.design.walk.fetched(extents, around, way.brought_by, way.parts)
+            fetches, words = self.design.walk.fetched(extents, around, way.moving, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
             sides = self._sides(leaf, way)
-            if array.rows > 1 and array.columns > 1 and self._sided(leaf).differ_everywhere(way.parts):
+            if array.has_trains and self._sided(leaf).differ_everywhere(way.parts):
                 trains.append((way, fetches, words))
                 continue
             if not passes:
@@ -248,12 +248,12 @@ class TaskDemands:
                 continue
             extents = self.design.inside(path)
             for touch in (t for t in touches if t.leaf == leaf):
-                memory = chain[-2].memory if len(chain) > 1 else ""
-                way = Way(touch, memory, chains.parts_of(touch), Fraction(0), keep.loops)
-                is_whole = self._sided(leaf).differ_everywhere(way.parts) and self.array(leaf).rows > 1
+                memory, parts = chain[-2].memory if len(chain) > 1 else "", chains.parts_of(touch)
+                way = Way(touch, served_by(memory, None, {}), parts, parts, parts, keep.loops)
+                is_whole = self._sided(leaf).differ_everywhere(way.parts) and self.array(leaf).has_trains
                 if not is_whole or not self._moves(keep, touch):
                     continue
-                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.brought_by, way.parts)
+                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.moving, way.parts)
                 beside = [(t.leaf.index, tensor) for t in touches if keep.covers(t.leaf.index)]
                 earlier = [pair for pair in beside if pair in self.loads]
                 if touch.writes or not earlier:

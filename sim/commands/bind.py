@@ -10,13 +10,21 @@ from sim.binding.answer import Binding, bind
 from sim.binding.search import SearchOptions
 from sim.binding.types import ModuloSchedule
 from sim.commands.answering import DONE, NO, answers, draw, said
-from sim.commands.options import Changes, ExperimentName, JsonForTables, expecting, parse_changes, refused
+from sim.commands.options import (
+    Changes,
+    ExperimentName,
+    JsonForTables,
+    expect_writable,
+    expecting,
+    parse_changes,
+    refused,
+    write_output,
+)
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.load.problems import InputError
 from sim.report.design.binding_table import binding_heading, chart, part_tables
 from sim.report.design.simulation_table import TextTable
-from sim.report.parts.files import unwritable
 
 
 def find_binding(experiment: Experiment, interleave: int, effort: int, join: bool) -> Binding:
@@ -30,10 +38,7 @@ def find_binding(experiment: Experiment, interleave: int, effort: int, join: boo
 
 def write_mapping(binding: Binding, output: Path) -> None:
     """The mapping with the schedule, as YAML; InputError if it cannot be written."""
-    try:
-        output.write_text(binding.mapping_text(), encoding="utf-8")
-    except OSError as error:
-        raise unwritable(output, error) from None
+    write_output("--output", output, binding.mapping_text().encode())
 
 
 def show_binding(binding: Binding) -> list[tuple[str, tuple[TextTable, ...]]]:
@@ -62,6 +67,7 @@ def bind_command(
     as_json: JsonForTables = False,
 ) -> int:
     """Find when each Einsum runs: the shortest interval at which tiles can follow each other, with its proof."""
+    expect_writable(output=output)
     with expecting(experiment, "experiment"):
         design = load_experiment(experiment, parse_changes(changes))
     try:

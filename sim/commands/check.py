@@ -19,6 +19,7 @@ from mappings.tree import resolve_tree, undecided_tiles
 from mappings.types import Mapping
 from sim.commands.answering import BAD_INPUT, DONE, NO, answers
 from sim.commands.kinds import COMMON, NOUNS, kind_of
+from sim.commands.options import expecting
 from sim.design.assemble import assemble, lay_out
 from sim.design.diagnosis import Origin, expression_problems, placed, rules_of, solve, units_among
 from sim.design.experiment import Experiment
@@ -185,7 +186,8 @@ def check_command(
     ] = None,
 ) -> int:
     """Check files of any kind; all problems of all files at once."""
-    machine = load_architecture(architecture) if architecture else None
+    with expecting(architecture, "architecture"):
+        machine = load_architecture(architecture) if architecture else None
     checked = [check_file(path, machine) for path in files]
     said: set[InputProblem] = set()
     for one in checked:

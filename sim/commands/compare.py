@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sim.commands.answering import answers, at_work, draw, tell
-from sim.commands.options import JsonForTables, expecting, refused, write_output
+from sim.commands.options import JsonForTables, expect_writable, expecting, refused, write_output
 from sim.gpu.comparison import PUBLISHED, GpuComparison, cases_to_fit, compare_source
 from sim.gpu.fit import Fit, fit
 from sim.gpu.statistics import Agreement
@@ -189,13 +189,15 @@ def compare_command(
     fit: Annotated[Path | None, typer.Option(help="Fit the machine's constants to FILE; write a machine.")] = None,
 ) -> None:
     """Predicted against measured time of GPU kernels, beside simpler models."""
-    with expecting(source, "measurement", "table of cases"):
+    expect_writable(fit=fit, plot=plot)
+    with expecting(source, "measurement", "table of cases"), expecting(machine, "architecture"):
         if fit is not None:
             with at_work("fitting constants"):
                 written = write_fit(source, machine, fit)
             tell(written)
             return
-        comparison = compare_source(source, machine)
+        with at_work("planning kernels"):
+            comparison = compare_source(source, machine)
     if plot is not None:
         tell(write_plot(comparison, plot))
     if as_json:

@@ -70,7 +70,7 @@ def expect_kind(name: str, *wanted: str) -> None:
     if others:
         found = " and ".join(map(_with_article, others))
         raise InputError([InputProblem("einfuse", None, "", f"'{name}' is {found}, expected {expected}")])
-    if wanted[0] not in CATALOGS and (program := _foreign(Path(name))):
+    if wanted[0] not in CATALOGS and (program := _foreign(Path(name))) and program not in map(_with_article, wanted):
         raise InputError([InputProblem(name, None, "", f"is {program}, expected {expected}")])
     try:
         path = CATALOGS[wanted[0]].find(name) if wanted[0] in CATALOGS else Path(name)

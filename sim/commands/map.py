@@ -12,11 +12,10 @@ from einsums.types import Cascade
 from mappings.default import default_mapping
 from sim.commands.answering import answers
 from sim.commands.kinds import is_cascade
-from sim.commands.options import Changes, JsonForTables, expecting, parse_changes, refused
+from sim.commands.options import Changes, JsonForTables, expecting, parse_changes, refused, write_output
 from sim.design.assemble import load_experiment
 from sim.load.nouns import CATALOGS, DEFAULT, load_architecture, load_cascade
 from sim.load.text import mapping_text
-from sim.report.parts.files import unwritable
 
 SCHEMA = "einfuse-map-1"
 
@@ -63,13 +62,10 @@ def map_command(
     if not default:
         raise refused("einfuse", "expected --default: the mapping in which every Einsum runs by itself")
     folder = Path() if output is None else output.parent
-    with expecting(name, "cascade", "experiment"):
+    with expecting(name, "cascade", "experiment"), expecting(on, "architecture"):
         mapping = mapping_of(name, on, parse_changes(changes), folder)
     if output is not None:
-        try:
-            output.write_text(mapping_text(mapping), encoding="utf-8")
-        except OSError as error:
-            raise unwritable(output, error) from None
+        write_output("--output", output, mapping_text(mapping).encode())
     if as_json:
         print(json.dumps({"schema": SCHEMA, "mapping": mapping}, indent=2, allow_nan=False))
     elif output is None:

@@ -34,11 +34,15 @@ def parse_changes(texts: list[str] | None) -> dict[str, Any]:
 
 
 @contextmanager
-def expecting(name: str, *kinds: str) -> Iterator[None]:
-    """Loading of a document by name or path: if it fails because the document is of another kind, the error says so."""
+def expecting(name: str | None, *kinds: str) -> Iterator[None]:
+    """Loading of a document by name or path, if one is given: if it fails because the document is of another kind, the
+    error says so.
+    """
     try:
         yield
     except InputError:
+        if name is None:
+            raise
         from sim.commands.kinds import expect_kind  # late: it loads all kinds
 
         expect_kind(name, *kinds)
@@ -55,4 +59,26 @@ def write_output(option: str, path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise refused(option, f"cannot write '{path}': {error.strerror}") from None
+        raise _unwritable(option, path, error) from None
+
+
+def expect_writable(**paths: Path | None) -> None:
+    """InputError, before anything is run, if the file that an option names (output=..., plot=...) cannot be written.
+    What is there stays as it is, and no file is left behind.
+    """
+    for option, path in paths.items():
+        if path is None:
+            continue
+        try:
+            is_new = not path.exists()
+            if not (is_new or path.is_file() or path.is_dir()):
+                continue  # a pipe would wait for its reader
+            path.open("ab").close()
+            if is_new:
+                path.unlink()
+        except OSError as error:
+            raise _unwritable(f"--{option}", path, error) from None
+
+
+def _unwritable(option: str, path: Path, error: OSError) -> InputError:
+    return refused(option, f"cannot write '{path}' ({error.strerror or error})")

@@ -15,9 +15,8 @@ from einsums.names import near_or_all
 from einsums.rewriting import OperatorChange, ReferenceSize, RewriteOptions, Rewriting, rewrite
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers
-from sim.commands.options import expecting, refused
+from sim.commands.options import expect_writable, expecting, refused, write_output
 from sim.load.nouns import load_cascade
-from sim.report.parts.files import unwritable
 
 FORMS = ("running", "stepwise", "partition")
 
@@ -36,10 +35,7 @@ def rewrite_cascade(name_or_path: str, passes: int, rank: str | None, choices: M
 
 def write_cascade(cascade: Cascade, path: Path) -> None:
     """Write a cascade as YAML; InputError if the file cannot be written."""
-    try:
-        path.write_text(cascade_yaml(cascade), encoding="utf-8")
-    except OSError as error:
-        raise unwritable(path, error) from None
+    write_output("--output", path, cascade_yaml(cascade).encode())
 
 
 # --- YAML ---------------------------------------------------------------------------------------------------
@@ -151,6 +147,7 @@ def rewrite_command(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> int:
     """Derive a cascade with fewer passes, with the identities used and a numerical check."""
+    expect_writable(output=output)
     with expecting(cascade, "cascade"):
         found = rewrite_cascade(cascade, passes, rank, {"form": form, "conditional": conditional})
     if output is not None:

@@ -8,7 +8,15 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from sim.commands.answering import answers, at_work
-from sim.commands.options import Changes, ExperimentName, expecting, parse_changes, refused, write_output
+from sim.commands.options import (
+    Changes,
+    ExperimentName,
+    expect_writable,
+    expecting,
+    parse_changes,
+    refused,
+    write_output,
+)
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
 from sim.timeline.recorder import TooFewSpans, record_timeline
@@ -45,6 +53,7 @@ def write_trace(experiment: Experiment, wishes: TraceOptions) -> str:
     """Write the files and report what they show. InputError for an invalid window or a file that cannot be written."""
     if wishes.plot is not None and wishes.plot.suffix.lower() not in (".svg", ".png"):
         raise refused("--plot", f"a drawing is a .svg or .png file, got '{wishes.plot.name}'")
+    expect_writable(output=wishes.output, plot=wishes.plot)
     try:
         with at_work("running the cycle engine"):
             timeline = record_timeline(experiment, parse_window(wishes.window), wishes.most_events)

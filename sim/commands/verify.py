@@ -6,6 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from arch.quantity import clipped
 from einsums.names import near_or_all
 from einsums.types import Cascade
 from sim.commands.answering import DONE, NO, answers, draw, tell
@@ -13,7 +14,8 @@ from sim.commands.kinds import is_cascade
 from sim.commands.options import JsonForTables, expecting, parse_changes, refused
 from sim.design.assemble import load_experiment
 from sim.design.experiment import Experiment
-from sim.functional.given import read_inputs
+from sim.functional.archive import read_inputs
+from sim.functional.given import UnfitInputsError
 from sim.functional.verification import Verification, VerifyOptions, verify
 from sim.load.nouns import load_cascade
 from sim.load.problems import InputError, InputProblem
@@ -49,6 +51,8 @@ def run_verification(name: str, changes: dict[str, Any], wishes: VerifyCommandOp
         return verify(subject, options, tell)
     except InputError:
         raise
+    except UnfitInputsError as error:
+        raise InputError([InputProblem(wishes.inputs, None, f"$.{clipped(error.name, 60)}", str(error))]) from None
     except (ValueError, RuntimeError) as error:  # RuntimeError: torch or triton failed
         raise refused("einfuse", str(error)) from None
 
@@ -103,7 +107,7 @@ def verify_command(
 ) -> int:
     """Run a design on numbers, in mapped order and precision, and compare with what its cascade means."""
     wishes = VerifyCommandOptions(tuple(precision or ()), exponential, backend, inputs, against)
-    with expecting(name, "experiment", "cascade"):
+    with expecting(name, "experiment", "cascade"), expecting(against, "cascade"):
         found = run_verification(name, parse_changes(changes), wishes)
     if as_json:
         print(json.dumps(found.to_json(), indent=2, allow_nan=False))

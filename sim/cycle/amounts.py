@@ -58,12 +58,10 @@ class Sizer:
     slot: Slot
     ways: list[tuple[Way, tuple[int, ...]]]  # with the loops of the slot outside the tile that moves
     root: str
-    around: tuple[tuple[int, int], ...] = ()  # (part, iterations) of the nest's loops around it
+    guarded: frozenset[int] = frozenset()  # loops of the nest in whose last iteration alone it runs
     reduced: frozenset[str] = frozenset()  # rank variables that the Einsum reduces
     moves_first: bool = False  # a fold begins with an unchanged word: nothing to compute
     stages: tuple[frozenset[int], ...] = ()  # parts of tiles that come in pieces
-    stay: frozenset[int] = frozenset()  # ways whose tiles may stay from one repetition to the next
-    tracked: frozenset[int] = frozenset()  # ways of sums of which it is known in which repetitions they come back
     fold_slots: int = 0  # of a full fold, where several repetitions make one
     elsewhere: frozenset[int] = frozenset()  # ways of sums that leave with those of another core, and come back there
 
@@ -73,9 +71,9 @@ class Sizer:
 
     def amount(self, extents: Extents, staying: frozenset[int] = frozenset()) -> Amount:
         """The cost of one repetition on a tile of these extents (below the nest's loops), where the tiles of some ways
-        are in place already, or stay there; ~way: its sums begin here and do not come back.
+        are in place already, or stay there; ~way: its sums have been here before and come back.
         """
-        repeats = self.walk.iterations(extents, self.slot.group_loops)
+        repeats, whole = self.walk.iterations(extents, self.slot.group_loops), extents
         extents = self.walk.full_tile(extents, self.slot.group_loops)
         folds, points = self._folds(extents)
         cycles = self.machine.cycles_per_point[self.slot.leaf.einsum]
@@ -84,37 +82,41 @@ class Sizer:
         link_in = link_out = 0
         returns = False
         streams = {False: Fraction(0), True: Fraction(0)}
-        for number, (way, loops) in enumerate(self.ways):
-            if number in staying:
+        for number, (way, _) in enumerate(self.ways):
+            stays, comes_back = number in staying, ~number in staying
+            if stays and not comes_back and not way.passes:
                 continue
-            fetches, words = self.walk.fetched(extents, loops, way.brought_by, way.parts)
-            comes_back = way.touch.writes and ~number not in staying and number not in self.elsewhere
-            again = self._again(number, extents, words) if comes_back else Fraction(0)
-            shift = ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
-            if way.touch.writes:
-                link_out += shift
-                link_in += ceil(shift * again / words)
-            else:
-                link_in += shift
-            if way.by_itself:
+            fetches, words, first = self.words(number, whole)
+            # Sums that another core brings and takes do not pass here.
+            own = number not in self.elsewhere
+            again = (words if comes_back else words - first) if way.writes and own else 0
+            moved, shift = 0 if stays else words, self._shift(number, fetches, extents, folds)
+            # Sums over a side leave through the links, and enter again, also where their tile stays.
+            sums = again + (words if stays and way.passes else 0)
+            link_in += ceil(Fraction(shift * sums, words)) if way.writes else shift
+            link_out += shift if way.writes and (moved or way.passes) else 0
+            returns = returns or self._returns(way, again)
+            if way.by_itself or not moved + again:
                 continue
-            returns = returns or again > 0
-            passing = Fraction(1) if way.memory == self.root else way.spilled
-            streams[way.touch.writes] += words * passing * (number not in self.elsewhere)
-            streams[False] += again * passing
-            on_links = self.machine.link_cycles(way.memory, words + again, way.touch.writes)
-            if shift and on_links:
-                wider = max(0, ceil(max(on_links.values()) / folds) - shift)
-                link_in, link_out = (link_in, link_out + wider) if way.touch.writes else (link_in + wider, link_out)
-                shift += wider
-            by_itself = shift and not self.runs_trains_beside
-            stage = 1 if not by_itself else (2 if way.touch.writes else 0)
-            slots = folds * (shift if by_itself else points)
-            if way.memory in self.machine.ported:
-                accesses = self._accesses(way, fetches, words + again)
-                rows[stage][self.machine.ported.index(way.memory)] += of_a_slot(Fraction(accesses), slots)
-            for link, spent in on_links.items():
-                rows[stage][self.machine.ported.index(link)] += of_a_slot(spent * LINK_UNITS, slots)
+            for memory, part in way.served:
+                if memory == self.root:
+                    streams[way.writes] += moved * part * own
+                    streams[False] += again * part
+                    continue
+                read, written = (again, moved) if way.writes else (moved, Fraction(0))
+                on_links = self.machine.link_cycles(memory, read * part, written * part)
+                if shift and on_links:
+                    wider = max(0, ceil(max(on_links.values()) / folds) - shift)
+                    link_in, link_out = (link_in, link_out + wider) if way.writes else (link_in + wider, link_out)
+                    shift += wider
+                by_itself = shift and not self.runs_trains_beside
+                stage = 1 if not by_itself else (2 if way.writes and moved else 0)
+                slots = folds * (shift if by_itself else points)
+                if memory in self.machine.ported:
+                    accesses = self._accesses(memory, fetches, (moved + again) * part)
+                    rows[stage][self.machine.ported.index(memory)] += of_a_slot(Fraction(accesses), slots)
+                for link, spent in on_links.items():
+                    rows[stage][self.machine.ported.index(link)] += of_a_slot(spent * LINK_UNITS, slots)
         if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
@@ -233,8 +235,7 @@ class Sizer:
 
     def is_train(self, way: Way) -> bool:
         """Whether its words differ in every element, so that they do not ride along with the slots."""
-        has_links = self.array.rows > 1 and self.array.columns > 1
-        return way.on_links and has_links and self.sides.differ_everywhere(way.parts)
+        return way.on_links and self.array.has_trains and self.sides.differ_everywhere(way.parts)
 
     def _train_cycles(self, way: Way, loops: tuple[int, ...], extents: Extents) -> int:
         """Cycles for one tile of an operand or result to pass the columns' ends: a word for each row of elements, as
@@ -248,21 +249,33 @@ class Sizer:
         held = self.walk.held_words(tile, spread, inside, way.parts)
         return rows * held
 
-    def _again(self, number: int, extents: Extents, words: int) -> Fraction:
-        """Words of partial sums that return to be completed: all but the first visit, averaged over all visits."""
-        way, loops = self.ways[number][0], self.around
-        once = self.walk.words(extents, way.parts)
-        if number in self.tracked:
-            return Fraction(words)
-        if number in self.stay:  # it is complete when it leaves, but for loops outside the last that brings another
-            last = max((n for n, (part, trips) in enumerate(loops) if part in way.parts and trips > 1), default=-1)
-            loops = loops[: last + 1]
-        visits = prod(trips for part, trips in loops if part not in way.parts)
-        return words - once + once * Fraction(visits - 1, visits)
+    def words(self, number: int, extents: Extents) -> tuple[int, int, int]:
+        """(tiles of a way that one repetition on a tile of these extents moves, their words, of which first visits).
 
-    def _accesses(self, way: Way, fetches: int, words: Fraction) -> int:
+        Sums come back but for the first visit: all of them to a tile that has been here before, else those that loops
+        of the repetition revisit.
+        """
+        way, loops = self.ways[number]
+        around = self.slot.group_loops if way.by_itself else tuple(i for i in self.slot.group_loops if i in way.loops)
+        extents = self.walk.full_tile(extents, around)
+        fetches, words = self.walk.fetched(extents, loops, way.moving, way.parts)
+        if not way.writes:
+            return fetches, words, words
+        return fetches, words, self.walk.first_visited(extents, loops, way.beginning, way.parts)
+
+    def _returns(self, way: Way, again: int) -> bool:
+        """Whether sums enter the array again: those that come back, or all over a side of it, also where they stay."""
+        loops = tuple(i for i in self.slot.leaf.loops if self.walk.loops[i].part not in way.parts)
+        return not way.by_itself and (again > 0 or (way.passes and self.walk.iterations(self.walk.whole, loops) > 1))
+
+    def _shift(self, number: int, fetches: int, extents: Extents, folds: int) -> int:
+        """Cycles of a fold in which the tiles of a way pass the columns' ends."""
+        way, loops = self.ways[number]
+        return ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
+
+    def _accesses(self, memory: str, fetches: int, words: Fraction) -> int:
         """Row accesses of one repetition: whole rows, at least one per fetched tile."""
-        return int(row_accesses(fetches, words, self.machine.row_words(way.memory)))
+        return int(row_accesses(fetches, words, self.machine.row_words(memory)))
 
     def _stretched(self, cycles: int, rows: list[list[int]], slots: int) -> tuple[int, int]:
         """Slots whose own accesses outnumber the ports take as many cycles as the ports need."""

@@ -1,6 +1,6 @@
 """The tile-level engine's result for one design: the counts of the analytical engine with the actual time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil
@@ -10,7 +10,6 @@ import numpy as np
 from sim.cycle.choice import CycleDesign
 from sim.cycle.common import room_of_cores
 from sim.cycle.core_runs import CoresTiming, RunWishes, run_cores
-from sim.cycle.keeps import keeps_of, traffic_of, words_of
 from sim.cycle.program import NamedProgram, lower_nests
 from sim.cycle.rates import MachineRates, limited_links, ported_memories
 from sim.cycle.state import NestTiming, run
@@ -18,17 +17,23 @@ from sim.cycle.tiles import servers_of
 from sim.design.experiment import Experiment
 from sim.ending import CutShort
 from sim.engine.analytical import Evaluation, link_cycles_by_phase
-from sim.engine.cycle.columns import CAUSES, OFF_CHIP, OPERAND
+from sim.engine.cycle.columns import CAUSES, OPERAND
 from sim.engine.room import room_of, tiles_in_flight
 from sim.engine.tables import Tables
-from sim.lower.walk import Extents, Walk
+from sim.lower.walk import Walk
+
+# Of every schedule that takes what is ready: with more ports something else may be ready first (Graham, SIAM J. Appl.
+# Math. 17, 1969).
+ORDER_MATTERS = (
+    "arrays wait for ports or links of buffers: with more of them transfers become ready in another order, with which "
+    "the run may take longer"
+)
 
 
 @dataclass(frozen=True)
 class NestRun:
-    """One nest on tiles of one size: how often it runs, its tables, and the outcome of one run."""
+    """The nests of a program: its tables, and the outcome of its run."""
 
-    times: int
     named: NamedProgram
     run: NestTiming  # of several cores: what all of them did, in the time of the last
     servers: tuple[str, ...]  # the memory of each
@@ -115,57 +120,43 @@ def _whole(tables: Tables, leaf: int) -> int:
 def time_design(
     design: CycleDesign, fast: bool = True, tell: Callable[[float], None] = lambda share_done: None
 ) -> DesignTiming:
-    """Run a design, nest by nest; `tell` hears now and then of the share that is done. ValueError if its schedule
-    cannot run; CutShort, with the timing so far, at an interrupt.
+    """Run a design; `tell` hears now and then of the share that is done. ValueError if its schedule cannot run;
+    CutShort, with the timing so far, at an interrupt.
     """
-    runs: list[NestRun] = []
+
+    def hear(busy_cycles: int) -> None:
+        tell(_share(design, busy_cycles))
+
+    runs: tuple[NestRun, ...] = ()
     try:
-        for times, named, extents in _programs(design):
-            heard, servers = _share_teller(design, runs, times, tell), tuple(servers_of(design))
-            if design.cores == 1:
-                runs.append(NestRun(times, named, run(named.program, fast, tell=heard), servers))
-                continue
-            together = run_cores(design, named, extents, RunWishes(fast, tell=heard))
-            runs.append(NestRun(times, named, together.together, servers, together))
+        named, servers = lower_nests(design, design.nests, design.walk.whole), tuple(servers_of(design))
+        if design.cores == 1:
+            runs = (NestRun(named, run(named.program, fast, tell=hear), servers),)
+        else:
+            together = run_cores(design, named, design.walk.whole, RunWishes(fast, tell=hear))
+            runs = (NestRun(named, together.together, servers, together),)
     except CutShort as cut:
         assert isinstance(cut.known, NestTiming | CoresTiming)
         of_cores = cut.known if isinstance(cut.known, CoresTiming) else None
         known = cut.known if isinstance(cut.known, NestTiming) else cut.known.together
-        runs.append(NestRun(1, named, known, tuple(servers_of(design)), of_cores))
+        runs = (NestRun(named, known, servers, of_cores),)
         raise CutShort(_so_far(design, runs), cut.interrupt) from cut
     except KeyboardInterrupt as interrupt:
         raise CutShort(_so_far(design, runs), interrupt) from interrupt
-    between = _resident_cycles(design) if len(design.runs) > 1 else 0
-    found = _summed(design.experiment, runs, between)
+    found = _summed(design.experiment, runs)
     late = design.least_cycles - found.cycles
     return found if late <= 0 else _waiting(found, late)
 
 
-def _programs(design: CycleDesign) -> Iterator[tuple[int, NamedProgram, Extents]]:
-    """How often each program runs, with its tables and the extents outside its loops."""
-    for nests in design.runs:
-        outer = nests[0].outer if len(nests) == 1 else ()
-        for extents, times in design.walk.variants_below(design.walk.whole, outer).items():
-            yield times, lower_nests(design, nests, extents), extents
+def _share(design: CycleDesign, busy_cycles: int) -> float:
+    """The share that is done of a design whose arrays have computed for so many cycles."""
+    return min(1.0, busy_cycles / max(1.0, design.busy_cycles))
 
 
-def _share_teller(
-    design: CycleDesign, runs: list[NestRun], times: int, tell: Callable[[float], None]
-) -> Callable[[int], None]:
-    """Tells the share that is done, of a program whose arrays have computed for so many cycles."""
-    before = _computed(runs)
-    return lambda busy_cycles: tell(min(1.0, (before + times * busy_cycles) / max(1.0, design.busy_cycles)))
-
-
-def _computed(runs: list[NestRun]) -> int:
-    """Cycles in which arrays computed."""
-    return sum(item.times * int(item.run.busy.sum()) for item in runs)
-
-
-def _so_far(design: CycleDesign, runs: list[NestRun]) -> DesignTiming:
-    """What is known of a design of which some programs have run, and the last one in part."""
-    share = min(1.0, _computed(runs) / max(1.0, design.busy_cycles))
-    return replace(_summed(design.experiment, runs, 0), share_done=share)
+def _so_far(design: CycleDesign, runs: tuple[NestRun, ...]) -> DesignTiming:
+    """What is known of a design that has run in part, or not at all."""
+    computed = sum(int(item.run.busy.sum()) for item in runs)
+    return replace(_summed(design.experiment, runs), share_done=_share(design, computed))
 
 
 def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
@@ -175,37 +166,26 @@ def _waiting(timing: DesignTiming, cycles: int) -> DesignTiming:
     return replace(timing, cycles=timing.cycles + cycles, stalls=stalls)
 
 
-def _resident_cycles(design: CycleDesign) -> int:
-    """Cycles between runs of nests in which tiles that stay for whole runs are filled and drained."""
-    kept = {k.index: k for nest in design.nests for k in keeps_of(design.chains, nest, design.held_anyway)[1]}
-    cycles = 0
-    for keep in kept.values():
-        for traffic in traffic_of(design.chains, keep):
-            words = words_of(design.walk, design.walk.whole, keep, traffic)
-            cycles += design.machine.transfer_cycles(traffic.memory, Fraction(words), traffic.writes)
-    return cycles
-
-
-def _summed(experiment: Experiment, runs: list[NestRun], between: int) -> DesignTiming:
+def _summed(experiment: Experiment, runs: tuple[NestRun, ...]) -> DesignTiming:
     busy = {leaf.einsum: 0 for leaf in experiment.tree.leaves}
     served = dict.fromkeys(experiment.structure.machine.memories, 0)
-    cycles, warnings = between, {}
+    cycles, warnings = 0, {}
     for item in runs:
         named, took = item.named, item.run
-        cycles += item.times * took.cycles
+        cycles += took.cycles
         for name, spent in zip(named.ops, took.busy.tolist(), strict=True):
             if name in busy:
-                busy[name] += item.times * spent
+                busy[name] += spent
         for memory, spent in zip(item.servers, took.served.sum(axis=1).tolist(), strict=True):
-            served[memory] += item.times * spent
+            served[memory] += spent
         warnings.update(dict.fromkeys(named.warnings))
     stalls = _stalls(experiment, runs)
-    for lost in stalls.values():
-        lost[CAUSES[OFF_CHIP]] += between
-    return DesignTiming(cycles, stalls, busy, served, tuple(runs), tuple(warnings))
+    if any(lost["port"] for lost in stalls.values()):
+        warnings[ORDER_MATTERS] = None
+    return DesignTiming(cycles, stalls, busy, served, runs, tuple(warnings))
 
 
-def _stalls(experiment: Experiment, runs: list[NestRun]) -> dict[str, dict[str, int]]:
+def _stalls(experiment: Experiment, runs: tuple[NestRun, ...]) -> dict[str, dict[str, int]]:
     """Cycles in which every array, in each core that has it, did not compute, by cause."""
     found: dict[str, dict[str, int]] = {}
     for array in experiment.architecture.arrays:
@@ -214,9 +194,9 @@ def _stalls(experiment: Experiment, runs: list[NestRun]) -> dict[str, dict[str, 
             for item in runs:
                 here = list(dict.fromkeys(slot.leaf.array for slot in item.named.nest.slots))
                 if array.name not in here or (item.cores is None and core > 0):
-                    found[name]["idle"] += item.times * item.run.cycles
+                    found[name]["idle"] += item.run.cycles
                     continue
                 own = item.run if item.cores is None else item.cores.cores[core]
                 for cause, lost in zip(CAUSES, own.stalls[here.index(array.name)].tolist(), strict=True):
-                    found[name][cause] += item.times * lost
+                    found[name][cause] += lost
     return found

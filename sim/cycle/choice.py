@@ -19,7 +19,7 @@ from sim.cycle.latency import latency_of
 from sim.cycle.nest import Nest, Slot, nests_of
 from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.rates import MachineRates
-from sim.cycle.staying import fold_slots, staying_ways, tracked_ways
+from sim.cycle.staying import fold_slots
 from sim.cycle.ways import Way, held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
@@ -64,11 +64,6 @@ class CycleDesign:
         """The dealt loop over whose iterations cores add up."""
         return self.experiment.structure.lowered.combined
 
-    def visits(self, loop: int, extents: Extents) -> int:
-        """Iterations of a loop over a tile of these extents; of one over whose results cores add up, rounds of them."""
-        trips = self.walk.trips(extents, loop)
-        return -(-trips // self.cores) if loop == self.combined else trips
-
     def elsewhere(self, slot: Slot, ways: list[tuple[Way, tuple[int, ...]]]) -> frozenset[int]:
         """Ways of a slot's sums that leave this core with those of another one."""
         if self.combined is None or not self.follows:
@@ -85,14 +80,10 @@ class CycleDesign:
         """The nests in the order in which they run. ValueError for a schedule that no nest can follow."""
         return nests_of(self.experiment.mapping, self.experiment.tree, self.experiment.cascade)
 
-    @cached_property
-    def runs(self) -> tuple[tuple[Nest, ...], ...]:
-        """The nests that one program walks: all of them, or each by itself where a mapping lets no transfer overlap
-        with another phase.
-        """
-        if self.experiment.mapping.schedule.transfers == "overlapped":
-            return (self.nests,)
-        return tuple((nest,) for nest in self.nests)
+    @property
+    def per_phase(self) -> bool:
+        """Whether no transfer of a nest overlaps with another one."""
+        return self.experiment.mapping.schedule.transfers == "per-phase" and len(self.nests) > 1
 
     @cached_property
     def held_anyway(self) -> frozenset[int]:
@@ -114,12 +105,7 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
     ways = [(way, tuple(loop for loop in way.loops if loop in slot.loops)) for way in found]
     ways += inner_ways(design.chains, nest, slot, design.machine.spilled, design.held_anyway)
     root = design.chains.machine.root
-    guarded = {nest.loops[position] for position in slot.guard}
-    loops = (nest.outer + nest.loops)[: len(nest.outer) + slot.depth]
-    chain = design.walk.full_chain(design.walk.whole, loops)
-    around = tuple(
-        (design.walk.loops[i].part, design.visits(i, e)) for i, e in zip(loops, chain, strict=False) if i not in guarded
-    )
+    guarded = frozenset(nest.loops[position] for position in slot.guard)
     einsum = design.chains.cascade.einsum(slot.leaf.einsum)
     tensors = {load.tensor for load in einsum.loads}
     reduced = frozenset(einsum.reduced_variables)
@@ -129,17 +115,8 @@ def sizer_of(design: CycleDesign, nest: Nest, n: int) -> Sizer:
         for keep in design.chains.tree.keeps
         if keep.covers(slot.leaf.index) and keep.tensor in tensors and design.machine.piece(keep.memory)
     )
-    whole, at = _from_the_top(nest, slot) if len(design.runs) == 1 else (nest, slot)
-    stay = staying_ways(design.walk, whole, at, ways, reduced)
-    sizer = Sizer(design.walk, design.machine, slot, ways, root, around, reduced, first, stages, stay)
-    sizer = replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer), elsewhere=design.elsewhere(slot, ways))
-    return replace(sizer, tracked=tracked_ways(design.walk, nest, sizer))
-
-
-def _from_the_top(nest: Nest, slot: Slot) -> tuple[Nest, Slot]:
-    """A nest with the loops around it as its own."""
-    whole = replace(nest, outer=(), loops=nest.outer + nest.loops)
-    return whole, replace(slot, depth=len(nest.outer) + slot.depth)
+    sizer = Sizer(design.walk, design.machine, slot, ways, root, guarded, reduced, first, stages)
+    return replace(sizer, fold_slots=fold_slots(design.walk, nest, sizer), elsewhere=design.elsewhere(slot, ways))
 
 
 def with_folds_apart(design: CycleDesign, nest: Nest, start: Extents) -> Nest:
@@ -157,13 +134,10 @@ def with_folds_apart(design: CycleDesign, nest: Nest, start: Extents) -> Nest:
 
 @dataclass(frozen=True, slots=True)
 class NestSizes:
-    """Extents at all levels of a nest's loops, the first ones outside them, and the least iterations of each;
-    is_followed: other nests come after the last record.
-    """
+    """Extents at all levels of a nest's loops, the first ones outside them, and the least iterations of each."""
 
     extents: tuple[Extents, ...]
     least: list[int]
-    is_followed: bool = False
 
 
 def choose(design: CycleDesign, nest: Nest, parts: tuple[NestSizes, list[Sizer], list[Need]]) -> Chosen:
@@ -172,8 +146,7 @@ def choose(design: CycleDesign, nest: Nest, parts: tuple[NestSizes, list[Sizer],
     """
     sizes, sizers, needs = parts
     chain = design.walk.full_chain(sizes.extents[0], nest.loops)
-    begins = [frozenset(~number for number in sizer.tracked) for sizer in sizers]
-    amounts = [s.amount(chain[slot.depth], b) for s, slot, b in zip(sizers, nest.slots, begins, strict=True)]
+    amounts = [s.amount(chain[slot.depth]) for s, slot in zip(sizers, nest.slots, strict=True)]
     latencies = [latency_of(design.chains, s, a, s.array.columns, a) for s, a in zip(sizers, amounts, strict=True)]
     least = sizes.least
     keeps, _ = keeps_of(design.chains, nest, design.held_anyway)
@@ -267,7 +240,6 @@ def shareable(nest: Nest, sizers: list[Sizer], sizes: NestSizes, keeps: list[Nes
         n
         for n, slot in enumerate(nest.slots)
         if not slot.guard
-        and (bool(slot.group_loops) or not sizes.is_followed)
         and slot.leaf.einsum not in drained
         and n not in written_back
         and all(sizers[n].amount(extents).chain for extents in sizes.extents)

@@ -10,6 +10,7 @@ with what comes back.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from sim.cycle.common import crossed_parts, is_common
 from sim.cycle.joint import PlacedTile
 from sim.cycle.program import NamedProgram, lower_nests
 from sim.cycle.state import EngineProgram
-from sim.cycle.staying import Levels, staying_tiles
+from sim.cycle.staying import own_effect_of, staying_tiles
 from sim.cycle.tiles import servers_of
 from sim.cycle.variants import Variants, number_variants
 from sim.engine.cycle import columns as col
@@ -37,6 +38,16 @@ class CorePrograms:
     groups: np.ndarray
     ports: np.ndarray
     shared_servers: np.ndarray
+
+
+class _CoreTile(NamedTuple):
+    """What iterations of the dealt loops do to a tile: each level by itself; and the loops inside, with the parts that
+    bring another one.
+    """
+
+    effects: dict[int, int]
+    further: tuple[int, ...]
+    moving: frozenset[int]
 
 
 def deal(design: CycleDesign, named: NamedProgram, start: Extents) -> CorePrograms:
@@ -78,7 +89,7 @@ class _Dealing:
                     f"array '{slot.leaf.array}' is shared by the cores: the cycle engine runs arrays of cores alone"
                 )
         dealt = self.design.chains.dealt
-        if self.named.joint.frame.loops[: self.depth] != dealt:
+        if self.design.per_phase or self.named.joint.frame.loops[: self.depth] != dealt:
             raise ValueError(
                 "the cycle engine runs several cores only where 'transfers' of the schedule are 'overlapped'"
             )
@@ -116,33 +127,34 @@ class _Dealing:
         """Whether sums over dealt iterations come back to such a tile."""
         return any(self.design.walk.loops[loop].part not in moving for loop in self.design.chains.dealt)
 
-    def _rows(self) -> list[tuple[Levels, frozenset[int], bool]]:
-        """Of every keep, then staying tile: the loops that may bring another, its parts, whether it comes with those
-        inside an iteration too.
-        """
-        chains, walk = self.design.chains, self.design.walk
-        rows = [(tile.loops, crossed_parts(chains, tile.keep.keep), True) for tile in self.tiles]
+    def _rows(self) -> list[_CoreTile]:
+        """Every keep, then every staying tile."""
+        chains, walk, dealt = self.design.chains, self.design.walk, self.design.chains.dealt
+        rows = []
+        for tile in self.tiles:
+            keep, crossed = tile.keep.keep, crossed_parts(chains, tile.keep.keep)
+            changing = {n: col.BRINGS for n, loop in enumerate(keep.loops[: self.depth]) if self._part(loop) in crossed}
+            rows.append(_CoreTile(changing, keep.loops[self.depth :], crossed))
         for n, sizer in enumerate(self.named.joint.sizers):
-            around = self.named.joint.loops_around(n)
-            for tile in staying_tiles(walk, around, sizer, self.variants):
-                back = tile.how == col.COMES_BACK
-                way = sizer.ways[~tile.way if back else tile.way][0]
-                loops = tuple(pair for pair in around if pair[1] in way.loops)
-                rows.append((loops, way.parts, not back))
+            for staying in staying_tiles(walk, self.named.joint.loops_around(n), sizer, self.variants):
+                way = sizer.ways[~staying.way if staying.how == col.COMES_BACK else staying.way][0]
+                effects = {level: own_effect_of(walk, loop, way) for level, loop in enumerate(dealt)}
+                rows.append(_CoreTile(effects, tuple(loop for loop in way.loops if loop not in dealt), way.moving))
         return rows
+
+    def _part(self, loop: int) -> int:
+        return self.design.walk.loops[loop].part
 
     def _tables(self) -> dict[str, np.ndarray]:
         walk, rows, points = self.design.walk, self._rows(), self.variants.points
-        depends = np.zeros((len(rows), max(self.depth, 1)), np.int64)
+        depends = np.full((len(rows), max(self.depth, 1)), col.HOLDS, np.int64)
         changes = np.zeros((len(points), len(rows)), np.int64)
         placing = np.full((len(rows), 1), col.OWN, np.int64)
-        for n, (loops, parts, inside) in enumerate(rows):
-            for level, loop in loops:
-                if level < self.depth:
-                    depends[n, level] = walk.loops[loop].part in parts
-            further = tuple(loop for level, loop in loops if level >= self.depth)
+        for n, row in enumerate(rows):
+            for level, effect in row.effects.items():
+                depends[n, level] = effect
             for v, (_, _, extents) in enumerate(points):
-                changes[v, n] = inside and walk.several(extents, further, parts)
+                changes[v, n] = walk.several(extents, row.further, row.moving)
         for n, tile in enumerate(self.tiles):
             if self._is_shared(tile.keep.keep.memory):
                 placing[n] = col.COMMON if self.common[n] else col.ANEW
@@ -194,7 +206,7 @@ class _Dealing:
     def amounts_of_followers(self) -> dict[str, np.ndarray]:
         """The amounts of cores whose sums leave with those of another one."""
         follower = lower_nests(replace(self.design, follows=True), self.named.joint.nests, self.variants.extents[0])
-        return {name: follower.program.tables[name] for name in ("AMOUNTS", "ROW_ACCESSES")}
+        return {name: follower.program.tables[name] for name in ("AMOUNTS", "ROW_ACCESSES", "WAY_WORDS")}
 
     def _adds_up(self, tile: PlacedTile) -> bool:
         """Whether the sums of a tile leave a core for a memory that cores share."""

@@ -126,7 +126,7 @@ def joint_of(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) -> Jo
         _needs(design, whole, places),
         _across(design, whole, places, nest_of),
         _order([found.order for found in chosen]),
-        tiles if one else _filled_ahead(design, tiles),
+        tiles if one or design.per_phase else _filled_ahead(design, tiles),
         tuple(dict.fromkeys(warning for found in chosen for warning in found.warnings)),
         [latency for found in chosen for latency in found.latencies],
         [amount for found in chosen for amount in found.amounts],
@@ -140,7 +140,7 @@ def _sizes(design: CycleDesign, nest: Nest, start: Extents, is_followed: bool) -
     first = walk.full_tile(start, nest.outer) if is_followed else start
     trips = variants.trips[:, len(loops) - len(nest.loops) :]
     least = [min(int(t) for t in trips[:, n] if t) for n in range(len(nest.loops))]
-    return NestSizes(tuple(dict.fromkeys((first, *variants.extents))), least, is_followed)
+    return NestSizes(tuple(dict.fromkeys((first, *variants.extents))), least)
 
 
 def _evenness(design: CycleDesign, sizes: NestSizes) -> Callable[[Slot], bool]:

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from mappings.tree import PlacedKeep
 from sim.cycle.nest import Nest, Slot
-from sim.cycle.ways import Way
+from sim.cycle.ways import Way, served_by
 from sim.lower.chains import Chains, Touch
 from sim.lower.flows import recomputed_parts
 from sim.lower.walk import Extents, Walk
@@ -25,6 +25,7 @@ class TileTraffic:
 
     touch: Touch
     memory: str  # the other side
+    behind: str | None  # the memory that has what does not fit there
     parts: frozenset[int]
     moving: frozenset[int]
     writes: bool
@@ -71,13 +72,13 @@ def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[TileTraffic, ...]:
         parts = chains.parts_of(touch)
         if not touch.writes:
             moving = parts | chains.reloading_parts(keep)
-            found.append(TileTraffic(touch, outer.memory, parts - steps, moving, False))
+            found.append(TileTraffic(touch, outer.memory, outer.behind, parts - steps, moving, False))
             continue
         moving = parts | recomputed_parts(chains.space, chains.tree, touch.leaf)
-        found.append(TileTraffic(touch, outer.memory, parts, moving, True))
+        found.append(TileTraffic(touch, outer.memory, outer.behind, parts, moving, True))
         # Only a reduced tensor comes back incomplete; whether loops revisit it may also depend on their sizes.
         if chains.cascade.einsum(touch.leaf.einsum).reduced_variables and keep.loops:
-            found.append(TileTraffic(touch, outer.memory, parts, moving, False, only_again=True))
+            found.append(TileTraffic(touch, outer.memory, outer.behind, parts, moving, False, only_again=True))
     return tuple(found)
 
 
@@ -121,8 +122,11 @@ def inner_ways(
         for traffic in traffic_of(chains, keep):
             if traffic.touch.leaf == slot.leaf and not traffic.only_again:
                 touch = replace(traffic.touch, writes=traffic.writes)
-                share = spilled.get(traffic.memory, Fraction(0))
-                way = Way(touch, traffic.memory, traffic.parts, share, keep.loops, on_links=False)
+                resident = 1 - spilled.get(keep.memory, Fraction(0))
+                far = served_by(traffic.memory, traffic.behind, spilled)
+                served = ((traffic.memory, resident), *far[1:])
+                parts, moving = traffic.parts, traffic.moving
+                way = Way(touch, served, parts, moving, moving, keep.loops, on_links=False, inner=keep.memory)
                 found.append((way, tuple(loop for loop in keep.loops if loop in slot.loops)))
     return found
 

@@ -22,6 +22,7 @@ from sim.cycle.sampling import Kind, Mover, Visit, Visits, some
 from sim.cycle.state import EngineProgram
 from sim.cycle.tiles import server_of
 from sim.cycle.variants import Variants
+from sim.cycle.ways import Way
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Extents
 
@@ -47,6 +48,7 @@ class Layouts:
     timing: DramTiming
     stored: dict[str, StoredTensor]
     slot_of_op: dict[int, int]
+    tables: dict[str, np.ndarray]
 
     @property
     def root(self) -> str:
@@ -56,14 +58,27 @@ class Layouts:
     def word_bits(self) -> int:
         return round(self.design.machine.word_bytes * BYTE_BITS)
 
-    def tensors_of(self, mover: Mover) -> list[str]:
-        """The tensors whose words a mover brings or takes."""
+    def tensors_of(self, kind: Kind) -> list[str]:
+        """The tensors whose words such a transfer brings or takes."""
+        mover, row = kind
         if mover.is_tile:
             keep = self.joint.tiles[mover.which].keep
             return [keep.keep.tensor] if keep.other_side == self.root else []
-        ways = [way for way, _ in self.joint.sizers[self.slot_of_op[mover.which]].ways if not way.by_itself]
-        here = (way for way in ways if way.touch.writes == mover.writes and (way.memory == self.root or way.spilled))
+        here = (way for way in self._ways_at(mover, row) if any(memory == self.root for memory, _ in way.served))
         return list(dict.fromkeys(way.touch.access.tensor for way in here))
+
+    def _ways_at(self, mover: Mover, row: int) -> Iterator[Way]:
+        """What a stream of an op moves where the op has this row of amounts."""
+        bits, variant = divmod(row, len(self.variants.points))
+        first = int(self.tables["OP_TABLE"][mover.which, col.WAY_FIRST])
+        ways = [way for way, _ in self.joint.sizers[self.slot_of_op[mover.which]].ways if not way.by_itself]
+        for number, way in enumerate(ways, first):
+            _, stay, back = self.tables["WAYS"][number].tolist()
+            stays, comes_back = stay >= 0 and bits >> stay & 1, back >= 0 and bits >> back & 1
+            words, begun = self.tables["WAY_WORDS"][variant, number].tolist()
+            returns = way.writes and (comes_back or words > begun)
+            if (not stays and way.writes == mover.writes) or (returns and not mover.writes):
+                yield way
 
     def places_of(self, mover: Mover) -> int:
         """How many of its tiles may be under way together; streams run one repetition ahead."""
@@ -88,7 +103,7 @@ class Layouts:
     def runs_of(self, visit: Visit) -> list[Runs]:
         """How the tensors with addresses lie in what a transfer moves."""
         start, extents = self.tile_of(visit)
-        names = [name for name in self.tensors_of(visit.mover) if name in self.stored]
+        names = [name for name in self.tensors_of((visit.mover, visit.row)) if name in self.stored]
         return [self.stored[name].runs(start, extents, MOST_BURSTS) for name in names]
 
     def transfers(self, visits: list[Visit]) -> list[Transfer]:
@@ -124,7 +139,7 @@ def laid_out(
     word_bits = round(design.machine.word_bytes * BYTE_BITS)
     row_bytes = timing.columns * timing.burst_bytes
     stored = stored_tensors(layout, design.chains.cascade, design.walk, word_bits, row_bytes)
-    layouts = Layouts(design, joint, variants, timing, stored, slot_of_op)
+    layouts = Layouts(design, joint, variants, timing, stored, slot_of_op, program.tables)
     visits = Visits(program, joint, (server_of(design, root, False), server_of(design, root, True)))
     replays, runs = _measured(layouts, visits)
     tables = dict(program.tables)
@@ -164,11 +179,14 @@ def _retime(layouts: Layouts, mover: Mover, replays: Replays, tables: dict[str, 
     if not any(replays.times(cost) > 1 for cost in found.values()):
         return
     usual = replays.times(sum(found.values(), Cost()))
+    # What a tile has too much for its memory comes with the slots that use it.
+    inside = layouts.joint.tiles[mover.which].keep.keep.memory if mover.is_tile else None
+    resident = 1 - machine.spilled.get(inside, Fraction(0)) if inside is not None else Fraction(1)
     for row in range(len(tables["MOVES" if mover.is_tile else "AMOUNTS"])):
         times = replays.times(found[row]) if row in found else usual
         entry = tables["MOVES" if mover.is_tile else "AMOUNTS"][row, mover.which]
         for cycles, words in COLUMNS[mover.job]:
-            took = machine.transfer_cycles(memory, times * int(entry[words]), mover.writes)
+            took = machine.transfer_cycles(memory, times * int(entry[words]) * resident, mover.writes)
             entry[cycles] = max(int(entry[cycles]), took)
 
 
@@ -176,7 +194,7 @@ def _notes(layouts: Layouts, replays: Replays, runs: dict[Kind, list[Runs]]) -> 
     """A sentence for every tensor whose tiles take longer than a stream, about the largest kind of tile that does."""
     largest: dict[tuple[tuple[str, ...], bool], tuple[int, Fraction, list[Runs]]] = {}
     for (mover, row), cost in replays.costs.items():
-        key = tuple(name for name in layouts.tensors_of(mover) if name in layouts.stored), mover.writes
+        key = tuple(name for name in layouts.tensors_of((mover, row)) if name in layouts.stored), mover.writes
         bits = sum(one.count * one.run_bits for one in runs[mover, row])
         if replays.times(cost) > 1 and bits > largest.get(key, (0,))[0]:
             largest[key] = bits, replays.times(cost), runs[mover, row]

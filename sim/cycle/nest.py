@@ -6,7 +6,7 @@ common loops (a final division, say) runs with the last iteration of the loops t
 complete. Several nests run one after the other inside the loops they share, including their transfers.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from einsums.types import Cascade
 from mappings.tree import PlacedLeaf, ResolvedTree
@@ -72,15 +72,15 @@ def nests_of(mapping: Mapping, tree: ResolvedTree, cascade: Cascade) -> tuple[Ne
         phases += [_Phase([[x]]) for x in tree.leaves if x.einsum not in staged]
         loops = tree.step_loops(frozenset(staged))
         stages = tuple((s.einsum, s.stage) for s in schedule.stages)
-        return (_nest(tree, phases, (), loops, _Manner(barrier=False, stages=stages)),)
+        return (_nest(tree, phases, ((), loops), _Manner(barrier=False, stages=stages), cascade),)
     phases = [_Phase([[leaf[name] for name in lane.einsums] for lane in p.lanes], p.drain) for p in schedule.phases]
     loops = tree.phase_loops([lane.einsums for phase in schedule.phases for lane in phase.lanes])
     if _stand_apart(phases, loops):
+        inner = [common([x for lane in phase.lanes for x in lane])[len(loops) :] for phase in phases]
         return tuple(
-            _nest(tree, [phase], loops, common([x for lane in phase.lanes for x in lane])[len(loops) :], _Manner())
-            for phase in phases
+            _nest(tree, [phase], (loops, own), _Manner(), cascade) for phase, own in zip(phases, inner, strict=True)
         )
-    return (_nest(tree, phases, (), loops, _Manner()),)
+    return (_nest(tree, phases, ((), loops), _Manner(), cascade),)
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _cut(tree: ResolvedTree, leaves: list[PlacedLeaf], outer: tuple[int, ...], c
                 lane.append(leaf)
             else:
                 phases.append(_Phase([[leaf]]))
-        return [_nest(tree, phases, outer, shared[len(outer) :], _Manner(hides=False))]
+        return [_nest(tree, phases, (outer, shared[len(outer) :]), _Manner(hides=False), cascade)]
     return [nest for run in runs for nest in _cut(tree, run, shared, cascade)]
 
 
@@ -155,16 +155,71 @@ class _Grouping:
 
 
 def _nest(
-    tree: ResolvedTree, phases: list[_Phase], outer: tuple[int, ...], loops: tuple[int, ...], manner: _Manner
+    tree: ResolvedTree,
+    phases: list[_Phase],
+    around: tuple[tuple[int, ...], tuple[int, ...]],
+    manner: _Manner,
+    cascade: Cascade,
 ) -> Nest:
-    made = _Grouping()
+    made, (outer, loops) = _Grouping(), around
     drains: list[tuple[int, str]] = []
     for number, phase in enumerate(phases):
         if phase.drain is not None:
             drains.append((number, phase.drain))
         for lane in phase.lanes:
-            _add_lane(tree, made, number, lane, (outer, loops))
-    return Nest(outer, loops, tuple(made.slots), tuple(drains), manner.barrier, manner.stages, manner.hides)
+            _add_lane(tree, made, number, lane, around)
+    slots = _late_ones_last(tree, made.slots, around, cascade)
+    return Nest(outer, loops, slots, tuple(drains), manner.barrier, manner.stages, manner.hides)
+
+
+def _late_ones_last(
+    tree: ResolvedTree, slots: list[Slot], around: tuple[tuple[int, ...], tuple[int, ...]], cascade: Cascade
+) -> tuple[Slot, ...]:
+    """Einsums outside the common loops that visit the same tiles wait for the last one all the same where they read
+    what these loops reduce, or what waits for that.
+    """
+    place = {slot.leaf.einsum: n for n, slot in enumerate(slots)}
+    found, waits = list(slots), dict[str, set[int]]()
+    whole = around[0] + around[1]
+    for slot in sorted(slots, key=lambda slot: slot.leaf.index):
+        guarded = {around[1][position] for position in slot.guard}
+        free = [loop for loop in whole[_shared(path(slot.leaf), whole) :] if loop not in guarded]
+        loads = {load.tensor for load in cascade.einsum(slot.leaf.einsum).loads} & place.keys()
+        reduced = {variable for tensor in loads for variable in cascade.einsum(tensor).reduced_variables}
+        late = {loop for tensor in loads for loop in waits.get(tensor, ())}
+        first = next((n for n, loop in enumerate(free) if tree.loops[loop].variable in reduced or loop in late), None)
+        if first is not None:
+            kept = _apart(tree, tuple(free[:first]), tuple(free[first:]))
+            waits[slot.leaf.einsum] = {loop for loop in free if loop not in kept}
+            found[place[slot.leaf.einsum]] = _at_the_end(tree, slot, around, kept)
+    return tuple(found)
+
+
+def _apart(tree: ResolvedTree, outside: tuple[int, ...], inside: tuple[int, ...]) -> tuple[int, ...]:
+    """The loops outside, if none of them runs over a variable of those inside; else none."""
+    variables = {tree.loops[loop].variable for loop in inside}
+    return () if any(tree.loops[loop].variable in variables for loop in outside) else outside
+
+
+def _shared(loops: tuple[int, ...], others: tuple[int, ...]) -> int:
+    """How many outermost loops are the same."""
+    pairs = enumerate(zip(loops, others, strict=False))
+    return next((i for i, pair in pairs if pair[0] != pair[1]), min(len(loops), len(others)))
+
+
+def _at_the_end(
+    tree: ResolvedTree, slot: Slot, around: tuple[tuple[int, ...], tuple[int, ...]], kept: tuple[int, ...]
+) -> Slot:
+    """The same in the last iterations of all loops that it does not share, but for those kept; with its own loops
+    inside.
+    """
+    outer, loops = around[0], around[0] + around[1]
+    shared = _shared(path(slot.leaf), loops)
+    guard = tuple(n - len(outer) for n in range(shared, len(loops)) if loops[n] not in kept)
+    depth = (len(loops) if kept else shared) - len(outer)
+    variables = {tree.loops[loop].variable for loop in kept}
+    own = tuple(loop for loop in slot.leaf.loops[shared:] if tree.loops[loop].variable not in variables)
+    return replace(slot, depth=depth, guard=guard, loops=own)
 
 
 def _add_lane(

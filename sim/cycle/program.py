@@ -5,10 +5,10 @@ A `Program` combines what depends on the mapping alone (order, lags, dependencie
 """
 
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
-from sim.cycle.amounts import Amount
 from sim.cycle.choice import CycleDesign
 from sim.cycle.frames import Frame
 from sim.cycle.joint import Joint, PlacedTile, joint_of
@@ -17,9 +17,10 @@ from sim.cycle.layout import laid_out
 from sim.cycle.nest import Nest
 from sim.cycle.order import Order
 from sim.cycle.state import EngineProgram
-from sim.cycle.staying import combinations_of, staying_tiles
+from sim.cycle.staying import combinations_of, staying_tables, staying_tiles
 from sim.cycle.tiles import TileRows, server_of, servers_of
 from sim.cycle.variants import Variants, number_variants
+from sim.cycle.ways import Way
 from sim.engine.cycle import columns as col
 from sim.lower.walk import Extents
 
@@ -36,6 +37,7 @@ class NamedProgram:
     order: Order
     ops: tuple[str, ...]
     tiles: tuple[PlacedTile, ...]
+    ways: tuple[Way, ...]  # between arrays and memories, of words that no tile moves
     warnings: tuple[str, ...]
 
 
@@ -50,8 +52,20 @@ def lower_nests(design: CycleDesign, nests: tuple[Nest, ...], start: Extents) ->
     rows = _Rows(design, joint, number_variants(design.walk, start, joint.frame))
     slot_of_op = {op: n for n, op in rows.op_of_slot.items()}
     program, notes = laid_out(design, joint, rows.variants, rows.program(), slot_of_op)
-    warnings = (*joint.warnings, *notes)
-    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, warnings)
+    ways = tuple(sizer.ways[n][0] for sizer, own in zip(joint.sizers, rows.ways, strict=True) for n in own)
+    warnings = (*joint.warnings, *_spilling(design, joint.tiles), *notes)
+    return NamedProgram(program, joint, joint.nest, joint.order, rows.names, joint.tiles, ways, warnings)
+
+
+def _spilling(design: CycleDesign, tiles: tuple[PlacedTile, ...]) -> list[str]:
+    """What there is to say about memories that have no room for all of their tiles."""
+    moved = dict.fromkeys(tile.keep.keep.memory for tile in tiles if tile.keep.traffic)
+    return [
+        f"'{memory}' has no room for part of its tiles: what fits comes before its first use, the rest with the slots "
+        "that use it; with more room the run may take longer"
+        for memory in moved
+        if design.machine.spilled.get(memory, 0)
+    ]
 
 
 def _contains(frame: Frame, nest: int) -> bool:
@@ -70,6 +84,10 @@ class _Rows:
         self.staying = [
             staying_tiles(design.walk, joint.loops_around(n), sizer, variants) for n, sizer in enumerate(joint.sizers)
         ]
+        # Of every slot the ways whose words no tile moves.
+        self.ways = [
+            tuple(number for number, (way, _) in enumerate(sizer.ways) if not way.by_itself) for sizer in joint.sizers
+        ]
         self.names = tuple(name for name, _, _ in self.place)
         self.op_of_slot = {n: i for i, (_, n, waits) in enumerate(self.place) if not waits}
 
@@ -85,16 +103,10 @@ class _Rows:
         ]
 
     def program(self) -> EngineProgram:
-        amounts = {
-            (n, v): sizer.amount(extents)
-            for n, sizer in enumerate(self.joint.sizers)
-            for v, (frame, _, extents) in enumerate(self.variants.points)
-            if _contains(frame, self.joint.nest_of[n])
-        }
         users = sum(len(tile.keep.users) for tile in self.tiles)
         lanes, groups = self._lanes()
-        ops, deps, uses = self._ops(amounts)
         table = self._amounts()
+        ops, deps, uses = self._ops(table[0])
         tiles = TileRows(self.design, self.joint, self.variants, self.op_of_slot)
         max_lag = max(self.order.lags)
         sizes = {
@@ -107,11 +119,12 @@ class _Rows:
             col.RECORDS: int(self.variants.inside[0, 0]),
             col.MAX_LAG: max_lag,
             col.BARRIER: int(self.nest.barrier),
-            col.WINDOW: max_lag + 2 * SKEW_STEPS + 4,
+            col.WINDOW: 2 * max_lag + 2 * SKEW_STEPS + 4,
             col.SKEW: SKEW_STEPS,
             col.PORTED: len(self.ported),
             col.VARIANTS: len(self.variants.points),
             col.NESTS: len(self.joint.nests),
+            col.PER_PHASE: int(self.design.per_phase),
             col.SUMS: sum(any(traffic.only_again for traffic in tile.keep.traffic) for tile in self.tiles),
         }
         tables = {
@@ -122,7 +135,9 @@ class _Rows:
             "OP_TABLE": ops,
             "AMOUNTS": table[0],
             "ROW_ACCESSES": table[1],
-            "STAYING": np.array([[tile.how] for tiles in self.staying for tile in tiles], np.int64).reshape(-1, 1),
+            "WAYS": self._ways(),
+            "WAY_WORDS": self._way_words(),
+            **staying_tables(self.joint.sizers, self.staying, self.variants),
             "GUARD": self._guards(),
             "HOME": self._homes(),
             "RETURNS": tiles.returns(),
@@ -163,7 +178,7 @@ class _Rows:
             table[row, : len(lane)] = lane
         return table, np.array(groups, np.int64)
 
-    def _ops(self, amounts: dict[tuple[int, int], Amount]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _ops(self, amounts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         arrays = list(dict.fromkeys(slot.leaf.array for slot in self.nest.slots))
         root = self.machine.root
         ops = np.zeros((len(self.place), col.OP_COLUMNS), np.int64)
@@ -173,7 +188,10 @@ class _Rows:
         for op, (_, n, waits) in enumerate(self.place):
             slot, first = self.nest.slots[n], (len(deps), len(uses))
             stay = sum(len(tiles) for tiles in self.staying[:n])
-            own = [amount for (of, _), amount in amounts.items() if of == n]
+            ways = sum(len(numbers) for numbers in self.ways[:n])
+            # In any of its repetitions, also those in which sums come back.
+            reads = bool(amounts[:, op, col.READ_WORDS].any())
+            writes = bool(amounts[:, op, col.WRITE_WORDS].any())
             if waits:
                 deps.append((self.op_of_slot[n], col.SAME, -1, 0))
             else:
@@ -192,18 +210,16 @@ class _Rows:
                 col.KIND: col.WAIT if waits else col.RUN,
                 col.LATENCY: self.joint.latencies[n],
                 col.SHARES: 0 if waits else self._shares(n),
-                col.READ_SERVER: server_of(self.design, root, False)
-                if not waits and any(a.read_words for a in own)
-                else -1,
-                col.WRITE_SERVER: server_of(self.design, root, True)
-                if not waits and any(a.write_words for a in own)
-                else -1,
+                col.READ_SERVER: server_of(self.design, root, False) if reads else -1,
+                col.WRITE_SERVER: server_of(self.design, root, True) if writes else -1,
                 col.DEP_FIRST: first[0],
                 col.DEP_LAST: len(deps),
                 col.USE_FIRST: first[1],
                 col.USE_LAST: len(uses),
                 col.STAY_FIRST: stay,
                 col.STAY_LAST: stay + (0 if waits else len(self.staying[n])),
+                col.WAY_FIRST: ways,
+                col.WAY_LAST: ways + (0 if waits else len(self.ways[n])),
             }
             for place, value in values.items():
                 ops[op, place] = value
@@ -262,8 +278,27 @@ class _Rows:
             machine.transfer_cycles(root, a.write_words, True),
         )
         numbers = (a.repeats, a.folds, a.points, a.cycles, a.link_in, a.link_out, *streams, a.stretch, a.chain, early)
-        words = (round(a.read_words), round(a.write_words))
+        words = (ceil(a.read_words), ceil(a.write_words))
         return (*numbers, *words), np.array(a.rows, np.int64).reshape(3, len(self.ported))
+
+    def _ways(self) -> np.ndarray:
+        """What passes between arrays and memories, and which bits of its op's amounts say whether it does."""
+        rows = []
+        for sizer, tiles, numbers in zip(self.joint.sizers, self.staying, self.ways, strict=True):
+            bits = {tile.way: bit for bit, tile in enumerate(tiles)}
+            rows += [(int(sizer.ways[n][0].writes), bits.get(n, -1), bits.get(~n, -1)) for n in numbers]
+        return np.array(rows, np.int64).reshape(-1, 3)
+
+    def _way_words(self) -> np.ndarray:
+        words = np.zeros((len(self.variants.points), sum(map(len, self.ways)), 2), np.int64)
+        for v, (frame, _, extents) in enumerate(self.variants.points):
+            column = 0
+            for n, (sizer, numbers) in enumerate(zip(self.joint.sizers, self.ways, strict=True)):
+                for way in numbers if _contains(frame, self.joint.nest_of[n]) else ():
+                    if way not in sizer.elsewhere:
+                        words[v, column + numbers.index(way)] = sizer.words(way, extents)[1:]
+                column += len(numbers)
+        return words
 
     def _stages(self, amounts: np.ndarray, uses: np.ndarray) -> np.ndarray:
         """How ops go through the tiles that come in pieces."""

@@ -7,7 +7,7 @@ from math import ceil, isfinite
 
 import numpy as np
 
-from arch.types import Architecture
+from arch.types import Architecture, Memory
 from sim.cycle.dram import seconds_per_byte, seconds_to_first_word
 from sim.engine.tables import MachineColumns
 
@@ -90,18 +90,30 @@ class MachineRates:
         """Concurrent row accesses; of a link, the parts of a cycle."""
         return LINK_UNITS if is_link(memory) else int(self._of(memory, self.columns.row_accesses))
 
-    def link_cycles(self, memory: str, words: Fraction, writes: bool) -> dict[str, Fraction]:
+    def link_cycles(self, memory: str, read: Fraction, written: Fraction) -> dict[str, Fraction]:
         """Cycles that words of a stream take on each link of a memory with a bandwidth, by its name in `ported`."""
-        links = {f"{memory} both": self.bytes_per_s(memory)}
-        links[f"{memory} {'writes' if writes else 'reads'}"] = self.bytes_per_s_of(memory, writes)
-        cycle_bytes = {name: Fraction(rate) / Fraction(self.clock_hz) for name, rate in links.items() if isfinite(rate)}
-        moved_bytes = words * Fraction(self.word_bytes)
-        return {name: moved_bytes / rate for name, rate in cycle_bytes.items() if name in self.ported}
+        links = {
+            "both": (self.bytes_per_s(memory), read + written),
+            "reads": (self.bytes_per_s_of(memory, False), read),
+            "writes": (self.bytes_per_s_of(memory, True), written),
+        }
+        cycles = {
+            f"{memory} {link}": words * Fraction(self.word_bytes) * Fraction(self.clock_hz) / Fraction(rate)
+            for link, (rate, words) in links.items()
+            if words and isfinite(rate)
+        }
+        return {name: spent for name, spent in cycles.items() if name in self.ported}
 
 
 def is_link(ported: str) -> bool:
     """Whether an entry of `ported` is a link of a memory, not its ports."""
     return " " in ported
+
+
+def has_bandwidth(memory: Memory) -> bool:
+    """Whether its file says how many words it moves."""
+    rates = (memory.bandwidth_bits_per_s, memory.read_bandwidth_bits_per_s, memory.write_bandwidth_bits_per_s)
+    return any(rate is not None for rate in rates)
 
 
 def limited_links(architecture: Architecture) -> tuple[str, ...]:
@@ -119,10 +131,13 @@ def limited_links(architecture: Architecture) -> tuple[str, ...]:
 
 
 def ported_memories(architecture: Architecture) -> tuple[str, ...]:
-    """Memories in which row accesses can conflict: bounded, not the root, not registers."""
+    """Memories in which row accesses can conflict: bounded, not the root, not registers. Of one with a bandwidth and
+    no ports in its file, the bandwidth is all that limits it.
+    """
     registers = {array.registers for array in architecture.arrays}
     return tuple(
         m.name
         for m in architecture.memories
         if m.parent is not None and m.size_bits is not None and m.name not in registers and m.per_pe_of is None
+        if m.has_ports or not has_bandwidth(m)
     )

@@ -164,14 +164,11 @@ class Visits:
 
     def _streams(self, mover: Mover, index: np.ndarray, variant: np.ndarray) -> Iterator[Visit]:
         op = mover.which
-        row, tile = (
-            int(amounts_row(self.m, op, index, variant)),
-            int(variant[self.tables["OP_TABLE"][op, col.DEPTH_OF]]),
-        )
-        amount = self.tables["AMOUNTS"][row, op]
-        words = int(amount[col.WRITE_WORDS if mover.writes else col.READ_WORDS])
-        place = index[: -col.INDEX_MORE]
-        yield from (Visit(mover, 0, place, tile, row, words, n) for n in range(int(amount[col.REPEATS])))
+        tile, place = int(variant[self.tables["OP_TABLE"][op, col.DEPTH_OF]]), index[: -col.INDEX_MORE]
+        for n in range(int(self.tables["AMOUNTS"][tile, op, col.REPEATS])):
+            row = int(amounts_row(self.m, op, index, variant, n))
+            words = int(self.tables["AMOUNTS"][row, op, col.WRITE_WORDS if mover.writes else col.READ_WORDS])
+            yield Visit(mover, 0, place, tile, row, words, n)
 
 
 def _wider(index: np.ndarray) -> np.ndarray:

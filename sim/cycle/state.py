@@ -15,7 +15,7 @@ HISTORY_SLOTS = 24
 FIRST_MOMENTS = 1000  # simulated between two looks at what the user wants, then as many as take
 BETWEEN_LOOKS_S = 0.1
 DESCRIPTION = 4096  # numbers that a remembered state may have in addition to twice the counters
-FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "WORDS"
+FIRST_COUNTERS, LAST_COUNTERS = "COUNTERS", "MOVED"
 OF_CORES = {
     "ITERATIONS": 2,
     "DEPENDS": 2,
@@ -50,7 +50,7 @@ class NestTiming:
     stalls: np.ndarray  # i8[array, cause]
     busy: np.ndarray  # i8[op]
     served: np.ndarray  # i8[server, job], cycles
-    words: np.ndarray  # i8[server, job]
+    words: np.ndarray  # i8[keep, then way, (in, out)], those that do not fit their memory included
     moved: np.ndarray  # i8[keep, (filled, drained)], tiles
     runs: np.ndarray  # i8[op], repetitions
     events: int  # simulated one by one
@@ -109,7 +109,7 @@ def outcome_of(m: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> NestTiming:
         stalls=view("STALLS").copy(),
         busy=per_op[:, col.BUSY].copy(),
         served=view("SERVED").copy(),
-        words=view("WORDS").copy(),
+        words=view("MOVED").copy(),
         moved=per_keep[:, (col.FILLED, col.DRAINED)].copy(),
         runs=per_op[:, col.ENDED].copy(),
         events=int(m[col.EVENTS]),
@@ -166,7 +166,7 @@ def shapes_of(program: EngineProgram, window: Window, history: int) -> dict[str,
     servers, ported, slots = sizes[col.SERVERS], sizes[col.PORTED], sizes[col.WINDOW]
     shapes: dict[str, tuple[int, ...]] = {name: (0,) * axes for name, axes in OF_CORES.items()}
     shapes |= {name: table.shape for name, table in program.tables.items()}
-    levels = depth + 2 * arrays + 1
+    levels = depth + 3 * arrays + 1
     remains = col.ARRAY_REMAINS * arrays + col.SITE_REMAINS * (keeps + ops)
     shapes |= {
         "STEPS": (arrays,),
@@ -175,7 +175,7 @@ def shapes_of(program: EngineProgram, window: Window, history: int) -> dict[str,
         "RELEASED": (sizes[col.USERS],),
         "STALLS": (arrays, len(col.CAUSES)),
         "SERVED": (servers, 4),
-        "WORDS": (servers, 4),
+        "MOVED": (keeps + program.tables["WAYS"].shape[0], 2),
     }
     counted = col.SINGLE + sum(int(np.prod(shapes[name])) for name in _counter_names() if name != FIRST_COUNTERS)
     return shapes | {
@@ -192,8 +192,8 @@ def shapes_of(program: EngineProgram, window: Window, history: int) -> dict[str,
         "PENDING": (ops, PENDING_SLOTS, 2),
         "QUEUE": (ops, 2),
         "WRITES": (ops, col.WRITE_SLOTS, 5),
-        "ASKED": (keeps, col.ASKED_SLOTS, 4),
-        "PARTIAL": (keeps + ops, 4),
+        "ASKED": (keeps, col.ASKED_SLOTS, col.ASKED_COLUMNS),
+        "PARTIAL": (keeps + ops, col.PARTIAL_COLUMNS),
         "PIECES": (keeps, 3),
         "DEMAND": (ported,),
         "HISTORY": (levels, history, 2 * counted + remains + DESCRIPTION),
@@ -214,13 +214,13 @@ def _serve(program: EngineProgram, m: np.ndarray, first: int) -> None:
 
 
 def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: dict[str, int]) -> np.ndarray:
-    """The counter that each one is compared with, so that equal distances make equal states: i8[counter], -1: none."""
+    """The counter that each one is compared with, so that equal distances make equal states: i8[counter]."""
     number = {
         name: (np.arange(int(np.prod(shapes[name]))) + places[name] - col.HEADER).reshape(shapes[name])
         for name in _counter_names()
         if name != FIRST_COUNTERS
     }
-    base = np.full(shapes[FIRST_COUNTERS][0], -1, np.int64)
+    base = np.full(shapes[FIRST_COUNTERS][0], col.NO_BASE, np.int64)
     front, per_op, per_keep = col.FRONT - col.HEADER, number["PER_OP"], number["PER_KEEP"]
     base[number["STEPS"]] = front
     ops, keeps = program.tables["OP_TABLE"], program.tables["KEEP_TABLE"]
@@ -230,20 +230,28 @@ def bases(program: EngineProgram, shapes: dict[str, tuple[int, ...]], places: di
         if ops[op, col.READ_SERVER] >= 0:
             # Compared only if it decides whether words exist; its order among other transfers cannot change in a loop.
             first, last = ops[op, [col.DEP_FIRST, col.DEP_LAST]]
-            makers = program.tables["DEPS"][first:last, col.PRODUCER]
-            base[per_op[op, col.READ_SITE]] = front if (ops[makers, col.WRITE_SERVER] >= 0).any() else -1
+            makers = [*program.tables["DEPS"][first:last, col.PRODUCER], *([op] if takes_back(program, op) else [])]
+            decides = (ops[makers, col.WRITE_SERVER] >= 0).any()
+            base[per_op[op, col.READ_SITE]] = col.WITH_SITE if decides else col.NO_BASE
             counted += [col.READS_BEGUN, col.READS_DONE]
         if ops[op, col.WRITE_SERVER] >= 0:
             counted += [col.WRITES_BEGUN, col.WRITES_SENT, col.WRITES_DONE]
+            base[per_op[op, col.WRITTEN]] = front
         base[per_op[op, counted]] = per_op[op, col.STARTED]
     for keep in range(per_keep.shape[0]):
         counted = []
         if keeps[keep, col.FILLS]:
             counted += [col.FILLS_BEGUN, col.FILLED]
-            base[per_keep[keep, col.FILL_SITE]] = front if keeps[keep, col.SOURCE] >= 0 else -1
+            base[per_keep[keep, col.FILL_SITE]] = col.WITH_SITE if keeps[keep, col.SOURCE] >= 0 else col.NO_BASE
         if keeps[keep, col.DRAINS]:
             counted += [col.DRAINS_ASKED, col.DRAINS_BEGUN, col.DRAINED]
         base[per_keep[keep, counted]] = per_keep[keep, col.ORDINAL]
         first, last = keeps[keep, [col.FIRST_USER, col.LAST_USER]]
         base[number["RELEASED"][first:last]] = per_keep[keep, col.ORDINAL]
     return base
+
+
+def takes_back(program: EngineProgram, op: int) -> bool:
+    """Whether sums of an op come back."""
+    first, last = program.tables["OP_TABLE"][op, [col.STAY_FIRST, col.STAY_LAST]]
+    return bool((program.tables["STAYING"][first:last, col.HOW] == col.COMES_BACK).any())

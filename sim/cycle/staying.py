@@ -1,60 +1,37 @@
-"""Tiles of registers that stay from one record of a nest to the next: nothing moves in a record that finds its operands
-in place, or leaves its result there.
+"""What every repetition of an op moves: nothing moves in one that finds its operands in place, or leaves its result
+there, and sums come back in all visits but their first.
 
-The engine picks an op's amounts by the record: every combination of tiles that may stay has amounts of its own. A tile
-that comes in stays where it does not begin, one that goes out where it does not end.
+The engine picks an op's amounts by the record and the repetition: every combination of tiles that may stay, and of sums
+that may come back, has amounts of its own. What comes in stays where its tile does not begin, what goes out where it
+does not end; sums come back where their tile begins and has been there before.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from sim.cycle.amounts import Sizer
-from sim.cycle.nest import Nest, Slot
+from sim.cycle.nest import Nest
 from sim.cycle.variants import Variants
 from sim.cycle.ways import Way
 from sim.engine.cycle import columns as col
-from sim.lower.walk import Walk
+from sim.lower.walk import Extents, Walk
 
 Levels = tuple[tuple[int, int], ...]  # (level, loop), outermost first
 
 
 class StayingTile(NamedTuple):
-    """A way of a slot whose tile may stay; `fixed`: i8[variant, level], 1 where a level leaves it in place.
+    """A way of a slot whose tile may stay, or whose sums may come back (~way).
 
-    Of sums that may come back (~way) the levels are fixed that come back to them.
+    fixed: i8[variant, level], what each level does to it (HOLDS, REVISITS); inner: i8[variant, group loop, (effect,
+    iterations)].
     """
 
     way: int
     how: int  # COMES, LEAVES or COMES_BACK
     fixed: np.ndarray
-
-
-def staying_ways(
-    walk: Walk, nest: Nest, slot: Slot, ways: list[tuple[Way, tuple[int, ...]]], reduced: frozenset[str]
-) -> frozenset[int]:
-    """The ways of a slot into or out of registers, each repetition of which has one tile that others may have too.
-
-    Sums over a side of the array leave at its end and come back to its beginning; they never stay.
-    """
-    if slot.group_loops or slot.guard:
-        return frozenset()
-    passes = any(side.variable in reduced for side in slot.leaf.spatial)
-    before = nest.loops[: slot.depth]
-    extents = walk.full_chain(walk.whole, nest.outer)[-1]
-    tiles = walk.full_chain(extents, before + slot.loops)
-    found = set()
-    for number, (way, _) in enumerate(ways):
-        bring = [
-            place
-            for place, loop in enumerate(before + slot.loops)
-            if loop in way.loops and walk.loops[loop].part in way.parts and walk.trips(tiles[place], loop) > 1
-        ]
-        last = bring[-1] if bring else -1
-        stay = any(walk.trips(tiles[place], before[place]) > 1 for place in range(last + 1, len(before)))
-        if way.on_links and stay and not (way.touch.writes and passes):
-            found.add(number)
-    return frozenset(found)
+    inner: np.ndarray
 
 
 def fold_slots(walk: Walk, nest: Nest, sizer: Sizer) -> int:
@@ -77,53 +54,91 @@ def fold_slots(walk: Walk, nest: Nest, sizer: Sizer) -> int:
 
 
 def staying_tiles(walk: Walk, around: Levels, sizer: Sizer, variants: Variants) -> tuple[StayingTile, ...]:
-    """The tiles of one slot that may stay, in the order of its ways; around: the loops around its records."""
-    found = []
-    for number in sorted(sizer.stay):
-        way, _ = sizer.ways[number]
-        loops = tuple((level, loop) for level, loop in around if loop in way.loops)
-        how = col.LEAVES if way.touch.writes else col.COMES
-        found.append(StayingTile(number, how, fixed_levels(walk, loops, way.parts, variants)))
-    for number in sorted(sizer.tracked):
-        way, _ = sizer.ways[number]
-        fixed = np.zeros((len(variants.points), variants.trips.shape[1]), np.int64)
-        for level, loop in around[: _last_bringing(walk, tuple(loop for _, loop in around), sizer, number)]:
-            fixed[:, level] = walk.loops[loop].part not in way.parts
-        found.append(StayingTile(~number, col.COMES_BACK, fixed))
-    return tuple(found)
+    """The tiles of one slot that may stay, then sums that may come back; around: the loops around its records."""
+    levels = tuple(_own_levels(walk, around, sizer))
+    found, back = list[StayingTile](), list[StayingTile]()
+    for number, (way, _) in enumerate(sizer.ways):
+        if way.by_itself and not sizer.is_train(way):
+            continue
+        fixed = way_levels(walk, levels, way, variants)
+        inner = _group_loops(walk, sizer, way, variants)
+        effects = set(fixed[variants.trips > 1].tolist()) | set(inner[inner[..., 1] > 1, 0].tolist())
+        if col.HOLDS in effects:
+            found.append(StayingTile(number, col.LEAVES if way.writes else col.COMES, fixed, inner))
+        if col.REVISITS in effects:
+            back.append(StayingTile(~number, col.COMES_BACK, fixed, inner))
+    return (*found, *back)
 
 
-def tracked_ways(walk: Walk, nest: Nest, sizer: Sizer) -> frozenset[int]:
-    """Ways of sums that leave by themselves, where links are stated: the record says whether they come back."""
-    if sizer.array.links is None or len(nest.slots) > 1 or nest.outer:
-        return frozenset()
-    outs = [n for n, (way, _) in enumerate(sizer.ways) if way.touch.writes and sizer.is_train(way) and sizer.reduced]
-    tiles = walk.full_chain(walk.whole, nest.loops)
-    if sizer.loops_of_folds(tiles[-1]):
-        return frozenset()
+def _own_levels(walk: Walk, around: Levels, sizer: Sizer) -> Iterator[tuple[int, int, int]]:
+    """(level, the program's loop, the leaf's) around the records of a slot. A leaf outside the nest's loops may have
+    loops of its own that visit the same tiles.
+    """
+    leaf, guarded = sizer.slot.leaf, sizer.guarded
+    own = [loop for loop in leaf.loops[: leaf.shared] if loop not in dict(around).values()]
+    for level, loop in around:
+        if loop in guarded:
+            continue
+        if loop in leaf.loops:
+            yield level, loop, loop
+            continue
+        same = next(other for other in own if walk.loops[other].variable == walk.loops[loop].variable)
+        own.remove(same)
+        yield level, loop, same
 
-    def returns(number: int) -> bool:
-        around = nest.loops[: _last_bringing(walk, nest.loops, sizer, number)]
-        parts = sizer.ways[number][0].parts
-        return any(walk.trips(tiles[n], i) > 1 and walk.loops[i].part not in parts for n, i in enumerate(around))
 
-    return frozenset(number for number in outs if returns(number))
+def way_levels(walk: Walk, levels: tuple[tuple[int, int, int], ...], way: Way, variants: Variants) -> np.ndarray:
+    """i8[variant, level]: what each level does to the tile of a way: brings another one, HOLDS or REVISITS it."""
+    found = np.zeros((len(variants.points), variants.trips.shape[1]), np.int64)
+    for level, loop, own in levels:
+        for v, (frame, first, outside) in enumerate(variants.points):
+            if 0 <= level - first < len(frame.loops) and frame.loops[level - first] == loop:
+                found[v, level] = effect_of(walk, outside, own, way)
+    return found
 
 
-def _last_bringing(walk: Walk, loops: tuple[int, ...], sizer: Sizer, number: int) -> int:
-    """Of all loops around the records of a slot, those down to the last that brings another tile of a way."""
-    way, _ = sizer.ways[number]
-    tiles = walk.full_chain(walk.whole, loops)
-    bring = (n + 1 for n, i in enumerate(loops) if i in way.loops and sizer.brings(way, tiles[n], i))
-    return max(bring, default=0)
+def effect_of(walk: Walk, outside: Extents, loop: int, way: Way) -> int:
+    """What a loop over tiles of these extents does to the tile of a way.
+
+    A loop without the tile's ranks brings it again if a loop inside it has several tiles.
+    """
+    if loop not in way.loops:
+        return col.HOLDS
+    further = way.loops[way.loops.index(loop) + 1 :]
+    if walk.loops[loop].part in way.moving or not walk.several(walk.inside(outside, loop, False), further, way.moving):
+        return own_effect_of(walk, loop, way)
+    return again_effect_of(way)
+
+
+def own_effect_of(walk: Walk, loop: int, way: Way) -> int:
+    """What a loop does to the tile of a way where none inside it has several tiles."""
+    part = walk.loops[loop].part
+    if loop not in way.loops or part not in way.moving:
+        return col.HOLDS
+    return col.BRINGS if part in way.beginning else again_effect_of(way)
+
+
+def again_effect_of(way: Way) -> int:
+    """What it is to bring the same tile again: of sums a further visit."""
+    return col.REVISITS if way.writes else col.BRINGS
+
+
+def _group_loops(walk: Walk, sizer: Sizer, way: Way, variants: Variants) -> np.ndarray:
+    """i8[variant, group loop, (what the loop does to the tile of a way, its iterations)]."""
+    loops = sizer.slot.group_loops
+    found = np.zeros((len(variants.points), len(loops), 2), np.int64)
+    for v, (_, _, outside) in enumerate(variants.points if loops else ()):
+        for n, (loop, extents) in enumerate(zip(loops, walk.full_chain(outside, loops), strict=False)):
+            found[v, n] = effect_of(walk, extents, loop, way), walk.trips(extents, loop)
+    return found
 
 
 def fixed_levels(walk: Walk, loops: Levels, parts: frozenset[int], variants: Variants) -> np.ndarray:
-    """i8[variant, level]: 1 where a level leaves a tile in place that these loops may change.
+    """i8[variant, level]: HOLDS where a level leaves a tile in place that these loops may change.
 
     A loop without the tile's ranks does not if a loop inside it has several tiles.
     """
-    fixed = np.ones((len(variants.points), variants.trips.shape[1]), np.int64)
+    fixed = np.full((len(variants.points), variants.trips.shape[1]), col.HOLDS, np.int64)
     for v, (frame, first, outside) in enumerate(variants.points):
         for n, (level, loop) in enumerate(loops):
             if not 0 <= level - first < len(frame.loops) or frame.loops[level - first] != loop:
@@ -131,12 +146,26 @@ def fixed_levels(walk: Walk, loops: Levels, parts: frozenset[int], variants: Var
             changes = walk.loops[loop].part in parts
             inside = walk.inside(outside, loop, False)
             further = tuple(loop for _, loop in loops[n + 1 :])
-            fixed[v, level] = not (changes or walk.several(inside, further, parts))
+            if changes or walk.several(inside, further, parts):
+                fixed[v, level] = col.BRINGS
     return fixed
 
 
 def combinations_of(tiles: tuple[StayingTile, ...]) -> list[frozenset[int]]:
-    """Every set of ways that may stay together, numbered by the bits of its tiles."""
+    """Every set of ways that may stay together, or come back, numbered by the bits of its tiles."""
     return [
         frozenset(tile.way for bit, tile in enumerate(tiles) if number >> bit & 1) for number in range(1 << len(tiles))
     ]
+
+
+def staying_tables(
+    sizers: list[Sizer], staying: list[tuple[StayingTile, ...]], variants: Variants
+) -> dict[str, np.ndarray]:
+    """The engine's tables of all tiles that may stay, slot by slot."""
+    loops = max([1, *(len(sizer.slot.group_loops) for sizer in sizers)])
+    tiles = [(tile, sizer) for sizer, of in zip(sizers, staying, strict=True) for tile in of]
+    rows = np.array([(tile.how, len(sizer.slot.group_loops)) for tile, sizer in tiles], np.int64).reshape(-1, 2)
+    inner = np.zeros((len(variants.points), len(tiles), loops, 2), np.int64)
+    for number, (tile, sizer) in enumerate(tiles):
+        inner[:, number, : len(sizer.slot.group_loops)] = tile.inner
+    return {"STAYING": rows, "INNER": inner}

@@ -72,7 +72,7 @@ class TileRows:
     def _far_side(self, keep: NestKeep) -> str | None:
         """The memory that has what a keep exchanges with the next place outward; None if it exchanges nothing."""
         other = keep.other_side
-        return self.machine.root if other is not None and self._spills(other) else other
+        return keep.traffic[0].behind if other is not None and self._spills(other) else other
 
     def returns(self) -> np.ndarray:
         found = np.zeros((len(self.tiles), self._levels), np.int64)
@@ -139,7 +139,7 @@ class TileRows:
         return taken > machine.transfer_cycles(given, one, False)
 
     def _spills(self, memory: str) -> bool:
-        """Whether part of the data read from a memory lies further out; the root then serves it."""
+        """Whether part of the data read from a memory lies behind it; the memory there then serves the transfer."""
         return self.design.machine.spilled.get(memory, Fraction(0)) > 0
 
     def _port(self, memory: str) -> int:
@@ -199,9 +199,10 @@ class TileRows:
                     words = self.design.walk.words(extents, traffic.parts)
                     kind = col.DRAIN_CYCLES if traffic.writes else col.FILL_CYCLES
                     kind = col.AGAIN_CYCLES if traffic.only_again else kind
-                    moves[v, k, kind] += self._transfer_cycles(tile.keep, traffic, words)
-                    resident = words * (1 - self.design.machine.spilled.get(tile.keep.keep.memory, Fraction(0)))
-                    moves[v, k, kind + col.FILL_WORDS] += round(resident)
+                    cycles = self._transfer_cycles(tile.keep, traffic, words)
+                    moves[v, k, kind] += cycles
+                    moves[v, k, kind + col.FILL_WORDS] += words
+                    moves[v, k, kind + col.FILL_TAIL] += self._tail_cycles(tile.keep, traffic, words, cycles)
         return moves
 
     def _transfer_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int) -> int:
@@ -212,10 +213,23 @@ class TileRows:
             machine.transfer_cycles(other, resident, traffic.writes),
             machine.transfer_cycles(inner, resident, not traffic.writes),
         ]
-        if self._spills(other):
-            cycles.append(machine.transfer_cycles(self.machine.root, words * machine.spilled[other], traffic.writes))
+        if traffic.behind is not None and self._spills(other):
+            cycles.append(machine.transfer_cycles(traffic.behind, words * machine.spilled[other], traffic.writes))
         cycles += [ceil(resident / machine.row_words(m)) for m in (other, inner) if m in self.design.machine.ported]
         return max(cycles)
+
+    def _tail_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int, cycles: int) -> int:
+        """Cycles of a transfer that a memory of one core goes on with when the one that cores share has done its part:
+        moved the words at its bandwidth, and their rows through all its ports.
+        """
+        machine, inner, other = self.design.machine, keep.keep.memory, traffic.memory
+        if not self.machine.is_in_core(inner) or self.machine.is_in_core(other) or self._spills(other):
+            return 0
+        resident = words * (1 - machine.spilled.get(inner, Fraction(0)))
+        held = machine.transfer_cycles(other, resident, traffic.writes)
+        if other in machine.ported:
+            held = max(held, ceil(resident / machine.row_words(other) / machine.ports(other)))
+        return max(0, cycles - held)
 
     def _pieces(self, tile: PlacedTile, extents: Extents) -> int:
         """Pieces in which a tile of these extents comes: as its readers go through it, if all do so alike."""

@@ -8,6 +8,7 @@ from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.lower.chains import Chains, Touch
 from sim.lower.elements import Spread
+from sim.lower.flows import recomputed_parts
 from sim.lower.latency import LINKED
 from sim.lower.links import folded_inside
 from sim.lower.register_tiles import RegisterTile, register_tiles
@@ -19,19 +20,31 @@ class Way:
     """One path of words between a memory and the registers of an array, for one Einsum."""
 
     touch: Touch
-    memory: str
+    served: tuple[tuple[str, Fraction], ...]  # memories that serve its words, and which part of them
     parts: frozenset[int]
-    spilled: Fraction  # fraction that goes to the memory's parent instead
-    loops: tuple[int, ...] = ()  # those that may bring another tile
+    moving: frozenset[int]  # parts whose loops bring another tile
+    beginning: frozenset[int]  # of what leaves: parts whose loops begin other sums
+    loops: tuple[int, ...]  # those that may bring another tile
     on_links: bool = True  # into or out of the registers
+    passes: bool = False  # sums over a side: they enter at its beginning and leave at its end in every slot
     by_itself: bool = False  # its words are moved as those of a kept tile; this is what the links have to do
     is_shared: bool = False  # other Einsums, or other steps, use the tile in the registers
-    passing: frozenset[int] = frozenset()  # of words that bypass the registers: all parts, since every step moves them
+    inner: str | None = None  # the memory on this side, of a tile that is kept inside repetitions
 
     @property
-    def brought_by(self) -> frozenset[int]:
-        """Parts whose loops bring other words."""
-        return self.passing or self.parts
+    def writes(self) -> bool:
+        return self.touch.writes
+
+    @property
+    def memory(self) -> str:
+        """The memory on the other side."""
+        return self.served[0][0]
+
+
+def served_by(memory: str, behind: str | None, spilled: dict[str, Fraction]) -> tuple[tuple[str, Fraction], ...]:
+    """The memories that serve what is read or written in one: itself, and for what does not fit there that behind."""
+    part = spilled.get(memory, Fraction(0))
+    return ((memory, Fraction(1)),) + (((behind, part),) if part and behind is not None else ())
 
 
 def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fraction]) -> list[Way]:
@@ -40,19 +53,30 @@ def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fra
     A tile that the registers hold whether the mapping names it or not is filled and drained word by word with the issue
     slots; a larger named one as a whole, so that here only its way over the links counts.
     """
+    reduced = frozenset(chains.cascade.einsum(leaf.einsum).reduced_variables)
     return [
         Way(
             tile.touch,
-            tile.memory,
+            served_by(tile.place.memory, tile.place.behind, spilled),
             tile.parts,
-            spilled.get(tile.memory, Fraction(0)),
+            moving_parts(chains, tile),
+            tile.parts | recomputed_parts(chains.space, chains.tree, leaf),
             tile.loops,
+            passes=tile.touch.writes and any(side.variable in reduced for side in leaf.spatial),
             by_itself=not is_held_anyway(walk, tile),
             is_shared=tile.is_shared,
-            passing=frozenset(range(len(chains.space.parts))) if tile.bypasses else frozenset(),
         )
         for tile in register_tiles(chains, leaf)
     ]
+
+
+def moving_parts(chains: Chains, tile: RegisterTile) -> frozenset[int]:
+    """Parts whose loops bring another tile: every one where it bypasses the registers."""
+    if tile.bypasses:
+        return frozenset(range(len(chains.space.parts)))
+    if tile.touch.writes:
+        return tile.parts | recomputed_parts(chains.space, chains.tree, tile.touch.leaf)
+    return tile.parts | (chains.reloading_parts(tile.keep) if tile.keep is not None else frozenset())
 
 
 def is_held_anyway(walk: Walk, tile: RegisterTile) -> bool:

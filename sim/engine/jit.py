@@ -3,11 +3,14 @@
 numba's on-disk cache considers only the file of the cached function: after an edit to a jitted callee or a constant in
 another file, the cached caller still runs the old code (numba issue 8396). The cache is therefore kept in a folder
 named by a hash of every source file of this package, so that any edit starts an empty cache.
+
+Processes share it: the workers of a sweep, tests side by side. What they compile at the same time is kept apart.
 """
 
 import hashlib
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from os import environ
 from pathlib import Path
@@ -15,6 +18,12 @@ from typing import Any, TypeVar, cast
 
 import numba
 import numba.extending
+from numba.core.caching import IndexDataCacheFile
+
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
@@ -31,9 +40,30 @@ def compiled(loop: Loop) -> Loop:
     config.CACHE_DIR = str(folder or "")
     try:
         decorate: Any = numba.njit(cache=folder is not None, error_model="numpy", fastmath=False, nogil=True)
-        return cast(Loop, decorate(loop))
+        made = decorate(loop)
+        files: Any = getattr(getattr(made, "_cache", None), "_cache_file", None)
+        if folder is not None and files is not None:
+            files.__class__, files.lock = SavedInTurn, folder / "lock"
+        return cast(Loop, made)
     finally:
         config.CACHE_DIR = before
+
+
+class SavedInTurn(IndexDataCacheFile):
+    """The files of one loop: an index, and one for each signature, numbered by what the index holds.
+
+    numba lets two processes that compile different signatures at once take the same number, and whoever reads it later
+    runs the code of the other one. Here the second looks after the first has written.
+    """
+
+    lock: Path  # a file that whoever writes holds
+
+    def save(self, key: Any, data: Any) -> None:
+        with self.lock.open("a") as file:
+            if fcntl is not None:
+                with suppress(OSError):  # a file system without locks
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            super().save(key, data)
 
 
 def shared(function: Loop) -> Loop:

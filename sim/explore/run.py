@@ -194,6 +194,11 @@ def open_store(folder: Path, plan: Plan, options: SweepOptions) -> Store:
     return Store.resume(folder, plan)
 
 
+def chunk_size(points: int, workers: int) -> int:
+    """Points that a worker evaluates at a time: several chunks for each, so that all end at about the same time."""
+    return max(256, min(CHUNK, -(-points // (4 * workers))))
+
+
 class _Runner:
     """One sweep in progress."""
 
@@ -247,7 +252,7 @@ class _Runner:
         """The objectives of points, each computed once."""
         wanted = np.unique(points)
         missing = np.setdiff1d(wanted, self.finished, assume_unique=True)
-        size = self._chunk_size(missing.size)
+        size = chunk_size(missing.size, self.options.workers or os.cpu_count() or 1)
         self._run_chunks(deque(missing[i : i + size] for i in range(0, missing.size, size)))
         if self.is_exhaustive:
             return np.empty((0, 0))
@@ -255,10 +260,6 @@ class _Runner:
         self.watcher.advance(points.size - missing.size, self._best_text())
         out = np.full(len(self.plan.sweep.objectives), np.inf)
         return np.stack([self.worth.get(int(point), out) for point in points])
-
-    def _chunk_size(self, points: int) -> int:
-        workers = self.options.workers or os.cpu_count() or 1
-        return max(256, min(CHUNK, -(-points // (4 * workers))))
 
     def _run_chunks(self, chunks: deque[np.ndarray]) -> None:
         """Keep a few chunks in progress at any time; each is written when it is done."""

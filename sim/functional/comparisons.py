@@ -57,7 +57,8 @@ class DesignRun(NamedTuple):
 
 def run_design(design: VerifiedDesign, precision: Precision, given: InputSet, is_first: bool) -> DesignRun:
     """The first inputs tile by tile, with places that forget; the others side by side, with identical results."""
-    words = {name: precision.word(array.astype(precision.wide)) for name, array in given.arrays.items()}
+    with np.errstate(over="ignore"):  # what is beyond a precision is infinite in it
+        words = {name: precision.word(array.astype(precision.wide)) for name, array in given.arrays.items()}
     expected = interpret(started(design.cascade, precision), words, design.sizes)
     functions = {array: one.function(precision) for array, one in design.exponentials.items()}
     found = execute(design.program, words, Arithmetic(precision, functions), side_by_side=not is_first)

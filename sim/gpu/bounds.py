@@ -16,8 +16,8 @@ from kernels.plans.problems import (
 )
 
 LARGEST = 2**40  # of any size; products stay far from the limits of numbers
-MOST_TILES = 2**18  # of one launch; planning so many takes about two seconds
-MOST_BLOCKS = 2**16  # of one sequence, which may all differ: 4 million tokens, about two seconds
+MOST_TILES = 2**18  # of one launch; planning so many takes one to two seconds of a processor
+MOST_BLOCKS = 2**16  # of one sequence, which may all differ: 4 million tokens
 MOST_GROUPS = 2**24  # of launches whose tiles are alike and counted
 # Fields of problems that are sizes; others have numbers that mean something else, such as -1 for no limit.
 _SIZES = frozenset((
@@ -39,14 +39,17 @@ _PART = 16  # tokens of a tile of linear attention
 _STREAM = 1024
 
 
-def check_size(problem: Problem, is_backward: bool = False) -> None:
-    """ValueError for a problem with a size beyond any tensor, or with more tiles than can be planned."""
+def check_size(problem: Problem, is_backward: bool = False, cut: Configuration | None = None) -> None:
+    """ValueError for a problem with a size beyond any tensor, or with more tiles than can be planned. Tiles are of
+    64 x 64, unless the blocks of `cut` are smaller.
+    """
+    block = (min(_TILE, cut.block_m), min(_TILE, cut.block_n)) if cut else (_TILE, _TILE)
     if isinstance(problem, UnfusedAttentionProblem):
         _check_fields(problem.attention)
     _check_fields(problem)
     if isinstance(problem, AttentionProblem):
-        _check_blocks(problem, is_backward)
-    tiles, most = _tiles_of(problem, is_backward)
+        _check_blocks(problem, is_backward, block[0])
+    tiles, most = _tiles_of(problem, is_backward, block)
     if tiles > most:
         raise ValueError(f"about {tiles:,} tiles, at most {most:,} can be planned")
 
@@ -61,9 +64,9 @@ def _check_fields(problem: Problem) -> None:
             raise ValueError(f"'{field.name}' is larger than {LARGEST}")
 
 
-def _check_blocks(problem: AttentionProblem, is_backward: bool) -> None:
+def _check_blocks(problem: AttentionProblem, is_backward: bool, block: int) -> None:
     """Every block of a sequence is planned by itself, and under a mask has work of its own."""
-    blocks = max(ceil(_along(*segment, is_backward) / _TILE) for segment in problem.segments)
+    blocks = max(ceil(_along(*segment, is_backward) / block) for segment in problem.segments)
     if blocks > MOST_BLOCKS:
         raise ValueError(f"about {blocks:,} blocks of a sequence, at most {MOST_BLOCKS:,} can be planned")
 
@@ -81,12 +84,12 @@ def check_configuration(cut: Configuration) -> None:
             raise ValueError(f"'{name}' is {value}, expected {least} to {most}")
 
 
-def _tiles_of(problem: Problem, is_backward: bool) -> tuple[int, int]:
-    """About how many tiles of 64 x 64 a problem has, and how many it may have."""
+def _tiles_of(problem: Problem, is_backward: bool, block: tuple[int, int]) -> tuple[int, int]:
+    """About how many tiles a problem has, and how many it may have."""
     match problem:
         case AttentionProblem():
             along = _along(problem.queries, problem.keys, is_backward)
-            return problem.batch * problem.heads * ceil(along / _TILE), MOST_TILES
+            return problem.batch * problem.heads * ceil(along / block[0]), MOST_TILES
         case UnfusedAttentionProblem(attention):
             heads = attention.batch * attention.heads
             scores = ceil(attention.queries / _TILE) * ceil(attention.keys / _TILE)
@@ -96,7 +99,7 @@ def _tiles_of(problem: Problem, is_backward: bool) -> tuple[int, int]:
         case DecodeProblem():
             return len(problem.lengths) * problem.kv_heads * max(1, problem.splits), MOST_TILES
         case GemmProblem():
-            return problem.batch * ceil(problem.rows / _TILE) * ceil(problem.columns / _TILE), MOST_TILES
+            return problem.batch * ceil(problem.rows / block[0]) * ceil(problem.columns / block[1]), MOST_TILES
         case LinearAttentionProblem():
             across = ceil(problem.value_size / _TILE)
             return problem.batch * problem.heads * ceil(problem.length / _PART) * across, MOST_TILES

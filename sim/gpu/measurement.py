@@ -54,6 +54,7 @@ def load_measurement(path: Path) -> MeasuredCases:
             try:
                 if cut is not None:
                     check_configuration(cut)
+                    check_size(one.problem, one.is_backward, cut)
             except ValueError as error:
                 place = f"$.cases[{i}].results[{j}].launches[0].configuration"
                 raise _refused(path, place, str(error)) from None

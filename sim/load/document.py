@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from arch.quantity import quoted
 from sim.load.files import LARGEST_DOCUMENT, decoded, is_folder, read_bytes
 from sim.load.foreign import foreign_kind
 from sim.load.problems import InputError, InputProblem, format_path
@@ -25,6 +26,7 @@ _MOST_VALUES = 200_000
 _DEEPEST = 1_000
 _LONGEST_NUMBER = 60
 TOO_DEEP = "the values are nested too deeply"
+TABLES = (".csv", ".tsv")  # whose text YAML would read as one word
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +71,14 @@ def read_document(path: Path) -> Document:
     """The YAML file at `path`; InputError with every problem of its text."""
     file, text = str(path), _read_text(path)
     if program := foreign_kind(text):
-        raise InputError([InputProblem(file, None, "", f"is {program}, expected a file of einfuse")])
+        raise InputError([InputProblem(file, None, "", f"is {program}, expected an input of einfuse")])
+    if path.suffix.lower() in TABLES:
+        raise InputError([InputProblem(file, None, "", "is a table, expected a YAML file")])
     document = parse_document(text, file)
     if document.data is None:
         raise InputError([InputProblem(file, None, "", "the file is empty")])
     if not isinstance(document.data, dict):
-        found = "a list" if isinstance(document.data, list) else f"'{document.data}'"
+        found = "a list" if isinstance(document.data, list) else quoted(str(document.data))
         message = f"expected keys and values at the top level, got {found}"
         raise InputError([InputProblem(file, document.places.line, "$", message)])
     return document
@@ -151,7 +155,9 @@ def _near_file(path: Path) -> str:
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> InputProblem:
-    """PyYAML's complaint in one line, with the likely remedy."""
+    """PyYAML's complaint in one line, with the likely remedy; that of JSON about a file that is called so."""
+    if file.lower().endswith(".json") and (wrong := _json_problem(text)) is not None:
+        return InputProblem(file, wrong.lineno, "", f"not valid JSON: {wrong.msg} (column {wrong.colno})")
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     context = getattr(error, "context", None)
@@ -168,6 +174,17 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> InputProblem
     elif "mapping values are not allowed" in problem:
         message = "not valid YAML: put text that contains ': ' in quotes"
     return InputProblem(file, min(mark.line + 1, len(lines)), "", f"{message} (column {mark.column + 1})")
+
+
+def _json_problem(text: str) -> json.JSONDecodeError | None:
+    """Why a text is no JSON; None if it is, or nothing says where it is wrong."""
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        return error
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _is_json(text: str) -> bool:

@@ -7,6 +7,7 @@ refuses. Each gives one sentence at once.
 import stat
 from pathlib import Path
 
+from sim.load.foreign import binary_kind
 from sim.load.problems import InputError, InputProblem
 
 LARGEST_DOCUMENT = 2 * 2**20  # bytes of YAML; parsed in about a second
@@ -82,7 +83,9 @@ def read_text(path: Path, expected: str, largest: int) -> str:
 
 
 def decoded(path: Path, content: bytes) -> str:
-    """UTF-8 text without a byte-order mark; InputError names the first byte that is none."""
+    """UTF-8 text without a byte-order mark; InputError names what else it is, or the first byte that is none."""
+    if kind := binary_kind(content):
+        raise _refused(path, f"is {kind}, expected text")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -22,7 +22,8 @@ def latency_of(chains: Chains, leaf: PlacedLeaf, leaves: bool) -> Latency:
     waits = not readers or any(reader.array != leaf.array for reader in readers)
     if sides:
         waits = not (readers and all(lanes <= {side.variable for side in reader.spatial} for reader in readers))
-    skewed = {"rows", "columns"} - set(sides[:1]) if leaves and waits else set()
+    is_skewed = not chains.machine.fed_directly[chains.machine.array(leaf.array)]
+    skewed = {"rows", "columns"} - set(sides[:1]) if is_skewed and leaves and waits else set()
     return Latency("rows" in sides, "columns" in sides, "rows" in skewed, "columns" in skewed)
 
 

@@ -47,6 +47,7 @@ class MachineShape:
     components: tuple[str, ...]  # in file order
     leaks: bool  # whether the machine has a leakage beside that of its components
     linked: tuple[bool, ...] = ()  # of each array: whether the file states its links
+    fed_directly: tuple[bool, ...] = ()  # of each array: whether no word passes from element to element
 
     @classmethod
     def of(cls, architecture: Architecture) -> Self:
@@ -62,6 +63,7 @@ class MachineShape:
             tuple(c.name for c in architecture.components),
             architecture.leakage_w is not None,
             tuple(a.links is not None for a in architecture.arrays),
+            tuple(not a.is_linked for a in architecture.arrays),
         )
 
     @property

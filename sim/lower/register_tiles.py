@@ -26,7 +26,7 @@ class RegisterTile:
     """A tile that an Einsum's array takes from a memory, or hands to it. `loops`: those that may bring another one."""
 
     touch: Touch
-    memory: str  # on the other side
+    place: ChainPlace  # on the other side
     parts: Parts
     loops: tuple[int, ...]
     keep: PlacedKeep | None  # where the mapping names it
@@ -68,12 +68,12 @@ def register_tiles(chains: Chains, leaf: PlacedLeaf) -> tuple[RegisterTile, ...]
             parts, keep = chains.parts_of(touch), chains.chain(leaf, tensor)[-1].keep
             place = chains.place_beyond_registers(touch)
             if place is not None:
-                found.append(RegisterTile(touch, place.memory, parts, leaf.loops, None, False))
+                found.append(RegisterTile(touch, place, parts, leaf.loops, None, False))
                 continue
             assert keep is not None, "registers that hold a tensor do so by a keep"
             outer = _crossed(chains, keep, touch)
             if outer is not None:
-                found.append(RegisterTile(touch, outer.memory, parts, keep.loops, keep, _is_shared(chains, keep)))
+                found.append(RegisterTile(touch, outer, parts, keep.loops, keep, _is_shared(chains, keep)))
     return tuple(found)
 
 

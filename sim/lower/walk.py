@@ -171,6 +171,14 @@ class Walk:
         fetched_words(trail, len(loops), self._run_table(dims), self._columns, extent, scratch, weight, found)
         return int(found[0]), int(found[1])
 
+    def first_visited(
+        self, extents: Extents, loops: tuple[int, ...], parts: frozenset[int], dims: frozenset[int]
+    ) -> int:
+        """Words over `dims` inside these loops, of which those over other parts count in their first iteration only."""
+        if all(self.loops[loop].part in dims or self.loops[loop].part not in parts for loop in loops):
+            return self.words(extents, dims)
+        return self.fetched(extents, tuple(loop for loop in loops if self.loops[loop].part in parts), parts, dims)[1]
+
     # The same questions as the compiled loops take them, each made once
 
     @cached_property

@@ -63,6 +63,8 @@ def product_of(experiment: Experiment) -> MappedProduct:
         raise ValueError(f"'{reduced[0]}' is summed along the rows; on the PE level sums go down the columns")
     _refuse_other_loops(experiment, leaf, steps)
     array = experiment.architecture.array(leaf.array)
+    if not array.is_linked:
+        raise ValueError(f"array '{array.name}' is fed directly; on the PE level words pass from element to element")
     size = {variable: dict(experiment.sizes)[variable.upper()] for variable in einsum.variables}
     wiring, is_output = array.wiring, steps == reduced[0]
     order = [experiment.tree.loops[loop].variable for loop in leaf.loops]

@@ -53,7 +53,7 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
         timing = time_design(design)
     except ValueError as error:
         raise IllegalMapping(experiment, [Problem("schedule", str(error))]) from None
-    sequence = Sequence.of(design.walk, tuple(joined(nests) for nests in design.runs), timing.runs)
+    sequence = Sequence.of(design.walk, (joined(design.nests),), timing.runs)
     run = _TimedRun(design, timing, sequence)
     first, wanted_last = window_of(run, wanted or Stretch())
     spans, last = _spans_of(run, first, wanted_last, most_spans)

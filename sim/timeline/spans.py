@@ -95,7 +95,7 @@ class LogReading:
         """Cycles in which points are issued, and the result on its way out."""
         named = self.piece.run.named
         name, tables = named.ops[row.what], named.program.tables
-        amount = tables["AMOUNTS"][self._amounts_row(row), row.what].tolist()
+        amount = tables["AMOUNTS"][self._amounts_row(row, repeat), row.what].tolist()
         span = self._span(row, "points", name, self._op_place(row, repeat))
         span = replace(span, age=int(tables["OP_TABLE"][row.what, col.LAG]))
         issued = amount[col.FOLDS] * amount[col.POINTS] * amount[col.CYCLES]
@@ -105,7 +105,7 @@ class LogReading:
                 start=start + self.piece.before.cycles,
                 end=end + self.piece.before.cycles,
                 port_cycles=(end - start) * amount[col.STRETCH] // issued,
-                rows=self._rows(row),
+                rows=self._rows(row, repeat),
                 is_cut=(row.start < self.first == start) or (row.end > self.last == end),
             )
         latency = int(tables["OP_TABLE"][row.what, col.LATENCY]) - amount[col.EARLY]
@@ -171,13 +171,14 @@ class LogReading:
         depth = int(self.piece.run.named.program.tables["OP_TABLE"][row.what, col.DEPTH_OF])
         return self._iterations(row.record)[1][depth]
 
-    def _amounts_row(self, row: LogRow) -> int:
+    def _amounts_row(self, row: LogRow, repeat: int | None) -> int:
         """The row of AMOUNTS of an op: that of its tile's extents, and of the words that stay where they are."""
         index, variants = self._iterations(row.record)
         index += [0] * col.INDEX_MORE
         if self.core >= 0 and self.numbers is not None:
             index[self.sizes[col.DEPTH] + col.TURN] = self.numbers.turn_of_all(self.core, row.record)
-        return int(amounts_row(self._laid_out, row.what, np.array(index, np.int64), np.array(variants, np.int64)))
+        place = np.array(index, np.int64), np.array(variants, np.int64)
+        return int(amounts_row(self._laid_out, row.what, *place, repeat or 0))
 
     @cached_property
     def _laid_out(self) -> np.ndarray:
@@ -236,9 +237,9 @@ class LogReading:
                 found[place] = first + n
         return found
 
-    def _rows(self, row: LogRow) -> tuple[tuple[str, int, int], ...]:
+    def _rows(self, row: LogRow, repeat: int | None) -> tuple[tuple[str, int, int], ...]:
         """Row accesses at the start of each slot of its points: (memory, accesses, cycles of a slot)."""
-        tables, place = self.piece.run.named.program.tables, self._amounts_row(row)
+        tables, place = self.piece.run.named.program.tables, self._amounts_row(row, repeat)
         counts = tables["ROW_ACCESSES"][place, row.what, col.POINT_STAGE].tolist()
         cycles = int(tables["AMOUNTS"][place, row.what, col.CYCLES])
         pairs = zip(self.design.machine.ported, counts, strict=True)

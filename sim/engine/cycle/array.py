@@ -9,39 +9,32 @@ from sim.engine.cycle.columns import (
     AMOUNTS,
     ANOTHER_FOLD,
     ANOTHER_REPEAT,
+    ANOTHER_ROUND,
     ARRAY_STATE,
-    ASKED,
-    ASKED_SLOTS,
     AVAILABLE,
     BOUNDARY,
     BUSY,
     CAUSE,
     CHAIN,
+    CORE_TURNS,
     CYCLES,
     DEALT,
     DEPTH,
     DEPTH_OF,
-    DRAIN_CYCLES,
-    DRAIN_WORDS,
-    DRAINS,
-    DRAINS_ASKED,
     EARLY,
     ENDED,
-    ENDED_AVAILABLE,
-    FAILURE,
     FINISHED,
     FOLD,
     FOLDS,
     FRONT,
+    GROUP_LOOPS,
     GROUPS,
     GUARD,
     IN_RECORD,
     IN_STAGE,
+    INNER,
     INNER_LAG,
     ISSUED,
-    KEEP,
-    KEEP_DEPTH,
-    KEEP_TABLE,
     KEEPS,
     KIND,
     LAG,
@@ -53,31 +46,24 @@ from sim.engine.cycle.columns import (
     MANY,
     MAX_LAG,
     MEMBER,
-    MOVES,
     NEXT_RECORD,
+    NO_OP,
     NOW,
     OP,
     OP_ROW,
     OP_TABLE,
     OUT_STAGE,
-    OVERFLOW,
-    PENDING,
-    PENDING_SLOTS,
-    PER_KEEP,
     PER_OP,
     POINT_STAGE,
     POINTS,
     PORT,
     POSITION,
-    QUEUE,
     READ_SERVER,
     READS_DONE,
     RECORD,
     RECORD_INDEX,
     RECORD_VARIANT,
     RECORDS,
-    RELEASED,
-    RELEASES,
     REPEAT,
     REPEATS,
     RUNNING,
@@ -87,15 +73,16 @@ from sim.engine.cycle.columns import (
     STALLS,
     STARTED,
     STATE,
+    STAY_FIRST,
+    STAY_LAST,
+    STAYING,
     STEPS,
     STREAM_STAGE,
     STRETCH,
     TRIPS,
+    TURN,
     TURNED,
     TURNS,
-    USE_FIRST,
-    USE_LAST,
-    USES,
     VARIANT,
     WAIT,
     WAITING,
@@ -104,16 +91,14 @@ from sim.engine.cycle.columns import (
     WRITE_SERVER,
     WRITE_SLOTS,
     WRITE_WORDS,
-    WRITER,
     WRITES,
-    WRITES_DONE,
-    WRITES_SENT,
 )
 from sim.engine.cycle.log import note
-from sim.engine.cycle.ready import missing_piece
-from sim.engine.cycle.records import amounts_row, ends_tile, generate, is_home
-from sim.engine.cycle.tables import at, at1, at3, row, row3
-from sim.engine.cycle.turns import tiles_until_next
+from sim.engine.cycle.ready import missing_piece, slowest
+from sim.engine.cycle.records import amounts_row, generate, home_at, is_home
+from sim.engine.cycle.results import confirm_writes, hand_on, pass_record, release_tiles
+from sim.engine.cycle.tables import at, at1, at3, at4, row, row3
+from sim.engine.cycle.words import count_words
 from sim.engine.jit import compiled
 
 
@@ -126,71 +111,6 @@ def is_guarded_at(m, op, index, variant):
         if m[at(m, GUARD, op, loop)] == 1 and index[loop] != m[at(m, TRIPS, variant[loop], loop)] - 1:
             return True
     return False
-
-
-@compiled
-def deliver(m, op, is_last):
-    """A repetition's result can be used from now on."""
-    m[at(m, PER_OP, op, ENDED_AVAILABLE)] += 1
-    m[at(m, PER_OP, op, AVAILABLE)] += is_last
-
-
-@compiled
-def hand_on(m, op, time, is_last):
-    """A repetition's result can be used from `time` on; in the order in which they were made."""
-    head, count = m[at(m, QUEUE, op, 0)], m[at(m, QUEUE, op, 1)]
-    slots = m[PENDING_SLOTS]
-    if count == 0 and time <= m[NOW]:
-        deliver(m, op, is_last)
-        return
-    if count == slots:
-        m[FAILURE] = OVERFLOW
-        return
-    if count > 0:
-        time = max(time, m[at3(m, PENDING, op, (head + count - 1) % slots, 0)])
-    m[at3(m, PENDING, op, (head + count) % slots, 0)] = time
-    m[at3(m, PENDING, op, (head + count) % slots, 1)] = is_last
-    m[at(m, QUEUE, op, 1)] += 1
-
-
-@compiled
-def deliver_due(m, op):
-    """Release results that are due; whether there were any."""
-    any_due = False
-    while m[at(m, QUEUE, op, 1)] > 0 and m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 0)] <= m[NOW]:
-        deliver(m, op, m[at3(m, PENDING, op, m[at(m, QUEUE, op, 0)], 1)])
-        m[at(m, QUEUE, op, 0)] = (m[at(m, QUEUE, op, 0)] + 1) % m[PENDING_SLOTS]
-        m[at(m, QUEUE, op, 1)] -= 1
-        any_due = True
-    return any_due
-
-
-@compiled
-def release_tiles(m, op, record):
-    """An op has used up the tiles of a record: the last user of a tile frees it, its writer requests its drain."""
-    slot = record % m[WINDOW]
-    index, variant = row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot)
-    for n in range(m[at(m, OP_TABLE, op, USE_FIRST)], m[at(m, OP_TABLE, op, USE_LAST)]):
-        keep = m[at(m, USES, n, KEEP)]
-        if not is_home(m, keep, index) or not ends_tile(m, keep, keep, index, variant):
-            continue
-        m[at1(m, RELEASED, m[at(m, USES, n, RELEASES)])] += 1 if m[DEALT] == 0 else tiles_until_next(m, keep, index)
-        if m[at(m, KEEP_TABLE, keep, DRAINS)] == 1 and m[at(m, KEEP_TABLE, keep, WRITER)] == op:
-            entry = row3(m, ASKED, keep, m[at(m, PER_KEEP, keep, DRAINS_ASKED)] % ASKED_SLOTS)
-            entry[0] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_CYCLES)]
-            entry[1] = record
-            entry[2] = m[NOW] + m[at(m, OP_TABLE, op, LATENCY)]
-            entry[3] = m[at3(m, MOVES, variant[m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]], keep, DRAIN_WORDS)]
-            m[at(m, PER_KEEP, keep, DRAINS_ASKED)] += 1
-
-
-@compiled
-def pass_record(m, op, record):
-    """An op is done with a record in which it has nothing to do."""
-    m[at(m, PER_OP, op, ISSUED)] = record + 1
-    hand_on(m, op, m[NOW], 1)
-    m[at(m, PER_OP, op, ENDED_AVAILABLE)] -= 1  # no repetition of its own
-    release_tiles(m, op, record)
 
 
 @compiled
@@ -220,6 +140,21 @@ def group_repeats(m, group, step):
 
 
 @compiled
+def repeats_of_round(m, group, step, repeats):
+    """Repetitions of a group in which the innermost of its loops is gone through, if what they move tells rounds apart;
+    else `repeats`, all of them.
+    """
+    for op in range(m[at(m, GROUPS, group, 0)], m[at(m, GROUPS, group, 1)]):
+        record, tile = step - m[at(m, OP_TABLE, op, LAG)], m[at(m, OP_TABLE, op, STAY_FIRST)]
+        if 0 <= record < m[RECORDS] and tile < m[at(m, OP_TABLE, op, STAY_LAST)]:
+            variant = m[at(m, RECORD_VARIANT, record % m[WINDOW], m[at(m, OP_TABLE, op, DEPTH_OF)])]
+            loops = m[at(m, STAYING, tile, GROUP_LOOPS)]
+            if loops > 1:
+                return max(1, m[at4(m, INNER, variant, tile, loops - 1, 1)])
+    return repeats
+
+
+@compiled
 def note_turn(m, a, what, times):
     """Remember what an array has begun, if there are many of it. a: its state."""
     if times >= MANY:
@@ -237,6 +172,9 @@ def locate(m, array):
             a[STATE] = FINISHED
             return
         generate(m, step)
+        if a[POSITION] == 0 and slowest(m, array) >= 0:
+            a[OP] = NO_OP
+            return
         group = m[at(m, LANES, array, a[POSITION])]
         if group < 0:
             m[at1(m, STEPS, array)] += 1
@@ -254,13 +192,15 @@ def locate(m, array):
                 a[POSITION] += 1
                 a[REPEAT] = 0
             else:
-                note_turn(m, a, ANOTHER_REPEAT, repeats)
+                is_round = a[REPEAT] % repeats_of_round(m, group, step, repeats) == 0
+                note_turn(m, a, ANOTHER_ROUND if is_round else ANOTHER_REPEAT, repeats)
             continue
         record = step - m[at(m, OP_TABLE, op, LAG)]
         if 0 <= record < m[RECORDS] and has_turn(m, array, op, record):
             a[OP], a[RECORD] = op, record
             slot = record % m[WINDOW]
-            a[VARIANT] = amounts_row(m, op, row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot))
+            repeat = a[REPEAT] - m[at(m, OP_TABLE, op, INNER_LAG)]
+            a[VARIANT] = amounts_row(m, op, row(m, RECORD_INDEX, slot), row(m, RECORD_VARIANT, slot), repeat)
             return
         a[MEMBER] += 1
 
@@ -279,8 +219,9 @@ def begin(m, array):
         entry[3] = m[at3(m, AMOUNTS, a[VARIANT], op, EARLY)]
         entry[4] = m[at3(m, AMOUNTS, a[VARIANT], op, WRITE_WORDS)]
     m[at(m, PER_OP, op, STARTED)] += 1
+    count_words(m, op, a[VARIANT])
     shares, is_first = m[at(m, OP_TABLE, op, SHARES)], a[REPEAT] == m[at(m, OP_TABLE, op, INNER_LAG)]
-    if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and m[at(m, PER_OP, op, STARTED)] > 1):
+    if (shares == IN_RECORD and not is_first) or (shares == NEXT_RECORD and not is_edge(m, op, a[RECORD], False)):
         # A fold's first word is only moved to its register, so the operator is free for the previous chain.
         hand_on(m, op, m[NOW] + 1 + m[at(m, OP_TABLE, op, LATENCY)], 1 if is_first else 0)
 
@@ -291,7 +232,21 @@ def passes_chain_on(m, a):
     shares = m[at(m, OP_TABLE, a[OP], SHARES)]
     if shares == ALONE:
         return False
-    return not (is_last_repeat(m, a) and (shares == IN_RECORD or a[RECORD] == m[RECORDS] - 1))
+    return not (is_last_repeat(m, a) and (shares == IN_RECORD or is_edge(m, a[OP], a[RECORD], True)))
+
+
+@compiled
+def is_edge(m, op, record, last):
+    """Whether a record is the first, or the last, of an op's item until that comes again."""
+    slot = record % m[WINDOW]
+    for level in range(m[DEPTH] - 1, m[DEALT] - 1, -1):
+        if home_at(m, m[KEEPS] + op, level) >= 0:
+            return True
+        trips = m[at(m, TRIPS, m[at(m, RECORD_VARIANT, slot, level)], level)]
+        if m[at(m, RECORD_INDEX, slot, level)] != (trips - 1 if last else 0):
+            return False
+    turn = m[at(m, RECORD_INDEX, slot, m[DEPTH] + TURN)]
+    return m[DEALT] == 0 or turn == (m[CORE_TURNS] - 1 if last else 0)
 
 
 @compiled
@@ -347,28 +302,18 @@ def finish(m, array):
     is_last = 1 if is_last_repeat(m, a) else 0
     note(m, OP_ROW, array, op, record, a[SINCE])
     m[at(m, PER_OP, op, ENDED)] += 1
-    stretch = m[at3(m, AMOUNTS, a[VARIANT], op, STRETCH)]
+    stretch, early = m[at3(m, AMOUNTS, a[VARIANT], op, STRETCH)], m[at3(m, AMOUNTS, a[VARIANT], op, EARLY)]
     m[at(m, PER_OP, op, BUSY)] -= stretch
     m[at(m, STALLS, array, PORT)] += stretch
     if is_last == 1:
         m[at(m, PER_OP, op, ISSUED)] = record + 1
-        release_tiles(m, op, record)
+        release_tiles(m, op, record, early)
     if m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0:
         confirm_writes(m, op)
     elif not passes_chain_on(m, a):
-        early = m[at3(m, AMOUNTS, a[VARIANT], op, EARLY)]
         hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - early, is_last)
     a[MEMBER] += 1
     locate(m, array)
-
-
-@compiled
-def confirm_writes(m, op):
-    """Make streamed results that have been made and sent available to others."""
-    while m[at(m, PER_OP, op, WRITES_DONE)] < min(m[at(m, PER_OP, op, WRITES_SENT)], m[at(m, PER_OP, op, ENDED)]):
-        entry = row3(m, WRITES, op, m[at(m, PER_OP, op, WRITES_DONE)] % WRITE_SLOTS)
-        m[at(m, PER_OP, op, WRITES_DONE)] += 1
-        hand_on(m, op, m[NOW] + m[at(m, OP_TABLE, op, LATENCY)] - entry[3], entry[2])
 
 
 @compiled

@@ -36,11 +36,12 @@ tables in the single array of a run (`tables`), the second their columns.
     VARIANTS,  # rows of AMOUNTS of one combination of staying tiles
     NESTS,
     SUMS,  # tiles whose sums may come back
+    PER_PHASE,  # 1: nothing is moved for an item while another one runs
     DEALT,  # outermost levels whose iterations are dealt to cores; 0 on one core
     CORE,  # number of the core that runs this
     CORES,
     CORE_TURNS,  # dealt iterations of this core
-) = range(34)
+) = range(35)
 NO_FAILURE, DEADLOCK, OVERFLOW = range(3)
 
 # Tables, by their place in the directory (first number, strides along up to three axes).
@@ -53,7 +54,10 @@ TABLES = (
     "OP_TABLE",  # [op, column]
     "AMOUNTS",  # [variant + VARIANTS x staying tiles as bits, op, column]
     "ROW_ACCESSES",  # [as above, op, stage, ported memory], at the start of each slot
-    "STAYING",  # [staying tile, 0], how it moves
+    "STAYING",  # [staying tile, (how it moves, loops of its op's group)]
+    "INNER",  # [variant, staying tile, group loop, (what it does to the tile, iterations)]
+    "WAYS",  # [way, column], what passes between the array of an op and memories
+    "WAY_WORDS",  # [variant, way, (moved, of which first visits)], words of a repetition
     "GUARD",  # [op, loop], 1: runs only in the last iteration
     "HOME",  # [keep, then op, level], the item in which it is; -1: in all, or the level is a loop
     "RETURNS",  # [keep, loop], 1: sums that were incomplete come back in all but its first iteration
@@ -61,27 +65,27 @@ TABLES = (
     "USES",  # [use, column]
     "STAGES",  # [row of AMOUNTS, use, column], how an op goes through a tile that comes in pieces
     "KEEP_TABLE",  # [keep, column]
-    "FIXED",  # [variant, keep, then staying tile, loop], 1: the tile stays, or is absent, while this loop advances
+    "FIXED",  # [variant, keep, then staying tile, loop], HOLDS: the tile stays, or is absent, while this loop advances
     "MOVES",  # [variant, keep, column], cycles and words of a tile
     "LANES",  # [array, position], group, -1 ends
     "GROUPS",  # [group, (first op, last op)]
     "PORTS",  # [ported memory]
     "FIRST_WORD",  # [keep, then op, (in, out)], cycles to the first word of a transfer that finds its server idle
     "ITERATIONS",  # [variant, dealt level], iterations dealt inside a tile at that depth
-    "DEPENDS",  # [keep, then staying tile, dealt level], 1: each iteration of the level has another tile
+    "DEPENDS",  # [keep, then staying tile, dealt level], what another iteration of the level does to the tile
     "CHANGES",  # [variant, keep, then staying tile], 1: a dealt iteration on such a tile has several of them
     "PLACING",  # [keep, then staying tile], whose tiles they are
     "COMMON_TILES",  # [variant, dealt level, keep], common tiles that begin inside
     # state; the counters first
-    "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to WORDS
+    "COUNTERS",  # [counter]: NOW, EVENTS, FRONT, then the tables down to MOVED
     "STEPS",  # [array]
     "PER_OP",  # [op, counter]
     "PER_KEEP",  # [keep, counter]
     "RELEASED",  # [user], tiles used up
     "STALLS",  # [array, cause], cycles
     "SERVED",  # [server, (fill, drain, read, write)], cycles
-    "WORDS",  # [server, (fill, drain, read, write)]
-    "BASE",  # [counter], the counter it is compared with when states are compared; -1: never compared
+    "MOVED",  # [keep, then way, (in, out)], words, those that do not fit their memory included
+    "BASE",  # [counter], the counter it is compared with when states are compared; NO_BASE: never, WITH_SITE: as a site
     "ARRAY_STATE",  # [array, column]
     "SERVER_STATE",  # [server, column]
     "RECORD_INDEX",  # [slot, loop; then the turn and its first record], of the records in the window
@@ -90,19 +94,20 @@ TABLES = (
     "SITE_INDEX",  # [keep, then op, as above], where the next fill or streamed operand belongs
     "SITE_VARIANT",  # [keep, then op, depth]
     "SITE_REPEAT",  # [keep, then op]
-    "PENDING",  # [op, slot, (time, 1: last repetition of its record)], results on their way
+    "PENDING",  # [op, slot, (time, records that it completes)], results on their way
     "QUEUE",  # [op, (head, count)], of these
-    "WRITES",  # [op, slot, (cycles, record, 1: last repetition of its record, EARLY, words)], by repetition
-    "ASKED",  # [keep, slot, (cycles, record, time from which it may leave, words)], by number of the tile
-    "PARTIAL",  # [keep, then op, (IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD)], transfers that had to make way
+    "WRITES",  # [op, slot, (cycles, record, records that it completes, EARLY, words)], by repetition
+    "ASKED",  # [keep, slot, (cycles, record, time from which it may leave, words, tail)], by number of the tile
+    "PARTIAL",  # [keep, then op, column], transfers that had to make way
     "PIECES",  # [keep, (begun, arrived, of)], of the tile that is being filled
     "DEMAND",  # [ported memory], scratch
-    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments
+    "HISTORY",  # [level, slot, number], earlier states; a level: a loop, an array's repetitions, its folds; moments;
+    # an array's rounds of repetitions
     "REMEMBERED",  # [level, column], what is kept of them
     "MARKS",  # [level, slot], a number that equal states share
     "LOG",  # [row, column]
 )
-DIRECTORY = 34  # its first number
+DIRECTORY = 35  # its first number
 DIRECTORY_COLUMNS = 4
 HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
 (
@@ -114,6 +119,9 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     AMOUNTS,
     ROW_ACCESSES,
     STAYING,
+    INNER,
+    WAYS,
+    WAY_WORDS,
     GUARD,
     HOME,
     RETURNS,
@@ -139,7 +147,7 @@ HEADER = DIRECTORY + DIRECTORY_COLUMNS * len(TABLES)
     RELEASED,
     STALLS,
     SERVED,
-    WORDS,
+    MOVED,
     BASE,
     ARRAY_STATE,
     SERVER_STATE,
@@ -188,8 +196,10 @@ CAUSES = ("operand", "port", "link", "dram", "dependency", "drain", "buffer", "i
     SHARES,  # whose first slot is that of its chain
     STAY_FIRST,  # its rows of `STAYING`
     STAY_LAST,
-) = range(18)
-OP_COLUMNS = 18
+    WAY_FIRST,  # its rows of `WAYS`
+    WAY_LAST,
+) = range(20)
+OP_COLUMNS = 20
 ALONE, IN_RECORD, NEXT_RECORD = range(3)  # of SHARES: none, the next repetition in its record, the next repetition
 RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an op of the same number of deps)
 
@@ -215,7 +225,14 @@ RUN, WAIT = range(2)  # kinds: issues points; waits for another op's result (an 
 AMOUNT_COLUMNS = 13
 IN_STAGE, POINT_STAGE, OUT_STAGE, STREAM_STAGE = range(4)  # stages of a fold; the last: wait for streamed operands
 
-COMES, LEAVES, COMES_BACK = range(3)  # of STAYING: where its tile begins, where it ends, or where it is not the first
+# Columns of STAYING. A tile stays unless it begins (COMES) or ends (LEAVES) in a repetition; sums come back
+# (COMES_BACK) where their tile begins and has been there before.
+HOW, GROUP_LOOPS = range(2)
+COMES, LEAVES, COMES_BACK = range(3)
+BRINGS, HOLDS, REVISITS = range(3)  # what a loop does to a tile: another one, the same, or one that was there before
+# Columns of WAYS. STAY_BIT, BACK_BIT: the bit of its tile among those of the op that may stay, and that of its sums
+# that may come back; -1: they never do.
+OUTWARD, STAY_BIT, BACK_BIT = range(3)
 
 # Columns of DEPS.
 PRODUCER, DEP_KIND, LOOP, IN_PLACE = range(4)  # IN_PLACE: read where it was made, before it has left
@@ -253,9 +270,11 @@ STAGE_FOLDS, STAGE_STEP, PIECE_STEP = range(3)
     OUTER,  # the keep further out that brings what fills it; -1: none
 ) = range(21)
 KEEP_COLUMNS = 21
-# Columns of MOVES. AGAIN: of sums that come back.
-FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS, FILL_PIECES = range(7)
-MOVE_COLUMNS = 7
+# Columns of MOVES. AGAIN: of sums that come back. TAIL: of the cycles, the last ones in which a memory of the core goes
+# on and the one that it shares with others is free for them.
+FILL_CYCLES, DRAIN_CYCLES, AGAIN_CYCLES, FILL_WORDS, DRAIN_WORDS, AGAIN_WORDS = range(6)
+FILL_TAIL, DRAIN_TAIL, AGAIN_TAIL, FILL_PIECES = range(6, 10)
+MOVE_COLUMNS = 10
 
 # Counters of a run that only grow, by op and by keep.
 (
@@ -270,11 +289,12 @@ MOVE_COLUMNS = 7
     WRITES_BEGUN,
     WRITES_SENT,
     WRITES_DONE,
+    WRITTEN,  # records whose streamed results have all been written
     BUSY,  # cycles in which the array computes
-) = range(12)
+) = range(13)
 # OUTER_TILE: the tile further out from which the next one is filled.
 ORDINAL, FILLS_BEGUN, FILLED, FILL_SITE, DRAINS_ASKED, DRAINS_BEGUN, DRAINED, OUTER_TILE = range(8)
-OP_COUNTERS, KEEP_COUNTERS = 12, 8
+OP_COUNTERS, KEEP_COUNTERS = 13, 8
 
 # Columns of ARRAY_STATE: the state of an array other than counters. VARIANT: its row of AMOUNTS.
 # TURNED: what it has begun.
@@ -297,15 +317,18 @@ OP_COUNTERS, KEEP_COUNTERS = 12, 8
 ) = range(15)
 ARRAY_COLUMNS = 15
 WAITING, RUNNING, FINISHED = range(3)
-ANOTHER_REPEAT, ANOTHER_FOLD = range(1, 3)  # of TURNED, 0: neither
+NO_OP = -1  # of OP: it has nothing to do in this step, and is too far ahead to look for its next op
+ANOTHER_REPEAT, ANOTHER_FOLD, ANOTHER_ROUND = range(1, 4)  # of TURNED, 0: none
 MANY = 8  # repetitions or folds among which it is worth while to look for equal states
 LONG_QUIET = 16  # moments after which it is worth while to look at each of them
 
 # Columns of SERVER_STATE: the transfer under way.
-# SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one.
-JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE, FREE_SINCE = range(8)
-SERVER_COLUMNS = 8
-IN_LEFT, IN_RECORD, OUT_LEFT, OUT_RECORD = range(4)  # of PARTIAL
+# SERVES: 1 if it serves any transfer; FREE_SINCE: the cycle after the last one; TAIL: of TIME_LEFT, what is left when a
+# memory that cores share is free again.
+JOB, WHICH, TIME_LEFT, MOVING, JOB_RECORD, SERVES, JOB_SINCE, FREE_SINCE, TAIL = range(9)
+SERVER_COLUMNS = 9
+IN_LEFT, IN_RECORD, IN_TAIL, OUT_LEFT, OUT_RECORD, OUT_TAIL = range(6)  # of PARTIAL
+PARTIAL_COLUMNS = 6
 PIECES_BEGUN, PIECES_ARRIVED, PIECES_OF = range(3)  # of PIECES
 NO_JOB, FILL_JOB, DRAIN_JOB, READ_JOB, WRITE_JOB = range(5)
 
@@ -322,6 +345,7 @@ COMING, GOING, READ_REPEAT, HEAD_RECORD, HEAD_TIME, RESULT_TIME = range(6)
 ARRAY_REMAINS, SITE_REMAINS = 3, 6
 
 NEVER = 1 << 60
+NO_BASE, WITH_SITE = -1, -2  # of BASE
 
 # Of PLACING. OWN: a core has another tile where its iterations need another; ANEW: in each of its iterations; COMMON:
 # in a memory that cores share, where one stays for a whole iteration and may serve several.
@@ -330,7 +354,7 @@ TURN, TURN_FIRST = range(2)  # of an index row, after its levels
 INDEX_MORE = 2
 
 # Slots of queues, numbered by what waits in them.
-ASKED_SLOTS = 64
+ASKED_SLOTS, ASKED_COLUMNS = 64, 5
 WRITE_SLOTS = 8
 
 # Columns of LOG, and the kinds of its rows: an op on an array, a stall, then a transfer by its job.

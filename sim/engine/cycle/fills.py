@@ -7,9 +7,11 @@ stays free, as it does later for the tile in use. Sums that begin are there with
 
 from sim.engine.cycle.columns import (
     AGAIN_CYCLES,
+    AGAIN_TAIL,
     AGAIN_WORDS,
     ARRAYS,
     AVAILABLE,
+    BEFORE,
     COMMON,
     CORES,
     DEALT,
@@ -19,6 +21,7 @@ from sim.engine.cycle.columns import (
     FILL_CYCLES,
     FILL_PIECES,
     FILL_SITE,
+    FILL_TAIL,
     FILL_WORDS,
     FILLED,
     FILLS,
@@ -36,6 +39,7 @@ from sim.engine.cycle.columns import (
     OUTER_TILE,
     PER_KEEP,
     PER_OP,
+    PER_PHASE,
     PIECES,
     PIECES_BEGUN,
     PIECES_OF,
@@ -54,6 +58,7 @@ from sim.engine.cycle.columns import (
     WAITS_AT,
     WRITER,
 )
+from sim.engine.cycle.phases import has_begun
 from sim.engine.cycle.ready import has_room
 from sim.engine.cycle.records import begins_tile, is_home, next_site, record_of, site_record, start
 from sim.engine.cycle.tables import at, at1, at3, row, row3
@@ -69,13 +74,10 @@ def may_fill(m, keep):
     exist once it has made them; old words, and words that return to their previous place, once they have been made and
     drained in the previous iteration; those of another item once that is over.
     """
+    if not has_place(m, keep):
+        return False
     site = m[at(m, PER_KEEP, keep, FILL_SITE)]
     begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
-    if m[at(m, KEEP_TABLE, keep, IN_TURN)] == 0:
-        if not has_room(m, keep, begun, 0):
-            return False
-    elif not has_room(m, keep, begun, is_ahead(m, keep)) or not is_in_turn(m, keep) or not items_are_over(m, keep):
-        return False
     outer = m[at(m, KEEP_TABLE, keep, OUTER)]
     if outer >= 0 and m[at(m, PER_KEEP, outer, FILLED)] <= m[at(m, PER_KEEP, keep, OUTER_TILE)]:
         return False
@@ -92,9 +94,22 @@ def may_fill(m, keep):
             variant = m[at(m, SITE_VARIANT, keep, inner)]
             if m[at(m, HOME, keep, inner)] < 0 and m[at3(m, FIXED, variant, keep, inner)] == 0:
                 tiles *= m[at(m, TRIPS, variant, inner)]
-    if source >= 0:
-        return m[at(m, PER_OP, source, AVAILABLE)] > site - records
+    if source >= 0:  # all records of the tile make it: a reader that is there in the first one alone shares their loops
+        depth = m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)]
+        made = m[at(m, RECORDS_BELOW, m[at(m, SITE_VARIANT, keep, depth)], depth)]
+        return m[at(m, PER_OP, source, AVAILABLE)] > site - records + made - 1
     return loop < 0 or m[at(m, PER_KEEP, keep, DRAINED)] > begun - tiles
+
+
+@compiled
+def has_place(m, keep):
+    """Whether the next tile of a keep has a place, and it is its turn."""
+    begun = m[at(m, PER_KEEP, keep, FILLS_BEGUN)]
+    if m[at(m, KEEP_TABLE, keep, IN_TURN)] == 0:
+        return has_room(m, keep, begun, 0)
+    if m[PER_PHASE] == 1:
+        return has_room(m, keep, begun, 0) and has_begun(m, row(m, SITE_INDEX, keep), row(m, SITE_VARIANT, keep))
+    return has_room(m, keep, begun, is_ahead(m, keep)) and is_in_turn(m, keep) and items_are_over(m, keep)
 
 
 @compiled
@@ -133,10 +148,14 @@ def is_in_turn(m, keep):
 def has_made(m, producer, site, level, comes_first):
     """Whether an op of another item has made, and its memories have passed on, what the next transfer of a site brings.
 
-    level: the one that parts the two; comes_first: 1 where the op's item comes before that of the site.
+    level: the one that parts the two; comes_first: 1 where the op's item comes before that of the site, whose end then
+    counts; else all iterations before.
     """
     index, variant = row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site)
-    if m[at(m, PER_OP, producer, AVAILABLE)] < record_of(m, index, variant, level + comes_first):
+    end, item = record_of(m, index, variant, level), m[at(m, HOME, m[KEEPS] + producer, level)]
+    if comes_first == 1:
+        end += m[at3(m, BEFORE, variant[level], level, item + 1)]
+    if m[at(m, PER_OP, producer, AVAILABLE)] < end:
         return False
     for keep in range(m[KEEPS]):
         if keep != site and m[at(m, KEEP_TABLE, keep, WRITER)] == producer and is_draining(m, keep):
@@ -219,18 +238,18 @@ def begin_sums(m, keep):
 
 @compiled
 def begin_fill(m, keep):
-    """Count a tile, or its next piece, as begun; returns its cycles and words."""
+    """Count a tile, or its next piece, as begun; returns its cycles, words and tail."""
     variant = m[at(m, SITE_VARIANT, keep, m[at(m, KEEP_TABLE, keep, KEEP_DEPTH)])]
     move, piece = row3(m, MOVES, variant, keep), row(m, PIECES, keep)
-    cycles, words = move[FILL_CYCLES], move[FILL_WORDS]
+    cycles, words, tail = move[FILL_CYCLES], move[FILL_WORDS], move[FILL_TAIL]
     if sums_return(m, keep):
-        cycles, words = cycles + move[AGAIN_CYCLES], words + move[AGAIN_WORDS]
+        cycles, words, tail = cycles + move[AGAIN_CYCLES], words + move[AGAIN_WORDS], tail + move[AGAIN_TAIL]
     pieces, number = move[FILL_PIECES], piece[PIECES_BEGUN]
     piece[PIECES_OF] = pieces
     piece[PIECES_BEGUN] = (number + 1) % pieces
     if number + 1 == pieces:
         advance_fill(m, keep)
-    return part_of(cycles, number, pieces), part_of(words, number, pieces)
+    return part_of(cycles, number, pieces), part_of(words, number, pieces), part_of(tail, number, pieces)
 
 
 @compiled

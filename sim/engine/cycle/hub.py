@@ -14,6 +14,7 @@ from sim.engine.cycle.columns import (
     CORE_TURNS,
     CORES,
     DRAIN_CYCLES,
+    DRAIN_TAIL,
     DRAIN_WORDS,
     DRAINED,
     DRAINS,
@@ -27,6 +28,7 @@ from sim.engine.cycle.columns import (
     KEEPS,
     LAST_USER,
     LATENCY,
+    MOVED,
     MOVES,
     NEVER,
     NOW,
@@ -131,6 +133,7 @@ def ask_to_leave(hub, board, keep):
         entry = row3(hub, ASKED, keep, hub[at(hub, PER_KEEP, keep, DRAINS_ASKED)] % ASKED_SLOTS)
         entry[0], entry[1] = move[DRAIN_CYCLES], site_record(hub, index, variant)
         entry[2], entry[3] = hub[NOW] + hub[at(hub, OP_TABLE, op, LATENCY)], move[DRAIN_WORDS]
+        entry[4] = move[DRAIN_TAIL]
         hub[at(hub, PER_KEEP, keep, DRAINS_ASKED)] += 1
         next_site(hub, keep, index, variant)
 
@@ -181,9 +184,10 @@ def gather_sums(every, board, core):
 
 @compiled
 def pass_sums(every, board, first, keep):
-    """The sums of a group have left with those of its first core."""
+    """The sums of a group have left with those of its first core, and have been read in every one."""
     for other in range(first + 1, min(first + board.groups[keep], every.shape[0] - 1)):
         m = every[other]
+        m[at(m, MOVED, keep, 1)] += m[at3(m, ASKED, keep, m[at(m, PER_KEEP, keep, DRAINS_BEGUN)] % ASKED_SLOTS, 3)]
         m[at(m, PER_KEEP, keep, DRAINS_BEGUN)] += 1
         m[at(m, PER_KEEP, keep, DRAINED)] += 1
         board.stale[other] = 1

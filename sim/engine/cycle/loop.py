@@ -6,7 +6,7 @@ changes between two events, so time advances in one step; without competition fo
 ends when every array is finished, every transfer is over and every result has left.
 """
 
-from sim.engine.cycle.array import begin, deliver_due, locate, proceed, skip_wait
+from sim.engine.cycle.array import begin, locate, proceed, skip_wait
 from sim.engine.cycle.columns import (
     AMOUNTS,
     ARRAY_STATE,
@@ -36,6 +36,7 @@ from sim.engine.cycle.columns import (
     NEVER,
     NO_FAILURE,
     NO_JOB,
+    NO_OP,
     NOW,
     OFF_CHIP,
     OP,
@@ -64,6 +65,7 @@ from sim.engine.cycle.columns import (
     STATE,
     STREAM_STAGE,
     SUMS,
+    TAIL,
     TIME_LEFT,
     TURNS,
     VARIANT,
@@ -74,7 +76,8 @@ from sim.engine.cycle.columns import (
 from sim.engine.cycle.fills import begin_sums, first_fill
 from sim.engine.cycle.log import note_stall
 from sim.engine.cycle.ready import cause_of, obstacle
-from sim.engine.cycle.server import end_transfer, first_read, take_up
+from sim.engine.cycle.results import deliver_due
+from sim.engine.cycle.server import end_transfer, first_read, held_cycles, take_up
 from sim.engine.cycle.skip import fast_forward
 from sim.engine.cycle.tables import at, at1, at3, at4, row
 from sim.engine.jit import compiled
@@ -187,7 +190,9 @@ def turn(m, array):
             if a[CAUSE] != -1:
                 return changed
             changed = True
-            if m[at(m, OP_TABLE, a[OP], KIND)] == WAIT:
+            if a[OP] == NO_OP:
+                locate(m, array)
+            elif m[at(m, OP_TABLE, a[OP], KIND)] == WAIT:
                 skip_wait(m, array)
             else:
                 begin(m, array)
@@ -279,7 +284,13 @@ def grant_server(m, server):
         port = server_port(m, server, side)
         if port >= 0:
             m[at1(m, DEMAND, port)] += 1
-    return job[TIME_LEFT]
+    return until_served(m, server)
+
+
+@compiled
+def until_served(m, server):
+    """Cycles until a transfer is over, or leaves a memory that cores share to others."""
+    return held_cycles(m[at(m, SERVER_STATE, server, TIME_LEFT)], m[at(m, SERVER_STATE, server, TAIL)])
 
 
 @compiled
@@ -311,7 +322,7 @@ def until_next_event(m):
         if m[at(m, SERVER_STATE, server, JOB)] != NO_JOB:
             m[at(m, SERVER_STATE, server, MOVING)] = 1 if free else -1
             if free:
-                duration = min(duration, m[at(m, SERVER_STATE, server, TIME_LEFT)])
+                duration = min(duration, until_served(m, server))
     server = NOBODY if free else oldest_waiting(m)
     while server != NOBODY:
         duration = min(duration, grant_server(m, server))

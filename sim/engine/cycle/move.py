@@ -4,6 +4,7 @@ from sim.engine.cycle.columns import (
     ARRAY_STATE,
     ARRAYS,
     ASKED,
+    ASKED_COLUMNS,
     ASKED_SLOTS,
     COMING,
     COUNTED,
@@ -147,11 +148,11 @@ def move_entries(m, then, before, records, time):
             continue
         old = block(m, ASKED, keep).copy()
         for i in range(ASKED_SLOTS):
-            entry, place = row3(m, ASKED, keep, (new_first + i) % ASKED_SLOTS), 4 * ((first + i) % ASKED_SLOTS)
-            entry[0] = old[place]
-            entry[1] = old[place + 1] + records
-            entry[2] = old[place + 2] + time
-            entry[3] = old[place + 3]
+            place = ASKED_COLUMNS * ((first + i) % ASKED_SLOTS)
+            entry = row3(m, ASKED, keep, (new_first + i) % ASKED_SLOTS)
+            entry[:] = old[place : place + ASKED_COLUMNS]
+            entry[1] += records
+            entry[2] += time
     for op in range(m[OPS]):
         first, new_first = before[at(m, PER_OP, op, WRITES_DONE) - HEADER], m[at(m, PER_OP, op, WRITES_DONE)]
         if sent(m, m[KEEPS] + op, then) == 0:

@@ -34,27 +34,24 @@ from sim.engine.cycle.columns import (
     FOLDS,
     FRONT,
     GOING,
-    GROUPS,
     HEAD_RECORD,
     HEAD_TIME,
     HEADER,
     IN_LEFT,
     IN_PLACE,
     IN_RECORD,
-    INNER_LAG,
     INSIDE,
     JOB,
     JOB_RECORD,
     KEEP,
     KEEPS,
-    LAG,
-    LANES,
     LEFT_THEN,
     LOG_FROM,
     LOG_TO,
     NEEDS_FILL,
     NEVER,
     NO_JOB,
+    NO_OP,
     NOW,
     OP,
     OP_TABLE,
@@ -65,7 +62,6 @@ from sim.engine.cycle.columns import (
     PER_KEEP,
     PER_OP,
     POINT_STAGE,
-    POSITION,
     PRODUCER,
     READ_REPEAT,
     READ_SITE,
@@ -75,7 +71,6 @@ from sim.engine.cycle.columns import (
     RECORD_INDEX,
     RECORD_ORDINAL,
     RECORD_VARIANT,
-    RECORDS,
     RECORDS_BELOW,
     REPEAT_THEN,
     REPEATS,
@@ -104,6 +99,7 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.records import record_of
 from sim.engine.cycle.remember import array_place, has_site, is_outward, site_of, site_place
+from sim.engine.cycle.repeats import like_moves, like_repeats
 from sim.engine.cycle.tables import at, at1, at3, row
 from sim.engine.jit import compiled
 
@@ -286,13 +282,13 @@ def turn_periods(m, then, state):
         turns = state[place + REPEAT_THEN] - then[place + REPEAT_THEN]
         folds = state[place + FOLD_THEN] - then[place + FOLD_THEN]
         if turns != 0:
-            first, last = like_repeats(m, array)
+            first, last = like_repeats(m, array, then[place + REPEAT_THEN], turns)
             if folds != 0 or not first <= then[place + REPEAT_THEN] < state[place + REPEAT_THEN]:
                 return 0
             most = min(most, (last - state[place + REPEAT_THEN]) // turns)
         elif folds != 0:
             op, variant = m[at(m, ARRAY_STATE, array, OP)], m[at(m, ARRAY_STATE, array, VARIANT)]
-            is_same = grown(m, at(m, PER_OP, op, STARTED), then) == 0
+            is_same = op != NO_OP and grown(m, at(m, PER_OP, op, STARTED), then) == 0
             if not is_same or then[place + FOLD_THEN] < 1 or not has_whole_tiles(m, array):
                 return 0
             most = min(most, (m[at3(m, AMOUNTS, variant, op, FOLDS)] - 2 - state[place + FOLD_THEN]) // folds)
@@ -303,24 +299,13 @@ def turn_periods(m, then, state):
             return 0
         if reads > 0:
             variant = m[at(m, SITE_VARIANT, site, m[at(m, OP_TABLE, op, DEPTH_OF)])]
-            most = min(most, (m[at3(m, AMOUNTS, variant, op, REPEATS)] - 1 - state[place]) // reads)
+            first, last = like_moves(m, op, variant, then[place], reads)
+            if not first <= then[place]:
+                return 0
+            last = min(last, m[at3(m, AMOUNTS, variant, op, REPEATS)] - 1)
+            most = min(most, (last - state[place]) // reads)
         most = min(most, inside_periods(m, op, then))
     return most
-
-
-@compiled
-def like_repeats(m, array):
-    """The first and the last repetition of an array's group in which all its ops do what they do in the middle."""
-    a = row(m, ARRAY_STATE, array)
-    group = m[at(m, LANES, array, a[POSITION])]
-    first, last = 1, NEVER
-    for op in range(m[at(m, GROUPS, group, 0)], m[at(m, GROUPS, group, 1)]):
-        record = m[at1(m, STEPS, array)] - m[at(m, OP_TABLE, op, LAG)]
-        if 0 <= record < m[RECORDS]:
-            variant = m[at(m, RECORD_VARIANT, record % m[WINDOW], m[at(m, OP_TABLE, op, DEPTH_OF)])]
-            lag = m[at(m, OP_TABLE, op, INNER_LAG)]
-            first, last = max(first, lag + 1), min(last, lag + m[at3(m, AMOUNTS, variant, op, REPEATS)] - 2)
-    return first, last
 
 
 @compiled

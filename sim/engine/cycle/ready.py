@@ -38,13 +38,16 @@ from sim.engine.cycle.columns import (
     KIND,
     LAST_USER,
     LOOP,
+    MAX_LAG,
     NEEDS_FILL,
     NEEDS_ROOM,
+    NO_OP,
     OFF_CHIP,
     OP,
     OP_TABLE,
     PER_KEEP,
     PER_OP,
+    PER_PHASE,
     PHASE,
     PIECE_STEP,
     PIECES,
@@ -73,7 +76,8 @@ from sim.engine.cycle.columns import (
     WRITE_SERVER,
     WRITES_DONE,
 )
-from sim.engine.cycle.tables import at, at1, row3
+from sim.engine.cycle.phases import others_have_left
+from sim.engine.cycle.tables import at, at1, row, row3
 from sim.engine.jit import compiled
 
 
@@ -98,6 +102,17 @@ def has_room(m, keep, ordinal, spared):
 
 
 @compiled
+def slowest(m, array):
+    """Array behind which another one is as many steps as may be: records further back are forgotten; -1: none."""
+    for other in range(m[ARRAYS]):
+        if m[at(m, ARRAY_STATE, other, STATE)] != FINISHED and (
+            m[at1(m, STEPS, array)] - m[at1(m, STEPS, other)] > m[SKEW] + m[MAX_LAG]
+        ):
+            return other
+    return -1
+
+
+@compiled
 def held_back(m, array):
     """Array that another one must wait for: at a barrier, or because it is too far behind; -1: none."""
     step, phase = m[at1(m, STEPS, array)], m[at(m, OP_TABLE, m[at(m, ARRAY_STATE, array, OP)], PHASE)]
@@ -105,7 +120,8 @@ def held_back(m, array):
         if other == array or m[at(m, ARRAY_STATE, other, STATE)] == FINISHED:
             continue
         if m[BARRIER] == 1:
-            its_step, its_phase = m[at1(m, STEPS, other)], m[at(m, OP_TABLE, m[at(m, ARRAY_STATE, other, OP)], PHASE)]
+            its_op = max(0, m[at(m, ARRAY_STATE, other, OP)])
+            its_step, its_phase = m[at1(m, STEPS, other)], m[at(m, OP_TABLE, its_op, PHASE)]
             if its_step < step or (its_step == step and its_phase < phase):
                 return other
         elif step - m[at1(m, STEPS, other)] > m[SKEW]:
@@ -192,10 +208,14 @@ def missing_piece(m, array):
 def obstacle(m, array):
     """Cause of an array's wait before its next op; -1: it may issue; -2 - other: it waits for another array."""
     op, record = m[at(m, ARRAY_STATE, array, OP)], m[at(m, ARRAY_STATE, array, RECORD)]
-    other = held_back(m, array)
+    other = slowest(m, array) if op == NO_OP else held_back(m, array)
     if other >= 0:
         return -2 - other
+    if op == NO_OP:
+        return -1
     slot = record % m[WINDOW]
+    if m[PER_PHASE] == 1 and not others_have_left(m, row(m, RECORD_INDEX, slot)):
+        return OFF_CHIP
     cause = missing_result(m, op, record, slot)
     if cause >= 0:
         return DRAIN if m[at(m, OP_TABLE, op, KIND)] == WAIT else cause

@@ -19,8 +19,12 @@ from sim.engine.cycle.columns import (
     DEPTH_OF,
     FIXED,
     GENERATED,
+    GROUP_LOOPS,
     GUARD,
+    HOLDS,
     HOME,
+    HOW,
+    INNER,
     KEEPS,
     LEAVES,
     NESTS,
@@ -32,6 +36,7 @@ from sim.engine.cycle.columns import (
     RECORD_VARIANT,
     RECORDS,
     RECORDS_BELOW,
+    REVISITS,
     STAY_FIRST,
     STAY_LAST,
     STAYING,
@@ -41,8 +46,16 @@ from sim.engine.cycle.columns import (
     VARIANTS,
     WINDOW,
 )
-from sim.engine.cycle.tables import at, at3, row
-from sim.engine.cycle.turns import comes_with_turn, common_tile, ends_with_turn, enter_turn, iteration_of, next_turn
+from sim.engine.cycle.tables import at, at3, at4, row
+from sim.engine.cycle.turns import (
+    came_earlier,
+    comes_with_turn,
+    common_tile,
+    ends_with_turn,
+    enter_turn,
+    iteration_of,
+    next_turn,
+)
 from sim.engine.jit import compiled
 
 
@@ -120,7 +133,7 @@ def begins_tile(m, keep, owner, index, variant):
         if home >= 0:
             if index[level] != home:
                 return False
-        elif index[level] != 0 and m[at3(m, FIXED, variant[level], keep, level)] == 1:
+        elif index[level] != 0 and m[at3(m, FIXED, variant[level], keep, level)] == HOLDS:
             return False
     return m[DEALT] == 0 or comes_with_turn(m, keep, index, variant)
 
@@ -133,29 +146,79 @@ def ends_tile(m, keep, owner, index, variant):
         loop -= 1
     if loop < dealt:
         return dealt == 0 or ends_with_turn(m, keep, index, variant)
-    if m[at3(m, FIXED, variant[loop], keep, loop)] == 1:
+    if m[at3(m, FIXED, variant[loop], keep, loop)] == HOLDS:
         return False
     ends = True
     for outer in range(dealt, loop):
         ends = ends and (
-            home_at(m, owner, outer) >= 0 or index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] == 0
+            home_at(m, owner, outer) >= 0 or index[outer] == 0 or m[at3(m, FIXED, variant[outer], keep, outer)] != HOLDS
         )
     return ends
 
 
 @compiled
-def amounts_row(m, op, index, variant):
-    """The row of AMOUNTS of an op at a record: that of its tile's extents, and of the words that stay."""
-    found = variant[m[at(m, OP_TABLE, op, DEPTH_OF)]]
-    bit = m[VARIANTS]
+def amounts_row(m, op, index, variant, repeat):
+    """The row of AMOUNTS of an op at a repetition of a record: that of its tile's extents, of the words that stay, and
+    of the sums that come back.
+    """
+    inside = variant[m[at(m, OP_TABLE, op, DEPTH_OF)]]
+    found, bit = inside, m[VARIANTS]
     for tile in range(m[at(m, OP_TABLE, op, STAY_FIRST)], m[at(m, OP_TABLE, op, STAY_LAST)]):
-        how, place, owner = m[at(m, STAYING, tile, 0)], m[KEEPS] + tile, m[KEEPS] + op
-        ends = how == LEAVES
-        moves = ends_tile(m, place, owner, index, variant) if ends else begins_tile(m, place, owner, index, variant)
-        if moves == (how == COMES_BACK):
+        how, place, owner = m[at(m, STAYING, tile, HOW)], m[KEEPS] + tile, m[KEEPS] + op
+        if how == LEAVES:
+            stays = not leaves_now(m, tile, owner, inside, repeat, index, variant)
+        else:
+            begins = begins_tile(m, place, owner, index, variant) and begins_inside(m, tile, inside, repeat)
+            stays = not begins
+            if how == COMES_BACK:
+                stays = begins and (was_there(m, place, owner, index, variant) or was_inside(m, tile, inside, repeat))
+        if stays:
             found += bit
         bit *= 2
     return found
+
+
+@compiled
+def was_there(m, place, owner, index, variant):
+    """Whether a tile of sums was there in an earlier record."""
+    for level in range(m[DEALT], m[DEPTH]):
+        revisits = m[at3(m, FIXED, variant[level], place, level)] == REVISITS
+        if revisits and index[level] != 0 and home_at(m, owner, level) < 0:
+            return True
+    return m[DEALT] > 0 and came_earlier(m, place, index)
+
+
+@compiled
+def begins_inside(m, tile, inside, repeat):
+    """Whether a tile, seen from the loops of its op's group alone, begins in a repetition of a record."""
+    for loop in range(m[at(m, STAYING, tile, GROUP_LOOPS)] - 1, -1, -1):
+        trips = m[at4(m, INNER, inside, tile, loop, 1)]
+        if m[at4(m, INNER, inside, tile, loop, 0)] == HOLDS and repeat % trips != 0:
+            return False
+        repeat //= trips
+    return True
+
+
+@compiled
+def was_inside(m, tile, inside, repeat):
+    """Whether a tile of sums was there in an earlier repetition of its record."""
+    for loop in range(m[at(m, STAYING, tile, GROUP_LOOPS)] - 1, -1, -1):
+        trips = m[at4(m, INNER, inside, tile, loop, 1)]
+        if m[at4(m, INNER, inside, tile, loop, 0)] == REVISITS and repeat % trips != 0:
+            return True
+        repeat //= trips
+    return False
+
+
+@compiled
+def leaves_now(m, tile, owner, inside, repeat, index, variant):
+    """Whether a tile ends with a repetition: the next one in its record, or the first of the next, brings another."""
+    for loop in range(m[at(m, STAYING, tile, GROUP_LOOPS)] - 1, -1, -1):
+        trips = m[at4(m, INNER, inside, tile, loop, 1)]
+        if repeat % trips != trips - 1:
+            return m[at4(m, INNER, inside, tile, loop, 0)] != HOLDS
+        repeat //= trips
+    return ends_tile(m, m[KEEPS] + tile, owner, index, variant)
 
 
 @compiled

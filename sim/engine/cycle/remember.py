@@ -30,8 +30,11 @@ from sim.engine.cycle.columns import (
     GUARD,
     HEAD_RECORD,
     HEAD_TIME,
+    HEADER,
+    HOLDS,
     HOME,
     IN_LEFT,
+    IN_TAIL,
     JOB,
     KEEP_TABLE,
     KEEPS,
@@ -45,6 +48,7 @@ from sim.engine.cycle.columns import (
     OP_TABLE,
     OPS,
     OUT_LEFT,
+    OUT_TAIL,
     PARTIAL,
     PENDING,
     PENDING_SLOTS,
@@ -71,17 +75,20 @@ from sim.engine.cycle.columns import (
     STAGE,
     STARTED,
     STATE,
+    TAIL,
     TIME_LEFT,
     VARIANT,
     WHICH,
     WINDOW,
+    WITH_SITE,
     WRITE_JOB,
     WRITE_SERVER,
     WRITE_SLOTS,
     WRITES,
     WRITES_DONE,
 )
-from sim.engine.cycle.server import older_transfers
+from sim.engine.cycle.records import home_at
+from sim.engine.cycle.server import held_cycles, older_transfers
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -112,7 +119,7 @@ def describe(m, level, state):
     returns how many numbers were written, or -1.
     """
     n = first_described(m)
-    if n + m[COUNTED] + 10 * m[ARRAYS] + 4 * m[SERVERS] + 5 * (m[KEEPS] + m[OPS]) > state.size:
+    if n + m[COUNTED] + 10 * m[ARRAYS] + 5 * m[SERVERS] + 5 * (m[KEEPS] + m[OPS]) > state.size:
         return -1
     n = describe_counters(m, state, n)
     for array in range(m[ARRAYS]):
@@ -146,18 +153,22 @@ def describe_counters(m, state, n):
 def describe_transfers(m, state, n):
     """What memories move, and what had to make way."""
     for site in range(m[KEEPS] + m[OPS]):
-        coming, going = m[at(m, PARTIAL, site, IN_LEFT)], m[at(m, PARTIAL, site, OUT_LEFT)]
-        state[site_place(m, site, COMING)], state[site_place(m, site, GOING)] = coming, going
+        partial = row(m, PARTIAL, site)
+        state[site_place(m, site, COMING)] = held_cycles(partial[IN_LEFT], partial[IN_TAIL])
+        state[site_place(m, site, GOING)] = held_cycles(partial[OUT_LEFT], partial[OUT_TAIL])
         state[site_place(m, site, READ_REPEAT)] = m[at1(m, SITE_REPEAT, site)]
-        state[n], state[n + 1] = coming > 0, going > 0
+        state[n] = 1 + partial[IN_TAIL] if partial[IN_LEFT] > 0 else 0
+        state[n + 1] = 1 + partial[OUT_TAIL] if partial[OUT_LEFT] > 0 else 0
         n += 2
     for server in range(m[SERVERS]):
         job = row(m, SERVER_STATE, server)
-        state[n], state[n + 1], state[n + 2] = job[JOB], 0, older_transfers(m, server)
+        state[n], state[n + 1], state[n + 2], state[n + 3] = job[JOB], 0, older_transfers(m, server), 0
         if job[JOB] != NO_JOB:
             state[n + 1] = job[WHICH]
-            state[site_place(m, site_of(m, job), GOING if is_outward(job) else COMING)] = job[TIME_LEFT]
-        n += 3
+            state[n + 3] = job[TAIL] if job[TIME_LEFT] > job[TAIL] else -1
+            left = held_cycles(job[TIME_LEFT], job[TAIL])
+            state[site_place(m, site_of(m, job), GOING if is_outward(job) else COMING)] = left
+        n += 4
     for keep in range(m[KEEPS]):
         state[n], state[n + 1] = m[at(m, PIECES, keep, PIECES_BEGUN)], m[at(m, PIECES, keep, PIECES_ARRIVED)]
         n += 2
@@ -204,13 +215,13 @@ def describe_leaving(m, state, n):
         record, time = head[1], max(head[2] - m[NOW], 0)
         state[site_place(m, keep, HEAD_RECORD)] = record - m[FRONT] if begun < asked else 0
         state[site_place(m, keep, HEAD_TIME)] = time if begun < asked else 0
-        if n + 4 * (asked - begun) > state.size:
+        if n + 5 * (asked - begun) > state.size:
             return -1
         for i in range(begun, asked):
             entry = row3(m, ASKED, keep, i % ASKED_SLOTS)
             state[n], state[n + 1] = entry[0], entry[1] - record
-            state[n + 2], state[n + 3] = max(entry[2] - m[NOW], 0) - time, entry[3]
-            n += 4
+            state[n + 2], state[n + 3], state[n + 4] = max(entry[2] - m[NOW], 0) - time, entry[3], entry[4]
+            n += 5
     for op in range(m[OPS]):
         done, started = m[at(m, PER_OP, op, WRITES_DONE)], m[at(m, PER_OP, op, STARTED)]
         is_waiting = m[at(m, OP_TABLE, op, WRITE_SERVER)] >= 0 and done < started
@@ -229,18 +240,39 @@ def describe_leaving(m, state, n):
 
 @compiled
 def describe_sites(m, level, state, n):
-    """Where the next tiles and streamed operands belong, seen from the front."""
+    """Where the next tiles and streamed operands belong, seen from the front; as they are, if in another item."""
     front = row(m, RECORD_INDEX, m[FRONT] % m[WINDOW])
     for site in range(m[KEEPS] + m[OPS]):
+        is_near = lies_near(m, site, level, front)
+        record = site_counter(m, site)
+        if m[at1(m, BASE, record - HEADER)] == WITH_SITE:
+            state[n] = m[record] - (m[FRONT] if is_near and m[record] != NEVER else 0)
+            n += 1
         if not has_site(m, site):
             continue
-        if n + m[DEPTH] > state.size:
+        if n + m[DEPTH] + 1 > state.size:
             return -1
         for loop in range(m[DEPTH]):
             if not stays(m, site, loop):
-                state[n] = m[at(m, SITE_INDEX, site, loop)] - (front[loop] if loop <= level else 0)
+                state[n] = m[at(m, SITE_INDEX, site, loop)] - (front[loop] if is_near and loop <= level else 0)
                 n += 1
     return n
+
+
+@compiled
+def site_counter(m, site):
+    """Where the counter is that has the record of a site."""
+    return at(m, PER_KEEP, site, FILL_SITE) if site < m[KEEPS] else at(m, PER_OP, site - m[KEEPS], READ_SITE)
+
+
+@compiled
+def lies_near(m, site, level, front):
+    """Whether a site is in the item of the front, as far as items outside a loop go."""
+    for outer in range(level):
+        home = home_at(m, site, outer)
+        if home >= 0 and home != front[outer]:
+            return False
+    return True
 
 
 @compiled
@@ -249,7 +281,7 @@ def stays(m, site, loop):
     if m[at(m, HOME, site, loop)] >= 0:
         return True
     if site < m[KEEPS]:
-        return m[at3(m, FIXED, m[at(m, SITE_VARIANT, site, loop)], site, loop)] == 1
+        return m[at3(m, FIXED, m[at(m, SITE_VARIANT, site, loop)], site, loop)] == HOLDS
     return m[at(m, GUARD, site - m[KEEPS], loop)] == 1
 
 

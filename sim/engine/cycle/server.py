@@ -6,7 +6,6 @@ the operands of one repetition of an op, one repetition ahead, or take its resul
 yields to one of an older record that becomes ready.
 """
 
-from sim.engine.cycle.array import confirm_writes
 from sim.engine.cycle.columns import (
     ACROSS,
     AMOUNTS,
@@ -35,12 +34,14 @@ from sim.engine.cycle.columns import (
     IN_LEFT,
     IN_PLACE,
     IN_RECORD,
+    IN_TAIL,
     JOB,
     JOB_RECORD,
     JOB_SINCE,
     KEEP_TABLE,
     KEEPS,
     LOOP,
+    MOVED,
     NEVER,
     NO_JOB,
     NOW,
@@ -51,6 +52,7 @@ from sim.engine.cycle.columns import (
     PARTIAL,
     PER_KEEP,
     PER_OP,
+    PER_PHASE,
     PIECES,
     PIECES_ARRIVED,
     PIECES_OF,
@@ -70,10 +72,10 @@ from sim.engine.cycle.columns import (
     SITE_REPEAT,
     SITE_VARIANT,
     STARTED,
+    TAIL,
     TIME_LEFT,
     TRANSFER_ROW,
     WHICH,
-    WORDS,
     WRITE_JOB,
     WRITE_SERVER,
     WRITE_SLOTS,
@@ -83,7 +85,10 @@ from sim.engine.cycle.columns import (
 )
 from sim.engine.cycle.fills import begin_fill, has_made, may_fill
 from sim.engine.cycle.log import note
+from sim.engine.cycle.phases import has_begun
 from sim.engine.cycle.records import amounts_row, enter_run, next_run, start
+from sim.engine.cycle.results import confirm_writes
+from sim.engine.cycle.sums import sums_are_back
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.jit import compiled
 
@@ -101,6 +106,9 @@ def may_read(m, op):
     site = m[at(m, PER_OP, op, READ_SITE)]
     if site == NEVER or m[at(m, PER_OP, op, READS_BEGUN)] > m[at(m, PER_OP, op, STARTED)]:
         return False
+    where = m[KEEPS] + op
+    if m[PER_PHASE] == 1 and not has_begun(m, row(m, SITE_INDEX, where), row(m, SITE_VARIANT, where)):
+        return False
     for n in range(m[at(m, OP_TABLE, op, DEP_FIRST)], m[at(m, OP_TABLE, op, DEP_LAST)]):
         producer, kind = m[at(m, DEPS, n, PRODUCER)], m[at(m, DEPS, n, DEP_KIND)]
         if kind == ACROSS:
@@ -111,7 +119,7 @@ def may_read(m, op):
         streams = m[at(m, OP_TABLE, producer, WRITE_SERVER)] >= 0
         if streams and kind < CARRIED and m[at(m, PER_OP, producer, AVAILABLE)] <= site:
             return False
-    return True
+    return m[at(m, OP_TABLE, op, WRITE_SERVER)] < 0 or sums_are_back(m, op, site)
 
 
 @compiled
@@ -221,31 +229,40 @@ def start_transfer(m, server, job, which, record, was_idle):
     column = IN_LEFT if job in (FILL_JOB, READ_JOB) else OUT_LEFT
     if m[at(m, PARTIAL, partial, column)] > 0:
         transfer[TIME_LEFT] = m[at(m, PARTIAL, partial, column)]
+        transfer[TAIL] = m[at(m, PARTIAL, partial, column + IN_TAIL - IN_LEFT)]
         m[at(m, PARTIAL, partial, column)] = 0
         return
-    transfer[TIME_LEFT], words = begin_transfer(m, job, which)
+    transfer[TIME_LEFT], words, transfer[TAIL] = begin_transfer(m, job, which)
     if was_idle and words > 0:
         transfer[TIME_LEFT] += m[at(m, FIRST_WORD, partial, 0 if column == IN_LEFT else 1)]
-    m[at(m, WORDS, server, job - 1)] += words
+    if job <= DRAIN_JOB:
+        m[at(m, MOVED, which, job - 1)] += words
 
 
 @compiled
 def begin_transfer(m, job, which):
-    """Count a transfer as begun; returns its cycles and words."""
+    """Count a transfer as begun; returns its cycles, words and tail."""
     if job == FILL_JOB:
         return begin_fill(m, which)
     if job == DRAIN_JOB:
         entry = row3(m, ASKED, which, m[at(m, PER_KEEP, which, DRAINS_BEGUN)] % ASKED_SLOTS)
         m[at(m, PER_KEEP, which, DRAINS_BEGUN)] += 1
-        return entry[0], entry[3]
+        return entry[0], entry[3], entry[4]
     if job == READ_JOB:
         site = m[KEEPS] + which
-        variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site))
+        repeat = m[at1(m, SITE_REPEAT, site)]
+        variant = amounts_row(m, which, row(m, SITE_INDEX, site), row(m, SITE_VARIANT, site), repeat)
         advance_read(m, which)
-        return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)], m[at3(m, AMOUNTS, variant, which, READ_WORDS)]
+        return m[at3(m, AMOUNTS, variant, which, READ_CYCLES)], m[at3(m, AMOUNTS, variant, which, READ_WORDS)], 0
     entry = row3(m, WRITES, which, m[at(m, PER_OP, which, WRITES_BEGUN)] % WRITE_SLOTS)
     m[at(m, PER_OP, which, WRITES_BEGUN)] += 1
-    return entry[0], entry[4]
+    return entry[0], entry[4], 0
+
+
+@compiled
+def held_cycles(left, tail):
+    """Of a transfer's cycles left, those until it is over, or frees a memory that cores share."""
+    return left - tail if left > tail else left
 
 
 @compiled
@@ -267,7 +284,8 @@ def suspend(m, server):
     partial = which if job <= DRAIN_JOB else m[KEEPS] + which
     column = IN_LEFT if job in (FILL_JOB, READ_JOB) else OUT_LEFT
     m[at(m, PARTIAL, partial, column)] = transfer[TIME_LEFT]
-    m[at(m, PARTIAL, partial, column + 1)] = transfer[JOB_RECORD]
+    m[at(m, PARTIAL, partial, column + IN_RECORD - IN_LEFT)] = transfer[JOB_RECORD]
+    m[at(m, PARTIAL, partial, column + IN_TAIL - IN_LEFT)] = transfer[TAIL]
 
 
 @compiled

@@ -3,7 +3,8 @@
 The engine is deterministic, so two moments with equal states have equal futures as long as the loops look alike.
 Whenever array 0 begins an iteration of a loop, the state is recorded relative to that iteration (how far every counter
 is ahead, what is in progress and for how long) and compared with those of earlier iterations of the same loop; likewise
-whenever an array begins another repetition of a group, or another fold of an op. If one from q iterations ago is equal,
+whenever an array begins another repetition of a group, a round of them (an iteration of a loop that has another one
+inside), or another fold of an op. If one from q iterations ago is equal,
 multiples of q iterations are skipped, as many as stay clear of the loop's first and last iteration (which may be
 shorter, and around which other things happen): every counter grows by a multiple of its growth in these q iterations,
 and everything in progress moves along. What takes longer than q iterations, as a transfer of a tile further out may, is
@@ -13,6 +14,7 @@ the work is of the order of (iterations until the state repeats)^loops, whatever
 
 from sim.engine.cycle.columns import (
     ANOTHER_FOLD,
+    ANOTHER_ROUND,
     ARRAY_STATE,
     ARRAYS,
     AVAILABLE,
@@ -112,13 +114,15 @@ def loop_begun(m):
 
 @compiled
 def turn_begun(m, array):
-    """The level of an array's repetitions or folds, of which it has begun another; those of one group, or of one
-    repetition of an op, are compared.
+    """The level of an array's repetitions, rounds of them, or folds, of which it has begun another; those of one group,
+    or of one repetition of an op, are compared.
     """
     a = row(m, ARRAY_STATE, array)
     level, place, time = m[DEPTH] + array, a[POSITION], m[at1(m, STEPS, array)]
     if a[TURNED] == ANOTHER_FOLD:
         level, place, time = level + m[ARRAYS], a[OP], m[at(m, PER_OP, a[OP], STARTED)]
+    if a[TURNED] == ANOTHER_ROUND:
+        level += 2 * m[ARRAYS] + 1
     kept = row(m, REMEMBERED, level)
     if kept[PLACE] != place or kept[TIME] != time:
         kept[:] = 0

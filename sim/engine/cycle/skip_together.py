@@ -130,7 +130,8 @@ def may_repeat(every, board, level):
     """Whether every core that moves is inside the loop, and nothing that all have in common is under way."""
     hub = every.shape[0] - 1
     for server in range(every[hub, SERVERS]):
-        if board.is_shared[server] == 1 and (board.owner[server] == hub or board.offers[hub, server, 0] != NO_JOB):
+        is_moving = every[hub, at(every[hub], SERVER_STATE, server, JOB)] != NO_JOB
+        if board.is_shared[server] == 1 and (is_moving or board.offers[hub, server, 0] != NO_JOB):
             return False
     for core in range(hub):
         m = every[core]

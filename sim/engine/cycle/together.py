@@ -30,6 +30,7 @@ from sim.engine.cycle.columns import (
     NOW,
     SERVER_STATE,
     SERVERS,
+    TAIL,
     TIME_LEFT,
     WHICH,
 )
@@ -47,7 +48,7 @@ from sim.engine.cycle.loop import deliver_all, is_over, let_arrays_on, pass_time
 from sim.engine.cycle.server import end_transfer, oldest, start_transfer, suspend
 from sim.engine.cycle.shared_ports import fit_together, grant_together, note_demands
 from sim.engine.cycle.skip_together import fast_forward_together
-from sim.engine.cycle.tables import at
+from sim.engine.cycle.tables import at, row
 from sim.engine.jit import compiled
 
 
@@ -161,35 +162,56 @@ def serve_all(every, board, server, now):
 def offer_next(every, board, place, server):
     """What a row would have a shared memory move next."""
     offer = board.offers[place, server]
-    offer[OFFER_JOB], offer[OFFER_WHICH], offer[OFFER_RECORD] = oldest(every[place], server)
+    offer[OFFER_JOB], offer[OFFER_RECORD] = NO_JOB, NEVER
+    if board.owner[server] == place or every[place, at(every[place], SERVER_STATE, server, JOB)] == NO_JOB:
+        offer[OFFER_JOB], offer[OFFER_WHICH], offer[OFFER_RECORD] = oldest(every[place], server)
     offer[OFFER_AGE] = age_of(every, place, offer[OFFER_RECORD])
 
 
 @compiled
 def serve_shared(every, board, server, now):
-    """Let a shared memory end its transfer and take up others."""
+    """Let a shared memory end its transfers and take up others."""
     while True:
+        for place in range(every.shape[0]):
+            m = every[place]
+            if board.active[place] == 1 and is_moved(m, server):
+                end_shared(every, board, place, server, now)
         owner = board.owner[server]
-        if owner != NOBODY and every[owner, at(every[owner], SERVER_STATE, server, TIME_LEFT)] == 0:
-            end_shared(every, board, server, now)
+        if owner != NOBODY and is_passed_on(every[owner], server):
+            board.owner[server], board.free_since[server] = NOBODY, now
+            touch(every, board, owner, server)
         elif not take_up_shared(every, board, server, now):
             return
 
 
 @compiled
-def end_shared(every, board, server, now):
-    """A transfer of a shared memory is over."""
-    owner, hub = board.owner[server], every.shape[0] - 1
-    m = every[owner]
+def is_moved(m, server):
+    """Whether a transfer is over."""
+    transfer = row(m, SERVER_STATE, server)
+    return transfer[JOB] != NO_JOB and transfer[TIME_LEFT] == 0
+
+
+@compiled
+def is_passed_on(m, server):
+    """Whether a transfer has left its shared memory; a slower memory of its core may still be at it."""
+    transfer = row(m, SERVER_STATE, server)
+    return transfer[TIME_LEFT] <= transfer[TAIL]
+
+
+@compiled
+def end_shared(every, board, place, server, now):
+    """A row's transfer with a shared memory is over."""
+    m = every[place]
     advance(m, now)
     job, which = m[at(m, SERVER_STATE, server, JOB)], m[at(m, SERVER_STATE, server, WHICH)]
     end_transfer(m, server)
-    board.owner[server], board.free_since[server] = NOBODY, now
-    if owner == hub:
+    if board.owner[server] == place:
+        board.owner[server], board.free_since[server] = NOBODY, now
+    if place == every.shape[0] - 1:
         announce(every, board, now)
     elif job == DRAIN_JOB:
-        pass_sums(every, board, owner, which)
-    touch(every, board, owner, server)
+        pass_sums(every, board, place, which)
+    touch(every, board, place, server)
 
 
 @compiled

@@ -7,6 +7,7 @@ its levels. Without dealt levels there is no turn.
 
 from sim.engine.cycle.columns import (
     ANEW,
+    BRINGS,
     CHANGES,
     CHILD,
     COMMON,
@@ -18,6 +19,7 @@ from sim.engine.cycle.columns import (
     DEPENDS,
     DEPTH,
     FIXED,
+    HOLDS,
     ITERATIONS,
     NEVER,
     PLACING,
@@ -102,9 +104,23 @@ def is_another(m, tile, index, iteration):
     variant, left = 0, iteration
     for level in range(m[DEALT]):
         digit, left, variant = digit_of(m, variant, level, left)
-        if digit != index[level] and m[at(m, DEPENDS, tile, level)] == 1:
+        if digit != index[level] and m[at(m, DEPENDS, tile, level)] != HOLDS:
             return True
     return False
+
+
+@compiled
+def came_earlier(m, tile, index):
+    """Whether a core had a tile of sums, which it brings at this turn, at the turn before already."""
+    turn = index[m[DEPTH] + TURN]
+    if turn == 0:
+        return False
+    variant, left = 0, iteration_of(m, turn - 1)
+    for level in range(m[DEALT]):
+        digit, left, variant = digit_of(m, variant, level, left)
+        if digit != index[level] and m[at(m, DEPENDS, tile, level)] == BRINGS:
+            return False
+    return True
 
 
 @compiled

@@ -118,7 +118,8 @@ def plot_passes(cascade: Cascade, rank: str | None, path: Path) -> str:
     try:
         write_plot(cascade, drawn, path)
     except OSError as error:
-        raise InputError([InputProblem("--plot", None, "", f"cannot write '{path}': {error.strerror}")]) from None
+        message = f"cannot write '{path}' ({error.strerror or error})"
+        raise InputError([InputProblem("--plot", None, "", message)]) from None
     except ValueError as error:
         raise InputError([InputProblem("--plot", None, "", str(error))]) from None
     return drawn

@@ -73,7 +73,8 @@ class Waterfall(NamedTuple):
 
     @property
     def said(self) -> str:
-        return f"cycles {self.first:,} to {self.last:,}, {len(self.epochs)} epochs"
+        epochs = "1 epoch" if len(self.epochs) == 1 else f"{len(self.epochs)} epochs"
+        return f"cycles {self.first:,} to {self.last:,}, {epochs}"
 
 
 def waterfall_of(timeline: Timeline, title: str) -> Waterfall:

@@ -21,20 +21,24 @@ def draw_heat(data: HeatData) -> Canvas:
     canvas = Canvas(figsize=(WIDTH_INCHES if count > 1 else 3.6, 2.6), layout="constrained")
     panels = canvas.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
     values = np.concatenate([grid.ravel() for _, grid in data.panels])
+    label, factor = fitted(data.shown.label, float(np.nanmax(np.abs(values))))
+    values = values * factor
     least, most = float(np.nanmin(values)), float(np.nanmax(values))
     is_log = least > 0 and most > least * 2
     limits = {"norm": LogNorm(least, most)} if is_log else {"vmin": least, "vmax": most}
     for (title, grid), axes in zip(data.panels, panels, strict=True):
         axes.set_facecolor("#e6e6e6")
         axes.grid(visible=False)
-        drawn = axes.imshow(grid, origin="lower", aspect="auto", cmap="viridis_r", interpolation="nearest", **limits)
+        drawn = axes.imshow(
+            grid * factor, origin="lower", aspect="auto", cmap="viridis_r", interpolation="nearest", **limits
+        )
         for row, column in np.argwhere(np.isnan(grid)):
             axes.text(column, row, "×", ha="center", va="center", fontsize=5, color="#8a8a8a")
         _tick(axes, data)
         axes.set_title(title, loc="left", fontweight="bold", pad=3)
     canvas.supxlabel(_with_unit(data.across.label, data.across.unit), fontsize=7)
     panels[0].set_ylabel(_with_unit(data.up.label, data.up.unit))
-    bar = canvas.colorbar(drawn, ax=list(panels), label=data.shown.label, pad=0.01)
+    bar = canvas.colorbar(drawn, ax=list(panels), label=label, pad=0.01)
     if is_log:
         subs = (1.0,) if most / least > 100 else (1.0, 2.0, 5.0)
         bar.ax.yaxis.set_major_locator(LogLocator(10, subs=subs))
