@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from sim import Experiment, IllegalMapping, simulate
+from sim import Experiment, IllegalMapping, load_experiment, simulate
 from sim.binding.answer import bind
 from sim.timeline.recorder import record_timeline
 from tests.by_hand import experiment_of
@@ -104,3 +104,20 @@ def test_a_reader_under_another_name_needs_the_whole() -> None:
         "Einsum 'S' reads 'H[c,m]' under another name of rank P inside the loop over 'p', in which Einsum 'H' still makes "
         "it: it needs the whole of it"
     ]
+
+
+@pytest.mark.parametrize(
+    "cascade", ["causal-attention-3pass", "sliding-attention", "grouped-attention", "packed-attention"]
+)
+def test_default_mappings_of_cascades_with_conditions(cascade: str) -> None:
+    """They run, and execute no fewer points than exist; with steps of 256 x 256, most of those above the diagonal not."""
+    base = load_experiment("fusemax-binding", {"model": "BERT", "seq_len": 1024, "batch": 1, "cascade": cascade,
+                                               "architecture": "fusemax-cloud-vector", "mapping": "default"})  # fmt: skip
+    points = simulate(base).points["QK"]
+    if cascade == "packed-attention":
+        assert points.existing is None  # documents decide
+    else:
+        assert points.existing is not None and points.existing <= points.executed
+    if cascade == "causal-attention-3pass":
+        assert points.existing == 12 * 64 * 1024 * 1025 // 2
+        assert points.executed == 12 * 64 * 256 * 256 * 10
