@@ -1,7 +1,9 @@
 """Mapped cascades with conditions: tiles without points are skipped, and the engine counts what an execution counts."""
 
+import re
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +123,17 @@ def test_default_mappings_of_cascades_with_conditions(cascade: str) -> None:
     if cascade == "causal-attention-3pass":
         assert points.existing == 12 * 64 * 1024 * 1025 // 2
         assert points.executed == 12 * 64 * 256 * 256 * 10
+
+
+DOCS = Path(__file__).parents[1] / "docs" / "models.md"
+ROW = re.compile(r"^\| (\d+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", re.MULTILINE)
+
+
+def test_the_table_of_causal_attention_is_what_the_engine_says() -> None:
+    rows = ROW.findall(DOCS.read_text("utf-8").partition("| length | full, s | causal, s |")[2].partition("\n\n")[0])
+    assert [int(length) for length, *_ in rows] == [1024, 16384, 65536, 262144, 1048576]
+    for length, *shown in rows:
+        cascades = ("attention-1pass", "causal-attention-1pass")
+        found = [simulate(load_experiment("fusemax-binding", seq_len=int(length), cascade=name)) for name in cascades]
+        numbers = [*(one.latency_s for one in found), *(one.energy_pj * 1e-12 for one in found)]
+        assert shown == [f"{number:.4g}" for number in numbers]
