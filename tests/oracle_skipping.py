@@ -6,6 +6,7 @@ that are there as a whole; a result's tile leaves as a whole, and comes back so.
 
 from collections.abc import Collection
 
+from einsums.conditions import EVERYWHERE
 from einsums.types import Access
 from mappings.tree import PlacedLeaf
 from tests.oracle import Buffer, Case, Key, Known, Pair, Run, Wanted
@@ -80,7 +81,13 @@ class SkippingRun(Run):
     def check_made(self, leaf: PlacedLeaf, view: View, needed: frozenset[Element]) -> None:
         """The order of steps is that of an execution of all of them, which has been checked."""
 
+    def may_skip(self, leaf: PlacedLeaf) -> bool:
+        """Whether an Einsum is under a condition, whatever the sizes make of it."""
+        return self.case.cascade.existence.points[leaf.einsum] != EVERYWHERE
+
     def resume(self, leaf: PlacedLeaf, view: View, stack: list[Extents]) -> None:
+        if not self.may_skip(leaf):
+            return
         for buffer in self.places(leaf, view.access.tensor):
             if (buffer.key, buffer.visit) in self.resumed:
                 continue
@@ -120,6 +127,8 @@ class SkippingRun(Run):
         super().add_up(leaf, tensor, wanted, held)
 
     def is_begun(self, leaf: PlacedLeaf, tensor: str, element: Element) -> bool:
+        if not self.may_skip(leaf):
+            return super().is_begun(leaf, tensor, element)
         begun = self.begun.setdefault(("registers", leaf.index), set())
         was_there = element in begun
         begun.add(element)
