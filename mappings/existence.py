@@ -10,7 +10,7 @@ from arch.types import Architecture
 from einsums.conditions import HalfSpace, Region
 from einsums.extensions import beyond
 from einsums.types import Cascade
-from mappings.tree import ResolvedTree
+from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping
 
 # What mappings follow of all that a cascade may say beyond ranks and iterations (`einsums.extensions`).
@@ -52,7 +52,29 @@ def iter_existence_findings(
         if ranks and array is not None and array.links is not None:
             what = f"'{leaf.array}' has links, which carry the words of all tiles"
             yield leaf.path, f"{what}: tiles of Einsum '{leaf.einsum}' cannot be skipped there"
+        if ranks and architecture is not None:
+            yield from _sums_beside(tree, cascade, architecture, leaf)
         for variable in mapping.cores:
             if cascade.root_of(cascade.rank_of_variable(variable)) in ranks:
                 differ = f"its iterations differ, by the condition on Einsum '{leaf.einsum}'"
                 yield "cores", f"'{variable}' cannot be dealt to cores: {differ}"
+
+
+def _sums_beside(
+    tree: ResolvedTree, cascade: Cascade, architecture: Architecture, leaf: PlacedLeaf
+) -> Iterator[tuple[str, str]]:
+    """Sums that elements have each a part of, become one where they are read: of which of them is not followed."""
+    reduced = set(cascade.einsum(leaf.einsum).reduced_variables)
+    for keep in tree.keeps_above(leaf, leaf.einsum):
+        memory = architecture.memory(keep.memory)
+        inside = (other for other in tree.leaves if keep.covers(other.index))
+        readers = [other for other in inside if _reads(cascade, other, leaf.einsum)]
+        if memory.per_pe_of == leaf.array and readers and leaf.along(memory.own_sides) & reduced:
+            what = (
+                f"Einsum '{leaf.einsum}' has a condition, and '{keep.memory}' keeps its sums in parts, beside elements"
+            )
+            yield keep.path, f"{what}: Einsum '{readers[0].einsum}' cannot read them there"
+
+
+def _reads(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
+    return any(access.tensor == tensor for access in cascade.einsum(leaf.einsum).reads)

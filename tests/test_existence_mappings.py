@@ -17,7 +17,7 @@ from tests.random_mappings import is_fused
 from tests.random_regions import random_region_experiment
 from tests.test_sim_oracle import described, differences, is_ragged
 
-SEEDS = range(70)
+SEEDS = range(110)
 
 
 @cache
