@@ -52,7 +52,7 @@ def _of_declarations(cascade: Cascade) -> Iterator[Extension]:
 def _of_einsum(einsum: Einsum) -> Iterator[Extension]:
     if einsum.condition is not None:
         yield Extension("conditions", f"{einsum.name} has a condition ({text_of(einsum.condition, bare=True)})")
-    if any(isinstance(leaf, Position) for leaf in iter_leaves(einsum.expr)):
+    if any(isinstance(leaf, Position) and leaf.variables for leaf in iter_leaves(einsum.expr)):
         yield Extension("positions", f"{einsum.name} takes the position of a coordinate as a value")
     if any(index.sizes for access in einsum.loads for index in access.indices):
         yield Extension("backward", f"{einsum.name} has the size of a rank in an index")

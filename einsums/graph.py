@@ -210,9 +210,22 @@ def cycle_problems(scope: Scope) -> Iterator[CascadeProblem]:
         cycle = _first_cycle(members, [(edge.source, edge.reader) for edge in inside if not edge.is_carried])
         if cycle:
             path = " -> ".join((*cycle, cycle[0]))
-            yield CascadeProblem(f"the Einsums depend on each other in a cycle: {path}", line[cycle[0]])
+            message = f"the Einsums depend on each other in a cycle: {path}"
+            yield CascadeProblem(message + _unmade(scope, cycle), line[cycle[0]])
         elif inside:
             yield from _iteration_problems(scope, members, inside)
+
+
+def _unmade(scope: Scope, cycle: tuple[str, ...]) -> str:
+    """Why a cycle through a running tensor is no iteration: where it is read at another position than its step."""
+    for einsum in scope.einsums:
+        for access in scope.reads_of(einsum) if einsum.name in cycle else ():
+            rank = scope.iterative_rank.get(access.tensor)
+            if access.tensor in cycle and rank is not None and _leaves_step(scope, access, rank):
+                return (
+                    f"; {einsum.name} reads {access} inside the iteration over {rank} that still makes {access.tensor}"
+                )
+    return ""
 
 
 def _first_cycle(names: Iterable[str], edges: Collection[Pair]) -> tuple[str, ...]:

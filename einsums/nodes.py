@@ -236,6 +236,26 @@ def iter_operators(expr: Expr) -> Iterator[str]:
         yield expr.operator
 
 
+def iter_point_operators(expr: Expr) -> Iterator[str]:
+    """Map operators that each point takes: all but those of what is the same at every point."""
+    if isinstance(expr, Call) and not is_constant(expr):
+        for argument in expr.arguments:
+            yield from iter_point_operators(argument)
+        yield expr.operator
+
+
+def is_constant(expr: Expr) -> bool:
+    """Whether an expression has one value whatever the point: of numbers and sizes alone."""
+    match expr:
+        case Call():
+            return all(map(is_constant, expr.arguments))
+        case Position():
+            return not expr.variables
+        case Load():
+            return False
+    return True
+
+
 def summands(expr: Expr) -> tuple[Expr, ...]:
     """The terms of the top-level sum of an expression; the expression itself if it is not a sum."""
     if isinstance(expr, Call) and expr.operator in ("add", "sub", "neg"):
@@ -327,8 +347,11 @@ class Einsum(QuietDefaults, Noun):
 
     @cached_property
     def map_operators(self) -> tuple[str, ...]:
-        """Operators evaluated at one point, bottom-up: exp(a - b) gives ("sub", "exp")."""
-        return tuple(iter_operators(self.expr))
+        """Operators evaluated at one point, bottom-up: exp(a - b) gives ("sub", "exp").
+
+        What is the same at all points, such as 1 / pos(D), is a constant of the workload and no operator.
+        """
+        return tuple(iter_point_operators(self.expr))
 
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, Einsum):

@@ -6,23 +6,21 @@ visited *every* element of the same fiber, and itself visits an element, it does
     pass(V) = 1 + the largest pass(U) over the visiting Einsums U that every point of V needs in full
 
 where an Einsum *visits* the rank if it reads or writes a tensor that has all of it. What a point needs comes from
-`dependence.py`, so that a reduction of one tile, a running value and a summary do not start a pass by themselves. An
-Einsum that visits nothing belongs to the last pass that it waits for.
+`dependence.py` or, where the rank has several names, from `relations.py`, so that a reduction of one tile, a running
+value and a summary do not start a pass by themselves (`order.py`). An Einsum that visits nothing belongs to the last
+pass that it waits for.
 """
 
 from functools import cached_property
-from typing import NamedTuple
 
-from einsums.conditions import variables_in
-from einsums.dependence import Dependence, leaves_of, with_wholes
+from einsums.dependence import Dependence, leaves_of
 from einsums.footprint import LiveFootprint, PassView, live_footprints
 from einsums.graph import topological_order
 from einsums.names import near_or_all
-from einsums.narrowing import narrowed
-from einsums.nodes import Access, Einsum
 from einsums.nouns import Noun
-from einsums.reaches import Extent, Kind, Reach
+from einsums.order import AxisOrder, Link, NamedOrder, PassOrder
 from einsums.types import Cascade
+from einsums.walk import RankWalk
 
 
 class EinsumPass(Noun):
@@ -67,15 +65,6 @@ class PassAnalysis(Noun):
         return next(item.words for item in self.live_footprint if item.tensor == tensor)
 
 
-# By what is needed relative to a coordinate: kinds of what a reader may visit of the same, so that all of it is needed.
-_COVERED = {
-    Kind.WINDOW: (Kind.WINDOW,),
-    Kind.EARLIER: (Kind.WINDOW, Kind.EARLIER, Kind.UPTO),  # one coordinate more or less does not make a pass
-    Kind.UPTO: (Kind.WINDOW, Kind.EARLIER, Kind.UPTO),
-    Kind.FROM: (Kind.WINDOW, Kind.FROM),
-}
-
-
 def count_passes(cascade: Cascade, rank: str) -> int:
     """How many passes over a rank any mapping needs; 0 if no tensor has the rank. ValueError for an unknown rank."""
     return _Passes(cascade, _known(cascade, rank)).count
@@ -111,94 +100,33 @@ class _Passes:
 
     def __init__(self, cascade: Cascade, rank: str) -> None:
         self.cascade, self.rank = cascade, rank
-        names = cascade.scope.names_of(rank)
-        is_joint = len(names) > 1 and cascade.root_of(rank) == rank
-        self.names = {name: leaves_of(cascade, name) for name in (names if rank == names[0] else (rank,))}
-        self.leaves = names[:1] if is_joint else leaves_of(cascade, rank)
-        inside = {leaf for name in names for leaf in leaves_of(cascade, name)}
-        others = tuple(r for r in dict.fromkeys(r for _, r in cascade.iterative) if r not in inside)
+        self.walk = RankWalk(cascade, rank)
+        self.visiting = self.walk.visiting
+        self.order: PassOrder = NamedOrder(self.walk) if self.walk.is_joint else AxisOrder(self.walk, self.dependence)
+        order = topological_order(cascade)
+        self.number = {name: self.order.number_of(cascade.einsum(name)) for name in order}
+
+    @cached_property
+    def dependence(self) -> Dependence:
+        """Reaches along the rank, its names together."""
+        walk = self.walk
+        inside = {leaf for name in walk.every_name for leaf in leaves_of(self.cascade, name)}
+        others = tuple(r for r in dict.fromkeys(r for _, r in self.cascade.iterative) if r not in inside)
         # a value of an earlier step of another iteration belongs to another fiber, so those ranks are axes too
-        joint = {names[0]: tuple(self.names)} if is_joint else {}
-        self.dependence = Dependence(cascade, (*self.leaves, *others), joint)
-        self.visiting = frozenset(e.name for e in cascade.einsums if self.visited_by(e))
-        self.number: dict[str, int] = {}
-        for name in topological_order(cascade):
-            self.number[name] = self._number_of(cascade.einsum(name))
+        joint = {walk.every_name[0]: tuple(walk.names)} if walk.is_joint else {}
+        return Dependence(self.cascade, (*walk.leaves, *others), joint)
 
     @property
     def count(self) -> int:
         """Passes over the rank."""
         return max((self.number[name] for name in self.visiting), default=0)
 
-    def _number_of(self, einsum: Einsum) -> int:
-        number = 1
-        for name, reaches in self.dependence.at_point(einsum).items():
-            if name in self.visiting and name in self.number and any(map(self.is_same_fiber, reaches)):
-                later = any(self.is_all(reach, _Link(name, einsum.name)) for reach in reaches)
-                number = max(number, self.number[name] + later)
-        return number
-
-    def is_all(self, reach: Reach, link: "_Link | None" = None) -> bool:
-        """Every element of the same fiber is needed: by each point of a reader that visits the rank, or outright."""
-        if not self.is_same_fiber(reach):
-            return False
-        extents = reach[: len(self.leaves)]
-        if all(extent.kind is Kind.ALL for extent in extents):
-            return link is None or link.reader in self.visiting
-        if link is None or not self.dependence.joint:
-            return False
-        return any(self._covers(extents[0], link, name) for name in self.names_visited_by(link.reader))
-
-    def _covers(self, need: Extent, link: "_Link", name: str) -> bool:
-        """Whether a need up to, or from, a coordinate is all that a reader visits in a fiber under another name.
-
-        So `SN[m,p] = exp(S[m,p] - GM[p])` where m <= p: it visits m up to p, and GM[p] needs just these.
-        """
-        reader, points = self.cascade.einsum(link.reader), self.cascade.existence.points
-        own = {leaf.lower() for leaf in self.names[name]} & set(reader.variables)
-        others = {tie.lower() for tie in need.ties} & set(reader.variables) - own
-        kept = with_wholes(self.cascade, others)
-        steps = {rank.lower() for _, rank in self.cascade.iterative}
-        chosen = {variable for piece in points[link.visit] for atom in piece for variable in variables_in(atom)}
-        if not others or (others & steps and kept & chosen):  # earlier steps, not all of which need exist
-            return False
-        visited = narrowed(points[reader.name], with_wholes(self.cascade, own), kept, self.cascade.scope)
-        covered = _COVERED.get(need.kind, ())
-        return all(extent.kind in covered and extent.ties == need.ties for extent in visited)
-
-    def is_same_fiber(self, reach: Reach) -> bool:
-        """The needed points do not all belong to earlier steps of another iteration."""
-        return all(extent.kind is not Kind.EARLIER for extent in reach[len(self.leaves) :])
-
-    def visited_by(self, einsum: Einsum) -> tuple[str, ...]:
-        """Tensors with all of the rank that an Einsum reads or writes along it."""
-        accesses = (*self.cascade.reads_of(einsum), einsum.output)
-        return tuple(dict.fromkeys(access.tensor for access in accesses if self._names_along(access)))
-
-    def names_visited_by(self, name: str) -> tuple[str, ...]:
-        """The names of the rank under which an Einsum visits it."""
-        einsum = self.cascade.einsum(name)
-        accesses = (*self.cascade.reads_of(einsum), einsum.output)
-        return tuple(dict.fromkeys(name for access in accesses for name in self._names_along(access)))
-
-    def _names_along(self, access: Access) -> tuple[str, ...]:
-        """The names of the rank along which an access runs over all of it."""
-        if self.rank in self.cascade.batch:
-            return () if self.cascade.is_unbatched(access.tensor) else (self.rank,)
-        moving = {
-            leaf
-            for axis in self.cascade.axes_of(access)
-            if axis.at.terms
-            for leaf in leaves_of(self.cascade, axis.over or axis.rank)
-        }
-        return tuple(name for name, leaves in self.names.items() if moving >= set(leaves))
-
     @cached_property
     def touched_in(self) -> dict[str, tuple[int, ...]]:
         """The passes in which each tensor with all of the rank is traversed."""
         found: dict[str, set[int]] = {}
         for einsum in self.cascade.einsums:
-            for tensor in self.visited_by(einsum):
+            for tensor in self.walk.tensors_of(einsum):
                 found.setdefault(tensor, set()).add(self.number[einsum.name])
         return {tensor: tuple(sorted(numbers)) for tensor, numbers in found.items()}
 
@@ -211,16 +139,11 @@ class _Passes:
     def view(self) -> PassView:
         """The input of the live footprint computation."""
         return PassView(
-            self.cascade, self.rank, self.leaves, self.visiting, self.number, self.touched_in, self.dependence
+            self.cascade, self.rank, self.walk.leaves, self.visiting, self.number, self.touched_in, self.dependence
         )
 
 
 # --- what forces a pass -------------------------------------------------------------------------------------
-class _Link(NamedTuple):
-    visit: str  # in the pass before
-    reader: str  # in this pass
-
-
 def _forced(passes: _Passes, number: int) -> ForcedPass:
     """The dependency that starts pass `number`, at the first Einsum of it."""
     link = _first_link(passes, number)
@@ -228,7 +151,7 @@ def _forced(passes: _Passes, number: int) -> ForcedPass:
     chain = (*_path(passes.cascade, link.visit, barrier), *tail)
     before = {t for t, numbers in passes.touched_in.items() if numbers[0] < number}
     readers = [passes.cascade.einsum(name) for name in passes.visiting if passes.number[name] == number]
-    again = {tensor for einsum in readers for tensor in passes.visited_by(einsum)} & before
+    again = {tensor for einsum in readers for tensor in passes.walk.tensors_of(einsum)} & before
     revisits = tuple(tensor.name for tensor in passes.cascade.tensors if tensor.name in again)
     return ForcedPass(
         number=number,
@@ -239,36 +162,33 @@ def _forced(passes: _Passes, number: int) -> ForcedPass:
     )
 
 
-def _first_link(passes: _Passes, number: int) -> _Link:
+def _first_link(passes: _Passes, number: int) -> Link:
     for name in topological_order(passes.cascade):
         if name in passes.visiting and passes.number[name] == number:
-            needed = passes.dependence.at_point(passes.cascade.einsum(name))
+            needed = passes.order.at_point(passes.cascade.einsum(name))
             for visit in topological_order(passes.cascade):
-                is_before = visit in passes.visiting and passes.number[visit] == number - 1
-                if is_before and any(passes.is_all(reach, _Link(visit, name)) for reach in needed.get(visit, ())):
-                    return _Link(visit, name)
+                link = Link(visit, name)
+                if visit in passes.visiting and passes.order.is_later(needed.get(visit, ()), link, number - 1):
+                    return link
     raise AssertionError(f"nothing forces pass {number} over {passes.rank} of {passes.cascade.name}")
 
 
-def _tail(passes: _Passes, link: _Link) -> tuple[tuple[str, ...], str]:
+def _tail(passes: _Passes, link: Link) -> tuple[tuple[str, ...], str]:
     """Einsums after the barrier up to the reader, and the barrier; walks back while every point needs all elements."""
     tail: list[str] = []
     name = link.reader
     while name not in tail:
         tail.insert(0, name)
-        loads = passes.cascade.reads_of(passes.cascade.einsum(name))
-        through = (a for a in loads if any(passes.is_all(reach, link) for reach in _reaches(passes, a, link.visit)))
-        access = next(through, None)
+        einsum = passes.cascade.einsum(name)
+        through = ((a, passes.order.through(a, einsum)) for a in passes.cascade.reads_of(einsum))
+        all_by = (a for a, needs in through if passes.order.is_later(needs.get(link.visit, ()), link))
+        access = next(all_by, None)
         if access is None:  # its own reduction makes it need everything
             return tuple(tail[1:]), name
         name = access.tensor
-        if not any(passes.is_all(reach, link) for reach in passes.dependence.of_output[name].get(link.visit, ())):
+        if not passes.order.is_later(passes.order.of_output(name).get(link.visit, ()), link):
             return tuple(tail), name  # an iteration, complete where its last step is read
     return tuple(tail[1:]), tail[0]
-
-
-def _reaches(passes: _Passes, access: Access, visit: str) -> frozenset[Reach]:
-    return passes.dependence.through(access).get(visit, frozenset())
 
 
 def _path(cascade: Cascade, start: str, end: str) -> tuple[str, ...]:
@@ -287,12 +207,12 @@ def _path(cascade: Cascade, start: str, end: str) -> tuple[str, ...]:
     raise AssertionError(f"{end} does not depend on {start}")
 
 
-def _reason(passes: _Passes, link: _Link, barrier: str) -> str:
+def _reason(passes: _Passes, link: Link, barrier: str) -> str:
     rank, einsum = passes.rank, passes.cascade.einsum(barrier)
     if passes.cascade.is_iterative(barrier):
         complete = f"the last step of {barrier} exists only after the iteration has gone through all of {rank}"
     else:
         reduced = ", ".join(einsum.reduced_variables)
         complete = f"{barrier} reduces over {reduced} and is complete only after all of {rank} has been visited"
-    tensors = ", ".join(passes.visited_by(passes.cascade.einsum(link.reader)))
+    tensors = ", ".join(passes.walk.tensors_of(passes.cascade.einsum(link.reader)))
     return f"{complete}; {link.reader} needs it at every element when it traverses {tensors}"

@@ -86,7 +86,7 @@ def backward(tie: str) -> str:
 def simplified(reaches: Iterable[Reach]) -> frozenset[Reach]:
     """Merged where the union of two is one reach (this step and earlier ones); a reach inside another is dropped."""
     found = set(reaches)
-    joined = True
+    joined = len(found) > 1  # most have a single one
     while joined:
         joined = False
         for one, other in combinations(sorted(found, key=_place), 2):
@@ -95,6 +95,8 @@ def simplified(reaches: Iterable[Reach]) -> frozenset[Reach]:
                 found = found - {one, other} | {union}
                 joined = True
                 break
+    if len(found) == 1:
+        return frozenset(found)
     return frozenset(r for r in found if not any(r != other and _inside(r, other) for other in found))
 
 

@@ -6,6 +6,7 @@ cascades do not scale their scores, so neither do the operators here.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:  # this table is read where torch is not installed
@@ -45,11 +46,11 @@ def _operands(text: str) -> tuple[Operand, ...]:
     return tuple(found)
 
 
-def _attend(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+def _attend(q: "Tensor", k: "Tensor", v: "Tensor", causal: bool = False) -> "Tensor":
     from kernels.options import AttentionOptions
     from kernels.reference import attend
 
-    return attend(q, k, v, AttentionOptions(scale=1.0))[0]
+    return attend(q, k, v, AttentionOptions(scale=1.0, causal=causal))[0]
 
 
 def _scores(q: "Tensor", k: "Tensor") -> "Tensor":
@@ -65,18 +66,18 @@ def _probabilities(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
     return attend_dense(q, k, v, AttentionOptions(scale=1.0))[2].to(q.dtype)
 
 
-def _attention(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+def _attention(q: "Tensor", k: "Tensor", v: "Tensor", causal: bool = False) -> "Tensor":
     from kernels.attention import attention
     from kernels.options import AttentionOptions
 
-    return attention(q, k, v, AttentionOptions(scale=1.0))
+    return attention(q, k, v, AttentionOptions(scale=1.0, causal=causal))
 
 
-def _attention_unfused(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
+def _attention_unfused(q: "Tensor", k: "Tensor", v: "Tensor", causal: bool = False) -> "Tensor":
     from kernels.options import AttentionOptions
     from kernels.unfused import attention_unfused
 
-    return attention_unfused(q, k, v, AttentionOptions(scale=1.0))
+    return attention_unfused(q, k, v, AttentionOptions(scale=1.0, causal=causal))
 
 
 def _gemm_reference(a: "Tensor", b: "Tensor") -> "Tensor":
@@ -127,10 +128,14 @@ def _rmsnorm(x: "Tensor", weight: "Tensor", epsilon: "Tensor") -> "Tensor":
     return rmsnorm(x, weight, epsilon=float(epsilon))
 
 
-def _attention_operator(name: str, steps: str, kernel: Function) -> KernelOperator:
-    operands = _operands("Q[B,H,P,E] K[B,H,M,E] V[B,H,M,F]")
-    return KernelOperator(
-        name, "attention-3pass", steps, operands, Operand("AV", ("B", "H", "P", "F")), _attend, kernel
+def _attention_operators(prefix: str, causal: bool) -> tuple[KernelOperator, ...]:
+    """Attention whose cascades are called `prefix`1pass and so on; causal is the kernels' own option."""
+    operands, computes = _operands("Q[B,H,P,E] K[B,H,M,E] V[B,H,M,F]"), f"{prefix}3pass"
+    result = Operand("AV", ("B", "H", "P", "F"))
+    attend, fused, unfused = (partial(one, causal=causal) for one in (_attend, _attention, _attention_unfused))
+    return (
+        KernelOperator("attention", computes, f"{prefix}1pass", operands, result, attend, fused),
+        KernelOperator("attention_unfused", computes, computes, operands, result, attend, unfused),
     )
 
 
@@ -153,8 +158,8 @@ def _norm(cascade: str, operands: str, reference: Function, kernel: Function) ->
 
 
 OPERATORS: tuple[KernelOperator, ...] = (
-    _attention_operator("attention", "attention-1pass", _attention),
-    _attention_operator("attention_unfused", "attention-3pass", _attention_unfused),
+    *_attention_operators("attention-", causal=False),
+    *_attention_operators("causal-attention-", causal=True),
     KernelOperator(
         "scores", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E]"),
         Operand("QK", ("B", "H", "P", "M")), _scores, None,

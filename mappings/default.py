@@ -19,6 +19,7 @@ from arch.components import SIDES, Side
 from arch.types import Architecture, Array, Memory
 from einsums.counts import operators_per_point
 from einsums.extensions import beyond
+from einsums.means import lowered
 from einsums.types import Cascade
 from mappings.default_tiles import GrowingRank, KeptTile, grown
 from mappings.existence import FOLLOWED, band_ranks
@@ -38,6 +39,7 @@ def default_mapping(
 
     ValueError says which operators the machine lacks and where they could be added, or what no mapping follows.
     """
+    cascade = lowered(cascade)
     extension = beyond(cascade, FOLLOWED)
     if extension:
         raise ValueError(f"'{cascade.name}' cannot be mapped: {extension}, which no mapping follows")
@@ -269,10 +271,22 @@ class _Default:
         return not memory.holds or any(is_held(self.cascade, self.tree, tensor, one) for one in memory.holds)
 
     def _words(self, memory: Memory) -> str:
-        """The formula of the words that a memory has for one core."""
+        """The formula of the words that a memory has for the tiles of one core."""
         cores = self.architecture.cores
         is_shared = cores is not None and not self.architecture.is_in_core(memory.name)
-        return f"{memory.name}.size_words" + (f"/{cores.count}" if cores is not None and is_shared else "")
+        words = f"{memory.name}.size_words" + (f"/{cores.count}" if cores is not None and is_shared else "")
+        staying = self._staying(memory)
+        return f"({words} - {staying})" if staying else words
+
+    def _staying(self, memory: Memory) -> int:
+        """Words of tensors without a rank that other Einsums keep: no loop ever puts anything in their place."""
+        kept = (
+            tile
+            for einsum, (array, _) in self.places.items()
+            if memory in self._memories(array)
+            for tile in self._kept(einsum, memory, frozenset())
+        )
+        return sum(not self.cascade.ranks_of(tile.tensor) for tile in kept)
 
     def _kept(self, einsum: str, memory: Memory, growing: frozenset[str]) -> tuple[KeptTile, ...]:
         """Operands and result of which a memory keeps tiles: those whose ranks the Einsum goes through, if it holds

@@ -16,9 +16,9 @@ from sim.cycle.answer import DesignTiming, NestRun, design_of, time_design
 from sim.cycle.choice import CycleDesign
 from sim.cycle.cores import deal
 from sim.cycle.keeps import NestKeep
-from sim.cycle.ways import Way
 from sim.design.experiment import Experiment
 from sim.engine.columns import FlowColumn
+from sim.lower.demands import Way
 from sim.simulation.flow import Counted, IllegalMapping, count
 
 Served = Counter[tuple[str, str, str]]  # (memory, read | write, tensor): words

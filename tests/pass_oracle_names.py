@@ -13,7 +13,7 @@ from functools import cached_property
 
 from einsums import Access, Call, Cascade, Const, Einsum, Expr, Position
 
-WHOLE, OUTER, INNER, OTHER, WINDOW, SLACK = 8, 4, 2, 2, 5, 1
+WHOLE, OUTER, INNER, OTHER, WINDOW, SLACK = 14, 7, 2, 2, 11, 2
 SHORTEST = 2 * SLACK + 2
 _OPERATORS = {"le": operator.le, "lt": operator.lt, "add": operator.add, "sub": operator.sub, "mul": operator.mul}
 
@@ -44,10 +44,20 @@ class _Elements:
         for einsum in self.cascade.einsums:
             for point in self._points(einsum):
                 self._value(einsum.name, self._coordinates(einsum.output, point))
+            self._cap(einsum)
         passes = 0
         while any(self._is_walked_after(key, passes) for key in self.visits):
             passes += 1
         return passes
+
+    def _cap(self, einsum: Einsum) -> None:
+        """No visit is in a later pass than its Einsum: few fibers that are late, such as that of the last step, make no pass."""
+        for key in [key for key in self.visits if key[0] == einsum.name]:
+            passes = 0
+            while self._is_walked_after(key, passes):
+                passes += 1
+            for _, number, _ in self.visits[key]:
+                self.turn_of[number] = min(self.turn_of[number], max(passes, 1))
 
     def _is_walked_after(self, key: tuple[str, str], passes: int) -> bool:
         """Whether, in nearly every fiber that is long enough to tell, nearly all elements are visited in a later pass."""
@@ -162,14 +172,13 @@ class _Elements:
         fiber = self._fiber(einsum, name, point)
         if len(fiber) < self.shortest:
             return 1
-        own = {leaf.lower() for leaf in self.leaves[name]}
+        counted = {leaf.lower() for leaves in self.leaves.values() for leaf in leaves}
         needed: dict[tuple[str, str], list[tuple[int, int]]] = {}
         while mask:
             number = mask.bit_length() - 1
             mask ^= 1 << number
             key, element, other = self.visit_of[number]
-            theirs = own | {leaf.lower() for leaf in self.leaves[key[1]]}
-            if all(place == point.get(v, place) for v, place in other.items() if v not in theirs):
+            if all(place == point.get(v, place) for v, place in other.items() if v not in counted):
                 needed.setdefault(key, []).append((element, self.turn_of[number]))
         turn = 1
         while any(len(fiber - {e for e, t in found if t >= turn}) <= self.slack for found in needed.values()):

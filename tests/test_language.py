@@ -280,6 +280,21 @@ SCORES = {"Q": ["P"], "K": ["M"]}
             {"init": {"R": "Q"}},
             "R starts from Q, which must have its other ranks, M; Q has P",
         ),
+        (
+            "S[m,p] = Q[p] * K[m] where n <= p",
+            {},
+            "S: the condition is over 'n', but the Einsum has m, p; it chooses among points of its own",
+        ),
+        (
+            "R[p+1] = R[p] + T[p]\nT[p] = R[m] * Q[p] * K[m] where m <= p",
+            {"ranks": {"P": "", "M": {"same": "P"}}, "init": {"R": 0}},
+            "the Einsums depend on each other in a cycle: R -> T -> R; T reads R[m] inside the iteration over P that still makes R",
+        ),
+        (
+            "R[p+1] = R[p] + T[p]\nT[p] = G[m] * K[m] where m < p\nG[p] = R[p] * Q[p]",
+            {"ranks": {"P": "", "M": {"same": "P"}}, "init": {"R": 0}},
+            "T is part of the iteration of R, T, G over P and reads G[m], which may be of a later step",
+        ),
         ("S[m,p] = Q[p] * K[m]", {"boundary": {"KK": 0}}, "boundary lists 'KK', which is neither an input nor written (did you mean 'K'?)"),
         ("S[m,p] = Q[p] * K[m]", {"density": {"S": 2}}, "the density of S is a share from 0 to 1, found 2"),
         ("S[m,p] = Q[p] * K[m]", {"domain": {"K": "length(N)"}}, "the domain of K is over unknown rank 'N' (known: P, M)"),

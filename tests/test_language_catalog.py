@@ -120,6 +120,46 @@ def test_grouped_attention(shape: tuple[int, int], tile: int) -> None:
     assert_equal(found, masked(given["Q"], k, v, m <= p + keys - queries))
 
 
+def other_mask(form: str, condition: str, **more: object) -> Cascade:
+    """A form of causal attention with another condition on keys and queries in place of its own."""
+    data = yaml.safe_load((CATALOG / f"causal-attention-{form}.yaml").read_text())
+    key = "m" if form == "3pass" else "m1*M0 + m0"
+    own = f"where {key} <= p + M - P"
+    assert data["einsums"].count(own) == 1
+    data["einsums"] = data["einsums"].replace(own, "where " + condition.replace("KEY", key))
+    for name, values in more.items():
+        data[name] = data.get(name, {}) | values if isinstance(values, dict) else values
+    return Cascade.model_validate(data)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("form", ["3pass", "2pass", "1pass"])
+def test_windowed_attention_in_all_forms(form: str, shape: tuple[int, int]) -> None:
+    queries, keys = shape
+    condition = "KEY <= p + M - P and p + M - P - W < KEY"
+    found = other_mask(form, condition, ranks={"W": "window"})
+    given = attention(21, queries, keys)
+    sizes = {"W": 3} | ({} if form == "3pass" else {"M0": 4})
+    ours = interpret(found, {name: value.numpy() for name, value in given.items()}, sizes)["AV"]
+    mask = windowed(*positions(queries, keys), queries, keys, 3)
+    assert_equal(torch.from_numpy(ours), masked(*given.values(), mask))
+    assert count_passes(found, "M") == int(form[0])
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("form", ["3pass", "2pass", "1pass"])
+def test_ragged_attention_in_all_forms(form: str, tile: int) -> None:
+    """Each query has its own number of keys, from none to all."""
+    more = {"inputs": {"LEN": ["P"]}, "domain": {"LEN": "length(M)"}, "unbatched": ["LEN"]}
+    found = other_mask(form, "KEY < LEN[p]", **more)
+    given = attention(22, 6, 11)
+    lengths = torch.tensor([4, 0, 11, 1, 7, 0])
+    tensors = {name: value.numpy() for name, value in given.items()} | {"LEN": lengths.numpy()}
+    ours = interpret(found, tensors, {} if form == "3pass" else {"M0": tile})["AV"]
+    assert_equal(torch.from_numpy(ours), masked(*given.values(), positions(6, 11)[1] < lengths[:, None]))
+    assert count_passes(found, "M") == int(form[0])
+
+
 # --- masks of data ------------------------------------------------------------------------------------------
 LENGTHS = [3, 0, 9, 5, 1]
 

@@ -8,17 +8,7 @@ from einsums import Cascade, count_passes
 from tests.cascade_generator import random_named_cascade
 from tests.pass_oracle_names import brute_force_named_passes
 
-SEEDS = 240
-# Where the rule is known to differ, as docs/passes.md says: (rule, brute force). Conditions meet running values of the
-# same rank here, of which the rule does not follow which earlier steps exist.
-DIFFERENT = {
-    (19, "M"): (1, 2),
-    (128, "P"): (2, 3),
-    (135, "P"): (3, 2),
-    (139, "P"): (2, 1),
-    (191, "P"): (2, 3),
-    (205, "P"): (3, 2),
-}
+SEEDS = 320
 
 
 def counts(seed: int) -> dict[tuple[int, str], tuple[int, int]]:
@@ -31,8 +21,40 @@ def counts(seed: int) -> dict[tuple[int, str], tuple[int, int]]:
 @pytest.mark.parametrize("block", range(8))
 def test_random_cascades_agree_with_brute_force(block: int) -> None:
     for seed in range(block, SEEDS, 8):
-        different = {place: pair for place, pair in counts(seed).items() if pair[0] != pair[1]}
-        assert different == {place: pair for place, pair in DIFFERENT.items() if place[0] == seed}
+        assert {place: pair for place, pair in counts(seed).items() if pair[0] != pair[1]} == {}
+
+
+WINDOW = "where p - W < m and m <= p"
+# docs/passes.md says why of each: (rule and brute force over P, over M).
+WORKED = {
+    f"T[p] = A[m] {WINDOW}; Y[p] = T[m] {WINDOW}": (1, 1),
+    "T[m,p] = A[m] where m <= p; R[m,p+1] = R[m,p] + T[m,p]": (1, 1),
+    f"T[p] = A[m] {WINDOW}; R[p+1] = R[p] + T[p]; Y[m,p] = T[m] * R[p+1] {WINDOW}": (2, 2),
+    "R[p+1] = R[p] + A[p]; T[] = A[m] * R[p+1]; Y[p] = T[] * A[p]": (2, 1),
+    "T[p] = A[p] * A[m]; Y[p] = T[m] * A[p]; R[p+1] = R[p] + Y[p]": (3, 1),
+    # an unrelated iteration changes nothing
+    "T[p] = A[m] where m <= p; Y[m,p] = T[p] * A[m] where m <= p; R[p+1] = R[p] + A[p]": (2, 2),
+    # columns of tiles
+    "T[m0] = A[m1*M0+m0]; Y[m1,m0] = T[m0] * A[m1*M0+m0]; Z[p] = A[p] * Y[m1,m0]": (1, 1),
+    "T[m0] = A[m1*M0+m0]; Y[m1,m0] = T[m0] * A[m1*M0+m0]; U[m1] = Y[m1,m0]; Z[m1,m0] = U[m1] * Y[m1,m0] * A[p]": (2, 2),
+    # one pass under a name, two under the other: T's keys come again, its queries do not
+    f"R[p+1] = R[p] + A[p]; T[m,p] = R[p] {WINDOW}; S[m,p+1] = S[m,p] + T[m,p]; Y[m,p] = S[m,P] {WINDOW}": (2, 1),
+}
+
+
+@pytest.mark.parametrize("text", WORKED)
+def test_worked_examples_agree_with_brute_force(text: str) -> None:
+    ranks = {"P": "", "M": {"same": "P"}} | ({"W": ""} if "W" in text else {})
+    lines = text.split("; ")
+    document = {"name": "worked", "ranks": ranks, "inputs": {"A": ["P"]}, "einsums": lines}
+    outputs = [
+        line[0] for line in lines if line[0] not in "".join(one.split("=", 1)[1] for one in lines if one != line)
+    ]
+    document |= {"outputs": outputs, "init": {name: 0 for name in "RS" if f"{name}[" in text}}
+    document |= {"partition": {"M": ["M1", "M0"]}} if "m0" in text else {}
+    found = Cascade.model_validate(document)
+    assert tuple(count_passes(found, rank) for rank in "PM") == WORKED[text]
+    assert tuple(brute_force_named_passes(found, rank) for rank in "PM") == WORKED[text]
 
 
 def test_random_cascades_are_worth_testing() -> None:

@@ -80,6 +80,7 @@ def test_operators_name_cascades_and_their_tensors() -> None:
             for operand in (*operator.operands, operator.result):
                 assert sorted(cascade.ranks_of(operand.tensor)) == sorted(operand.ranks), operator.name
     assert operator_names("attention-3pass") == ("attention", "attention_unfused", "scores", "probabilities")
+    assert operator_names("causal-attention-3pass") == ("attention", "attention_unfused")
     assert operator_names("variance") == ()
 
 
@@ -307,6 +308,8 @@ def test_inputs_are_what_their_names_say() -> None:
     [
         ("attention-1pass", "fp32", "triton's interpreter: attention"),
         ("attention-3pass", "bf16", "triton's interpreter: attention_unfused"),
+        ("causal-attention-1pass", "fp32", "triton's interpreter: attention"),  # the kernels' own option
+        ("causal-attention-3pass", "fp32", "triton's interpreter: attention_unfused"),
     ],
 )
 def test_kernels_agree(name: str, precision: str, made_by: str) -> None:
@@ -323,6 +326,16 @@ def test_kernels_agree(name: str, precision: str, made_by: str) -> None:
         (f"torch in {precision}", "the interpreter"),
         (made_by, "the interpreter"),
     } <= pairs
+
+
+@pytest.mark.parametrize("name", ["sliding-attention", "ragged-attention", "packed-attention", "grouped-attention"])
+def test_masks_are_tensors_for_torch(name: str) -> None:
+    """Cascades with conditions that no kernel computes are run in torch Einsum by Einsum."""
+    pytest.importorskip("torch")
+    status, out, err = run(["verify", name, "--backend", "torch", "--precision", "fp64", "--json"])
+    assert (status, err) == (0, "")
+    rows = [row for row in json.loads(out)["comparisons"] if row["made_by"].endswith("in fp64, by itself")]
+    assert {row["tensor"] for row in rows} == {einsum.name for einsum in load_cascade(name).einsums}
 
 
 def test_what_no_operator_computes_is_said() -> None:

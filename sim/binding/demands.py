@@ -2,7 +2,7 @@
 
 Operands of one side of an array ride along its links, one word a slot, as does a reduction along a side; what differs
 in every element must be shifted through the columns as a *train* of a slot for each row, which is a task of its own
-because it can run beside other work. The rules are those of the tile-level engine (`sim.cycle.amounts`).
+because it can run beside other work. The rules are those of lowering (`sim.lower.demands`), as in the cycle engine.
 """
 
 from collections.abc import Iterator
@@ -17,13 +17,11 @@ from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.binding.nest import Pipeline, UnscheduledDesign
 from sim.binding.types import COMPUTE, LOAD, UNLOAD, WAIT, Resource, Task, Use
-from sim.cycle.ways import Way, chain_slots, served_by, tensors_of, ways_of, words_per_element
 from sim.engine.columns import FlowColumn
-from sim.engine.folds import has_free_link
 from sim.engine.ports import of_a_slot, row_accesses, served_cycles
 from sim.lower.chains import Touch
-from sim.lower.latency import LINKED
-from sim.lower.register_tiles import SidedParts, rides_of
+from sim.lower.demands import LinkDemands, Way, chain_slots, served_by, tensors_of, ways_of, words_per_element
+from sim.lower.register_tiles import Rides
 from sim.lower.walk import Extents
 
 COLUMN_LINKS, ROW_LINKS, SHADOW = "links down the columns", "links along the rows", "shadow registers"
@@ -86,28 +84,19 @@ class TaskDemands:
     def _add_leaf(self, leaf: PlacedLeaf, streamed: dict[str, float]) -> None:
         extents, inner = self.design.inside(self.path(leaf)), self.inner(leaf)
         array, slots = self.array(leaf), self.design.walk.iterations(extents, inner)
-        links = dict.fromkeys((COLUMN_LINKS, ROW_LINKS), 0)
-        rows: dict[str, int] = {}
-        trains = []
-        for side in self._reduced_sides(leaf):
-            links[COLUMN_LINKS if side == "rows" else ROW_LINKS] += 1
-        for way in ways_of(self.design.chains, self.design.walk, leaf, {}):
-            passes = way.touch.writes and self._reduced_sides(leaf)  # sums that leave, and come back
-            if way.by_itself or (not passes and self._stays(leaf, way)):
-                continue
+        links, rows, trains = self._links(leaf), dict[str, int](), []
+        ways = [way for way in self._ways(leaf) if way.passes or not self._stays(leaf, way)]
+        for way in (way for way in ways if not way.by_itself):
             around = tuple(loop for loop in way.loops if loop in inner)
             fetches, words = self.design.walk.fetched(extents, around, way.moving, way.parts)
             streamed[way.memory] = streamed.get(way.memory, 0.0) + words
-            sides = self._sides(leaf, way)
-            if array.has_trains and self._sided(leaf).differ_everywhere(way.parts):
+            if links.is_train(way):
                 trains.append((way, fetches, words))
                 continue
-            if not passes:
-                links[COLUMN_LINKS if "columns" in sides else ROW_LINKS] += ceil(fetches / slots)
             accesses = self._accesses(way, fetches, words)
             if accesses:
                 rows[way.memory] = rows.get(way.memory, 0) + of_a_slot(Fraction(accesses), slots)
-        self._add_compute(leaf, slots, links, rows)
+        self._add_compute(leaf, slots, links.rides(ways), rows)
         self._add_chains(leaf, extents, inner)
         for way, fetches, words in trains:
             self._add_train(leaf, way, fetches, words)
@@ -115,12 +104,15 @@ class TaskDemands:
         folds = [self.pieces[n] for n, task in enumerate(self.tasks) if task.einsum == leaf.einsum and n in self.pieces]
         if folds and not array.wiring.overlap:
             # The next fold waits until the last one has left: nothing else is issued meanwhile.
-            skew = array.rows + self._used(leaf, self._sided(leaf).columns) - 2
+            skew = array.rows + self._used(leaf, links.sides.columns) - 2
             self._add_waiting(leaf, f"{leaf.einsum} leaving", max(folds) * skew)
 
-    def _reduced_sides(self, leaf: PlacedLeaf) -> tuple[str, ...]:
+    def _ways(self, leaf: PlacedLeaf) -> list[Way]:
+        return ways_of(self.design.chains, self.design.walk, leaf, {})
+
+    def _links(self, leaf: PlacedLeaf) -> LinkDemands:
         reduced = self.cascade.einsum(leaf.einsum).reduced_variables
-        return tuple(side for side in LINKED if leaf.along([side]) & set(reduced))
+        return LinkDemands.of(self.design.chains.space, leaf, self.array(leaf), reduced)
 
     def _stays(self, leaf: PlacedLeaf, way: Way) -> bool:
         """Whether an iteration mostly finds a tile of the registers in place: the innermost loop of the nest that has
@@ -153,21 +145,7 @@ class TaskDemands:
 
     def _trains_run_beside(self, leaf: PlacedLeaf) -> bool:
         """Whether trains of an Einsum run beside its slots; with nothing known of an array's links, they do."""
-        array = self.array(leaf)
-        if array.links is None:
-            return True
-        space, sides = self.design.chains.space, self._sided(leaf)
-        ways = ways_of(self.design.chains, self.design.walk, leaf, {})
-        along = [(w.parts, w.touch.writes) for w in ways if not (w.by_itself or sides.differ_everywhere(w.parts))]
-        reduced = frozenset(map(space.part_of_variable, self.cascade.einsum(leaf.einsum).reduced_variables))
-        return has_free_link(array.links.down, rides_of(along, sides, reduced).down, array.links.shadow)
-
-    def _sided(self, leaf: PlacedLeaf) -> SidedParts:
-        return SidedParts.of(self.design.chains.space, leaf)
-
-    def _sides(self, leaf: PlacedLeaf, way: Way) -> set[str]:
-        space = self.design.chains.space
-        return {side.side for side in leaf.spatial if space.part_of_variable(side.variable) in way.parts}
+        return self.array(leaf).links is None or self._links(leaf).run_beside(self._ways(leaf))
 
     def _accesses(self, way: Way, fetches: int, words: int) -> int:
         """Rows read or written: whole rows, at least one for each tile; 0 where no port is counted."""
@@ -175,16 +153,17 @@ class TaskDemands:
             return 0
         return int(row_accesses(fetches, words, self.design.machine.row_words(way.memory)))
 
-    def _add_compute(self, leaf: PlacedLeaf, slots: int, links: dict[str, int], rows: dict[str, int]) -> None:
+    def _add_compute(self, leaf: PlacedLeaf, slots: int, rides: Rides, rows: dict[str, int]) -> None:
         array = self.array(leaf)
         index = next(i for i, placed in enumerate(self.design.chains.tree.leaves) if placed == leaf)
         cycles = ceil(float(self.design.tables.machine.cycles_per_point[0, index]))
+        links = {COLUMN_LINKS: rides.down, ROW_LINKS: rides.along}
         held = [self._link_use(f"{leaf.array} {side}", words) for side, words in links.items() if words]
         held += [self._port_use(memory, accesses) for memory, accesses in rows.items()]
         uses = self._uses(held)
         cycles = max([cycles, *(use.cycles for use in uses)])
         own = Use(self._known(leaf.array), 1, cycles)
-        drained = self._reduced_sides(leaf) and array.drain is not None
+        drained = self._links(leaf).reduces_a_side and array.drain is not None
         latency = int(array.drain_cycles) if drained else 0
         self.compute[leaf.index] = len(self.tasks)
         self.tasks.append(Task(leaf.einsum, leaf.einsum, leaf.array, COMPUTE, slots, cycles, latency, (own, *uses)))
@@ -212,7 +191,7 @@ class TaskDemands:
     def _add_train(self, leaf: PlacedLeaf, way: Way, fetches: int, words: int) -> None:
         """Words of every element, shifted down the columns: in before they are used, or out when they are made."""
         array, tensor = self.array(leaf), way.touch.access.tensor
-        rows = self._used(leaf, self._sided(leaf).rows & way.parts)
+        rows = self._used(leaf, self._links(leaf).sides.rows & way.parts)
         slots = fetches * rows * words_per_element(self.design.walk, leaf, way.loops, way.parts)
         held = [(f"{leaf.array} {COLUMN_LINKS}", 1, 1)]
         if not self._trains_run_beside(leaf):
@@ -250,8 +229,7 @@ class TaskDemands:
             for touch in (t for t in touches if t.leaf == leaf):
                 memory, parts = chain[-2].memory if len(chain) > 1 else "", chains.parts_of(touch)
                 way = Way(touch, served_by(memory, None, {}), parts, parts, parts, keep.loops)
-                is_whole = self._sided(leaf).differ_everywhere(way.parts) and self.array(leaf).has_trains
-                if not is_whole or not self._moves(keep, touch):
+                if not self._links(leaf).is_train(way) or not self._moves(keep, touch):
                     continue
                 fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.moving, way.parts)
                 beside = [(t.leaf.index, tensor) for t in touches if keep.covers(t.leaf.index)]

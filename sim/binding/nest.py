@@ -14,13 +14,13 @@ from arch.components import SIDES
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.cycle.rates import MachineRates, ported_memories
-from sim.cycle.ways import held_anyway
 from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.columns import KeepColumn
 from sim.engine.room import count_rows
 from sim.engine.tables import Tables
 from sim.lower.chains import Chains
+from sim.lower.demands import held_anyway
 from sim.lower.elements import Spread
 from sim.lower.walk import Extents, Walk
 from sim.simulation.flow import IllegalMapping, count

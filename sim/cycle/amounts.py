@@ -23,11 +23,11 @@ from arch.components import SIDES
 from arch.types import Array
 from sim.cycle.nest import Slot
 from sim.cycle.rates import LINK_UNITS, MachineRates
-from sim.cycle.ways import Way, chain_slots
-from sim.engine.folds import fold_cycles, has_free_link, slot_cycles
+from sim.engine.folds import fold_cycles, slot_cycles
 from sim.engine.ports import of_a_slot, row_accesses, served_cycles
+from sim.lower.demands import LinkDemands, Way, chain_slots
 from sim.lower.elements import Spread
-from sim.lower.register_tiles import Rides, SidedParts, rides_of
+from sim.lower.register_tiles import Rides, SidedParts
 from sim.lower.walk import Extents, Walk
 
 
@@ -148,18 +148,22 @@ class Sizer:
         )
 
     @cached_property
+    def links(self) -> LinkDemands:
+        return LinkDemands.of(self.walk.space, self.slot.leaf, self.array, self.reduced)
+
+    @property
+    def sides(self) -> SidedParts:
+        return self.links.sides
+
+    @cached_property
     def rides(self) -> Rides:
         """Words that ride along with every slot."""
-        ways = (way for way, _ in self.ways if way.on_links and not way.by_itself and not self.is_train(way))
-        tiles = [(way.parts, way.touch.writes) for way in ways]
-        reduced = frozenset(self.walk.space.part_of_variable(variable) for variable in self.reduced)
-        return rides_of(tiles, self.sides, reduced)
+        return self.links.rides(way for way, _ in self.ways)
 
     @cached_property
     def runs_trains_beside(self) -> bool:
         """Whether words that differ in every element are shifted beside the slots, not between them."""
-        wiring = self.array.wiring
-        return has_free_link(wiring.down, self.rides.down, wiring.shadow)
+        return self.links.run_beside(way for way, _ in self.ways)
 
     def columns_used(self, extents: Extents) -> int:
         """Columns of the array that a tile takes; all of them where no side is given."""
@@ -229,13 +233,9 @@ class Sizer:
     def brings(self, way: Way, extents: Extents, loop: int) -> bool:
         return self.walk.loops[loop].part in way.parts and self.walk.trips(extents, loop) > 1
 
-    @cached_property
-    def sides(self) -> SidedParts:
-        return SidedParts.of(self.walk.space, self.slot.leaf)
-
     def is_train(self, way: Way) -> bool:
         """Whether its words differ in every element, so that they do not ride along with the slots."""
-        return way.on_links and self.array.has_trains and self.sides.differ_everywhere(way.parts)
+        return self.links.is_train(way)
 
     def _train_cycles(self, way: Way, loops: tuple[int, ...], extents: Extents) -> int:
         """Cycles for one tile of an operand or result to pass the columns' ends: a word for each row of elements, as

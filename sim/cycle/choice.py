@@ -20,9 +20,9 @@ from sim.cycle.nest import Nest, Slot, nests_of
 from sim.cycle.order import LagPlan, Need, Order
 from sim.cycle.rates import MachineRates
 from sim.cycle.staying import fold_slots
-from sim.cycle.ways import Way, held_anyway, ways_of
 from sim.design.experiment import Experiment
 from sim.lower.chains import Chains
+from sim.lower.demands import Way, held_anyway, ways_of
 from sim.lower.elements import Spread
 from sim.lower.walk import Extents, Walk
 

@@ -9,8 +9,8 @@ from fractions import Fraction
 
 from mappings.tree import PlacedKeep
 from sim.cycle.nest import Nest, Slot
-from sim.cycle.ways import Way, served_by
 from sim.lower.chains import Chains, Touch
+from sim.lower.demands import Way, served_by
 from sim.lower.flows import recomputed_parts
 from sim.lower.walk import Extents, Walk
 

@@ -22,8 +22,8 @@ from sim.cycle.sampling import Kind, Mover, Visit, Visits, some
 from sim.cycle.state import EngineProgram
 from sim.cycle.tiles import server_of
 from sim.cycle.variants import Variants
-from sim.cycle.ways import Way
 from sim.engine.cycle import columns as col
+from sim.lower.demands import Way
 from sim.lower.walk import Extents
 
 MOST_BURSTS = 1 << 12  # of one transfer that are replayed; the others go on alike

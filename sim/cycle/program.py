@@ -20,8 +20,8 @@ from sim.cycle.state import EngineProgram
 from sim.cycle.staying import combinations_of, staying_tables, staying_tiles
 from sim.cycle.tiles import TileRows, server_of, servers_of
 from sim.cycle.variants import Variants, number_variants
-from sim.cycle.ways import Way
 from sim.engine.cycle import columns as col
+from sim.lower.demands import Way
 from sim.lower.walk import Extents
 
 SKEW_STEPS = 8  # steps by which arrays without barriers may drift apart

@@ -14,8 +14,8 @@ import numpy as np
 from sim.cycle.amounts import Sizer
 from sim.cycle.nest import Nest
 from sim.cycle.variants import Variants
-from sim.cycle.ways import Way
 from sim.engine.cycle import columns as col
+from sim.lower.demands import Way
 from sim.lower.walk import Extents, Walk
 
 Levels = tuple[tuple[int, int], ...]  # (level, loop), outermost first

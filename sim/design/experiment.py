@@ -12,6 +12,7 @@ import numpy as np
 from arch.components import RESOLVED
 from arch.expression import SCALAR_FUNCTIONS, check_names, evaluate
 from arch.types import Architecture
+from einsums.means import lowered
 from einsums.names import near_or_all
 from einsums.types import Cascade
 from mappings.check import Problem, check_mapping
@@ -33,7 +34,10 @@ from sim.lower.same import Same
 
 @dataclass(frozen=True)
 class Experiment:
-    """A cascade with sizes, a machine, a mapping and the values of its parameters. `sizes` are those of root ranks."""
+    """A cascade with sizes, a machine, a mapping and the values of its parameters. `sizes` are those of root ranks.
+
+    The cascade is as machines carry it out: a mean is a sum and a scale (`einsums.means`).
+    """
 
     name: str
     cascade: Cascade
@@ -43,6 +47,9 @@ class Experiment:
     parameters: tuple[tuple[str, str], ...]  # all parameters of the mapping
     labels: tuple[tuple[str, Any], ...] = ()  # model, seq_len, batch, for reports
     origin: Origin | None = field(default=None, compare=False, repr=False)  # where its mapping was written
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cascade", lowered(self.cascade))
 
     @cached_property
     def resolved(self) -> dict[str, Any]:

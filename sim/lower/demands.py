@@ -1,17 +1,24 @@
-"""How the operands of an Einsum reach the registers of its array and its result leaves them."""
+"""What an Einsum asks of its array's links and of the memories behind them: the ways of its operands and its result.
 
+The cycle engine and binding ask here. The bulk engine has the same from the same rules, as tables (`links`, `flows`).
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
 from arch.components import SIDES
+from arch.types import Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
+from sim.engine.folds import has_free_link
 from sim.lower.chains import Chains, Touch
 from sim.lower.elements import Spread
 from sim.lower.flows import recomputed_parts
 from sim.lower.latency import LINKED
 from sim.lower.links import folded_inside
-from sim.lower.register_tiles import RegisterTile, register_tiles
+from sim.lower.ranks import RankSpace
+from sim.lower.register_tiles import RegisterTile, Rides, SidedParts, register_tiles, rides_of
 from sim.lower.walk import Extents, Walk
 
 
@@ -39,6 +46,38 @@ class Way:
     def memory(self) -> str:
         """The memory on the other side."""
         return self.served[0][0]
+
+
+@dataclass(frozen=True)
+class LinkDemands:
+    """What the ways of one Einsum ask of its array's links. reduced: the parts that it sums over."""
+
+    array: Array
+    sides: SidedParts
+    reduced: frozenset[int]
+
+    @classmethod
+    def of(cls, space: RankSpace, leaf: PlacedLeaf, array: Array, reduced: Iterable[str]) -> "LinkDemands":
+        """reduced: rank variables."""
+        return cls(array, SidedParts.of(space, leaf), frozenset(map(space.part_of_variable, reduced)))
+
+    @property
+    def reduces_a_side(self) -> bool:
+        """Whether rows or columns of the array add up."""
+        return bool((self.sides.rows | self.sides.columns) & self.reduced)
+
+    def is_train(self, way: Way) -> bool:
+        """Whether its words differ in every element, so that they do not ride along with the slots."""
+        return way.on_links and self.array.has_trains and self.sides.differ_everywhere(way.parts)
+
+    def rides(self, ways: Iterable[Way]) -> Rides:
+        """Words that ride along with every slot."""
+        plain = (way for way in ways if way.on_links and not (way.by_itself or self.is_train(way)))
+        return rides_of([(way.parts, way.writes) for way in plain], self.sides, self.reduced)
+
+    def run_beside(self, ways: Iterable[Way]) -> bool:
+        """Whether trains are shifted beside the slots, not between them."""
+        return has_free_link(self.array.wiring.down, self.rides(ways).down, self.array.wiring.shadow)
 
 
 def served_by(memory: str, behind: str | None, spilled: dict[str, Fraction]) -> tuple[tuple[str, Fraction], ...]:
