@@ -19,9 +19,11 @@ from einsums.names import nearest
 from einsums.types import Access, Cascade
 from mappings.cores import iter_core_findings
 from mappings.elements import iter_bypass_findings, iter_element_findings
+from mappings.existence import FOLLOWED, iter_existence_findings
 from mappings.holding import iter_holding_findings
 from mappings.layouts import iter_layout_findings
 from mappings.lifetime import iter_lifetime_findings
+from mappings.naming import iter_naming_findings
 from mappings.schedules import iter_schedule_findings
 from mappings.sides import iter_network_findings, iter_side_findings
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
@@ -53,7 +55,7 @@ def check_mapping(
 
     Without a machine, memories and arrays are taken to exist and to be able to do what is asked of them.
     """
-    extension = beyond(cascade)
+    extension = beyond(cascade, FOLLOWED)
     if extension:
         return (Problem("", f"'{cascade.name}' cannot be mapped: {extension}, which no mapping follows"),)
     combination = Combination(mapping, tree, cascade, architecture)
@@ -62,6 +64,7 @@ def check_mapping(
         return problems
     checks = (
         iter_core_problems,
+        iter_language_problems,
         iter_binding_problems,
         iter_coverage_problems,
         iter_walk_problems,
@@ -164,7 +167,7 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
             yield Problem("tree", f"Einsum '{einsum.name}' is bound {bound.count(einsum.name)} times, expected once")
         elif any(
             len(i.terms) > 1 and not _recomposes(c.cascade, load, k)
-            for load in einsum.loads
+            for load in einsum.reads
             for k, i in enumerate(load.indices)
         ):
             yield Problem(
@@ -178,7 +181,7 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
                 c.architecture.array(leaf.array).resolve(operators_per_point(found))
         except ValueError as error:
             yield Problem(leaf.path, f"Einsum '{leaf.einsum}': {error}")
-        loads = {load.tensor for load in found.loads}
+        loads = {load.tensor for load in found.reads}
         for tensor in leaf.forwarded:
             if tensor not in loads:
                 yield Problem(
@@ -192,7 +195,8 @@ def iter_binding_problems(c: Combination) -> Iterator[Problem]:
 
 def _recomposes(cascade: Cascade, access: Access, position: int) -> bool:
     """Whether an index of several terms is m1*M0 + m0 over a partitioned rank."""
-    partition = cascade.partition_of(cascade.tensor(access.tensor).ranks[position])
+    axis = cascade.axes_of(access)[position]
+    partition = cascade.partition_of(axis.over or axis.rank)
     variables = {term.variable for term in access.indices[position].terms}
     return partition is not None and variables == {part.lower() for part in partition.parts}
 
@@ -201,7 +205,7 @@ def _stream_before(c: Combination, leaf: PlacedLeaf, tensor: str) -> bool:
     for other in c.tree.leaves[: leaf.index]:
         einsum = c.cascade.einsum(other.einsum)
         beside = other.loops[: other.shared] == leaf.loops[: leaf.shared]
-        if beside and tensor in {einsum.output.tensor, *(load.tensor for load in einsum.loads)}:
+        if beside and tensor in {einsum.output.tensor, *(load.tensor for load in einsum.reads)}:
             return True
     return False
 
@@ -250,6 +254,15 @@ def _is_covered(c: Combination, leaf: PlacedLeaf, variable: str) -> bool:
 def iter_core_problems(c: Combination) -> Iterator[Problem]:
     """Several cores have work that is dealt to them."""
     yield from (Problem(*found) for found in iter_core_findings(c.mapping, c.tree, c.cascade, c.architecture))
+
+
+def iter_language_problems(c: Combination) -> Iterator[Problem]:
+    """Conditions are such that tiles can be skipped by them; no tile and no value is under two names at once."""
+    for findings in (
+        iter_existence_findings(c.mapping, c.tree, c.cascade, c.architecture),
+        iter_naming_findings(c.tree, c.cascade, c.architecture),
+    ):
+        yield from (Problem(*found) for found in dict.fromkeys(findings))
 
 
 def iter_walk_problems(c: Combination) -> Iterator[Problem]:
@@ -302,7 +315,7 @@ def _nesting_problems(c: Combination, outer: PlacedKeep, inner: PlacedKeep) -> I
 
 def _touches(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
     einsum = cascade.einsum(leaf.einsum)
-    return einsum.output.tensor == tensor or any(load.tensor == tensor for load in einsum.loads)
+    return einsum.output.tensor == tensor or any(load.tensor == tensor for load in einsum.reads)
 
 
 def iter_order_problems(c: Combination) -> Iterator[Problem]:
@@ -320,7 +333,7 @@ def iter_order_problems(c: Combination) -> Iterator[Problem]:
 
 def _dependency_problems(c: Combination, producer: PlacedLeaf, consumer: PlacedLeaf, tensor: str) -> Iterator[Problem]:
     ranks = [rank for name, rank in c.cascade.iterative if name == tensor]
-    loads = [load for load in c.cascade.einsum(consumer.einsum).loads if load.tensor == tensor]
+    loads = [load for load in c.cascade.einsum(consumer.einsum).reads if load.tensor == tensor]
     shared = c.tree.shared_loops(producer, consumer)
     if ranks:
         yield from _recurrence_problems(c, producer, consumer, ranks[0].lower(), loads)

@@ -8,7 +8,7 @@ step together share the loop over their steps. On a machine of cores, ranks of a
 Sizes decide what lies on the sides, and tiles are formulas: the mapping is legal for other sizes too.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
@@ -22,7 +22,9 @@ from einsums.extensions import beyond
 from einsums.means import lowered
 from einsums.types import Cascade
 from mappings.default_tiles import GrowingRank, KeptTile, grown
+from mappings.existence import FOLLOWED, band_ranks
 from mappings.holding import is_held
+from mappings.naming import ranks_accessed, variables_accessed
 from mappings.tree import PlacedLeaf, ResolvedTree
 
 Sides = tuple[tuple[Side, str], ...]  # the rank variable on each side that has one
@@ -38,7 +40,7 @@ def default_mapping(
     ValueError says which operators the machine lacks and where they could be added, or what no mapping follows.
     """
     cascade = lowered(cascade)
-    extension = beyond(cascade)
+    extension = beyond(cascade, FOLLOWED)
     if extension:
         raise ValueError(f"'{cascade.name}' cannot be mapped: {extension}, which no mapping follows")
     places = _places(cascade, architecture, sizes or {})
@@ -140,7 +142,14 @@ class _Default:
         einsums = self.cascade.einsums
         is_shared = all(variable in self.cascade.variables_of(einsum.name) for einsum in einsums)
         is_reduced = any(variable in einsum.reduced_variables for einsum in einsums)
-        return is_shared and not is_reduced and variable not in _stepwise(self.cascade)
+        is_alike = self.cascade.root_of(self.cascade.rank_of_variable(variable)) not in self._band_ranks
+        return is_shared and is_alike and not is_reduced and variable not in _stepwise(self.cascade)
+
+    @cached_property
+    def _band_ranks(self) -> frozenset[str]:
+        """Ranks of which iterations differ in what exists."""
+        regions = self.cascade.existence.points.values()
+        return frozenset(rank for region in regions for rank in band_ranks(self.cascade, region))
 
     @cached_property
     def _dealt(self) -> dict[str, str]:
@@ -248,7 +257,7 @@ class _Default:
             leaf["spatial"] = dict(sides)
         registers = self.architecture.memory(array.registers)
         own = self.cascade.einsum(einsum)
-        passing = dict.fromkeys(access.tensor for access in (*own.loads, own.output))
+        passing = dict.fromkeys(access.tensor for access in (*own.reads, own.output))
         bypass = [name for name in passing if not self._holds(registers, name)]
         return leaf | ({"bypass": bypass} if bypass else {})
 
@@ -286,13 +295,11 @@ class _Default:
         own = self.cascade.einsum(einsum)
         walked = frozenset(self.cascade.variables_of(einsum))
         found = []
-        for tensor in dict.fromkeys(access.tensor for access in (*own.loads, own.output)):
-            variables = frozenset(self._variables_of(tensor))
+        for tensor in dict.fromkeys(access.tensor for access in (*own.reads, own.output)):
+            accesses = tuple(access for access in (*own.reads, own.output) if access.tensor == tensor)
+            variables = frozenset(variables_accessed(self.cascade, accesses))
+            if len({ranks_accessed(self.cascade, access) for access in accesses}) > 1:
+                continue  # under two names: a tile of one is none of the other
             if variables <= walked and self._holds(memory, tensor):
                 found.append(KeptTile(tensor, variables & growing))
         return tuple(found)
-
-    def _variables_of(self, tensor: str) -> Iterator[str]:
-        for rank in self.cascade.ranks_of(tensor):
-            partition = self.cascade.partition_of(rank)
-            yield from (part.lower() for part in (partition.parts if partition else (rank,)))

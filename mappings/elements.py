@@ -14,6 +14,7 @@ from arch.components import Side
 from arch.types import Architecture
 from einsums.names import nearest
 from einsums.types import Cascade
+from mappings.naming import accesses_of, variables_accessed
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 
 
@@ -82,7 +83,7 @@ def iter_bypass_findings(
     """Operands that are said to bypass the registers, but are none of the Einsum's, or are kept there."""
     for leaf in tree.leaves:
         einsum = cascade.einsum(leaf.einsum)
-        touched = {access.tensor for access in (*einsum.loads, einsum.output)}
+        touched = {access.tensor for access in (*einsum.reads, einsum.output)}
         for tensor in leaf.bypass:
             path, keeps = f"{leaf.path}.bypass", tree.keeps_above(leaf, tensor)
             if tensor not in touched:
@@ -161,22 +162,13 @@ def _uncomparable(keep: PlacedKeep, readers: list[Sides]) -> Iterator[ElementFin
 def _sides(cascade: Cascade, tree: ResolvedTree, beside: BesideElements, leaf: PlacedLeaf) -> Sides:
     keep, own_sides = beside
     tiles = tree.tiles_by_variable(leaf.loops[len(keep.loops) :])
-    own = tensor_variables(cascade, keep.tensor)
+    own = variables_accessed(cascade, accesses_of(cascade, leaf, keep.tensor))
     found: list[OnSide] = []
     for loop in reversed([loop for loop in leaf.spatial if loop.side in own_sides]):
         within = tuple((one.variable, one.tiles, one.pieces) for one in found if one.side == loop.side)
         found.append(OnSide(loop.side, loop.variable, tuple(tiles.get(loop.variable, ())), loop.count, within))
     of_tensor = frozenset(one for one in found if one.variable in own)
     return Sides(leaf, of_tensor, frozenset(found) - of_tensor)
-
-
-def tensor_variables(cascade: Cascade, tensor: str) -> set[str]:
-    """Rank variables that run over a tensor, those of all parts of a partitioned rank."""
-    variables: set[str] = set()
-    for rank in cascade.ranks_of(tensor):
-        partition = cascade.partition_of(rank)
-        variables |= {part.lower() for part in (partition.parts if partition else (rank,))}
-    return variables
 
 
 def _laid_out(sides: Sides) -> str:
@@ -199,4 +191,4 @@ def _touches(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
 
 def _reads(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> bool:
     """With accesses of its own, not from another Einsum's stream."""
-    return tensor not in leaf.forwarded and any(load.tensor == tensor for load in cascade.einsum(leaf.einsum).loads)
+    return tensor not in leaf.forwarded and any(load.tensor == tensor for load in cascade.einsum(leaf.einsum).reads)

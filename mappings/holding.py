@@ -31,7 +31,7 @@ def iter_holding_findings(
     for leaf in tree.leaves:
         registers = architecture.memory(architecture.array(leaf.array).registers)
         einsum = cascade.einsum(leaf.einsum)
-        passing = dict.fromkeys(access.tensor for access in (*einsum.loads, einsum.output))
+        passing = dict.fromkeys(access.tensor for access in (*einsum.reads, einsum.output))
         for tensor in (name for name in passing if registers.holds and name not in leaf.bypass):
             if not any(is_held(cascade, tree, tensor, one) for one in registers.holds):
                 only = " and ".join(str(one) for one in registers.holds)
@@ -58,7 +58,7 @@ def is_held(cascade: Cascade, tree: ResolvedTree, tensor: str, holding: Holding)
 
 
 def _reads(cascade: Cascade, einsum: str, tensor: str) -> bool:
-    return any(load.tensor == tensor for load in cascade.einsum(einsum).loads)
+    return any(load.tensor == tensor for load in cascade.einsum(einsum).reads)
 
 
 def _is(cascade: Cascade, tree: ResolvedTree, tensor: str) -> str:

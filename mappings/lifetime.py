@@ -65,13 +65,13 @@ def _lost_steps(cascade: Cascade, tree: ResolvedTree, keep: PlacedKeep) -> Itera
 
 def _accesses(cascade: Cascade, leaf: PlacedLeaf, tensor: str) -> tuple[Access, ...]:
     einsum = cascade.einsum(leaf.einsum)
-    return tuple(access for access in (*einsum.loads, einsum.output) if access.tensor == tensor)
+    return tuple(access for access in (*einsum.reads, einsum.output) if access.tensor == tensor)
 
 
 # --- incomplete reductions ----------------------------------------------------------------------------------
 def _incomplete_sources(cascade: Cascade, tree: ResolvedTree, reader: PlacedLeaf) -> Iterator[Finding]:
     """Values without the reduced rank that were derived from a reduction which the reader's loop still runs over."""
-    for access in cascade.einsum(reader.einsum).loads:
+    for access in cascade.einsum(reader.einsum).reads:
         made = tree.leaf_of(access.tensor)
         if made is None or not made.recompute:
             continue  # inside the loop without its rank and without leave: refused for that already
@@ -98,7 +98,7 @@ def _open_reductions(
         for loop in tree.shared_loops(made, reader):
             if loop.variable in einsum.reduced_variables:
                 yield made, loop
-        sources = [access.tensor for access in einsum.loads]
+        sources = [access.tensor for access in einsum.reads]
         lacking = [name for name in sources if name not in seen and _lacks_shared(cascade, tree, name, reader)]
         seen.update(lacking)
         waiting += lacking

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from einsums.types import Cascade
-from mappings.elements import tensor_variables
 from mappings.lifetime import home_of
+from mappings.naming import tensor_variables
 from mappings.stages import iter_stage_findings
 from mappings.stepping import StepPlace, places_of, reached_from, same_tile_edges
 from mappings.tree import ResolvedTree

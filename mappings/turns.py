@@ -12,8 +12,8 @@ from itertools import combinations
 from typing import NamedTuple
 
 from einsums.types import Cascade, Einsum
-from mappings.elements import tensor_variables
 from mappings.lifetime import home_of
+from mappings.naming import accesses_inside, variables_accessed
 from mappings.tree import PlacedKeep, PlacedLeaf, PlacedLoop, ResolvedTree
 
 
@@ -61,7 +61,7 @@ class TurnPair:
 
     def reads(self, leaf: PlacedLeaf, tensor: str) -> bool:
         return tensor not in leaf.forwarded and any(
-            load.tensor == tensor for load in self.cascade.einsum(leaf.einsum).loads
+            load.tensor == tensor for load in self.cascade.einsum(leaf.einsum).reads
         )
 
     def findings(self) -> Iterator[TurnFinding]:
@@ -96,7 +96,7 @@ class TurnPair:
         """A loop outside the place whose iterations leave a tile in it: it runs over a rank that the tensor lacks, or
         from step to step of a running value.
         """
-        own = tensor_variables(self.cascade, keep.tensor)
+        own = self.variables(keep)
         rank = self.cascade.scope.iterative_rank.get(keep.tensor)
         lives_here = home_of(self.cascade, self.tree, keep.tensor) == keep
         if rank is not None and lives_here and any(self.reads_old(leaf, keep.tensor) for leaf in self.touching(keep)):
@@ -104,9 +104,13 @@ class TurnPair:
         loops = [self.tree.loops[loop] for loop in keep.loops]
         return loops[-1] if loops and loops[-1].variable not in own else None
 
+    def variables(self, keep: PlacedKeep) -> set[str]:
+        """Those that run over a kept tensor."""
+        return variables_accessed(self.cascade, accesses_inside(self.cascade, self.tree, keep))
+
     def reads_old(self, leaf: PlacedLeaf, tensor: str) -> bool:
         """Whether an Einsum reads a running value of the step before."""
-        loads = [load for load in self.cascade.einsum(leaf.einsum).loads if load.tensor == tensor]
+        loads = [load for load in self.cascade.einsum(leaf.einsum).reads if load.tensor == tensor]
         return any(all(i.offset != 1 and i.last_of is None for i in load.indices) for load in loads)
 
     def gives_way(self, leaves: Sequence[PlacedLeaf], depth: int) -> tuple[PlacedLoop | None, bool]:
@@ -122,7 +126,7 @@ class TurnPair:
         if len(group[0].loops[: group[0].shared]) == depth:
             return None, self.writes_over(group[0])
         loop = self.tree.loops[group[0].loops[depth]]
-        if not all(loop.variable in tensor_variables(self.cascade, keep.tensor) for keep in (self.first, self.second)):
+        if not all(loop.variable in self.variables(keep) for keep in (self.first, self.second)):
             return loop, False
         return self.gives_way(group, depth + 1)
 
@@ -142,7 +146,7 @@ class TurnPair:
 
 def _is_elementwise(einsum: Einsum, tensor: str) -> bool:
     """Whether a point of the result reads the element of a tensor that has its own coordinates, and no other."""
-    indices = [index for load in einsum.loads if load.tensor == tensor for index in load.indices]
+    indices = [index for load in einsum.reads if load.tensor == tensor for index in load.indices]
     plain = all(index.terms and not index.offset and index.last_of is None for index in indices)
     return plain and set(einsum.variables) <= set(einsum.output.variables)
 

@@ -18,7 +18,7 @@ def iter_walk_findings(tree: ResolvedTree, cascade: Cascade) -> Iterator[tuple[s
             yield from _partition_findings(tree, cascade, leaf, tuple(part.lower() for part in partition.parts))
     for tensor, rank in cascade.iterative:
         maker = tree.leaf_of(tensor)
-        if maker is not None and any(load.tensor == tensor for load in cascade.einsum(tensor).loads):
+        if maker is not None and any(load.tensor == tensor for load in cascade.einsum(tensor).reads):
             yield from _recurrence_findings(tree, cascade, maker, rank.lower())
 
 

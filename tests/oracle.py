@@ -167,7 +167,7 @@ class Run:
         found = []
         for leaf in self.case.tree.leaves:
             einsum = self.case.cascade.einsum(leaf.einsum)
-            found += [(leaf, load, False) for load in einsum.loads if load.tensor == tensor]
+            found += [(leaf, load, False) for load in einsum.reads if load.tensor == tensor]
             found += [(leaf, einsum.output, True)] if einsum.output.tensor == tensor else []
         return found
 
@@ -259,6 +259,11 @@ class Run:
         kept = buffer.fetched[view.version]
         for element, pes in missing.items():
             kept.update((buffer.at(pe, array), element) for pe in pes)
+
+    def bring(self, leaf: PlacedLeaf, view: View, wanted: Wanted, stack: list[Extents]) -> None:
+        """See to it that the operands of a step are where they are read."""
+        places = self.places(leaf, view.access.tensor)
+        self.fetch(places[-1] if places else None, view, wanted, leaf.array)
 
     def moved(self, buffer: Buffer | None, wanted: Wanted, array: str) -> int:
         """Words that a place handles: one in each memory that lies beside elements of the array, else each once."""
@@ -428,7 +433,13 @@ class Run:
                 self.walk(leaves[:together], [*stack, extents])
             leaves = leaves[together:]
 
+    def happens(self, leaf: PlacedLeaf, stack: list[Extents]) -> bool:
+        """Whether a step is taken at all."""
+        return True
+
     def step(self, leaf: PlacedLeaf, stack: list[Extents]) -> None:
+        if not self.happens(leaf, stack):
+            return
         cascade = self.case.cascade
         einsum = cascade.einsum(leaf.einsum)
         own = tuple(cascade.rank_of_variable(v) for v in cascade.variables_of(leaf.einsum))
@@ -438,14 +449,14 @@ class Run:
         self.counts.points[leaf.einsum] += points
         self.note_run(leaf, einsum, stack)
         registers = self.case.architecture.array(leaf.array).registers
-        for load in einsum.loads:
+        for load in einsum.reads:
             if load.tensor not in leaf.bypass:
                 self.count(load.tensor, registers, "read", points)
             self.read(leaf, load, stack)
         if leaf.einsum not in leaf.bypass:
             self.count(leaf.einsum, registers, "write", points)
         self.write(leaf, einsum.output, stack)
-        for access in (*einsum.loads, einsum.output):
+        for access in (*einsum.reads, einsum.output):
             self.note_step(access, own, stack[-1])
 
     def note_run(self, leaf: PlacedLeaf, einsum: Einsum, stack: list[Extents]) -> None:
@@ -523,13 +534,13 @@ class Run:
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
         held = self.registers.get((leaf.index, self.core, load), frozenset())
-        self.fetch(place, view, wanted, leaf.array)
+        self.bring(leaf, view, wanted, stack)
         for buffer in self.places(leaf, load.tensor):
             if buffer.makes and buffer.beside is not None:
                 self.combine(buffer, view, wanted, leaf)
         if load.tensor in leaf.bypass:
             self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
-        elif self.memory_of(place) != registers and not pairs <= held:
+        elif self.memory_of(place) != registers and not self.is_held(pairs, held):
             self.registers[leaf.index, self.core, load] = pairs
             self.access(load.tensor, place, "read", self.moved(place, wanted, leaf.array))
             self.count(load.tensor, registers, "write", len(pairs))
@@ -565,7 +576,8 @@ class Run:
         place = self.enter(leaf, output, stack)
         self.note(leaf, output, stack[-1], {})
         registers = self.case.architecture.array(leaf.array).registers
-        old = {e: pes for e, pes in wanted.items() if e in self.written[tensor] and self.is_elsewhere(tensor, e)}
+        self.resume(leaf, view, stack)
+        old = {e: pes for e, pes in wanted.items() if self.is_begun(leaf, tensor, e) and self.is_elsewhere(tensor, e)}
         if tensor in leaf.bypass:
             self.bring_back(place, view, old, leaf)
             self.access(tensor, place, "write", self.moved(place, wanted, leaf.array))
@@ -584,10 +596,21 @@ class Run:
             self.made_at.update(((buffer.keep.index, element), self.now) for element in wanted)
             buffer.made |= {(buffer.at(pe, leaf.array), e) for e, pes in wanted.items() for pe in pes}
 
+    def resume(self, leaf: PlacedLeaf, view: View, stack: list[Extents]) -> None:
+        """See to it that unfinished sums of a tile are where they go on, if tiles come as a whole."""
+
+    def is_begun(self, leaf: PlacedLeaf, tensor: str, element: Element) -> bool:
+        """Whether the registers of a leaf's array have given away a sum before."""
+        return element in self.written[tensor]
+
     def is_elsewhere(self, tensor: str, element: Element) -> bool:
         """Whether a sum can come back: of one that other cores began in the same round there is nothing yet."""
         earlier = self.written_since.setdefault((tensor, element), self.round) < self.round
         return earlier or self.core < 0 or (tensor, element, self.core) in self.written_by
+
+    def is_held(self, pairs: frozenset[Pair], held: frozenset[Pair]) -> bool:
+        """Whether the registers have what a step needs."""
+        return pairs <= held
 
     def add_up(self, leaf: PlacedLeaf, tensor: str, wanted: Wanted, held: Collection[Pair]) -> None:
         """A term is added to the sum that its element has; an element without one begins with its term."""
@@ -603,7 +626,7 @@ class Run:
         registers = self.case.architecture.array(leaf.array).registers
         pairs = frozenset((pe, e) for e, pes in wanted.items() for pe in pes)
         held = self.registers.get((leaf.index, self.core, output), frozenset())
-        if not pairs <= held:
+        if not self.is_held(pairs, held):
             back = self.bring_back(place, self.view(output), self.one_each(place, old, leaf), leaf)
             back = self.first_of_round(place, (output.tensor, "read"), self.one_each(place, back, leaf))
             self.registers[leaf.index, self.core, output] = pairs
@@ -617,16 +640,18 @@ class Run:
         self.add_up(leaf, output.tensor, wanted, held)
 
 
-def run_loops(case: Case) -> tuple[Counts, dict[str, float]]:
-    """Counts of an execution, and the words each memory must hold at once (which a first execution finds out)."""
+def run_loops(case: Case, kind: type[Run] = Run) -> tuple[Counts, dict[str, float]]:
+    """Counts of an execution of some kind, and the words each memory must hold at once (which a first execution of all
+    steps finds out).
+    """
     trial = Run(case, {}, None)
     trial.execute()
     known = Known(frozenset(trial.looked_back), trial.needs, trial.has)
     counts = Run(case, {}, known).execute()
     footprint = footprint_words(case, counts)
     spilled = spilled_parts(case, footprint)
-    if any(spilled.values()):
-        counts = Run(case, spilled, known).execute()
+    if any(spilled.values()) or kind is not Run:
+        counts = kind(case, spilled, known).execute()
     return counts, footprint
 
 

@@ -82,7 +82,8 @@ class View:
         cascade = space.cascade
         self.space, self.access = space, access
         self.known: dict[tuple[tuple[int, int], ...], frozenset[Element]] = {}
-        self.groups = space.by_root(cascade.ranks_of(access.tensor))
+        own = tuple(axis.over or axis.rank for axis in cascade.axes_of(access))  # by the names that the access uses
+        self.groups = space.by_root((*(() if cascade.is_unbatched(access.tensor) else cascade.batch), *own))
         self.iterative = dict(cascade.iterative).get(access.tensor)
         self.offset, self.is_last = 0, False
         for rank, index in zip(cascade.tensor(access.tensor).ranks, access.indices, strict=True):

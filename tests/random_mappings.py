@@ -344,11 +344,16 @@ def random_experiment(seed: int, make_machine: Callable[[Random], Architecture] 
     """The combination of a seed; its structure may still have problems."""
     random = Random(seed)
     cascade = shipped_cascade(random.choice(SHIPPED)) if random.random() < 0.6 else chain_cascade(random)
-    architecture = make_machine(random)
+    return mapped(cascade, make_machine(random), random, seed)
+
+
+def mapped(cascade: Cascade, architecture: Architecture, random: Random, seed: int) -> Experiment:
+    """A cascade of random sizes on a machine, in a random mapping."""
     roots = tuple(dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks()))
     most = 3 if len(roots) > 4 else 8
     while True:
         sizes = {rank: random.choice([1, 2, 3, 4, 5, 7, random.randint(1, most + 3)]) for rank in roots}
+        sizes |= {name: sizes[first] for name, first in cascade.scope.first_name.items()}
         if max(_points(cascade, e, sizes) for e in cascade.einsums) <= MOST_POINTS:
             break
     inner = {part: random.randint(1, 4) for partition in cascade.partitions for part in partition.inner}

@@ -234,7 +234,7 @@ def test_extensions_are_named_and_others_refuse_them() -> None:
     tree = resolve_tree(mapping, lambda name: name, lambda condition: True)
     problems = check_mapping(mapping, tree, found, None)
     assert [one.message for one in problems] == [
-        "'test' cannot be mapped: rank M is another name of P, which no mapping follows"
+        "'test' cannot be mapped: Z may be read outside, which no mapping follows"
     ]
 
 

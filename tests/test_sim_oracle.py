@@ -13,7 +13,7 @@ from arch.expression import SCALAR_FUNCTIONS, evaluate, parse_expression
 from einsums.types import Cascade
 from sim import Experiment, IllegalMapping, SimulationResult, load_experiment, simulate
 from tests.by_hand import PRODUCT, experiment_of
-from tests.oracle import Case, Counts, WrongOrderError, phase_of_leaf, run_loops
+from tests.oracle import Case, Counts, Run, WrongOrderError, phase_of_leaf, run_loops
 from tests.random_mappings import is_fused, random_experiment
 
 SEEDS = range(430)
@@ -82,10 +82,10 @@ def operators(cascade: Cascade, einsum: str) -> tuple[str, ...]:
     return (*found.map_operators, *((found.reduction.operator,) if found.reduction else ()))
 
 
-def differences(experiment: Experiment, result: SimulationResult) -> list[str]:
-    """Every number in which an execution of the loops disagrees with the result."""
+def differences(experiment: Experiment, result: SimulationResult, kind: type[Run] = Run) -> list[str]:
+    """Every number in which an execution of the loops, of some kind, disagrees with the result."""
     case = case_of(experiment)
-    counts, footprint = run_loops(case)
+    counts, footprint = run_loops(case, kind)
     word_bytes = experiment.architecture.word_bits / 8
     pairs: dict[str, tuple[float, float]] = {}
     traffic = result.traffic_by_tensor_bytes

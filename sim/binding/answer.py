@@ -10,6 +10,7 @@ Einsum is its pass.
 from dataclasses import dataclass
 from typing import Any
 
+from mappings.existence import unfollowed
 from mappings.types import Schedule, Stage
 from sim.binding.beside import total_cycles
 from sim.binding.graph import task_graphs
@@ -87,6 +88,9 @@ def bind(experiment: Experiment, options: SearchOptions | None = None, join: boo
     """
     if experiment.architecture.cores is not None:
         raise ValueError(f"a binding is found for one core, '{experiment.architecture.name}' has several")
+    reason = unfollowed(experiment.cascade, "a binding")
+    if reason:
+        raise ValueError(reason)
     return Binding(experiment, tuple(find_schedule(graph, options) for graph in task_graphs(experiment, join)))
 
 

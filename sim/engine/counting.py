@@ -22,6 +22,8 @@ STAYS, ADVANCES, FIRST_ONLY, WALKS = 0, 1, 2, 3
 # The same of outermost loops whose iterations are dealt to cores, seen from a memory that each core has; and of one
 # whose sums, made by a round of all cores, come to a memory that they share as one.
 DEALT_STAYS, DEALT_ADVANCES, DEALT_FIRST_ONLY, ROUNDS = 4, 5, 6, 7
+# The same as WALKS, where pieces in which nothing exists are skipped (`banded`).
+PIECES = 8
 CORES = 2  # the column of `sizes` with the number of cores
 
 # Fields of a trail of loops, and the states in which the walk meets a loop again.
@@ -134,7 +136,7 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight, words):
                 extent[rank] = tile
                 weight[0, level + 1] = weight[0, level] * full
                 mode = trail[RELEVANT, level]
-                if mode != ADVANCES and mode != WALKS and (full > 1 or ragged > 0):
+                if mode != ADVANCES and mode != WALKS and mode != PIECES and (full > 1 or ragged > 0):
                     # A tensor that the inner loops leave in place is fetched by the first iteration only.
                     if mode == FIRST_ONLY or not passes_several(trail, level + 1, depth, extent, scratch):
                         weight[0, level + 1] = weight[0, level]

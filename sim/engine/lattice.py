@@ -21,6 +21,7 @@ for _part in (
 ):
     shared(_part)
 
+lattice_points = lattice.lattice_points
 SOURCE = "66b662dcc9d36ec8"  # sha256 of einsums/lattice.py, its first 16 digits
 
 Integers = NDArray[np.int64]

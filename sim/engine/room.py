@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
+from sim.engine.banded import count_banded
 from sim.engine.columns import KeepColumn, SpanColumn
 from sim.engine.counting import FIRST_ONLY, count_words, first_tile_words
 from sim.engine.extents import cut, trips
@@ -38,10 +39,32 @@ class Room(NamedTuple):
 def count_rows(tables: Tables, rows: RowTables) -> np.ndarray:
     """f8[design, row]: words, tiles or iterations that these rows ask for; exact up to 2^53."""
     counts = np.empty((tables.extents.shape[0], rows.paths.shape[0]))
-    count_words(
-        tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.relevant, rows.runs, rows.loop_rank, counts
-    )
+    if tables.shape.bands is None or tables.lines is None or (rows.region < 0).all():
+        count_words(
+            tables.extents,
+            tables.loop_tiles,
+            tables.sizes,
+            rows.paths,
+            rows.relevant,
+            rows.runs,
+            rows.loop_rank,
+            counts,
+        )
+        return counts
+    plain, banded = np.flatnonzero(rows.region < 0), np.flatnonzero(rows.region >= 0)
+    counts[:, plain] = count_rows(tables, some_rows(rows, plain))
+    found = np.empty((counts.shape[0], banded.size))
+    where = (tables.lines, tables.shape.bands, some_rows(rows, banded))
+    count_banded(tables.extents, tables.loop_tiles, tables.sizes, *where, found)
+    counts[:, banded] = found
     return counts
+
+
+def some_rows(rows: RowTables, numbers: np.ndarray) -> RowTables:
+    """The rows of these numbers."""
+    return RowTables(
+        rows.paths[numbers], rows.relevant[numbers], rows.runs[numbers], rows.loop_rank, rows.region[numbers]
+    )
 
 
 def count_tiles(tables: Tables) -> np.ndarray:
@@ -51,8 +74,7 @@ def count_tiles(tables: Tables) -> np.ndarray:
     first_tile_words(tables.extents, tables.loop_tiles, tables.sizes, rows.paths, rows.runs, rows.loop_rank, counts)
     walked = np.flatnonzero(((rows.relevant != FIRST_ONLY) & (rows.paths >= 0)).any(axis=1))
     if walked.size:
-        some = RowTables(rows.paths[walked], rows.relevant[walked], rows.runs[walked], rows.loop_rank)
-        counts[:, walked] = count_rows(tables, some)
+        counts[:, walked] = count_rows(tables, some_rows(rows, walked))
     return counts
 
 

@@ -45,13 +45,23 @@ class MachineColumns(NamedTuple):
 class RowTables(NamedTuple):
     """paths, relevant: i8[row, position]; runs: i8[row, run, (rank, span, unit)]; loop_rank: i8[loop]; -1 ends a list.
 
-    relevant: what an iteration of the loop does to the tile, see `engine/counting.py`.
+    relevant: what an iteration of the loop does to the tile, see `engine/counting.py`; region: i8[row], that of
+    `BandTables` outside which tiles are skipped; -1: none is.
     """
 
     paths: np.ndarray
     relevant: np.ndarray
     runs: np.ndarray
     loop_rank: np.ndarray
+    region: np.ndarray
+
+
+class BandTables(NamedTuple):
+    """Regions between two root ranks, as `engine/bands.py` has them; their lines differ by design."""
+
+    regions: np.ndarray  # i8[region, (first root, second root or -1, its pieces from, to)]
+    pieces: np.ndarray  # i8[piece, (its lines from, to, how they are decided together)]
+    units: np.ndarray  # i8[line, (column of sizes for the first root, for the second)]
 
 
 class LinkTables(NamedTuple):
@@ -88,6 +98,7 @@ class Shape(NamedTuple):
     dealt_row: int  # row that counts the iterations that are dealt to cores
     in_core: np.ndarray  # bool[memory], whether every core has its own
     links: LinkTables | None = None  # None: no array states any
+    bands: BandTables | None = None  # None: no tile is skipped
 
 
 class Tables(NamedTuple):
@@ -100,3 +111,4 @@ class Tables(NamedTuple):
     side_counts: np.ndarray  # i8[design, count], what mappings state of ranks on sides of arrays
     reserved_bytes: np.ndarray  # f8[design, memory]
     machine: MachineColumns
+    lines: np.ndarray | None = None  # i8[design, line, (a, b, c)] of the regions; None: no tile is skipped

@@ -5,15 +5,18 @@ outermost kept tile that all its Einsums share), further kept tiles, and the reg
 a structure; what counts words, times transfers or follows values asks here.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from einsums.conditions import Region
 from einsums.types import Access, Cascade
 from mappings.lifetime import home_of
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace
+from sim.lower.regions import bands_of, union_of
 
 Version = Literal["plain", "old", "new", "last"]
 VERSIONS: tuple[Version, ...] = ("plain", "old", "new", "last")
@@ -72,7 +75,7 @@ class Chains:
         found: dict[str, list[Touch]] = {tensor.name: [] for tensor in self.cascade.tensors}
         for leaf in self.tree.leaves:
             einsum = self.cascade.einsum(leaf.einsum)
-            for load in einsum.loads:
+            for load in einsum.reads:
                 found[load.tensor].append(Touch(leaf, load, _version(self.cascade, load), False))
             written = einsum.output
             found[written.tensor].append(Touch(leaf, written, _version(self.cascade, written), True))
@@ -109,6 +112,11 @@ class Chains:
 
     def parts_of(self, touch: Touch) -> frozenset[int]:
         return self.space.parts_of_access(touch.access)
+
+    def region_of(self, einsums: Iterable[str]) -> Region:
+        """Where a point of any of these Einsums exists; tiles without one are skipped."""
+        points = self.cascade.existence.points
+        return union_of(bands_of(points[einsum]) for einsum in dict.fromkeys(einsums))
 
     def place_beyond_registers(self, touch: Touch) -> ChainPlace | None:
         """The place with which the registers of an array exchange the words of a touch; None where they keep them, or

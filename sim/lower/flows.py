@@ -12,12 +12,22 @@ there, the sums are combined first: one element's sum ends as the result, the ot
 that needs the result is written. What bypasses the registers is moved in every step.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from einsums.conditions import EVERYWHERE
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from sim.engine.counting import ADVANCES, DEALT_ADVANCES, DEALT_FIRST_ONLY, DEALT_STAYS, FIRST_ONLY, ROUNDS, STAYS
+from sim.engine.counting import (
+    ADVANCES,
+    DEALT_ADVANCES,
+    DEALT_FIRST_ONLY,
+    DEALT_STAYS,
+    FIRST_ONLY,
+    PIECES,
+    ROUNDS,
+    STAYS,
+)
 from sim.lower.chains import ChainPlace, Chains, Touch
 from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
@@ -87,10 +97,15 @@ class FlowBuilder:
             for keep in (k for k in self.chains.tree.keeps if k.tensor == tensor.name):
                 self.add_kept_tile(keep)
             for touch in self.chains.touches_of(tensor.name):
-                self.add_register_traffic(touch)
+                self.of(touch.leaf).add_register_traffic(touch)
         for leaf in self.chains.tree.leaves:
-            self.add_operand_accesses(leaf)
+            self.of(leaf).add_operand_accesses(leaf)
         return tuple(self.flows)
+
+    def of(self, *leaves: PlacedLeaf) -> "FlowBuilder":
+        """The same, where tiles are skipped for which no point of these Einsums exists."""
+        rows = self.rows.where(self.chains.region_of(leaf.einsum for leaf in leaves))
+        return self if rows is self.rows else replace(self, rows=rows)
 
     def parts_of(self, touch: Touch) -> frozenset[int]:
         return self.chains.parts_of(touch)
@@ -108,13 +123,14 @@ class FlowBuilder:
         for touch, outer in crossings:
             parts = self.parts_of(touch)
             if touch.writes:
-                tiles = MovedTiles(self.path(keep.memory, keep.loops, parts | self.again(touch.leaf)), parts)
-                self.add_drain(outer, keep, tiles, touch)
+                own = self.of(touch.leaf)
+                tiles = MovedTiles(own.path(keep.memory, keep.loops, parts | own.again(touch.leaf)), parts)
+                own.add_drain(outer, keep, tiles, touch)
             else:
                 readers = [t for t in inside if not t.writes and t.version == touch.version and not t.streams]
-                moving = parts | self.chains.reloading_parts(keep)
-                tiles = MovedTiles(self.path(keep.memory, keep.loops, moving), parts - made)
-                self.add_fill(outer, keep, tiles, self.widest(keep, readers))
+                own, moving = self.of(*(t.leaf for t in readers)), parts | self.chains.reloading_parts(keep)
+                tiles = MovedTiles(own.path(keep.memory, keep.loops, moving), parts - made)
+                own.add_fill(outer, keep, tiles, self.widest(keep, readers))
 
     def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:
         """Of the Einsums on the array beside whose elements the tile lies, the one that spreads it over the most of
@@ -141,11 +157,11 @@ class FlowBuilder:
         if array is None or not readers:
             return
         if writer.leaf.array == array:
-            sums, once = self.copied_once(keep, writer)
+            sums, once = self.of(writer.leaf).copied_once(keep, writer)
             if sums != once:
                 self.add(CountedWords(sums, once), keep.memory, 0, writer)
         for reader, steps in self.spreading(keep, readers):
-            copies, once = self.copied_once(keep, reader, steps)
+            copies, once = self.of(reader.leaf).copied_once(keep, reader, steps)
             if reader.leaf.array == array and copies != once:
                 self.add(CountedWords(copies, once), keep.memory, 1, writer)
 
@@ -210,7 +226,7 @@ class FlowBuilder:
             begun = self.made_words(writer.leaf, loops, parts)
             return () if moved == begun else (CountedWords(moved, begun, path=tiles.path),)
         arriving = MovedTiles(self.path(memory, place.loops, parts | self.again(writer.leaf)), parts)
-        begun = self.words_at(memory, arriving, writer.leaf)
+        begun = self.words_at(memory, arriving._replace(path=self.in_pieces(arriving, loops)), writer.leaf)
         own = () if moved == begun else (CountedWords(moved, begun, path=tiles.path),)
         chain = self.chains.chain(writer.leaf, writer.access.tensor)
         depth = chain.index(place)
@@ -218,6 +234,19 @@ class FlowBuilder:
             return own
         outer = chain[depth - 1]
         return own + self.returning(writer, outer, self.together(outer.memory, arriving), place.loops)
+
+    def in_pieces(self, tiles: MovedTiles, loops: tuple[int, ...]) -> Path:
+        """The path of tiles, of which only those pieces count that further loops bring and that exist."""
+        if self.rows.region == EVERYWHERE:
+            return tiles.path
+        changing = [n for n, (_, mode) in enumerate(tiles.path) if mode in (ADVANCES, DEALT_ADVANCES)]
+        last = changing[-1] if changing else -1
+        staying = {STAYS: FIRST_ONLY}  # what some later iteration brings counts as well
+        outer = tuple(
+            (loop, staying.get(mode, mode) if n > last else mode) for n, (loop, mode) in enumerate(tiles.path)
+        )
+        inner = ((loop, PIECES if self.rows.part(loop) in tiles.dims else FIRST_ONLY) for loop in loops[len(outer) :])
+        return (*outer, *inner)
 
     def is_dealt(self, memory: str) -> bool:
         """Whether cores that share out iterations have such a memory each."""
@@ -292,7 +321,7 @@ class FlowBuilder:
         einsum = self.cascade.einsum(leaf.einsum)
         registers = self.machine.registers_of(leaf.array)
         points = points_row(self.rows, leaf)
-        for load in einsum.loads:
+        for load in einsum.reads:
             if load.tensor not in leaf.bypass:
                 self.add(CountedWords(points), registers, 0, Touch(leaf, load, "plain", False))
         if leaf.einsum in leaf.bypass:
@@ -302,6 +331,9 @@ class FlowBuilder:
         if einsum.reduction is None:
             return
         parts, innermost = self.parts_of(written), self.chains.chain(leaf, leaf.einsum)[-1]
+        if innermost.memory == registers and self.rows.region != EVERYWHERE:
+            self.add(CountedWords(points), registers, 0, written)  # a tile is cleared: who begins is not known
+            return
         loops = innermost.loops if innermost.memory == registers else leaf.loops
         path = self.path(registers, loops, parts | self.again(leaf))
         begun = copies_row(self.rows, self.spread(leaf, registers), path, parts)
@@ -317,7 +349,9 @@ class FlowBuilder:
     def made_words(self, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
         """The row of words that begin: each once, or once in every iteration that computes them again."""
         again = self.again(leaf)
-        return self.rows.first_visits(loops, parts | again, parts) if again else self.rows.total(parts)
+        if not again and self.rows.region == EVERYWHERE:
+            return self.rows.total(parts)
+        return self.rows.first_visits(loops, parts | again, parts)
 
     def add(self, words: CountedWords, memory: str, write: int, touch: Touch) -> None:
         self.flows.append(self.flow(words, memory, write, touch)._replace(resident=words.resident))
@@ -361,4 +395,4 @@ def points_row(rows: RowTable, leaf: PlacedLeaf) -> int:
     """The row that counts iteration points: every point once, and again where the leaf is computed again."""
     own = rows.space.parts_of_einsum(leaf.einsum)
     again = recomputed_parts(rows.space, rows.tree, leaf)
-    return rows.row(leaf.loops, own | again, own) if again else rows.total(own)
+    return rows.row(leaf.loops, own | again, own) if again or rows.region != EVERYWHERE else rows.total(own)

@@ -14,6 +14,7 @@ from arch.expression import Expression, evaluate, parse_expression
 from einsums.extensions import beyond
 from einsums.types import Cascade
 from mappings.cores import combined_loop, dealt_loops
+from mappings.existence import FOLLOWED
 from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.engine.counting import CORES
@@ -25,6 +26,7 @@ from sim.lower.latency import latency_of, leaves_array
 from sim.lower.links import chain_rows, link_tables
 from sim.lower.machine import MachineShape
 from sim.lower.ranks import RankSpace, rank_space
+from sim.lower.regions import Regions
 from sim.lower.room import RoomBuilder
 from sim.lower.rows import NOTHING, RowTable
 
@@ -63,41 +65,44 @@ class Lowered:
     left: tuple[LeftOver, ...]
     side_counts: tuple[str, ...]  # what the mapping states of ranks on sides of arrays
     combined: int | None  # the loop over cores whose results are added up
+    regions: Regions  # outside which tiles are skipped
 
 
 def lower_structure(structure: Structure) -> Lowered:
     """Tables of integers for one structure. ValueError for a cascade that says what no table holds."""
-    extension = beyond(structure.cascade)
+    extension = beyond(structure.cascade, FOLLOWED)
     if extension:
         raise ValueError(f"'{structure.cascade.name}' cannot be lowered: {extension}, which no engine follows")
     cascade, mapping, tree, machine = structure.cascade, structure.mapping, structure.tree, structure.machine
     space = rank_space(cascade)
     spilling = frozenset(m for m in machine.memories if mapping.policy_of(m) == "spill")
     chains = Chains(cascade, tree, machine, space, spilling, dealt_loops(mapping, tree))
-    rows = RowTable(space, tree)
+    regions = Regions(space)
+    rows = RowTable(space, tree, regions)
     flows = FlowBuilder(chains, rows).build()
     phase_of, drained = number_phases(mapping, tree)
     stage_of = {stage.einsum: stage.stage for stage in mapping.schedule.stages}
     drains = np.array([drain_row(chains, rows, mapping, name) for name in drained], np.int64)
     leaves = [
         (
-            points_row(rows, leaf),
-            rows.row(leaf.loops, space.parts_of_einsum(leaf.einsum) | recomputed_parts(space, tree, leaf), NOTHING),
+            points_row(own, leaf),
+            own.row(leaf.loops, space.parts_of_einsum(leaf.einsum) | recomputed_parts(space, tree, leaf), NOTHING),
             machine.array(leaf.array),
             phase_of[leaf.index],
-            *chain_rows(chains, rows, leaf),
+            *chain_rows(chains, own, leaf),
             stage_of.get(leaf.einsum, -1),
-            rows.row(leaf.loops[: leaf.shared], frozenset(range(len(space.parts))), NOTHING),
+            own.row(leaf.loops[: leaf.shared], frozenset(range(len(space.parts))), NOTHING),
         )
-        for leaf in tree.leaves
+        for leaf, own in ((leaf, rows.where(chains.region_of([leaf.einsum]))) for leaf in tree.leaves)
     ]
     dealt_row = rows.row(dealt_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
     links = link_tables(chains, rows, mapping.schedule)
-    trips_row = rows.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
-    tiles = RowTable(space, tree)
+    staged = rows.where(chains.region_of(stage_of or [leaf.einsum for leaf in tree.leaves]))
+    trips_row = staged.row(staged_loops(mapping, tree), frozenset(range(len(space.parts))), NOTHING)
+    tiles = RowTable(space, tree, regions)
     room = RoomBuilder(chains, mapping.schedule, tiles, phase_of).build()
     parents = [-1 if parent is None else machine.memory(parent) for parent in machine.parents]
-    left = RowTable(space, tree)
+    left = RowTable(space, tree, regions)
     left_over = tuple(
         LeftOver(leaf, name, left.row(leaf.loops, NOTHING, frozenset({space.part_of_variable(name)})))
         for leaf in tree.leaves
@@ -121,9 +126,11 @@ def lower_structure(structure: Structure) -> Lowered:
         dealt_row=dealt_row,
         in_core=np.array(machine.in_core),
         links=links,
+        bands=regions.tables(),
     )
     counts = tuple(dict.fromkeys(side.text for side in tree.counted_sides))
-    return Lowered(structure, space, chains, shape, left_over, counts, combined_loop(mapping, tree, cascade))
+    combined = combined_loop(mapping, tree, cascade)
+    return Lowered(structure, space, chains, shape, left_over, counts, combined, regions)
 
 
 def drain_row(chains: Chains, rows: RowTable, mapping: Mapping, einsum: str | None) -> tuple[int, ...]:
@@ -133,7 +140,8 @@ def drain_row(chains: Chains, rows: RowTable, mapping: Mapping, einsum: str | No
     leaf = chains.tree.leaf_of(einsum)
     assert leaf is not None, "checked"
     around = chains.tree.phase_loops([lane.einsums for phase in mapping.schedule.phases for lane in phase.lanes])
-    runs = rows.row(chains.tree.run_loops(leaf, around), frozenset(range(len(chains.space.parts))), NOTHING)
+    own = rows.where(chains.region_of([einsum]))
+    runs = own.row(chains.tree.run_loops(leaf, around), frozenset(range(len(chains.space.parts))), NOTHING)
     return (
         chains.machine.array(leaf.array),
         runs,
@@ -197,7 +205,17 @@ def lower(structure: Structure, columns: Columns) -> Tables:
     side_counts = np.ones((designs, len(lowered.side_counts)), np.int64)
     for n, count in enumerate(lowered.side_counts):
         side_counts[:, n] = whole(count, column(count, symbols, designs), designs)
-    return Tables(lowered.shape, extents, loop_tiles, sizes, side_counts, reserved, columns.machine)
+    lines = lowered.regions.lines(lambda rank: part_sizes(space, rank, symbols), designs)
+    return Tables(lowered.shape, extents, loop_tiles, sizes, side_counts, reserved, columns.machine, lines)
+
+
+def part_sizes(space: RankSpace, rank: str, symbols: dict[str, np.ndarray]) -> np.ndarray:
+    """Coordinates of a rank or a part: i8[design]; of the outermost part as many as there are, the last one ragged."""
+    partition = space.cascade.partition_of(space.cascade.root_of(rank))
+    if partition is None or rank != partition.parts[0]:
+        return np.asarray(symbols[rank]).astype(np.int64)
+    tile = np.prod([part_sizes(space, part, symbols) for part in partition.inner], axis=0)
+    return -(-part_sizes(space, partition.rank, symbols) // tile)
 
 
 def tiles_in_order(structure: Structure) -> list[TileRule]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from einsums.types import Access, Cascade
+from mappings.naming import ranks_accessed
 from sim.engine.counting import CORES
 
 ONE, UNBOUNDED = 0, 1  # the first columns of the sizes table, before that of `CORES`
@@ -52,13 +53,14 @@ class RankSpace:
 
     def parts_of_access(self, access: Access) -> frozenset[int]:
         """Parts that an access moves over: a rank read at its last or at a constant coordinate does not count."""
-        fixed = {
-            part
-            for rank, index in zip(self.cascade.tensor(access.tensor).ranks, access.indices, strict=True)
-            if not index.terms
-            for part in self.parts_of_rank(rank)
-        }
-        return self.parts_of_tensor(access.tensor) - fixed
+        axes = (axis for axis in self.cascade.axes_of(access) if axis.at.terms)
+        batch = () if self.cascade.is_unbatched(access.tensor) else self.cascade.batch
+        ranks = (*batch, *(axis.over or axis.rank for axis in axes))
+        return frozenset(part for rank in ranks for part in self.parts_of_rank(rank))
+
+    def parts_named(self, access: Access) -> frozenset[int]:
+        """Parts of a whole tensor by the names under which an access runs over them."""
+        return frozenset(p for rank in ranks_accessed(self.cascade, access) for p in self.parts_of_rank(rank))
 
     def parts_of_einsum(self, einsum: str) -> frozenset[int]:
         return frozenset(self.part_of_variable(v) for v in self.cascade.variables_of(einsum))

@@ -61,7 +61,7 @@ class SidedParts:
 def register_tiles(chains: Chains, leaf: PlacedLeaf) -> tuple[RegisterTile, ...]:
     """Every tile that crosses between the registers of a leaf's array and a memory, operands first."""
     einsum = chains.cascade.einsum(leaf.einsum)
-    tensors = tuple(dict.fromkeys(access.tensor for access in (*einsum.loads, einsum.output)))
+    tensors = tuple(dict.fromkeys(access.tensor for access in (*einsum.reads, einsum.output)))
     found = []
     for tensor in tensors:
         for touch in (t for t in chains.touches_of(tensor) if t.leaf == leaf and not t.streams):

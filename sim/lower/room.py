@@ -65,7 +65,10 @@ class RoomBuilder:
         return KeepRows(np.array(keeps, np.int64).reshape(-1, 7), np.array(spans, np.int64).reshape(-1, 5), stays)
 
     def parts(self, keep: PlacedKeep) -> frozenset[int]:
-        return self.chains.space.parts_of_tensor(keep.tensor)
+        inside = self.inside(keep)
+        if not inside:
+            return self.chains.space.parts_of_tensor(keep.tensor)
+        return self.chains.space.parts_named(inside[0].access)
 
     def inside(self, keep: PlacedKeep) -> list[Touch]:
         return [touch for touch in self.chains.touches_of(keep.tensor) if keep.covers(touch.leaf.index)]

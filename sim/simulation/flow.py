@@ -11,6 +11,7 @@ import numpy as np
 
 from einsums.names import nearest
 from mappings.check import Problem
+from mappings.existence import unfollowed
 from sim.design.diagnosis import Origin
 from sim.design.experiment import Experiment, stack
 from sim.ending import CutShort
@@ -77,6 +78,9 @@ def simulate_cycles(
     """
     from sim.cycle.answer import DesignTiming, design_of, time_design  # nothing else needs its loops
 
+    reason = unfollowed(experiment.cascade, "the cycle engine")
+    if reason:
+        raise IllegalMapping(experiment, [Problem("", reason)])
     counted = count(experiment)
     try:
         _check_countable(counted.results()[0])

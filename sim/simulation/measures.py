@@ -122,18 +122,19 @@ def measures_of(tables: Tables, found: Evaluation) -> Measures[np.ndarray]:
 
 
 class MovedParts(NamedTuple, Generic[Column]):
-    """Traffic and its time taken apart: what sweeps do not ask for."""
+    """Traffic and its time taken apart, and points: what sweeps do not ask for."""
 
     tensor_bytes: Column  # [design, moved], as `Labels.moved`
     einsum_bytes: Column  # [design, moved], as `Labels.einsum_moved`
     memory_cycles: Column  # [design, timed], as `Labels.timed`
+    points: Column  # [design, leaf], executed
 
 
 def moved_parts(tables: Tables, found: Evaluation) -> MovedParts[np.ndarray]:
     """All columns of a batch."""
     by_tensor, by_einsum = (_moved_bytes(tables, found, c) for c in (FlowColumn.TENSOR, FlowColumn.EINSUM))
     memories, leaves = np.array(_timed(tables.shape.flows), np.int64).T
-    return MovedParts(by_tensor, by_einsum, memory_cycles_by_leaf(tables, found)[:, leaves, memories])
+    return MovedParts(by_tensor, by_einsum, memory_cycles_by_leaf(tables, found)[:, leaves, memories], found.points)
 
 
 def _moved_bytes(tables: Tables, found: Evaluation, column: FlowColumn) -> np.ndarray:
@@ -145,4 +146,6 @@ def _moved_bytes(tables: Tables, found: Evaluation, column: FlowColumn) -> np.nd
 def utilizations(tables: Tables, found: Evaluation) -> np.ndarray:
     """f8[design, leaf]: share of its array's element-cycles that an Einsum's points take; an array's is their sum."""
     elements = tables.machine.elements[:, tables.shape.leaves[:, LeafColumn.ARRAY]]
-    return found.active_pe_cycles / (elements * found.latency_cycles[:, None])
+    all_cycles = elements * found.latency_cycles[:, None]
+    shares = np.zeros_like(found.active_pe_cycles)  # of a run in which no point exists
+    return np.divide(found.active_pe_cycles, all_cycles, out=shares, where=all_cycles > 0)

@@ -14,6 +14,7 @@ from sim.design.experiment import Experiment
 from sim.engine.analytical import Evaluation
 from sim.engine.tables import Tables
 from sim.simulation.measures import Labels, Measures, MovedParts, measures_of, moved_parts
+from sim.simulation.points import EinsumPoints, points_by_einsum
 
 SCHEMA = "einfuse-result-1"
 LEAKAGE = "leakage"  # an entry next to the Einsums: energy that no Einsum causes
@@ -43,6 +44,7 @@ class SimulationResult:
     warnings: tuple[str, ...]
     stall_cycles: dict[str, dict[str, int]] = field(default_factory=dict)  # array in a core -> cause; cycle engine only
     leakage_by_component_pj: dict[str, float] = field(default_factory=dict)  # part of the energy; those that leak
+    points: dict[str, EinsumPoints] = field(default_factory=dict)  # where the cascade has conditions
     share_done: float = 1.0  # less where an interrupt ended the run: times are until then, counts those of the whole
 
     @property
@@ -85,6 +87,7 @@ class SimulationResult:
             "cycles_by_resource": self.cycles_by_resource,
             "stall_cycles": self.stall_cycles,
             "footprint_bytes": self.footprint_bytes,
+            **({"points": {name: one.to_json() for name, one in self.points.items()}} if self.points else {}),
             "warnings": list(self.warnings),
         }
 
@@ -154,6 +157,7 @@ def _make_result(
         footprint_bytes=dict(zip(labels.memories, row.footprint_bytes, strict=True)),
         warnings=tuple(_iter_warnings(experiment, labels, row.spilled)),
         leakage_by_component_pj=leakage,
+        points=points_by_einsum(experiment, parts.points),
     )
 
 

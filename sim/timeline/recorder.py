@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from arch.types import Architecture
 from mappings.check import Problem
+from mappings.existence import unfollowed
 from sim.cycle.answer import DesignTiming, design_of, time_design
 from sim.cycle.choice import CycleDesign
 from sim.cycle.joint import joined
@@ -43,6 +44,9 @@ def record_timeline(experiment: Experiment, wanted: Stretch | None = None, most_
     """
     if most_spans < 1:
         raise TooFewSpans(f"expected room for at least 1 event, got {most_spans}")
+    reason = unfollowed(experiment.cascade, "the cycle engine")
+    if reason:
+        raise IllegalMapping(experiment, [Problem("", reason)])
     counted = count(experiment)
     try:
         design = design_of(experiment, counted.tables, counted.evaluation)

@@ -22,7 +22,7 @@ def simulation_tables(result: SimulationResult) -> tuple[TextTable, ...]:
     tables = [summary_table(result), array_table(result), memory_table(result)]
     if result.leakage_by_component_pj:
         tables.append(leakage_table(result))
-    tables += [einsum_table(result), traffic_table(result)]
+    tables += [einsum_table(result), *([point_table(result)] if result.points else []), traffic_table(result)]
     return (*tables, stall_table(result)) if result.stall_cycles else tuple(tables)
 
 
@@ -115,6 +115,20 @@ def einsum_table(result: SimulationResult) -> TextTable:
     if LEAKAGE in result.energy_by_einsum_pj:
         rows += ((LEAKAGE, "", "", "", format_quantity(result.energy_by_einsum_pj[LEAKAGE], "energy")),)
     return TextTable("Einsums", ("Einsum", "array", "busy cycles", "utilization", "energy"), rows)
+
+
+def point_table(result: SimulationResult) -> TextTable:
+    """How many points of each Einsum exist, and how many are executed: tiles with a point take all their steps."""
+    rows = tuple(
+        (
+            name,
+            "depends on data" if one.existing is None else f"{'about ' if one.is_estimate else ''}{one.existing:,}",
+            f"{one.executed:,.0f}",
+            "-" if not one.existing else f"{one.executed / one.existing:.3f}",
+        )
+        for name, one in result.points.items()
+    )
+    return TextTable("Points", ("Einsum", "existing", "executed", "executed / existing"), rows)
 
 
 def traffic_table(result: SimulationResult) -> TextTable:

@@ -1,0 +1,139 @@
+"""Mapped cascades with conditions: tiles without points are skipped, and the engine counts what an execution counts."""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from sim import Experiment, IllegalMapping, load_experiment, simulate
+from sim.binding.answer import bind
+from sim.timeline.recorder import record_timeline
+from tests.by_hand import experiment_of
+from tests.oracle import Run
+from tests.oracle_skipping import SkippingRun
+from tests.random_mappings import is_fused
+from tests.random_regions import random_region_experiment
+from tests.test_sim_oracle import described, differences, is_ragged
+
+SEEDS = range(110)
+
+
+@cache
+def legal_experiment(seed: int) -> Experiment | None:
+    """The random experiment of a seed, None if its cascade or its mapping is refused."""
+    try:
+        experiment = random_region_experiment(seed)
+        simulate(experiment)
+    except (IllegalMapping, ValueError):
+        return None
+    return experiment
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_words_and_points_of_random_mappings(seed: int) -> None:
+    experiment = legal_experiment(seed)
+    if experiment is not None:
+        kind = Run if experiment.cascade.existence.is_plain else SkippingRun
+        found = differences(experiment, simulate(experiment), kind)
+        assert not found, f"seed {seed}\n{described(experiment)}"
+
+
+def test_random_mappings_are_worth_testing() -> None:
+    legal = [experiment for experiment in map(legal_experiment, SEEDS) if experiment is not None]
+    assert len(legal) >= 40
+    assert sum(map(is_fused, legal)) >= 12 and sum(map(is_ragged, legal)) >= 12
+    skipping = [simulate(experiment).points for experiment in legal]
+    exist = [sum(one.existing or 0 for one in points.values()) for points in skipping]
+    executed = [sum(one.executed for one in points.values()) for points in skipping]
+    assert (
+        sum(one < other for one, other in zip(exist, executed, strict=True)) >= 20
+    )  # tiles with a part of their points
+
+
+CAUSAL = {
+    "name": "causal", "ranks": {"M": "", "P": ""}, "inputs": {"A": ["M"], "B": ["P"]}, "outputs": ["S"],
+    "einsums": "S[m,p] = A[m] * B[p] where m <= p",
+}  # fmt: skip
+
+
+def causal(loops: list[object]) -> Experiment:
+    """Eight by eight scores, in these loops around 2 x 2 elements."""
+    leaf = {"einsum": "S", "array": "PE", "spatial": {"rows": "m", "columns": "p"}}
+    return experiment_of(CAUSAL, {"loops": loops, "body": [leaf]}, {"M": 8, "P": 8})
+
+
+def test_steps_on_and_below_the_diagonal_by_hand() -> None:
+    """Of 4 x 4 steps of 2 x 2 points 10 have a point; the 4 on the diagonal are taken in full."""
+    result = simulate(causal([{"p": 2}, {"m": 2}]))
+    assert result.to_json()["points"] == {"S": {"existing": 36, "executed": 40.0}}
+    assert result.cycles == 10
+    reads = {
+        tensor: moved["DRAM"]["read"] / 2 for tensor, moved in result.traffic_by_tensor_bytes.items() if tensor != "S"
+    }
+    assert reads == {"A": 2 * (10 - 1), "B": 8}  # the first row of tiles ends where the second begins
+    assert result.traffic_by_tensor_bytes["S"]["DRAM"]["write"] / 2 == 40
+
+
+def test_rows_of_tiles_of_a_window_hand_tiles_on() -> None:
+    """With m > p - 2 every row of tiles ends with the tile with which the next begins: each comes once."""
+    windowed = CAUSAL | {"einsums": "S[m,p] = A[m] * B[p] where m <= p and m > p - 2"}
+    leaf = {"einsum": "S", "array": "PE", "spatial": {"rows": "m", "columns": "p"}}
+    tree = {"loops": [{"p": 2}, {"m": 2}], "body": [leaf]}
+    result = simulate(experiment_of(windowed, tree, {"M": 8, "P": 8}))
+    assert result.traffic_by_tensor_bytes["A"]["DRAM"]["read"] / 2 == 8
+    assert result.points["S"].executed == 4 * (4 + 3)
+
+
+@pytest.mark.parametrize("ask", [lambda one: simulate(one, "cycle"), bind, record_timeline])
+def test_who_does_not_follow_conditions_refuses_them(ask: Callable[[Experiment], object]) -> None:
+    with pytest.raises((IllegalMapping, ValueError), match=r"S has a condition \(m <= p\), which .* does not follow"):
+        ask(causal([{"p": 2}, {"m": 2}]))
+
+
+def test_a_reader_under_another_name_needs_the_whole() -> None:
+    cascade = {
+        "name": "named", "ranks": {"C": "", "P": "", "M": {"same": "P"}}, "inputs": {"X": ["C", "P"]}, "outputs": ["S"],
+        "einsums": "H[c,p] = X[c,p] * X[c,p]\nS[m,p] = H[c,p] * H[c,m]",
+    }  # fmt: skip
+    tree = {
+        "loops": ["p"],
+        "body": [{"einsum": "H", "array": "PE", "loops": ["c"]}, {"einsum": "S", "array": "PE", "loops": ["m", "c"]}],
+    }
+    found = experiment_of(cascade, tree, {"C": 2, "P": 3, "M": 3}).problems
+    assert [problem.message for problem in found] == [
+        "Einsum 'S' reads 'H[c,m]' under another name of rank P inside the loop over 'p', in which Einsum 'H' still makes "
+        "it: it needs the whole of it"
+    ]
+
+
+@pytest.mark.parametrize(
+    "cascade", ["causal-attention-3pass", "sliding-attention", "grouped-attention", "packed-attention"]
+)
+def test_default_mappings_of_cascades_with_conditions(cascade: str) -> None:
+    """They run, and execute no fewer points than exist; with steps of 256 x 256, most of those above the diagonal not."""
+    base = load_experiment("fusemax-binding", {"model": "BERT", "seq_len": 1024, "batch": 1, "cascade": cascade,
+                                               "architecture": "fusemax-cloud-vector", "mapping": "default"})  # fmt: skip
+    points = simulate(base).points["QK"]
+    if cascade == "packed-attention":
+        assert points.existing is None  # documents decide
+    else:
+        assert points.existing is not None and points.existing <= points.executed
+    if cascade == "causal-attention-3pass":
+        assert points.existing == 12 * 64 * 1024 * 1025 // 2
+        assert points.executed == 12 * 64 * 256 * 256 * 10
+
+
+DOCS = Path(__file__).parents[1] / "docs" / "models.md"
+ROW = re.compile(r"^\| (\d+) \| (\S+) \| (\S+) \| (\S+) \| (\S+) \|$", re.MULTILINE)
+
+
+def test_the_table_of_causal_attention_is_what_the_engine_says() -> None:
+    rows = ROW.findall(DOCS.read_text("utf-8").partition("| length | full, s | causal, s |")[2].partition("\n\n")[0])
+    assert [int(length) for length, *_ in rows] == [1024, 16384, 65536, 262144, 1048576]
+    for length, *shown in rows:
+        cascades = ("attention-1pass", "causal-attention-1pass")
+        found = [simulate(load_experiment("fusemax-binding", seq_len=int(length), cascade=name)) for name in cascades]
+        numbers = [*(one.latency_s for one in found), *(one.energy_pj * 1e-12 for one in found)]
+        assert shown == [f"{number:.4g}" for number in numbers]
