@@ -1,7 +1,8 @@
 """The oracle where points may not exist: a step without a point is not taken, and tiles come and go as a whole.
 
 A step that is taken is taken in full. A tile that one of its steps needs is brought as a whole, from tiles further out
-that are there as a whole; a result's tile leaves as a whole, and comes back so. What no step has made is not waited for.
+that are there as a whole; a result's tile leaves as a whole, and comes back so. Kept registers are cleared whenever a tile
+comes, in all elements to which no sum comes back. What no step has made is not waited for.
 """
 
 from collections.abc import Collection
@@ -98,7 +99,8 @@ class SkippingRun(Run):
             self.bring_back(buffer, view, old, leaf)
             begun.update(tile)
             pairs = {(buffer.at(pe, leaf.array), e) for e, pes in tile.items() for pe in pes}
-            buffer.made |= {pair for pair in pairs if pair[1] not in old}
+            is_cleared = buffer.memory == self.case.architecture.array(leaf.array).registers
+            buffer.made |= {pair for pair in pairs if is_cleared or pair[1] not in old}
             self.leaving[buffer.key] = pairs
 
     def drain(self, buffer: Buffer) -> None:
