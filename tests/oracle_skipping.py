@@ -56,7 +56,7 @@ class SkippingRun(Run):
     def bring(self, leaf: PlacedLeaf, view: View, wanted: Wanted, stack: list[Extents]) -> None:
         for buffer in self.places(leaf, view.access.tensor):
             tile = self.needed(leaf, view.access, stack, buffer)
-            if not buffer.makes:
+            if not buffer.makes or self.is_handed_over(buffer, view):
                 self.fetch(buffer, view, tile, leaf.array)
             elif buffer.beside == leaf.array:
                 keys = ((buffer.key, buffer.visit, view.version, element) for element in tile)
@@ -64,12 +64,22 @@ class SkippingRun(Run):
         if not any(buffer.makes for buffer in self.places(leaf, view.access.tensor)):
             super().bring(leaf, view, wanted, stack)
 
+    def is_handed_over(self, buffer: Buffer, view: View) -> bool:
+        """Whether each step finds the value of the one before outside the tile in which it makes its own."""
+        return buffer.in_step and view.version == "old"
+
+    def fetch(self, buffer: Buffer | None, view: View, wanted: Wanted, array: str) -> None:
+        """A tile that steps go through has a running value from the start: those that are not taken pass it on."""
+        if buffer is None or view.iterative is None or not buffer.makes or self.is_handed_over(buffer, view):
+            super().fetch(buffer, view, wanted, array)
+
     def needed(self, leaf: PlacedLeaf, access: Access, stack: list[Extents], buffer: Buffer) -> Wanted:
         """The whole of a tile, wherever any reader inside needs it."""
         depth = len(buffer.keep.loops)
         found = dict(self.whole(leaf, access, stack, depth))
         for other, load, writes in self.touches(buffer.keep.tensor):
             is_beside = buffer.beside == other.array == leaf.array
+            is_beside = is_beside and self.view(load).version == self.view(access).version
             if is_beside and buffer.keep.covers(other.index) and not writes and load.tensor not in other.forwarded:
                 for element, pes in self.whole(other, load, stack, depth).items():
                     found[element] = found.get(element, frozenset()) | pes
