@@ -37,13 +37,18 @@ class Paths(NamedTuple):
         """The path of tiles, of which only those pieces count that further loops bring and that exist."""
         if self.rows.region == EVERYWHERE:
             return tiles.path
+        inner = [
+            (loop, PIECES if self.rows.part(loop) in tiles.dims else FIRST_ONLY) for loop in loops[len(tiles.path) :]
+        ]
+        within = max((n + 1 for n, (_, mode) in enumerate(inner) if mode == PIECES), default=0)
+        # Inside the last that brings pieces, the first iteration that exists stands for all.
+        inner[within:] = [(loop, STAYS) for loop, _ in inner[within:]]
+        if not within:
+            return (*tiles.path, *inner)
         changing = [n for n, (_, mode) in enumerate(tiles.path) if mode in (ADVANCES, DEALT_ADVANCES)]
         last = changing[-1] if changing else -1
         staying = {STAYS: FIRST_ONLY}  # what some later iteration brings counts as well
-        outer = tuple(
-            (loop, staying.get(mode, mode) if n > last else mode) for n, (loop, mode) in enumerate(tiles.path)
-        )
-        inner = ((loop, PIECES if self.rows.part(loop) in tiles.dims else FIRST_ONLY) for loop in loops[len(outer) :])
+        outer = ((loop, staying.get(mode, mode) if n > last else mode) for n, (loop, mode) in enumerate(tiles.path))
         return (*outer, *inner)
 
     def is_dealt(self, memory: str) -> bool:
