@@ -1,14 +1,17 @@
 """Running values under conditions: one-pass causal attention counted by hand, and in random mappings by an execution."""
 
+from functools import cache
+
 import pytest
 
 from mappings.types import Mapping
-from sim import Experiment, SimulationResult, simulate
+from sim import Experiment, IllegalMapping, SimulationResult, simulate
 from tests.by_hand import small_machine
 from tests.counted import words
 from tests.oracle_skipping import SkippingRun
-from tests.random_mappings import shipped_cascade
-from tests.test_sim_oracle import differences
+from tests.random_mappings import is_fused, shipped_cascade
+from tests.random_regions import random_running_experiment
+from tests.test_sim_oracle import described, differences, is_ragged
 
 BOTH, COLUMNS = {"rows": "m0", "columns": "p"}, {"columns": "p"}
 
@@ -82,3 +85,37 @@ def test_running_values_stay_where_they_are_made() -> None:
     assert {name for name, moved in one_pass().traffic_by_tensor_bytes.items() if "DRAM" in moved} == set("QKV") | {
         "AV"
     }
+
+
+# --- random mappings ------------------------------------------------------------------------------------------
+SEEDS = range(1000, 1090)
+
+
+@cache
+def legal_experiment(seed: int) -> Experiment | None:
+    """The random experiment of a seed, None if its cascade or its mapping is refused."""
+    try:
+        experiment = random_running_experiment(seed)
+        simulate(experiment)
+    except (IllegalMapping, ValueError):
+        return None
+    return experiment
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_words_and_points_of_random_mappings(seed: int) -> None:
+    experiment = legal_experiment(seed)
+    if experiment is not None:
+        found = differences(experiment, simulate(experiment), SkippingRun)
+        assert not found, f"seed {seed}\n{described(experiment)}"
+
+
+def test_random_mappings_are_worth_testing() -> None:
+    legal = [experiment for experiment in map(legal_experiment, SEEDS) if experiment is not None]
+    assert len(legal) >= 20
+    assert sum(map(is_fused, legal)) >= 5 and sum(map(is_ragged, legal)) >= 5
+    steps = [simulate(experiment).points["RM"] for experiment in legal]
+    extents = [dict(experiment.sizes) for experiment in legal]
+    skipping = [one.executed < by["P"] * by.get("B", 1) * -(-by["M"] // int(x.symbols["M0"]))
+                for one, by, x in zip(steps, extents, legal, strict=True)]  # fmt: skip
+    assert sum(skipping) >= 8  # steps that pass a value on
