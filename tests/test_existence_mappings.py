@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mappings.types import Mapping
 from sim import Experiment, IllegalMapping, SimulationResult, load_experiment, simulate
 from sim.binding.answer import bind
 from sim.timeline.recorder import record_timeline
@@ -126,6 +127,27 @@ def test_of_a_tile_that_comes_back_what_exists_goes_further_by_hand() -> None:
     assert words(result, "S", "DRAM") == (4, 8)
     assert words(result, "S", "LB") == (8 + 3, 4 + 6)
     assert words(result, "S", "RF") == (6 + 3, 6 + 3)
+
+
+def test_a_sum_begins_in_the_first_step_that_is_taken_by_hand() -> None:
+    """Two columns share the sum over 3 keys, of which the last alone exists: its step is the short one, of one column. That
+    one gives its part away, nothing comes back; both parts beside the columns leave with the tile, as one word.
+    """
+    cascade = {
+        "name": "parts", "ranks": {"M": "", "P": ""}, "partition": {"M": ["M1", "M0"]},
+        "inputs": {"A": ["M"], "B": ["P"]}, "outputs": ["Z"],
+        "einsums": "Z[m1,p] = A[m1*M0+m0] * B[p] where m1*M0 + m0 >= p + 2",
+    }  # fmt: skip
+    leaf = {"einsum": "Z", "array": "PE", "loops": [{"m0": 2}], "spatial": {"columns": "m0"}}
+    tree = {"loops": ["p", "m1"], "keep": {"LB": ["Z"]}, "body": [leaf]}
+    on = machine({"rows": 1, "columns": 2}, {})
+    plain = experiment_of(cascade, tree, {"M": 3, "P": 1}, on)
+    tiles = Mapping.model_validate(plain.mapping.model_dump() | {"tiles": {"M0": 3}})
+    result = executed(Experiment("by-hand", plain.cascade, on, tiles, plain.sizes, ()))
+    assert result.points["Z"].existing == result.points["Z"].executed == 1
+    assert words(result, "Z", "RF") == (1, 1)
+    assert words(result, "Z", "LB") == (2, 1)
+    assert words(result, "Z", "DRAM") == (0, 1)
 
 
 @pytest.mark.parametrize("ask", [lambda one: simulate(one, "cycle"), bind, record_timeline])
