@@ -14,7 +14,8 @@ and every operand in an array's registers is a set of such tuples. Words are cou
   result have a sum each; all of them are read when it leaves, and one goes on when it comes back. If it is read where it is,
   it becomes one sum first: the others are read, and every further element that needs it is written.
 - Dealt iterations go to the cores in turn; each has memories and registers of its own for its iterations. What leaves several
-  cores in one round of them for a memory that they share arrives as one word, and comes back to one of them.
+  cores in one round of them for a memory that they share arrives as one word, and comes back to one of them. A round runs
+  core by core here, but is one moment: what a shared tile holds for several cores of it comes and leaves as one, too.
 - What bypasses the registers comes from the place outside in every step, and goes back in every step.
 - A running value has one element for each step, and its initial value is there in any tile of its Einsum that is not inside
   the loop over the steps.
@@ -81,6 +82,7 @@ class Buffer:
     beside: str | None  # the array of whose elements each has one
     shared: frozenset[str]  # sides of that array along which one serves all elements
     core: int  # that has it; -1: shared
+    turn: tuple[int, int] = (-1, 0)  # the core and the round that made something in it last
     spans: frozenset[Element] = NONE
     visit: int = 0  # how often another tile has come
     made: set[Pair] = field(default_factory=set)  # where a sum lies
@@ -271,20 +273,28 @@ class Run:
             return len(wanted)
         return sum(len({buffer.at(pe, array) for pe in pes}) for pes in wanted.values())
 
-    def first_of_round(self, buffer: Buffer | None, key: tuple[str, str], wanted: Wanted) -> Wanted:
+    def first_of_round(
+        self, buffer: Buffer | None, key: tuple[str, str], wanted: Wanted, turn: tuple[int, int] | None = None
+    ) -> Wanted:
         """Of a tensor's sums (and a direction) that cores exchange with a memory that they share, those that no other
-        core exchanges at the same time: what each does for the nth time in a round goes together.
+        core exchanges at the same time: what each does for the nth time in a round goes together. `turn`: the core and
+        the round; those that run if not given.
         """
-        if self.core < 0 or (buffer is not None and buffer.core >= 0):
+        core, round_ = turn or (self.core, self.round)
+        if core < 0 or (buffer is not None and buffer.core >= 0):
             return wanted
         new: Wanted = {}
         for element, pes in wanted.items():
-            times = self.left_cores.setdefault((*key, element, self.round), Counter())
+            times = self.left_cores.setdefault((*key, element, round_), Counter())
             most = max(times.values(), default=0)
-            times[self.core] += 1
-            if times[self.core] > most:
+            times[core] += 1
+            if times[core] > most:
                 new[element] = pes
         return new
+
+    def edge(self, buffer: Buffer, direction: str) -> str:
+        """Where sums go: out of cores, or from one memory that they share to another."""
+        return direction if buffer.core >= 0 else f"{direction} behind {buffer.memory} in {buffer.keep.loops}"
 
     def one_each(self, buffer: Buffer | None, wanted: Wanted, leaf: PlacedLeaf) -> Wanted:
         """Of the elements that share a memory, the one in which a sum from there goes on."""
@@ -304,11 +314,7 @@ class Run:
         missing = {e: pes for e, pes in wanted.items() if e not in there}
         if missing:
             missing = self.bring_back(buffer.outer, view, self.one_each(buffer.outer, missing, leaf), leaf)
-            missing = (
-                self.first_of_round(buffer.outer, (buffer.keep.tensor, "read"), missing)
-                if buffer.core >= 0
-                else missing
-            )
+            missing = self.first_of_round(buffer.outer, (buffer.keep.tensor, self.edge(buffer, "read")), missing)
             outer = self.moved(buffer.outer, missing, leaf.array) * self.resident(buffer)
             self.access(buffer.keep.tensor, buffer.outer, "read", outer)
             self.count(buffer.keep.tensor, buffer.memory, "write", self.moved(buffer, missing, leaf.array))
@@ -346,9 +352,11 @@ class Run:
             leaving: Collection[Element] = {element for _, element in buffer.made}
             if buffer.core >= 0:
                 self.core = buffer.core
-                leaving = self.first_of_round(
-                    buffer.outer, (buffer.keep.tensor, "write"), dict.fromkeys(leaving, frozenset([ANY]))
-                )
+            turn = (self.core, self.round) if buffer.core >= 0 else buffer.turn
+            key = buffer.keep.tensor, self.edge(buffer, "write")
+            leaving = self.first_of_round(buffer.outer, key, dict.fromkeys(leaving, frozenset([ANY])), turn)
+            if buffer.core < 0:  # what cores made in it at the same time was there as one
+                buffer.made = {pair for pair in buffer.made if pair[1] in leaving}
             self.count(buffer.keep.tensor, buffer.memory, "read", len(buffer.made))
             self.counts.drained_words[buffer.memory] += len(buffer.made)
             out = len(leaving)
@@ -595,6 +603,7 @@ class Run:
         for buffer in self.places(leaf, tensor):
             self.made_at.update(((buffer.keep.index, element), self.now) for element in wanted)
             buffer.made |= {(buffer.at(pe, leaf.array), e) for e, pes in wanted.items() for pe in pes}
+            buffer.turn = self.core, self.round
 
     def resume(self, leaf: PlacedLeaf, view: View, stack: list[Extents]) -> None:
         """See to it that unfinished sums of a tile are where they go on, if tiles come as a whole."""

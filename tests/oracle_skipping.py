@@ -1,7 +1,8 @@
 """The oracle where points may not exist: a step without a point is not taken, and tiles come and go as a whole.
 
 A step that is taken is taken in full. A tile that one of its steps needs is brought as a whole, from tiles further out
-that are there as a whole; a result's tile leaves as a whole, and comes back so. What no step has made is not waited for.
+that are there as a whole; a result's tile leaves as a whole, and comes back so. Kept registers are cleared whenever a tile
+comes, in all elements to which no sum comes back. What no step has made is not waited for.
 """
 
 from collections.abc import Collection
@@ -55,22 +56,47 @@ class SkippingRun(Run):
     def bring(self, leaf: PlacedLeaf, view: View, wanted: Wanted, stack: list[Extents]) -> None:
         for buffer in self.places(leaf, view.access.tensor):
             tile = self.needed(leaf, view.access, stack, buffer)
-            if not buffer.makes:
+            if buffer.beside is not None:
+                self.note_needs(buffer, view, stack)
+            if self.is_handed_over(buffer, view):  # by the step before the first one inside
+                first = min(map(view.step_of, tile))
+                tile = {element: pes for element, pes in tile.items() if view.step_of(element) == first}
+            if not buffer.makes or self.is_handed_over(buffer, view):
                 self.fetch(buffer, view, tile, leaf.array)
-            elif buffer.beside == leaf.array:
-                keys = ((buffer.key, buffer.visit, view.version, element) for element in tile)
-                self.needs.update(zip(keys, map(set, tile.values()), strict=True))
         if not any(buffer.makes for buffer in self.places(leaf, view.access.tensor)):
             super().bring(leaf, view, wanted, stack)
+
+    def readers(self, buffer: Buffer, version: str, array: str | None) -> list[tuple[PlacedLeaf, Access]]:
+        """The Einsums on an array that read a version of a value from a tile, or from inside it."""
+        return [
+            (leaf, load)
+            for leaf, load, writes in self.touches(buffer.keep.tensor)
+            if not writes and leaf.array == array and buffer.keep.covers(leaf.index)
+            and self.view(load).version == version and load.tensor not in leaf.forwarded
+        ]  # fmt: skip
+
+    def note_needs(self, buffer: Buffer, view: View, stack: list[Extents]) -> None:
+        """Which elements of its array read the words of the whole of a tile beside them."""
+        for reader, load in self.readers(buffer, view.version, buffer.beside):
+            for element, pes in self.whole(reader, load, stack, len(buffer.keep.loops)).items():
+                self.needs.setdefault((buffer.key, buffer.visit, view.version, element), set()).update(pes)
+
+    def is_handed_over(self, buffer: Buffer, view: View) -> bool:
+        """Whether each step finds the value of the one before outside the tile in which it makes its own."""
+        return buffer.makes and buffer.in_step and view.version == "old"
+
+    def fetch(self, buffer: Buffer | None, view: View, wanted: Wanted, array: str) -> None:
+        """A tile that steps go through has a running value from the start: those that are not taken pass it on."""
+        if buffer is None or view.iterative is None or not buffer.makes or self.is_handed_over(buffer, view):
+            super().fetch(buffer, view, wanted, array)
 
     def needed(self, leaf: PlacedLeaf, access: Access, stack: list[Extents], buffer: Buffer) -> Wanted:
         """The whole of a tile, wherever any reader inside needs it."""
         depth = len(buffer.keep.loops)
         found = dict(self.whole(leaf, access, stack, depth))
-        for other, load, writes in self.touches(buffer.keep.tensor):
-            is_beside = buffer.beside == other.array == leaf.array
-            if is_beside and buffer.keep.covers(other.index) and not writes and load.tensor not in other.forwarded:
-                for element, pes in self.whole(other, load, stack, depth).items():
+        if buffer.beside == leaf.array:
+            for reader, load in self.readers(buffer, self.view(access).version, leaf.array):
+                for element, pes in self.whole(reader, load, stack, depth).items():
                     found[element] = found.get(element, frozenset()) | pes
         return found
 
@@ -98,7 +124,8 @@ class SkippingRun(Run):
             self.bring_back(buffer, view, old, leaf)
             begun.update(tile)
             pairs = {(buffer.at(pe, leaf.array), e) for e, pes in tile.items() for pe in pes}
-            buffer.made |= {pair for pair in pairs if pair[1] not in old}
+            is_cleared = buffer.memory == self.case.architecture.array(leaf.array).registers
+            buffer.made |= {pair for pair in pairs if is_cleared or pair[1] not in old}
             self.leaving[buffer.key] = pairs
 
     def drain(self, buffer: Buffer) -> None:
@@ -116,7 +143,15 @@ class SkippingRun(Run):
         for element in set(wanted) - self.written[view.access.tensor]:
             there = sorted(pair for pair in buffer.made if pair[1] == element)
             buffer.made -= set(there[1:])
+        passed_on: set[Pair] = set()  # from the initial value or some step: there in one element, and nothing made
+        for element in wanted if view.version in ("old", "last") and not buffer.in_step else ():
+            if not any(there == element for _, there in buffer.made):
+                known = self.needs.get((buffer.key, buffer.visit, view.version, element), set())
+                pes = {buffer.at(pe, leaf.array) for pe in wanted[element] | known}
+                passed_on.add((min(pes), element))
+        buffer.made |= passed_on
         super().combine(buffer, view, wanted, leaf)
+        buffer.made -= passed_on
 
     def add_up(self, leaf: PlacedLeaf, tensor: str, wanted: Wanted, held: Collection[Pair]) -> None:
         """The registers of a sum are cleared together when it begins, also in elements that add to it later."""

@@ -1,10 +1,13 @@
 """Random small cascades with conditions: products and softmaxes in which some points do not exist."""
 
 from random import Random
+from typing import Any
+
+import yaml
 
 from einsums.types import Cascade
 from sim import Experiment
-from tests.random_mappings import machine, mapped
+from tests.random_mappings import CATALOG, machine, mapped
 
 SOFTMAX = (
     "S[m,p] = Q[e,p] * K[e,m] where {condition}\nG[p] = S[m,p] :: max(m)\nN[m,p] = exp(S[m,p] - G[p])\n"
@@ -68,3 +71,16 @@ def random_region_experiment(seed: int) -> Experiment:
     """The combination of a seed; its structure may still have problems."""
     random = Random(seed)
     return mapped(region_cascade(random), machine(random), random, seed)
+
+
+def random_running_experiment(seed: int) -> Experiment:
+    """As `random_region_experiment`, of attention in one pass with some other condition. Factors are left out: behind
+    them what is said of a tile of keys is that there is *some* key, which skips no tile.
+    """
+    random, condition = Random(seed), "2*"
+    while "2*" in condition:
+        condition = condition_of(random, "(m1*M0+m0)")
+    data: dict[str, Any] = yaml.safe_load((CATALOG / "causal-attention-1pass.yaml").read_text("utf-8"))
+    data["einsums"] = data["einsums"].replace("m1*M0 + m0 <= p + M - P", condition)
+    data |= {"name": "running", "batch": ["B"] if random.random() < 0.3 else [], "sizes": {}}
+    return mapped(Cascade.model_validate(data), machine(random), random, seed)

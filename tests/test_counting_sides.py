@@ -10,6 +10,7 @@ from arch.types import Architecture
 from mappings.types import Mapping
 from sim import Experiment, IllegalMapping, simulate
 from tests.by_hand import PRODUCT, experiment_of
+from tests.core_designs import machine as line
 from tests.counted import WORD_BYTES, counted, words
 
 PRICE: dict[str, Any] = {"read_energy": "1 pJ", "write_energy": "1 pJ", "row": "16 bit", "source": "made up"}
@@ -214,6 +215,26 @@ def test_a_sum_that_stays_in_its_core_leaves_once() -> None:
         2 * 6 + 2 * 6,
         2 * 12,
     )  # back for the second piece, and out; in with each piece
+
+
+@pytest.mark.parametrize(("cores", "returned", "left"), [(1, 6, 8), (2, 2, 4), (4, 0, 2), (8, 0, 2)])
+def test_cores_go_through_the_tiles_of_a_shared_result_at_once(cores: int, returned: int, left: int) -> None:
+    """K = 8 in 4 pieces, 2 results, of which L2 has one at a time: all cores of a round come to it together. It leaves and
+    comes back with every round, and what the cores give and take in L2 is as much.
+    """
+    on = line(cores, "GLB", {"DRAM": {}, "L2": {}, "GLB": {}}, {"PE": (1, 1)})
+    tree = {"loops": [{"k": 2}, "m"], "keep": {"L2": ["Z"]}, "body": [leaf({}, "n", "k")]}
+    result = counted(dealt(tree, {"K": 8, "M": 2, "N": 1}, on, ["k"]))
+    assert words(result, "Z", "DRAM") == (returned, left)
+    assert words(result, "Z", "L2") == (left + returned, left + returned)
+
+
+@pytest.mark.parametrize(("cores", "returned", "left"), [(1, 4, 6), (2, 2, 4)])
+def test_a_short_piece_of_one_core_is_no_round_of_a_whole_one(cores: int, returned: int, left: int) -> None:
+    """k in 2 and 1, each k through both m: one core gives 2 results three times. Two cores do so at once, the first twice."""
+    on = machine({"rows": 1, "columns": 1}, cores={"count": cores, "reduces": True})
+    tree = {"loops": [{"k": 2}, {"k": 1}, "m"], "body": [leaf({}, "n")]}
+    assert words(counted(dealt(tree, {"K": 3, "M": 2, "N": 1}, on, ["k"])), "Z", "DRAM") == (returned, left)
 
 
 def test_what_cores_cannot_add_up_is_refused() -> None:

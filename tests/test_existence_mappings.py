@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from sim import Experiment, IllegalMapping, load_experiment, simulate
+from mappings.types import Mapping
+from sim import Experiment, IllegalMapping, SimulationResult, load_experiment, simulate
 from sim.binding.answer import bind
 from sim.timeline.recorder import record_timeline
 from tests.by_hand import experiment_of
+from tests.counted import words
 from tests.oracle import Run
 from tests.oracle_skipping import SkippingRun
 from tests.random_mappings import is_fused
 from tests.random_regions import random_region_experiment
+from tests.test_counting_sides import machine
 from tests.test_sim_oracle import described, differences, is_ragged
 
 SEEDS = range(110)
@@ -84,6 +87,67 @@ def test_rows_of_tiles_of_a_window_hand_tiles_on() -> None:
     result = simulate(experiment_of(windowed, tree, {"M": 8, "P": 8}))
     assert result.traffic_by_tensor_bytes["A"]["DRAM"]["read"] / 2 == 8
     assert result.points["S"].executed == 4 * (4 + 3)
+
+
+def executed(experiment: Experiment) -> SimulationResult:
+    """The result, which an execution confirms."""
+    result = simulate(experiment)
+    assert not differences(experiment, result, SkippingRun)
+    return result
+
+
+def test_registers_are_cleared_whenever_a_tile_comes_by_hand() -> None:
+    """Two rows add up a sum of p. Of its second tile one row goes on with what comes back, the other with zero: in 4 steps
+    8 terms are added to what is there, and 2 parts leave after each; of the 4 words that come together 2 return.
+    """
+    cascade = {
+        "name": "sums", "ranks": {"M": "", "P": ""}, "inputs": {"A": ["M"], "B": ["P"]}, "outputs": ["Z"],
+        "einsums": "Z[p] = A[m] * B[p] where m <= p + 2",
+    }  # fmt: skip
+    leaf = {"einsum": "Z", "array": "PE", "spatial": {"rows": "m"}}
+    tree = {"loops": [{"m": 2}, {"p": 1}], "keep": {"RF": ["Z"]}, "body": [leaf]}
+    result = executed(experiment_of(cascade, tree, {"M": 4, "P": 2}))
+    assert result.points["Z"].existing == 7 and result.points["Z"].executed == 8
+    assert words(result, "Z", "RF") == (8 + 4 * 2, 8 + 2)
+    assert words(result, "Z", "DRAM") == (2, 4)
+
+
+def test_of_a_tile_that_comes_back_what_exists_goes_further_by_hand() -> None:
+    """S of one p, 2 words, lies beside the element while m goes by: 2 tiles for each e. All 4 words come back for the
+    second e; of them the registers take the 3 on and below the diagonal, and give away 3 for each e.
+    """
+    cascade = {
+        "name": "scores", "ranks": dict.fromkeys("EMP", ""), "inputs": {"Q": ["E", "P"], "K": ["E", "M"]}, "outputs": ["S"],
+        "einsums": "S[m,p] = Q[e,p] * K[e,m] where m <= p",
+    }  # fmt: skip
+    leaf = {"einsum": "S", "array": "PE", "loops": ["m"]}
+    tree = {"loops": ["e", "p"], "keep": {"LB": ["S"]}, "body": [leaf]}
+    on = machine({"rows": 1, "columns": 1}, {})
+    result = executed(experiment_of(cascade, tree, {"E": 2, "M": 2, "P": 2}, on))
+    assert words(result, "S", "DRAM") == (4, 8)
+    assert words(result, "S", "LB") == (8 + 3, 4 + 6)
+    assert words(result, "S", "RF") == (6 + 3, 6 + 3)
+
+
+def test_a_sum_begins_in_the_first_step_that_is_taken_by_hand() -> None:
+    """Two columns share the sum over 3 keys, of which the last alone exists: its step is the short one, of one column. That
+    one gives its part away, nothing comes back; both parts beside the columns leave with the tile, as one word.
+    """
+    cascade = {
+        "name": "parts", "ranks": {"M": "", "P": ""}, "partition": {"M": ["M1", "M0"]},
+        "inputs": {"A": ["M"], "B": ["P"]}, "outputs": ["Z"],
+        "einsums": "Z[m1,p] = A[m1*M0+m0] * B[p] where m1*M0 + m0 >= p + 2",
+    }  # fmt: skip
+    leaf = {"einsum": "Z", "array": "PE", "loops": [{"m0": 2}], "spatial": {"columns": "m0"}}
+    tree = {"loops": ["p", "m1"], "keep": {"LB": ["Z"]}, "body": [leaf]}
+    on = machine({"rows": 1, "columns": 2}, {})
+    plain = experiment_of(cascade, tree, {"M": 3, "P": 1}, on)
+    tiles = Mapping.model_validate(plain.mapping.model_dump() | {"tiles": {"M0": 3}})
+    result = executed(Experiment("by-hand", plain.cascade, on, tiles, plain.sizes, ()))
+    assert result.points["Z"].existing == result.points["Z"].executed == 1
+    assert words(result, "Z", "RF") == (1, 1)
+    assert words(result, "Z", "LB") == (2, 1)
+    assert words(result, "Z", "DRAM") == (0, 1)
 
 
 @pytest.mark.parametrize("ask", [lambda one: simulate(one, "cycle"), bind, record_timeline])

@@ -161,7 +161,7 @@ def next_alike(nest, level):
     rank, tile, mode = nest.trail[RANK, level], nest.trail[TILE, level], nest.trail[RELEVANT, level]
     whole, brings = nest.frames[WHOLE, level], mode == ADVANCES
     full, ragged = cut(whole, tile)
-    if mode == ROUNDS:
+    if mode == ROUNDS and nest.sizes[CORES] > 1:
         full, ragged = trips(whole, tile * nest.sizes[CORES]), 0
     elif mode == FIRST_ONLY:
         full, ragged = 1, 0

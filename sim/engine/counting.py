@@ -141,7 +141,7 @@ def fetched_words(trail, depth, runs, sizes, extent, scratch, weight, words):
                     if mode == FIRST_ONLY or not passes_several(trail, level + 1, depth, extent, scratch):
                         weight[0, level + 1] = weight[0, level]
                         weight[1, level] = 0.0
-                    elif mode == ROUNDS:
+                    elif mode == ROUNDS and sizes[CORES] > 1:  # of which a round has a full tile, ragged ones or not
                         rounds = trips(trail[SAVED, level], tile * sizes[CORES])
                         weight[0, level + 1] = weight[0, level] * rounds
                         weight[1, level] = 0.0

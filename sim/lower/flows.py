@@ -18,25 +18,14 @@ from typing import NamedTuple
 from einsums.conditions import EVERYWHERE
 from einsums.types import Cascade
 from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
-from sim.engine.counting import (
-    ADVANCES,
-    DEALT_ADVANCES,
-    DEALT_FIRST_ONLY,
-    DEALT_STAYS,
-    FIRST_ONLY,
-    PIECES,
-    ROUNDS,
-    STAYS,
-)
+from sim.engine.counting import FIRST_ONLY
 from sim.lower.chains import ChainPlace, Chains, Touch
 from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
+from sim.lower.paths import MovedTiles, Paths
 from sim.lower.ranks import RankSpace
 from sim.lower.register_tiles import SidedParts
 from sim.lower.rows import NOTHING, Path, RowTable
-
-IN_CORES = {STAYS: DEALT_STAYS, FIRST_ONLY: DEALT_FIRST_ONLY, ADVANCES: DEALT_ADVANCES}
-AS_ONE = {DEALT_STAYS: ROUNDS, DEALT_ADVANCES: ADVANCES, DEALT_FIRST_ONLY: FIRST_ONLY}
 
 
 class WordFlow(NamedTuple):
@@ -69,13 +58,6 @@ class CountedWords(NamedTuple):
     path: Path | None = None
 
 
-class MovedTiles(NamedTuple):
-    """Tiles over parts `dims` that the loops of `path` bring."""
-
-    path: Path
-    dims: frozenset[int]
-
-
 @dataclass
 class FlowBuilder:
     """Walks each tensor's chain once and collects its flows."""
@@ -91,6 +73,10 @@ class FlowBuilder:
     @property
     def machine(self) -> MachineShape:
         return self.chains.machine
+
+    @property
+    def paths(self) -> Paths:
+        return Paths(self.chains, self.rows)
 
     def build(self) -> tuple[WordFlow, ...]:
         for tensor in self.cascade.tensors:
@@ -124,12 +110,13 @@ class FlowBuilder:
             parts = self.parts_of(touch)
             if touch.writes:
                 own = self.of(touch.leaf)
-                tiles = MovedTiles(own.path(keep.memory, keep.loops, parts | own.again(touch.leaf)), parts)
+                path = own.paths.inside(keep.memory, keep.loops, parts | own.again(touch.leaf))
+                tiles = MovedTiles(own.paths.in_rounds(keep.memory, path), parts)
                 own.add_drain(outer, keep, tiles, touch)
             else:
                 readers = [t for t in inside if not t.writes and t.version == touch.version and not t.streams]
                 own, moving = self.of(*(t.leaf for t in readers)), parts | self.chains.reloading_parts(keep)
-                tiles = MovedTiles(own.path(keep.memory, keep.loops, moving), parts - made)
+                tiles = MovedTiles(own.paths.inside(keep.memory, keep.loops, moving), parts - made)
                 own.add_fill(outer, keep, tiles, self.widest(keep, readers))
 
     def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:
@@ -180,7 +167,7 @@ class FlowBuilder:
         """The row of all words that an Einsum touches, each wherever it lies beside its array, and of each once."""
         parts = self.parts_of(touch) - without
         loops = tuple(loop for loop in touch.leaf.loops if self.rows.part(loop) not in without)
-        path = self.path(keep.memory, loops, parts | self.again(touch.leaf), FIRST_ONLY)
+        path = self.paths.inside(keep.memory, loops, parts | self.again(touch.leaf), FIRST_ONLY)
         return copies_row(self.rows, self.spread(touch.leaf, keep.memory), path, parts), self.rows.along(path, parts)
 
     def add_fill(self, outer: ChainPlace, keep: PlacedKeep, tiles: MovedTiles, reader: Touch) -> None:
@@ -195,7 +182,7 @@ class FlowBuilder:
         leaving = once if self.is_combined(keep, writer) else self.words_at(keep.memory, tiles, writer.leaf)
         self.add(CountedWords(leaving, path=tiles.path), keep.memory, 0, writer)
         self.flows[-1] = self.flows[-1]._replace(drains=1)
-        together = self.together(outer.memory, tiles)
+        together = self.paths.together(outer.memory, tiles)
         outside = self.words_at(outer.memory, together, writer.leaf)
         self.add_inward(CountedWords(outside, resident=resident, path=together.path), outer, 1, writer)
         for back in self.returning(writer, outer, together, keep.loops):
@@ -213,59 +200,34 @@ class FlowBuilder:
         return [t for t in inside if not t.streams and not (is_stepping and t.version == "old")]
 
     def returning(
-        self, writer: Touch, place: ChainPlace, tiles: MovedTiles, loops: tuple[int, ...]
+        self,
+        writer: Touch,
+        place: ChainPlace,
+        tiles: MovedTiles,
+        loops: tuple[int, ...],
+        pieces: tuple[int, ...] | None = None,
     ) -> tuple[CountedWords, ...]:
         """Unfinished sums that come back from a place: all that it is given but those that begin.
 
         Where elements or cores have a place each, their sums begin whenever a tile comes to it, but for those that come
-        back to it themselves: one that lies outside for several of them goes on in one.
+        back to it themselves: one that lies outside for several of them goes on in one. `pieces`: the loops of what
+        further in takes them, which of a tile that comes back as a whole takes what exists; `loops` if not given.
         """
-        memory, parts = place.memory, self.parts_of(writer)
+        memory, parts, pieces = place.memory, self.parts_of(writer), loops if pieces is None else pieces
         moved = self.words_at(memory, tiles, writer.leaf)
-        if self.machine.array_of(memory) != writer.leaf.array and not self.is_dealt(memory):
-            begun = self.made_words(writer.leaf, loops, parts)
+        if self.machine.array_of(memory) != writer.leaf.array and not self.paths.is_dealt(memory):
+            begun = self.made_words(writer.leaf, loops, parts, pieces)
             return () if moved == begun else (CountedWords(moved, begun, path=tiles.path),)
-        arriving = MovedTiles(self.path(memory, place.loops, parts | self.again(writer.leaf)), parts)
-        begun = self.words_at(memory, arriving._replace(path=self.in_pieces(arriving, loops)), writer.leaf)
+        whole = MovedTiles(self.paths.inside(memory, place.loops, parts | self.again(writer.leaf)), parts)
+        arriving = whole._replace(path=self.paths.in_pieces(whole, pieces))
+        begun = self.words_at(memory, arriving, writer.leaf)
         own = () if moved == begun else (CountedWords(moved, begun, path=tiles.path),)
         chain = self.chains.chain(writer.leaf, writer.access.tensor)
         depth = chain.index(place)
         if depth == 0:
             return own
         outer = chain[depth - 1]
-        return own + self.returning(writer, outer, self.together(outer.memory, arriving), place.loops)
-
-    def in_pieces(self, tiles: MovedTiles, loops: tuple[int, ...]) -> Path:
-        """The path of tiles, of which only those pieces count that further loops bring and that exist."""
-        if self.rows.region == EVERYWHERE:
-            return tiles.path
-        changing = [n for n, (_, mode) in enumerate(tiles.path) if mode in (ADVANCES, DEALT_ADVANCES)]
-        last = changing[-1] if changing else -1
-        staying = {STAYS: FIRST_ONLY}  # what some later iteration brings counts as well
-        outer = tuple(
-            (loop, staying.get(mode, mode) if n > last else mode) for n, (loop, mode) in enumerate(tiles.path)
-        )
-        inner = ((loop, PIECES if self.rows.part(loop) in tiles.dims else FIRST_ONLY) for loop in loops[len(outer) :])
-        return (*outer, *inner)
-
-    def is_dealt(self, memory: str) -> bool:
-        """Whether cores that share out iterations have such a memory each."""
-        return bool(self.chains.dealt) and self.machine.is_in_core(memory)
-
-    def path(self, memory: str, loops: tuple[int, ...], relevant: frozenset[int], otherwise: int = STAYS) -> Path:
-        """As `RowTable.path`, for tiles in a memory: where every core has one, each has what its iterations need, also
-        of a tile that is kept outside some of the dealt loops.
-        """
-        if not self.is_dealt(memory):
-            return self.rows.path(loops, relevant, otherwise)
-        path = self.rows.path(loops + self.chains.dealt[len(loops) :], relevant, otherwise)
-        return _replaced(path, self.chains.dealt, IN_CORES)
-
-    def together(self, memory: str, tiles: MovedTiles) -> MovedTiles:
-        """Sums that leave cores for a memory: to one that they share they come as one for all cores of a round."""
-        if self.machine.is_in_core(memory):
-            return tiles
-        return tiles._replace(path=_replaced(tiles.path, self.chains.dealt, AS_ONE))
+        return own + self.returning(writer, outer, self.paths.together(outer.memory, arriving), place.loops, pieces)
 
     def words_at(self, memory: str, tiles: MovedTiles, leaf: PlacedLeaf) -> int:
         """The row of tiles' words as that memory handles them: beside the elements of the leaf's array a word counts
@@ -289,9 +251,9 @@ class FlowBuilder:
             return
         registers, parts = self.machine.registers_of(touch.leaf.array), self.parts_of(touch)
         again = self.again(touch.leaf) if touch.writes else NOTHING
-        tiles = MovedTiles(self.path(registers, touch.leaf.loops, parts | again), parts)
+        tiles = MovedTiles(self.paths.inside(registers, touch.leaf.loops, parts | again), parts)
         copies = copies_row(self.rows, self.spread(touch.leaf, registers), *tiles)
-        together = self.together(place.memory, tiles) if touch.writes else tiles
+        together = self.paths.together(place.memory, tiles) if touch.writes else tiles
         outside = self.words_at(place.memory, together, touch.leaf)
         if not touch.writes:
             self.add_with_slots(CountedWords(outside, path=tiles.path), place, 0, touch)
@@ -335,23 +297,28 @@ class FlowBuilder:
             self.add(CountedWords(points), registers, 0, written)  # a tile is cleared: who begins is not known
             return
         loops = innermost.loops if innermost.memory == registers else leaf.loops
-        path = self.path(registers, loops, parts | self.again(leaf))
+        path = self.paths.inside(registers, loops, parts | self.again(leaf))
         begun = copies_row(self.rows, self.spread(leaf, registers), path, parts)
         self.add(CountedWords(points, begun), registers, 0, written)
         chain = self.chains.chain(leaf, leaf.einsum)
         outer = next((place for place in reversed(chain) if place.memory != registers), chain[0])
-        for back in self.returning(written, outer, self.together(outer.memory, MovedTiles(path, parts)), loops):
+        for back in self.returning(written, outer, self.paths.together(outer.memory, MovedTiles(path, parts)), loops):
             self.add(back, registers, 0, written)
 
     def again(self, leaf: PlacedLeaf) -> frozenset[int]:
         return recomputed_parts(self.chains.space, self.chains.tree, leaf)
 
-    def made_words(self, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int]) -> int:
-        """The row of words that begin: each once, or once in every iteration that computes them again."""
+    def made_words(
+        self, leaf: PlacedLeaf, loops: tuple[int, ...], parts: frozenset[int], pieces: tuple[int, ...]
+    ) -> int:
+        """The row of words that begin: each once, or once in every iteration that computes them again; of tiles inside
+        `loops` those pieces that exist.
+        """
         again = self.again(leaf)
         if not again and self.rows.region == EVERYWHERE:
             return self.rows.total(parts)
-        return self.rows.first_visits(loops, parts | again, parts)
+        path = self.rows.path(loops, parts | again, FIRST_ONLY)
+        return self.rows.along(self.paths.in_pieces(MovedTiles(path, parts), pieces), parts)
 
     def add(self, words: CountedWords, memory: str, write: int, touch: Touch) -> None:
         self.flows.append(self.flow(words, memory, write, touch)._replace(resident=words.resident))
@@ -378,11 +345,6 @@ class FlowBuilder:
 
     def tensor_index(self, name: str) -> int:
         return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)
-
-
-def _replaced(path: Path, dealt: tuple[int, ...], modes: dict[int, int]) -> Path:
-    """A path in which the loops that are dealt to cores do something else to the tile."""
-    return tuple((loop, modes.get(mode, mode) if loop in dealt else mode) for loop, mode in path)
 
 
 def recomputed_parts(space: RankSpace, tree: ResolvedTree, leaf: PlacedLeaf) -> frozenset[int]:
