@@ -25,6 +25,7 @@ from sim.functional.points import BoxPoints, reduced_order
 from sim.functional.program import program_of_experiment, workload_of
 from sim.lower.lowering import lower
 from sim.lower.ranks import RankSpace, rank_space
+from sim.lower.regions import Regions
 from sim.lower.rows import NOTHING, RowTable
 from sim.lower.walk import LoopTile, Walk
 from tests.test_sim_oracle import described, legal_experiment
@@ -205,7 +206,7 @@ def test_words_fetched_are_those_of_a_buffer_of_one_tile(case: Walked) -> None:
     tree = ResolvedTree(
         tuple(PlacedLoop(n, variable, str(step), "") for n, (variable, step) in enumerate(case.loops)), (), (), ()
     )
-    rows = RowTable(case.space, tree)
+    rows = RowTable(case.space, tree, Regions(case.space))
     expected = {}
     for variables in tensors(case):
         held: frozenset[tuple[int, ...]] = frozenset()
