@@ -29,8 +29,8 @@ ORDER_MATTERS = (
     "the run may take longer"
 )
 TRANSFERS_ARE_SHARED = (
-    "'transfers: per-phase' keeps nests apart in the cycle engine: what the Einsums of one nest move comes while any of "
-    "them runs, where the analytical engine lets each wait for its own"
+    "'transfers: per-phase' keeps nests apart in the cycle engine: what the Einsums of one nest move comes while any "
+    "of them runs, where the analytical engine lets each wait for its own"
 )
 
 
