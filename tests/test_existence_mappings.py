@@ -67,6 +67,21 @@ def causal(loops: list[object]) -> Experiment:
     return experiment_of(CAUSAL, {"loops": loops, "body": [leaf]}, {"M": 8, "P": 8})
 
 
+@pytest.mark.parametrize(
+    ("condition", "steps"), [("m >= p", 10), ("m >= p + 4", 3), ("m <= p", 10), ("p <= m + 1", 13)]
+)
+def test_two_conditions_in_one_cascade_by_hand(condition: str, steps: int) -> None:
+    # 4 x 4 steps of 2 x 2 points: each Einsum takes those of its own condition, whatever the other one says.
+    both = CAUSAL | {
+        "outputs": ["S", "T"],
+        "einsums": f"S[m,p] = A[m] * B[p] where m <= p\nT[m,p] = A[m] * B[p] where {condition}",
+    }
+    loops, sides = [{"m": "2"}, {"p": "2"}], {"rows": "m", "columns": "p"}
+    body = [{"einsum": name, "array": "PE", "loops": loops, "spatial": sides} for name in "ST"]
+    points = simulate(experiment_of(both, {"body": body}, {"M": 8, "P": 8})).points
+    assert {name: one.executed for name, one in points.items()} == {"S": 10 * 4, "T": steps * 4}
+
+
 def test_steps_on_and_below_the_diagonal_by_hand() -> None:
     """Of 4 x 4 steps of 2 x 2 points 10 have a point; the 4 on the diagonal are taken in full."""
     result = simulate(causal([{"p": 2}, {"m": 2}]))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.bands import ALL, GENERAL, KIND, NONE, Region, meets, ranges
+from sim.engine.bands import ALL, END, GENERAL, KIND, NONE, START, Region, meets, ranges
 from sim.engine.boxes import side_of, words_of_grid
 from sim.engine.counting import (
     ADVANCES,
@@ -42,7 +42,7 @@ LAST = DIGIT  # of a loop that brings tiles: the iteration of the last one that 
 # Of a loop being gone through: its next iteration (or kind of iterations), what it divides, where that lies in the
 # box, whether the tile that came last is another one by a loop further out; its last iteration in which something
 # exists, and the first and the last in which everything does.
-NEXT, WHOLE, LOW, HIGH, FRESH, END, FIRST_WHOLE, LAST_WHOLE, FRAME = 0, 1, 2, 3, 4, 5, 6, 7, 8
+NEXT, WHOLE, LOW, HIGH, FRESH, STOP, FIRST_WHOLE, LAST_WHOLE, FRAME = 0, 1, 2, 3, 4, 5, 6, 7, 8
 
 
 class WalkedNest(NamedTuple):
@@ -110,17 +110,17 @@ def enter_tiles(nest, region, level, is_innermost):
     side, frame = side_of(region, rank), nest.frames[:, level]
     frame[LOW], frame[HIGH] = nest.box[side, 0], nest.box[side, 1]
     found = ranges(region, side, tile, nest.box, frame[WHOLE], nest.inside)
-    frame[NEXT], frame[END], frame[FIRST_WHOLE], frame[LAST_WHOLE] = found
+    frame[NEXT], frame[STOP], frame[FIRST_WHOLE], frame[LAST_WHOLE] = found
     if is_innermost and region.pieces.shape[0] == 1 and region.pieces[0, KIND] != GENERAL:
         for step in (1, -1):  # what lies between two tiles in which something exists has something as well
-            while frame[NEXT] <= frame[END]:
-                n = frame[NEXT] if step > 0 else frame[END]
+            while frame[NEXT] <= frame[STOP]:
+                n = frame[NEXT] if step > 0 else frame[STOP]
                 nest.box[side, 0] = frame[LOW] + n * tile
                 nest.box[side, 1] = nest.box[side, 0] + tile_extent(frame[WHOLE], tile, n) - 1
                 if meets(region, nest.box, nest.inside) != NONE:
                     break
-                frame[NEXT if step > 0 else END] += step
-        frame[FIRST_WHOLE], frame[LAST_WHOLE] = frame[NEXT], min(frame[END], frame[WHOLE] // tile - 1)
+                frame[NEXT if step > 0 else STOP] += step
+        frame[FIRST_WHOLE], frame[LAST_WHOLE] = frame[NEXT], min(frame[STOP], frame[WHOLE] // tile - 1)
 
 
 @compiled
@@ -131,7 +131,7 @@ def next_tile(nest, region, level):
     """
     rank, tile, mode = nest.trail[RANK, level], nest.trail[TILE, level], nest.trail[RELEVANT, level]
     side, frame, brings = side_of(region, rank), nest.frames[:, level], mode == ADVANCES
-    while frame[NEXT] <= frame[END]:
+    while frame[NEXT] <= frame[STOP]:
         n, last = frame[NEXT], frame[NEXT]
         if frame[FIRST_WHOLE] < n <= frame[LAST_WHOLE]:
             last = frame[LAST_WHOLE]
@@ -302,13 +302,16 @@ def fetched_in_region(nest, region, depth, words):
 
 @compiled
 def one_region(bands, number, lines, sizes):
-    """A region of the tables with the lines of one design; `bands`: `BandTables`."""
-    pieces = bands.pieces[bands.regions[number, 2] : bands.regions[number, 3]]
-    units = np.ones((lines.shape[0], 2), np.int64)
-    for line in range(lines.shape[0]):
+    """A region of the tables, with its own lines alone; `bands`: `BandTables`, lines: i8[line, 3] of one design."""
+    pieces = bands.pieces[bands.regions[number, 2] : bands.regions[number, 3]].copy()
+    first, end = pieces[0, START], pieces[-1, END]
+    pieces[:, START] -= first
+    pieces[:, END] -= first
+    units = np.ones((end - first, 2), np.int64)
+    for line in range(end - first):
         for side in range(2):
-            units[line, side] = sizes[bands.units[line, side]]
-    return Region(bands.regions[number, :2], pieces, units, lines)
+            units[line, side] = sizes[bands.units[first + line, side]]
+    return Region(bands.regions[number, :2], pieces, units, lines[first:end])
 
 
 @compiled
