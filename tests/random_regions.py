@@ -17,6 +17,12 @@ PRODUCT = "S[m,p] = Q[e,p] * K[e,m] where {condition}\nZ[f,p] = S[m,p] * V[f,m]"
 PARTS = "S[m1,m0,p] = Q[e,p] * K[e,m1*M0+m0] where {condition}\nL[m1,p] = S[m1,m0,p] :: max(m0)\nX[m1,m0,p] = S[m1,m0,p] - L[m1,p]"
 
 
+TWO = (
+    "S[m,p] = Q[e,p] * K[e,m] where {one}\nT[m,p] = Q[e,p] * K[e,m] where {other}\n"
+    "Z[f,p] = S[m,p] * V[f,m]\nY[f,p] = T[m,p] * V[f,m]"
+)
+
+
 def condition_of(random: Random, m: str) -> str:
     """A band between m and p, one with an end of its own, or a union of two."""
     start, width = random.randint(-3, 4), random.randint(1, 5)
@@ -84,3 +90,16 @@ def random_running_experiment(seed: int) -> Experiment:
     data["einsums"] = data["einsums"].replace("m1*M0 + m0 <= p + M - P", condition)
     data |= {"name": "running", "batch": ["B"] if random.random() < 0.3 else [], "sizes": {}}
     return mapped(Cascade.model_validate(data), machine(random), random, seed)
+
+
+def random_experiment_of_two(seed: int) -> Experiment:
+    """As `random_region_experiment`, with a condition of its own for each of two products."""
+    random = Random(seed)
+    cascade = Cascade.model_validate(
+        {
+            "name": "two", "ranks": dict.fromkeys("EFMP", ""), "batch": ["B"] if random.random() < 0.3 else [],
+            "inputs": {"Q": ["E", "P"], "K": ["E", "M"], "V": ["F", "M"]}, "outputs": ["Z", "Y"],
+            "einsums": TWO.format(one=condition_of(random, "m"), other=condition_of(random, "m")),
+        }
+    )  # fmt: skip
+    return mapped(cascade, machine(random), random, seed)

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,38 +12,38 @@ from sim.binding.answer import bind
 from sim.timeline.recorder import record_timeline
 from tests.by_hand import experiment_of
 from tests.counted import words
-from tests.oracle import Run
+from tests.oracle_regions import check_against_oracle, legal_experiment
 from tests.oracle_skipping import SkippingRun
 from tests.random_mappings import is_fused
-from tests.random_regions import random_region_experiment
+from tests.random_regions import random_experiment_of_two, random_region_experiment
 from tests.test_counting_sides import machine
-from tests.test_sim_oracle import described, differences, is_ragged
+from tests.test_sim_oracle import differences, is_ragged
 
 SEEDS = range(110)
 
 
-@cache
-def legal_experiment(seed: int) -> Experiment | None:
-    """The random experiment of a seed, None if its cascade or its mapping is refused."""
-    try:
-        experiment = random_region_experiment(seed)
-        simulate(experiment)
-    except (IllegalMapping, ValueError):
-        return None
-    return experiment
+TWO_SEEDS = range(60)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_words_and_points_of_random_mappings(seed: int) -> None:
-    experiment = legal_experiment(seed)
-    if experiment is not None:
-        kind = Run if experiment.cascade.existence.is_plain else SkippingRun
-        found = differences(experiment, simulate(experiment), kind)
-        assert not found, f"seed {seed}\n{described(experiment)}"
+    check_against_oracle(random_region_experiment, seed)
+
+
+@pytest.mark.parametrize("seed", TWO_SEEDS)
+def test_words_and_points_of_two_conditions(seed: int) -> None:
+    check_against_oracle(random_experiment_of_two, seed)
+
+
+def test_mappings_of_two_conditions_are_worth_testing() -> None:
+    legal = [one for seed in TWO_SEEDS if (one := legal_experiment(random_experiment_of_two, seed)) is not None]
+    points = [simulate(experiment).points for experiment in legal]
+    assert len(legal) >= 20
+    assert sum(one["S"].executed != one["T"].executed for one in points) >= 10
 
 
 def test_random_mappings_are_worth_testing() -> None:
-    legal = [experiment for experiment in map(legal_experiment, SEEDS) if experiment is not None]
+    legal = [one for seed in SEEDS if (one := legal_experiment(random_region_experiment, seed)) is not None]
     assert len(legal) >= 40
     assert sum(map(is_fused, legal)) >= 12 and sum(map(is_ragged, legal)) >= 12
     skipping = [simulate(experiment).points for experiment in legal]

@@ -1,17 +1,16 @@
 """Running values under conditions: one-pass causal attention counted by hand, and in random mappings by an execution."""
 
-from functools import cache
-
 import pytest
 
 from mappings.types import Mapping
-from sim import Experiment, IllegalMapping, SimulationResult, simulate
+from sim import Experiment, SimulationResult, simulate
 from tests.by_hand import small_machine
 from tests.counted import words
+from tests.oracle_regions import check_against_oracle, legal_experiment
 from tests.oracle_skipping import SkippingRun
 from tests.random_mappings import is_fused, shipped_cascade
 from tests.random_regions import random_running_experiment
-from tests.test_sim_oracle import described, differences, is_ragged
+from tests.test_sim_oracle import differences, is_ragged
 
 BOTH, COLUMNS = {"rows": "m0", "columns": "p"}, {"columns": "p"}
 
@@ -91,27 +90,13 @@ def test_running_values_stay_where_they_are_made() -> None:
 SEEDS = range(1000, 1090)
 
 
-@cache
-def legal_experiment(seed: int) -> Experiment | None:
-    """The random experiment of a seed, None if its cascade or its mapping is refused."""
-    try:
-        experiment = random_running_experiment(seed)
-        simulate(experiment)
-    except (IllegalMapping, ValueError):
-        return None
-    return experiment
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_words_and_points_of_random_mappings(seed: int) -> None:
-    experiment = legal_experiment(seed)
-    if experiment is not None:
-        found = differences(experiment, simulate(experiment), SkippingRun)
-        assert not found, f"seed {seed}\n{described(experiment)}"
+    check_against_oracle(random_running_experiment, seed)
 
 
 def test_random_mappings_are_worth_testing() -> None:
-    legal = [experiment for experiment in map(legal_experiment, SEEDS) if experiment is not None]
+    legal = [one for seed in SEEDS if (one := legal_experiment(random_running_experiment, seed)) is not None]
     assert len(legal) >= 20
     assert sum(map(is_fused, legal)) >= 5 and sum(map(is_ragged, legal)) >= 5
     steps = [simulate(experiment).points["RM"] for experiment in legal]
