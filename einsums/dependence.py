@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import NamedTuple
 
-from einsums.graph import topological_order
+from einsums.graph import settle, topological_order
 from einsums.narrowing import narrowed
 from einsums.nodes import Access, Einsum
 from einsums.reaches import BACKWARD, CONSTANT, EVERY, Extent, Kind, Reach, backward, before, composed, simplified
@@ -37,13 +37,7 @@ class Dependence:
         self.own_ties = tuple(self._ties_of(axis) for axis in axes)
         self.of_output: dict[str, Reaches] = {}
         order = [cascade.einsum(name) for name in topological_order(cascade)]
-        changed = True
-        while changed:  # takes more than one round only where Einsums iterate
-            changed = False
-            for einsum in order:
-                found = self._output_reaches(einsum)
-                changed = changed or found != self.of_output.get(einsum.name)
-                self.of_output[einsum.name] = found
+        settle(order, self._output_reaches, self.of_output)
 
     def _ties_of(self, axis: str) -> frozenset[str]:
         """Leaf ranks whose coordinates an axis is about."""

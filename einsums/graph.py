@@ -7,12 +7,14 @@ what is carried over the outer rank aside, the Einsums of an iteration may hold 
 (tiles of keys inside layers). Any other cycle is an error.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from einsums.nodes import Access, Einsum
 from einsums.problems import CascadeProblem
 from einsums.scope import Scope
+
+Told = TypeVar("Told")
 
 
 class Scoped(Protocol):
@@ -182,6 +184,19 @@ def _in_order(names: Collection[str], edges: Iterable[Pair]) -> list[str]:
 def topological_order(cascade: Scoped) -> tuple[str, ...]:
     """Einsum names, producers first, in file order where the graph leaves a choice."""
     return tuple(name for group in iteration_groups(cascade) for name in group)
+
+
+def settle(order: Sequence[Einsum], told: Callable[[Einsum], Told], of_output: dict[str, Told]) -> None:
+    """Fill `of_output` with what is told of each Einsum, which may depend on what is there of others, until it stays.
+    order: producers first.
+    """
+    changed = True
+    while changed:  # takes more than one round only where Einsums iterate
+        changed = False
+        for einsum in order:
+            found = told(einsum)
+            changed = changed or found != of_output.get(einsum.name)
+            of_output[einsum.name] = found
 
 
 def live_ranges(cascade: Scoped, order: tuple[str, ...]) -> tuple[tuple[str, int, int], ...]:

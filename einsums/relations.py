@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from einsums.conditions import Atom, Block, HalfSpace
-from einsums.graph import topological_order
+from einsums.graph import settle, topological_order
 from einsums.nodes import Access, Einsum, Index
 from einsums.types import Cascade
 from einsums.zones import (
@@ -51,13 +51,7 @@ class Relations:
         self.of_output: dict[str, Needs] = {}
         self._readings: dict[Access, _Renaming] = {}
         order = [cascade.einsum(name) for name in topological_order(cascade)]
-        changed = True
-        while changed:  # takes more than one round only where Einsums iterate
-            changed = False
-            for einsum in order:
-                found = self._output(einsum)
-                changed = changed or found != self.of_output.get(einsum.name)
-                self.of_output[einsum.name] = found
+        settle(order, self._output, self.of_output)
 
     # --- coordinates ------------------------------------------------------------------------------------------
     def coordinates(self, variables: Iterable[str]) -> tuple[str, ...]:

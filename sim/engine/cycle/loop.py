@@ -230,11 +230,16 @@ def server_port(m, server, side):
 
 
 @compiled
-def nobody_competes(m):
-    """Whether all running work fits the ports together in any cycle."""
+def is_issuing(m, array):
+    return m[at(m, ARRAY_STATE, array, STATE)] == RUNNING and m[at(m, ARRAY_STATE, array, LEFT)] > 0
+
+
+@compiled
+def ask_for_all(m):
+    """Note what all running work together takes of each ported memory."""
     clear(m)
     for array in range(m[ARRAYS]):
-        if m[at(m, ARRAY_STATE, array, STATE)] == RUNNING and m[at(m, ARRAY_STATE, array, LEFT)] > 0:
+        if is_issuing(m, array):
             for memory in range(m[PORTED]):
                 m[at1(m, DEMAND, memory)] += demands(m, array, memory)
     for server in range(m[SERVERS]):
@@ -244,6 +249,12 @@ def nobody_competes(m):
             port = server_port(m, server, side)
             if port >= 0:
                 m[at1(m, DEMAND, port)] += 1
+
+
+@compiled
+def nobody_competes(m):
+    """Whether all running work fits the ports together in any cycle."""
+    ask_for_all(m)
     excess = 0
     for memory in range(m[PORTED]):
         excess += max(0, m[at1(m, DEMAND, memory)] - m[at1(m, PORTS, memory)])

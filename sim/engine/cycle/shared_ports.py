@@ -5,47 +5,29 @@ Arrays come first, in the order of the cores and of the machine file, then trans
 
 from sim.engine.cycle.board import NOBODY
 from sim.engine.cycle.columns import (
-    ARRAY_STATE,
     ARRAYS,
     DEMAND,
     JOB,
     JOB_RECORD,
-    LEFT,
     MOVING,
     NEVER,
     NO_JOB,
     PORTED,
-    RUNNING,
     SERVER_STATE,
     SERVERS,
-    STATE,
 )
 from sim.engine.cycle.hub import age_of
-from sim.engine.cycle.loop import clear, demands, grant, grant_server, server_port, until_something_is_due
+from sim.engine.cycle.loop import ask_for_all, clear, grant, grant_server, is_issuing, until_something_is_due
 from sim.engine.cycle.tables import at, at1
 from sim.engine.jit import compiled
 
 
 @compiled
-def is_issuing(m, array):
-    return m[at(m, ARRAY_STATE, array, STATE)] == RUNNING and m[at(m, ARRAY_STATE, array, LEFT)] > 0
-
-
-@compiled
 def note_demands(m, board, place):
     """What all that is under way in a row takes of each ported memory."""
-    board.demand[place] = 0
-    for array in range(m[ARRAYS]):
-        if is_issuing(m, array):
-            for memory in range(m[PORTED]):
-                board.demand[place, memory] += demands(m, array, memory)
-    for server in range(m[SERVERS]):
-        if m[at(m, SERVER_STATE, server, JOB)] == NO_JOB:
-            continue
-        for side in range(2):
-            port = server_port(m, server, side)
-            if port >= 0:
-                board.demand[place, port] += 1
+    ask_for_all(m)
+    for memory in range(m[PORTED]):
+        board.demand[place, memory] = m[at1(m, DEMAND, memory)]
 
 
 @compiled
