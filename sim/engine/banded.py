@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.engine.bands import ALL, END, GENERAL, KIND, NONE, START, Region, meets, ranges
+from sim.engine.bands import ALL, END, GENERAL, KIND, NONE, PARALLEL, START, Region, is_wide, meets, ranges
 from sim.engine.boxes import side_of, words_of_grid
 from sim.engine.counting import (
     ADVANCES,
@@ -28,6 +28,7 @@ from sim.engine.counting import (
     TILE,
     TRIPS,
     WALKS,
+    alike,
     carried_on,
     deal,
     fetched_words,
@@ -35,8 +36,11 @@ from sim.engine.counting import (
     is_dealt,
     is_regular,
 )
-from sim.engine.extents import cut, tile_extent, trips
+from sim.engine.extents import cut, is_cut, tile_extent, trips
+from sim.engine.grids import new_grid
 from sim.engine.jit import compiled
+from sim.engine.memo import forget, new_memo
+from sim.engine.tables import RowTables
 
 LAST = DIGIT  # of a loop that brings tiles: the iteration of the last one that came
 # Of a loop being gone through: its next iteration (or kind of iterations), what it divides, where that lies in the
@@ -247,7 +251,20 @@ def inside_of(nest, outer):
 
 
 @compiled
-def walk_of_cores(nest, region, depth, cutoff, words):
+def dealt_iterations(nest, loop, case):
+    """The first iteration of a loop dealt to cores, and one past the last, in a case; sets the extent inside.
+
+    Bit `loop` of a case: those of ragged tiles.
+    """
+    rank, last = nest.trail[RANK, loop], nest.trail[TRIPS, loop]
+    full, ragged = cut(nest.extent[rank], nest.trail[TILE, loop])
+    is_ragged = case >> loop & 1
+    nest.extent[rank] = ragged if is_ragged else nest.trail[TILE, loop]
+    return (last - (ragged > 0), last) if is_ragged else (0, full)
+
+
+@compiled
+def walk_of_cores(nest, grid, memo, depth, cutoff, words):
     """As `walk` from outside all loops, into an edge that every core has: the outermost loops are dealt to cores, and
     run over no rank of the region.
     """
@@ -256,22 +273,25 @@ def walk_of_cores(nest, region, depth, cutoff, words):
     held = np.zeros(1) if regular else held_in_turn(nest.trail, dealt, nest.sizes[CORES], nest.extent)
     whole = nest.extent.copy()
     inner = inside_of(nest, dealt)
+    often = np.zeros((1 << dealt, 2))  # by case: with another tile before, with the one that ends it all
     for case in range(1 << dealt):
         times, there = 1.0, (1.0, 0.0)
         for loop in range(dealt):
-            rank, last = nest.trail[RANK, loop], nest.trail[TRIPS, loop]
-            full, ragged = cut(nest.extent[rank], nest.trail[TILE, loop])
-            is_ragged = case >> loop & 1
-            first, end = (last - (ragged > 0), last) if is_ragged else (0, full)
-            nest.extent[rank] = ragged if is_ragged else nest.trail[TILE, loop]
+            first, end = dealt_iterations(nest, loop, case)
             times *= end - first
             there = carried_on(nest.trail, loop, first, end, there)
-        if times > 0.0:
-            again = there[0] if regular else held[case]
-            for fresh, often in ((1, times - again), (0, 0.0 if first_only else again)):
-                if often > 0.0:
-                    inner.times[0], inner.frames[FRESH, 0] = often, fresh
-                    walk(inner, region, depth - dealt, max(0, cutoff - dealt), words)
+        nest.extent[:] = whole
+        again = 0.0 if times == 0.0 else there[0] if regular else held[case]
+        often[case, 0], often[case, 1] = times - again, 0.0 if first_only else again
+    for case in range(1 << dealt):
+        for loop in range(dealt):
+            dealt_iterations(nest, loop, case)
+        for again in range(2):
+            inner.times[0], inner.frames[FRESH, 0] = often[case, again], 1 - again
+            if often[case, again] > 0.0 and often[:, 1].any():
+                walk(inner, grid.region, depth - dealt, max(0, cutoff - dealt), words)
+            elif often[case, again] > 0.0:
+                add_edge(inner, grid, memo, depth - dealt, max(0, cutoff - dealt), words)
         nest.extent[:] = whole
 
 
@@ -283,21 +303,31 @@ def sizes_tile(nest, region, level):
 
 
 @compiled
-def fetched_in_region(nest, region, depth, words):
+def add_edge(nest, grid, memo, depth, cutoff, words):
+    """Add to `words: f8[item]` what `depth` loops bring, as `walk` after another tile; in closed form where there is one."""
+    found = np.zeros(words.size)
+    if words_of_grid(nest, grid, memo, depth, cutoff, found):
+        words += nest.times[0] * found
+    else:
+        walk(nest, grid.region, depth, cutoff, words)
+
+
+@compiled
+def fetched_in_region(nest, grid, memo, depth, words):
     """Add to `words: f8[item]` those that an edge inside `depth` loops is fetched over the whole run."""
-    begin(nest, region, nest.extent)
-    if meets(region, nest.box, nest.inside) == NONE:
+    begin(nest, grid.region, nest.extent)
+    if meets(grid.region, nest.box, nest.inside) == NONE:
         return
     cutoff = 0
     for k in range(depth):
         mode = nest.trail[RELEVANT, k]
-        if mode in (ADVANCES, DEALT_ADVANCES, PIECES) or (mode == STAYS and sizes_tile(nest, region, k)):
+        if mode in (ADVANCES, DEALT_ADVANCES, PIECES) or (mode == STAYS and sizes_tile(nest, grid.region, k)):
             cutoff = k + 1
     if depth > 0 and is_dealt(nest.trail[RELEVANT, 0]):
-        walk_of_cores(nest, region, depth, cutoff, words)
-    elif not words_of_grid(nest, region, depth, cutoff, words):
+        walk_of_cores(nest, grid, memo, depth, cutoff, words)
+    else:
         nest.times[0], nest.frames[FRESH, 0] = 1.0, 1
-        walk(nest, region, depth, cutoff, words)
+        add_edge(nest, grid, memo, depth, cutoff, words)
 
 
 @compiled
@@ -311,32 +341,99 @@ def one_region(bands, number, lines, sizes):
     for line in range(end - first):
         for side in range(2):
             units[line, side] = sizes[bands.units[first + line, side]]
-    return Region(bands.regions[number, :2], pieces, units, lines[first:end])
+    region = Region(bands.regions[number, :2], pieces, units, lines[first:end])
+    for piece in range(pieces.shape[0]):
+        if pieces[piece, KIND] == GENERAL and is_wide(region, piece):
+            pieces[piece, KIND] = PARALLEL
+    return region
 
 
 @compiled
-def count_banded(extents, tiles, sizes, lines, bands, rows, out):
-    """As `counting.count_words`, of rows that each have a region.
+def set_trail(trail, rows, row, tiles, extent):
+    """Fill a trail with the loops of a row that have several iterations, and those dealt to cores; how many there are.
+
+    tiles: i8[loop] of one design; extent: i8[rank], worked in.
+    """
+    depth = 0
+    for position in range(rows.paths.shape[1]):
+        loop = rows.paths[row, position]
+        if loop < 0:
+            break
+        rank, tile, mode = rows.loop_rank[loop], tiles[loop], rows.relevant[row, position]
+        if is_cut(extent[rank], tile) or is_dealt(mode):
+            trail[RANK, depth], trail[TILE, depth], trail[RELEVANT, depth] = rank, tile, mode
+            extent[rank] = min(extent[rank], tile)
+            depth += 1
+    return depth
+
+
+@compiled
+def is_same(one, other):
+    """Whether two arrays hold the same numbers."""
+    for n in range(one.size):
+        if one[n] != other[n]:
+            return False
+    return True
+
+
+@compiled
+def roots_and_units(bands, number, extents, sizes, found):
+    """Fill `found: i8` with all but the lines that make a region and the sizes of its ranks, for one design."""
+    at = 2
+    for side in range(2):
+        root = bands.regions[number, side]
+        found[side] = extents[root] if root >= 0 else 1
+    for piece in range(bands.regions[number, 2], bands.regions[number, 3]):
+        for line in range(bands.pieces[piece, START], bands.pieces[piece, END]):
+            for side in range(2):
+                found[at] = sizes[bands.units[line, side]]
+                at += 1
+
+
+@compiled
+def count_region(extents, tiles, sizes, lines, bands, rows, out):
+    """As `counting.count_words`, of rows of one region.
 
     lines: i8[design, line, 3]; bands: `BandTables`; rows: `RowTables`; out: f8[design, row].
     """
-    weight = np.zeros((2, MAX_DEPTH + 1))
+    number = rows.region[0]
+    order, starts = alike(rows.paths, rows.relevant)
+    runs_in_order, words = rows.runs[order], np.empty(order.size)
+    weight, trail = np.zeros((2, MAX_DEPTH + 1)), np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
     inside, box = np.zeros((2, 2), np.int64), np.zeros((2, 2), np.int64)
-    scratch = np.empty(extents.shape[1], np.int64)
+    scratch, extent = np.empty(extents.shape[1], np.int64), np.empty(extents.shape[1], np.int64)
     frames, times = np.zeros((FRAME, MAX_DEPTH + 2), np.int64), np.zeros(MAX_DEPTH + 2)
+    known, asked = np.zeros((2, 2 + 2 * bands.units.shape[0]), np.int64), 0
+    region = one_region(bands, number, lines[0], sizes[0])
+    grid, memo = new_grid(region, np.ones(2, np.int64)), new_memo()
     for d in range(extents.shape[0]):
-        for row in range(rows.paths.shape[0]):
-            trail = np.zeros((FIELDS, MAX_DEPTH + 1), np.int64)
-            depth = 0
-            while depth < rows.paths.shape[1] and rows.paths[row, depth] >= 0:
-                loop = rows.paths[row, depth]
-                trail[RANK, depth] = rows.loop_rank[loop]
-                trail[TILE, depth] = tiles[d, loop]
-                trail[RELEVANT, depth] = rows.relevant[row, depth]
-                depth += 1
-            region = one_region(bands, rows.region[row], lines[d], sizes[d])
-            items, extent = rows.runs[row : row + 1], extents[d].copy()
+        roots_and_units(bands, number, extents[d], sizes[d], known[d % 2])
+        if d == 0 or not (is_same(known[0], known[1]) and is_same(lines[d].ravel(), lines[asked].ravel())):
+            region, asked = one_region(bands, number, lines[d], sizes[d]), d
+            grid = new_grid(region, known[d % 2, :2].copy())
+            forget(memo)
+        words[:] = 0.0
+        for group in range(starts.size - 1):
+            first, end = starts[group], starts[group + 1]
+            extent[:] = extents[d]
+            depth = set_trail(trail, rows, order[first], tiles[d], extent)
+            extent[:] = extents[d]
+            trail[DIGIT] = 0
+            items = runs_in_order[first:end]
             nest = WalkedNest(trail, items, sizes[d], extent, box, scratch, weight, inside, frames, times)
-            words = np.zeros(1)
-            fetched_in_region(nest, region, depth, words)
-            out[d, row] = words[0]
+            fetched_in_region(nest, grid, memo, depth, words[first:end])
+        for row in range(order.size):
+            out[d, order[row]] = words[row]
+
+
+def count_banded(tables, rows, out):
+    """As `counting.count_words`, of rows that each have a region; tables: `Tables`, rows: `RowTables`."""
+    for number in np.unique(rows.region):
+        own = np.flatnonzero(rows.region == number)
+        some = RowTables(rows.paths[own], rows.relevant[own], rows.runs[own], rows.loop_rank, rows.region[own])
+        found = np.empty((out.shape[0], own.size))
+        if out.shape[0]:
+            count_region(
+                tables.extents, tables.loop_tiles, tables.sizes, tables.lines, tables.shape.bands, some, found
+            )
+        out[:, own] = found

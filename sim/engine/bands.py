@@ -72,6 +72,26 @@ def leave_a_value(region, piece):
 
 
 @compiled
+def is_wide(region, piece):
+    """Whether all lines of a piece over both ranks are parallel, and leave a strip that no step from a coordinate to
+    the next one goes across. A box with corners on both sides of it then has a point in it.
+    """
+    for line in range(region.pieces[piece, START], region.pieces[piece, END]):
+        first, second, start = region.lines[line]
+        if first == 0 or second == 0:
+            continue
+        for other in range(region.pieces[piece, START], line):
+            one, two, more = region.lines[other]
+            if one == 0 or two == 0 or (one == first and two == second):
+                continue
+            if one != -first or two != -second or start + more + 1 < max(abs(first), abs(second)):
+                return False
+            if region.units[line, 0] != region.units[other, 0] or region.units[line, 1] != region.units[other, 1]:
+                return False
+    return True
+
+
+@compiled
 def counted_points(region, piece, box):
     """Points of a piece in a box, coordinates of units counted once."""
     start, end = region.pieces[piece, START], region.pieces[piece, END]

@@ -54,8 +54,7 @@ def count_rows(tables: Tables, rows: RowTables) -> np.ndarray:
     plain, banded = np.flatnonzero(rows.region < 0), np.flatnonzero(rows.region >= 0)
     counts[:, plain] = count_rows(tables, some_rows(rows, plain))
     found = np.empty((counts.shape[0], banded.size))
-    where = (tables.lines, tables.shape.bands, some_rows(rows, banded))
-    count_banded(tables.extents, tables.loop_tiles, tables.sizes, *where, found)
+    count_banded(tables, some_rows(rows, banded), found)
     counts[:, banded] = found
     return counts
 
