@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.engine.bands import ALL, END, GENERAL, KIND, NONE, PARALLEL, START, Region, is_wide, meets, ranges
-from sim.engine.boxes import side_of, words_of_grid
+from sim.engine.boxes import has_rank, new_closed, side_of, words_of_grid
 from sim.engine.counting import (
     ADVANCES,
     CORES,
@@ -39,7 +39,7 @@ from sim.engine.counting import (
 from sim.engine.extents import cut, is_cut, tile_extent, trips
 from sim.engine.grids import new_grid
 from sim.engine.jit import compiled
-from sim.engine.memo import forget, new_memo
+from sim.engine.memo import forget
 from sim.engine.tables import RowTables
 
 LAST = DIGIT  # of a loop that brings tiles: the iteration of the last one that came
@@ -264,7 +264,7 @@ def dealt_iterations(nest, loop, case):
 
 
 @compiled
-def walk_of_cores(nest, grid, memo, depth, cutoff, words):
+def walk_of_cores(nest, grid, closed, depth, cutoff, words):
     """As `walk` from outside all loops, into an edge that every core has: the outermost loops are dealt to cores, and
     run over no rank of the region.
     """
@@ -291,7 +291,7 @@ def walk_of_cores(nest, grid, memo, depth, cutoff, words):
             if often[case, again] > 0.0 and often[:, 1].any():
                 walk(inner, grid.region, depth - dealt, max(0, cutoff - dealt), words)
             elif often[case, again] > 0.0:
-                add_edge(inner, grid, memo, depth - dealt, max(0, cutoff - dealt), words)
+                add_edge(inner, grid, closed, depth - dealt, max(0, cutoff - dealt), words)
         nest.extent[:] = whole
 
 
@@ -299,35 +299,40 @@ def walk_of_cores(nest, grid, memo, depth, cutoff, words):
 def sizes_tile(nest, region, level):
     """Whether the words of a tile depend on which iteration of a loop, over a rank of the region, is the first."""
     rank = nest.trail[RANK, level]
-    return side_of(region, rank) >= 0 and (nest.runs[:, :, 0] == rank).any()
+    return side_of(region, rank) >= 0 and has_rank(nest.runs, rank)
 
 
 @compiled
-def add_edge(nest, grid, memo, depth, cutoff, words):
-    """Add to `words: f8[item]` what `depth` loops bring, as `walk` after another tile; in closed form where there is one."""
-    found = np.zeros(words.size)
-    if words_of_grid(nest, grid, memo, depth, cutoff, found):
-        words += nest.times[0] * found
-    else:
+def add_edge(nest, grid, closed, depth, cutoff, words):
+    """Add to `words: f8[item]` what `depth` loops bring, as `walk` after another tile; in closed form where there is
+    one.
+    """
+    found = closed.words[: words.size]
+    found[:] = 0.0
+    if words_of_grid(nest, grid, closed, depth, cutoff, found):
+        for item in range(words.size):
+            words[item] += nest.times[0] * found[item]
+        return
+    begin(nest, grid.region, nest.extent)
+    if meets(grid.region, nest.box, nest.inside) != NONE:
         walk(nest, grid.region, depth, cutoff, words)
 
 
 @compiled
-def fetched_in_region(nest, grid, memo, depth, words):
+def fetched_in_region(nest, grid, closed, depth, words):
     """Add to `words: f8[item]` those that an edge inside `depth` loops is fetched over the whole run."""
-    begin(nest, grid.region, nest.extent)
-    if meets(grid.region, nest.box, nest.inside) == NONE:
-        return
     cutoff = 0
     for k in range(depth):
         mode = nest.trail[RELEVANT, k]
         if mode in (ADVANCES, DEALT_ADVANCES, PIECES) or (mode == STAYS and sizes_tile(nest, grid.region, k)):
             cutoff = k + 1
     if depth > 0 and is_dealt(nest.trail[RELEVANT, 0]):
-        walk_of_cores(nest, grid, memo, depth, cutoff, words)
+        begin(nest, grid.region, nest.extent)
+        if meets(grid.region, nest.box, nest.inside) != NONE:
+            walk_of_cores(nest, grid, closed, depth, cutoff, words)
     else:
         nest.times[0], nest.frames[FRESH, 0] = 1.0, 1
-        add_edge(nest, grid, memo, depth, cutoff, words)
+        add_edge(nest, grid, closed, depth, cutoff, words)
 
 
 @compiled
@@ -352,6 +357,8 @@ def one_region(bands, number, lines, sizes):
 def set_trail(trail, rows, row, tiles, extent):
     """Fill a trail with the loops of a row that have several iterations, and those dealt to cores; how many there are.
 
+    Two loops over one rank, one right inside the other, that do the same to tiles are the inner one, if it divides the
+    tiles of the outer one.
     tiles: i8[loop] of one design; extent: i8[rank], worked in.
     """
     depth = 0
@@ -361,6 +368,9 @@ def set_trail(trail, rows, row, tiles, extent):
             break
         rank, tile, mode = rows.loop_rank[loop], tiles[loop], rows.relevant[row, position]
         if is_cut(extent[rank], tile) or is_dealt(mode):
+            if depth > 0 and mode in (STAYS, ADVANCES, PIECES):
+                outer = trail[RANK, depth - 1], trail[RELEVANT, depth - 1]
+                depth -= outer == (rank, mode) and trail[TILE, depth - 1] % tile == 0
             trail[RANK, depth], trail[TILE, depth], trail[RELEVANT, depth] = rank, tile, mode
             extent[rank] = min(extent[rank], tile)
             depth += 1
@@ -405,13 +415,13 @@ def count_region(extents, tiles, sizes, lines, bands, rows, out):
     frames, times = np.zeros((FRAME, MAX_DEPTH + 2), np.int64), np.zeros(MAX_DEPTH + 2)
     known, asked = np.zeros((2, 2 + 2 * bands.units.shape[0]), np.int64), 0
     region = one_region(bands, number, lines[0], sizes[0])
-    grid, memo = new_grid(region, np.ones(2, np.int64)), new_memo()
+    grid, closed = new_grid(region, np.ones(2, np.int64)), new_closed(order.size)
     for d in range(extents.shape[0]):
         roots_and_units(bands, number, extents[d], sizes[d], known[d % 2])
         if d == 0 or not (is_same(known[0], known[1]) and is_same(lines[d].ravel(), lines[asked].ravel())):
             region, asked = one_region(bands, number, lines[d], sizes[d]), d
             grid = new_grid(region, known[d % 2, :2].copy())
-            forget(memo)
+            forget(closed.memo)
         words[:] = 0.0
         for group in range(starts.size - 1):
             first, end = starts[group], starts[group + 1]
@@ -421,7 +431,7 @@ def count_region(extents, tiles, sizes, lines, bands, rows, out):
             trail[DIGIT] = 0
             items = runs_in_order[first:end]
             nest = WalkedNest(trail, items, sizes[d], extent, box, scratch, weight, inside, frames, times)
-            fetched_in_region(nest, grid, memo, depth, words[first:end])
+            fetched_in_region(nest, grid, closed, depth, words[first:end])
         for row in range(order.size):
             out[d, order[row]] = words[row]
 

@@ -11,10 +11,22 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.engine.bands import FIRST, SECOND
-from sim.engine.counting import ADVANCES, FIELDS, FIRST_ONLY, PIECES, RANK, RELEVANT, ROUNDS, STAYS, TILE, fetched_words
-from sim.engine.grids import Grid, boxes_of, corners_decide, staying_boxes
+from sim.engine.counting import (
+    ADVANCES,
+    FIELDS,
+    FIRST_ONLY,
+    MAX_DEPTH,
+    PIECES,
+    RANK,
+    RELEVANT,
+    ROUNDS,
+    STAYS,
+    TILE,
+    fetched_words,
+)
+from sim.engine.grids import boxes_of, corners_decide, staying_boxes, whole_box
 from sim.engine.jit import compiled
-from sim.engine.memo import Memo, keep_value, slot_of
+from sim.engine.memo import Memo, keep_value, new_memo, slot_of
 
 MOST_PIECES = 3  # of a union, of which boxes are counted by turns
 OTHER = -1  # of a loop: it goes through no rank of the region
@@ -43,6 +55,41 @@ class Layout(NamedTuple):
     finest: np.ndarray  # i8[side], elements of the boxes inside all loops
     tiles: np.ndarray  # i8[side], and of those inside all loops but the last, that leave tiles in place
     ragged: np.ndarray  # i8[side], elements of a last smaller one; 0 also where words do not depend on it
+    stands: np.ndarray  # bool[side], whether the first iteration of some loop over it stands for all
+    others: np.ndarray  # i8[field, loop], the loops over other ranks
+    boxes: np.ndarray  # i8[side 0 is full, side 1 is full], worked in
+    extents: np.ndarray  # i8[side], worked in
+
+
+class Closed(NamedTuple):
+    """What closed forms work in."""
+
+    layout: Layout
+    memo: Memo
+    words: np.ndarray  # f8[item]
+
+
+@compiled
+def new_layout():
+    """Room for the layout of any nest."""
+    pair, loops = np.zeros((5, 2), np.int64), MAX_DEPTH + 1
+    return Layout(
+        np.zeros(loops, np.int64),
+        np.zeros((loops, 2), np.int64),
+        pair[0],
+        pair[1],
+        pair[2],
+        np.zeros(2, np.bool_),
+        np.zeros((FIELDS, loops), np.int64),
+        np.zeros((2, 2), np.int64),
+        pair[3],
+    )
+
+
+@compiled
+def new_closed(items):
+    """Room for the closed forms of any nest that brings up to so many items."""
+    return Closed(new_layout(), new_memo(), np.zeros(items))
 
 
 @compiled
@@ -64,43 +111,45 @@ def last_bringing(trail, cutoff):
 
 
 @compiled
-def rank_sizes(nest, region):
-    """i8[side], elements of a region's ranks; 1 where there is no second one."""
-    sizes = np.ones(2, np.int64)
-    for side in range(2):
-        if region.roots[side] >= 0:
-            sizes[side] = nest.extent[region.roots[side]]
-    return sizes
+def has_rank(runs, rank):
+    """Whether the words of some item depend on a rank; `runs`: i8[item, run, 3]."""
+    for item in range(runs.shape[0]):
+        for run in range(runs.shape[1]):
+            if runs[item, run, 0] == rank:
+                return True
+            if runs[item, run, 0] < 0:
+                break
+    return False
 
 
 @compiled
-def lay_out(nest, region, cutoff, layout):
+def lay_out(nest, grid, cutoff, layout):
     """Whether the loops outside `cutoff`, each of several iterations, make a regular grid; fills `layout`.
 
     A loop of which the first iteration stands for all goes through no boxes.
     """
-    sizes, last = rank_sizes(nest, region), last_bringing(nest.trail, cutoff)
-    stands = np.zeros(2, np.bool_)
-    layout.finest[:] = sizes
-    layout.tiles[:] = sizes
-    finer = 0
+    sizes, region, last = grid.sizes, grid.region, last_bringing(nest.trail, cutoff)
+    for side in range(2):
+        layout.stands[side], layout.finest[side], layout.tiles[side] = False, sizes[side], sizes[side]
     for k in range(cutoff):
         tile, mode, side = nest.trail[TILE, k], nest.trail[RELEVANT, k], side_of(region, nest.trail[RANK, k])
         layout.sides[k] = OTHER if mode == FIRST_ONLY else side
-        layout.before[k] = layout.finest
+        layout.before[k, FIRST], layout.before[k, SECOND] = layout.finest[FIRST], layout.finest[SECOND]
         if mode == ROUNDS:
             return False
         if side >= 0 and mode == FIRST_ONLY:
-            stands[side] = True
+            layout.stands[side] = True
         elif side >= 0:
-            if stands[side] or (layout.finest[side] < sizes[side] and layout.finest[side] % tile != 0):
+            if layout.stands[side] or (layout.finest[side] < sizes[side] and layout.finest[side] % tile != 0):
                 return False
             layout.finest[side] = tile
             if k < last:
                 layout.tiles[side] = tile
+    finer = 0
     for side in range(2):
-        is_sized = (nest.runs[:, :, 0] == region.roots[side]).any() and region.roots[side] >= 0
-        layout.ragged[side] = sizes[side] % layout.finest[side] if is_sized else 0
+        layout.ragged[side] = sizes[side] % layout.finest[side]
+        if layout.ragged[side] > 0 and not (region.roots[side] >= 0 and has_rank(nest.runs, region.roots[side])):
+            layout.ragged[side] = 0
         finer += layout.ragged[side] > 0 and layout.finest[side] < layout.tiles[side]
     return finer < 2
 
@@ -131,22 +180,25 @@ def finds_in_place(nest, layout, level, last):
 
 
 @compiled
-def other_loops(nest, layout, depth, cutoff, level):
-    """(the loops over other ranks, how many): each of those outside `last` brings another tile; of those inside
-    `level`, unless that is -1, the first iteration is what counts.
+def set_other_loops(nest, layout, depth, cutoff, level):
+    """Fill `layout.others` with the loops over other ranks; how many there are.
+
+    Each of those outside the last that brings tiles brings another one; of those inside `level`, unless that is -1,
+    the first iteration is what counts.
     """
-    others, count, last = np.zeros((FIELDS, depth + 1), np.int64), 0, last_bringing(nest.trail, cutoff)
+    count, last = 0, last_bringing(nest.trail, cutoff)
     for k in range(depth):
         if k < cutoff and layout.sides[k] != OTHER:
             continue
-        others[:, count] = nest.trail[:, k]
         mode = nest.trail[RELEVANT, k]
         if 0 <= level < k:
-            others[RELEVANT, count] = FIRST_ONLY
+            mode = FIRST_ONLY
         elif k < last and mode == STAYS:
-            others[RELEVANT, count] = ADVANCES
+            mode = ADVANCES
+        layout.others[RANK, count], layout.others[TILE, count] = nest.trail[RANK, k], nest.trail[TILE, k]
+        layout.others[RELEVANT, count] = mode
         count += 1
-    return others, count
+    return count
 
 
 @compiled
@@ -166,6 +218,9 @@ def count_once(grid, memo, question):
     slot, is_known = slot_of(memo)
     if not is_known:
         grid.tiles[FIRST], grid.tiles[SECOND] = question.first_tile, question.second_tile
+        for side in range(2):
+            if grid.tiles[side] >= grid.sizes[side]:
+                grid.tiles[side] = whole_box(grid.region, side, grid.sizes[side])
         if question.apart == ALL_BOXES:
             found = boxes_of(grid)
         else:
@@ -175,84 +230,75 @@ def count_once(grid, memo, question):
 
 
 @compiled
-def add_boxes(nest, layout, grid, memo, question, others, words):
-    """Add to `words: f8[item]` those of the boxes of a question, full and ragged ones apart.
+def add_boxes(nest, grid, closed, question, count, words):
+    """Add to `words: f8[item]` those of the boxes of a question, full and ragged ones apart, each of which comes in
+    all iterations of the first `count` of the layout's loops over other ranks.
 
-    others: loops over other ranks, and how many. That a full tile is first is that some is there.
+    That a full tile is the first of a box is that some is there.
     """
-    region, sizes = grid.region, rank_sizes(nest, grid.region)
-    of_one, extents = np.zeros(words.size), np.zeros(2, np.int64)
-    found, kinds = np.zeros((2, 2)), 1 + (layout.ragged > 0)
-    for first in range(kinds[FIRST]):  # 1: of full tiles alone
-        for second in range(kinds[SECOND]):
+    layout, sizes, found = closed.layout, grid.sizes, closed.layout.boxes
+    kinds_first, kinds_second = 1 + (layout.ragged[FIRST] > 0), 1 + (layout.ragged[SECOND] > 0)
+    for first in range(kinds_first):  # 1: of full tiles alone
+        for second in range(kinds_second):
             grid.clips[FIRST] = sizes[FIRST] - 1 - first * layout.ragged[FIRST]
             grid.clips[SECOND] = sizes[SECOND] - 1 - second * layout.ragged[SECOND]
-            found[first, second] = count_once(grid, memo, question)
-    if kinds[SECOND] == 2:
-        found[:, 0] -= found[:, 1]
-    if kinds[FIRST] == 2:
-        found[0] -= found[1]
-    for first in range(kinds[FIRST]):
-        for second in range(kinds[SECOND]):
-            if found[first, second] == 0:
+            found[first, second] = count_once(grid, closed.memo, question)
+    for first in range(kinds_first):
+        for second in range(kinds_second):
+            boxes = found[first, second]
+            if first + 1 < kinds_first:
+                boxes -= found[1, second]
+            if second + 1 < kinds_second:
+                boxes -= found[first, 1]
+                if first + 1 < kinds_first:
+                    boxes += found[1, 1]
+            if boxes == 0:
                 continue
-            extents[FIRST] = layout.ragged[FIRST] if kinds[FIRST] > 1 + first else layout.finest[FIRST]
-            extents[SECOND] = layout.ragged[SECOND] if kinds[SECOND] > 1 + second else layout.finest[SECOND]
-            set_extents(nest, region, extents)
-            of_one[:] = 0.0
-            nest.weight[0, 0] = 1.0
-            trail, count = others
-            fetched_words(trail, count, nest.runs, nest.sizes, nest.extent, nest.scratch, nest.weight, of_one)
-            words += found[first, second] * of_one
-    set_extents(nest, region, sizes)
+            layout.extents[FIRST] = layout.ragged[FIRST] if kinds_first > 1 + first else layout.finest[FIRST]
+            layout.extents[SECOND] = layout.ragged[SECOND] if kinds_second > 1 + second else layout.finest[SECOND]
+            set_extents(nest, grid.region, layout.extents)
+            nest.weight[0, 0] = boxes
+            trail = layout.others
+            fetched_words(trail, count, nest.runs, nest.sizes, nest.extent, nest.scratch, nest.weight, words)
+    set_extents(nest, grid.region, sizes)
 
 
 @compiled
 def question_of_loop(nest, layout, level, last):
     """(whether it can be told, the boxes that an iteration of a loop finds in place)."""
-    side, inner = layout.sides[level], OTHER
-    tiles = layout.before[level].copy()
+    side, inner, outside = layout.sides[level], OTHER, layout.before[level]
+    tiles = layout.extents
+    tiles[FIRST], tiles[SECOND] = outside[FIRST], outside[SECOND]
+    is_told = True
     for k in range(level + 1, last):
-        if layout.sides[k] == OTHER:
-            continue
-        if nest.trail[RELEVANT, k] != ADVANCES or (inner != OTHER and layout.sides[k] != inner):
-            return False, Question(0, 0, 0, 0, 0, 0)
-        inner = layout.sides[k]
-        tiles[inner] = nest.trail[TILE, k]
-    if side != OTHER and inner == side:
-        return False, Question(0, 0, 0, 0, 0, 0)
-    outside, sizes = layout.before[level], layout.before[0]
-    block, row_block, apart = 1, 0, 0
+        if layout.sides[k] != OTHER:
+            is_told = is_told and nest.trail[RELEVANT, k] == ADVANCES and inner in (OTHER, layout.sides[k])
+            inner = layout.sides[k]
+            tiles[inner] = nest.trail[TILE, k]
+    is_told = is_told and (side == OTHER or inner != side)
+    block, row_block, apart, sizes = 1, 0, 0, layout.before[0]
     if inner != OTHER:
         block = 0 if outside[inner] == sizes[inner] else outside[inner] // tiles[inner]
     if side != OTHER:
         tiles[side] = nest.trail[TILE, level]
         apart, row_block = 1, 0 if outside[side] == sizes[side] else outside[side] // tiles[side]
     rows = side if side != OTHER else (SECOND if inner == FIRST else FIRST)
-    return True, Question(rows, apart, row_block, block, tiles[FIRST], tiles[SECOND])
+    return is_told, Question(rows, apart, row_block, block, tiles[FIRST], tiles[SECOND])
 
 
 @compiled
-def words_of_grid(nest, grid, memo, depth, cutoff, words):
+def words_of_grid(nest, grid, closed, depth, cutoff, words):
     """Add to `words: f8[item]` those that an edge inside `depth` loops, each of several iterations, is fetched, if it
-    is regular; whether it is.
+    is regular; whether it is. Otherwise `words` are of no use.
 
     cutoff: one past the last loop that brings tiles.
     """
-    region = grid.region
-    layout = Layout(
-        np.zeros(depth + 1, np.int64),
-        np.zeros((depth + 1, 2), np.int64),
-        np.zeros(2, np.int64),
-        np.zeros(2, np.int64),
-        np.zeros(2, np.int64),
-    )
-    if not lay_out(nest, region, cutoff, layout) or region.pieces.shape[0] > MOST_PIECES:
+    region, layout = grid.region, closed.layout
+    if region.pieces.shape[0] > MOST_PIECES or not lay_out(nest, grid, cutoff, layout):
         return False
-    if not corners_decide(region, layout.tiles):
+    if not corners_decide(region, layout.tiles, grid.sizes):
         return False
-    last, found = last_bringing(nest.trail, cutoff), np.zeros(words.size)
-    taken = np.zeros(words.size)
+    last = last_bringing(nest.trail, cutoff)
     for level in range(last):
         if nest.trail[RELEVANT, level] != STAYS:
             continue
@@ -262,18 +308,18 @@ def words_of_grid(nest, grid, memo, depth, cutoff, words):
         is_told, question = question_of_loop(nest, layout, level, last)
         if stays == UNKNOWN or not is_told or region.pieces.shape[0] > 1:
             return False
-        trail, count = other_loops(nest, layout, depth, cutoff, level)
-        add_boxes(nest, layout, grid, memo, question, (trail, count), taken)
-        if layout.sides[level] == OTHER:  # the first iteration finds another one's tile
-            at = (layout.sides[:level] == OTHER).sum()
-            trail[RELEVANT, at] = FIRST_ONLY
-            found_first = np.zeros(words.size)
-            add_boxes(nest, layout, grid, memo, question, (trail, count), found_first)
-            taken -= found_first
-    trail, count = other_loops(nest, layout, depth, cutoff, -1)
+        count = set_other_loops(nest, layout, depth, cutoff, level)
+        if layout.sides[level] == OTHER:  # its first iteration finds the tile of another one, or none
+            at = 0
+            for k in range(level):
+                at += layout.sides[k] == OTHER
+            layout.others[RELEVANT, at] = FIRST_ONLY
+            add_boxes(nest, grid, closed, question, count, words)
+            layout.others[RELEVANT, at] = ADVANCES
+        words *= -1.0
+        add_boxes(nest, grid, closed, question, count, words)
+        words *= -1.0
+    count = set_other_loops(nest, layout, depth, cutoff, -1)
     question = Question(0, ALL_BOXES, 0, 0, layout.tiles[FIRST], layout.tiles[SECOND])
-    add_boxes(nest, layout, grid, memo, question, (trail, count), found)
-    words += found - taken
+    add_boxes(nest, grid, closed, question, count, words)
     return True
-
-

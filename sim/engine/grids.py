@@ -22,6 +22,7 @@ class Grid(NamedTuple):
     """A region over a grid, and where its boxes are counted."""
 
     region: Region
+    sizes: np.ndarray  # i8[side], elements of its ranks
     spans: np.ndarray  # i8[piece, side, (first, last)], elements that lines over one rank leave
     tiles: np.ndarray  # i8[side], elements of a box
     clips: np.ndarray  # i8[side], the last element of a clipped condition
@@ -50,20 +51,32 @@ def new_grid(region, sizes):
     steps, ranges = np.zeros((2, 2), np.int64), np.zeros((2, 2), np.int64)
     conditions = np.zeros((MOST_CONDITIONS, FIELDS), np.int64)
     rows = np.empty((4 * MOST_CONDITIONS * region.lines.shape[0], 3), np.int64)
-    return Grid(region, spans, tiles, clips, steps, conditions, rows, ranges)
+    return Grid(region, sizes, spans, tiles, clips, steps, conditions, rows, ranges)
 
 
 @compiled
-def corners_decide(region, tiles):
+def corners_decide(region, tiles, sizes):
     """Whether the best corner of a box decides for all lines of each piece of a region, in every box of a grid."""
     for piece in range(region.pieces.shape[0]):
         if region.pieces[piece, KIND] == GENERAL:
             return False
-    for line in range(region.lines.shape[0]):
-        crosses = region.lines[line, FIRST] != 0 and region.lines[line, SECOND] != 0
-        if crosses and (tiles[FIRST] % region.units[line, FIRST] or tiles[SECOND] % region.units[line, SECOND]):
-            return False
+    for side in range(2):
+        tile = tiles[side] if tiles[side] < sizes[side] else whole_box(region, side, sizes[side])
+        for line in range(region.lines.shape[0]):
+            crosses = region.lines[line, FIRST] != 0 and region.lines[line, SECOND] != 0
+            if crosses and tile % region.units[line, side] != 0:
+                return False
     return True
+
+
+@compiled
+def whole_box(region, side, size):
+    """Elements of a box that a rank fits in, with whole coordinates of a part that lines over both ranks speak of."""
+    unit = 1
+    for line in range(region.lines.shape[0]):
+        if region.lines[line, FIRST] != 0 and region.lines[line, SECOND] != 0:
+            unit = max(unit, region.units[line, side])
+    return -(-size // unit) * unit
 
 
 @compiled
