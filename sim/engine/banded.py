@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.engine.alike import first_alike
 from sim.engine.bands import ALL, END, GENERAL, KIND, NONE, PARALLEL, START, Region, is_wide, meets, ranges
 from sim.engine.boxes import has_rank, new_closed, side_of, words_of_grid
 from sim.engine.counting import (
@@ -437,13 +438,20 @@ def count_region(extents, tiles, sizes, lines, bands, rows, out):
 
 
 def count_banded(tables, rows, out):
-    """As `counting.count_words`, of rows that each have a region; tables: `Tables`, rows: `RowTables`."""
+    """As `counting.count_words`, of rows that each have a region; tables: `Tables`, rows: `RowTables`.
+
+    Designs of which all numbers are the same, as they are where only a machine's rates differ, are counted once.
+    """
+    designs = out.shape[0]
+    told = (tables.extents, tables.loop_tiles, tables.sizes, tables.lines.reshape(designs, -1))
+    firsts = np.empty(designs, np.int64)
+    first_alike(np.concatenate(told, axis=1), firsts)
+    distinct, which = np.unique(firsts, return_inverse=True)
+    numbers = [np.ascontiguousarray(table[distinct]) for table in (*told[:3], tables.lines)]
     for number in np.unique(rows.region):
         own = np.flatnonzero(rows.region == number)
         some = RowTables(rows.paths[own], rows.relevant[own], rows.runs[own], rows.loop_rank, rows.region[own])
-        found = np.empty((out.shape[0], own.size))
-        if out.shape[0]:
-            count_region(
-                tables.extents, tables.loop_tiles, tables.sizes, tables.lines, tables.shape.bands, some, found
-            )
-        out[:, own] = found
+        found = np.empty((distinct.size, own.size))
+        if designs:
+            count_region(*numbers, tables.shape.bands, some, found)
+        out[:, own] = found[which.reshape(-1)]
