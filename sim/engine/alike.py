@@ -30,7 +30,7 @@ def first_alike(numbers, firsts):
 @compiled
 def same_row(numbers, one, other):
     """Whether two rows of numbers are the same."""
+    differing = 0
     for n in range(numbers.shape[1]):
-        if numbers[one, n] != numbers[other, n]:
-            return False
-    return True
+        differing += numbers[one, n] != numbers[other, n]
+    return differing == 0

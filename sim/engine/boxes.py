@@ -24,9 +24,9 @@ from sim.engine.counting import (
     TILE,
     fetched_words,
 )
-from sim.engine.grids import boxes_of, corners_decide, staying_boxes, whole_box
+from sim.engine.grids import BOX, CLIP, SIZE, boxes_of, corners_decide, staying_boxes, whole_box
 from sim.engine.jit import compiled
-from sim.engine.memo import Memo, keep_value, new_memo, slot_of
+from sim.engine.memo import KEY, VALUE, keep_value, new_memo, slot_of
 
 MOST_PIECES = 3  # of a union, of which boxes are counted by turns
 OTHER = -1  # of a loop: it goes through no rank of the region
@@ -47,49 +47,36 @@ class Question(NamedTuple):
 ALL_BOXES = -1
 
 
-class Layout(NamedTuple):
-    """The loops outside an edge as those of a grid."""
+# Of a layout by side: elements of the boxes inside all loops, and inside all but the last, that leave tiles in place;
+# of a last smaller one, 0 also where words do not depend on it; whether the first iteration of some loop over it stands
+# for all; the extents of a tile; and boxes by whether they are full on the first side, and on the second.
+FINEST, OUTSIDE, RAGGED, STANDS, EXTENT, BOXES, ROWS = 0, 1, 2, 3, 4, 5, 7
+SIDE = 2  # of a layout by loop, behind the elements of the boxes outside it on each side: its own side, or OTHER
 
-    sides: np.ndarray  # i8[loop], FIRST, SECOND or OTHER
-    before: np.ndarray  # i8[loop, side], elements of the boxes outside it
-    finest: np.ndarray  # i8[side], elements of the boxes inside all loops
-    tiles: np.ndarray  # i8[side], and of those inside all loops but the last, that leave tiles in place
-    ragged: np.ndarray  # i8[side], elements of a last smaller one; 0 also where words do not depend on it
-    stands: np.ndarray  # bool[side], whether the first iteration of some loop over it stands for all
+
+class Layout(NamedTuple):
+    """The loops outside an edge as those of a grid. Few arrays, since compiled loops count references to each."""
+
+    loops: np.ndarray  # i8[loop, (elements outside by side, SIDE)]
+    at: np.ndarray  # i8[ROWS, side]
     others: np.ndarray  # i8[field, loop], the loops over other ranks
-    boxes: np.ndarray  # i8[side 0 is full, side 1 is full], worked in
-    extents: np.ndarray  # i8[side], worked in
 
 
 class Closed(NamedTuple):
     """What closed forms work in."""
 
     layout: Layout
-    memo: Memo
+    memo: np.ndarray
     words: np.ndarray  # f8[item]
+    is_used: bool  # False: all edges are walked
 
 
 @compiled
-def new_layout():
-    """Room for the layout of any nest."""
-    pair, loops = np.zeros((5, 2), np.int64), MAX_DEPTH + 1
-    return Layout(
-        np.zeros(loops, np.int64),
-        np.zeros((loops, 2), np.int64),
-        pair[0],
-        pair[1],
-        pair[2],
-        np.zeros(2, np.bool_),
-        np.zeros((FIELDS, loops), np.int64),
-        np.zeros((2, 2), np.int64),
-        pair[3],
-    )
-
-
-@compiled
-def new_closed(items):
+def new_closed(items, is_used):
     """Room for the closed forms of any nest that brings up to so many items."""
-    return Closed(new_layout(), new_memo(), np.zeros(items))
+    loops = np.zeros((MAX_DEPTH + 1, 3), np.int64)
+    layout = Layout(loops, np.zeros((ROWS, 2), np.int64), np.zeros((FIELDS, MAX_DEPTH + 1), np.int64))
+    return Closed(layout, new_memo(), np.zeros(items), is_used)
 
 
 @compiled
@@ -128,29 +115,32 @@ def lay_out(nest, grid, cutoff, layout):
 
     A loop of which the first iteration stands for all goes through no boxes.
     """
-    sizes, region, last = grid.sizes, grid.region, last_bringing(nest.trail, cutoff)
+    sizes, region, last = grid.at[SIZE], grid.region, last_bringing(nest.trail, cutoff)
     for side in range(2):
-        layout.stands[side], layout.finest[side], layout.tiles[side] = False, sizes[side], sizes[side]
+        layout.at[STANDS, side] = 0
+        layout.at[FINEST, side] = layout.at[OUTSIDE, side] = sizes[side]
     for k in range(cutoff):
         tile, mode, side = nest.trail[TILE, k], nest.trail[RELEVANT, k], side_of(region, nest.trail[RANK, k])
-        layout.sides[k] = OTHER if mode == FIRST_ONLY else side
-        layout.before[k, FIRST], layout.before[k, SECOND] = layout.finest[FIRST], layout.finest[SECOND]
+        layout.loops[k, SIDE] = OTHER if mode == FIRST_ONLY else side
+        layout.loops[k, FIRST], layout.loops[k, SECOND] = layout.at[FINEST, FIRST], layout.at[FINEST, SECOND]
         if mode == ROUNDS:
             return False
         if side >= 0 and mode == FIRST_ONLY:
-            layout.stands[side] = True
+            layout.at[STANDS, side] = 1
         elif side >= 0:
-            if layout.stands[side] or (layout.finest[side] < sizes[side] and layout.finest[side] % tile != 0):
+            if layout.at[STANDS, side] or (
+                layout.at[FINEST, side] < sizes[side] and layout.at[FINEST, side] % tile != 0
+            ):
                 return False
-            layout.finest[side] = tile
+            layout.at[FINEST, side] = tile
             if k < last:
-                layout.tiles[side] = tile
+                layout.at[OUTSIDE, side] = tile
     finer = 0
     for side in range(2):
-        layout.ragged[side] = sizes[side] % layout.finest[side]
-        if layout.ragged[side] > 0 and not (region.roots[side] >= 0 and has_rank(nest.runs, region.roots[side])):
-            layout.ragged[side] = 0
-        finer += layout.ragged[side] > 0 and layout.finest[side] < layout.tiles[side]
+        layout.at[RAGGED, side] = sizes[side] % layout.at[FINEST, side]
+        if layout.at[RAGGED, side] > 0 and not (region.roots[side] >= 0 and has_rank(nest.runs, region.roots[side])):
+            layout.at[RAGGED, side] = 0
+        finer += layout.at[RAGGED, side] > 0 and layout.at[FINEST, side] < layout.at[OUTSIDE, side]
     return finer < 2
 
 
@@ -165,7 +155,7 @@ def finds_in_place(nest, layout, level, last):
         rank, tile, mode = nest.trail[RANK, k], nest.trail[TILE, k], nest.trail[RELEVANT, k]
         if mode == PIECES:
             found = UNKNOWN
-        if mode != ADVANCES or layout.sides[k] != OTHER:
+        if mode != ADVANCES or layout.loops[k, SIDE] != OTHER:
             continue
         outside, smallest = 0, nest.extent[rank]
         for outer in range(k):
@@ -188,7 +178,7 @@ def set_other_loops(nest, layout, depth, cutoff, level):
     """
     count, last = 0, last_bringing(nest.trail, cutoff)
     for k in range(depth):
-        if k < cutoff and layout.sides[k] != OTHER:
+        if k < cutoff and layout.loops[k, SIDE] != OTHER:
             continue
         mode = nest.trail[RELEVANT, k]
         if 0 <= level < k:
@@ -212,21 +202,21 @@ def set_extents(nest, region, extents):
 @compiled
 def count_once(grid, memo, question):
     """Boxes of a grid by a question, with the clips of the grid; what has been asked before is known."""
-    memo.key[0], memo.key[1] = grid.clips[FIRST], grid.clips[SECOND]
+    memo[KEY, 0], memo[KEY, 1] = grid.at[CLIP, FIRST], grid.at[CLIP, SECOND]
     for n in range(len(question)):
-        memo.key[2 + n] = question[n]
+        memo[KEY, 2 + n] = question[n]
     slot, is_known = slot_of(memo)
     if not is_known:
-        grid.tiles[FIRST], grid.tiles[SECOND] = question.first_tile, question.second_tile
+        grid.at[BOX, FIRST], grid.at[BOX, SECOND] = question.first_tile, question.second_tile
         for side in range(2):
-            if grid.tiles[side] >= grid.sizes[side]:
-                grid.tiles[side] = whole_box(grid.region, side, grid.sizes[side])
+            if grid.at[BOX, side] >= grid.at[SIZE, side]:
+                grid.at[BOX, side] = whole_box(grid.region, side, grid.at[SIZE, side])
         if question.apart == ALL_BOXES:
             found = boxes_of(grid)
         else:
             found = staying_boxes(grid, question.side, question.apart, question.row_block, question.block)
         keep_value(memo, slot, found)
-    return memo.values[slot]
+    return memo[slot, VALUE]
 
 
 @compiled
@@ -236,12 +226,12 @@ def add_boxes(nest, grid, closed, question, count, words):
 
     That a full tile is the first of a box is that some is there.
     """
-    layout, sizes, found = closed.layout, grid.sizes, closed.layout.boxes
-    kinds_first, kinds_second = 1 + (layout.ragged[FIRST] > 0), 1 + (layout.ragged[SECOND] > 0)
+    layout, sizes, found = closed.layout, grid.at[SIZE], closed.layout.at[BOXES:]
+    kinds_first, kinds_second = 1 + (layout.at[RAGGED, FIRST] > 0), 1 + (layout.at[RAGGED, SECOND] > 0)
     for first in range(kinds_first):  # 1: of full tiles alone
         for second in range(kinds_second):
-            grid.clips[FIRST] = sizes[FIRST] - 1 - first * layout.ragged[FIRST]
-            grid.clips[SECOND] = sizes[SECOND] - 1 - second * layout.ragged[SECOND]
+            grid.at[CLIP, FIRST] = sizes[FIRST] - 1 - first * layout.at[RAGGED, FIRST]
+            grid.at[CLIP, SECOND] = sizes[SECOND] - 1 - second * layout.at[RAGGED, SECOND]
             found[first, second] = count_once(grid, closed.memo, question)
     for first in range(kinds_first):
         for second in range(kinds_second):
@@ -254,9 +244,11 @@ def add_boxes(nest, grid, closed, question, count, words):
                     boxes += found[1, 1]
             if boxes == 0:
                 continue
-            layout.extents[FIRST] = layout.ragged[FIRST] if kinds_first > 1 + first else layout.finest[FIRST]
-            layout.extents[SECOND] = layout.ragged[SECOND] if kinds_second > 1 + second else layout.finest[SECOND]
-            set_extents(nest, grid.region, layout.extents)
+            layout.at[EXTENT, FIRST] = layout.at[RAGGED, FIRST] if kinds_first > 1 + first else layout.at[FINEST, FIRST]
+            layout.at[EXTENT, SECOND] = (
+                layout.at[RAGGED, SECOND] if kinds_second > 1 + second else layout.at[FINEST, SECOND]
+            )
+            set_extents(nest, grid.region, layout.at[EXTENT])
             nest.weight[0, 0] = boxes
             trail = layout.others
             fetched_words(trail, count, nest.runs, nest.sizes, nest.extent, nest.scratch, nest.weight, words)
@@ -266,17 +258,17 @@ def add_boxes(nest, grid, closed, question, count, words):
 @compiled
 def question_of_loop(nest, layout, level, last):
     """(whether it can be told, the boxes that an iteration of a loop finds in place)."""
-    side, inner, outside = layout.sides[level], OTHER, layout.before[level]
-    tiles = layout.extents
+    side, inner, outside = layout.loops[level, SIDE], OTHER, layout.loops[level]
+    tiles = layout.at[EXTENT]
     tiles[FIRST], tiles[SECOND] = outside[FIRST], outside[SECOND]
     is_told = True
     for k in range(level + 1, last):
-        if layout.sides[k] != OTHER:
-            is_told = is_told and nest.trail[RELEVANT, k] == ADVANCES and inner in (OTHER, layout.sides[k])
-            inner = layout.sides[k]
+        if layout.loops[k, SIDE] != OTHER:
+            is_told = is_told and nest.trail[RELEVANT, k] == ADVANCES and inner in (OTHER, layout.loops[k, SIDE])
+            inner = layout.loops[k, SIDE]
             tiles[inner] = nest.trail[TILE, k]
     is_told = is_told and (side == OTHER or inner != side)
-    block, row_block, apart, sizes = 1, 0, 0, layout.before[0]
+    block, row_block, apart, sizes = 1, 0, 0, layout.loops[0]
     if inner != OTHER:
         block = 0 if outside[inner] == sizes[inner] else outside[inner] // tiles[inner]
     if side != OTHER:
@@ -294,9 +286,11 @@ def words_of_grid(nest, grid, closed, depth, cutoff, words):
     cutoff: one past the last loop that brings tiles.
     """
     region, layout = grid.region, closed.layout
-    if region.pieces.shape[0] > MOST_PIECES or not lay_out(nest, grid, cutoff, layout):
+    if not closed.is_used or region.pieces.shape[0] > MOST_PIECES:
         return False
-    if not corners_decide(region, layout.tiles, grid.sizes):
+    if not lay_out(nest, grid, cutoff, layout):
+        return False
+    if not corners_decide(region, layout.at[OUTSIDE], grid.at[SIZE]):
         return False
     last = last_bringing(nest.trail, cutoff)
     for level in range(last):
@@ -309,10 +303,10 @@ def words_of_grid(nest, grid, closed, depth, cutoff, words):
         if stays == UNKNOWN or not is_told or region.pieces.shape[0] > 1:
             return False
         count = set_other_loops(nest, layout, depth, cutoff, level)
-        if layout.sides[level] == OTHER:  # its first iteration finds the tile of another one, or none
+        if layout.loops[level, SIDE] == OTHER:  # its first iteration finds the tile of another one, or none
             at = 0
             for k in range(level):
-                at += layout.sides[k] == OTHER
+                at += layout.loops[k, SIDE] == OTHER
             layout.others[RELEVANT, at] = FIRST_ONLY
             add_boxes(nest, grid, closed, question, count, words)
             layout.others[RELEVANT, at] = ADVANCES
@@ -320,6 +314,6 @@ def words_of_grid(nest, grid, closed, depth, cutoff, words):
         add_boxes(nest, grid, closed, question, count, words)
         words *= -1.0
     count = set_other_loops(nest, layout, depth, cutoff, -1)
-    question = Question(0, ALL_BOXES, 0, 0, layout.tiles[FIRST], layout.tiles[SECOND])
+    question = Question(0, ALL_BOXES, 0, 0, layout.at[OUTSIDE, FIRST], layout.at[OUTSIDE, SECOND])
     add_boxes(nest, grid, closed, question, count, words)
     return True

@@ -18,23 +18,24 @@ MOST_CONDITIONS = 4
 PIECE, CLIPPED, FIELDS = 0, 1, 4  # of a condition; from 2 on, by side, how many boxes away it holds
 
 
+# Of a grid by side: elements of its ranks, and of a box; the last element of a clipped condition; boxes from one that
+# is counted to the next, and the first; the first number and the last for which all conditions are inside the ranks.
+SIZE, BOX, CLIP, STEP, BEGIN, LOW, HIGH, ROWS = 0, 1, 2, 3, 4, 5, 6, 7
+
+
 class Grid(NamedTuple):
-    """A region over a grid, and where its boxes are counted."""
+    """A region over a grid, and where its boxes are counted. Few arrays, since compiled loops count references."""
 
     region: Region
-    sizes: np.ndarray  # i8[side], elements of its ranks
+    at: np.ndarray  # i8[ROWS, side]
     spans: np.ndarray  # i8[piece, side, (first, last)], elements that lines over one rank leave
-    tiles: np.ndarray  # i8[side], elements of a box
-    clips: np.ndarray  # i8[side], the last element of a clipped condition
-    steps: np.ndarray  # i8[side, (boxes from one that is counted to the next, the first)]
     conditions: np.ndarray  # i8[MOST_CONDITIONS, FIELDS]
     rows: np.ndarray  # i8[row, 3], worked in
-    ranges: np.ndarray  # i8[side, (first, last)], worked in
 
 
 @compiled
 def new_grid(region, sizes):
-    """The grid of a region over ranks of `sizes: i8[side]`, its tiles still to be set."""
+    """The grid of a region over ranks of `sizes: i8[side]`, its boxes still to be set."""
     pieces = region.pieces.shape[0]
     spans = np.zeros((pieces, 2, 2), np.int64)
     for piece in range(pieces):
@@ -47,11 +48,11 @@ def new_grid(region, sizes):
             is_void = is_void or (factors == (0, 0) and region.lines[line, 2] < 0)
         if is_void:
             spans[piece, FIRST, 1] = spans[piece, FIRST, 0] - 1
-    tiles, clips = sizes.copy(), sizes - 1
-    steps, ranges = np.zeros((2, 2), np.int64), np.zeros((2, 2), np.int64)
+    at = np.zeros((ROWS, 2), np.int64)
+    at[SIZE] = sizes
     conditions = np.zeros((MOST_CONDITIONS, FIELDS), np.int64)
     rows = np.empty((4 * MOST_CONDITIONS * region.lines.shape[0], 3), np.int64)
-    return Grid(region, sizes, spans, tiles, clips, steps, conditions, rows, ranges)
+    return Grid(region, at, spans, conditions, rows)
 
 
 @compiled
@@ -93,47 +94,48 @@ def corner_value(grid, line, condition, side, is_cut_off):
     """(slope, start): what a line gets of one side of a box in its best corner, by the number that counts boxes; or
     where elements are cut off.
     """
-    factor, unit, tile = grid.region.lines[line, side], grid.region.units[line, side], grid.tiles[side]
-    first, last = grid.spans[condition[PIECE], side, 0], last_element(grid, condition, side)
+    factor, unit, tile = grid.region.lines[line, side], grid.region.units[line, side], grid.at[BOX, side]
+    first, last = grid.spans[grid.conditions[condition, PIECE], side, 0], last_element(grid, condition, side)
     if is_cut_off:
         return 0, factor * ((last if factor > 0 else first) // unit)
     step = tile // unit
-    start = factor * (step * (grid.steps[side, 1] + condition[2 + side]) + (step - 1 if factor > 0 else 0))
-    return factor * step * grid.steps[side, 0], start
+    start = factor * (
+        step * (grid.at[BEGIN, side] + grid.conditions[condition, 2 + side]) + (step - 1 if factor > 0 else 0)
+    )
+    return factor * step * grid.at[STEP, side], start
 
 
 @compiled
 def last_element(grid, condition, side):
     """The last element of a side in which a condition may hold."""
-    last = grid.spans[condition[PIECE], side, 1]
-    return min(last, grid.clips[side]) if condition[CLIPPED] else last
+    last = grid.spans[grid.conditions[condition, PIECE], side, 1]
+    return min(last, grid.at[CLIP, side]) if grid.conditions[condition, CLIPPED] else last
 
 
 @compiled
 def is_cut_inside(grid, line, condition, side):
     """Whether elements are cut off inside a box, on the side of its best corner."""
     if grid.region.lines[line, side] > 0:
-        return (last_element(grid, condition, side) + 1) % grid.tiles[side] != 0
-    return grid.spans[condition[PIECE], side, 0] % grid.tiles[side] != 0
+        return (last_element(grid, condition, side) + 1) % grid.at[BOX, side] != 0
+    return grid.spans[grid.conditions[condition, PIECE], side, 0] % grid.at[BOX, side] != 0
 
 
 @compiled
 def set_ranges(grid, count):
     """Set the numbers for which all boxes of `count` conditions lie inside what single ranks leave."""
     for side in range(2):
-        apart, begin = grid.steps[side, 0], grid.steps[side, 1]
-        for n in range(count):
-            condition = grid.conditions[n]
-            away, tile = begin + condition[2 + side], grid.tiles[side]
-            first, last = grid.spans[condition[PIECE], side, 0], last_element(grid, condition, side)
+        apart, begin = grid.at[STEP, side], grid.at[BEGIN, side]
+        for condition in range(count):
+            away, tile = begin + grid.conditions[condition, 2 + side], grid.at[BOX, side]
+            first, last = grid.spans[grid.conditions[condition, PIECE], side, 0], last_element(grid, condition, side)
             low, high = (-((away - first // tile) // apart), (last // tile - away) // apart)
             if first > last:
                 high = low - 1
-            if n == 0 or low > grid.ranges[side, 0]:
-                grid.ranges[side, 0] = low
-            if n == 0 or high < grid.ranges[side, 1]:
-                grid.ranges[side, 1] = high
-    return grid.ranges[0, 0] <= grid.ranges[0, 1] and grid.ranges[1, 0] <= grid.ranges[1, 1]
+            if condition == 0 or low > grid.at[LOW, side]:
+                grid.at[LOW, side] = low
+            if condition == 0 or high < grid.at[HIGH, side]:
+                grid.at[HIGH, side] = high
+    return grid.at[LOW, 0] <= grid.at[HIGH, 0] and grid.at[LOW, 1] <= grid.at[HIGH, 1]
 
 
 @compiled
@@ -141,8 +143,8 @@ def add_row(grid, filled, first, second, start):
     """Add first*x + second*y + start >= 0, x and y counted from the beginnings of their ranges; how many rows there
     are then, -1 if it never holds.
     """
-    start += first * grid.ranges[0, 0] + second * grid.ranges[1, 0]
-    wide, high = grid.ranges[0, 1] - grid.ranges[0, 0], grid.ranges[1, 1] - grid.ranges[1, 0]
+    start += first * grid.at[LOW, 0] + second * grid.at[LOW, 1]
+    wide, high = grid.at[HIGH, 0] - grid.at[LOW, 0], grid.at[HIGH, 1] - grid.at[LOW, 1]
     if start + max(first, 0) * wide + max(second, 0) * high < 0:
         return -1
     if start + min(first, 0) * wide + min(second, 0) * high >= 0:
@@ -163,9 +165,8 @@ def boxes_where(grid, count):
     if not set_ranges(grid, count):
         return 0
     filled = 0
-    for n in range(count):
-        condition = grid.conditions[n]
-        piece = condition[PIECE]
+    for condition in range(count):
+        piece = grid.conditions[condition, PIECE]
         for line in range(grid.region.pieces[piece, START], grid.region.pieces[piece, END]):
             if grid.region.lines[line, FIRST] == 0 or grid.region.lines[line, SECOND] == 0:
                 continue
@@ -181,7 +182,7 @@ def boxes_where(grid, count):
                 filled = add_row(grid, filled, first[0], second[0], start)
                 if filled < 0:
                     return 0
-    wide, high = grid.ranges[0, 1] - grid.ranges[0, 0] + 1, grid.ranges[1, 1] - grid.ranges[1, 0] + 1
+    wide, high = grid.at[HIGH, 0] - grid.at[LOW, 0] + 1, grid.at[HIGH, 1] - grid.at[LOW, 1] + 1
     return wide * high if filled == 0 else lattice_points(grid.rows[:filled], wide, high)
 
 
@@ -195,7 +196,7 @@ def set_condition(grid, number, piece, clipped, first, second):
 @compiled
 def boxes_of(grid):
     """Boxes in which something exists; of a union those of its pieces, less what several have, and so on."""
-    grid.steps[:, 0], grid.steps[:, 1] = 1, 0
+    grid.at[STEP], grid.at[BEGIN] = 1, 0
     pieces, total = grid.region.pieces.shape[0], 0
     for chosen in range(1, 1 << pieces):
         count = 0
@@ -246,16 +247,16 @@ def staying_boxes(grid, side, apart, row_block, block):
     """
     total = 0
     for strides in range(2 if row_block > 0 and apart > 0 else 1):  # all rows, less the last ones of blocks
-        grid.steps[side, 0], grid.steps[side, 1] = (1, 0) if strides == 0 else (row_block, row_block - 1)
-        grid.steps[1 - side, 0], grid.steps[1 - side, 1] = 1, 0
+        grid.at[STEP, side], grid.at[BEGIN, side] = (1, 0) if strides == 0 else (row_block, row_block - 1)
+        grid.at[STEP, 1 - side], grid.at[BEGIN, 1 - side] = 1, 0
         if block == 1:
             found = old_and_new(grid, side, apart, -1, -1)
         else:
             found = old_and_new(grid, side, apart, 0, 0)
         if block > 1:
-            grid.steps[1 - side, 0] = block
+            grid.at[STEP, 1 - side] = block
             found += old_and_new(grid, side, apart, 0, 1)
-            grid.steps[1 - side, 1] = block - 1
+            grid.at[BEGIN, 1 - side] = block - 1
             found += old_and_new(grid, side, apart, 1, 0)
         total += found if strides == 0 else -found
     return total

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from sim.engine.banded import count_banded
 from sim.engine.columns import KeepColumn, SpanColumn
 from sim.engine.counting import FIRST_ONLY, count_words, first_tile_words
 from sim.engine.extents import cut, trips
+from sim.engine.skipping import count_banded
 from sim.engine.tables import RowTables, Tables
 
 
