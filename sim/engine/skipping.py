@@ -143,11 +143,11 @@ def count_banded(tables, rows, out, closed_forms=True):
     firsts = np.empty(designs, np.int64)
     first_alike(np.concatenate(told, axis=1), firsts)
     distinct, which = np.unique(firsts, return_inverse=True)
-    numbers = [np.ascontiguousarray(table[distinct]) for table in (*told[:3], tables.lines)]
+    extents, tiles, sizes, lines = (np.ascontiguousarray(table[distinct]) for table in (*told[:3], tables.lines))
     for number in np.unique(rows.region):
         own = np.flatnonzero(rows.region == number)
         some = RowTables(rows.paths[own], rows.relevant[own], rows.runs[own], rows.loop_rank, rows.region[own])
         found = np.empty((distinct.size, own.size))
         if designs:
-            count_region(*numbers, tables.shape.bands, some, closed_forms, found)
+            count_region(extents, tiles, sizes, lines, tables.shape.bands, some, closed_forms, found)
         out[:, own] = found[which.reshape(-1)]
