@@ -16,7 +16,12 @@ from sim.engine.analytical import count_rows, evaluate
 from sim.engine.tables import MachineColumns
 from sim.lower.lowering import Columns, lower
 
-NAMES = ("unfused", "flat", "fusemax-binding")
+# With every point, and where a mapping allows it as a twin of which points above the diagonal do not exist.
+PAIRS = (
+    ("unfused", ("attention-3pass",)),
+    ("flat", ("attention-3pass",)),
+    ("fusemax-binding", ("attention-1pass", "causal-attention-1pass")),
+)
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -37,9 +42,9 @@ def columns_of(experiment: Experiment, designs: int) -> Columns:
     return Columns(symbols, MachineColumns(*(np.repeat(column, designs, axis=0) for column in one.machine)))
 
 
-def measure(name: str, designs: int) -> list[float]:
+def measure(name: str, cascade: str, designs: int) -> list[float]:
     """Seconds a design: lowering, counting, the whole engine, and the same from experiments to results."""
-    experiment = load_experiment(name)
+    experiment = load_experiment(name, cascade=cascade)
     columns = columns_of(experiment, designs)
     tables = lower(experiment.structure, columns)
     several = [
@@ -56,11 +61,12 @@ def measure(name: str, designs: int) -> list[float]:
 
 def main(designs: int) -> None:
     print(f"{designs} designs of one structure, ragged lengths; microseconds a design")
-    print(f"{'mapping':18s}{'lower':>8s}{'count':>8s}{'engine':>8s}{'objects':>9s}{'designs/s':>11s}")
-    for name in NAMES:
-        spans = measure(name, designs)
-        cells = "".join(f"{span * 1e6:8.1f}" for span in spans)
-        print(f"{name:18s}{cells}{1 / (spans[0] + spans[2]):12.0f}")
+    print(f"{'mapping':18s}{'cascade':24s}{'lower':>8s}{'count':>8s}{'engine':>8s}{'objects':>9s}{'designs/s':>11s}")
+    for name, cascades in PAIRS:
+        for cascade in cascades:
+            spans = measure(name, cascade, designs)
+            cells = "".join(f"{span * 1e6:8.1f}" for span in spans)
+            print(f"{name:18s}{cascade:24s}{cells}{1 / (spans[0] + spans[2]):12.0f}")
     print("lower + engine is the bulk path; objects: the same from Experiment to SimulationResult")
 
 
