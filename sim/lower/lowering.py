@@ -19,8 +19,8 @@ from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.engine.counting import CORES
 from sim.engine.tables import MachineColumns, Shape, Tables
-from sim.lower.chains import Chains
-from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
+from sim.lower.chains import Chains, recomputed_parts
+from sim.lower.flows import FlowBuilder, points_row
 from sim.lower.functions import VECTOR_FUNCTIONS
 from sim.lower.latency import latency_of, leaves_array
 from sim.lower.links import chain_rows, link_tables
