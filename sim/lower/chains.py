@@ -249,6 +249,20 @@ def _of_keep(chains: Chains, keep: PlacedKeep) -> Iterator[Demand]:
         yield Demand(touch, place, keep.memory, keep.loops, parts, moving, parts | again, made, keep, is_shared)
 
 
+def all_wait_for_root(chains: Chains) -> bool:
+    """Whether no Einsum has a slot before the root memory has answered: each reads in every slot what comes from there,
+    or what an Einsum makes that does. A running value may be given before anything has come.
+    """
+    made, running = {leaf.einsum for leaf in chains.tree.leaves}, {tensor for tensor, _ in chains.cascade.iterative}
+    late = set[str]()
+    for leaf in chains.tree.leaves:  # what makes a tensor stands before what reads it
+        for tensor in (load.tensor for load in chains.cascade.einsum(leaf.einsum).reads):
+            is_fetched = tensor not in made and chains.chain(leaf, tensor)[0].memory == chains.machine.root
+            if is_fetched or tensor in late - running:
+                late.add(leaf.einsum)
+    return late == made
+
+
 def recomputed_parts(space: RankSpace, tree: ResolvedTree, leaf: PlacedLeaf) -> Parts:
     """Parts that loops around a leaf run over although its Einsum lacks them: each iteration computes it again."""
     around = frozenset(space.part_of_variable(tree.loops[loop].variable) for loop in leaf.loops)

@@ -302,7 +302,9 @@ def end_transfer(m, server):
     transfer = row(m, SERVER_STATE, server)
     note_transfer(m, server)
     job, which = transfer[JOB], transfer[WHICH]
-    transfer[JOB], transfer[FREE_SINCE] = NO_JOB, m[NOW]
+    transfer[JOB] = NO_JOB
+    if m[NOW] > transfer[JOB_SINCE]:  # what took no time, of a tile without words, has asked the memory for nothing
+        transfer[FREE_SINCE] = m[NOW]
     if job == FILL_JOB:
         piece = row(m, PIECES, which)
         piece[PIECES_ARRIVED] = (piece[PIECES_ARRIVED] + 1) % piece[PIECES_OF]
