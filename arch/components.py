@@ -85,7 +85,7 @@ class Memory(Numbered):
         MachineNumber(
             is_varied=False,
             is_quiet=True,
-            enters="time, of the first word; of the cycle engine, of reads after a pause",
+            enters="time: of the first read, in the cycle engine of each after a pause",
         ),
     ] = Field(0.0, alias="latency")
     latency_cycles: Annotated[
