@@ -88,8 +88,12 @@ class MachineRates:
         links = self.link_cycles(memory, read, written)
         found = {name: spent * LINK_UNITS for name, spent in links.items()}
         if memory in self.ported:
-            found[memory] = Fraction(row_accesses(fetches, read + written, self.row_words(memory)))
+            found[memory] = Fraction(self.rows_of(memory, fetches, read + written))
         return found
+
+    def rows_of(self, memory: str, fetches: int, words: Fraction) -> int:
+        """Rows of a memory that words take which come in so many tiles."""
+        return int(row_accesses(fetches, words, self.row_words(memory)))
 
     def piece(self, memory: str) -> int:
         """Coordinates of a tile in it that may be read before the others have arrived; 0: whole tiles only."""

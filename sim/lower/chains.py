@@ -147,19 +147,23 @@ class Chains:
 
     @cached_property
     def _demands_of_keeps(self) -> dict[int, tuple[Demand, ...]]:
-        rows = [row for row in self.demands if row.keep is not None]
-        return {keep.index: tuple(row for row in rows if row.keep is keep) for keep in self.tree.keeps}
+        found: dict[int, tuple[Demand, ...]] = dict.fromkeys(range(len(self.tree.keeps)), ())
+        for row in self.demands:
+            if row.keep is not None:
+                found[row.keep.index] += (row,)
+        return found
 
     @cached_property
     def _demands_of_registers(self) -> dict[tuple[int, str], tuple[Demand, ...]]:
+        of_touch: dict[int, tuple[Demand, ...]] = {}
+        for row in self.demands:
+            if row.inside == self.machine.registers_of(row.touch.leaf.array):
+                of_touch[id(row.touch)] = (*of_touch.get(id(row.touch), ()), row)  # touches stand once
         found: dict[tuple[int, str], tuple[Demand, ...]] = {}
         for tensor, touches in self._touches.items():
-            rows = [row for row in self.demands if row.touch.access.tensor == tensor]
             for touch in touches:
-                registers = self.machine.registers_of(touch.leaf.array)
-                own = tuple(row for row in rows if row.touch is touch and row.inside == registers)
                 key = touch.leaf.index, tensor
-                found[key] = found.get(key, ()) + own
+                found[key] = found.get(key, ()) + of_touch.get(id(touch), ())
         return found
 
     def demands_of_keep(self, keep: PlacedKeep) -> tuple[Demand, ...]:
