@@ -88,8 +88,9 @@ def test_less_latency_is_never_slower() -> None:
 def test_the_analytical_engine_waits_for_the_first_word_once() -> None:
     """Before it no array has anything to do; it is a wait for memory, whatever else sets the time."""
     leaf = {"einsum": "Z", "array": "PE", "loops": ["m", "k"], "spatial": {"columns": "n"}}
+    tree = {"keep": {"GLB": ["A"]}, "body": [leaf]}
     plain, late, later = (
-        simulate(experiment_of(PRODUCT, {"body": [leaf]}, {"K": 4, "M": 8, "N": 2}, machine(DRAM=dram)))
+        simulate(experiment_of(PRODUCT, tree, {"K": 4, "M": 8, "N": 2}, machine(DRAM=dram)))
         for dram in ({}, {"latency": "11.2 ns"}, {"latency": "11.2 ns", "latency_cycles": 1000})
     )
     assert (late.cycles, later.cycles) == (plain.cycles + 12, plain.cycles + 1000)
@@ -99,20 +100,21 @@ def test_the_analytical_engine_waits_for_the_first_word_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("einsums", "waits"),
+    ("einsums", "kept", "waits"),
     [
-        ("Z[n] = A[n] * A[n]", True),
-        ("Y[n] = A[n] * A[n]\nZ[n] = Y[n] * Y[n]", True),  # what is made of it is late as well
-        ("Z[n+1] = Z[n] * A[n]", True),
-        ("Z[n+1] = Z[n] + Z[n]", False),  # begins with a value that comes from nowhere
+        ("Z[n] = A[n] * A[n]", ["A"], True),
+        ("Z[n] = A[n] * A[n]", [], False),  # word by word: slots of the cycle engine go on while words come
+        ("Y[n] = A[n] * A[n]\nZ[n] = Y[n] * Y[n]", ["A"], True),  # what is made of it is late as well
+        ("Z[n+1] = Z[n] * A[n]", ["A"], True),
+        ("Z[n+1] = Z[n] + Z[n]", [], False),  # begins with a value that comes from nowhere
     ],
 )
-def test_who_waits_for_a_first_word(einsums: str, waits: bool) -> None:
+def test_who_waits_for_a_first_word(einsums: str, kept: list[str], waits: bool) -> None:
     running = "Z[n+1]" in einsums
     cascade = {"name": "c", "ranks": {"N": ""}, "inputs": {"A": ["N"]} if "A[" in einsums else {}, "einsums": einsums,
                "outputs": ["Z"], "init": {"Z": 1} if running else {}}  # fmt: skip
     names = ["Y", "Z"] if "Y[" in einsums else ["Z"]
-    tree = {"loops": ["n"], "body": [{"einsum": name, "array": "PE"} for name in names]}
+    tree = {"loops": ["n"], "keep": {"GLB": kept}, "body": [{"einsum": name, "array": "PE"} for name in names]}
     plain, late = (
         simulate(experiment_of(cascade, tree, {"N": 6}, machine(DRAM=dram))) for dram in ({}, {"latency_cycles": 50})
     )
@@ -135,14 +137,14 @@ def test_nothing_runs_before_the_first_word(first: int) -> None:
             late = law_run(replace(plain.experiment, architecture=Architecture.model_validate(data)))
             assert late is not None
             counted, before = (float(ran.counted.evaluation.latency_cycles[0]) for ran in (late, plain))
-            waits = late.counted.tables.shape.first_word >= 0
+            waits = late.counted.tables.shape.first_word >= 0 and not late.counted.evaluation.spilled.any()
             waiting += waits
             assert counted == pytest.approx(before + cycles * waits), f"seed {seed}"
             if waits:
                 for array, lost in late.timing.stalls.items():
                     assert sum(lost.values()) >= cycles, f"seed {seed}: '{array}'"
             assert counted <= late.timing.cycles or before > plain.timing.cycles, f"seed {seed}"
-    assert waiting > 20
+    assert waiting > 5
 
 
 @pytest.mark.parametrize(

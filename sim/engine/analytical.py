@@ -72,7 +72,7 @@ def evaluate(tables: Tables) -> Evaluation:
     moving = (link_cycles_by_phase(tables, busiest, flow_bytes), port_cycles(tables, served, busiest))
     resource_cycles = times(tables, counts, busiest, served.slot_cycles, np.concatenate(moving, axis=2))
     if tables.shape.first_word >= 0:
-        wait_for_first_word(tables, resource_cycles)
+        wait_for_first_word(tables, spilled, resource_cycles)
     latency_cycles = resource_cycles.sum(axis=1)
     flow_pj = flow_energies(tables, flow_bytes)
     return Evaluation(
@@ -190,12 +190,13 @@ def times(
     return on_chip
 
 
-def wait_for_first_word(tables: Tables, resource_cycles: np.ndarray) -> None:
+def wait_for_first_word(tables: Tables, spilled: np.ndarray, resource_cycles: np.ndarray) -> None:
     """Add to the memory that all slots wait for what it takes to answer, once: before its first word no array has
-    anything to do, and no memory anything to write, so all other time comes after it.
+    anything to do, and no memory anything to write, so all other time comes after it. What spills comes word by word.
     """
     machine, memory = tables.machine, tables.shape.first_word
-    resource_cycles[:, machine.rows.shape[1] + memory] += machine.first_word_cycles[:, memory]
+    waits = np.where((spilled == 0.0).all(axis=1), machine.first_word_cycles[:, memory], 0.0)
+    resource_cycles[:, machine.rows.shape[1] + memory] += waits
 
 
 def chain_cycles(counts: np.ndarray, leaf: np.ndarray) -> np.ndarray:

@@ -254,15 +254,28 @@ def _of_keep(chains: Chains, keep: PlacedKeep) -> Iterator[Demand]:
 
 
 def all_wait_for_root(chains: Chains) -> bool:
-    """Whether no Einsum has a slot before the root memory has answered: each reads in every slot what comes from there,
-    or what an Einsum makes that does. A running value may be given before anything has come.
+    """Whether no Einsum has a slot before the root memory has answered: each reads a tile that is filled from there
+    before it begins, or what an Einsum makes that does.
+
+    Operands that come word by word are left out, as their slots may be counted while they come; so are tiles inside
+    loops of single Einsums. A running value may be given before anything has come.
     """
     made, running = {leaf.einsum for leaf in chains.tree.leaves}, {tensor for tensor, _ in chains.cascade.iterative}
+    around = min(leaf.shared for leaf in chains.tree.leaves)
+    filled = {
+        row.keep.index
+        for row in chains.demands
+        if row.keep is not None and row.place.memory == chains.machine.root and not row.touch.writes
+        if chains.machine.array_of(row.keep.memory) is None
+        if all(row.keep.loops == leaf.loops[: len(row.keep.loops)] for leaf in chains.tree.leaves)
+        if len(row.keep.loops) <= around
+    }
     late = set[str]()
     for leaf in chains.tree.leaves:  # what makes a tensor stands before what reads it
         for tensor in (load.tensor for load in chains.cascade.einsum(leaf.einsum).reads):
-            is_fetched = tensor not in made and chains.chain(leaf, tensor)[0].memory == chains.machine.root
-            if is_fetched or tensor in late - running:
+            keeps = (place.keep for place in chains.chain(leaf, tensor))
+            is_filled = tensor not in made and any(keep is not None and keep.index in filled for keep in keeps)
+            if is_filled or tensor in late - running:
                 late.add(leaf.einsum)
     return late == made
 

@@ -233,7 +233,7 @@ def start_transfer(m, server, job, which, record, was_idle):
         m[at(m, PARTIAL, partial, column)] = 0
         return
     transfer[TIME_LEFT], words, transfer[TAIL] = begin_transfer(m, job, which)
-    if was_idle and words > 0:
+    if was_idle and (words > 0 or transfer[TIME_LEFT] > 0):  # the first piece of a tile may have no whole word
         transfer[TIME_LEFT] += m[at(m, FIRST_WORD, partial, 0 if column == IN_LEFT else 1)]
     if job <= DRAIN_JOB:
         m[at(m, MOVED, which, job - 1)] += words
