@@ -33,7 +33,7 @@ OTHER = -1  # of a loop: it goes through no rank of the region
 NEVER, PERHAPS, UNKNOWN = 0, 1, 2  # an iteration finds its tile in place
 
 
-class Question(NamedTuple):
+class BoxesAsked(NamedTuple):
     """Which boxes of a grid: all (`apart` -1), or those that stay between rows, as `grids.staying_boxes` has it."""
 
     side: int
@@ -54,7 +54,7 @@ FINEST, OUTSIDE, RAGGED, STANDS, EXTENT, BOXES, ROWS = 0, 1, 2, 3, 4, 5, 7
 SIDE = 2  # of a layout by loop, behind the elements of the boxes outside it on each side: its own side, or OTHER
 
 
-class Layout(NamedTuple):
+class GridLoops(NamedTuple):
     """The loops outside an edge as those of a grid. Few arrays, since compiled loops count references to each."""
 
     loops: np.ndarray  # i8[loop, (elements outside by side, SIDE)]
@@ -65,7 +65,7 @@ class Layout(NamedTuple):
 class Closed(NamedTuple):
     """What closed forms work in."""
 
-    layout: Layout
+    layout: GridLoops
     memo: np.ndarray
     words: np.ndarray  # f8[item]
     is_used: bool  # False: all edges are walked
@@ -75,7 +75,7 @@ class Closed(NamedTuple):
 def new_closed(items, is_used):
     """Room for the closed forms of any nest that brings up to so many items."""
     loops = np.zeros((MAX_DEPTH + 1, 3), np.int64)
-    layout = Layout(loops, np.zeros((ROWS, 2), np.int64), np.zeros((FIELDS, MAX_DEPTH + 1), np.int64))
+    layout = GridLoops(loops, np.zeros((ROWS, 2), np.int64), np.zeros((FIELDS, MAX_DEPTH + 1), np.int64))
     return Closed(layout, new_memo(), np.zeros(items), is_used)
 
 
@@ -275,7 +275,7 @@ def question_of_loop(nest, layout, level, last):
         tiles[side] = nest.trail[TILE, level]
         apart, row_block = 1, 0 if outside[side] == sizes[side] else outside[side] // tiles[side]
     rows = side if side != OTHER else (SECOND if inner == FIRST else FIRST)
-    return is_told, Question(rows, apart, row_block, block, tiles[FIRST], tiles[SECOND])
+    return is_told, BoxesAsked(rows, apart, row_block, block, tiles[FIRST], tiles[SECOND])
 
 
 @compiled
@@ -314,6 +314,6 @@ def words_of_grid(nest, grid, closed, depth, cutoff, words):
         add_boxes(nest, grid, closed, question, count, words)
         words *= -1.0
     count = set_other_loops(nest, layout, depth, cutoff, -1)
-    question = Question(0, ALL_BOXES, 0, 0, layout.at[OUTSIDE, FIRST], layout.at[OUTSIDE, SECOND])
+    question = BoxesAsked(0, ALL_BOXES, 0, 0, layout.at[OUTSIDE, FIRST], layout.at[OUTSIDE, SECOND])
     add_boxes(nest, grid, closed, question, count, words)
     return True
