@@ -49,7 +49,7 @@ from sim.engine.cycle.server import end_transfer, oldest, start_transfer, suspen
 from sim.engine.cycle.shared_ports import fit_together, grant_together, note_demands
 from sim.engine.cycle.skip_together import fast_forward_together
 from sim.engine.cycle.tables import at, row
-from sim.engine.jit import compiled
+from sim.engine.jit import borrowed, compiled
 
 
 @compiled
@@ -67,6 +67,7 @@ def run_together(every, board, fast, moments):
     marked; with `fast`, repeating stretches are skipped exactly. The outcome is in their counters, and in the failure
     of the first row.
     """
+    every, board = borrowed(every), borrowed(board)
     cores, now = every.shape[0] - 1, board.marks[MOMENT]
     for _ in range(moments):
         settle_together(every, board, now)
