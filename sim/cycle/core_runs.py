@@ -21,7 +21,7 @@ from sim.cycle.state import (
 )
 from sim.ending import CutShort
 from sim.engine.cycle import columns as col
-from sim.engine.cycle.board import IS_OVER, NOBODY, NOTHING_KNOWN, CoreBoard
+from sim.engine.cycle.board import IS_OVER, MARKS, NOBODY, NOTHING_KNOWN, CoreBoard
 from sim.engine.cycle.together import begin_together, run_together
 from sim.engine.cycle.turns import count_records
 from sim.lower.walk import Extents
@@ -108,23 +108,28 @@ def run_cores(design: CycleDesign, named: NamedProgram, start: Extents, wishes: 
 def _board(every: np.ndarray, shapes: dict[str, tuple[int, ...]], dealt: CorePrograms) -> CoreBoard:
     rows, servers, keeps = len(every), len(dealt.shared_servers), len(dealt.groups)
     _, _, numbers = shapes["HISTORY"]
+    (users,) = shapes["RELEASED"]
     depth = shapes["RECORD_INDEX"][1] - col.INDEX_MORE
     slots = max(2, min(HISTORY_SLOTS, HISTORY_NUMBERS // (max(depth, 1) * rows * numbers)))
     return CoreBoard(
         due=np.full(rows, NOTHING_KNOWN, np.int64),
         stale=np.zeros(rows, np.int64),
         active=np.zeros(rows, np.int64),
+        settled=np.zeros(rows, np.int64),
         owner=np.full(servers, NOBODY, np.int64),
         free_since=np.full(servers, -1, np.int64),
         is_shared=dealt.shared_servers.astype(np.int64),
-        offers=np.zeros((rows, servers, 4), np.int64),
+        offers=np.zeros((rows, servers, 3), np.int64),
+        ages=np.full((servers, rows), col.NEVER, np.int64),
         demand=np.zeros((rows, len(dealt.ports)), np.int64),
+        asked=np.zeros(len(dealt.ports), np.int64),
         taken=np.zeros(len(dealt.ports), np.int64),
         ports=dealt.ports,
+        released=np.zeros((users, rows - 1), np.int64),
         groups=dealt.groups,
         leaving=np.zeros((keeps, depth + col.INDEX_MORE), np.int64),
         leaving_variant=np.zeros((keeps, depth + 1), np.int64),
-        marks=np.zeros(3, np.int64),
+        marks=np.zeros(MARKS, np.int64),
         history=np.zeros((depth, slots, rows, numbers), np.int64),
         remembered=np.zeros((depth, 2), np.int64),
         scratch=np.zeros(numbers, np.int64),
