@@ -9,6 +9,9 @@ OFFER_JOB, OFFER_WHICH, OFFER_RECORD = range(3)
 # Of the marks: the cycle that is next, whether nothing more happens, and how many rows are being settled.
 CONTENDED, MOMENT, IS_OVER, SETTLED = range(4)
 MARKS = 4
+KEPT_STATES, NEXT_STATE, AT_RUN = range(3)
+TURNS_ALIKE, LOOKS_EVERY = range(2)
+LOOKED = 0
 
 
 class CoreBoard(NamedTuple):
@@ -33,5 +36,7 @@ class CoreBoard(NamedTuple):
     leaving_variant: np.ndarray  # i8[keep, depth]
     marks: np.ndarray  # i8[mark]
     history: np.ndarray  # i8[level, slot, row, number], earlier states
-    remembered: np.ndarray  # i8[level, (states kept, next slot)]
+    remembered: np.ndarray  # i8[level, (states kept, next slot, run of a dealt level)]
+    dealing: np.ndarray  # i8[dealt level, (turns after which it is dealt alike, turns from look to look)]; 0: no look
+    looks: np.ndarray  # i8[1]: the turn of core 0 that was looked at; NEVER: none are
     scratch: np.ndarray  # i8[number], the state of one row

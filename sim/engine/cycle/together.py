@@ -48,6 +48,7 @@ from sim.engine.cycle.loop import deliver_all, is_over, let_arrays_on, pass_time
 from sim.engine.cycle.server import end_transfer, oldest, start_transfer, suspend
 from sim.engine.cycle.shared_ports import fit_together, grant_together, note_demands
 from sim.engine.cycle.skip_together import fast_forward_together
+from sim.engine.cycle.skip_turns import fast_forward_turns
 from sim.engine.cycle.tables import at, row
 from sim.engine.jit import borrowed, compiled
 
@@ -71,7 +72,9 @@ def run_together(every, board, fast, moments):
     cores, now = every.shape[0] - 1, board.marks[MOMENT]
     for _ in range(moments):
         settle_together(every, board, now)
-        skipped_to = fast_forward_together(every, board, now) if fast else now
+        skipped_to = fast_forward_turns(every, board, now) if fast else now
+        if fast and skipped_to == now:
+            skipped_to = fast_forward_together(every, board, now)
         if skipped_to > now:
             now = skipped_to
             board.stale[:] = 1  # all offers have other numbers
