@@ -7,7 +7,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 RUN := .venv/bin
-PYTEST_ARGS ?= -n 2
+# Four workers on two cores: some tests wait, for the compiler or for processes of their own.
+PYTEST_ARGS ?= -n 4
 
 # The first Python that the project supports.
 FITS := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))

@@ -41,14 +41,14 @@ class Sensitivity:
     def of(self, inputs: Arrays, sizes: Mapping[str, int], values: Mapping[str, NDArray[np.float64]]) -> Arrays:
         """Change of each output element per relative change of everything; infinite if the element ceases to exist.
 
-        `values`: the outputs without any change.
+        Inputs have one batch axis, along which all change alike. `values`: the outputs without any change.
         """
         largest = {name: np.zeros_like(values[name]) for name in self.cascade.outputs}
         rng = np.random.default_rng(5)
         with np.errstate(all="ignore"):
             for _ in range(_DRAWS):
                 moved = {
-                    name: value * _scale(rng, value.shape) if _is_number(self.cascade.domain_of(name)) else value
+                    name: value * _scale(rng, value.shape[1:]) if _is_number(self.cascade.domain_of(name)) else value
                     for name, value in inputs.items()
                 }
                 factors = {n: _scale(rng, tuple(sizes[rank] for rank in ranks)) for n, ranks in self.ranks.items()}
@@ -75,7 +75,7 @@ def _with_floors(cascade: Cascade) -> Cascade:
         Einsum(output=old.output, expr=_floored(old.expr), reduction=old.reduction, condition=old.condition)
         for old in cascade.einsums
     )
-    return cascade if einsums == cascade.einsums else _with(cascade, einsums=einsums)
+    return cascade if einsums == cascade.einsums else with_fields(cascade, einsums=einsums)
 
 
 def _floored(expr: Expr) -> Expr:
@@ -171,10 +171,11 @@ def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]
         einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction, condition=old.condition))
     inputs = (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items()))
     unbatched = (*cascade.unbatched, *scales.ranks)
-    return _with(cascade, inputs=inputs, unbatched=unbatched, einsums=tuple(einsums)), scales.ranks
+    return with_fields(cascade, inputs=inputs, unbatched=unbatched, einsums=tuple(einsums)), scales.ranks
 
 
-def _with(cascade: Cascade, **changed: Any) -> Cascade:
+def with_fields(cascade: Cascade, **changed: Any) -> Cascade:
+    """The cascade with other values in some fields."""
     return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | changed)
 
 

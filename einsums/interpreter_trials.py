@@ -10,6 +10,8 @@ where n is the size of the rank and y' the original with every element of its in
 scaled by 1 + e, d/2 <= |e| <= d (Monte Carlo arithmetic, Parker 1997): what rounding may do to the original itself in
 n steps.
 A derivation that loses more digits than the original fails; a good one does not fail on an ill-conditioned problem.
+
+All trials are one batch: a cascade runs once for each tile, with an axis over the trials before the ranks of an input.
 """
 
 from collections.abc import Iterator
@@ -19,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
-from einsums.interpreter_inputs import RANK_SIZE, Arrays, TrialInputs, iter_trials, trial_sizes
-from einsums.interpreter_sensitivity import Sensitivity
+from einsums.interpreter_inputs import RANK_SIZE, Arrays, iter_trials, trial_sizes
+from einsums.interpreter_sensitivity import Sensitivity, with_fields
 from einsums.nouns import Noun
 from einsums.types import Cascade
 
@@ -83,32 +85,46 @@ class Trials:
     def __init__(self, original: Cascade, rank: str, spelled: "Trials | None" = None) -> None:
         """`spelled`: the same function in another spelling, which a derived cascade must match as well."""
         self.original, self.rank, self.spelled = original, rank, spelled
-        self.sizes = trial_sizes(original, rank)
-        self.trials = tuple(iter_trials(original, rank))
-        self.sensitivity = Sensitivity(original)
-        self.moves: dict[str, Arrays] = {}
-        self.known: dict[tuple[str, tuple[tuple[str, int], ...]], _Expected] = {}
+        sizes = trial_sizes(original, rank)
+        self.sizes = {name: size for name, size in sizes.items() if name not in original.batch}
+        trials = tuple(iter_trials(original, rank))
+        self.names = tuple(trial.name for trial in trials)
+        self.inputs = {name: np.stack([trial.inputs[name] for trial in trials]) for name in trials[0].inputs}
+        self.batched = batched(original)
+        self.sensitivity = Sensitivity(self.batched)
+        self.moves: Arrays = {}
+        self.known: dict[tuple[tuple[str, int], ...], Arrays] = {}
 
-    def expected(self, trial: TrialInputs, tile: dict[str, int]) -> _Expected:
+    def run(self, cascade: Cascade, tile: dict[str, int]) -> Arrays:
+        """Every tensor of a batched cascade, with an axis over the trials, and parts of the tile's sizes."""
+        own = {part: size for part, size in tile.items() if part in _parts(cascade)}
+        found = interpret(cascade, self.inputs, self.sizes | own)
+        lead = (len(self.names),)
+        return {
+            name: np.broadcast_to(value, lead + value.shape) if cascade.is_unbatched(name) else value
+            for name, value in found.items()
+        }
+
+    def expected(self, trial: int, tile: dict[str, int]) -> _Expected:
         """Results of the original with its parts at some sizes; sensitivity is that at the first sizes requested."""
         own = {part: size for part, size in tile.items() if part in _parts(self.original)}
-        key = (trial.name, tuple(sorted(own.items())))
+        key = tuple(sorted(own.items()))
         if key not in self.known:
-            found = interpret(self.original, trial.inputs, self.sizes | own)
-            outputs = {name: found[name] for name in self.original.outputs}
-            if trial.name not in self.moves:
-                self.moves[trial.name] = self.sensitivity.of(trial.inputs, self.sizes | own, outputs)
-            self.known[key] = _Expected(outputs, self.moves[trial.name])
-        return self.known[key]
+            found = self.run(self.batched, own)
+            self.known[key] = {name: found[name] for name in self.original.outputs}
+            self.moves = self.moves or self.sensitivity.of(self.inputs, self.sizes | own, self.known[key])
+        return _Expected(_of_trial(self.known[key], trial), _of_trial(self.moves, trial))
 
     def compare(self, derived: Cascade, divisors: tuple[str, ...] = ()) -> TrialComparison:
         """Run a derived cascade on every trial and tile; the first difference ends it."""
         runs = values = outside = 0
         largest = 0.0
-        for trial in self.trials:
-            for tile in _tiles(self.original, derived, self.rank):
-                given = {part: size for part, size in tile.items() if part in _parts(derived)}
-                found = interpret(derived, trial.inputs, self.sizes | given)
+        tiles = list(_tiles(self.original, derived, self.rank))
+        cascade = batched(derived)
+        of_tiles = [self.run(cascade, tile) for tile in tiles]
+        for trial in range(len(self.names)):
+            for tile, of_tile in zip(tiles, of_tiles, strict=True):
+                found = _of_trial(of_tile, trial)
                 runs += 1
                 if any(_has_zero(derived, name, found[name]) for name in divisors):
                     outside += 1
@@ -123,15 +139,24 @@ class Trials:
         return TrialComparison(runs=runs, values=values, largest=largest, outside=outside)
 
     def difference(
-        self, found: Arrays, run: tuple[TrialInputs, dict[str, int]], sizes: str
+        self, found: Arrays, run: tuple[int, dict[str, int]], sizes: str
     ) -> tuple[int, float, Counterexample | None]:
         """Values compared, the largest ratio of difference to allowance, and where it exceeds 1 in any spelling."""
         trial, _ = run
-        ours = _difference(self.expected(*run), found, (trial.name, sizes))
+        ours = _difference(self.expected(*run), found, (self.names[trial], sizes))
         if self.spelled is None or ours[2] is not None:
             return ours
         theirs = self.spelled.difference(found, run, sizes)
         return theirs if theirs[2] is not None else ours
+
+
+def batched(cascade: Cascade) -> Cascade:
+    """The cascade with batch axes in every input."""
+    return with_fields(cascade, unbatched=()) if cascade.unbatched else cascade
+
+
+def _of_trial(arrays: Arrays, trial: int) -> Arrays:
+    return {name: value[trial] for name, value in arrays.items()}
 
 
 def _parts(cascade: Cascade) -> set[str]:

@@ -56,6 +56,11 @@ class Scope:
         self.einsums = einsums
 
     @cached_property
+    def einsum_by_name(self) -> dict[str, Einsum]:
+        """The Einsum that writes each tensor."""
+        return {einsum.name: einsum for einsum in self.einsums}
+
+    @cached_property
     def root_by_part(self) -> dict[str, str]:
         """M1 and M0 -> M."""
         return {part: partition.rank for partition in self.declared.partitions for part in partition.parts}
@@ -135,6 +140,11 @@ class Scope:
         for rank in self.roots:
             leaves.extend(self.partition_by_rank[rank].parts if rank in self.partition_by_rank else (rank,))
         return tuple(leaves)
+
+    @cached_property
+    def leaf_by_variable(self) -> dict[str, str]:
+        """m1 -> M1, for every variable of an iteration space, those of the batch included."""
+        return {rank.lower(): rank for rank in self.leaf_ranks}
 
     @cached_property
     def rank_by_variable(self) -> dict[str, str]:

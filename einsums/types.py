@@ -182,7 +182,7 @@ class Cascade(QuietDefaults, Noun):
 
     def einsum(self, name: str) -> Einsum:
         """The Einsum that writes tensor `name`."""
-        return _named(name, {einsum.name: einsum for einsum in self.einsums}, f"Einsum in {self.name}")
+        return _named(name, self.scope.einsum_by_name, f"Einsum in {self.name}")
 
     def tensor(self, name: str) -> Tensor:
         """A tensor and its ranks without the batch ranks."""
@@ -214,8 +214,7 @@ class Cascade(QuietDefaults, Noun):
 
     def rank_of_variable(self, variable: str) -> str:
         """The rank a variable runs over, batch variables included: m1 -> M1."""
-        ranks = {rank.lower(): rank for rank in self.leaf_ranks()}
-        return _named(variable, ranks, f"rank variable in {self.name}")
+        return _named(variable, self.scope.leaf_by_variable, f"rank variable in {self.name}")
 
     def leaf_ranks(self) -> tuple[str, ...]:
         """Every rank a variable may run over: batch ranks, ranks, and parts in place of partitioned ranks."""
