@@ -82,27 +82,34 @@ def borrowed(arrays: Arrays) -> Arrays:
     return arrays
 
 
-@numba.extending.intrinsic  # type: ignore[untyped-decorator]
-def _without_owner(_typing: Any, arrays: Any) -> Any:
+def _strip_owners(_typing: Any, arrays: Any) -> Any:
     """The same structures, with nothing where numba has what to count."""
 
     def strip(context: Any, builder: Any, kind: Any, value: Any) -> Any:
-        made = context.make_array(kind)(context, builder, value)
-        made.meminfo, made.parent = made.meminfo.type(None), made.parent.type(None)
-        return made._getvalue()
+        model = context.data_model_manager[kind]
+        for field in ("meminfo", "parent"):
+            position = model.get_field_position(field)
+            nothing = builder.extract_value(value, position).type(None)
+            value = builder.insert_value(value, nothing, position)
+        return value
 
     def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         (value,) = arguments
         if not isinstance(arrays, numba.types.BaseTuple):
             return strip(context, builder, arrays, value)
-        for n, kind in enumerate(arrays.types):
+        kinds: Any = arrays
+        for n, kind in enumerate(kinds.types):
             value = builder.insert_value(value, strip(context, builder, kind, builder.extract_value(value, n)), n)
         return value
 
     return arrays(arrays), build
 
 
-@numba.extending.overload(borrowed, strict=False)  # type: ignore[untyped-decorator]
+_intrinsic: Any = numba.extending.intrinsic
+_without_owner: Any = _intrinsic(_strip_owners)
+
+
+@numba.extending.overload(borrowed, strict=False)
 def _borrowed_in_loops(arrays: Any) -> Any:
     return lambda arrays: _without_owner(arrays)
 

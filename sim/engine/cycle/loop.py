@@ -90,8 +90,7 @@ def run_slice(m, fast, moments):
     """Go on with a program for so many moments at most at which something happens, or to its end, where `m[OVER]` is 1;
     with `fast`, repeating stretches are skipped exactly.
 
-    m: i8[number], as made by `sim.cycle.state` and begun by `prepare`; the outcome is in its counters and in
-    `m[FAILURE]`.
+    m: i8[number], as made by `sim.cycle.state` and begun by `prepare`; the outcome: its counters and `m[FAILURE]`.
     """
     m = borrowed(m)
     for _ in range(moments):
