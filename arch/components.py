@@ -81,10 +81,15 @@ class Memory(Numbered):
     timing: DramTiming | None = None  # of a DRAM; its peak replaces the bandwidth
     # From the request of a read to its first word, as a time or in cycles of the machine: the longer of both.
     latency_s: Annotated[
-        TimeS, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine, of reads after a pause")
+        TimeS,
+        MachineNumber(
+            is_varied=False,
+            is_quiet=True,
+            enters="time: of the first read, in the cycle engine of each after a pause",
+        ),
     ] = Field(0.0, alias="latency")
     latency_cycles: Annotated[
-        Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine, as the latency")
+        Count | None, MachineNumber(absent=0.0, is_varied=False, is_quiet=True, enters="time, as the latency")
     ] = None
     # Coordinates of a tile, along the rank that its reader walks first, that may be read before the others are here.
     piece: Annotated[Count | None, MachineNumber(is_varied=False, is_quiet=True, enters="time of the cycle engine")] = (

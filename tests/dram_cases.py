@@ -9,7 +9,7 @@ from arch.dram import DramController, DramTiming
 from sim.dram.requests import DramResult
 from sim.load.nouns import load_dram
 from tests.dram_oracle import Waiting
-from tests.dram_rules import Issued
+from tests.dram_rules import COLUMN_COMMANDS, Issued
 
 PRESETS = (
     "ddr4-3200", "ddr5-6400", "gddr6-14000", "hbm2-2000", "hbm2e-3200", "hbm3-6400", "hbm3e-9200", "hbm4-8000",
@@ -141,5 +141,5 @@ def trace_of(result: DramResult, channel: int = 0) -> list[Issued]:
 
 def waiting_of(result: DramResult, writes: np.ndarray, arrivals: np.ndarray) -> list[Waiting]:
     """The requests as the oracle takes them; bank and row are those that the trace served them in."""
-    served = {c.request: c for c in result.commands() if c.kind in ("RD", "WR")}
+    served = {c.request: c for c in result.commands() if c.kind in COLUMN_COMMANDS}
     return [Waiting(int(arrivals[i]), served[i].bank, served[i].row, bool(writes[i]), i) for i in range(len(writes))]

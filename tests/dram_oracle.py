@@ -6,9 +6,9 @@ It shares the rules with the checker and nothing with the engine; command by com
 from typing import NamedTuple
 
 from arch.dram import DramController
-from tests.dram_rules import Issued, Rules
+from tests.dram_rules import CLOSING, COLUMN_COMMANDS, Issued, Rules
 
-REFRESH, COLUMN, ROW = -1, 0, 1  # whose command goes first within a cycle
+REFRESH, DATA_BUS_WAITS, ROW, DATA_BUS_IDLE = -1, 0, 1, 2  # whose command goes first
 
 
 class Waiting(NamedTuple):
@@ -20,7 +20,9 @@ class Waiting(NamedTuple):
 
 
 class Candidate(NamedTuple):
+    turn: int  # the cycle from which on it is to be issued, before others
     rank: tuple[int, int]
+    legal: int  # the first cycle in which it may be
     kind: str
     bank: int
     row: int
@@ -45,6 +47,7 @@ class Channel:
         self.window: list[Waiting] = []
         self.rows: dict[int, int] = {}
         self.trace: list[tuple[Issued, int]] = []
+        self.closings: list[Issued] = []
         self.refreshes = 0
         self.reach = rules.horizon()
 
@@ -53,13 +56,37 @@ class Channel:
             self.window.append(self.waiting.pop(0))
         if not self.waiting and not self.window:
             return False
-        legal = [one for one in self.candidates(cycle) if self.is_legal(one, cycle)]
-        if not legal:
+        chosen = self.choose(cycle)
+        if chosen is None or chosen.legal > cycle:
             return False
-        chosen = min(legal)
-        self.trace.append((Issued(cycle, chosen.kind, chosen.bank, chosen.row), chosen.number))
-        self.apply(chosen)
+        kind = chosen.kind
+        if kind in CLOSING.values() and self.is_last(chosen):
+            kind += "A"
+        issued = Issued(cycle, kind, chosen.bank, chosen.row)
+        if kind in CLOSING:
+            self.closings.append(self.rules.closing([command for command, _ in self.trace], issued))
+        self.trace.append((issued, chosen.number))
+        self.apply(issued, chosen.number)
         return True
+
+    def choose(self, cycle: int) -> Candidate | None:
+        """The next command, which may have to wait: a refresh that is due unless another one is legal before it."""
+        if self.policy == "none" or self.due() > cycle:
+            return min(self.of_requests(set(), cycle), default=None)
+        first = self.refreshes % self.turns()
+        banks = set(range(first, self.rules.timing.banks, self.turns()))
+        if self.policy == "all-bank":
+            return self.refresh("PREA" if self.rows else "REF", -1, -1, cycle)
+        closing = [self.refresh("PRE", bank, self.rows[bank], cycle) for bank in sorted(banks & set(self.rows))]
+        refresh = min(closing or [self.refresh("REFpb" if self.policy == "per-bank" else "REFsb", first, -1, cycle)])
+        last = self.last_activate(refresh)
+        others = [one for one in self.of_requests(banks, cycle) if one.kind != "ACT" or one.legal <= last]
+        other = min(others, default=None)
+        return other if other is not None and other.legal < refresh.legal else refresh
+
+    def refresh(self, kind: str, bank: int, row: int, cycle: int) -> Candidate:
+        legal = self.first_legal(kind, bank, cycle)
+        return Candidate(legal, (REFRESH, bank), legal, kind, bank, row, -1)
 
     def turns(self) -> int:
         """Refreshes in a tREFI: one of all banks, or one for each bank, or one for each number of banks in a group."""
@@ -69,73 +96,68 @@ class Channel:
     def due(self) -> int:
         return (self.refreshes + 1) * self.rules.cycles["tREFI"] // self.turns()
 
-    def candidates(self, cycle: int) -> list[Candidate]:
-        pending = self.policy != "none" and self.due() <= cycle
-        if not pending:
-            return self.of_requests(set())
-        if self.policy == "all-bank":
-            return [Candidate((REFRESH, 0), "PREA" if self.rows else "REF", -1, -1, -1)]
-        first = self.refreshes % self.turns()
-        banks = set(range(first, self.rules.timing.banks, self.turns()))
-        closing = [
-            Candidate((REFRESH, bank), "PRE", bank, self.rows[bank], -1) for bank in sorted(banks & set(self.rows))
-        ]
-        refresh = Candidate((REFRESH, first), "REFpb" if self.policy == "per-bank" else "REFsb", first, -1, -1)
-        last = self.last_activate(cycle, closing, refresh)
-        others = [one for one in self.of_requests(banks) if one.kind != "ACT" or cycle <= last]
-        return [*(closing or [refresh]), *others]
-
-    def last_activate(self, cycle: int, closing: list[Candidate], refresh: Candidate) -> int:
+    def last_activate(self, refresh: Candidate) -> int:
         """The last cycle in which an activate of another bank does not delay the refresh."""
         cycles = self.rules.cycles
         apart = max(cycles["tRRD_S"], cycles.get("tRRD_L", 0))
-        if closing:
-            return min(self.first_legal(one, cycle) for one in closing) + cycles["tRP"] - apart
-        return self.first_legal(refresh, cycle) - apart
+        return refresh.legal - apart + (cycles["tRP"] if refresh.kind == "PRE" else 0)
 
-    def first_legal(self, one: Candidate, cycle: int) -> int:
-        needed = [first for earlier, _ in self.trace for _, first in self.rules.needed(earlier, one.kind, one.bank)]
-        return max([cycle, *needed])
-
-    def of_requests(self, skipped: set[int]) -> list[Candidate]:
+    def of_requests(self, skipped: set[int], cycle: int) -> list[Candidate]:
+        """Of each bank the read or write of its open row that is legal first, or its precharge, or its activate."""
         found = []
         for bank in {one.bank for one in self.window} - skipped:
             queue = [one for one in self.window if one.bank == bank]
             hits = [one for one in queue if self.rows.get(bank) == one.row]
             oldest = queue[0]
             if hits:
-                for direction in (False, True):
-                    mine = [one for one in hits if one.is_write == direction]
-                    if mine:
-                        kind = "WR" if direction else "RD"
-                        found.append(Candidate((COLUMN, mine[0].number), kind, bank, mine[0].row, mine[0].number))
-            elif bank in self.rows:
-                found.append(Candidate((ROW, oldest.number), "PRE", bank, self.rows[bank], oldest.number))
-            else:
-                found.append(Candidate((ROW, oldest.number), "ACT", bank, oldest.row, oldest.number))
+                columns = [self.column(one, cycle) for one in hits]
+                found.append(min(columns, key=lambda one: (one.legal, one.number)))
+                continue
+            kind, row = ("PRE", self.rows[bank]) if bank in self.rows else ("ACT", oldest.row)
+            legal = self.first_legal(kind, bank, cycle)
+            found.append(Candidate(legal, (ROW, oldest.number), legal, kind, bank, row, oldest.number))
         return found
 
-    def is_legal(self, one: Candidate, cycle: int) -> bool:
-        if one.kind == "ACT":
-            acts = [command.cycle for command, _ in self.trace if command.kind == "ACT"]
-            if len(acts) >= 4 and cycle < acts[-4] + self.rules.cycles["tFAW"]:
-                return False
-        for earlier, _ in reversed(self.trace):
-            if earlier.cycle + self.reach < cycle:
-                break
-            if any(cycle < first for _, first in self.rules.needed(earlier, one.kind, one.bank)):
-                return False
-        return True
+    def column(self, one: Waiting, cycle: int) -> Candidate:
+        """A read or write; where the data bus has not kept it waiting, the pins are rather for row commands."""
+        kind = "WR" if one.is_write else "RD"
+        legal = self.first_legal(kind, one.bank, cycle)
+        needed = {"bank": [0], "data bus": [0]}
+        for earlier, _ in self.trace:
+            for _, where, cycles in self.rules.distances(earlier.kind, kind):
+                if self.rules.concerns(where, earlier.bank, one.bank):
+                    needed["bank" if where == "bank" else "data bus"].append(earlier.cycle + cycles)
+        if max(needed["bank"]) < max(needed["data bus"]):
+            return Candidate(legal, (DATA_BUS_WAITS, one.number), legal, kind, one.bank, one.row, one.number)
+        shared = self.rules.timing.command_bus == "shared"
+        turn = legal + (self.rules.length(kind) - 1 if shared else 0)
+        return Candidate(turn, (DATA_BUS_IDLE, one.number), legal, kind, one.bank, one.row, one.number)
 
-    def apply(self, one: Candidate) -> None:
-        match one.kind:
+    def is_last(self, chosen: Candidate) -> bool:
+        """No other request wants the open row of the bank, and one wants another."""
+        others = [one for one in self.window if one.bank == chosen.bank and one.number != chosen.number]
+        return bool(others) and all(one.row != chosen.row for one in others)
+
+    def first_legal(self, kind: str, bank: int, cycle: int) -> int:
+        found = cycle
+        if kind == "ACT":
+            acts = [command.cycle for command, _ in self.trace if command.kind == "ACT"]
+            found = max(found, acts[-4] + self.rules.cycles["tFAW"]) if len(acts) >= 4 else found
+        recent = [command for command, _ in self.trace if command.cycle + self.reach >= cycle]
+        needed = [first for one in (*recent, *self.closings) for _, first in self.rules.needed(one, kind, bank)]
+        return max([found, *needed])
+
+    def apply(self, issued: Issued, number: int) -> None:
+        match issued.kind:
             case "ACT":
-                self.rows[one.bank] = one.row
+                self.rows[issued.bank] = issued.row
             case "PRE":
-                del self.rows[one.bank]
+                del self.rows[issued.bank]
             case "PREA":
                 self.rows.clear()
             case "REF" | "REFpb" | "REFsb":
                 self.refreshes += 1
-            case _:
-                self.window = [waiting for waiting in self.window if waiting.number != one.number]
+        if issued.kind in CLOSING:
+            del self.rows[issued.bank]
+        if issued.kind in COLUMN_COMMANDS:
+            self.window = [waiting for waiting in self.window if waiting.number != number]

@@ -1,7 +1,8 @@
 """What a DRAM forbids, said a second time: plain Python, every pair of commands, nothing of the engine.
 
 A trace is a list of (cycle, command, bank, row). `violations` gives the name of every rule that a trace breaks, with the
-commands that break it.
+commands that break it. A bank that closes by itself after its last read or write (RDA, WRA) does so as early as a
+precharge could, which is an entry of its own among the commands, of no command bus.
 """
 
 from collections import Counter
@@ -12,6 +13,9 @@ from typing import NamedTuple
 from arch.dram import DramTiming
 
 ROW_COMMANDS = ("ACT", "PRE", "PREA", "REF", "REFpb", "REFsb")
+CLOSING = {"RDA": "RD", "WRA": "WR"}  # reads and writes that close their row
+COLUMN_COMMANDS = ("RD", "WR", *CLOSING)
+ITSELF = "closes"  # the bank, without a command
 
 
 class Issued(NamedTuple):
@@ -52,7 +56,7 @@ class Rules:
         return max(int(exact.to_integral_value(ROUND_CEILING)), given.cycles or 0)
 
     def length(self, kind: str) -> int:
-        lengths = self.timing.command_cycles
+        lengths, kind = self.timing.command_cycles, CLOSING.get(kind, kind)
         if kind == "ACT":
             return lengths.activate
         if kind in ("PRE", "PREA"):
@@ -62,6 +66,8 @@ class Rules:
         return lengths.write if kind == "WR" else lengths.refresh
 
     def bus(self, kind: str) -> str:
+        if kind == ITSELF:
+            return "none"
         return "row" if self.timing.command_bus == "shared" or kind in ROW_COMMANDS else "column"
 
     def group(self, bank: int) -> int:
@@ -69,13 +75,15 @@ class Rules:
 
     def distances(self, earlier: str, later: str) -> list[tuple[str, str, int]]:
         """(rule, where: bank, group, other bank or any, cycles) between two kinds of command."""
-        key = (earlier, later)
+        key = (CLOSING.get(earlier, earlier), CLOSING.get(later, later))
         if key not in self.by_pair:
-            self.by_pair[key] = self._distances(earlier, later)
+            self.by_pair[key] = self._distances(*key)
         return self.by_pair[key]
 
     def _distances(self, earlier: str, later: str) -> list[tuple[str, str, int]]:
         column = ("RD", "WR")
+        if later == ITSELF:
+            return []  # its cycle follows from the others
         if later in column:
             return self._before_column(earlier, later)
         if later in ("PRE", "PREA"):
@@ -125,7 +133,7 @@ class Rules:
             case "ACT":
                 apart = [(f"tRRD_{s}", where, c[f"tRRD_{s}"]) for s, where in self._suffixes()]
                 return [("tRC", "bank", c["tRC"]), *apart]
-            case "PRE":
+            case "PRE" | "closes":
                 return [("tRP", "bank", c["tRP"])]
             case "PREA":
                 return [("tRP_ab", "any", c["tRP_ab"])]
@@ -142,7 +150,7 @@ class Rules:
         match earlier:
             case "ACT":
                 return [("tRC", where, c["tRC"]), *self._activate_to_refresh(later)]
-            case "PRE":
+            case "PRE" | "closes":
                 return [("tRP", where, c["tRP"])]
             case "PREA":
                 return [("tRP_ab", "any", c["tRP_ab"])]
@@ -176,9 +184,20 @@ class Rules:
             for rule, where, cycles in self.distances(earlier.kind, later)
             if self.concerns(where, earlier.bank, bank)
         ]
-        if self.bus(earlier.kind) == self.bus(later):
+        if self.bus(earlier.kind) == self.bus(later) != "none":
             found.append(("command bus", earlier.cycle + self.length(earlier.kind)))
         return found
+
+    def closing(self, before: list[Issued], last: Issued) -> Issued:
+        """When the bank of an RDA or WRA closes: tRAS after its activate, tRTP or tWR after the command."""
+        since = [one for one in before if one.kind == "ACT" and one.bank == last.bank][-1:]
+        ready = [
+            one.cycle + cycles
+            for one in (*since, last)
+            for _, where, cycles in self.distances(one.kind, "PRE")
+            if where == "bank"
+        ]
+        return Issued(max(ready), ITSELF, last.bank)
 
     def horizon(self) -> int:
         """No command reaches further than this."""
@@ -194,7 +213,8 @@ def violations(rules: Rules, trace: list[Issued], with_rows: bool = True) -> lis
 
 def broken_distances(rules: Rules, trace: list[Issued]) -> list[tuple[str, Issued]]:
     found = [("order", later) for earlier, later in pairwise(trace) if later.cycle < earlier.cycle]
-    first = 0
+    closings = [rules.closing(trace[:i], one) for i, one in enumerate(trace) if one.kind in CLOSING]
+    trace, first = sorted([*trace, *closings], key=lambda one: one.cycle), 0
     for i, later in enumerate(trace):
         while trace[first].cycle + rules.horizon() < later.cycle:
             first += 1
@@ -213,8 +233,8 @@ def broken_four_activates(rules: Rules, trace: list[Issued]) -> list[tuple[str, 
 def broken_data_bus(rules: Rules, trace: list[Issued]) -> list[tuple[str, Issued]]:
     beats = []
     for command in trace:
-        if command.kind in ("RD", "WR"):
-            latency = rules.read_latency if command.kind == "RD" else rules.write_latency
+        if command.kind in COLUMN_COMMANDS:
+            latency = rules.read_latency if command.kind in ("RD", "RDA") else rules.write_latency
             beats.append((command.cycle + latency, command))
     beats.sort(key=lambda beat: beat[0])
     return [("data bus", b) for (a_at, _), (b_at, b) in pairwise(beats) if b_at < a_at + rules.burst]
@@ -230,8 +250,10 @@ def broken_rows(rules: Rules, trace: list[Issued]) -> list[tuple[str, Issued]]:
             case "ACT":
                 fine = command.bank not in rows
                 rows[command.bank] = command.row
-            case "RD" | "WR":
+            case "RD" | "WR" | "RDA" | "WRA":
                 fine = rows.get(command.bank) == command.row
+                if command.kind in CLOSING:
+                    rows.pop(command.bank, None)
             case "PRE":
                 fine = command.bank in rows
                 rows.pop(command.bank, None)

@@ -1,5 +1,7 @@
 """What Einsums ask of ports, links of memories and arrays, worked out by hand, in the analytical engine and in `bind`."""
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -10,7 +12,10 @@ from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim import Experiment
+from sim.binding.answer import bind
+from sim.design.experiment import structure_of
 from sim.engine.pipelines import added_cycles, pipeline_cycles
+from sim.lower.chains import Chains, Demand, demand_rows
 from sim.simulation.flow import simulate, simulate_all
 from tests.by_hand import PRODUCT, experiment_of, small_machine
 
@@ -111,3 +116,40 @@ def test_what_has_no_stage_fills_what_steps_leave(own: float, added: float) -> N
     step = np.array([[10.0, 5.0]])
     assert added_cycles(step, 1, np.array([4 * own]), np.array([4.0])) == [min(added, 4 * own)]
     assert step[0].tolist() == [10.0, 5.0 + own]
+
+
+# --- one table -----------------------------------------------------------------------------------------------------
+
+
+def all_engines() -> tuple[float, int, int]:
+    """Cycles of the analytical engine, of the cycle engine and of `bind`: for each k, B waits in the registers while
+    pieces of A pass; one port serves a word a cycle.
+    """
+    structure_of.cache_clear()
+    leaf = {"einsum": "Z", "array": "PE", "loops": ["k", {"m": "2"}], "spatial": {"rows": "m", "columns": "n"}}
+    tree = {"loops": [{"m": "8"}], "keep": {"GLB": ["A", "B"]}, "body": [leaf]}
+    design = experiment_of(PRODUCT, tree, {"K": K, "M": 32, "N": 2}, small_machine(ports=1, size="64 KiB"))
+    assert not design.problems, design.problems
+    return simulate(design).cycles, simulate(design, "cycle").cycles, bind(design).total_cycles
+
+
+@pytest.mark.parametrize(
+    ("change", "slower"),
+    [
+        (lambda row: replace(row, moving=row.moving | {1}), True),  # B again with every piece of A
+        (lambda row: replace(row, place=replace(row.place, memory="DRAM", behind=None)), False),  # B around the buffer
+    ],
+)
+def test_all_engines_read_one_table(
+    change: Callable[[Demand], Demand], slower: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = all_engines()
+
+    def changed(chains: Chains) -> Iterator[Demand]:
+        for row in demand_rows(chains):
+            yield change(row) if row.touch.access.tensor == "B" and row.keep is None else row
+
+    monkeypatch.setattr("sim.lower.chains.demand_rows", changed)
+    after = all_engines()
+    structure_of.cache_clear()
+    assert all((b > a) if slower else (b < a) for a, b in zip(before, after, strict=True)), (before, after)

@@ -49,6 +49,9 @@ MORE = {
     "all banks after tWR": ("tWR", [("ACT", 0), ("WR", 0), ("WR", 0), ("WR", 0), ("PREA", 0)]),
     "refresh after tRP": ("tRP", [("ACT", 0), *RD8, ("PRE", 0), ("REF", 0)]),
     "refresh after refresh": ("tRFC", [("REF", 0), ("REF", 0)]),
+    "activate after a read that closes": ("tRP", [("ACT", 0), *RD8, ("RDA", 0), ("ACT", 0)]),
+    "activate after a write that closes": ("tRP", [("ACT", 0), *WR4, ("WRA", 0), ("ACT", 0)]),
+    "refresh after a read that closes": ("tRP", [("ACT", 0), *RD8, ("RDA", 0), ("REF", 0)]),
 }
 # With a refresh of some banks in the place of "ref".
 PARTIAL = {
@@ -186,6 +189,18 @@ def test_row_cycle_and_precharges() -> None:
     assert_tight(timing, "tPPD", [("ACT", 0), ("ACT", 1), *RD8, ("PRE", 0), ("PREA", 1)])
     assert_tight(timing, "tPPD", [("ACT", 0), ("ACT", 1), *RD8, ("PREA", 0), ("PRE", 1)])
     assert_tight(timing, "tPPD", [("ACT", 0), ("ACT", 1), *RD8, ("PREA", 0), ("PREA", 0)])
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_bank_that_closes_by_itself_takes_no_pins_and_keeps_tras(name: str) -> None:
+    """As early as a precharge could, so tRAS after its activate at the soonest; and no precharge waits tPPD for it."""
+    timing = changed(one_bus(name), tRTP=1, tPPD=30)
+    (_, _), (_, _), (again, cause) = issue_commands(timing, (("ACT", 0), ("RDA", 0), ("ACT", 0)))
+    assert again == max(timing.cycles_of("tRAS") + timing.cycles_of("tRP"), timing.cycles_of("tRC"))
+    assert cause in ("tRC", "tRP")
+    opened = (("ACT", 0), ("ACT", 1), *RD8, ("RDA", 0))
+    (*_, (closing, _), (precharge, _)) = issue_commands(timing, (*opened, ("PRE", 1)))
+    assert precharge == closing + (timing.command_cycles.read if timing.command_bus == "shared" else 0)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -390,8 +405,7 @@ def test_long_silences_cost_refreshes_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_more_window_and_more_channels_help_scattered_reads(name: str) -> None:
-    # On a shared bus a read may take the very cycle in which an activate is due, the more so the more of them wait.
-    timing = changed(one_bus(name), {"command_bus": "split"})
+    timing = one_bus(name)
     addresses = np.random.default_rng(3).integers(0, timing.capacity_bytes, 4000)
     cycles = [
         simulate_requests(timing, addresses, controller=QUIET.model_copy(update={"window": window})).cycles

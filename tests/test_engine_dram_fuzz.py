@@ -15,7 +15,7 @@ from sim.dram.requests import DramResult, simulate_requests
 from sim.engine.dram.columns import CAUSES
 from tests.dram_cases import changed, random_controller, random_device, random_requests, trace_of, waiting_of
 from tests.dram_oracle import run
-from tests.dram_rules import Rules, refreshes_per_bank, violations
+from tests.dram_rules import CLOSING, COLUMN_COMMANDS, Rules, refreshes_per_bank, violations
 
 SEEDS = 300
 
@@ -50,7 +50,7 @@ def test_slow_twin_issues_the_same_commands(first: int) -> None:
 def test_every_request_is_served_once_in_its_place(first: int) -> None:
     for seed in range(first, first + 50):
         timing, _, (addresses, writes, arrivals), result = simulated(seed)
-        columns = [c for c in result.commands() if c.kind in ("RD", "WR")]
+        columns = [c for c in result.commands() if c.kind in COLUMN_COMMANDS]
         assert sorted(c.request for c in columns) == list(range(len(addresses)))
         done = {"RD": timing.read_latency_cycles, "WR": timing.write_latency_cycles}
         for command in columns:
@@ -58,9 +58,10 @@ def test_every_request_is_served_once_in_its_place(first: int) -> None:
             rest, group = divmod(int(addresses[command.request]) // 32, timing.bank_groups)
             rest, bank = divmod(rest // timing.columns, timing.banks_per_group)
             assert (command.bank, command.row) == (group * timing.banks_per_group + bank, rest)
-            assert command.kind == ("WR" if writes[command.request] else "RD")
+            kind = CLOSING.get(command.kind, command.kind)
+            assert kind == ("WR" if writes[command.request] else "RD")
             assert command.cycle >= arrivals[command.request]
-            finish = command.cycle + done[command.kind] + timing.burst_cycles
+            finish = command.cycle + done[kind] + timing.burst_cycles
             assert result.finish_cycles[command.request] == finish
 
 

@@ -307,7 +307,7 @@ def test_the_result_says_which_tensors_rows_and_banks_make_slow() -> None:
     left_out = "the layout of tensors in 'DRAM' is not in this time: rows and banks are in that of the cycle engine"
     assert counted.warnings[-1] == left_out and left_out not in timed_run.warnings
     assert [warning for warning in timed_run.warnings if "banks" in warning] == [
-        "'K', read from 'DRAM' in 64 pieces of 512 B a tile: rows and banks take 6.18 times a stream",
+        "'K', read from 'DRAM' in 64 pieces of 512 B a tile: rows and banks take 6.17 times a stream",
         "'V', read from 'DRAM' in 64 pieces of 512 B a tile: rows and banks take 12 times a stream",
     ]
     plain = simulate(load_experiment("fusemax-binding", settings))

@@ -1,5 +1,6 @@
 """The latency of a memory: a read after a pause waits for its first word, in the tile-level engine."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from sim.load.nouns import load_dram
 from sim.lower.lowering import lower
 from sim.simulation.flow import simulate
 from tests.by_hand import PRODUCT, experiment_of, small_machine
+from tests.cycle_laws import run as law_run
+from tests.law_designs import law_experiment
 from tests.small_design import run, write_design
 
 TILES = 6  # of A
@@ -82,13 +85,66 @@ def test_less_latency_is_never_slower() -> None:
     assert found == sorted(found)
 
 
-def test_the_analytical_engine_hides_it() -> None:
+def test_the_analytical_engine_waits_for_the_first_word_once() -> None:
+    """Before it no array has anything to do; it is a wait for memory, whatever else sets the time."""
     leaf = {"einsum": "Z", "array": "PE", "loops": ["m", "k"], "spatial": {"columns": "n"}}
-    designs = [
-        experiment_of(PRODUCT, {"body": [leaf]}, {"K": 4, "M": 8, "N": 2}, machine(DRAM=dram))
-        for dram in ({}, {"latency": "1 us"})
-    ]
-    assert len({simulate(design).cycles for design in designs}) == 1
+    tree = {"keep": {"GLB": ["A"]}, "body": [leaf]}
+    plain, late, later = (
+        simulate(experiment_of(PRODUCT, tree, {"K": 4, "M": 8, "N": 2}, machine(DRAM=dram)))
+        for dram in ({}, {"latency": "11.2 ns"}, {"latency": "11.2 ns", "latency_cycles": 1000})
+    )
+    assert (late.cycles, later.cycles) == (plain.cycles + 12, plain.cycles + 1000)
+    assert (plain.bound_by, late.bound_by, later.bound_by) == ("PE", "PE", "DRAM")
+    assert later.cycles_by_resource == plain.cycles_by_resource | {"DRAM": 1000.0}
+    assert later.leakage_by_component_pj == plain.leakage_by_component_pj
+
+
+@pytest.mark.parametrize(
+    ("einsums", "kept", "waits"),
+    [
+        ("Z[n] = A[n] * A[n]", ["A"], True),
+        ("Z[n] = A[n] * A[n]", [], False),  # word by word: slots of the cycle engine go on while words come
+        ("Y[n] = A[n] * A[n]\nZ[n] = Y[n] * Y[n]", ["A"], True),  # what is made of it is late as well
+        ("Z[n+1] = Z[n] * A[n]", ["A"], True),
+        ("Z[n+1] = Z[n] + Z[n]", [], False),  # begins with a value that comes from nowhere
+    ],
+)
+def test_who_waits_for_a_first_word(einsums: str, kept: list[str], waits: bool) -> None:
+    running = "Z[n+1]" in einsums
+    cascade = {"name": "c", "ranks": {"N": ""}, "inputs": {"A": ["N"]} if "A[" in einsums else {}, "einsums": einsums,
+               "outputs": ["Z"], "init": {"Z": 1} if running else {}}  # fmt: skip
+    names = ["Y", "Z"] if "Y[" in einsums else ["Z"]
+    tree = {"loops": ["n"], "keep": {"GLB": kept}, "body": [{"einsum": name, "array": "PE"} for name in names]}
+    plain, late = (
+        simulate(experiment_of(cascade, tree, {"N": 6}, machine(DRAM=dram))) for dram in ({}, {"latency_cycles": 50})
+    )
+    assert late.cycles - plain.cycles == 50 * waits
+
+
+@pytest.mark.parametrize("first", range(0, 60, 20))
+def test_nothing_runs_before_the_first_word(first: int) -> None:
+    """On random designs: every array of the cycle engine is without work for as long; the analytical engine, which adds
+    just that, stays below where it was.
+    """
+    waiting = 0
+    for seed in range(first, first + 20):
+        experiment = law_experiment(seed)
+        plain = law_run(experiment) if experiment is not None else None
+        for cycles in (1, 37, 1000) if plain is not None else ():
+            data = plain.experiment.architecture.model_dump(mode="json", by_alias=True)
+            root = next(c for c in data["components"] if c["name"] == plain.experiment.architecture.root.name)
+            root["latency_cycles"] = cycles
+            late = law_run(replace(plain.experiment, architecture=Architecture.model_validate(data)))
+            assert late is not None
+            counted, before = (float(ran.counted.evaluation.latency_cycles[0]) for ran in (late, plain))
+            waits = late.counted.tables.shape.first_word >= 0 and not late.counted.evaluation.spilled.any()
+            waiting += waits
+            assert counted == pytest.approx(before + cycles * waits), f"seed {seed}"
+            if waits:
+                for array, lost in late.timing.stalls.items():
+                    assert sum(lost.values()) >= cycles, f"seed {seed}: '{array}'"
+            assert counted <= late.timing.cycles or before > plain.timing.cycles, f"seed {seed}"
+    assert waiting > 5
 
 
 @pytest.mark.parametrize(

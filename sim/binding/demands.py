@@ -14,12 +14,11 @@ from typing import NamedTuple
 from arch.types import Array
 from einsums.nodes import Load
 from einsums.types import Cascade
-from mappings.tree import PlacedKeep, PlacedLeaf
+from mappings.tree import PlacedLeaf
 from sim.binding.nest import Pipeline, UnscheduledDesign
 from sim.binding.types import COMPUTE, LOAD, UNLOAD, WAIT, Resource, Task, Use
 from sim.engine.columns import FlowColumn
-from sim.engine.ports import of_a_slot, row_accesses, served_cycles
-from sim.lower.chains import Touch
+from sim.engine.ports import of_a_slot, served_cycles
 from sim.lower.demands import LinkDemands, Way, chain_slots, served_by, tensors_of, ways_of, words_per_element
 from sim.lower.register_tiles import Rides
 from sim.lower.walk import Extents
@@ -95,7 +94,7 @@ class TaskDemands:
                 continue
             accesses = self._accesses(way, fetches, words)
             if accesses:
-                rows[way.memory] = rows.get(way.memory, 0) + of_a_slot(Fraction(accesses), slots)
+                rows[way.memory] = rows.get(way.memory, 0) + of_a_slot(accesses, slots)
         self._add_compute(leaf, slots, links.rides(ways), rows)
         self._add_chains(leaf, extents, inner)
         for way, fetches, words in trains:
@@ -147,11 +146,11 @@ class TaskDemands:
         """Whether trains of an Einsum run beside its slots; with nothing known of an array's links, they do."""
         return self.array(leaf).links is None or self._links(leaf).run_beside(self._ways(leaf))
 
-    def _accesses(self, way: Way, fetches: int, words: int) -> int:
-        """Rows read or written: whole rows, at least one for each tile; 0 where no port is counted."""
-        if self.resource(f"{way.memory} ports") is None:
-            return 0
-        return int(row_accesses(fetches, words, self.design.machine.row_words(way.memory)))
+    def _accesses(self, way: Way, fetches: int, words: int) -> Fraction:
+        """Rows read or written, 0 where no port is counted."""
+        read, written = (0, words) if way.writes else (words, 0)
+        asked = self.design.machine.asked_of(way.memory, fetches, Fraction(read), Fraction(written))
+        return asked.get(way.memory, Fraction(0))
 
     def _add_compute(self, leaf: PlacedLeaf, slots: int, rides: Rides, rows: dict[str, int]) -> None:
         array = self.array(leaf)
@@ -200,7 +199,7 @@ class TaskDemands:
             held.append((f"{leaf.array} {SHADOW}", 1, 1))
         accesses = self._accesses(way, fetches, words)
         if accesses:
-            held.append(self._port_use(way.memory, of_a_slot(Fraction(accesses), slots)))
+            held.append(self._port_use(way.memory, of_a_slot(accesses, slots)))
         uses = self._uses(held)
         kind, latency = (UNLOAD, int(array.drain_cycles)) if way.touch.writes else (LOAD, 0)
         name = f"{tensor} {'out' if way.touch.writes else f'in for {leaf.einsum}'}"
@@ -225,26 +224,24 @@ class TaskDemands:
                 continue
             if keep.index in self.design.held_anyway:
                 continue
-            extents = self.design.inside(path)
+            extents, rows = self.design.inside(path), chains.demands_of_keep(keep)
             for touch in (t for t in touches if t.leaf == leaf):
-                memory, parts = chain[-2].memory if len(chain) > 1 else "", chains.parts_of(touch)
-                way = Way(touch, served_by(memory, None, {}), parts, parts, parts, keep.loops)
-                if not self._links(leaf).is_train(way) or not self._moves(keep, touch):
+                # Where several Einsums read the tile, the first of them has it filled.
+                same = (row for row in rows if (row.touch.writes, row.touch.version) == (touch.writes, touch.version))
+                row = next(same, None)
+                if row is None:
                     continue
-                fetches, words = self.design.walk.fetched(extents, keep.loops[len(path) :], way.moving, way.parts)
+                served = served_by(row.place.memory, None, {})
+                way = Way(touch, served, row.parts, row.moving, row.beginning, row.loops)
+                if not self._links(leaf).is_train(way):
+                    continue
+                fetches, words = self.design.walk.fetched(extents, way.loops[len(path) :], way.moving, way.parts)
                 beside = [(t.leaf.index, tensor) for t in touches if keep.covers(t.leaf.index)]
                 earlier = [pair for pair in beside if pair in self.loads]
                 if touch.writes or not earlier:
                     self._add_train(leaf, way, fetches, words)
                 else:
                     self.loads[leaf.index, tensor] = self.loads[earlier[0]]
-
-    def _moves(self, keep: PlacedKeep, touch: Touch) -> bool:
-        """Whether a tile that registers keep is drained from there, or filled there for this reader."""
-        if touch.writes:
-            return self.design.chains.must_drain(keep)
-        touches = self.design.chains.touches_of(touch.access.tensor)
-        return not any(other.writes and keep.covers(other.leaf.index) for other in touches)
 
     # Transfers of kept tiles: at any time of an iteration
 

@@ -22,9 +22,9 @@ from math import ceil, prod
 from arch.components import SIDES
 from arch.types import Array
 from sim.cycle.nest import Slot
-from sim.cycle.rates import LINK_UNITS, MachineRates
+from sim.cycle.rates import MachineRates
 from sim.engine.folds import fold_cycles, slot_cycles
-from sim.engine.ports import of_a_slot, row_accesses, served_cycles
+from sim.engine.ports import of_a_slot, served_cycles
 from sim.lower.demands import LinkDemands, Way, chain_slots
 from sim.lower.elements import Spread
 from sim.lower.register_tiles import Rides, SidedParts
@@ -112,11 +112,8 @@ class Sizer:
                 by_itself = shift and not self.runs_trains_beside
                 stage = 1 if not by_itself else (2 if way.writes and moved else 0)
                 slots = folds * (shift if by_itself else points)
-                if memory in self.machine.ported:
-                    accesses = self._accesses(memory, fetches, (moved + again) * part)
-                    rows[stage][self.machine.ported.index(memory)] += of_a_slot(Fraction(accesses), slots)
-                for link, spent in on_links.items():
-                    rows[stage][self.machine.ported.index(link)] += of_a_slot(spent * LINK_UNITS, slots)
+                for name, asked in self.machine.asked_of(memory, fetches, read * part, written * part).items():
+                    rows[stage][self.machine.ported.index(name)] += of_a_slot(asked, slots)
         if link_in and returns and folds == 1 and self.array.links is None:
             # The previous tile's partial sums have to pass all rows before they re-enter at the top, however few rows
             # this tile loads.
@@ -272,10 +269,6 @@ class Sizer:
         """Cycles of a fold in which the tiles of a way pass the columns' ends."""
         way, loops = self.ways[number]
         return ceil(Fraction(fetches * self._train_cycles(way, loops, extents), folds))
-
-    def _accesses(self, memory: str, fetches: int, words: Fraction) -> int:
-        """Row accesses of one repetition: whole rows, at least one per fetched tile."""
-        return int(row_accesses(fetches, words, self.machine.row_words(memory)))
 
     def _stretched(self, cycles: int, rows: list[list[int]], slots: int) -> tuple[int, int]:
         """Slots whose own accesses outnumber the ports take as many cycles as the ports need."""

@@ -11,7 +11,6 @@ from mappings.tree import PlacedKeep
 from sim.cycle.nest import Nest, Slot
 from sim.lower.chains import Chains, Touch
 from sim.lower.demands import Way, served_by
-from sim.lower.flows import recomputed_parts
 from sim.lower.walk import Extents, Walk
 
 
@@ -65,20 +64,12 @@ class NestKeep:
 def traffic_of(chains: Chains, keep: PlacedKeep) -> tuple[TileTraffic, ...]:
     """The words that cross the border of a kept tile, and the return of partial sums that left it incomplete."""
     found = []
-    made = any(touch.writes and keep.covers(touch.leaf.index) for touch in chains.touches_of(keep.tensor))
-    # Of the steps that a tile lasts only the first needs a value from before it.
-    steps = chains.iterative_parts(keep.tensor) if made else frozenset[int]()
-    for touch, outer in chains.crossings_of(keep):
-        parts = chains.parts_of(touch)
-        if not touch.writes:
-            moving = parts | chains.reloading_parts(keep)
-            found.append(TileTraffic(touch, outer.memory, outer.behind, parts - steps, moving, False))
-            continue
-        moving = parts | recomputed_parts(chains.space, chains.tree, touch.leaf)
-        found.append(TileTraffic(touch, outer.memory, outer.behind, parts, moving, True))
+    for row in chains.demands_of_keep(keep):
+        touch, place, parts = row.touch, row.place, row.parts - row.steps
+        found.append(TileTraffic(touch, place.memory, place.behind, parts, row.moving, touch.writes))
         # Only a reduced tensor comes back incomplete; whether loops revisit it may also depend on their sizes.
-        if chains.cascade.einsum(touch.leaf.einsum).reduced_variables and keep.loops:
-            found.append(TileTraffic(touch, outer.memory, outer.behind, parts, moving, False, only_again=True))
+        if touch.writes and chains.cascade.einsum(touch.leaf.einsum).reduced_variables and keep.loops:
+            found.append(TileTraffic(touch, place.memory, place.behind, parts, row.moving, False, only_again=True))
     return tuple(found)
 
 

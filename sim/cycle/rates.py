@@ -9,6 +9,7 @@ import numpy as np
 
 from arch.types import Architecture, Memory
 from sim.cycle.dram import seconds_per_byte, seconds_to_first_word
+from sim.engine.ports import row_accesses
 from sim.engine.tables import MachineColumns
 
 LINK_UNITS = 1 << 20  # parts of a cycle that a link has, so that slots can share it
@@ -69,9 +70,7 @@ class MachineRates:
 
     def latency_cycles(self, memory: str) -> int:
         """Cycles from the request of a read to its first word, as the machine file states them."""
-        stated = self.architecture.memory(memory)
-        time = Fraction(repr(stated.latency_s)) * Fraction(repr(self.clock_hz))
-        return max(ceil(time), stated.latency_cycles or 0)
+        return int(self._of(memory, self.columns.first_word_cycles))
 
     def row_bytes(self, memory: str) -> float:
         """Bytes of words that one row access moves."""
@@ -81,6 +80,20 @@ class MachineRates:
         """Words of one row access: whole ones, or the part of a word that takes several rows."""
         words, rows = (self._of(memory, column) for column in (self.columns.row_words, self.columns.word_rows))
         return Fraction(words) / Fraction(rows)
+
+    def asked_of(self, memory: str, fetches: int, read: Fraction, written: Fraction) -> dict[str, Fraction]:
+        """What words in so many tiles ask of a memory, by name in `ported`: rows of its ports, parts of the cycles of
+        each of its links.
+        """
+        links = self.link_cycles(memory, read, written)
+        found = {name: spent * LINK_UNITS for name, spent in links.items()}
+        if memory in self.ported:
+            found[memory] = Fraction(self.rows_of(memory, fetches, read + written))
+        return found
+
+    def rows_of(self, memory: str, fetches: int, words: Fraction) -> int:
+        """Rows of a memory that words take which come in so many tiles."""
+        return int(row_accesses(fetches, words, self.row_words(memory)))
 
     def piece(self, memory: str) -> int:
         """Coordinates of a tile in it that may be read before the others have arrived; 0: whole tiles only."""

@@ -6,7 +6,7 @@ takes.
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import ceil, isfinite
+from math import isfinite
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from sim.cycle.keeps import NestKeep, TileTraffic
 from sim.cycle.staying import StayingTile, fixed_levels
 from sim.cycle.variants import Variants
 from sim.engine.cycle import columns as col
+from sim.engine.ports import served_cycles
 from sim.lower.machine import MachineShape
 from sim.lower.walk import Extents
 
@@ -215,7 +216,7 @@ class TileRows:
         ]
         if traffic.behind is not None and self._spills(other):
             cycles.append(machine.transfer_cycles(traffic.behind, words * machine.spilled[other], traffic.writes))
-        cycles += [ceil(resident / machine.row_words(m)) for m in (other, inner) if m in self.design.machine.ported]
+        cycles += [machine.rows_of(m, int(resident > 0), resident) for m in (other, inner) if m in machine.ported]
         return max(cycles)
 
     def _tail_cycles(self, keep: NestKeep, traffic: TileTraffic, words: int, cycles: int) -> int:
@@ -228,7 +229,7 @@ class TileRows:
         resident = words * (1 - machine.spilled.get(inner, Fraction(0)))
         held = machine.transfer_cycles(other, resident, traffic.writes)
         if other in machine.ported:
-            held = max(held, ceil(resident / machine.row_words(other) / machine.ports(other)))
+            held = served_cycles(held, machine.rows_of(other, int(resident > 0), resident), machine.ports(other))
         return max(0, cycles - held)
 
     def _pieces(self, tile: PlacedTile, extents: Extents) -> int:

@@ -41,6 +41,7 @@ from sim.engine.dram.columns import (
     WINDOW,
     WRITE,
     WRITE_DONE,
+    YIELDS,
 )
 
 FIELDS = ("channel", "group", "bank", "row", "column")
@@ -78,9 +79,11 @@ def lower_dram(timing: DramTiming, controller: DramController) -> DramTables:
     by_kind = {ACT: lengths.activate, PRE: lengths.precharge, PRE_ALL: lengths.precharge}
     by_kind |= {READ: lengths.read, WRITE: lengths.write}
     by_kind |= {REF_ALL: lengths.refresh, REF_BANK: lengths.refresh, REF_SAME: lengths.refresh}
+    split = timing.command_bus == "split"
     for kind in range(KINDS):
         settings[LENGTH_OF + kind] = by_kind[kind]
-        settings[BUS_OF + kind] = int(timing.command_bus == "split" and kind in (READ, WRITE))
+        settings[BUS_OF + kind] = int(split and kind in (READ, WRITE))
+        settings[YIELDS + kind] = by_kind[kind] - 1 if kind in (READ, WRITE) and not split else 0
     return DramTables(table, spans, settings)
 
 

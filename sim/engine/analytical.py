@@ -6,7 +6,7 @@ busy     = temporal steps x cycles of one iteration point, for each Einsum; a sl
 phase    = longest of its arrays' busy times, or the time in which a result leaves its array, once for each run of its
            Einsum
 latency  = sum of phases, but never less than any memory's bytes / bandwidth (over the run, or phase by phase), of both
-           directions together or of each, or its rows / ports
+           directions together or of each, or its rows / ports; and before it all the first word of the root memory
 pipeline = sum over its steps of the longest array, of the stages that have a tile in it (`pipelines`)
 cores    = arrays and memories of a core do ceil(n / cores) of the n dealt iterations; what cores share does all
 energy   = words x energy per byte + iteration points x energy of their operators + leakage x latency
@@ -71,6 +71,8 @@ def evaluate(tables: Tables) -> Evaluation:
     served = serve(tables, counts, flow_bytes)
     moving = (link_cycles_by_phase(tables, busiest, flow_bytes), port_cycles(tables, served, busiest))
     resource_cycles = times(tables, counts, busiest, served.slot_cycles, np.concatenate(moving, axis=2))
+    if tables.shape.first_word >= 0:
+        wait_for_first_word(tables, spilled, resource_cycles)
     latency_cycles = resource_cycles.sum(axis=1)
     flow_pj = flow_energies(tables, flow_bytes)
     return Evaluation(
@@ -186,6 +188,15 @@ def times(
     on_chip[waits] = 0.0
     on_chip[waits, arrays + slowest[waits]] = limit[waits]
     return on_chip
+
+
+def wait_for_first_word(tables: Tables, spilled: np.ndarray, resource_cycles: np.ndarray) -> None:
+    """Add to the memory that all slots wait for what it takes to answer, once: before its first word no array has
+    anything to do, and no memory anything to write, so all other time comes after it. What spills comes word by word.
+    """
+    machine, memory = tables.machine, tables.shape.first_word
+    waits = np.where((spilled == 0.0).all(axis=1), machine.first_word_cycles[:, memory], 0.0)
+    resource_cycles[:, machine.rows.shape[1] + memory] += waits
 
 
 def chain_cycles(counts: np.ndarray, leaf: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ class MachineColumns(NamedTuple):
     word_rows: np.ndarray  # accesses for one word, at least 1
     row_accesses: np.ndarray  # at once, of ports or of one where the file gives none
     stated_accesses: np.ndarray  # the same; inf where the file gives no ports
+    first_word_cycles: np.ndarray  # from the request of a read to its first word, as the machine file states it
     rows: np.ndarray
     columns: np.ndarray
     lanes: np.ndarray
@@ -99,6 +100,7 @@ class Shape(NamedTuple):
     in_core: np.ndarray  # bool[memory], whether every core has its own
     links: LinkTables | None = None  # None: no array states any
     bands: BandTables | None = None  # None: no tile is skipped
+    first_word: int = -1  # the memory whose first word comes before any slot of any array; -1: not known
 
 
 class Tables(NamedTuple):

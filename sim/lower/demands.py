@@ -12,13 +12,12 @@ from arch.types import Array
 from einsums.types import Access, Cascade
 from mappings.tree import PlacedLeaf
 from sim.engine.folds import has_free_link
-from sim.lower.chains import Chains, Touch
+from sim.lower.chains import Chains, Demand, Touch
 from sim.lower.elements import Spread
-from sim.lower.flows import recomputed_parts
 from sim.lower.latency import LINKED
 from sim.lower.links import folded_inside
 from sim.lower.ranks import RankSpace
-from sim.lower.register_tiles import RegisterTile, Rides, SidedParts, register_tiles, rides_of
+from sim.lower.register_tiles import Rides, SidedParts, register_tiles, rides_of
 from sim.lower.walk import Extents, Walk
 
 
@@ -98,8 +97,8 @@ def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fra
             tile.touch,
             served_by(tile.place.memory, tile.place.behind, spilled),
             tile.parts,
-            moving_parts(chains, tile),
-            tile.parts | recomputed_parts(chains.space, chains.tree, leaf),
+            tile.moving,
+            tile.beginning,
             tile.loops,
             passes=tile.touch.writes and any(side.variable in reduced for side in leaf.spatial),
             by_itself=not is_held_anyway(walk, tile),
@@ -109,16 +108,7 @@ def ways_of(chains: Chains, walk: Walk, leaf: PlacedLeaf, spilled: dict[str, Fra
     ]
 
 
-def moving_parts(chains: Chains, tile: RegisterTile) -> frozenset[int]:
-    """Parts whose loops bring another tile: every one where it bypasses the registers."""
-    if tile.bypasses:
-        return frozenset(range(len(chains.space.parts)))
-    if tile.touch.writes:
-        return tile.parts | recomputed_parts(chains.space, chains.tree, tile.touch.leaf)
-    return tile.parts | (chains.reloading_parts(tile.keep) if tile.keep is not None else frozenset())
-
-
-def is_held_anyway(walk: Walk, tile: RegisterTile) -> bool:
+def is_held_anyway(walk: Walk, tile: Demand) -> bool:
     """Whether a named tile is what the registers hold unnamed: one word in each element, for one Einsum."""
     if tile.keep is None or tile.is_shared:
         return tile.keep is None

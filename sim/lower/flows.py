@@ -17,13 +17,12 @@ from typing import NamedTuple
 
 from einsums.conditions import EVERYWHERE
 from einsums.types import Cascade
-from mappings.tree import PlacedKeep, PlacedLeaf, ResolvedTree
+from mappings.tree import PlacedKeep, PlacedLeaf
 from sim.engine.counting import FIRST_ONLY
-from sim.lower.chains import ChainPlace, Chains, Touch
+from sim.lower.chains import ChainPlace, Chains, Demand, Touch, recomputed_parts
 from sim.lower.elements import Spread, copies_row
 from sim.lower.machine import MachineShape
 from sim.lower.paths import MovedTiles, Paths
-from sim.lower.ranks import RankSpace
 from sim.lower.register_tiles import SidedParts
 from sim.lower.rows import NOTHING, Path, RowTable
 
@@ -83,7 +82,9 @@ class FlowBuilder:
             for keep in (k for k in self.chains.tree.keeps if k.tensor == tensor.name):
                 self.add_kept_tile(keep)
             for touch in self.chains.touches_of(tensor.name):
-                self.of(touch.leaf).add_register_traffic(touch)
+                for row in self.chains.demands_of_registers(touch.leaf, tensor.name):
+                    if row.touch is touch and row.keep is None:
+                        self.of(touch.leaf).add_register_traffic(row)
         for leaf in self.chains.tree.leaves:
             self.of(leaf).add_operand_accesses(leaf)
         return tuple(self.flows)
@@ -99,25 +100,21 @@ class FlowBuilder:
     # Kept tiles: filled from and drained to the next place outward
 
     def add_kept_tile(self, keep: PlacedKeep) -> None:
-        crossings = self.chains.crossings_of(keep)
         inside = [touch for touch in self.chains.touches_of(keep.tensor) if keep.covers(touch.leaf.index)]
         writer = next((touch for touch in inside if touch.writes), None)
-        # Of the steps that a tile lasts only the first needs a value from before it.
-        made = self.chains.iterative_parts(keep.tensor) if writer is not None else NOTHING
         if writer is not None:
             self.add_combining(keep, writer)
-        for touch, outer in crossings:
-            parts = self.parts_of(touch)
-            if touch.writes:
-                own = self.of(touch.leaf)
-                path = own.paths.inside(keep.memory, keep.loops, parts | own.again(touch.leaf))
-                tiles = MovedTiles(own.paths.in_rounds(keep.memory, path), parts)
-                own.add_drain(outer, keep, tiles, touch)
+        for row in self.chains.demands_of_keep(keep):
+            if row.touch.writes:
+                own = self.of(row.touch.leaf)
+                path = own.paths.in_rounds(keep.memory, own.paths.inside(keep.memory, row.loops, row.moving))
+                own.add_drain(row.place, keep, MovedTiles(path, row.parts), row.touch)
             else:
-                readers = [t for t in inside if not t.writes and t.version == touch.version and not t.streams]
-                own, moving = self.of(*(t.leaf for t in readers)), parts | self.chains.reloading_parts(keep)
-                tiles = MovedTiles(own.paths.inside(keep.memory, keep.loops, moving), parts - made)
-                own.add_fill(outer, keep, tiles, self.widest(keep, readers))
+                readers = [t for t in inside if not t.writes and t.version == row.touch.version and not t.streams]
+                own = self.of(*(t.leaf for t in readers))
+                path = own.paths.inside(keep.memory, row.loops, row.moving)
+                tiles = MovedTiles(path, row.parts - row.steps)
+                own.add_fill(row.place, keep, tiles, self.widest(keep, readers))
 
     def widest(self, keep: PlacedKeep, touches: list[Touch]) -> Touch:
         """Of the Einsums on the array beside whose elements the tile lies, the one that spreads it over the most of
@@ -242,16 +239,12 @@ class FlowBuilder:
 
     # Registers of the array that runs an Einsum
 
-    def add_register_traffic(self, touch: Touch) -> None:
-        place = self.chains.place_beyond_registers(touch)
-        if place is None:
-            return
+    def add_register_traffic(self, row: Demand) -> None:
+        touch, place, registers = row.touch, row.place, row.inside
         if touch.access.tensor in touch.leaf.bypass:
-            self.add_bypassing(touch, place)
+            self.add_bypassing(row)
             return
-        registers, parts = self.machine.registers_of(touch.leaf.array), self.parts_of(touch)
-        again = self.again(touch.leaf) if touch.writes else NOTHING
-        tiles = MovedTiles(self.paths.inside(registers, touch.leaf.loops, parts | again), parts)
+        tiles = MovedTiles(self.paths.inside(registers, row.loops, row.moving), row.parts)
         copies = copies_row(self.rows, self.spread(touch.leaf, registers), *tiles)
         together = self.paths.together(place.memory, tiles) if touch.writes else tiles
         outside = self.words_at(place.memory, together, touch.leaf)
@@ -266,10 +259,10 @@ class FlowBuilder:
             self.add_with_slots(back, place, 0, touch)
             self.add(back, registers, 1, touch)
 
-    def add_bypassing(self, touch: Touch, place: ChainPlace) -> None:
+    def add_bypassing(self, row: Demand) -> None:
         """An operand straight from a memory to the operators, a result straight back: in every step anew."""
-        parts = self.parts_of(touch)
-        tiles = MovedTiles(self.rows.path(touch.leaf.loops, frozenset(range(len(self.rows.space.parts)))), parts)
+        touch, place = row.touch, row.place
+        tiles = MovedTiles(self.rows.path(row.loops, row.moving), row.parts)
         words = CountedWords(self.words_at(place.memory, tiles, touch.leaf), path=tiles.path)
         self.add_with_slots(words, place, int(touch.writes), touch)
         if touch.writes:
@@ -345,12 +338,6 @@ class FlowBuilder:
 
     def tensor_index(self, name: str) -> int:
         return next(i for i, tensor in enumerate(self.cascade.tensors) if tensor.name == name)
-
-
-def recomputed_parts(space: RankSpace, tree: ResolvedTree, leaf: PlacedLeaf) -> frozenset[int]:
-    """Parts that loops around a leaf run over although its Einsum lacks them: each iteration computes it again."""
-    around = frozenset(space.part_of_variable(tree.loops[loop].variable) for loop in leaf.loops)
-    return around - space.parts_of_einsum(leaf.einsum) if leaf.recompute else NOTHING
 
 
 def points_row(rows: RowTable, leaf: PlacedLeaf) -> int:

@@ -32,5 +32,5 @@ def leaves_array(chains: Chains, leaf: PlacedLeaf, around: tuple[int, ...]) -> b
     if any(tile.touch.writes and not tile.is_shared for tile in register_tiles(chains, leaf)):
         return True
     inner = [keep for keep in chains.tree.keeps if keep.covers(leaf.index) and keep.loops != around[: len(keep.loops)]]
-    crossings = [crossing.touch for keep in inner for crossing in chains.crossings_of(keep)]
-    return any(touch.writes and touch.leaf == leaf for touch in crossings)
+    touches = [row.touch for keep in inner for row in chains.demands_of_keep(keep)]
+    return any(touch.writes and touch.leaf == leaf for touch in touches)

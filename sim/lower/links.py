@@ -11,9 +11,9 @@ from einsums.nodes import Load
 from mappings.tree import PlacedLeaf
 from mappings.types import Schedule
 from sim.engine.tables import LinkTables
-from sim.lower.chains import Chains
+from sim.lower.chains import Chains, Demand
 from sim.lower.latency import LINKED, latency_of, leaves_array
-from sim.lower.register_tiles import RegisterTile, SidedParts, register_tiles, rides_of
+from sim.lower.register_tiles import SidedParts, register_tiles, rides_of
 from sim.lower.rows import NOTHING, RowTable
 
 Parts = frozenset[int]
@@ -85,7 +85,7 @@ def link_tables(chains: Chains, rows: RowTable, schedule: Schedule) -> LinkTable
     )
 
 
-def _marks(rows: RowTable, leaf: PlacedLeaf, tile: RegisterTile, sides: SidedParts, depth: int) -> np.ndarray:
+def _marks(rows: RowTable, leaf: PlacedLeaf, tile: Demand, sides: SidedParts, depth: int) -> np.ndarray:
     """i8[position, (the loop brings another tile, it passes the columns inside of one)]."""
     marks = np.zeros((depth, 2), np.int64)
     for position, loop in enumerate(leaf.loops):
@@ -94,7 +94,7 @@ def _marks(rows: RowTable, leaf: PlacedLeaf, tile: RegisterTile, sides: SidedPar
     return marks
 
 
-def _rides(rows: RowTable, leaf: PlacedLeaf, tile: RegisterTile, sides: SidedParts) -> bool:
+def _rides(rows: RowTable, leaf: PlacedLeaf, tile: Demand, sides: SidedParts) -> bool:
     """Whether the words of a tile come or leave with the slots: one in each element, the same along one side."""
     inside = (loop for loop in leaf.loops if loop not in tile.loops)
     is_plain = tile.keep is None or not (tile.is_shared or any(rows.part(loop) in tile.parts for loop in inside))

@@ -19,8 +19,8 @@ from mappings.tree import PlacedLeaf, ResolvedTree
 from mappings.types import Mapping, TileRule
 from sim.engine.counting import CORES
 from sim.engine.tables import MachineColumns, Shape, Tables
-from sim.lower.chains import Chains
-from sim.lower.flows import FlowBuilder, points_row, recomputed_parts
+from sim.lower.chains import Chains, all_wait_for_root, recomputed_parts
+from sim.lower.flows import FlowBuilder, points_row
 from sim.lower.functions import VECTOR_FUNCTIONS
 from sim.lower.latency import latency_of, leaves_array
 from sim.lower.links import chain_rows, link_tables
@@ -127,6 +127,7 @@ def lower_structure(structure: Structure) -> Lowered:
         in_core=np.array(machine.in_core),
         links=links,
         bands=regions.tables(),
+        first_word=machine.memory(machine.root) if all_wait_for_root(chains) else -1,
     )
     counts = tuple(dict.fromkeys(side.text for side in tree.counted_sides))
     combined = combined_loop(mapping, tree, cascade)

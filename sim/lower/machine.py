@@ -10,7 +10,9 @@ becomes for the whole machine (one, all of them, those whose energy is charged) 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache, partial
+from math import ceil
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -224,6 +226,7 @@ class Machines:
             word_rows=word_rows,
             row_accesses=row_accesses,
             stated_accesses=np.where(self._of_memories("has_ports") == 1, row_accesses, np.inf),
+            first_word_cycles=self._first_word_cycles(),
             rows=self._of_arrays("rows"),
             columns=self._of_arrays("columns"),
             lanes=self._of_arrays("lanes"),
@@ -239,6 +242,14 @@ class Machines:
             word_bytes=np.ascontiguousarray(word_bytes, float),
             cores=self.own(CORES),
         )
+
+    def _first_word_cycles(self) -> np.ndarray:
+        """The longer of a latency in cycles and of one in time, which is rounded up."""
+        found, times, clock_hz = self._of_memories("latency_cycles"), self._of_memories("latency"), self.own("clock")
+        for design, memory in np.argwhere(times > 0.0).tolist():
+            cycles = whole_cycles(float(times[design, memory]), float(clock_hz[design]))
+            found[design, memory] = max(found[design, memory], cycles)
+        return found
 
     def _of_memories(self, key: str) -> np.ndarray:
         return np.stack([self.number(memory, key) for memory in self.shape.memories], axis=1)
@@ -260,6 +271,12 @@ class _Numbers(NamedTuple):
 def rows_and_words(row_bytes: np.ndarray, word_bytes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(whole words in a row, at least 1; rows that a word takes, at least 1): a row of 64 bit holds two words of 24."""
     return np.maximum(1.0, row_bytes // word_bytes), np.maximum(1.0, -(-word_bytes // row_bytes))
+
+
+@lru_cache(maxsize=4096)
+def whole_cycles(time_s: float, clock_hz: float) -> int:
+    """A time in cycles, rounded up in exact decimal arithmetic."""
+    return ceil(Fraction(repr(time_s)) * Fraction(repr(clock_hz)))
 
 
 @lru_cache(maxsize=4096)

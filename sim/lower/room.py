@@ -207,7 +207,7 @@ class RoomBuilder:
         """
         inside = self.inside(keep)
         writer = next((touch.leaf for touch in inside if touch.writes), None)
-        is_filled = any(not crossing.touch.writes for crossing in self.chains.crossings_of(keep))
+        is_filled = any(not row.touch.writes for row in self.chains.demands_of_keep(keep))
         return [touch.leaf for touch in inside] if is_filled or writer is None else [writer]
 
     def stage_of(self, leaf: PlacedLeaf) -> int:

@@ -233,7 +233,7 @@ def start_transfer(m, server, job, which, record, was_idle):
         m[at(m, PARTIAL, partial, column)] = 0
         return
     transfer[TIME_LEFT], words, transfer[TAIL] = begin_transfer(m, job, which)
-    if was_idle and words > 0:
+    if was_idle and (words > 0 or transfer[TIME_LEFT] > 0):  # the first piece of a tile may have no whole word
         transfer[TIME_LEFT] += m[at(m, FIRST_WORD, partial, 0 if column == IN_LEFT else 1)]
     if job <= DRAIN_JOB:
         m[at(m, MOVED, which, job - 1)] += words
@@ -302,7 +302,9 @@ def end_transfer(m, server):
     transfer = row(m, SERVER_STATE, server)
     note_transfer(m, server)
     job, which = transfer[JOB], transfer[WHICH]
-    transfer[JOB], transfer[FREE_SINCE] = NO_JOB, m[NOW]
+    transfer[JOB] = NO_JOB
+    if m[NOW] > transfer[JOB_SINCE]:  # what took no time, of a tile without words, has asked the memory for nothing
+        transfer[FREE_SINCE] = m[NOW]
     if job == FILL_JOB:
         piece = row(m, PIECES, which)
         piece[PIECES_ARRIVED] = (piece[PIECES_ARRIVED] + 1) % piece[PIECES_OF]

@@ -8,7 +8,9 @@ NEVER = 1 << 62  # a cycle that is never reached
 
 # Commands. Row commands come over the row bus, reads and writes over the column bus; a shared bus is both.
 ACT, PRE, READ, WRITE, PRE_ALL, REF_ALL, REF_BANK, REF_SAME, KINDS = 0, 1, 2, 3, 4, 5, 6, 7, 8
-COMMANDS = ("ACT", "PRE", "RD", "WR", "PREA", "REF", "REFpb", "REFsb")
+# In traces only: a read or a write after which its bank closes by itself (auto-precharge).
+READ_CLOSING, WRITE_CLOSING = 8, 9
+COMMANDS = ("ACT", "PRE", "RD", "WR", "PREA", "REF", "REFpb", "REFsb", "RDA", "WRA")
 
 # Where a constraint applies after a command: its bank, its bank group, its channel; from the fourth-last ACT on; or the
 # banks with its number in every group.
@@ -28,12 +30,14 @@ ARRIVAL_CYCLE, BANK_OF, ROW_OF, IS_WRITE = 0, 1, 2, 3
 # Columns of `constraints: i8[constraint, column]`, sorted by the earlier command.
 FOLLOWING, SCOPE, CYCLES, CAUSE = 0, 1, 2, 3
 
-# Places of `settings: i8[...]`; the last two are the first of KINDS places each. REFRESH is the command that refreshes,
-# NO_REFRESH if none does. The banks take SHARES of it in turn: one of them closes and refreshes every SHARES-th bank.
-# The last activate of another bank comes at least this many cycles BEFORE_REFRESH, or BEFORE_CLOSING its first bank.
+# Places of `settings: i8[...]`; the last three are the first of KINDS places each. A read or write YIELDS the pins
+# that it shares with row commands to one of those that becomes legal within that many cycles. REFRESH is the command
+# that refreshes, NO_REFRESH if none does. The banks take SHARES of it in turn: one of them closes and refreshes every
+# SHARES-th bank. The last activate of another bank comes at least this many cycles BEFORE_REFRESH, or BEFORE_CLOSING
+# its first bank.
 BANKS, GROUPS, WINDOW, READ_DONE, WRITE_DONE, REFRESH, REFRESH_CYCLES, SHARES = 0, 1, 2, 3, 4, 5, 6, 7
 BEFORE_REFRESH, BEFORE_CLOSING = 8, 9
-BUS_OF, LENGTH_OF, SETTINGS = 10, 10 + KINDS, 10 + 2 * KINDS
+BUS_OF, LENGTH_OF, YIELDS, SETTINGS = 10, 10 + KINDS, 10 + 2 * KINDS, 10 + 3 * KINDS
 NO_REFRESH = -1
 
 # Columns of `places: i8[place, column]`. Its rows are the banks, the bank groups, the channel, the row bus, the column

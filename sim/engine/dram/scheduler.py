@@ -1,10 +1,12 @@
 """One DRAM channel, request by request: open rows, first-ready first-come-first-served, refresh, from event to event.
 
-At every step the command that is legal soonest is issued; within a cycle a refresh goes first, then reads and writes to
-open rows, then activates and precharges, each oldest first (Rixner et al., ISCA 2000). A bank with requests to its open
-row proposes the oldest of them, any other bank an activate or a precharge for its oldest request. A due refresh takes
-precedence: a refresh of all banks blocks every other command until it is issued, a refresh of some banks blocks
-activates that would delay it.
+At every step the command that is legal soonest is issued; within a cycle a refresh goes first, then reads and writes
+that the data bus has kept waiting, then activates and precharges, then other reads and writes, each oldest first
+(after Rixner et al., ISCA 2000, who let reads and writes go first). A bank with requests to its open row proposes the
+oldest of them, any other bank an activate or a precharge for its oldest request. The last read or write to a row
+closes it by itself (auto-precharge) if a request waits for another row of the bank, as gem5's page policy
+`open_adaptive` does. A due refresh takes precedence: a refresh of all banks blocks every other command until it is
+issued, a refresh of some banks blocks activates that would delay it.
 
 The distances between successive commands add up to the whole run, and each is charged to what the later command waited
 for. All mutable state is in two tables, because every array passed to a compiled function costs two reference counts.
@@ -50,6 +52,7 @@ from sim.engine.dram.columns import (
     PRE,
     PRE_ALL,
     READ,
+    READ_CLOSING,
     READ_DONE,
     READY,
     REF_ALL,
@@ -71,12 +74,23 @@ from sim.engine.dram.columns import (
     WRITE,
     WRITE_DONE,
     WRITE_HIT,
+    YIELDS,
 )
 from sim.engine.dram.queue import admit_arrived, close_row, open_row, remove_hit
-from sim.engine.dram.timing import cause_of, first_legal_cycle, idle_places, last_to_allow, push, push_twins
+from sim.engine.dram.timing import (
+    cause_of,
+    first_legal_cycle,
+    idle_places,
+    last_to_allow,
+    push,
+    push_closing,
+    push_twins,
+)
 from sim.engine.jit import compiled
 
-ROW_COMMAND = 1 << 60  # added to a request's number: column commands go first
+# Added to a request's number: whose command goes first within a cycle.
+ROW_COMMAND = 1 << 59  # after reads and writes that the data bus has kept waiting
+DATA_BUS_IDLE = 1 << 60  # and the other reads and writes last
 
 
 @compiled
@@ -117,6 +131,12 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
             places[bank, OPENED_AS] = HITS
             places[state, SERVED] += 1
             remove_hit(places, slots, bank, slot)
+            if places[bank, WANTS] == PRE and places[bank, WANTS_FOR] >= 0:
+                push_closing(places, constraints, spans, bank)
+                close_row(places, bank)
+                places[bank, CONFLICT] = 1
+                if counts[COMMANDS_ISSUED] <= trace.shape[0]:
+                    trace[counts[COMMANDS_ISSUED] - 1, KIND] += READ_CLOSING - READ
             admit_arrived(requests, places, slots)
         elif kind == ACT:
             places[bank, OPENED_AS] = CONFLICTS if places[bank, CONFLICT] == 1 else MISSES
@@ -127,10 +147,8 @@ def schedule(requests, constraints, spans, settings, finish, counts, waits, trac
         elif kind == PRE_ALL:
             close_all(places, settings)
         else:
-            if kind == REF_SAME:
-                push_twins(places, constraints, spans, settings, bank, cycle)
             counts[REFRESHED] += 1
-            finish_refresh(places, settings)
+            finish_refresh(places, constraints, spans, settings, kind, bank, cycle)
     counts[LAST_COMMAND] = places[state, LAST]
 
 
@@ -143,8 +161,10 @@ def next_due(settings, refreshes):
 
 
 @compiled
-def finish_refresh(places, settings):
-    """A refresh was issued: the next one is due on schedule, however late this one was."""
+def finish_refresh(places, constraints, spans, settings, kind, bank, cycle):
+    """A refresh was issued at `cycle`: the next one is due on schedule, however late this one was."""
+    if kind == REF_SAME:
+        push_twins(places, constraints, spans, settings, bank, cycle)
     state = places.shape[0] - STATE_ROW
     places[state, PENDING] = 0
     places[state, REFRESHES] += 1
@@ -202,14 +222,15 @@ def choose(places, slots, settings, refreshing, until):
     """The next command, as (cycle, command, bank, slot); cycle NEVER if nothing waits.
 
     refreshing: the first of the banks to leave alone, -1 if there is none; until: the last cycle for an activate. A
-    bank's next command is stored (`queue.ask`), because branches that determine it here would be mispredicted at every
-    step.
+    read or write that the data bus has not kept waiting goes behind row commands, also those that become legal while it
+    would hold the pins: the data bus is idle anyway. A bank's next command is stored (`queue.ask`), because branches
+    that determine it here would be mispredicted at every step.
     """
     state, channel, bus = places.shape[0] - STATE_ROW, places.shape[0] - CHANNEL_ROW, places.shape[0] - BUS_ROW
     for kind in range(PRE_ALL):
         floor = max(places[state, NOW], places[bus + settings[BUS_OF + kind], READY])
         places[state, FLOORS + kind] = max(floor, places[channel, READY + kind])
-    best_cycle, best_kind, best_bank, best_slot, best_rank = NEVER, ACT, 0, -1, NEVER
+    best_cycle, best_kind, best_bank, best_slot, best_rank, best_turn = NEVER, ACT, 0, -1, NEVER, NEVER
     for i in range(places[state, LISTED_BANKS]):
         bank = places[i, LIST]
         group, kind, slot = places[bank, GROUP_PLACE], places[bank, WANTS], places[bank, WANTS_FOR]
@@ -220,13 +241,16 @@ def choose(places, slots, settings, refreshing, until):
             other = max(other, places[state, FLOORS + WRITE])
             if other < cycle or (other == cycle and slots[write, REQUEST] < slots[slot, REQUEST]):
                 cycle, kind, slot = other, WRITE, write
-        if cycle > best_cycle or (kind == ACT and cycle > until):
+        turn, rank = cycle, slots[slot, REQUEST]
+        if kind not in (READ, WRITE):
+            rank += ROW_COMMAND
+        elif places[bank, READY + kind] >= max(places[channel, READY + kind], places[group, READY + kind]):
+            turn, rank = cycle + settings[YIELDS + kind], rank + DATA_BUS_IDLE
+        if turn > best_turn or (turn == best_turn and rank > best_rank) or (kind == ACT and cycle > until):
             continue
         if refreshing >= 0 and (bank - refreshing) % settings[SHARES] == 0:
             continue
-        rank = slots[slot, REQUEST] + (0 if kind in (READ, WRITE) else ROW_COMMAND)
-        if cycle < best_cycle or rank < best_rank:
-            best_cycle, best_kind, best_bank, best_slot, best_rank = cycle, kind, bank, slot, rank
+        best_cycle, best_kind, best_bank, best_slot, best_rank, best_turn = cycle, kind, bank, slot, rank, turn
     return best_cycle, best_kind, best_bank, best_slot
 
 

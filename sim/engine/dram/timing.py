@@ -27,6 +27,10 @@ from sim.engine.dram.columns import (
     LENGTH_OF,
     OTHER_PLACES,
     PLACE_COLUMNS,
+    PRE,
+    PRE_ALL,
+    READ,
+    READ_CLOSING,
     READY,
     REF_SAME,
     RING,
@@ -130,6 +134,21 @@ def push_twins(places, constraints, spans, settings, bank, cycle):
 
 
 @compiled
+def push_closing(places, constraints, spans, bank):
+    """Apply the delays of a bank that closes by itself after its last read or write, as early as it could be closed.
+
+    No command says so: nothing is on the pins, and other precharges need not keep apart from it.
+    """
+    channel, cycle = places.shape[0] - CHANNEL_ROW, places[bank, READY + PRE]
+    for i in range(spans[PRE], spans[PRE + 1]):
+        following, until = constraints[i, FOLLOWING], cycle + constraints[i, CYCLES]
+        place = bank if constraints[i, SCOPE] == BANK else channel
+        if following not in (PRE, PRE_ALL) and until > places[place, READY + following]:
+            places[place, READY + following] = until
+            places[place, WHY + following] = constraints[i, CAUSE]
+
+
+@compiled
 def play(commands, constraints, spans, settings, issued):
     """Issue `commands: i8[command, (kind, bank)]` in order, each as soon as timing allows, none before the one ahead.
 
@@ -139,6 +158,9 @@ def play(commands, constraints, spans, settings, issued):
     cycle = 0
     for i in range(commands.shape[0]):
         kind, bank = commands[i, 0], commands[i, 1]
+        closing = kind >= READ_CLOSING
+        if closing:
+            kind -= READ_CLOSING - READ
         if kind == REF_SAME:
             per_group = settings[BANKS] // settings[GROUPS]
             bank = last_to_allow(places, settings, kind, bank % per_group, per_group)
@@ -149,3 +171,5 @@ def play(commands, constraints, spans, settings, issued):
         push(places, constraints, spans, settings, kind, bank, cycle)
         if kind == REF_SAME:
             push_twins(places, constraints, spans, settings, bank, cycle)
+        if closing:
+            push_closing(places, constraints, spans, bank)
