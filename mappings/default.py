@@ -131,8 +131,11 @@ class _Default:
         cores = self.architecture.cores
         if cores is None or cores.count == 1:
             return ()
-        einsums = self.cascade.einsums
-        shared = [name for name in self._ordered(einsums[0].name) if self._is_free_everywhere(name)]
+        first = self.cascade.einsums[0].name
+        shared: list[str] = []
+        for name in self._ordered(first):
+            if self._is_free_everywhere(name) and self._outer_parts(name) <= set(shared):
+                shared.append(name)
         for count in range(1, len(shared)):
             if prod(self.sizes.get(self.cascade.rank_of_variable(name), 1) for name in shared[:count]) >= cores.count:
                 return tuple(shared[:count])
@@ -142,8 +145,23 @@ class _Default:
         einsums = self.cascade.einsums
         is_shared = all(variable in self.cascade.variables_of(einsum.name) for einsum in einsums)
         is_reduced = any(variable in einsum.reduced_variables for einsum in einsums)
-        is_alike = self.cascade.root_of(self.cascade.rank_of_variable(variable)) not in self._band_ranks
-        return is_shared and is_alike and not is_reduced and variable not in _stepwise(self.cascade)
+        is_step = variable in {rank.lower() for _, rank in self.cascade.iterative}
+        root = self.cascade.root_of(self.cascade.rank_of_variable(variable))
+        return is_shared and not is_reduced and not is_step and root not in self._band_ranks | self._whole_ranks
+
+    def _outer_parts(self, variable: str) -> set[str]:
+        """Variables of the parts outside a part of a rank."""
+        rank = self.cascade.rank_of_variable(variable)
+        parts = self.cascade.scope.parts_of(self.cascade.root_of(rank))
+        return {part.lower() for part in parts[: parts.index(rank)]} if rank in parts else set()
+
+    @cached_property
+    def _whole_ranks(self) -> frozenset[str]:
+        """Ranks along which an Einsum reads all that another one makes, under another name."""
+        made = {einsum.name for einsum in self.cascade.einsums}
+        accesses = (read for einsum in self.cascade.einsums for read in einsum.reads if read.tensor in made)
+        axes = (axis for access in accesses for axis in self.cascade.axes_of(access))
+        return frozenset(self.cascade.root_of(axis.rank) for axis in axes if axis.over not in (None, axis.rank))
 
     @cached_property
     def _band_ranks(self) -> frozenset[str]:
@@ -158,10 +176,18 @@ class _Default:
         if not names:
             return {}
         assert self.architecture.cores is not None
-        ranks = [self.cascade.rank_of_variable(name) for name in names]
-        count, outer = self.architecture.cores.count, "*".join(ranks[:-1])
-        last = f"ceil_div({ranks[-1]}, {f'ceil_div({count}, {outer})' if outer else count})"
+        counts = [self._coordinates(name) for name in names]
+        cores, outer = self.architecture.cores.count, "*".join(counts[:-1])
+        last = f"ceil_div({counts[-1]}, {f'ceil_div({cores}, {outer})' if outer else cores})"
+        last = "1" if names[-1] in _stepwise(self.cascade) else last
         return {f"{name}_dealt": "1" for name in names[:-1]} | {f"{names[-1]}_dealt": last}
+
+    def _coordinates(self, variable: str) -> str:
+        """The formula of how many coordinates a rank variable has; of an outermost part, what the inner ones leave."""
+        rank = self.cascade.rank_of_variable(variable)
+        root = self.cascade.root_of(rank)
+        parts = self.cascade.scope.parts_of(root)
+        return f"ceil_div({root}, {'*'.join(parts[1:])})" if rank in parts[:1] else rank
 
     # --- ranks
     @cached_property

@@ -7,10 +7,13 @@ from arch.types import Architecture
 from einsums.types import Cascade
 from mappings.types import Mapping
 from sim import Experiment
+from tests.by_hand import PRODUCT
 from tests.cycle_designs import timed_machine
 from tests.random_mappings import random_experiment
 
 PRICE: dict[str, Any] = {"read_energy": "1 pJ", "write_energy": "1 pJ", "row": "16 bit", "source": "made up"}
+ONE_PE = {"PE": (1, 1)}
+LEAF = {"einsum": "Z", "array": "PE"}
 MACC = {"operators": ["mul", "add"], "also": [["mul"]], "cycles": 1, "energy": "0 pJ", "source": "made up"}
 
 
@@ -66,3 +69,40 @@ def random_design(seed: int, longer: int = 1) -> Experiment | None:
     on = timed_machine(random, plain.architecture)
     found = Experiment(plain.name, plain.cascade, on, plain.mapping, sizes, plain.parameters)
     return None if found.problems else found
+
+
+def many_rounds(seed: int) -> Experiment:
+    """A matrix product of a seed whose rows, columns or steps of a reduced rank are dealt to two to seven cores for many
+    rounds, the last of them seldom full: tiles in a memory above the cores or in their own, a DRAM that may
+    take its time to the first word.
+    """
+    random = Random(seed)
+    cores, rows, columns, steps = (
+        random.randint(2, 7),
+        random.randint(20, 60),
+        random.randint(1, 4),
+        random.randint(2, 6),
+    )
+    dram: dict[str, Any] = {"bandwidth": f"{random.choice([1, 2, 3, 6, 20, 90])} GB/s"}
+    if random.random() < 0.3:
+        dram["latency"] = f"{random.randint(1, 40)} ns"
+    above: dict[str, Any] = {"size": random.choice(["256 B", "2 KiB", "64 KiB"])}
+    if random.random() < 0.4:
+        above |= {"ports": random.randint(1, 4), "banks": 4}
+    elif random.random() < 0.5:
+        above["bandwidth"] = f"{random.choice([2, 5, 30])} GB/s"
+    on = machine(cores, "L1", {"DRAM": dram, "L2": above, "L1": {}}, ONE_PE)
+    inner = {"loops": [{"k": "2"}], "keep": {"L1": ["A", "B"]}, "body": [{**LEAF, "loops": ["k", "m", "n"]}]}
+    kind = random.choice(["rows", "columns", "rows and columns", "sums"])
+    own = {"L1": ["Z"], **({"L2": [random.choice(["A", "B"])]} if random.random() < 0.3 else {})}
+    if kind == "sums":
+        tree = {"loops": ["m"], "body": [{"loops": [{"k": "2"}], "keep": {"L1": ["A", "B", "Z"]},
+                "body": [{**LEAF, "loops": ["k", "n"]}]}]}  # fmt: skip
+        return design(PRODUCT, tree, {"K": 2 * steps, "M": rows, "N": columns}, on, ["m", "k"])
+    step = random.choice(["1", "2", "3"])
+    loops = {"rows": [{"m": step}], "columns": [{"n": "1"}], "rows and columns": [{"m": step}, {"n": "1"}]}[kind]
+    tree = {"loops": loops, "keep": own, "body": [inner]}
+    if kind == "rows and columns" and "L2" not in own and random.random() < 0.6:
+        tree = {"loops": loops[:1], "keep": {"L2": ["A"]}, "body": [{"loops": loops[1:], "keep": own, "body": [inner]}]}
+    sizes = {"K": 2 * steps, "M": rows if kind != "columns" else 2, "N": columns if kind != "columns" else rows}
+    return design(PRODUCT, tree, sizes, on, [next(iter(loop)) for loop in loops])

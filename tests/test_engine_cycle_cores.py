@@ -13,7 +13,7 @@ from sim.cycle.state import run
 from sim.simulation.flow import count
 from sim.timeline.recorder import record_timeline
 from tests.by_hand import PRODUCT
-from tests.core_designs import design, machine, random_design, with_cores
+from tests.core_designs import design, machine, many_rounds, random_design, with_cores
 from tests.cycle_laws import Ran, words_differ
 from tests.test_fetches import parts
 
@@ -300,6 +300,23 @@ def test_skipping_changes_nothing_in_random_mappings(first: int) -> None:
             except (IllegalMapping, ValueError):
                 continue  # what divides the sizes of the seed need not divide longer ones
             assert outcome(fast) == outcome(timed(experiment, fast=False)), f"seed {seed}"
+
+
+def test_skipping_rounds_of_cores_changes_nothing() -> None:
+    ran = skipped = 0
+    for seed in range(80):
+        experiment = many_rounds(seed)
+        if experiment.problems:
+            continue
+        try:
+            fast = timed(experiment)
+        except (IllegalMapping, ValueError):
+            continue  # tiles that no memory has room for, or that cores cannot share
+        slow = timed(experiment, fast=False)
+        assert outcome(fast) == outcome(slow), f"seed {seed}"
+        ran += 1
+        skipped += fast.runs[0].run.events < slow.runs[0].run.events
+    assert ran >= 40 and skipped >= 20
 
 
 @pytest.mark.parametrize("experiment", [two_of_a_kind(3), tensor_cores(2), four_with_group_memory(4)])

@@ -13,6 +13,7 @@ from einsums.types import Cascade
 from mappings import Mapping
 from mappings.default import default_mapping
 from mappings.default_tiles import GrowingRank, KeptTile, grown
+from mappings.existence import FOLLOWED
 from sim import Experiment, load_architecture, load_cascade, load_experiment, simulate
 from sim.functional.verification import verify
 from sim.load.document import plain_document
@@ -20,7 +21,7 @@ from sim.load.nouns import CATALOGS, build, load_operators
 from tests.by_hand import PRODUCT, small_machine
 from tests.small_design import run
 
-CASCADES = tuple(name for name in CATALOGS["cascade"].names() if not beyond(load_cascade(name)))
+CASCADES = tuple(name for name in CATALOGS["cascade"].names() if not beyond(load_cascade(name), FOLLOWED))
 
 
 def with_table(machine: Architecture, array: str) -> Architecture:
@@ -48,7 +49,8 @@ def design(cascade: Cascade, machine: Architecture, sizes: dict[str, int]) -> Ex
 
 def sizes_of(cascade: Cascade, length: int, width: int) -> dict[str, int]:
     roots = dict.fromkeys(cascade.root_of(rank) for rank in cascade.leaf_ranks())
-    return {root: {"B": 2, "H": 3}.get(root, length if root in "MPTN" else width) for root in roots}
+    first = cascade.scope.first_name
+    return {root: {"B": 2, "H": 3}.get(root, length if first.get(root, root) in "MPTN" else width) for root in roots}
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -66,7 +68,8 @@ def test_it_computes_what_the_cascade_means(name: str, machine: str) -> None:
     cascade = load_cascade(name)
     own = design(cascade, MACHINES[machine], sizes_of(cascade, 19, 5))
     assert verify(own).passes
-    assert simulate(own, "cycle").cycles >= simulate(own).cycles * (1 - 1e-9)
+    if not beyond(cascade):  # the cycle engine follows no conditions
+        assert simulate(own, "cycle").cycles >= simulate(own).cycles * (1 - 1e-9)
 
 
 def test_one_mapping_serves_every_size() -> None:

@@ -21,9 +21,9 @@ from sim.cycle.state import (
 )
 from sim.ending import CutShort
 from sim.engine.cycle import columns as col
-from sim.engine.cycle.board import IS_OVER, NOBODY, NOTHING_KNOWN, CoreBoard
+from sim.engine.cycle.board import IS_OVER, MARKS, NOBODY, NOTHING_KNOWN, CoreBoard
 from sim.engine.cycle.together import begin_together, run_together
-from sim.engine.cycle.turns import count_records
+from sim.engine.cycle.turns import count_records, turns_alike
 from sim.lower.walk import Extents
 
 HISTORY_NUMBERS = 1 << 25  # of all remembered states together
@@ -108,24 +108,45 @@ def run_cores(design: CycleDesign, named: NamedProgram, start: Extents, wishes: 
 def _board(every: np.ndarray, shapes: dict[str, tuple[int, ...]], dealt: CorePrograms) -> CoreBoard:
     rows, servers, keeps = len(every), len(dealt.shared_servers), len(dealt.groups)
     _, _, numbers = shapes["HISTORY"]
+    (users,) = shapes["RELEASED"]
     depth = shapes["RECORD_INDEX"][1] - col.INDEX_MORE
     slots = max(2, min(HISTORY_SLOTS, HISTORY_NUMBERS // (max(depth, 1) * rows * numbers)))
+    dealing = _dealing(every[0], slots)
     return CoreBoard(
         due=np.full(rows, NOTHING_KNOWN, np.int64),
         stale=np.zeros(rows, np.int64),
         active=np.zeros(rows, np.int64),
+        settled=np.zeros(rows, np.int64),
         owner=np.full(servers, NOBODY, np.int64),
         free_since=np.full(servers, -1, np.int64),
         is_shared=dealt.shared_servers.astype(np.int64),
-        offers=np.zeros((rows, servers, 4), np.int64),
+        offers=np.zeros((rows, servers, 3), np.int64),
+        ages=np.full((servers, rows), col.NEVER, np.int64),
         demand=np.zeros((rows, len(dealt.ports)), np.int64),
+        asked=np.zeros(len(dealt.ports), np.int64),
         taken=np.zeros(len(dealt.ports), np.int64),
         ports=dealt.ports,
+        released=np.zeros((users, rows - 1), np.int64),
         groups=dealt.groups,
         leaving=np.zeros((keeps, depth + col.INDEX_MORE), np.int64),
         leaving_variant=np.zeros((keeps, depth + 1), np.int64),
-        marks=np.zeros(3, np.int64),
+        marks=np.zeros(MARKS, np.int64),
         history=np.zeros((depth, slots, rows, numbers), np.int64),
-        remembered=np.zeros((depth, 2), np.int64),
+        remembered=np.zeros((depth, 3), np.int64),
+        dealing=dealing,
+        looks=np.array([-1 if dealing.any() else col.NEVER]),
         scratch=np.zeros(numbers, np.int64),
     )
+
+
+def _dealing(m: np.ndarray, slots: int) -> np.ndarray:
+    """Of every dealt level after how many turns cores have the same work again, and how often to look whether they
+    are in the same state; 0 where there is no room for it. m: core 0; slots: states that are remembered.
+    """
+    found = np.zeros((int(m[col.DEALT]), 2), np.int64)
+    for level in range(len(found)):
+        turns, digits, room = turns_alike(m, level)
+        if room >= 2 * digits + 2:
+            looks = next(n for n in range(min(slots - 1, turns), 0, -1) if turns % n == 0)
+            found[level] = turns, turns // looks
+    return found

@@ -26,6 +26,7 @@ except ImportError:  # not on Windows
     fcntl = None  # type: ignore[assignment]
 
 Loop = TypeVar("Loop", bound=Callable[..., Any])
+Arrays = TypeVar("Arrays")
 
 
 def compiled(loop: Loop) -> Loop:
@@ -70,6 +71,47 @@ def shared(function: Loop) -> Loop:
     """`function` unchanged, also callable from compiled loops: for scalar arithmetic that Python needs too."""
     decorate: Any = numba.extending.register_jitable
     return cast(Loop, decorate(function))
+
+
+def borrowed(arrays: Arrays) -> Arrays:
+    """An array, or a named tuple of arrays, as it is; in compiled loops without its owner, so that nothing is counted.
+
+    Counting references is an atomic instruction for each view and each argument, which takes most of the time of a loop
+    of small functions. Whoever calls the loop has to hold the arrays until it returns.
+    """
+    return arrays
+
+
+def _strip_owners(_typing: Any, arrays: Any) -> Any:
+    """The same structures, with nothing where numba has what to count."""
+
+    def strip(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+        model = context.data_model_manager[kind]
+        for field in ("meminfo", "parent"):
+            position = model.get_field_position(field)
+            nothing = builder.extract_value(value, position).type(None)
+            value = builder.insert_value(value, nothing, position)
+        return value
+
+    def build(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        (value,) = arguments
+        if not isinstance(arrays, numba.types.BaseTuple):
+            return strip(context, builder, arrays, value)
+        kinds: Any = arrays
+        for n, kind in enumerate(kinds.types):
+            value = builder.insert_value(value, strip(context, builder, kind, builder.extract_value(value, n)), n)
+        return value
+
+    return arrays(arrays), build
+
+
+_intrinsic: Any = numba.extending.intrinsic
+_without_owner: Any = _intrinsic(_strip_owners)
+
+
+@numba.extending.overload(borrowed, strict=False)
+def _borrowed_in_loops(arrays: Any) -> Any:
+    return lambda arrays: _without_owner(arrays)
 
 
 @cache

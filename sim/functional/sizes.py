@@ -2,7 +2,7 @@
 
 Machines and tiles are unchanged; ranks are shortened. A rank that a side of an array or a tile of a partition divides
 covers one whole tile and a ragged second one, the long rank (the keys) two and a ragged third if there are not too many
-points; batches and heads are 1 or 2, other ranks at most 96.
+points; batches and heads are 1 or 2, other ranks at most 96. Names of one rank have the size of the longest.
 """
 
 from collections.abc import Container
@@ -25,17 +25,23 @@ LONG, SHORT, BATCH, PART, SMALL_PART = 67, 24, 2, 16, 4
 
 def reduced_experiment(experiment: Experiment, kept: Container[str] = ()) -> Experiment:
     """The experiment with every rank except `kept` shortened as described above; unchanged if nothing is too long."""
-    tiles, batch = tile_of_rank(experiment), experiment.cascade.batch
-    long = long_rank(experiment.cascade, weighed_inputs(experiment.cascade))
+    cascade = experiment.cascade
+    tiles, batch, first_name = tile_of_rank(experiment), cascade.batch, cascade.scope.first_name
+    long = long_rank(cascade, weighed_inputs(cascade))
     for heads, whole_tiles, longest in LIMITS:
         sizes = tuple(
             (rank, size)
-            if rank in kept
+            if any(name in kept for name in cascade.scope.names_of(rank))
             else (rank, min(size, heads if rank == batch[-1] else 1))
             if rank in batch
             else (rank, _cut(size, tiles.get(rank, 0), whole_tiles if rank == long else 1, longest))
             for rank, size in experiment.sizes
         )
+        most: dict[str, int] = {}
+        for rank, size in sizes:
+            first = first_name.get(rank, rank)
+            most[first] = max(size, most.get(first, 0))
+        sizes = tuple((rank, most[first_name.get(rank, rank)]) for rank, _ in sizes)
         found = experiment if sizes == experiment.sizes else replace(experiment, sizes=sizes)
         if total_points(program_of_experiment(found).workload) <= MOST_POINTS:
             break

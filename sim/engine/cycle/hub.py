@@ -6,6 +6,7 @@ leaves when the last core is done with it. Sums that a group of cores makes of o
 its first core, when all of them have theirs.
 """
 
+from sim.engine.cycle.board import SETTLED
 from sim.engine.cycle.columns import (
     ASKED,
     ASKED_SLOTS,
@@ -92,15 +93,28 @@ def begin_with(m, keep):
 
 @compiled
 def note_releases(every, board):
-    """Common tiles that all cores are done with, and results among them that leave."""
+    """Common tiles that all cores are done with, and results among them that leave; of rows that are being settled."""
     hub = every[every.shape[0] - 1]
     for keep in range(hub[KEEPS]):
         if hub[at(hub, PLACING, keep, 0)] != COMMON:
             continue
         for user in range(hub[at(hub, KEEP_TABLE, keep, FIRST_USER)], hub[at(hub, KEEP_TABLE, keep, LAST_USER)]):
-            hub[at1(hub, RELEASED, user)] = least_released(every, user)
+            if has_released(every, board, user):
+                hub[at1(hub, RELEASED, user)] = least_released(board, user)
         if hub[at(hub, KEEP_TABLE, keep, DRAINS)] == 1:
             ask_to_leave(hub, board, keep)
+
+
+@compiled
+def has_released(every, board, user):
+    """Note how many common tiles a user is done with in the rows that are being settled; whether that is news."""
+    changed, released = False, board.released[user]
+    for n in range(board.marks[SETTLED] - 1):
+        core = board.settled[n]
+        done = every[core, at1(every[core], RELEASED, user)]
+        if done != released[core]:
+            released[core], changed = done, True
+    return changed
 
 
 @compiled
@@ -114,11 +128,11 @@ def begin_common(every):
 
 
 @compiled
-def least_released(every, user):
+def least_released(board, user):
     """Common tiles that this user of every core is done with."""
-    found = NEVER
-    for core in range(every.shape[0] - 1):
-        found = min(found, every[core, at1(every[core], RELEASED, user)])
+    found, released = NEVER, board.released[user]
+    for core in range(released.size):
+        found = min(found, released[core])
     return found
 
 

@@ -80,7 +80,7 @@ from sim.engine.cycle.results import deliver_due
 from sim.engine.cycle.server import end_transfer, first_read, held_cycles, take_up
 from sim.engine.cycle.skip import fast_forward
 from sim.engine.cycle.tables import at, at1, at3, at4, row
-from sim.engine.jit import compiled
+from sim.engine.jit import borrowed, compiled
 
 NOBODY = -1
 
@@ -90,9 +90,9 @@ def run_slice(m, fast, moments):
     """Go on with a program for so many moments at most at which something happens, or to its end, where `m[OVER]` is 1;
     with `fast`, repeating stretches are skipped exactly.
 
-    m: i8[number], as made by `sim.cycle.state` and begun by `prepare`; the outcome is in its counters and in
-    `m[FAILURE]`.
+    m: i8[number], as made by `sim.cycle.state` and begun by `prepare`; the outcome: its counters and `m[FAILURE]`.
     """
+    m = borrowed(m)
     for _ in range(moments):
         before = m[EVENTS]
         settle(m)

@@ -53,6 +53,8 @@ from sim.engine.cycle.columns import (
     SITE_REPEAT,
     SKIPPED_PERIODS,
     TIME_LEFT,
+    TURN,
+    TURN_FIRST,
     WINDOW,
     WRITE_SLOTS,
     WRITES,
@@ -76,18 +78,25 @@ def skip(m, level, then, state, periods):
             records // m[at(m, RECORDS_BELOW, m[at(m, RECORD_VARIANT, m[FRONT] % m[WINDOW], level + 1)], level + 1)]
         )
         move_sites(m, level, then, records, iterations)
+    before = grow(m, then, periods)
+    for array in range(m[ARRAYS]):
+        m[at(m, ARRAY_STATE, array, RECORD)] += records
+    move_entries(m, then, before, records, time)
+    if level < m[DEPTH]:
+        move_window(m, level, before, (records, iterations, 0))
+    m[SKIPPED_PERIODS] += periods
+
+
+@compiled
+def grow(m, then, periods):
+    """Every counter grows by so many times its growth since `then`; returns the counters before. i8[counter]"""
     events = m[EVENTS]
     before = m[HEADER : HEADER + m[COUNTED]].copy()
     for i in range(m[COUNTED]):
         if m[at1(m, COUNTERS, i)] != NEVER:
             m[at1(m, COUNTERS, i)] += periods * (m[at1(m, COUNTERS, i)] - then[i])
     m[EVENTS] = events
-    for array in range(m[ARRAYS]):
-        m[at(m, ARRAY_STATE, array, RECORD)] += records
-    move_entries(m, then, before, records, time)
-    if level < m[DEPTH]:
-        move_window(m, level, before, records, iterations)
-    m[SKIPPED_PERIODS] += periods
+    return before
 
 
 @compiled
@@ -165,8 +174,9 @@ def move_entries(m, then, before, records, time):
 
 
 @compiled
-def move_window(m, level, before, records, iterations):
-    """Move the records in the window ahead by that many iterations of the loop."""
+def move_window(m, level, before, shift):
+    """Move the records in the window ahead. shift: by so many records, iterations of the loop, and turns."""
+    records, iterations, turns = shift
     window, depth, width, keeps = m[WINDOW], m[DEPTH], m[DEPTH] + INDEX_MORE, m[KEEPS]
     index, variant = table(m, RECORD_INDEX, window).copy(), table(m, RECORD_VARIANT, window).copy()
     ordinal = table(m, RECORD_ORDINAL, window).copy()
@@ -174,6 +184,8 @@ def move_window(m, level, before, records, iterations):
         old, new = record % window, (record + records) % window
         row(m, RECORD_INDEX, new)[:] = index[old * width : (old + 1) * width]
         m[at(m, RECORD_INDEX, new, level)] += iterations
+        m[at(m, RECORD_INDEX, new, depth + TURN)] += turns
+        m[at(m, RECORD_INDEX, new, depth + TURN_FIRST)] += records if turns > 0 else 0
         row(m, RECORD_VARIANT, new)[:] = variant[old * (depth + 1) : (old + 1) * (depth + 1)]
         for keep in range(keeps):
             gained = m[at(m, PER_KEEP, keep, ORDINAL)] - before[at(m, PER_KEEP, keep, ORDINAL) - HEADER]

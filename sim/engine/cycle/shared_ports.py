@@ -27,6 +27,7 @@ def note_demands(m, board, place):
     """What all that is under way in a row takes of each ported memory."""
     ask_for_all(m)
     for memory in range(m[PORTED]):
+        board.asked[memory] += m[at1(m, DEMAND, memory)] - board.demand[place, memory]
         board.demand[place, memory] = m[at1(m, DEMAND, memory)]
 
 
@@ -34,7 +35,7 @@ def note_demands(m, board, place):
 def fit_together(board):
     """Whether all that is under way in all rows fits the memories that cores share."""
     for memory in range(board.ports.size):
-        if board.ports[memory] >= 0 and board.demand[:, memory].sum() > board.ports[memory]:
+        if board.ports[memory] >= 0 and board.asked[memory] > board.ports[memory]:
             return False
     return True
 

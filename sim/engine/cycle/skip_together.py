@@ -68,7 +68,7 @@ def fast_forward_together(every, board, now):
     every[leader, BOUNDARY] = 0
     level = loop_of(every[leader])
     if level < every[leader, DEALT]:
-        board.remembered[:, :] = 0
+        board.remembered[every[leader, DEALT] :, :] = 0
         return now
     board.remembered[level + 1 :, :] = 0
     if not may_repeat(every, board, level):

@@ -13,10 +13,10 @@ from sim.engine.cycle.board import (
     MOMENT,
     NOBODY,
     NOTHING_KNOWN,
-    OFFER_AGE,
     OFFER_JOB,
     OFFER_RECORD,
     OFFER_WHICH,
+    SETTLED,
 )
 from sim.engine.cycle.columns import (
     DEADLOCK,
@@ -48,8 +48,9 @@ from sim.engine.cycle.loop import deliver_all, is_over, let_arrays_on, pass_time
 from sim.engine.cycle.server import end_transfer, oldest, start_transfer, suspend
 from sim.engine.cycle.shared_ports import fit_together, grant_together, note_demands
 from sim.engine.cycle.skip_together import fast_forward_together
+from sim.engine.cycle.skip_turns import fast_forward_turns
 from sim.engine.cycle.tables import at, row
-from sim.engine.jit import compiled
+from sim.engine.jit import borrowed, compiled
 
 
 @compiled
@@ -67,10 +68,13 @@ def run_together(every, board, fast, moments):
     marked; with `fast`, repeating stretches are skipped exactly. The outcome is in their counters, and in the failure
     of the first row.
     """
+    every, board = borrowed(every), borrowed(board)
     cores, now = every.shape[0] - 1, board.marks[MOMENT]
     for _ in range(moments):
         settle_together(every, board, now)
-        skipped_to = fast_forward_together(every, board, now) if fast else now
+        skipped_to = fast_forward_turns(every, board, now) if fast else now
+        if fast and skipped_to == now:
+            skipped_to = fast_forward_together(every, board, now)
         if skipped_to > now:
             now = skipped_to
             board.stale[:] = 1  # all offers have other numbers
@@ -113,26 +117,60 @@ def settle_together(every, board, now):
     for place in range(rows):
         if board.due[place] == now:
             board.stale[place] = 1
-    while board.stale.max() == 1:
-        board.active[:] = board.stale
-        board.active[rows - 1] = 1  # it sees what any core does
-        board.stale[:] = 0
-        for place in range(rows):
-            if board.active[place] == 1:
-                board.due[place] = NOTHING_KNOWN
-                advance(every[place], now)
+    while take_stale(board):
+        for n in range(board.marks[SETTLED]):
+            advance(every[board.settled[n]], now)
         note_releases(every, board)
-        for core in range(rows - 1):
-            if board.active[core] == 1 and deliver_all(every[core]):
-                board.stale[core] = 1
+        for n in range(board.marks[SETTLED] - 1):
+            if deliver_all(every[board.settled[n]]):
+                board.stale[board.settled[n]] = 1
         for server in range(every[0, SERVERS]):
             serve_all(every, board, server, now)
         if begin_common(every):
             announce(every, board, now)
-        for core in range(rows - 1):
-            if board.active[core] == 1 and let_arrays_on(every[core]):
+        for n in range(board.marks[SETTLED] - 1):
+            core = board.settled[n]
+            if let_arrays_on(every[core]):
                 board.stale[core] = 1
                 gather_sums(every, board, core)
+
+
+@compiled
+def take_stale(board):
+    """The rows to which something has happened are settled, and the hub, which sees what any core does; whether there
+    are any.
+    """
+    stale, hub, count = board.stale, board.stale.size - 1, 0
+    for n in range(board.marks[SETTLED]):
+        board.active[board.settled[n]] = 0
+    for place in range(hub):
+        if stale[place] == 1:
+            board.settled[count] = place
+            count += 1
+    if count == 0 and stale[hub] == 0:
+        board.marks[SETTLED] = 0
+        return False
+    board.settled[count] = hub
+    board.marks[SETTLED] = count + 1
+    for n in range(count + 1):
+        place = board.settled[n]
+        stale[place], board.active[place], board.due[place] = 0, 1, NOTHING_KNOWN
+    return True
+
+
+@compiled
+def activate(board, place):
+    """Something has happened to a row: it is settled too, and again."""
+    board.stale[place], board.due[place] = 1, NOTHING_KNOWN
+    if board.active[place] == 1:
+        return
+    board.active[place] = 1
+    n = board.marks[SETTLED]
+    while n > 0 and board.settled[n - 1] > place:
+        board.settled[n] = board.settled[n - 1]
+        n -= 1
+    board.settled[n] = place
+    board.marks[SETTLED] += 1
 
 
 @compiled
@@ -141,21 +179,20 @@ def announce(every, board, now):
     hand_out(every)
     for core in range(every.shape[0] - 1):
         advance(every[core], now)
-        board.stale[core], board.active[core], board.due[core] = 1, 1, NOTHING_KNOWN
+        activate(board, core)
 
 
 @compiled
 def serve_all(every, board, server, now):
     """Let a server of every core, or the one that they share, end its transfer and take up others."""
     if board.is_shared[server] == 1:
-        for place in range(every.shape[0]):
-            if board.active[place] == 1:
-                offer_next(every, board, place, server)
+        for n in range(board.marks[SETTLED]):
+            offer_next(every, board, board.settled[n], server)
         serve_shared(every, board, server, now)
         return
-    for core in range(every.shape[0] - 1):
-        if board.active[core] == 1 and serve(every[core], server):
-            board.stale[core] = 1
+    for n in range(board.marks[SETTLED] - 1):
+        if serve(every[board.settled[n]], server):
+            board.stale[board.settled[n]] = 1
 
 
 @compiled
@@ -165,17 +202,19 @@ def offer_next(every, board, place, server):
     offer[OFFER_JOB], offer[OFFER_RECORD] = NO_JOB, NEVER
     if board.owner[server] == place or every[place, at(every[place], SERVER_STATE, server, JOB)] == NO_JOB:
         offer[OFFER_JOB], offer[OFFER_WHICH], offer[OFFER_RECORD] = oldest(every[place], server)
-    offer[OFFER_AGE] = age_of(every, place, offer[OFFER_RECORD])
+    board.ages[server, place] = age_of(every, place, offer[OFFER_RECORD])
 
 
 @compiled
 def serve_shared(every, board, server, now):
     """Let a shared memory end its transfers and take up others."""
     while True:
-        for place in range(every.shape[0]):
-            m = every[place]
-            if board.active[place] == 1 and is_moved(m, server):
+        n = 0
+        while n < board.marks[SETTLED]:
+            place = board.settled[n]
+            if is_moved(every[place], server):
                 end_shared(every, board, place, server, now)
+            n += 1
         owner = board.owner[server]
         if owner != NOBODY and is_passed_on(every[owner], server):
             board.owner[server], board.free_since[server] = NOBODY, now
@@ -217,7 +256,7 @@ def end_shared(every, board, place, server, now):
 @compiled
 def touch(every, board, place, server):
     """Something has happened to a row while a shared memory was served."""
-    board.stale[place], board.active[place], board.due[place] = 1, 1, NOTHING_KNOWN
+    activate(board, place)
     offer_next(every, board, place, server)
 
 
@@ -250,18 +289,19 @@ def oldest_offer(board, server, before):
     """The row with the oldest offer, if it is older than that: of equals the lowest core, and the hub where its tile
     comes first in the tables.
     """
-    chosen, hub = NOBODY, board.offers.shape[0] - 1
-    for place in range(hub + 1):
-        offer = board.offers[place, server]
-        if offer[OFFER_JOB] == NO_JOB:
-            continue
-        comes_first = offer[OFFER_AGE] < before
-        if place == hub and chosen != NOBODY and offer[OFFER_AGE] == before:
-            best = board.offers[chosen, server]
-            comes_first = best[OFFER_JOB] > DRAIN_JOB or offer[OFFER_WHICH] < best[OFFER_WHICH]
-        if comes_first:
-            chosen, before = place, offer[OFFER_AGE]
-    return chosen
+    ages, hub, found = board.ages[server], board.ages.shape[1] - 1, before
+    for core in range(hub):
+        found = min(found, ages[core])
+    chosen = NOBODY
+    if found < before:
+        chosen = 0
+        while ages[chosen] != found:
+            chosen += 1
+    if ages[hub] > found or ages[hub] >= before:
+        return chosen
+    best, its = board.offers[chosen, server], board.offers[hub, server]
+    comes_first = ages[hub] < found or best[OFFER_JOB] > DRAIN_JOB or its[OFFER_WHICH] < best[OFFER_WHICH]
+    return hub if comes_first else chosen
 
 
 @compiled
@@ -283,5 +323,7 @@ def next_moment(every, board, now):
             advance(every[place], now)
         board.due[:] = min(NEVER, now + grant_together(every, board))
         board.marks[CONTENDED] = 1
-    following = board.due.min()
+    following = NEVER
+    for place in range(rows):
+        following = min(following, board.due[place])
     return NEVER if following >= hold() else following

@@ -5,6 +5,8 @@ i goes to core i modulo the number of cores. A row of indices has the number of 
 its levels. Without dealt levels there is no turn.
 """
 
+from math import gcd
+
 from sim.engine.cycle.columns import (
     ANEW,
     BRINGS,
@@ -190,3 +192,28 @@ def first_records(m, own, alone):
             before += digit * m[at(m, RECORDS_BELOW, full, level + 1)]
         own[turn], alone[turn] = record, before
         record += m[at(m, RECORDS_BELOW, variant, m[DEALT])]
+
+
+@compiled
+def turns_alike(m, level):
+    """(turns, iterations of a dealt level) after which every core has the same iterations inside that level again, if
+    all tiles are full; and how many of the level there are.
+    """
+    variant = 0
+    for outer in range(level):
+        variant = m[at3(m, CHILD, variant, outer, 0)]
+    inside = m[at(m, ITERATIONS, m[at3(m, CHILD, variant, level, 0)], level + 1)]
+    common = gcd(inside, m[CORES])
+    return inside // common, m[CORES] // common, m[at(m, TRIPS, variant, level)]
+
+
+@compiled
+def run_of(m, turn, level):
+    """Of the run of a dealt level to which a turn belongs: its first iteration among those of all cores, iterations
+    inside one of the level, and how many of the level there are.
+    """
+    variant, left = 0, iteration_of(m, turn)
+    for outer in range(level):
+        _, left, variant = digit_of(m, variant, outer, left)
+    inside = m[at(m, ITERATIONS, m[at3(m, CHILD, variant, level, 0)], level + 1)]
+    return iteration_of(m, turn) - left, inside, m[at(m, TRIPS, variant, level)]
