@@ -2,10 +2,10 @@
 
 Triton decides between its interpreter and a GPU when it is first imported, so the caller sets TRITON_INTERPRET=1 for
 this process alone if there is no GPU. REQUEST is an .npz of inputs named `SET/TENSOR` and a JSON text `request`:
-{cascade, operators: [name, ...], dtype, axes: {tensor: [rank, ...]}, sets: [name, ...], kernels: [operator, ...],
-kernel_sets: [name, ...]}. RESULT holds `SET/KIND/OPERATOR`, the result with axes as the operator has them: KIND is
-`exact` (reference in fp64), `reference` (in dtype) or `kernel`. A request {einsums: [...]} is for single Einsums in the
-form of `kernels.elementwise`: RESULT holds their results by name.
+{cascade, operators: [name, ...], dtype, axes: {tensor: [rank, ...]}, sizes: {rank: size}, sets: [name, ...],
+kernels: [operator, ...], kernel_sets: [name, ...]}. RESULT holds `SET/KIND/OPERATOR`, the result with axes as the
+operator has them: KIND is `exact` (reference in fp64), `reference` (in dtype) or `kernel`. A request {einsums: [...]}
+is for single Einsums in the form of `kernels.elementwise`: RESULT holds their results by name.
 """
 
 import json
@@ -30,12 +30,13 @@ def run_request(arrays: dict[str, np.ndarray], request: dict[str, Any]) -> dict[
     for name in request["sets"]:
         for operator in (one for one in operators_of(request["cascade"]) if one.name in request["operators"]):
             given = [_operand(arrays, name, request["axes"], one) for one in operator.operands]
-            results[f"{name}/exact/{operator.name}"] = _array(operator.reference(*given))
+            sizes = [request["sizes"][rank] for rank in operator.sizes]
+            results[f"{name}/exact/{operator.name}"] = _array(operator.reference(*given, *sizes))
             typed = [x.to(dtype).to(device) for x in given]
-            results[f"{name}/reference/{operator.name}"] = _array(operator.reference(*typed))
+            results[f"{name}/reference/{operator.name}"] = _array(operator.reference(*typed, *sizes))
             wanted = operator.name in request["kernels"] and name in request["kernel_sets"]
             if operator.kernel is not None and wanted:
-                results[f"{name}/kernel/{operator.name}"] = _array(operator.kernel(*typed))
+                results[f"{name}/kernel/{operator.name}"] = _array(operator.kernel(*typed, *sizes))
     return results
 
 

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from kernels.plans.problems import UNLIMITED
+
 if TYPE_CHECKING:  # this table is read where torch is not installed
     from torch import Tensor
+
+    from kernels.options import AttentionOptions
 
 Function = Callable[..., "Tensor"]
 
@@ -23,9 +27,10 @@ class Operand(NamedTuple):
 
 
 class KernelOperator(NamedTuple):
-    """One operator; its kernel, if it has one, and its reference are called with the operands in order.
+    """One operator; its kernel, if it has one, and its reference are called with the operands in order, then `sizes`.
 
-    A result that is not an output of the cascade is a tensor of the cascade whose steps the operator follows.
+    A result that is not an output of the cascade is a tensor of the cascade whose steps the operator follows. `sizes`
+    are ranks of the cascade that no operand has, such as the window of attention.
     """
 
     name: str
@@ -35,6 +40,7 @@ class KernelOperator(NamedTuple):
     result: Operand
     reference: Function
     kernel: Function | None
+    sizes: tuple[str, ...] = ()
 
 
 def _operands(text: str) -> tuple[Operand, ...]:
@@ -46,11 +52,17 @@ def _operands(text: str) -> tuple[Operand, ...]:
     return tuple(found)
 
 
-def _attend(q: "Tensor", k: "Tensor", v: "Tensor", causal: bool = False) -> "Tensor":
+def _masked(causal: bool, window: tuple[int, ...]) -> "AttentionOptions":
+    """Options of unscaled attention; a window is of that many keys, the last of them the query's own position."""
     from kernels.options import AttentionOptions
+
+    return AttentionOptions(scale=1.0, causal=causal, window=(window[0] - 1 if window else UNLIMITED, UNLIMITED))
+
+
+def _attend(q: "Tensor", k: "Tensor", v: "Tensor", *window: int, causal: bool = False) -> "Tensor":
     from kernels.reference import attend
 
-    return attend(q, k, v, AttentionOptions(scale=1.0, causal=causal))[0]
+    return attend(q, k, v, _masked(causal, window))[0]
 
 
 def _scores(q: "Tensor", k: "Tensor") -> "Tensor":
@@ -66,18 +78,25 @@ def _probabilities(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
     return attend_dense(q, k, v, AttentionOptions(scale=1.0))[2].to(q.dtype)
 
 
-def _attention(q: "Tensor", k: "Tensor", v: "Tensor", causal: bool = False) -> "Tensor":
+def _attention(q: "Tensor", k: "Tensor", v: "Tensor", *window: int, causal: bool = False) -> "Tensor":
     from kernels.attention import attention
-    from kernels.options import AttentionOptions
 
-    return attention(q, k, v, AttentionOptions(scale=1.0, causal=causal))
+    return attention(q, k, v, _masked(causal, window))
 
 
-def _attention_unfused(q: "Tensor", k: "Tensor", v: "Tensor", causal: bool = False) -> "Tensor":
-    from kernels.options import AttentionOptions
+def _attention_unfused(q: "Tensor", k: "Tensor", v: "Tensor", *window: int, causal: bool = False) -> "Tensor":
     from kernels.unfused import attention_unfused
 
-    return attention_unfused(q, k, v, AttentionOptions(scale=1.0, causal=causal))
+    return attention_unfused(q, k, v, _masked(causal, window))
+
+
+def _grouped(attend: Function, q: "Tensor", k: "Tensor", v: "Tensor", heads: int) -> "Tensor":
+    """Attention of q [B, G, J, P, E]: the J heads of a group share its keys and values. The last group may have fewer
+    than J of the `heads`; there are no results of the others (NaN).
+    """
+    found = attend(q.flatten(1, 2), k, v)
+    found[:, heads:] = float("nan")
+    return found.unflatten(1, q.shape[1:3])
 
 
 def _gemm_reference(a: "Tensor", b: "Tensor") -> "Tensor":
@@ -139,6 +158,25 @@ def _attention_operators(prefix: str, causal: bool) -> tuple[KernelOperator, ...
     )
 
 
+def _windowed_operators() -> tuple[KernelOperator, ...]:
+    """Causal attention to the last W keys."""
+    ways = _attention_operators("causal-attention-", causal=True)
+    return tuple(one._replace(computes="sliding-attention", steps="sliding-attention", sizes=("W",)) for one in ways)
+
+
+def _grouped_operators() -> tuple[KernelOperator, ...]:
+    """Causal attention of groups of heads that share keys."""
+    name, operands = "grouped-attention", _operands("Q[B,G,J,P,E] K[B,G,M,E] V[B,G,M,F]")
+    result = Operand("AV", ("B", "G", "J", "P", "F"))
+    attend, fused, unfused = (
+        partial(_grouped, partial(one, causal=True)) for one in (_attend, _attention, _attention_unfused)
+    )
+    return (
+        KernelOperator("attention", name, name, operands, result, attend, fused, ("H",)),
+        KernelOperator("attention_unfused", name, name, operands, result, attend, unfused, ("H",)),
+    )
+
+
 def _product(result: str, left: str, right: str) -> KernelOperator:
     (made,) = _operands(result)
     return KernelOperator(
@@ -160,6 +198,8 @@ def _norm(cascade: str, operands: str, reference: Function, kernel: Function) ->
 OPERATORS: tuple[KernelOperator, ...] = (
     *_attention_operators("attention-", causal=False),
     *_attention_operators("causal-attention-", causal=True),
+    *_windowed_operators(),
+    *_grouped_operators(),
     KernelOperator(
         "scores", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E]"),
         Operand("QK", ("B", "H", "P", "M")), _scores, None,

@@ -117,7 +117,7 @@ def operator_rows(
 ) -> tuple[Backend, list[TensorComparison]]:
     """The engine against torch in fp64, and operators in the same precision against the interpreter."""
     sets = tuple(InputSet(run.inputs, run.words) for run in runs)
-    ran, results = run_operators(design.cascade, definition, sets, runs[0].precision.base, backend)
+    ran, results = run_operators(design.program.workload, definition, sets, runs[0].precision.base, backend)
     by_name = {run.inputs: run for run in runs}
     different: dict[tuple[str, ...], ReferenceResult] = {}  # several kernels have one reference
     for result in results:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from einsums.types import Cascade
+from einsums.workload import Workload
 from sim.functional.inputs import InputSet
 from sim.load.document import read_document
 from sim.load.structure import structure
@@ -102,7 +102,7 @@ def is_installed(backend: str) -> bool:
 
 
 def run_operators(
-    cascade: Cascade, definition: str, sets: tuple[InputSet, ...], precision: str, backend: str
+    workload: Workload, definition: str, sets: tuple[InputSet, ...], precision: str, backend: str
 ) -> tuple[Backend, tuple[ReferenceResult, ...]]:
     """Run the operators that compute a cascade (`definition`) on the sets, in a separate process.
 
@@ -111,6 +111,7 @@ def run_operators(
     """
     from kernels.cascades import operators_of
 
+    cascade = workload.cascade
     operators = tuple(
         operator
         for operator in operators_of(definition)
@@ -121,6 +122,7 @@ def run_operators(
         "operators": [operator.name for operator in operators],
         "dtype": precision,
         "axes": {tensor.name: list(cascade.ranks_of(tensor.name)) for tensor in cascade.inputs},
+        "sizes": workload.size_by_rank,
         "sets": [one.name for one in sets],
         "kernels": [],
         "kernel_sets": [one.name for one in sets],
