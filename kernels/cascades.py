@@ -7,7 +7,7 @@ cascades do not scale their scores, so neither do the operators here.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernels.plans.problems import UNLIMITED
 
@@ -97,6 +97,34 @@ def _grouped(attend: Function, q: "Tensor", k: "Tensor", v: "Tensor", heads: int
     found = attend(q.flatten(1, 2), k, v)
     found[:, heads:] = float("nan")
     return found.unflatten(1, q.shape[1:3])
+
+
+def _decoded(one: Function, q: "Tensor", *given: Any) -> "Tensor":
+    """Attention of one query in each head, q [B, G, J, E], to the first keys of each sequence.
+
+    given: k, v, as many keys as each sequence has [B], heads.
+    """
+    from kernels.options import AttentionOptions
+
+    k, v, lengths, heads = given
+    found = one(q.flatten(1, 2)[:, :, None], k, v, tuple(map(int, lengths)), AttentionOptions(scale=1.0))
+    found = found[:, :, 0]
+    found[:, heads:] = float("nan")  # as in `_grouped`
+    return found.unflatten(1, q.shape[1:3])
+
+
+def _decode_reference(
+    q: "Tensor", k: "Tensor", v: "Tensor", lengths: tuple[int, ...], options: "AttentionOptions"
+) -> "Tensor":
+    from kernels.reference.scaled import attend_decode
+
+    return attend_decode(q, k, v, lengths, options)[0]
+
+
+def _decode(q: "Tensor", k: "Tensor", v: "Tensor", lengths: tuple[int, ...], options: "AttentionOptions") -> "Tensor":
+    from kernels.decode import Cache, attention_decode
+
+    return attention_decode(q, k, v, Cache(lengths), options)[0]
 
 
 def _gemm_reference(a: "Tensor", b: "Tensor") -> "Tensor":
@@ -207,6 +235,10 @@ OPERATORS: tuple[KernelOperator, ...] = (
     KernelOperator(
         "probabilities", "attention-3pass", "attention-3pass", _operands("Q[B,H,P,E] K[B,H,M,E] V[B,H,M,F]"),
         Operand("A", ("B", "H", "P", "M")), _probabilities, None,
+    ),
+    KernelOperator(
+        "decode", "decode-attention", "decode-attention", _operands("Q[B,G,J,E] K[B,G,M,E] V[B,G,M,F] LEN[B]"),
+        Operand("AV", ("B", "G", "J", "F")), partial(_decoded, _decode_reference), partial(_decoded, _decode), ("H",),
     ),
     _product("QP[A,T]", "WQ[A,D]", "XQ[D,T]"),
     _product("KP[A,T]", "WK[A,D]", "XK[D,T]"),
