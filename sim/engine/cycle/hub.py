@@ -48,7 +48,7 @@ from sim.engine.cycle.fills import begin_sums, first_fill
 from sim.engine.cycle.records import next_site, site_record, start
 from sim.engine.cycle.tables import at, at1, at3, row, row3
 from sim.engine.cycle.turns import common_tile, iteration_of
-from sim.engine.jit import compiled
+from sim.engine.jit import compiled, inlined
 
 HOLD = NEVER >> 1  # added to the cycle in which sums of one core may leave, while other cores lack theirs
 
@@ -91,7 +91,7 @@ def begin_with(m, keep):
         m[at1(m, RELEASED, user)] = first
 
 
-@compiled
+@inlined
 def note_releases(every, board):
     """Common tiles that all cores are done with, and results among them that leave; of rows that are being settled."""
     hub = every[every.shape[0] - 1]
@@ -105,7 +105,7 @@ def note_releases(every, board):
             ask_to_leave(hub, board, keep)
 
 
-@compiled
+@inlined
 def has_released(every, board, user):
     """Note how many common tiles a user is done with in the rows that are being settled; whether that is news."""
     changed, released = False, board.released[user]
@@ -127,7 +127,7 @@ def begin_common(every):
     return changed
 
 
-@compiled
+@inlined
 def least_released(board, user):
     """Common tiles that this user of every core is done with."""
     found, released = NEVER, board.released[user]
@@ -136,7 +136,7 @@ def least_released(board, user):
     return found
 
 
-@compiled
+@inlined
 def ask_to_leave(hub, board, keep):
     """Results that every core has made its part of leave, in the order of the tiles."""
     index, variant = board.leaving[keep], board.leaving_variant[keep]
@@ -173,7 +173,7 @@ def hand_out(every):
                 row(m, PIECES, keep)[:] = row(hub, PIECES, keep)
 
 
-@compiled
+@inlined
 def gather_sums(every, board, core):
     """Sums that the first core of a group has made leave when those of the others may: not before they are made."""
     for keep in range(board.groups.size):
@@ -196,7 +196,7 @@ def gather_sums(every, board, core):
                 board.stale[first] = 1
 
 
-@compiled
+@inlined
 def pass_sums(every, board, first, keep):
     """The sums of a group have left with those of its first core, and have been read in every one."""
     for other in range(first + 1, min(first + board.groups[keep], every.shape[0] - 1)):

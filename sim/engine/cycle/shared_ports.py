@@ -19,10 +19,10 @@ from sim.engine.cycle.columns import (
 from sim.engine.cycle.hub import age_of
 from sim.engine.cycle.loop import ask_for_all, clear, grant, grant_server, is_issuing, until_something_is_due
 from sim.engine.cycle.tables import at, at1
-from sim.engine.jit import compiled
+from sim.engine.jit import compiled, inlined
 
 
-@compiled
+@inlined
 def note_demands(m, board, place):
     """What all that is under way in a row takes of each ported memory."""
     ask_for_all(m)
@@ -31,7 +31,7 @@ def note_demands(m, board, place):
         board.demand[place, memory] = m[at1(m, DEMAND, memory)]
 
 
-@compiled
+@inlined
 def fit_together(board):
     """Whether all that is under way in all rows fits the memories that cores share."""
     for memory in range(board.ports.size):
@@ -66,7 +66,7 @@ def grant_together(every, board):
     return duration
 
 
-@compiled
+@inlined
 def show_taken(m, board):
     """A row sees what all rows have taken of the memories that they share."""
     for memory in range(board.ports.size):
@@ -74,7 +74,7 @@ def show_taken(m, board):
             m[at1(m, DEMAND, memory)] = board.taken[memory]
 
 
-@compiled
+@inlined
 def note_taken(m, board):
     for memory in range(board.ports.size):
         if board.ports[memory] >= 0:

@@ -50,7 +50,7 @@ from sim.engine.cycle.shared_ports import fit_together, grant_together, note_dem
 from sim.engine.cycle.skip_together import fast_forward_together
 from sim.engine.cycle.skip_turns import fast_forward_turns
 from sim.engine.cycle.tables import at, row
-from sim.engine.jit import borrowed, compiled
+from sim.engine.jit import borrowed, compiled, inlined
 
 
 @compiled
@@ -110,7 +110,7 @@ def advance(m, now):
         pass_time(m, now - m[NOW])
 
 
-@compiled
+@inlined
 def settle_together(every, board, now):
     """All that happens in this cycle: as on one core, with memories that are shared served for all."""
     rows = every.shape[0]
@@ -135,7 +135,7 @@ def settle_together(every, board, now):
                 gather_sums(every, board, core)
 
 
-@compiled
+@inlined
 def take_stale(board):
     """The rows to which something has happened are settled, and the hub, which sees what any core does; whether there
     are any.
@@ -158,7 +158,7 @@ def take_stale(board):
     return True
 
 
-@compiled
+@inlined
 def activate(board, place):
     """Something has happened to a row: it is settled too, and again."""
     board.stale[place], board.due[place] = 1, NOTHING_KNOWN
@@ -173,7 +173,7 @@ def activate(board, place):
     board.marks[SETTLED] += 1
 
 
-@compiled
+@inlined
 def announce(every, board, now):
     """Every core goes on with the common tiles that are there."""
     hand_out(every)
@@ -182,7 +182,7 @@ def announce(every, board, now):
         activate(board, core)
 
 
-@compiled
+@inlined
 def serve_all(every, board, server, now):
     """Let a server of every core, or the one that they share, end its transfer and take up others."""
     if board.is_shared[server] == 1:
@@ -195,7 +195,7 @@ def serve_all(every, board, server, now):
             board.stale[board.settled[n]] = 1
 
 
-@compiled
+@inlined
 def offer_next(every, board, place, server):
     """What a row would have a shared memory move next."""
     offer = board.offers[place, server]
@@ -205,7 +205,7 @@ def offer_next(every, board, place, server):
     board.ages[server, place] = age_of(every, place, offer[OFFER_RECORD])
 
 
-@compiled
+@inlined
 def serve_shared(every, board, server, now):
     """Let a shared memory end its transfers and take up others."""
     while True:
@@ -237,7 +237,7 @@ def is_passed_on(m, server):
     return transfer[TIME_LEFT] <= transfer[TAIL]
 
 
-@compiled
+@inlined
 def end_shared(every, board, place, server, now):
     """A row's transfer with a shared memory is over."""
     m = every[place]
@@ -253,14 +253,14 @@ def end_shared(every, board, place, server, now):
     touch(every, board, place, server)
 
 
-@compiled
+@inlined
 def touch(every, board, place, server):
     """Something has happened to a row while a shared memory was served."""
     activate(board, place)
     offer_next(every, board, place, server)
 
 
-@compiled
+@inlined
 def take_up_shared(every, board, server, now):
     """Begin the transfer of the oldest record of all rows; one of a younger record yields. Whether one began."""
     owner, oldest_age = board.owner[server], NEVER
@@ -284,7 +284,7 @@ def take_up_shared(every, board, server, now):
     return True
 
 
-@compiled
+@inlined
 def oldest_offer(board, server, before):
     """The row with the oldest offer, if it is older than that: of equals the lowest core, and the hub where its tile
     comes first in the tables.
@@ -304,7 +304,7 @@ def oldest_offer(board, server, before):
     return hub if comes_first else chosen
 
 
-@compiled
+@inlined
 def next_moment(every, board, now):
     """The next cycle in which something may happen, NEVER if nothing will."""
     rows = every.shape[0]
