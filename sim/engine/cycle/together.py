@@ -79,8 +79,8 @@ def run_together(every, board, fast, moments):
             now = skipped_to
             board.stale[:] = 1  # all offers have other numbers
             settle_together(every, board, now)
+        every[0, FAILURE] = failure_of(every, board)
         following = next_moment(every, board, now)
-        every[0, FAILURE] = failure_of(every)
         for core in range(cores if following >= NEVER else 0):
             if not is_over(every[core]) and every[0, FAILURE] == NO_FAILURE:
                 every[0, FAILURE] = DEADLOCK
@@ -95,11 +95,12 @@ def run_together(every, board, fast, moments):
 
 
 @compiled
-def failure_of(every):
-    """The failure of any row."""
+def failure_of(every, board):
+    """The failure of any row to which something has happened since the last moment; to the others none can have."""
     found = NO_FAILURE
     for place in range(every.shape[0]):
-        found = max(found, every[place, FAILURE])
+        if board.due[place] == NOTHING_KNOWN:  # the rows lie far apart in memory, what is known of them side by side
+            found = max(found, every[place, FAILURE])
     return found
 
 
