@@ -18,6 +18,7 @@ from sim.cycle.state import (
     check_outcome,
     lay_out,
     outcome_of,
+    view_of,
 )
 from sim.ending import CutShort
 from sim.engine.cycle import columns as col
@@ -98,7 +99,7 @@ def run_cores(design: CycleDesign, named: NamedProgram, start: Extents, wishes: 
             run_together(every, board, wishes.fast, moments)
             took, last = time.monotonic() - last, time.monotonic()
             moments = 2 * moments if took < BETWEEN_LOOKS_S else max(1, moments // 2)
-            wishes.tell(sum(int(outcome_of(m, shapes).busy.sum()) for m in every[:-1]))
+            wishes.tell(sum(int(view_of(m, shapes, "PER_OP")[:, col.BUSY].sum()) for m in every[:-1]))
     except KeyboardInterrupt as interrupt:
         raise CutShort(outcome(), interrupt) from interrupt
     check_outcome(every[0])

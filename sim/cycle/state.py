@@ -76,7 +76,7 @@ def run(
             run_slice(m, fast, moments)
             took, last = time.monotonic() - last, time.monotonic()
             moments = 2 * moments if took < BETWEEN_LOOKS_S else max(1, moments // 2)
-            tell(int(_view(m, shapes, "PER_OP")[:, col.BUSY].sum()))
+            tell(int(view_of(m, shapes, "PER_OP")[:, col.BUSY].sum()))
     except KeyboardInterrupt as interrupt:
         raise CutShort(outcome_of(m, shapes), interrupt) from interrupt
     check_outcome(m)
@@ -91,7 +91,8 @@ def check_outcome(m: np.ndarray) -> None:
     assert failure == col.NO_FAILURE, "a queue of the engine is too short"
 
 
-def _view(m: np.ndarray, shapes: dict[str, tuple[int, ...]], name: str) -> np.ndarray:
+def view_of(m: np.ndarray, shapes: dict[str, tuple[int, ...]], name: str) -> np.ndarray:
+    """One table of a run."""
     first = int(m[getattr(col, name)])
     size = int(np.prod(shapes[name]))
     return m[first : first + size].reshape(shapes[name])
@@ -101,7 +102,7 @@ def outcome_of(m: np.ndarray, shapes: dict[str, tuple[int, ...]]) -> NestTiming:
     """What the counters of a run say at this moment."""
 
     def view(name: str) -> np.ndarray:
-        return _view(m, shapes, name)
+        return view_of(m, shapes, name)
 
     per_op, per_keep = view("PER_OP"), view("PER_KEEP")
     return NestTiming(

@@ -59,7 +59,7 @@ def hold():
     return HOLD
 
 
-@compiled
+@inlined
 def age_of(every, place, record):
     """The age of a row's record among those of all cores: that of the core which needs what the hub brings for it."""
     hub = every[every.shape[0] - 1]
@@ -117,7 +117,7 @@ def has_released(every, board, user):
     return changed
 
 
-@compiled
+@inlined
 def begin_common(every):
     """Common results have their places; whether any has that had none."""
     hub, changed = every[every.shape[0] - 1], False
@@ -161,7 +161,7 @@ def released_by(hub, op, keep):
     return 0
 
 
-@compiled
+@inlined
 def hand_out(every):
     """Tell all cores which common tiles, and pieces of them, are there."""
     hub = every[every.shape[0] - 1]

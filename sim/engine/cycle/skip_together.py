@@ -51,13 +51,13 @@ from sim.engine.cycle.periods import moved, periods_to_skip
 from sim.engine.cycle.remember import describe, has_site
 from sim.engine.cycle.skip import lies_inside
 from sim.engine.cycle.tables import at, at1
-from sim.engine.jit import compiled
+from sim.engine.jit import compiled, inlined
 
 NONE = -1
 MOVES_ON, NUMBERS = -2, -1  # the last numbers of a row of a remembered state
 
 
-@compiled
+@inlined
 def fast_forward_together(every, board, now):
     """Where the first core that works begins an iteration: remember the state of all, or skip ahead if it occurred
     before. Returns the cycle from which to go on.
@@ -91,7 +91,7 @@ def fast_forward_together(every, board, now):
     return now
 
 
-@compiled
+@inlined
 def first_that_moves(every):
     for core in range(every.shape[0] - 1):
         if not stands_still(every[core]):
@@ -99,7 +99,7 @@ def first_that_moves(every):
     return NONE
 
 
-@compiled
+@inlined
 def stands_still(m):
     """Whether a core is finished or waits, and nothing of it is under way."""
     moving = 0

@@ -70,10 +70,10 @@ from sim.engine.cycle.turn_state import (
     records_inside,
     run_around,
 )
-from sim.engine.jit import compiled
+from sim.engine.jit import compiled, inlined
 
 
-@compiled
+@inlined
 def fast_forward_turns(every, board, now):
     """Where core 0 has begun another turn: remember the state of all, or skip ahead if it occurred before. Returns the
     cycle from which to go on.

@@ -79,7 +79,6 @@ def run_together(every, board, fast, moments):
             now = skipped_to
             board.stale[:] = 1  # all offers have other numbers
             settle_together(every, board, now)
-        every[0, FAILURE] = failure_of(every, board)
         following = next_moment(every, board, now)
         for core in range(cores if following >= NEVER else 0):
             if not is_over(every[core]) and every[0, FAILURE] == NO_FAILURE:
@@ -94,17 +93,14 @@ def run_together(every, board, fast, moments):
             advance(every[place], now)
 
 
-@compiled
-def failure_of(every, board):
-    """The failure of any row to which something has happened since the last moment; to the others none can have."""
-    found = NO_FAILURE
-    for place in range(every.shape[0]):
-        if board.due[place] == NOTHING_KNOWN:  # the rows lie far apart in memory, what is known of them side by side
-            found = max(found, every[place, FAILURE])
-    return found
+@inlined
+def note_failures(every, board):
+    """The failure of a row that is being settled is that of all."""
+    for n in range(board.marks[SETTLED]):
+        every[0, FAILURE] = max(every[0, FAILURE], every[board.settled[n], FAILURE])
 
 
-@compiled
+@inlined
 def advance(m, now):
     """Let a row come to this cycle; nothing happens to it before."""
     if m[NOW] < now:
@@ -134,6 +130,7 @@ def settle_together(every, board, now):
             if let_arrays_on(every[core]):
                 board.stale[core] = 1
                 gather_sums(every, board, core)
+        note_failures(every, board)
 
 
 @inlined
@@ -224,14 +221,14 @@ def serve_shared(every, board, server, now):
             return
 
 
-@compiled
+@inlined
 def is_moved(m, server):
     """Whether a transfer is over."""
     transfer = row(m, SERVER_STATE, server)
     return transfer[JOB] != NO_JOB and transfer[TIME_LEFT] == 0
 
 
-@compiled
+@inlined
 def is_passed_on(m, server):
     """Whether a transfer has left its shared memory; a slower memory of its core may still be at it."""
     transfer = row(m, SERVER_STATE, server)
@@ -308,7 +305,7 @@ def oldest_offer(board, server, before):
 @inlined
 def next_moment(every, board, now):
     """The next cycle in which something may happen, NEVER if nothing will."""
-    rows = every.shape[0]
+    rows, following = every.shape[0], NEVER
     for place in range(rows):
         if board.due[place] == NOTHING_KNOWN:
             note_demands(every[place], board, place)
@@ -318,13 +315,12 @@ def next_moment(every, board, now):
                 advance(every[place], now)
             if board.due[place] == NOTHING_KNOWN or board.marks[CONTENDED] == 1:
                 board.due[place] = min(NEVER, now + until_next_event(every[place]))
+            following = min(following, board.due[place])
         board.marks[CONTENDED] = 0
     else:
         for place in range(rows):
             advance(every[place], now)
-        board.due[:] = min(NEVER, now + grant_together(every, board))
+        following = min(NEVER, now + grant_together(every, board))
+        board.due[:] = following
         board.marks[CONTENDED] = 1
-    following = NEVER
-    for place in range(rows):
-        following = min(following, board.due[place])
     return NEVER if following >= hold() else following
