@@ -7,7 +7,7 @@ cascades do not scale their scores, so neither do the operators here.
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kernels.plans.problems import UNLIMITED
 
@@ -52,14 +52,14 @@ def _operands(text: str) -> tuple[Operand, ...]:
     return tuple(found)
 
 
-def _masked(causal: bool, window: tuple[int, ...]) -> "AttentionOptions":
-    """Options of unscaled attention; a window is of that many keys, the last of them the query's own position."""
+def _masked(causal: bool, window: int = 0) -> "AttentionOptions":
+    """Options of unscaled attention. window: how many keys a query sees, its own position the last; 0: no limit."""
     from kernels.options import AttentionOptions
 
-    return AttentionOptions(scale=1.0, causal=causal, window=(window[0] - 1 if window else UNLIMITED, UNLIMITED))
+    return AttentionOptions(scale=1.0, causal=causal, window=(window - 1 if window else UNLIMITED, UNLIMITED))
 
 
-def _attend(q: "Tensor", k: "Tensor", v: "Tensor", *window: int, causal: bool = False) -> "Tensor":
+def _attend(q: "Tensor", k: "Tensor", v: "Tensor", window: int = 0, causal: bool = False) -> "Tensor":
     from kernels.reference import attend
 
     return attend(q, k, v, _masked(causal, window))[0]
@@ -78,53 +78,45 @@ def _probabilities(q: "Tensor", k: "Tensor", v: "Tensor") -> "Tensor":
     return attend_dense(q, k, v, AttentionOptions(scale=1.0))[2].to(q.dtype)
 
 
-def _attention(q: "Tensor", k: "Tensor", v: "Tensor", *window: int, causal: bool = False) -> "Tensor":
+def _attention(q: "Tensor", k: "Tensor", v: "Tensor", window: int = 0, causal: bool = False) -> "Tensor":
     from kernels.attention import attention
 
     return attention(q, k, v, _masked(causal, window))
 
 
-def _attention_unfused(q: "Tensor", k: "Tensor", v: "Tensor", *window: int, causal: bool = False) -> "Tensor":
+def _attention_unfused(q: "Tensor", k: "Tensor", v: "Tensor", window: int = 0, causal: bool = False) -> "Tensor":
     from kernels.unfused import attention_unfused
 
     return attention_unfused(q, k, v, _masked(causal, window))
 
 
 def _grouped(attend: Function, q: "Tensor", k: "Tensor", v: "Tensor", heads: int) -> "Tensor":
-    """Attention of q [B, G, J, P, E]: the J heads of a group share its keys and values. The last group may have fewer
-    than J of the `heads`; there are no results of the others (NaN).
+    """Attention of q [B, G, J, P, E]: the J heads of a group share its keys and values."""
+    return _in_groups(attend(q.flatten(1, 2), k, v), q, heads)
+
+
+def _in_groups(found: "Tensor", q: "Tensor", heads: int) -> "Tensor":
+    """Results of all heads [B, GJ, ...] by group, as q [B, G, J, ...] has them. The last group may have fewer than J of
+    the `heads`; there are no results of the others (NaN).
     """
-    found = attend(q.flatten(1, 2), k, v)
     found[:, heads:] = float("nan")
     return found.unflatten(1, q.shape[1:3])
 
 
-def _decoded(one: Function, q: "Tensor", *given: Any) -> "Tensor":
-    """Attention of one query in each head, q [B, G, J, E], to the first keys of each sequence.
-
-    given: k, v, as many keys as each sequence has [B], heads.
-    """
-    from kernels.options import AttentionOptions
-
-    k, v, lengths, heads = given
-    found = one(q.flatten(1, 2)[:, :, None], k, v, tuple(map(int, lengths)), AttentionOptions(scale=1.0))
-    found = found[:, :, 0]
-    found[:, heads:] = float("nan")  # as in `_grouped`
-    return found.unflatten(1, q.shape[1:3])
-
-
-def _decode_reference(
-    q: "Tensor", k: "Tensor", v: "Tensor", lengths: tuple[int, ...], options: "AttentionOptions"
-) -> "Tensor":
+def _decode_reference(q: "Tensor", k: "Tensor", v: "Tensor", lengths: "Tensor", heads: int) -> "Tensor":
+    """Attention of one query in each head, q [B, G, J, E], to the first `lengths` [B] keys of each sequence."""
     from kernels.reference.scaled import attend_decode
 
-    return attend_decode(q, k, v, lengths, options)[0]
+    found, _ = attend_decode(q.flatten(1, 2)[:, :, None], k, v, tuple(map(int, lengths)), _masked(causal=False))
+    return _in_groups(found[:, :, 0], q, heads)
 
 
-def _decode(q: "Tensor", k: "Tensor", v: "Tensor", lengths: tuple[int, ...], options: "AttentionOptions") -> "Tensor":
+def _decode(q: "Tensor", k: "Tensor", v: "Tensor", lengths: "Tensor", heads: int) -> "Tensor":
     from kernels.decode import Cache, attention_decode
 
-    return attention_decode(q, k, v, Cache(lengths), options)[0]
+    cache = Cache(tuple(map(int, lengths)))
+    found, _ = attention_decode(q.flatten(1, 2)[:, :, None], k, v, cache, _masked(causal=False))
+    return _in_groups(found[:, :, 0], q, heads)
 
 
 def _gemm_reference(a: "Tensor", b: "Tensor") -> "Tensor":
@@ -238,7 +230,7 @@ OPERATORS: tuple[KernelOperator, ...] = (
     ),
     KernelOperator(
         "decode", "decode-attention", "decode-attention", _operands("Q[B,G,J,E] K[B,G,M,E] V[B,G,M,F] LEN[B]"),
-        Operand("AV", ("B", "G", "J", "F")), partial(_decoded, _decode_reference), partial(_decoded, _decode), ("H",),
+        Operand("AV", ("B", "G", "J", "F")), _decode_reference, _decode, ("H",),
     ),
     _product("QP[A,T]", "WQ[A,D]", "XQ[D,T]"),
     _product("KP[A,T]", "WK[A,D]", "XK[D,T]"),
