@@ -8,7 +8,6 @@ without bound.
 
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +74,7 @@ def _with_floors(cascade: Cascade) -> Cascade:
         Einsum(output=old.output, expr=_floored(old.expr), reduction=old.reduction, condition=old.condition)
         for old in cascade.einsums
     )
-    return cascade if einsums == cascade.einsums else with_fields(cascade, einsums=einsums)
+    return cascade if einsums == cascade.einsums else cascade.with_fields(einsums=einsums)
 
 
 def _floored(expr: Expr) -> Expr:
@@ -171,12 +170,7 @@ def _with_scales(cascade: Cascade) -> tuple[Cascade, dict[str, tuple[str, ...]]]
         einsums.append(Einsum(output=old.output, expr=expr, reduction=old.reduction, condition=old.condition))
     inputs = (*cascade.inputs, *(Tensor(name=name, ranks=ranks) for name, ranks in scales.ranks.items()))
     unbatched = (*cascade.unbatched, *scales.ranks)
-    return with_fields(cascade, inputs=inputs, unbatched=unbatched, einsums=tuple(einsums)), scales.ranks
-
-
-def with_fields(cascade: Cascade, **changed: Any) -> Cascade:
-    """The cascade with other values in some fields."""
-    return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | changed)
+    return cascade.with_fields(inputs=inputs, unbatched=unbatched, einsums=tuple(einsums)), scales.ranks
 
 
 def _whole_indices(cascade: Cascade, variables: tuple[str, ...]) -> dict[str, Index]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from einsums.interpreter import interpret
 from einsums.interpreter_inputs import RANK_SIZE, Arrays, iter_trials, trial_sizes
-from einsums.interpreter_sensitivity import Sensitivity, with_fields
+from einsums.interpreter_sensitivity import Sensitivity
 from einsums.nouns import Noun
 from einsums.types import Cascade
 
@@ -152,7 +152,7 @@ class Trials:
 
 def batched(cascade: Cascade) -> Cascade:
     """The cascade with batch axes in every input."""
-    return with_fields(cascade, unbatched=()) if cascade.unbatched else cascade
+    return cascade.with_fields(unbatched=()) if cascade.unbatched else cascade
 
 
 def _of_trial(arrays: Arrays, trial: int) -> Arrays:

@@ -180,6 +180,10 @@ class Cascade(QuietDefaults, Noun):
         """True for a tensor written at i+1."""
         return tensor in self.scope.iterative_rank
 
+    def with_fields(self, **changed: Any) -> "Cascade":
+        """The cascade with other values in some fields."""
+        return Cascade(**{field: getattr(self, field) for field in Cascade.model_fields} | changed)
+
     def einsum(self, name: str) -> Einsum:
         """The Einsum that writes tensor `name`."""
         return _named(name, self.scope.einsum_by_name, f"Einsum in {self.name}")

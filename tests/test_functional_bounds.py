@@ -215,7 +215,7 @@ def test_a_dropped_correction_exceeds_the_bound(dropped: str, precision: str) ->
         einsum.model_copy(update={"expr": einsum.expr.arguments[0]}) if einsum.name in names else einsum
         for einsum in cascade.einsums
     )
-    broken = Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | {"einsums": einsums})
+    broken = cascade.with_fields(einsums=einsums)
     workload = program.workload.model_copy(update={"cascade": broken})
     rising = np.linspace(-4, 4, 14)
     inputs = inputs_of(program, 6)

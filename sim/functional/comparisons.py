@@ -72,9 +72,7 @@ def started(cascade: Cascade, precision: Precision) -> Cascade:
         item if item.source else InitialValue(tensor=item.tensor, value=precision.start(item.value))
         for item in cascade.initial
     )
-    if initial == cascade.initial:
-        return cascade
-    return Cascade(**{field: getattr(cascade, field) for field in Cascade.model_fields} | {"initial": initial})
+    return cascade if initial == cascade.initial else cascade.with_fields(initial=initial)
 
 
 def own_rows(design: VerifiedDesign, run: DesignRun) -> Iterator[TensorComparison]:
